@@ -1,0 +1,1 @@
+"""The stack: one construct a file; the stack only composes and grants."""

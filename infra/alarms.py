@@ -1,0 +1,117 @@
+"""What must not go unnoticed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_events, aws_lambda, aws_sns, aws_sqs
+from constructs import Construct
+
+from infra.names import METRIC_NAMESPACE, SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FIVE_MINUTES = Duration.minutes(5)
+OLDEST_FINDING = Duration.hours(1)
+"""Longer than one failed attempt and its retry take."""
+
+
+class Alarms(Construct):
+    """Each tells the topic when it is raised and when it is over."""
+
+    def __init__(self, scope: Construct, id_: str, *, topic: aws_sns.ITopic) -> None:
+        super().__init__(scope, id_)
+        self._action = aws_cloudwatch_actions.SnsAction(topic)
+        self.all: list[aws_cloudwatch.Alarm] = []
+
+    def on_dead_letters(self, *, queues: Mapping[str, aws_sqs.IQueue]) -> None:
+        """Anything in a dead-letter queue is a finding or an invocation that nobody has answered."""
+        for name, queue in queues.items():
+            self._alarm(
+                f"{name}-dead-letters",
+                f"Messages wait in the dead-letter queue of {name}: read why, mend it, move them back.",
+                queue.metric_approximate_number_of_messages_visible(period=FIVE_MINUTES, statistic="Maximum"),
+                threshold=1,
+            )
+
+    def on_age(self, *, queue: aws_sqs.IQueue) -> None:
+        """Findings wait longer than a failed attempt and its retry explain."""
+        self._alarm(
+            "findings-waiting",
+            "The oldest finding has waited for an hour: look at the errors of function remediate.",
+            queue.metric_approximate_age_of_oldest_message(period=FIVE_MINUTES, statistic="Maximum"),
+            threshold=OLDEST_FINDING.to_seconds(),
+        )
+
+    def on_errors(self, *, functions: Mapping[str, aws_lambda.IFunction]) -> None:
+        """Any invocation that ended in an error."""
+        for name, function in functions.items():
+            self._alarm(
+                f"{name}-errors",
+                f"Function {name} ended in an error: its log group says which.",
+                function.metric_errors(period=FIVE_MINUTES, statistic="Sum"),
+                threshold=1,
+            )
+
+    def on_refused_policy(self) -> None:
+        """While it lasts nothing is enforced."""
+        self._alarm(
+            "policy-refused",
+            "The policy parameter is refused or cannot be read. Nothing is enforced until it is mended.",
+            service_metric("PolicyRefused", statistic="Maximum"),
+            threshold=1,
+        )
+
+    def on_lost_events(self, *, rules: Sequence[aws_events.CfnRule]) -> None:
+        """Events that EventBridge could hand neither to the queue nor to its dead-letter queue, e.g. for want of a key."""
+        metrics = {
+            f"m{number}": aws_cloudwatch.Metric(
+                namespace="AWS/Events",
+                metric_name="InvocationsFailedToBeSentToDlq",
+                dimensions_map=_dimensions(rule),
+                statistic="Sum",
+                period=FIVE_MINUTES,
+            )
+            for number, rule in enumerate(rules)
+        }
+        self._alarm(
+            "events-lost",
+            "EventBridge lost findings: it may use neither the queues nor their key.",
+            aws_cloudwatch.MathExpression(
+                expression="SUM(METRICS())", using_metrics=dict(metrics), period=FIVE_MINUTES, label="lost events"
+            ),
+            threshold=1,
+        )
+
+    def _alarm(self, name: str, description: str, metric: aws_cloudwatch.IMetric, *, threshold: float) -> None:
+        alarm = aws_cloudwatch.Alarm(
+            self,
+            name,
+            alarm_name=f"{SERVICE}-{name}",
+            alarm_description=description,
+            metric=metric,
+            threshold=threshold,
+            evaluation_periods=1,
+            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        alarm.add_alarm_action(self._action)
+        alarm.add_ok_action(self._action)
+        self.all.append(alarm)
+
+
+def service_metric(name: str, *, statistic: str = "Sum") -> aws_cloudwatch.Metric:
+    """A metric that the functions write themselves."""
+    return aws_cloudwatch.Metric(
+        namespace=METRIC_NAMESPACE,
+        metric_name=name,
+        dimensions_map={"service": SERVICE},
+        statistic=statistic,
+        period=FIVE_MINUTES,
+    )
+
+
+def _dimensions(rule: aws_events.CfnRule) -> dict[str, str]:
+    name = {"RuleName": rule.name or ""}
+    return name if rule.event_bus_name is None else {**name, "EventBusName": rule.event_bus_name}

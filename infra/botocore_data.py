@@ -1,0 +1,95 @@
+"""botocore's service models, cut down to the operations in use.
+
+Reading models is most of what a cold start does, and EC2's is the largest there is. What is cut is cut by name from
+botocore's own files: the service, the operation, the shapes that no kept operation reaches, the prose.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+Json = dict[str, Any]
+
+SHARED_FILES = ("_retry.json", "partitions.json", "sdk-default-configuration.json")
+"""Data that every client reads, whatever its service."""
+
+
+def prune(source: Path, destination: Path, operations: Mapping[str, frozenset[str]]) -> None:
+    """Write to `destination` what clients of these operations read from `source`, a botocore data directory."""
+    destination.mkdir(parents=True)
+    for name in SHARED_FILES:
+        shutil.copyfile(source / name, destination / name)
+    _write(destination / "endpoints.json", _endpoints_of(_read(source / "endpoints.json"), set(operations)))
+    for service, names in operations.items():
+        versions = sorted(each.name for each in (source / service).iterdir() if each.is_dir())
+        newest = source / service / versions[-1]
+        target = destination / service / newest.name
+        target.mkdir(parents=True)
+        _write(target / "service-2.json", _model_of(_read(newest / "service-2.json"), names))
+        _write(target / "endpoint-rule-set-1.json", _read(newest / "endpoint-rule-set-1.json"))
+
+
+def _endpoints_of(endpoints: Json, services: set[str]) -> Json:
+    """Keep the partitions and Regions; drop the endpoints of services that are not called."""
+    prefixes = services | {"monitoring"}  # the endpoint prefix of cloudwatch
+    for partition in endpoints["partitions"]:
+        partition["services"] = {name: each for name, each in partition["services"].items() if name in prefixes}
+    return endpoints
+
+
+def _model_of(model: Json, operations: frozenset[str]) -> Json:
+    kept = {name: model["operations"][name] for name in sorted(operations)}
+    reached: set[str] = set()
+    waiting = [name for operation in kept.values() for name in _shapes_named(operation)]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting.extend(_shapes_named(model["shapes"][name]))
+    shapes = {name: shape for name, shape in model["shapes"].items() if name in reached}
+    pruned: Json = _without_prose({**model, "operations": kept, "shapes": shapes})
+    return pruned
+
+
+def _shapes_named(value: object) -> Iterator[str]:
+    """Names of shapes that an operation or a shape refers to: `{"shape": name}`, however deep."""
+    if isinstance(value, dict):
+        if isinstance(value.get("shape"), str):
+            yield value["shape"]
+        for each in value.values():
+            yield from _shapes_named(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _shapes_named(each)
+
+
+def _without_prose(value: Any) -> Any:
+    """A model's text for people is a string under `documentation`; a member of that name is an object, and stays."""
+    if isinstance(value, dict):
+        return {
+            name: _without_prose(each)
+            for name, each in value.items()
+            if not (name == "documentation" and isinstance(each, str))
+        }
+    if isinstance(value, list):
+        return [_without_prose(each) for each in value]
+    return value
+
+
+def _read(path: Path) -> Json:
+    """A file of botocore's, plain or, as most are, compressed."""
+    compressed = path.with_name(path.name + ".gz")
+    text = gzip.decompress(compressed.read_bytes()) if compressed.exists() else path.read_bytes()
+    document: Json = json.loads(text)
+    return document
+
+
+def _write(path: Path, document: Json) -> None:
+    path.write_text(json.dumps(document, separators=(",", ":")), encoding="utf-8")

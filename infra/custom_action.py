@@ -1,0 +1,57 @@
+"""The Security Hub custom action "Require IMDSv2", which CloudFormation itself cannot make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Aws, CustomResource, Duration, RemovalPolicy, aws_iam
+from constructs import Construct
+
+from infra.names import CUSTOM_ACTION_ID
+
+if TYPE_CHECKING:
+    from infra.functions import ServiceFunction
+
+RESOURCE_TYPE = "Custom::SecurityHubActionTarget"
+
+
+class CustomAction(Construct):
+    """An action target in this Region, made and kept by a function."""
+
+    def __init__(self, scope: Construct, id_: str, *, function: ServiceFunction, release: str) -> None:
+        """`release` changes with the code: every new one looks whether the action is still there, and makes it again.
+
+        That is also how an account gets it that turned Security Hub on after the first deployment.
+        """
+        super().__init__(scope, id_)
+        hub = f"arn:{Aws.PARTITION}:securityhub:{Aws.REGION}:{Aws.ACCOUNT_ID}:hub/default"
+        allowed = aws_iam.Policy(
+            self,
+            "Policy",
+            roles=[function.role],
+            statements=[
+                aws_iam.PolicyStatement(
+                    actions=[
+                        "securityhub:CreateActionTarget",
+                        "securityhub:UpdateActionTarget",
+                        "securityhub:DeleteActionTarget",
+                    ],
+                    resources=[hub],
+                )
+            ],
+        )
+        self.resource = CustomResource(
+            self,
+            "ActionTarget",
+            resource_type=RESOURCE_TYPE,
+            service_token=function.function.function_arn,
+            service_timeout=Duration.minutes(5),
+            removal_policy=RemovalPolicy.DESTROY,
+            properties={
+                "ActionId": CUSTOM_ACTION_ID,
+                "Name": "Require IMDSv2",
+                "Description": "Require IMDSv2 on the instance, under the same policy and gates as everything else",
+                "Release": release,
+            },
+        )
+        self.resource.node.add_dependency(allowed)

@@ -1,0 +1,62 @@
+"""One page that answers: is it working, and what does it do?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, aws_cloudwatch, aws_lambda
+from constructs import Construct
+
+from infra.alarms import service_metric
+from infra.names import SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.queues import FindingsQueue
+
+WIDTH = 12
+
+
+class Dashboard(Construct):
+    """Alarms first, then verdicts, then the queue and the functions."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        alarms: Sequence[aws_cloudwatch.IAlarm],
+        findings: FindingsQueue,
+        functions: Mapping[str, aws_lambda.IFunction],
+    ) -> None:
+        super().__init__(scope, id_)
+        self.dashboard = aws_cloudwatch.Dashboard(
+            self, "Dashboard", dashboard_name=SERVICE, default_interval=Duration.days(7)
+        )
+        self.dashboard.add_widgets(
+            aws_cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=2 * WIDTH, height=3)
+        )
+        self.dashboard.add_widgets(
+            _graph("Verdicts", service_metric("Verdicts"), service_metric("Enforced"), service_metric("Failed")),
+            _graph("Refused", service_metric("PoisonMessages"), service_metric("PolicyRefused", statistic="Maximum")),
+        )
+        self.dashboard.add_widgets(
+            _graph(
+                "Findings waiting",
+                findings.queue.metric_approximate_number_of_messages_visible(),
+                findings.dead_letters.metric_approximate_number_of_messages_visible(label="dead letters"),
+            ),
+            _graph("Age of the oldest finding (s)", findings.queue.metric_approximate_age_of_oldest_message()),
+        )
+        self.dashboard.add_widgets(
+            _graph("Function errors", *(each.metric_errors(label=name) for name, each in functions.items())),
+            _graph(
+                "Function duration, p95 (ms)",
+                *(each.metric_duration(label=name, statistic="p95") for name, each in functions.items()),
+            ),
+        )
+
+
+def _graph(title: str, *metrics: aws_cloudwatch.IMetric) -> aws_cloudwatch.GraphWidget:
+    return aws_cloudwatch.GraphWidget(title=title, left=list(metrics), width=WIDTH)

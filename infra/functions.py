@@ -1,0 +1,131 @@
+"""A function of the service, with the role that the roles in every account know by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from aws_cdk import Aws, CfnResource, Duration, RemovalPolicy, aws_iam, aws_lambda, aws_logs, aws_sqs
+from constructs import Construct
+
+from infra.nag import acknowledge
+from infra.names import (
+    METRIC_NAMESPACE,
+    READ_ROLE,
+    SERVICE,
+    WRITE_ROLE,
+    function_name,
+    function_role_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEASE_MARGIN = Duration.seconds(60)
+"""A lease outlives the function that took it by this much, so that no second one acts beside the first."""
+
+
+class ServiceFunction(Construct):
+    """A handler of the asset, its role, its log group, and where its failed asynchronous invocations go."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        name: str,
+        description: str,
+        code: aws_lambda.Code,
+        timeout: Duration,
+        memory_size: int,
+        log_retention_days: int,
+        failed_invocations: aws_sqs.IQueue | None,
+        environment: Mapping[str, str],
+    ) -> None:
+        """`failed_invocations` is None where only a queue invokes the function, which keeps what failed itself."""
+        super().__init__(scope, id_)
+        self.role = aws_iam.Role(
+            self,
+            "Role",
+            role_name=function_role_name(name),
+            description=f"{SERVICE}: function {name}",
+            assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        self.log_group = aws_logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/lambda/{function_name(name)}",
+            # Its name is fixed, so one that stayed behind would stop the next deployment. The ledger is the record.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        cast("CfnResource", self.log_group.node.default_child).add_property_override(
+            "RetentionInDays", log_retention_days
+        )
+        self.log_group.grant_write(self.role)
+        self.function = aws_lambda.Function(
+            self,
+            "Function",
+            function_name=function_name(name),
+            description=description,
+            runtime=aws_lambda.Runtime.PYTHON_3_13,
+            architecture=aws_lambda.Architecture.ARM_64,
+            handler=f"{name.replace('-', '_')}.handler",
+            code=code,
+            role=self.role,
+            log_group=self.log_group,
+            timeout=timeout,
+            memory_size=memory_size,
+            tracing=aws_lambda.Tracing.ACTIVE,
+            dead_letter_queue=failed_invocations,
+            environment={
+                "POWERTOOLS_SERVICE_NAME": SERVICE,
+                "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+                **environment,
+            },
+        )
+        acknowledge(self.role, "AwsSolutions-IAM5[Resource::*]", "X-Ray knows no resources in IAM.")
+        acknowledge(
+            self.function, "AwsSolutions-L1", "Python 3.13 is what the dependencies and the tests were tried with."
+        )
+
+    def allow_entering_accounts(self) -> None:
+        """Assume the read and write roles of any account. Which accounts let it in is for their trust to say."""
+        roles = {role: f"arn:{Aws.PARTITION}:iam::*:role/{role}" for role in (READ_ROLE, WRITE_ROLE)}
+        self.role.add_to_policy(
+            aws_iam.PolicyStatement(sid="EnterAccounts", actions=["sts:AssumeRole"], resources=list(roles.values()))
+        )
+        for role in roles:
+            acknowledge(
+                self.role,
+                f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{role}]",
+                "Two role names, in whatever account has them: an account joins by creating them.",
+            )
+
+    def allow_answering_findings(self) -> None:
+        """Read findings and annotate them, without ever closing, reopening or suppressing one."""
+        hubs = f"arn:{Aws.PARTITION}:securityhub:{Aws.REGION}:{Aws.ACCOUNT_ID}:"
+        resources = [f"{hubs}hub/default", f"{hubs}hubv2/*"]
+        # The APIs of the newer Security Hub are authorised by the same two actions, on its own hub.
+        self.role.add_to_policy(
+            aws_iam.PolicyStatement(
+                sid="AnswerFindings",
+                actions=["securityhub:GetFindings", "securityhub:BatchUpdateFindings"],
+                resources=resources,
+            )
+        )
+        self.role.add_to_policy(
+            aws_iam.PolicyStatement(
+                sid="OnlyEverNotified",
+                effect=aws_iam.Effect.DENY,
+                actions=["securityhub:BatchUpdateFindings"],
+                resources=["*"],
+                conditions={
+                    "StringEquals": {"securityhub:ASFFSyntaxPath/Workflow.Status": ["NEW", "RESOLVED", "SUPPRESSED"]}
+                },
+            )
+        )
+        acknowledge(
+            self.role,
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:securityhub:<AWS::Region>:<AWS::AccountId>:hubv2/*]",
+            "The newer Security Hub gives its hub an id that is not known before it is enabled.",
+        )

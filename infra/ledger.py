@@ -1,0 +1,58 @@
+"""The ledger: what was decided about every instance, and what is to be judged anew."""
+
+from __future__ import annotations
+
+from aws_cdk import RemovalPolicy, aws_dynamodb, aws_iam, aws_kms
+from constructs import Construct
+
+DUE_INDEX = "due"
+
+
+class Ledger(Construct):
+    """One item group an instance, and an index of what is due, spread over shards."""
+
+    def __init__(self, scope: Construct, id_: str, *, key: aws_kms.IKey) -> None:
+        super().__init__(scope, id_)
+        self.table = aws_dynamodb.Table(
+            self,
+            "Table",
+            partition_key=aws_dynamodb.Attribute(name="pk", type=aws_dynamodb.AttributeType.STRING),
+            sort_key=aws_dynamodb.Attribute(name="sk", type=aws_dynamodb.AttributeType.STRING),
+            billing_mode=aws_dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=aws_dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=key,
+            point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            # It holds how every instance was before we changed it: it outlives the stack.
+            removal_policy=RemovalPolicy.RETAIN,
+        )
+        self.table.add_global_secondary_index(
+            index_name=DUE_INDEX,
+            partition_key=aws_dynamodb.Attribute(name="revisit_shard", type=aws_dynamodb.AttributeType.NUMBER),
+            sort_key=aws_dynamodb.Attribute(name="revisit_at", type=aws_dynamodb.AttributeType.STRING),
+            projection_type=aws_dynamodb.ProjectionType.KEYS_ONLY,
+        )
+
+    def grant_records(self, role: aws_iam.IGrantable) -> None:
+        """Read and write items. Not delete: the ledger forgets nothing."""
+        self._grant(
+            role,
+            self.table.table_arn,
+            "dynamodb:BatchGetItem",
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:UpdateItem",
+        )
+
+    def grant_due(self, role: aws_iam.IGrantable) -> None:
+        """Ask the index what is due."""
+        self._grant(role, f"{self.table.table_arn}/index/{DUE_INDEX}", "dynamodb:Query")
+
+    @staticmethod
+    def _grant(role: aws_iam.IGrantable, resource: str, *actions: str) -> None:
+        role.grant_principal.add_to_principal_policy(
+            aws_iam.PolicyStatement(actions=list(actions), resources=[resource])
+        )

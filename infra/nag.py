@@ -1,0 +1,15 @@
+"""Exceptions to cdk-nag's rules, each written where it is needed, with its reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Acknowledgment, Validations
+
+if TYPE_CHECKING:
+    from constructs import IConstruct
+
+
+def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
+    """Accept one finding of cdk-nag, e.g. `AwsSolutions-IAM5[Resource::*]`, for a construct and what is in it."""
+    Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))

@@ -1,0 +1,28 @@
+"""Physical names that something outside its own construct must know: another account, a policy, a person."""
+
+SERVICE = "imdsv2-remediation"
+METRIC_NAMESPACE = "Imdsv2Remediation"
+
+EVENT_BUS = SERVICE
+POLICY_PARAMETER = f"/{SERVICE}/policy"
+
+READ_ROLE = f"{SERVICE}-read"
+WRITE_ROLE = f"{SERVICE}-write"
+
+CUSTOM_ACTION_ID = "RequireIMDSv2"
+
+ENFORCED_AT_TAG = "imdsv2:enforced-at"
+ROLLED_BACK_AT_TAG = "imdsv2:rolled-back-at"
+
+FUNCTIONS_THAT_ENTER_ACCOUNTS = ("remediate", "manual", "revisit")
+"""The functions whose roles may assume the roles of an account, and that those roles trust."""
+
+
+def function_name(function: str) -> str:
+    """The physical name of a function, e.g. `imdsv2-remediation-remediate`."""
+    return f"{SERVICE}-{function}"
+
+
+def function_role_name(function: str) -> str:
+    """The physical name of a function's own role, which the roles in every account trust by name."""
+    return f"{SERVICE}-fn-{function}"

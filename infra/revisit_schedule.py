@@ -1,0 +1,57 @@
+"""What starts the function that judges anew what is due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Duration, aws_iam, aws_scheduler
+from constructs import Construct
+
+from infra.names import SERVICE
+
+if TYPE_CHECKING:
+    from infra.encryption import ServiceKey
+    from infra.functions import ServiceFunction
+    from infra.queues import FailedInvocations
+
+EXPRESSION = "rate(5 minutes)"
+GIVE_UP_AFTER = Duration.hours(1)
+
+
+class RevisitSchedule(Construct):
+    """Every five minutes. A start that failed for an hour is set aside: eleven others have followed it."""
+
+    def __init__(
+        self, scope: Construct, id_: str, *, function: ServiceFunction, failed: FailedInvocations, key: ServiceKey
+    ) -> None:
+        super().__init__(scope, id_)
+        role = aws_iam.Role(
+            self,
+            "Role",
+            description=f"{SERVICE}: start function revisit",
+            assumed_by=aws_iam.ServicePrincipal("scheduler.amazonaws.com"),
+        )
+        # CDK's own target would also grant every version and alias of the function.
+        role.add_to_policy(
+            aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function.function_arn])
+        )
+        failed.grant_setting_aside(role)
+        key.grant_use_through(role, "sqs")
+        self.schedule = aws_scheduler.CfnSchedule(
+            self,
+            "Schedule",
+            name=f"{SERVICE}-revisit",
+            description="Judge anew what is due",
+            schedule_expression=EXPRESSION,
+            flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=aws_scheduler.CfnSchedule.TargetProperty(
+                arn=function.function.function_arn,
+                role_arn=role.role_arn,
+                dead_letter_config=aws_scheduler.CfnSchedule.DeadLetterConfigProperty(arn=failed.queue.queue_arn),
+                retry_policy=aws_scheduler.CfnSchedule.RetryPolicyProperty(
+                    maximum_event_age_in_seconds=GIVE_UP_AFTER.to_seconds(), maximum_retry_attempts=185
+                ),
+            ),
+        )
+        # Without leave to invoke, the first starts after a deployment would fail.
+        self.schedule.node.add_dependency(role)

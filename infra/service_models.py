@@ -1,0 +1,25 @@
+"""Every operation the functions call: what is shipped of botocore's service models, and what tests expect IAM to allow."""
+
+from __future__ import annotations
+
+OPERATIONS: dict[str, frozenset[str]] = {
+    "cloudwatch": frozenset({"GetMetricData"}),
+    "dynamodb": frozenset({"BatchGetItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}),
+    "ec2": frozenset({"CreateTags", "DeleteTags", "DescribeInstances", "ModifyInstanceMetadataOptions"}),
+    "securityhub": frozenset(
+        {
+            "BatchUpdateFindings",
+            "BatchUpdateFindingsV2",
+            "CreateActionTarget",
+            "DeleteActionTarget",
+            "GetFindings",
+            "GetFindingsV2",
+            "UpdateActionTarget",
+        }
+    ),
+    "sns": frozenset({"Publish"}),
+    "sqs": frozenset({"SendMessage"}),
+    "ssm": frozenset({"GetParameter"}),
+    "sts": frozenset({"AssumeRole"}),
+}
+"""botocore's name of the service to botocore's names of the operations."""

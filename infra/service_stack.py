@@ -1,0 +1,203 @@
+"""The stack of the security account: what the constructs are given, and what they may do with one another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import Aws, CfnOutput, Duration, FileSystem, Stack, aws_lambda, aws_lambda_event_sources
+
+from infra.alarms import Alarms
+from infra.central_bus import CentralBus
+from infra.custom_action import CustomAction
+from infra.dashboard import Dashboard
+from infra.encryption import ServiceKey
+from infra.finding_rules import FindingRules, allow_deliveries
+from infra.functions import LEASE_MARGIN, ServiceFunction
+from infra.ledger import Ledger
+from infra.member_roles import MemberRoles
+from infra.notifications import Notifications
+from infra.policy_parameter import PolicyParameter
+from infra.queues import FailedInvocations, FindingsQueue
+from infra.revisit_schedule import RevisitSchedule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from constructs import Construct
+
+    from infra.settings import Settings
+
+REMEDIATE_TIMEOUT = Duration.minutes(5)
+MANUAL_TIMEOUT = Duration.minutes(15)
+REVISIT_TIMEOUT = Duration.minutes(5)
+CUSTOM_ACTION_TIMEOUT = Duration.minutes(1)
+
+JUDGE_MEMORY = 1024
+CUSTOM_ACTION_MEMORY = 256
+
+BATCH_SIZE = 500
+BATCH_SIZE_WITHOUT_WINDOW = 10
+"""Lambda takes no more at once without a batching window."""
+
+REMEDIATIONS_AT_ONCE = 5
+"""Enough for a storm of findings, and little enough not to be throttled by EC2 and CloudWatch."""
+
+
+class ServiceStack(Stack):
+    """Imdsv2Remediation."""
+
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings, asset: Path) -> None:
+        super().__init__(scope, id_, description="Requires IMDSv2 where it is safe, one finding at a time")
+        self._settings = settings
+        self._code = aws_lambda.Code.from_asset(str(asset))
+        self._release = FileSystem.fingerprint(str(asset))
+        self.key = ServiceKey(self, "Encryption")
+        self.findings = FindingsQueue(
+            self,
+            "Findings",
+            key=self.key.key,
+            # Lambda retries a throttled batch within this time; AWS advises six times the function's own.
+            visibility_timeout=Duration.seconds(6 * REMEDIATE_TIMEOUT.to_seconds() + settings.batching_window_seconds),
+        )
+        self.failed = FailedInvocations(self, "FailedInvocations", key=self.key.key)
+        self.ledger = Ledger(self, "Ledger", key=self.key.key)
+        self.policy = PolicyParameter(self, "Policy", document=settings.policy)
+        self.notifications = Notifications(self, "Notifications", key=self.key.key, email=settings.notification_email)
+        self.bus = CentralBus(self, "CentralBus", member_accounts=settings.member_accounts)
+        self.rules = [
+            FindingRules(self, "OwnFindings", bus=None, findings=self.findings),
+            FindingRules(self, "ForwardedFindings", bus=self.bus.bus, findings=self.findings),
+        ]
+        allow_deliveries(self.findings, rule_arns=[arn for each in self.rules for arn in each.rule_arns])
+
+        self.remediate = self._remediate()
+        self.manual = self._judge("manual", "Judges the instances named in its input", MANUAL_TIMEOUT)
+        self.revisit = self._judge("revisit", "Judges anew what is due", REVISIT_TIMEOUT)
+        self.ledger.grant_due(self.revisit.role)
+        RevisitSchedule(self, "RevisitSchedule", function=self.revisit, failed=self.failed, key=self.key)
+        self.custom_action = self._custom_action()
+        # The security account's own instances are entered by the same way as everybody's.
+        MemberRoles(self, "MemberRoles", security_account=Aws.ACCOUNT_ID)
+
+        functions = {
+            "remediate": self.remediate.function,
+            "manual": self.manual.function,
+            "revisit": self.revisit.function,
+        }
+        alarms = self._alarms(functions)
+        self.dashboard = Dashboard(self, "Dashboard", alarms=alarms.all, findings=self.findings, functions=functions)
+        self._outputs()
+
+    def _remediate(self) -> ServiceFunction:
+        function = self._judge(
+            "remediate",
+            "Answers the findings in the queue",
+            REMEDIATE_TIMEOUT,
+            keeps_failed=False,
+            environment={"DEAD_LETTER_QUEUE_URL": self.findings.dead_letters.queue_url},
+        )
+        window = self._settings.batching_window_seconds
+        function.function.add_event_source(
+            aws_lambda_event_sources.SqsEventSource(
+                self.findings.queue,
+                batch_size=BATCH_SIZE if window else BATCH_SIZE_WITHOUT_WINDOW,
+                max_batching_window=Duration.seconds(window),
+                max_concurrency=REMEDIATIONS_AT_ONCE,
+                report_batch_item_failures=True,
+            )
+        )
+        self.findings.grant_setting_aside(function.role)
+        return function
+
+    def _judge(
+        self,
+        name: str,
+        description: str,
+        timeout: Duration,
+        *,
+        keeps_failed: bool = True,
+        environment: Mapping[str, str] | None = None,
+    ) -> ServiceFunction:
+        """A function that goes the whole line from target to record, with what each step of it needs."""
+        lease_seconds = timeout.to_seconds() + LEASE_MARGIN.to_seconds()
+        function = self._function(
+            name,
+            description,
+            timeout,
+            keeps_failed=keeps_failed,
+            memory_size=JUDGE_MEMORY,
+            environment={
+                "LEDGER_TABLE": self.ledger.table.table_name,
+                "POLICY_PARAMETER": self.policy.parameter.parameter_name,
+                "NOTIFICATIONS_TOPIC_ARN": self.notifications.topic.topic_arn,
+                "LEASE_SECONDS": str(lease_seconds),
+                "HUB_ACCOUNT": Aws.ACCOUNT_ID,
+                **(environment or {}),
+            },
+        )
+        function.allow_entering_accounts()
+        function.allow_answering_findings()
+        self.ledger.grant_records(function.role)
+        self.policy.grant_read(function.role)
+        self.notifications.grant_publish(function.role)
+        self.key.grant_use_through(function.role, "dynamodb", "sns", "sqs")
+        return function
+
+    def _custom_action(self) -> CustomAction:
+        function = self._function(
+            "custom-action",
+            "Makes and keeps the Security Hub custom action",
+            CUSTOM_ACTION_TIMEOUT,
+            keeps_failed=True,
+            memory_size=CUSTOM_ACTION_MEMORY,
+            environment={},
+        )
+        self.key.grant_use_through(function.role, "sqs")
+        return CustomAction(self, "CustomAction", function=function, release=self._release)
+
+    def _function(
+        self,
+        name: str,
+        description: str,
+        timeout: Duration,
+        *,
+        keeps_failed: bool,
+        memory_size: int,
+        environment: Mapping[str, str],
+    ) -> ServiceFunction:
+        return ServiceFunction(
+            self,
+            f"Function-{name}",
+            name=name,
+            description=description,
+            code=self._code,
+            timeout=timeout,
+            memory_size=memory_size,
+            log_retention_days=self._settings.log_retention_days,
+            failed_invocations=self.failed.queue if keeps_failed else None,
+            environment=environment,
+        )
+
+    def _alarms(self, functions: Mapping[str, aws_lambda.IFunction]) -> Alarms:
+        alarms = Alarms(self, "Alarms", topic=self.notifications.topic)
+        alarms.on_dead_letters(queues={"findings": self.findings.dead_letters, "invocations": self.failed.queue})
+        alarms.on_age(queue=self.findings.queue)
+        alarms.on_errors(functions=functions)
+        alarms.on_refused_policy()
+        alarms.on_lost_events(rules=[rule for each in self.rules for rule in each.rules.values()])
+        return alarms
+
+    def _outputs(self) -> None:
+        outputs = {
+            "ManualFunctionName": self.manual.function.function_name,
+            "CentralEventBusName": self.bus.bus.event_bus_name,
+            "FindingsQueueUrl": self.findings.queue.queue_url,
+            "FindingsDeadLetterQueueUrl": self.findings.dead_letters.queue_url,
+            "LedgerTableName": self.ledger.table.table_name,
+            "PolicyParameterName": self.policy.parameter.parameter_name,
+            "NotificationsTopicArn": self.notifications.topic.topic_arn,
+            "DashboardName": self.dashboard.dashboard.dashboard_name,
+        }
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)

@@ -1,0 +1,72 @@
+"""From a batch of queue messages to the line, and back to the queue: what is answered, what is tried again."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.events import Parsed, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypy_boto3_sqs import SQSClient
+
+    from imdsv2.errors import MessagePoisoned
+    from imdsv2.line import Line, Outcomes
+
+_MESSAGES_A_CALL = 10
+
+
+class DeadLetters:
+    """The dead-letter queue: the end of messages that no retry can help."""
+
+    def __init__(self, sqs: SQSClient, queue_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def bury(self, poisoned: Mapping[str, tuple[str, Sequence[MessagePoisoned]]]) -> set[str]:
+        """Send messages (by id: body and complaints) with the reason as an attribute. Returns the ids that failed."""
+        failed: set[str] = set()
+        remaining = iter(poisoned.items())
+        while batch := list(islice(remaining, _MESSAGES_A_CALL)):
+            entries: Any = [
+                {"Id": str(index), "MessageBody": body, "MessageAttributes": _complaints(complaints)}
+                for index, (_, (body, complaints)) in enumerate(batch)
+            ]
+            answer = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            failed |= {batch[int(each["Id"])][0] for each in answer.get("Failed", [])}
+        return failed
+
+
+def process(
+    records: Sequence[Mapping[str, Any]], line: Line, dead_letters: DeadLetters, request_id: str
+) -> tuple[Outcomes, list[str], int]:
+    """Judge what a batch of SQS records asks for.
+
+    Returns the outcomes, the ids of messages to try again, and how many messages were poison. Only the schema makes
+    poison; whatever else fails is tried again, message by message.
+    """
+    bodies = {record["messageId"]: record["body"] for record in records}
+    parsed = {message_id: parse(body) for message_id, body in bodies.items()}
+    outcomes = line.run([request for each in parsed.values() for request in each.requests], request_id)
+    again = [message_id for message_id, each in parsed.items() if _has_failed(each, outcomes)]
+    poisoned = {
+        message_id: (bodies[message_id], each.poison)
+        for message_id, each in parsed.items()
+        if each.poison and message_id not in again
+    }
+    unburied = dead_letters.bury(poisoned)
+    return outcomes, [*again, *sorted(unburied)], len(poisoned)
+
+
+def _has_failed(parsed: Parsed, outcomes: Outcomes) -> bool:
+    return any(request.arn in outcomes.failed for request in parsed.requests)
+
+
+def _complaints(complaints: Sequence[MessagePoisoned]) -> dict[str, dict[str, str]]:
+    reason = "; ".join(str(complaint) for complaint in complaints)
+    return {
+        "field": {"DataType": "String", "StringValue": complaints[0].field},
+        "reason": {"DataType": "String", "StringValue": reason[:2000]},
+    }

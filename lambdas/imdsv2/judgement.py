@@ -1,0 +1,82 @@
+"""What travels through the line: the requests for one instance, and what has been found out and done about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imdsv2.model import Instance, Reason, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from imdsv2.ledger import Entry
+    from imdsv2.model import Evidence, Finding, InstanceArn, MetadataOptions, Request, Source, Target, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All requests for one instance in one run; they lead to one verdict."""
+
+    arn: InstanceArn
+    requests: tuple[Request, ...]
+
+    @property
+    def lead(self) -> Request:
+        """The request that says how far the run may go: a person's, where there is one."""
+        return next((each for each in self.requests if each.asked_by_person), self.requests[0])
+
+    @property
+    def source(self) -> Source:
+        return self.lead.source
+
+    @property
+    def suppressed(self) -> bool:
+        return any(each.suppressed for each in self.requests)
+
+    @property
+    def clear(self) -> bool:
+        return any(each.clear for each in self.requests)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(each.finding for each in self.requests if each.finding is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One instance, judged. ``status`` is what the ledger says, or would say after a dry run."""
+
+    case: Case
+    entry: Entry
+    verdict: Verdict
+    status: Status
+    target: Target | None = None
+    evidence: Evidence | None = None
+    after: MetadataOptions | None = None
+    error: Mapping[str, str] | None = None
+    permitted: bool | None = None
+
+    @property
+    def arn(self) -> InstanceArn:
+        return self.case.arn
+
+    @property
+    def instance(self) -> Instance | None:
+        return self.target if isinstance(self.target, Instance) else None
+
+    @property
+    def is_completed_by_ledger(self) -> bool:
+        """Whether EC2 shows what an enforcement of ours, finished or not, wanted: that is completed, not replaced."""
+        return self.verdict.reason is Reason.ALREADY_REQUIRED and self.entry.status in {
+            Status.ENFORCING,
+            Status.ENFORCED,
+        }
+
+
+def cases_of(requests: Iterable[Request]) -> dict[InstanceArn, Case]:
+    """Bring the requests for each instance together."""
+    by_arn: dict[InstanceArn, list[Request]] = {}
+    for request in requests:
+        by_arn.setdefault(request.arn, []).append(request)
+    return {arn: Case(arn=arn, requests=tuple(several)) for arn, several in by_arn.items()}

@@ -1,0 +1,449 @@
+"""What the service did and why, in DynamoDB: written before EC2 is changed, and the only judge of who may act.
+
+One ``current`` item an instance, guarded by ``version``: a writer that has not seen the newest one loses and judges
+anew. One ``event#`` item for every change of status, never changed. Several instances share a transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+import uuid
+import zlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from imdsv2.errors import LedgerContended
+from imdsv2.model import Finding, History, InstanceArn, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+FINDINGS_KEPT = 200
+REVISIT_SHARDS = 8
+DUE_INDEX = "due"
+
+_CURRENT = "current"
+_POLICY_KEY = {"pk": {"S": "policy"}, "sk": {"S": _CURRENT}}
+_READS_A_CALL = 100
+_ACTIONS_A_TRANSACTION = 100
+_ATTEMPTS = 8
+_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+_EVENT_ATTRIBUTES = (
+    "status",
+    "decision",
+    "reason",
+    "explanation",
+    "source",
+    "request_id",
+    "caller",
+    "before",
+    "after",
+    "error",
+)
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """The ``current`` item of an instance as it was read; ``version`` 0 where there is none yet."""
+
+    arn: InstanceArn
+    version: int = 0
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str | None:
+        return self.attributes.get("status")
+
+    @property
+    def history(self) -> History:
+        return History(
+            enforced_at=self.time("enforced_at"),
+            confirmed=bool(self.attributes.get("confirmed", False)),
+            cleared_at=self.time("cleared_at"),
+        )
+
+    def time(self, name: str) -> datetime | None:
+        text = self.attributes.get(name)
+        return datetime.fromisoformat(text) if text else None
+
+    def is_being_enforced(self, now: datetime) -> bool:
+        """Whether somebody holds a lease that is not over: nobody else may touch the instance."""
+        lease_until = self.time("lease_until")
+        return self.status == Status.ENFORCING and lease_until is not None and now < lease_until
+
+    def owed_notes(self) -> dict[str, Finding]:
+        """Findings, by key, that do not bear the note of the present verdict."""
+        changed_at = self.time("changed_at")
+        return {
+            key: finding
+            for key, finding in self.findings.items()
+            if finding.annotated_at is None or (changed_at is not None and finding.annotated_at < changed_at)
+        }
+
+    def owes_notification(self) -> bool:
+        """Whether people have not been told of the present verdict."""
+        changed_at, notified_at = self.time("changed_at"), self.time("notified_at")
+        return notified_at is None or (changed_at is not None and notified_at < changed_at)
+
+    def is_echo(self, finding: Finding) -> bool:
+        """Whether this very state of the finding has already led to a final verdict."""
+        known = self.findings.get(key_of(finding))
+        if known is None or known.updated_at is None or finding.updated_at is None:
+            return False
+        return finding.updated_at <= known.updated_at
+
+    def same_verdict(self, attributes: Mapping[str, Any]) -> bool:
+        return all(self.attributes.get(name) == attributes.get(name) for name in ("decision", "reason", "status"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What to write to a ``current`` item: only if nobody else has since ``entry`` was read.
+
+    An attribute of None is removed. ``findings`` are merged into the map one by one, never replacing the others.
+    """
+
+    entry: Entry
+    attributes: Mapping[str, Any]
+    findings: tuple[Finding, ...] = ()
+
+    def applied(self) -> Entry:
+        """The entry as it is once this is written."""
+        merged = {**self.entry.attributes, **_plain(self.attributes)}
+        findings = {**self.entry.findings, **{key_of(finding): finding for finding in self.findings}}
+        return replace(
+            self.entry,
+            version=self.entry.version + 1,
+            attributes={name: value for name, value in merged.items() if value is not None},
+            findings=findings,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Whom an entry's verdict has reached: findings by their key in the map, and the people behind the topic."""
+
+    entry: Entry
+    annotated: frozenset[str] = frozenset()
+    notified: bool = False
+
+
+def key_of(finding: Finding) -> str:
+    """Where a finding stands in the map: ids are too long and too free to be attribute names."""
+    return hashlib.sha256(finding.id.encode()).hexdigest()[:32]
+
+
+def to_text(when: datetime) -> str:
+    """The one form of time in the ledger: fixed width, so that it sorts."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Ledger:
+    """The table. Every method may raise ClientError; the message that led to it is then tried again."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Entry]:
+        """Consistently read the current items; an instance without one gets an empty entry."""
+        entries = {arn: Entry(arn=arn) for arn in arns}
+        for batch in _batches(entries, _READS_A_CALL):
+            wanted: Any = {self._table: {"Keys": [_key(arn) for arn in batch], "ConsistentRead": True}}
+            for attempt in range(_ATTEMPTS):
+                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+                read = map(_entry, answer["Responses"].get(self._table, []))
+                entries |= {entry.arn: entry for entry in read}
+                wanted = answer.get("UnprocessedKeys")
+                if not wanted:
+                    break
+                _pause(attempt)
+            else:
+                raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+        return entries
+
+    def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
+        """Write what nobody has overtaken. Returns the instances whose item has changed since it was read."""
+        return self._transact({change.entry.arn: self._actions(change, now) for change in changes})
+
+    def add_finding(self, entry: Entry, finding: Finding) -> Entry | None:
+        """Add a finding to an item that somebody else is working on. Returns the item as it is now, or None where it
+        has gone."""
+        update = _Update()
+        self._merge_findings(update, entry, (finding,))
+        update.require("attribute_exists(pk)")
+        try:
+            answer = self._dynamodb.update_item(
+                TableName=self._table, Key=_key(entry.arn), ReturnValues="ALL_NEW", **update.arguments()
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return None
+            raise
+        return _entry(answer["Attributes"])
+
+    def mark_told(self, told: Mapping[InstanceArn, Told], now: datetime) -> None:
+        """Note which findings are annotated and whether people know; an item that has another verdict by now owes its
+        own."""
+        actions = {}
+        for arn, each in told.items():
+            update = _Update()
+            update.require(f"version = {update.value(each.entry.version)}")
+            if each.notified:
+                update.set("notified_at", to_text(now))
+            for key in each.annotated:
+                path = f"findings.{update.name(key)}"
+                update.require(f"attribute_exists({path})")
+                update.set_path(f"{path}.annotated_at", to_text(now))
+            if each.notified or each.annotated:
+                actions[arn] = [self._update_action(arn, update)]
+        self._transact(actions)
+
+    def due(self, now: datetime, limit: int) -> dict[InstanceArn, str]:
+        """Instances to judge anew, the longest overdue first, each with the ``revisit_at`` that a claim must still find."""
+        found: list[tuple[str, InstanceArn]] = []
+        for shard in range(REVISIT_SHARDS):
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=DUE_INDEX,
+                KeyConditionExpression="revisit_shard = :shard AND revisit_at <= :now",
+                ExpressionAttributeValues={":shard": {"N": str(shard)}, ":now": {"S": to_text(now)}},
+                Limit=limit,
+            )
+            found += [(item["revisit_at"]["S"], InstanceArn.parse(item["pk"]["S"])) for item in answer["Items"]]
+        return {arn: revisit_at for revisit_at, arn in sorted(found)[:limit]}
+
+    def claim(self, due: Mapping[InstanceArn, str], until: datetime) -> list[InstanceArn]:
+        """Take instances for this run; those that somebody else has taken or judged since are left out."""
+        actions = {}
+        for arn, revisit_at in due.items():
+            update = _Update()
+            update.require(f"revisit_at = {update.value(revisit_at)}")
+            update.set("revisit_at", to_text(until))
+            actions[arn] = [self._update_action(arn, update)]
+        lost = self._transact(actions)
+        return [arn for arn in due if arn not in lost]
+
+    def keep_policy(self, document: str, now: datetime) -> None:
+        """Remember the last policy that was understood."""
+        item = {**_POLICY_KEY, "document": {"S": document}, "read_at": {"S": to_text(now)}}
+        self._dynamodb.put_item(TableName=self._table, Item=item)
+
+    def last_good_policy(self) -> tuple[str, datetime] | None:
+        """The last policy that was understood, and when it was read."""
+        item = self._dynamodb.get_item(TableName=self._table, Key=_POLICY_KEY, ConsistentRead=True).get("Item")
+        return (item["document"]["S"], datetime.fromisoformat(item["read_at"]["S"])) if item else None
+
+    def _actions(self, change: Change, now: datetime) -> list[dict[str, Any]]:
+        entry, attributes = change.entry, _plain(change.attributes)
+        update = _Update()
+        if entry.version:
+            update.require(f"version = {update.value(entry.version)}")
+        else:
+            update.require("attribute_not_exists(pk)")
+        for name, value in attributes.items():
+            update.set(name, value)
+        update.set("version", entry.version + 1)
+        if "revisit_at" in attributes:
+            update.set("revisit_shard", _shard(entry.arn) if attributes["revisit_at"] else None)
+        self._merge_findings(update, entry, change.findings)
+        actions = [self._update_action(entry.arn, update)]
+        if attributes.get("status", entry.status) != entry.status:
+            actions.append(self._event(entry.arn, attributes, now))
+        return actions
+
+    def _update_action(self, arn: InstanceArn, update: _Update) -> dict[str, Any]:
+        return {"Update": {"TableName": self._table, "Key": _key(arn), **update.arguments()}}
+
+    def _event(self, arn: InstanceArn, attributes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        item = {name: attributes[name] for name in _EVENT_ATTRIBUTES if attributes.get(name) is not None}
+        item |= {"pk": str(arn), "sk": f"event#{to_text(now)}#{uuid.uuid4().hex[:12]}"}
+        encoded = {name: _serialize(value) for name, value in item.items()}
+        return {"Put": {"TableName": self._table, "Item": encoded, "ConditionExpression": "attribute_not_exists(pk)"}}
+
+    def _merge_findings(self, update: _Update, entry: Entry, findings: Sequence[Finding]) -> None:
+        new = {key_of(finding): finding for finding in findings}
+        if not entry.version:
+            update.set("findings", {key: _finding_item(finding) for key, finding in new.items()})
+            return
+        for key, finding in new.items():
+            update.set_path(f"findings.{update.name(key)}", _finding_item(finding))
+        merged = {**entry.findings, **new}
+        oldest_first = sorted(
+            merged, key=lambda key: to_text(merged[key].updated_at or datetime.max.replace(tzinfo=UTC))
+        )
+        for key in oldest_first[: max(0, len(merged) - FINDINGS_KEPT)]:
+            if key in entry.findings and key not in new:
+                update.remove_path(f"findings.{update.name(key)}")
+
+    def _transact(self, actions: Mapping[InstanceArn, list[dict[str, Any]]]) -> set[InstanceArn]:
+        """Run each instance's actions, many instances to a transaction. Returns those whose condition did not hold."""
+        lost: set[InstanceArn] = set()
+        for batch in _packed(actions):
+            remaining = batch
+            for attempt in range(_ATTEMPTS):
+                refused, passing = self._try(actions, remaining)
+                lost |= refused
+                remaining = [arn for arn in remaining if arn not in refused]
+                if not remaining or not (refused or passing):
+                    break
+                if passing:
+                    _pause(attempt)
+            else:
+                raise LedgerContended("other writers hold the same ledger items; this is tried again")
+        return lost
+
+    def _try(
+        self, actions: Mapping[InstanceArn, list[dict[str, Any]]], arns: Sequence[InstanceArn]
+    ) -> tuple[set[InstanceArn], set[InstanceArn]]:
+        """One transaction. Returns the instances whose condition did not hold, and those that only met another writer;
+        nothing is written unless both are empty."""
+        owners = [arn for arn in arns for _ in actions[arn]]
+        try:
+            items: Any = [action for arn in arns for action in actions[arn]]
+            self._dynamodb.transact_write_items(TransactItems=items)
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            codes = [reason.get("Code") for reason in error.response.get("CancellationReasons", [])]
+            refused = {arn for arn, code in zip(owners, codes, strict=False) if code == "ConditionalCheckFailed"}
+            passing = {arn for arn, code in zip(owners, codes, strict=False) if code in _PASSING}
+            if not refused and not passing:
+                raise
+            return refused, passing
+        return set(), set()
+
+
+class _Update:
+    """Collects one update expression, with placeholders for every name and value."""
+
+    def __init__(self) -> None:
+        self._sets: list[str] = []
+        self._removes: list[str] = []
+        self._conditions: list[str] = []
+        self._names: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+
+    def name(self, name: str) -> str:
+        return self._names.setdefault(name, f"#n{len(self._names)}")
+
+    def value(self, value: object) -> str:
+        placeholder = f":v{len(self._values)}"
+        self._values[placeholder] = _serialize(value)
+        return placeholder
+
+    def set(self, name: str, value: object) -> None:
+        if value is None:
+            self.remove_path(self.name(name))
+        else:
+            self.set_path(self.name(name), value)
+
+    def set_path(self, path: str, value: object) -> None:
+        self._sets.append(f"{path} = {self.value(value)}")
+
+    def remove_path(self, path: str) -> None:
+        self._removes.append(path)
+
+    def require(self, condition: str) -> None:
+        self._conditions.append(condition)
+
+    def arguments(self) -> dict[str, Any]:
+        clauses = []
+        if self._sets:
+            clauses.append("SET " + ", ".join(self._sets))
+        if self._removes:
+            clauses.append("REMOVE " + ", ".join(self._removes))
+        arguments = {
+            "UpdateExpression": " ".join(clauses),
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ExpressionAttributeNames": {placeholder: name for name, placeholder in self._names.items()},
+            "ExpressionAttributeValues": self._values,
+        }
+        return {name: value for name, value in arguments.items() if value}
+
+
+def _key(arn: InstanceArn) -> dict[str, Any]:
+    return {"pk": {"S": str(arn)}, "sk": {"S": _CURRENT}}
+
+
+def _shard(arn: InstanceArn) -> int:
+    return zlib.crc32(arn.instance_id.encode()) % REVISIT_SHARDS
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
+    attributes = {name: _deserialize(value) for name, value in item.items()}
+    findings = {key: _finding(each) for key, each in attributes.pop("findings", {}).items()}
+    return Entry(
+        arn=InstanceArn.parse(attributes.pop("pk")),
+        version=int(attributes.pop("version")),
+        attributes=attributes,
+        findings=findings,
+    )
+
+
+def _finding(item: Mapping[str, Any]) -> Finding:
+    times = {name: datetime.fromisoformat(item[name]) for name in ("updated_at", "annotated_at") if item.get(name)}
+    return Finding(id=item["id"], product_arn=item["product_arn"], region=item["region"], **times)
+
+
+def _finding_item(finding: Finding) -> dict[str, Any]:
+    return _plain(
+        {
+            "id": finding.id,
+            "product_arn": finding.product_arn,
+            "region": finding.region,
+            "updated_at": finding.updated_at,
+            "annotated_at": finding.annotated_at,
+        }
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain_value(value) for name, value in values.items()}
+
+
+def _plain_value(value: object) -> Any:
+    match value:
+        case datetime():
+            return to_text(value)
+        case float():
+            return Decimal(str(round(value, 4)))
+        case dict():
+            return _plain(value)
+        case _:
+            return value
+
+
+def _batches(items: Iterable[InstanceArn], size: int) -> Iterator[list[InstanceArn]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _packed(actions: Mapping[InstanceArn, list[dict[str, Any]]]) -> Iterator[list[InstanceArn]]:
+    batch: list[InstanceArn] = []
+    size = 0
+    for arn, own in actions.items():
+        if size + len(own) > _ACTIONS_A_TRANSACTION:
+            yield batch
+            batch, size = [], 0
+        batch.append(arn)
+        size += len(own)
+    if batch:
+        yield batch
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter, not a secret

@@ -1,0 +1,300 @@
+"""The line: target -> evidence -> decision -> gate -> action -> record, for any list of instances, once through.
+
+Work is grouped by account and Region before it touches AWS. A group that fails fails alone.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imdsv2 import action, gate, record
+from imdsv2.aws import describe_error
+from imdsv2.decision import decide, decide_scope, decide_without_evidence
+from imdsv2.enforcement import Enforcement
+from imdsv2.errors import LedgerContended
+from imdsv2.evidence import gather
+from imdsv2.judgement import Case, Judgement, cases_of
+from imdsv2.ledger import key_of
+from imdsv2.model import Decision, History, Instance, Reason, Status, Verdict
+from imdsv2.policy import Mode, Policy
+from imdsv2.target import describe, unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from aws_lambda_powertools import Logger
+
+    from imdsv2.aws import Members
+    from imdsv2.ledger import Entry, Ledger
+    from imdsv2.model import Evidence, Finding, InstanceArn, Request, Target
+    from imdsv2.policy_source import PolicySource
+    from imdsv2.security_hub import SecurityHub
+    from imdsv2.telling import Teller
+
+_TRIES = 3
+_CALLS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What became of each instance: judged, dropped as an echo, or failed for now (the request may be tried again)."""
+
+    judged: dict[InstanceArn, Judgement]
+    echoes: set[InstanceArn]
+    failed: dict[InstanceArn, Exception]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """The service with everything it needs to act; handlers build it once.
+
+    Args:
+        lease: longer than the function may run.
+        now: the clock.
+    """
+
+    members: Members
+    ledger: Ledger
+    policies: PolicySource
+    hub: SecurityHub
+    teller: Teller
+    lease: timedelta
+    now: Callable[[], datetime]
+    logger: Logger
+
+    def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool = False) -> Outcomes:
+        """Judge every instance named, and act on what may be acted on. Never raises for one group's sake."""
+        outcomes = Outcomes(judged={}, echoes=set(), failed={})
+        for group in _groups(requests):
+            try:
+                if dry_run:
+                    outcomes.judged.update({each.arn: each for each in self._dry_run(group)})
+                else:
+                    self._run_group(group, request_id, outcomes)
+            except Exception as error:
+                self.logger.exception(
+                    "group failed", extra={"account": group[0].arn.account, "region": group[0].arn.region}
+                )
+                done = outcomes.judged.keys() | outcomes.echoes
+                outcomes.failed.update({case.arn: error for case in group if case.arn not in done})
+        return outcomes
+
+    def _dry_run(self, group: Sequence[Case]) -> list[Judgement]:
+        judged = self._judge(group, self.ledger.read(case.arn for case in group))
+        held = self._ask_gates(_willing(judged), dry_run=True)
+        judged = [held.get(each.arn, each) for each in judged]
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            asked = {each.arn: each for each in pool.map(self._ask_ec2, _willing(judged))}
+        return [asked.get(each.arn, each) for each in judged]
+
+    def _ask_ec2(self, judgement: Judgement) -> Judgement:
+        try:
+            permitted, problem = action.is_permitted(self.members.ec2(judgement.arn, "write"), judgement.arn)
+        except (ClientError, BotoCoreError) as error:
+            permitted, problem = None, describe_error(error)
+        unknown = {"code": "PermissionUnknown", "message": problem} if problem else None
+        return replace(judgement, permitted=permitted, error=unknown)
+
+    def _run_group(self, group: Sequence[Case], request_id: str, outcomes: Outcomes) -> None:
+        pending = list(group)
+        for _ in range(_TRIES):
+            entries = self.ledger.read(case.arn for case in pending)
+            fresh = [
+                remaining for case in pending if (remaining := _without_echoes(case, entries[case.arn])) is not None
+            ]
+            echoes = {case.arn for case in pending} - {case.arn for case in fresh}
+            outcomes.echoes.update(echoes)
+            busy = [case for case in fresh if entries[case.arn].is_being_enforced(self.now())]
+            outcomes.judged.update({case.arn: self._join(case, entries[case.arn]) for case in busy})
+            judged = self._judge([case for case in fresh if case not in busy], entries)
+            ended, overtaken = self._act(judged, request_id)
+            outcomes.judged.update({each.arn: each for each in ended})
+            owing = {arn for arn in echoes if entries[arn].owes_notification() or entries[arn].owed_notes()}
+            self._tell(owing | ({case.arn for case in fresh} - overtaken))
+            pending = [case for case in fresh if case.arn in overtaken]
+            if not pending:
+                return
+        contended = LedgerContended("others keep changing these instances in the ledger; this is tried again")
+        outcomes.failed.update({case.arn: contended for case in pending})
+
+    def _join(self, case: Case, entry: Entry) -> Judgement:
+        """Somebody is enforcing the instance right now: leave the findings for him to annotate, and say so."""
+        for finding in case.findings:
+            if key_of(finding) not in entry.findings:
+                self.ledger.add_finding(entry, replace(finding, updated_at=None))
+        why = "Another run is enforcing this instance right now; its outcome will be in the ledger."
+        verdict = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why)
+        error = {"code": "InProgress", "message": why} if case.clear else None
+        return Judgement(case=case, entry=entry, verdict=verdict, status=Status.ENFORCING, error=error)
+
+    def _judge(self, cases: Sequence[Case], entries: Mapping[InstanceArn, Entry]) -> list[Judgement]:
+        """Target, evidence, decision; nothing is written."""
+        now = self.now()
+        policy = self.policies.current(now).policy
+        histories = {case.arn: _history(case, entries[case.arn], now) for case in cases}
+        scoped = {case.arn: decide_scope(case.arn, policy, now) for case in cases}
+        targets = self._look([arn for arn, verdict in scoped.items() if verdict is None])
+        unsettled = [
+            target
+            for arn, target in targets.items()
+            if isinstance(target, Instance) and decide_without_evidence(target, histories[arn], policy, now) is None
+        ]
+        evidence = self._gather(unsettled, policy, now)
+        judged = []
+        for case in cases:
+            arn = case.arn
+            verdict = scoped[arn] or decide(targets[arn], evidence.get(arn), histories[arn], policy, now)
+            judged.append(
+                Judgement(
+                    case=case,
+                    entry=entries[arn],
+                    verdict=verdict,
+                    status=_STATUS[verdict.decision],
+                    target=targets.get(arn),
+                    evidence=evidence.get(arn),
+                )
+            )
+        return judged
+
+    def _look(self, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
+        if not arns:
+            return {}
+        try:
+            ec2 = self.members.ec2(arns[0], "read")
+        except (ClientError, BotoCoreError) as error:
+            return {arn: unreachable(arn, error) for arn in arns}
+        return describe(ec2, arns)
+
+    def _gather(self, instances: Sequence[Instance], policy: Policy, now: datetime) -> dict[InstanceArn, Evidence]:
+        return gather(self.members.cloudwatch(instances[0].arn), instances, policy, now) if instances else {}
+
+    def _act(self, judged: Sequence[Judgement], request_id: str) -> tuple[list[Judgement], set[InstanceArn]]:
+        """Gate, enforce and record. Returns the judgements as they ended, and the instances that others overtook."""
+        held = self._ask_gates(_willing(judged))
+        willing = [each for each in _willing(judged) if each.arn not in held]
+        try:
+            enforcement = self._enforcement(willing)
+        except (ClientError, BotoCoreError) as error:
+            held |= {each.arn: self._unwritable(each, error) for each in willing}
+            willing, enforcement = [], None
+        ahead = [record.enforcing(each, request_id, self.lease, self.now()) for each in willing]
+        overtaken = self.ledger.write(ahead, self.now())
+        taken = {change.entry.arn: change.applied() for change in ahead if change.entry.arn not in overtaken}
+        mine = [replace(each, entry=taken[each.arn]) for each in willing if each.arn in taken]
+        enforced = {each.arn: each for each in enforcement.run(mine)} if enforcement and mine else {}
+        ended = [enforced.get(each.arn) or held.get(each.arn) or each for each in judged if each.arn not in overtaken]
+        self._untag_leftovers(ended)
+        final = {
+            each.arn: record.final(each, request_id, self.now())
+            for each in ended
+            if each.status is not Status.ENFORCING
+        }
+        overtaken |= self.ledger.write(list(final.values()), self.now())
+        recorded = [_as_recorded(each, final[each.arn].applied()) if each.arn in final else each for each in ended]
+        return [each for each in recorded if each.arn not in overtaken], overtaken
+
+    def _enforcement(self, willing: Sequence[Judgement]) -> Enforcement | None:
+        if not willing:
+            return None
+        return Enforcement(
+            read=self.members.ec2(willing[0].arn, "read"),
+            write=self.members.ec2(willing[0].arn, "write"),
+            ask_gates=self._ask_gates,
+            ask_policy=self._ask_policy,
+            now=self.now,
+            logger=self.logger,
+        )
+
+    def _unwritable(self, judgement: Judgement, error: Exception) -> Judgement:
+        verdict = decide_without_evidence(unreachable(judgement.arn, error), History(), Policy(), self.now())
+        assert verdict is not None  # noqa: S101 - row 2 settles what cannot be reached
+        return replace(judgement, verdict=verdict, status=Status.HELD)
+
+    def _ask_gates(self, judged: Sequence[Judgement], *, dry_run: bool = False) -> dict[InstanceArn, Judgement]:
+        """Those of the willing that a gate holds, or that the mode leaves at `would_enforce`."""
+        held = {each.arn: shut for each in judged if (shut := self._ask_policy(each, dry_run=dry_run)) is not None}
+        asked = [each for each in judged if each.arn not in held or held[each.arn].status is Status.WOULD_ENFORCE]
+        suppressed = self.hub.suppressed({each.arn: _all_findings(each) for each in asked if not each.case.suppressed})
+        for each in asked:
+            why = _SUPPRESSED_BY_EVENT if each.case.suppressed else suppressed.get(each.arn)
+            verdict = gate.ask_suppressed(why, self.now())
+            if verdict is not None:
+                held[each.arn] = replace(each, verdict=verdict, status=Status.HELD)
+        return held
+
+    def _ask_policy(self, judgement: Judgement, *, dry_run: bool = False) -> Judgement | None:
+        in_force, now = self.policies.current(self.now()), self.now()
+        verdict = decide_scope(judgement.arn, in_force.policy, now) or gate.ask_policy(in_force, now)
+        if verdict is not None and dry_run and verdict.reason is Reason.SWITCHED_OFF:
+            return None
+        if verdict is not None:
+            return replace(judgement, verdict=verdict, status=_STATUS[verdict.decision])
+        if in_force.policy.mode is Mode.OBSERVE and not judgement.case.lead.asked_by_person:
+            return replace(judgement, status=Status.WOULD_ENFORCE)
+        return None
+
+    def _untag_leftovers(self, ended: Iterable[Judgement]) -> None:
+        """Whoever was enforcing may have died after the tag and before EC2; an instance we do not enforce bears none."""
+        left = [
+            each.arn
+            for each in ended
+            if each.entry.status == Status.ENFORCING
+            and each.status in {Status.HELD, Status.WOULD_ENFORCE}
+            and each.instance is not None
+            and action.ENFORCED_TAG in each.instance.tags
+        ]
+        if not left:
+            return
+        try:
+            action.untag(self.members.ec2(left[0], "write"), left)
+        except (ClientError, BotoCoreError) as error:
+            self.logger.warning(
+                "tag left behind", extra={"targets": [str(arn) for arn in left], "problem": describe_error(error)}
+            )
+
+    def _tell(self, arns: Iterable[InstanceArn]) -> None:
+        workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
+        self.teller.tell(sorted(arns), self.now(), workflow=workflow)
+
+
+_STATUS = {Decision.ENFORCE: Status.WOULD_ENFORCE, Decision.HOLD: Status.HELD, Decision.SKIP: Status.SKIPPED}
+_SUPPRESSED_BY_EVENT = "The finding that asked for it is suppressed; set it back to NEW or NOTIFIED and ask again."
+
+
+def _groups(requests: Iterable[Request]) -> list[list[Case]]:
+    groups: dict[tuple[str, str, str], list[Case]] = {}
+    for arn, case in cases_of(requests).items():
+        groups.setdefault((arn.partition, arn.account, arn.region), []).append(case)
+    return list(groups.values())
+
+
+def _willing(judged: Iterable[Judgement]) -> list[Judgement]:
+    return [each for each in judged if each.verdict.decision is Decision.ENFORCE]
+
+
+def _without_echoes(case: Case, entry: Entry) -> Case | None:
+    """What is left of a case once the requests are dropped that have already been answered; None if that is all."""
+    left = tuple(
+        each
+        for each in case.requests
+        if each.asked_by_person or each.finding is None or not entry.is_echo(each.finding)
+    )
+    return replace(case, requests=left) if left else None
+
+
+def _history(case: Case, entry: Entry, now: datetime) -> History:
+    return replace(entry.history, cleared_at=now) if case.clear else entry.history
+
+
+def _all_findings(judgement: Judgement) -> list[Finding]:
+    stored = judgement.entry.findings
+    return [*stored.values(), *(each for each in judgement.case.findings if key_of(each) not in stored)]
+
+
+def _as_recorded(judgement: Judgement, entry: Entry) -> Judgement:
+    return replace(judgement, entry=entry, status=Status(str(entry.status)))

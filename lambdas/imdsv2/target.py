@@ -1,0 +1,127 @@
+"""The instance as EC2 shows it: described in batches, one missing id never fails the others."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imdsv2.aws import describe_error, error_code, is_throttling
+from imdsv2.model import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+IDS_A_CALL = 1000
+"""What DescribeInstances takes at once (EC2 API reference)."""
+
+_INSTANCE_ID = re.compile(r"i-[0-9a-zA-Z]+")
+_NO_SUCH_INSTANCE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+_STOPPED_AT = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) (?:GMT|UTC)\)")
+
+
+def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
+    """Look at instances of one account and Region. What cannot be read is Unreachable, never an exception."""
+    wanted = {arn.instance_id: arn for arn in arns}
+    found: dict[InstanceArn, Target] = {}
+    remaining = iter(wanted)
+    while batch := list(islice(remaining, IDS_A_CALL)):
+        try:
+            seen = {each["InstanceId"]: each for each in _describe_known(ec2, batch)}
+        except (ClientError, BotoCoreError) as error:
+            found |= {wanted[each]: unreachable(wanted[each], error) for each in batch}
+            continue
+        for instance_id in batch:
+            arn = wanted[instance_id]
+            found[arn] = _instance(arn, seen[instance_id]) if instance_id in seen else Missing(arn=arn)
+    return found
+
+
+def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:
+    """The target that stands for an account or Region that refuses to be read."""
+    problem = (
+        f"EC2 in account {arn.account}, {arn.region} cannot be read ({describe_error(error)}); deploy the member roles "
+        "there and enable the Region, or exclude it in the policy."
+    )
+    return Unreachable(arn=arn, problem=problem, throttled=is_throttling(error))
+
+
+def _describe_known(ec2: EC2Client, instance_ids: Sequence[str]) -> list[InstanceTypeDef]:
+    """EC2 refuses the whole call for one unknown id, and names the unknown ones: ask again without them."""
+    known = list(instance_ids)
+    while known:
+        try:
+            return list(_pages(ec2, known))
+        except ClientError as error:
+            fewer = [instance_id for instance_id in known if instance_id not in _unknown_ids(error)]
+            if len(fewer) == len(known):
+                raise
+            known = fewer
+    return []
+
+
+def _unknown_ids(error: ClientError) -> set[str]:
+    if error_code(error) not in _NO_SUCH_INSTANCE:
+        return set()
+    return set(_INSTANCE_ID.findall(error.response["Error"]["Message"]))
+
+
+def _pages(ec2: EC2Client, instance_ids: Sequence[str]) -> Iterator[InstanceTypeDef]:
+    page = ec2.describe_instances(InstanceIds=instance_ids)
+    while True:
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
+        if not page.get("NextToken"):
+            return
+        page = ec2.describe_instances(InstanceIds=instance_ids, NextToken=page["NextToken"])
+
+
+def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
+    options = seen.get("MetadataOptions", {})
+    state = seen["State"]["Name"]
+    return Instance(
+        arn=arn,
+        state=state,
+        launched_at=seen["LaunchTime"],
+        first_launched_at=_first_launch(seen),
+        stopped_at=_stop_time(seen.get("StateTransitionReason", "")) if state == "stopped" else None,
+        options=MetadataOptions(
+            http_tokens=options.get("HttpTokens", "unknown"),
+            http_endpoint=options.get("HttpEndpoint", "unknown"),
+            hop_limit=options.get("HttpPutResponseHopLimit", 0),
+            state=options.get("State", "unknown"),
+        ),
+        tags={tag["Key"]: tag["Value"] for tag in seen.get("Tags", [])},
+        managed_by=_manager(seen),
+    )
+
+
+def _first_launch(seen: InstanceTypeDef) -> datetime | None:
+    """The primary network interface is attached at the first launch and stays for good; LaunchTime moves."""
+    for interface in seen.get("NetworkInterfaces", []):
+        attachment = interface.get("Attachment", {})
+        if attachment.get("DeviceIndex") == 0 and "AttachTime" in attachment:
+            return min(attachment["AttachTime"], seen["LaunchTime"])
+    return None
+
+
+def _stop_time(reason: str) -> datetime | None:
+    """EC2 tells the stop time only in words, and sometimes not at all."""
+    match = _STOPPED_AT.search(reason)
+    if match is None:
+        return None
+    try:
+        return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _manager(seen: InstanceTypeDef) -> str | None:
+    operator = seen.get("Operator", {})
+    return operator.get("Principal", "another AWS service") if operator.get("Managed") else None

@@ -1,0 +1,52 @@
+"""What operators see: one log line a verdict, and the metrics behind the alarms and the dashboard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from imdsv2.model import Status
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger, Metrics
+
+    from imdsv2.line import Outcomes
+    from imdsv2.policy_source import PolicyInForce
+
+
+def report(
+    outcomes: Outcomes, in_force: PolicyInForce, logger: Logger, metrics: Metrics, *, dry_run: bool = False
+) -> None:
+    """Log every verdict, and count them."""
+    for arn, judgement in outcomes.judged.items():
+        logger.info(
+            "verdict",
+            extra={
+                "target": str(arn),
+                "decision": judgement.verdict.decision,
+                "reason": judgement.verdict.reason,
+                "status": judgement.status,
+                "source": judgement.case.source,
+                "explanation": judgement.verdict.explanation,
+                "dry_run": dry_run,
+            },
+        )
+    if in_force.problem is not None:
+        logger.error("policy refused", extra={"problem": in_force.problem})
+    _count(metrics, "PolicyRefused", int(in_force.problem is not None))
+    if dry_run:
+        return
+    statuses = [judgement.status for judgement in outcomes.judged.values()]
+    _count(metrics, "Verdicts", len(statuses))
+    _count(metrics, "Enforced", statuses.count(Status.ENFORCED))
+    _count(metrics, "Failed", statuses.count(Status.FAILED))
+
+
+def count_poison(metrics: Metrics, messages: int) -> None:
+    """Count messages that went to the dead-letter queue by our own hand."""
+    _count(metrics, "PoisonMessages", messages)
+
+
+def _count(metrics: Metrics, name: str, value: int) -> None:
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)

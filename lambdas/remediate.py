@@ -1,0 +1,31 @@
+"""Queue messages: findings and compliance changes, in batches, answered partially."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from imdsv2 import telemetry
+from imdsv2.errors import SettingMissing
+from imdsv2.intake import process
+from imdsv2.wiring import wire
+from invocation import logger, metrics, request_id
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+service = wire(os.environ, logger, request_id)
+if service.dead_letters is None:
+    raise SettingMissing("DEAD_LETTER_QUEUE_URL")
+dead_letters = service.dead_letters
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Judge a batch; the ids of messages that have to come again are returned as SQS wants them."""
+    line = service.line
+    outcomes, again, poison = process(event["Records"], line, dead_letters, context.aws_request_id)
+    telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)
+    telemetry.count_poison(metrics, poison)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}

@@ -1,0 +1,36 @@
+"""The schedule: what is due is judged anew, in batches, by the same line."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from imdsv2 import telemetry
+from imdsv2.model import Request, Source
+from imdsv2.wiring import wire
+from invocation import logger, metrics, request_id
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+service = wire(os.environ, logger, request_id)
+
+_BATCH = 300
+_STOP_BEFORE_END_MS = 120_000
+"""A batch of any size ends well within this; what is left is due again at the next run."""
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
+    """Judge what is due until nothing is, or the time is up."""
+    line, judged = service.line, 0
+    while context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS:
+        now = line.now()
+        claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + line.lease)
+        outcomes = line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], context.aws_request_id)
+        telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)
+        judged += len(outcomes.judged)
+        if len(claimed) < _BATCH:
+            break
+    return {"judged": judged}

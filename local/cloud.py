@@ -1,0 +1,239 @@
+"""The local AWS seen from outside: start it, deploy to it, talk to it, steer it, end it.
+
+    with LocalCloud() as cloud:
+        cloud.deploy()
+        ec2 = cloud.session(account=MEMBERS[0], region="us-east-1").client("ec2")
+
+Several may run at once, each on a port of its own. All of them listen on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import boto3
+
+from local.deploy import Deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+RUN: Final = ROOT / "build" / "local"
+SERVER_PYTHON: Final = ROOT / ".venv-local" / "bin" / "python"
+
+SECURITY: Final = "111111111111"
+MEMBERS: Final = ("222222222222", "333333333333")
+HOME: Final = "eu-west-1"
+REGIONS: Final = (HOME, "us-east-1")
+ADMINISTRATION: Final = "OrganizationAccountAccessRole"
+
+START_SECONDS: Final = 30
+END_SECONDS: Final = 10
+
+
+class LocalCloudError(Exception):
+    """The local AWS could not do what was asked; the message says what to do."""
+
+
+class LocalSession(boto3.Session):
+    """A boto3 session whose clients talk to one local AWS, whatever the environment says."""
+
+    def __init__(self, *, endpoint: str, account: str, region: str) -> None:
+        # A key of twelve digits is the administrator of that account.
+        super().__init__(aws_access_key_id=account, aws_secret_access_key="test", region_name=region)  # noqa: S106 - no secret
+        self._endpoint = endpoint
+
+    def client(self, *args: Any, **kwargs: Any) -> Any:
+        """A client of the local AWS."""
+        return super().client(*args, **{"endpoint_url": self._endpoint, **kwargs})
+
+
+class LocalCloud:
+    """One local AWS. As a context manager it ends with the block; so it does if this process dies."""
+
+    def __init__(
+        self, *, port: int | None = None, detached: bool = False, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.port = port or _free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.outputs: dict[str, str] = {}
+        self.log = RUN / f"server-{self.port}.log"
+        self._detached = detached
+        self._environment = dict(environment or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> LocalCloud:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The server's process, which leads a group of its own with the Lambda workers in it."""
+        if self._process is None:
+            raise LocalCloudError("the local AWS has not been started: call start()")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers, with the member accounts as an organisation leaves them."""
+        if not SERVER_PYTHON.exists():
+            raise LocalCloudError("the local AWS is not installed: run `make setup`")
+        RUN.mkdir(parents=True, exist_ok=True)
+        self._scratch.mkdir(exist_ok=True)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+                [SERVER_PYTHON, "-m", "local.server"],
+                cwd=ROOT,
+                env=self._server_environment(),
+                stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._wait_until_ready()
+        for account in MEMBERS:
+            self._create_administration(account)
+
+    def deploy(self) -> None:
+        """Synthesise the app unless that is up to date, and deploy what it yields: the service, and the roles of the members."""
+        deployment = Deployment.synthesised(ROOT)
+        for account in MEMBERS:
+            deployment.deploy_member(self.session(account=account), security_account=SECURITY)
+        self.outputs = deployment.deploy_service(self.session())
+
+    def stop(self) -> None:
+        """End the server and everything that it started."""
+        if self._process is None:
+            return
+        end_group(self._process.pid)
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait()
+        self._process = None
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def session(self, *, account: str = SECURITY, region: str = HOME) -> boto3.Session:
+        """A session of the administrator of an account."""
+        return LocalSession(endpoint=self.endpoint, account=account, region=region)
+
+    def calls(self, *, reset: bool = False) -> list[dict[str, Any]]:
+        """The AWS calls since the last reset: `account`, `region`, `service`, `action` and how many (`calls`)."""
+        calls: list[dict[str, Any]] = self.ask("DELETE" if reset else "GET", "calls")
+        return calls
+
+    def faults(self, faults: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Make calls slow or fail from now on, in place of the faults before; none: all is well again."""
+        self.ask("PUT", "faults", list(faults))
+
+    def ask(self, method: str, name: str, data: Any = None) -> Any:
+        """Call the server's own interface (`/_local/<name>`).
+
+        Raises:
+            LocalCloudError: the server refused; its message says why.
+        """
+        body = None if data is None else json.dumps(data).encode()
+        request = urllib.request.Request(f"{self.endpoint}/_local/{name}", data=body, method=method)  # noqa: S310 - loopback
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+                return json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                raise LocalCloudError(f"/_local/{name}: {refusal.read().decode()}") from None
+
+    @property
+    def _scratch(self) -> Path:
+        return RUN / f"scratch-{self.port}"
+
+    def _server_environment(self) -> dict[str, str]:
+        # Nothing of the caller's AWS settings may reach the functions.
+        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        settings = {
+            "AUTH": "true",
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": "INFO",
+            "MINISTACK_ACCOUNT_ID": SECURITY,
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": HOME,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SFTP_ENABLED": "0",
+            "TMPDIR": str(self._scratch),
+        }
+        bound = {} if self._detached else {"LOCAL_EXIT_WITH_PARENT": "1"}
+        return inherited | settings | bound | self._environment
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self._process and self._process.poll() is not None:
+                break
+            try:
+                self.ask("GET", "calls")
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+        self.stop()
+        raise LocalCloudError(f"the local AWS did not start; the end of {self.log}:\n{tail}")
+
+    def _create_administration(self, account: str) -> None:
+        iam = self.session(account=account).client("iam")
+        principal = {"AWS": f"arn:aws:iam::{SECURITY}:root"}
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}],
+        }
+        iam.create_role(RoleName=ADMINISTRATION, AssumeRolePolicyDocument=json.dumps(trust))
+        iam.attach_role_policy(RoleName=ADMINISTRATION, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+
+
+def end_group(leader: int) -> None:
+    """End a process and all that it started (its process group), first politely.
+
+    ministack leaves busy Lambda workers behind when it ends, hence the group.
+    """
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(leader, sign)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + END_SECONDS
+        while sign == signal.SIGTERM and time.monotonic() < deadline and _group_lives(leader):
+            time.sleep(0.05)
+
+
+def _group_lives(leader: int) -> bool:
+    with suppress(ChildProcessError):
+        # A child of ours that has ended stays in its group until we have asked for its end.
+        os.waitpid(leader, os.WNOHANG)
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,32 @@
+"""EC2's action table: our actions in the place of ministack's, their refusals turned into answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from local.server import ec2_instances, ec2_metadata, ec2_tags
+from local.server import platform as ms
+from local.server.ec2_wire import Ec2Error
+
+if TYPE_CHECKING:
+    from local.server.platform import Ec2Action, Params, Response
+
+
+def install() -> None:
+    """Put our actions into the table."""
+    before = dict(ms.EC2_ACTIONS)
+    for module in (ec2_instances, ec2_metadata, ec2_tags):
+        module.install()
+    for name, action in ms.EC2_ACTIONS.items():
+        if action is not before.get(name):
+            ms.EC2_ACTIONS[name] = _answering(action)
+
+
+def _answering(action: Ec2Action) -> Ec2Action:
+    def act(params: Params) -> Response:
+        try:
+            return action(params)
+        except Ec2Error as refusal:
+            return refusal.response()
+
+    return act

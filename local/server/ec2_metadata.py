@@ -1,0 +1,196 @@
+"""EC2's instance metadata options and the account's defaults for them.
+
+A change on a running instance is `pending` for a moment, then `applied`; on a stopped one it stays `pending` until the start. What
+is not sent keeps its value. Only here, tags of the instance switch on refusals that AWS gives under circumstances of its own:
+
+- `local:refuse-without-endpoint` (any value): `HttpTokens` without `HttpEndpoint=enabled` is refused, as EC2 was seen to do;
+- `local:modify-error`: every change is refused with this code, or `code: message` (a declarative policy, a managed instance);
+- `local:applied-after`: seconds from a change to `applied`, for this instance.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from local.server import platform as ms
+from local.server.ec2_records import found, tags_of
+from local.server.ec2_wire import Ec2Error, answer, item, one, refuse_dry_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.server.platform import Params, Record, Response
+
+APPLIED_AFTER_SECONDS: Final = float(os.environ.get("LOCAL_METADATA_DELAY", "0.3"))
+MAX_HOPS: Final = 64
+NO_PREFERENCE: Final = "no-preference"
+SWITCH: Final = frozenset({"enabled", "disabled"})
+CHOICES: Final = {
+    "HttpTokens": frozenset({"optional", "required"}),
+    "HttpEndpoint": SWITCH,
+    "HttpProtocolIpv6": SWITCH,
+    "InstanceMetadataTags": SWITCH,
+}
+WIRE_NAMES: Final = {
+    "HttpTokens": "httpTokens",
+    "HttpPutResponseHopLimit": "httpPutResponseHopLimit",
+    "HttpEndpoint": "httpEndpoint",
+    "HttpProtocolIpv6": "httpProtocolIpv6",
+    "InstanceMetadataTags": "instanceMetadataTags",
+}
+AT_LAUNCH: Final = {
+    "HttpTokens": "optional",
+    "HttpPutResponseHopLimit": "1",
+    "HttpEndpoint": "enabled",
+    "HttpProtocolIpv6": "disabled",
+    "InstanceMetadataTags": "disabled",
+}
+DEFAULTS_WIRE_NAMES: Final = {
+    "HttpTokens": "httpTokens",
+    "HttpPutResponseHopLimit": "httpPutResponseHopLimit",
+    "HttpEndpoint": "httpEndpoint",
+    "InstanceMetadataTags": "instanceMetadataTags",
+    "HttpTokensEnforced": "httpTokensEnforced",
+}
+ENDPOINT_REFUSAL: Final = "The HttpEndpoint is not set to 'enabled' in this request. To specify a value for HttpTokens, set HttpEndpoint to 'enabled'."
+
+# (account, Region) -> what ModifyInstanceMetadataDefaults set there.
+_defaults: dict[tuple[str, str], dict[str, str]] = {}
+
+
+def install() -> None:
+    """Teach ministack these actions."""
+    ms.EC2_ACTIONS["ModifyInstanceMetadataOptions"] = modify_options
+    ms.EC2_ACTIONS["GetInstanceMetadataDefaults"] = get_defaults
+    ms.EC2_ACTIONS["ModifyInstanceMetadataDefaults"] = modify_defaults
+
+
+def options_at_launch(params: Params) -> dict[str, str]:
+    """The options of a new instance: EC2's own, under the account's defaults, under what the launch sends."""
+    sent = _sent(params, WIRE_NAMES, "MetadataOptions.")
+    _refuse_invalid(sent)
+    defaults = _defaults_here()
+    kept = {name: value for name, value in defaults.items() if name in AT_LAUNCH and value not in {NO_PREFERENCE, "-1"}}
+    options = AT_LAUNCH | kept | sent
+    if defaults.get("HttpTokensEnforced") == "enabled" and options["HttpTokens"] == "optional":
+        raise Ec2Error(
+            "UnsupportedOperation",
+            "HttpTokensEnforced is enabled: instances must be launched with HttpTokens set to required.",
+        )
+    return options
+
+
+def options_xml(element: str, instance: Record) -> str:
+    """The options as EC2 shows them, with the state of the last change."""
+    options = instance["MetadataOptions"]
+    fields = [("state", state_of(instance)), *((wire, options[name]) for name, wire in WIRE_NAMES.items())]
+    return f"<{element}>{item(fields)}</{element}>"
+
+
+def state_of(instance: Record) -> str:
+    """`pending` until the last change has come into force, else `applied`."""
+    return "pending" if time.time() < instance.get("OptionsAppliedAt", 0.0) else "applied"
+
+
+def apply_soon(instance: Record) -> None:
+    """A start brings a pending change into force."""
+    if state_of(instance) == "pending":
+        instance["OptionsAppliedAt"] = time.time() + APPLIED_AFTER_SECONDS
+
+
+def modify_options(params: Params) -> Response:
+    """Change the options of one instance: only what is sent."""
+    instance_id = one(params, "InstanceId")
+    if not instance_id:
+        raise Ec2Error("MissingParameter", "The request must contain the parameter InstanceId")
+    [instance] = found([instance_id])
+    sent = _sent(params, WIRE_NAMES)
+    _refuse_invalid(sent)
+    refuse_dry_run(params)
+    tags = tags_of(instance_id)
+    _refuse_state(instance)
+    _refuse_as_tagged(tags)
+    _refuse_without_endpoint(instance, sent, tags)
+    if _defaults_here().get("HttpTokensEnforced") == "enabled" and sent.get("HttpTokens") == "optional":
+        raise Ec2Error(
+            "UnsupportedOperation",
+            "You can't set HttpTokens to optional while HttpTokensEnforced is enabled for the account.",
+        )
+    instance["MetadataOptions"].update(sent)
+    delay = float(tags.get("local:applied-after", APPLIED_AFTER_SECONDS))
+    instance["OptionsAppliedAt"] = time.time() + delay if instance["State"]["Name"] == "running" else float("inf")
+    return answer(
+        "ModifyInstanceMetadataOptions",
+        item([("instanceId", instance_id)])
+        + options_xml("instanceMetadataOptions", instance | {"OptionsAppliedAt": float("inf")}),
+    )
+
+
+def get_defaults(params: Params) -> Response:
+    """The account's defaults in the Region; what was never set is not shown."""
+    refuse_dry_run(params)
+    defaults = {"HttpTokensEnforced": "disabled"} | _defaults_here()
+    fields = [
+        (DEFAULTS_WIRE_NAMES[name], value) for name, value in defaults.items() if value not in {NO_PREFERENCE, "-1"}
+    ]
+    return answer(
+        "GetInstanceMetadataDefaults", f"<accountLevel>{item([*fields, ('managedBy', 'account')])}</accountLevel>"
+    )
+
+
+def modify_defaults(params: Params) -> Response:
+    """Set or clear (`no-preference`, `-1`) the account's defaults in the Region."""
+    refuse_dry_run(params)
+    sent = _sent(params, DEFAULTS_WIRE_NAMES)
+    enforced = sent.get("HttpTokensEnforced")
+    if enforced not in {None, "enabled", "disabled", NO_PREFERENCE}:
+        raise Ec2Error("InvalidParameterValue", f"Invalid value '{enforced}' for HttpTokensEnforced.")
+    _refuse_invalid(
+        {name: value for name, value in sent.items() if name in WIRE_NAMES and value not in {NO_PREFERENCE, "-1"}}
+    )
+    _defaults[ms.account_id(), ms.region()] = _defaults_here() | sent
+    return answer("ModifyInstanceMetadataDefaults", "<return>true</return>")
+
+
+def _defaults_here() -> dict[str, str]:
+    return _defaults.get((ms.account_id(), ms.region()), {})
+
+
+def _sent(params: Params, names: Mapping[str, str], prefix: str = "") -> dict[str, str]:
+    return {name: value for name in names if (value := one(params, prefix + name)) is not None}
+
+
+def _refuse_invalid(sent: Mapping[str, str]) -> None:
+    for name, value in sent.items():
+        if name in CHOICES and value not in CHOICES[name]:
+            raise Ec2Error("InvalidParameterValue", f"Invalid value '{value}' for {name}.")
+        if name == "HttpPutResponseHopLimit" and not (value.isdigit() and 1 <= int(value) <= MAX_HOPS):
+            raise Ec2Error(
+                "InvalidParameterValue",
+                f"Value ({value}) for parameter httpPutResponseHopLimit is invalid. Expecting 1 to 64.",
+            )
+
+
+def _refuse_state(instance: Record) -> None:
+    state = instance["State"]["Name"]
+    if state not in {"running", "stopped", "pending", "stopping"}:
+        raise Ec2Error(
+            "IncorrectInstanceState",
+            f"The instance '{instance['InstanceId']}' is {state}: its metadata options cannot be modified.",
+        )
+
+
+def _refuse_as_tagged(tags: Mapping[str, str]) -> None:
+    if refusal := tags.get("local:modify-error"):
+        code, _, message = refusal.partition(":")
+        raise Ec2Error(code.strip(), message.strip() or "The metadata options of this instance are managed elsewhere.")
+
+
+def _refuse_without_endpoint(instance: Record, sent: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    if "HttpTokens" not in sent or sent.get("HttpEndpoint") == "enabled":
+        return
+    closed = instance["MetadataOptions"]["HttpEndpoint"] == "disabled"
+    if closed or "HttpEndpoint" in sent or "local:refuse-without-endpoint" in tags:
+        raise Ec2Error("InvalidParameterValue", ENDPOINT_REFUSAL)

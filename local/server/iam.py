@@ -1,0 +1,117 @@
+"""IAM enforcement: what ministack gets wrong for the roles of this service, put right.
+
+ministack evaluates identity policies, trust policies, permission boundaries and most resource policies of API calls. Added here:
+
+- `aws:PrincipalArn` of an assumed role is the ARN of the role, not of the session (AWS compares the former);
+- CreateTags and DeleteTags are checked on every resource that they name;
+- ModifyInstanceMetadataOptions carries `ec2:Attribute/<name>` and `ec2:Attribute` (what is sent) and `ec2:MetadataHttpEndpoint`,
+  `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's present state);
+- `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are known;
+- Security Hub's actions have names and resources.
+
+Not enforced here: what AWS services do on their own (EventBridge to a queue, a key policy towards a service), service control
+policies, and the condition keys that ministack does not know. The tests of the template judge those by an evaluator of IAM policies.
+"""
+
+# ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from local.server import platform as ms
+from local.server.ec2_records import tags_of
+from local.server.ec2_wire import many, one
+
+if TYPE_CHECKING:
+    from local.server.platform import Headers, Params, Record
+
+ATTRIBUTES: Final = (
+    "HttpTokens",
+    "HttpEndpoint",
+    "HttpPutResponseHopLimit",
+    "HttpProtocolIpv6",
+    "InstanceMetadataTags",
+)
+PRESENT_STATE: Final = ("HttpTokens", "HttpEndpoint", "HttpPutResponseHopLimit")
+
+
+def install() -> None:
+    """Put the corrections in."""
+    ms.iam_actions.SERVICE_TO_IAM_NAMESPACE["securityhub"] = "securityhub"
+    ms.iam_actions._BOTOCORE_SERVICE_MAP["securityhub"] = ["securityhub"]
+    _correct_principal_arn()
+    _correct_resources()
+    _correct_conditions()
+
+
+def _correct_principal_arn() -> None:
+    resolve = ms.iam_evaluator._resolve_condition_key
+
+    def resolve_key(key: str, context: Any) -> Any:
+        value = resolve(key, context)
+        return _role_arn(value) if key.lower() == "aws:principalarn" else value
+
+    ms.iam_evaluator._resolve_condition_key = resolve_key
+
+
+def _role_arn(principal: str) -> str:
+    if ":assumed-role/" not in principal:
+        return principal
+    account, role = principal.split(":")[4], principal.split("/")[1]
+    return f"arn:aws:iam::{account}:role/{role}"
+
+
+def _correct_resources() -> None:
+    extract, further = ms.iam_actions.extract_resource_arn, ms.iam_actions.verified_access_resource_arns
+
+    def extract_arn(
+        service: str, method: str, path: str, headers: Headers, body: bytes, params: Params, region: str, account: str
+    ) -> str:
+        if service == "securityhub":
+            return f"arn:aws:securityhub:{region}:{account}:hub/default"
+        if service == "ec2" and (tagged := _tagged_arns(params, region, account)):
+            return tagged[0]
+        return str(extract(service, method, path, headers, body, params, region, account))
+
+    def every_arn(params: Params, region: str, account: str) -> list[str]:
+        return _tagged_arns(params, region, account) or list(further(params, region, account))
+
+    ms.iam_actions.extract_resource_arn = extract_arn
+    # ministack checks all but the first of these too.
+    ms.iam_actions.verified_access_resource_arns = every_arn
+
+
+def _tagged_arns(params: Params, region: str, account: str) -> list[str]:
+    if one(params, "Action") not in {"CreateTags", "DeleteTags"}:
+        return []
+    kinds = ms.ec2._guess_resource_type
+    return [f"arn:aws:ec2:{region}:{account}:{kinds(resource)}/{resource}" for resource in many(params, "ResourceId")]
+
+
+def _correct_conditions() -> None:
+    request_context, resource_tags = ms.iam_actions.request_tag_context, ms.tagging.resource_tags
+
+    def context(service: str, action: str, body: bytes, params: Params) -> Record:
+        known = dict(request_context(service, action, body, params))
+        return known | _instance_context(params) if service == "ec2" else known
+
+    def tags(arn: str) -> dict[str, str] | None:
+        if ":instance/" in arn and arn.startswith("arn:aws:ec2:"):
+            return tags_of(arn.rpartition("/")[2])
+        found: dict[str, str] | None = resource_tags(arn)
+        return found
+
+    ms.iam_actions.request_tag_context = context
+    ms.tagging.resource_tags = tags
+
+
+def _instance_context(params: Params) -> Record:
+    instance_id = one(params, "InstanceId") or one(params, "ResourceId.1") or one(params, "InstanceId.1") or ""
+    context: Record = {f"ec2:ResourceTag/{key}": value for key, value in tags_of(instance_id).items()}
+    if one(params, "Action") != "ModifyInstanceMetadataOptions":
+        return context
+    sent = {name: value for name in ATTRIBUTES if (value := one(params, name)) is not None}
+    present = ms.EC2_INSTANCES.get(instance_id, {}).get("MetadataOptions", {})
+    context |= {"ec2:Attribute": list(sent)} | {f"ec2:Attribute/{name}": value for name, value in sent.items()}
+    return context | {f"ec2:Metadata{name}": present[name] for name in PRESENT_STATE if name in present}

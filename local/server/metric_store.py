@@ -1,0 +1,112 @@
+"""Metric data points of one account and Region, as CloudWatch keeps and aggregates them.
+
+Points are kept by the minute for 455 days. What CloudWatch has rolled up meanwhile is not to be seen in a finer period: points
+older than 15 days only in periods of at least 5 minutes, older than 63 days only in periods of at least an hour.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+MINUTE: Final = 60
+HOUR: Final = 3600
+DAY: Final = 86400
+KEPT_DAYS: Final = 455
+# The finest period in which points of an age are still to be seen: (period below which, days kept).
+RETENTION: Final = ((300, 15), (HOUR, 63))
+
+Dimensions: TypeAlias = tuple[tuple[str, str], ...]
+MetricKey: TypeAlias = tuple[str, str, Dimensions]
+
+
+@dataclass(slots=True)
+class Datapoint:
+    """What was published in one period: a statistic set."""
+
+    total: float = 0.0
+    count: float = 0.0
+    low: float = float("inf")
+    high: float = float("-inf")
+
+    def add(self, total: float, count: float, low: float, high: float) -> None:
+        """Take in another statistic set."""
+        self.total += total
+        self.count += count
+        self.low = min(self.low, low)
+        self.high = max(self.high, high)
+
+    def value(self, statistic: str) -> float:
+        """The statistic of this period.
+
+        Raises:
+            KeyError: not a statistic that is kept (percentiles are not).
+        """
+        if statistic == "Average":
+            return self.total / self.count
+        return {"Sum": self.total, "SampleCount": self.count, "Minimum": self.low, "Maximum": self.high}[statistic]
+
+
+@dataclass(slots=True)
+class Series:
+    """One metric: its points by the minute, and the same by longer periods once somebody asked."""
+
+    minutes: dict[int, Datapoint] = field(default_factory=dict)
+    by_period: dict[tuple[int, int], tuple[list[int], list[Datapoint]]] = field(default_factory=dict)
+
+    def put(self, timestamp: float, total: float, count: float, low: float, high: float) -> None:
+        """Publish a statistic set at a time (epoch seconds)."""
+        minute = int(timestamp) // MINUTE * MINUTE
+        self.minutes.setdefault(minute, Datapoint()).add(total, count, low, high)
+        self.by_period.clear()
+
+    def periods(self, *, start: int, end: int, period: int) -> tuple[list[int], list[Datapoint]]:
+        """Beginnings and points of the periods from `start` on that hold points, ascending; `end` is exclusive."""
+        offset = start % period
+        times, points = self._rolled_up(period, offset)
+        low, high = bisect_left(times, start), bisect_left(times, end)
+        return times[low:high], points[low:high]
+
+    def _rolled_up(self, period: int, offset: int) -> tuple[list[int], list[Datapoint]]:
+        if (period, offset) not in self.by_period:
+            rolled: dict[int, Datapoint] = {}
+            for minute, point in self.minutes.items():
+                begins = (minute - offset) // period * period + offset
+                rolled.setdefault(begins, Datapoint()).add(point.total, point.count, point.low, point.high)
+            times = sorted(rolled)
+            self.by_period[period, offset] = times, [rolled[time] for time in times]
+        return self.by_period[period, offset]
+
+
+@dataclass(slots=True)
+class MetricStore:
+    """The metrics of one account and Region."""
+
+    series: dict[MetricKey, Series] = field(default_factory=dict)
+
+    def put(self, key: MetricKey, timestamp: float, total: float, count: float, low: float, high: float) -> None:
+        """Publish a statistic set of a metric."""
+        if key not in self.series:
+            self.series[key] = Series()
+        self.series[key].put(timestamp, total, count, low, high)
+
+    def read(
+        self, key: MetricKey, *, start: float, end: float, period: int, now: float
+    ) -> tuple[list[int], list[Datapoint]]:
+        """Periods of a metric that hold points, between `start` (rounded as CloudWatch does) and `end`, ascending."""
+        series = self.series.get(key)
+        if series is None:
+            return [], []
+        begins = int(start) // _grain(now - start) * _grain(now - start)
+        oldest = now - next((days for below, days in RETENTION if period < below), KEPT_DAYS) * DAY
+        times, points = series.periods(start=begins, end=int(-(-end // 1)), period=period)
+        first = bisect_left(times, oldest)
+        return times[first:], points[first:]
+
+
+def _grain(age: float) -> int:
+    """The unit to which CloudWatch rounds a start of this age down."""
+    if age <= 15 * DAY:
+        return MINUTE
+    return 300 if age <= 63 * DAY else HOUR

@@ -1,0 +1,70 @@
+"""Everything that we lean on inside ministack, named in one place.
+
+ministack has no plug-in interface, so the modules beside this one replace some of its functions and table entries. Its version is
+pinned, and a name that a new version moves fails here when the server starts, not in the middle of a test.
+"""
+
+# ruff: noqa: SLF001 - reaching into ministack is what this module is for
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, TypeAlias
+
+Headers: TypeAlias = dict[str, str]
+Response: TypeAlias = tuple[int, Headers, bytes]
+Params: TypeAlias = dict[str, list[str]]
+Record: TypeAlias = dict[str, Any]
+ServiceHandler: TypeAlias = Callable[[str, str, Headers, bytes, Params], Awaitable[Response]]
+Ec2Action: TypeAlias = Callable[[Params], Response]
+
+app: Any = import_module("ministack.app")
+responses: Any = import_module("ministack.core.responses")
+router: Any = import_module("ministack.core.router")
+iam_actions: Any = import_module("ministack.core.iam_actions")
+iam_evaluator: Any = import_module("ministack.core.iam_evaluator")
+lambda_runtime: Any = import_module("ministack.core.lambda_runtime")
+cloudwatch: Any = import_module("ministack.services.cloudwatch")
+ec2: Any = import_module("ministack.services.ec2")
+eventbridge: Any = import_module("ministack.services.eventbridge")
+iam: Any = import_module("ministack.services.iam")
+lambda_svc: Any = import_module("ministack.services.lambda_svc")
+provisioners: Any = import_module("ministack.services.cloudformation.provisioners")
+sqs: Any = import_module("ministack.services.sqs")
+tagging: Any = import_module("ministack.services.tagging")
+
+SERVICES: dict[str, ServiceHandler] = app.SERVICE_HANDLERS
+EC2_ACTIONS: dict[str, Ec2Action] = ec2._ACTION_MAP
+EC2_INSTANCES: MutableMapping[str, Record] = ec2._instances
+EC2_TAGS: MutableMapping[str, list[dict[str, str]]] = ec2._tags
+STACK_TYPES: dict[str, dict[str, Callable[..., Any]]] = provisioners._RESOURCE_HANDLERS
+BUSES: Mapping[str, Record] = eventbridge._event_buses
+BUS_POLICIES: MutableMapping[str, Record] = eventbridge._event_bus_policies
+
+ec2_instance_xml: Callable[[Record], str] = ec2._instance_xml
+
+
+def account_id() -> str:
+    """The account that the request at hand acts in."""
+    return str(responses.get_account_id())
+
+
+def region() -> str:
+    """The Region that the request at hand was signed for."""
+    return str(responses.get_region())
+
+
+@contextmanager
+def acting_in(account: str, in_region: str) -> Iterator[None]:
+    """Act in another account and Region, as work that crosses accounts does."""
+    with responses.request_scope(account, in_region):
+        yield
+
+
+def emit_event(*, source: str, detail_type: str, detail: str, resources: list[str]) -> None:
+    """Put an event of an AWS service on the default bus of the account and Region at hand."""
+    eventbridge._ensure_default_bus()
+    entry = {"Source": source, "DetailType": detail_type, "Detail": detail, "Resources": resources}
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)

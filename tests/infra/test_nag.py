@@ -1,0 +1,80 @@
+"""cdk-nag's AwsSolutions rules hold, and every exception to them is needed and has a reason."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.infra.templates import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SYNTHESISE_WITHOUT_EXCEPTIONS = """
+import json, sys
+import infra.nag
+noted = []
+infra.nag.acknowledge = lambda construct, rule, reason: noted.append([construct.node.path, rule, reason])
+import app
+try:
+    app.main()
+except RuntimeError:
+    print(json.dumps(noted))
+"""
+
+
+@pytest.fixture(scope="module")
+def without_exceptions(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[str]], list[tuple[str, str]]]:
+    """The exceptions that the constructs ask for, and what cdk-nag finds when none is granted: construct and rule."""
+    outdir = tmp_path_factory.mktemp("nag") / "out"
+    run = subprocess.run(
+        [sys.executable, "-c", SYNTHESISE_WITHOUT_EXCEPTIONS],
+        cwd=ROOT,
+        env={**os.environ, "CDK_OUTDIR": str(outdir), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(run.stdout), findings(outdir)
+
+
+def findings(outdir: Path) -> list[tuple[str, str]]:
+    """Every finding of the AwsSolutions pack in a cloud assembly."""
+    report: dict[str, Any] = json.loads((outdir / "validation-report.json").read_text())
+    return [
+        (construct["constructPath"], violation["ruleName"])
+        for plugin in report["pluginReports"]
+        if plugin["pluginName"] == "AwsSolutions"
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+    ]
+
+
+def test_nothing_is_left_to_find(assembly: Path) -> None:
+    """Both stacks pass with the exceptions that their constructs state."""
+    assert [] == findings(assembly)
+
+
+def test_the_pack_looks_at_both_stacks(without_exceptions: tuple[list[list[str]], list[tuple[str, str]]]) -> None:
+    """Without the exceptions there are findings in each: the pack is at work, in the stage too."""
+    _, found = without_exceptions
+    assert {"Imdsv2Remediation", "Member"} == {path.split("/")[0] for path, _ in found}
+
+
+def test_every_exception_is_needed_and_says_why(
+    without_exceptions: tuple[list[list[str]], list[tuple[str, str]]],
+) -> None:
+    """An exception that nothing needs any more would hide the next mistake."""
+    noted, found = without_exceptions
+    idle = [
+        (path, rule)
+        for path, rule, _ in noted
+        if not any(where.startswith(f"{path}/") and what == rule for where, what in found)
+    ]
+    assert [] == idle
+    assert all(reason.endswith(".") for _, _, reason in noted)

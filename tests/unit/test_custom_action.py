@@ -1,0 +1,224 @@
+"""The custom resource answers CloudFormation whatever happens, and keeps one action of a known ARN."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.session import get_session
+from botocore.stub import ANY, Stubber
+
+import custom_action
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ACTION_ARN = "arn:aws-cn:securityhub:cn-north-1:111111111111:action/custom/RequireIMDSv2"
+PROPERTIES = {"ActionId": "RequireIMDSv2", "Name": "Require IMDSv2", "Description": "Says what it does", "Release": "1"}
+
+
+class Context:
+    """What the handler reads of Lambda's context."""
+
+    invoked_function_arn = "arn:aws-cn:lambda:cn-north-1:111111111111:function:imdsv2-remediation-custom-action"
+
+
+class CloudFormation:
+    """A listener at the URL at which CloudFormation waits; the first answers may be refused."""
+
+    def __init__(self) -> None:
+        self.answers: list[dict[str, Any]] = []
+        self.content_types: list[str | None] = []
+        self.refusals = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if outer.refusals:
+                    outer.refusals -= 1
+                    self.send_response(503)
+                else:
+                    outer.answers.append(json.loads(body))
+                    outer.content_types.append(self.headers["Content-Type"])
+                    self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  The base class calls it so.
+                """Say nothing."""
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        """Where the answer goes."""
+        return f"http://127.0.0.1:{self.server.server_port}/answer?signature=x"
+
+
+@pytest.fixture
+def cloudformation() -> Iterator[CloudFormation]:
+    """CloudFormation, waiting."""
+    listener = CloudFormation()
+    thread = threading.Thread(target=listener.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield listener
+    listener.server.shutdown()
+    listener.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def security_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """A client of Security Hub that checks requests and answers against botocore's model, and that all were used."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    client = get_session().create_client("securityhub", region_name="cn-north-1")
+
+    def stubbed(*, region: str) -> Any:
+        assert "cn-north-1" == region
+        return client
+
+    monkeypatch.setattr(custom_action, "_security_hub", stubbed)
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+def request(kind: str, cloudformation: CloudFormation, **more: Any) -> Any:
+    """A request as CloudFormation sends it."""
+    return {
+        "RequestType": kind,
+        "ResponseURL": cloudformation.url,
+        "StackId": "arn:aws-cn:cloudformation:cn-north-1:111111111111:stack/Imdsv2Remediation/1",
+        "RequestId": "request-1",
+        "LogicalResourceId": "ActionTarget",
+        "ResourceType": "Custom::SecurityHubActionTarget",
+        "ResourceProperties": {"ServiceToken": Context.invoked_function_arn, **PROPERTIES},
+        **more,
+    }
+
+
+def handle(request_: Any) -> None:
+    """Invoke the handler."""
+    custom_action.handler(request_, Context())  # type: ignore[arg-type]
+
+
+def only_answer(cloudformation: CloudFormation) -> dict[str, Any]:
+    """The one answer there was."""
+    (answer,) = cloudformation.answers
+    return answer
+
+
+DESCRIBED = {"ActionTargetArn": ACTION_ARN, "Name": "Require IMDSv2", "Description": "Says what it does"}
+
+
+def test_create_makes_the_action_and_names_the_resource_by_its_arn(
+    security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """The first deployment finds no action, makes it, and answers with everything CloudFormation needs."""
+    security_hub.add_client_error("update_action_target", "ResourceNotFoundException", expected_params=DESCRIBED)
+    security_hub.add_response(
+        "create_action_target",
+        {"ActionTargetArn": ACTION_ARN},
+        {"Id": "RequireIMDSv2", "Name": "Require IMDSv2", "Description": "Says what it does"},
+    )
+    handle(request("Create", cloudformation))
+    assert {
+        "Status": "SUCCESS",
+        "PhysicalResourceId": ACTION_ARN,
+        "StackId": "arn:aws-cn:cloudformation:cn-north-1:111111111111:stack/Imdsv2Remediation/1",
+        "RequestId": "request-1",
+        "LogicalResourceId": "ActionTarget",
+        "Data": {"Note": "created"},
+    } == only_answer(cloudformation)
+    assert [""] == cloudformation.content_types
+
+
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+def test_an_action_that_is_there_is_brought_up_to_date(
+    kind: str, security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """A repeated create, one after a stack that left its action behind, and an update all end with one action."""
+    security_hub.add_response("update_action_target", {}, DESCRIBED)
+    handle(request(kind, cloudformation))
+    assert ("SUCCESS", ACTION_ARN) == (
+        only_answer(cloudformation)["Status"],
+        only_answer(cloudformation)["PhysicalResourceId"],
+    )
+
+
+def test_update_makes_an_action_again_that_a_person_deleted(
+    security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """Every new release looks whether the action is still there."""
+    security_hub.add_client_error("update_action_target", "ResourceNotFoundException")
+    security_hub.add_response(
+        "create_action_target", {"ActionTargetArn": ACTION_ARN}, {"Id": ANY, "Name": ANY, "Description": ANY}
+    )
+    handle(request("Update", cloudformation, PhysicalResourceId=ACTION_ARN))
+    assert "created" == only_answer(cloudformation)["Data"]["Note"]
+
+
+def test_another_id_is_another_resource(security_hub: Stubber, cloudformation: CloudFormation) -> None:
+    """An update to a new id answers with the new ARN, whereupon CloudFormation asks for the old one to be deleted."""
+    security_hub.add_response("update_action_target", {}, {**DESCRIBED, "ActionTargetArn": ANY})
+    update = request("Update", cloudformation, PhysicalResourceId=ACTION_ARN)
+    update["ResourceProperties"]["ActionId"] = "Another"
+    handle(update)
+    assert ACTION_ARN.replace("RequireIMDSv2", "Another") == only_answer(cloudformation)["PhysicalResourceId"]
+
+
+def test_delete_removes_the_resource_it_names_not_the_one_in_the_properties(
+    security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """After a replacement, and after one taken back, the properties are not those of what is deleted."""
+    old = ACTION_ARN.replace("RequireIMDSv2", "Old")
+    security_hub.add_response("delete_action_target", {"ActionTargetArn": old}, {"ActionTargetArn": old})
+    handle(request("Delete", cloudformation, PhysicalResourceId=old))
+    assert ("SUCCESS", old) == (
+        only_answer(cloudformation)["Status"],
+        only_answer(cloudformation)["PhysicalResourceId"],
+    )
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "InvalidAccessException", "AccessDeniedException"])
+def test_an_action_that_cannot_be_deleted_does_not_hold_the_stack(
+    code: str, security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """Gone already, Security Hub switched off, no permission any more: the stack is deleted all the same."""
+    security_hub.add_client_error("delete_action_target", code)
+    handle(request("Delete", cloudformation, PhysicalResourceId=ACTION_ARN))
+    assert "SUCCESS" == only_answer(cloudformation)["Status"]
+
+
+def test_an_account_without_security_hub_still_gets_its_stack(
+    security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """Config events alone are reason enough to deploy; the answer says what is missing."""
+    security_hub.add_client_error("update_action_target", "InvalidAccessException")
+    handle(request("Create", cloudformation))
+    answer = only_answer(cloudformation)
+    assert ("SUCCESS", ACTION_ARN) == (answer["Status"], answer["PhysicalResourceId"])
+    assert "Security Hub is not enabled" in answer["Data"]["Note"]
+
+
+def test_a_refusal_fails_the_deployment_with_its_reason(security_hub: Stubber, cloudformation: CloudFormation) -> None:
+    """What nobody foresaw is answered too, with the resource named so that the roll-back can delete it."""
+    security_hub.add_client_error("update_action_target", "InternalException", "no " * 5000)
+    handle(request("Create", cloudformation))
+    answer = only_answer(cloudformation)
+    assert ("FAILED", ACTION_ARN) == (answer["Status"], answer["PhysicalResourceId"])
+    assert "InternalException" in answer["Reason"]
+    assert len(json.dumps(answer)) < 4096
+
+
+def test_an_answer_that_is_not_taken_is_sent_again(security_hub: Stubber, cloudformation: CloudFormation) -> None:
+    """The place where CloudFormation waits may be out of order for a moment."""
+    cloudformation.refusals = 2
+    security_hub.add_response("update_action_target", {}, DESCRIBED)
+    handle(request("Update", cloudformation))
+    assert "SUCCESS" == only_answer(cloudformation)["Status"]
