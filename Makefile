@@ -1,27 +1,62 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -q -p no:cacheprovider
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
+# The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
-.PHONY: help setup test demo bench lint unit integration infra e2e docs local-up local-down local-env clean
+.PHONY: help setup demo test bench lint unit integration infra local e2e docs local-up local-down local-env clean
 
 help: ## what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.done: requirements.txt tests/requirements.txt
+	@echo "Installing the CDK app and the test tools into .venv ..." >&2
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet -r requirements.txt -r tests/requirements.txt
 	@touch $@
 
 .venv-local/.done: local/requirements.txt
+	@echo "Installing the local AWS into .venv-local ..." >&2
 	$(PYTHON) -m venv .venv-local
 	.venv-local/bin/python -m pip install --quiet -r local/requirements.txt
 	@touch $@
 
 node_modules/.done: package.json package-lock.json
+	@echo "Installing the CDK command line and the IAM evaluator into node_modules ..." >&2
 	npm ci --silent --no-audit --no-fund
 	@touch $@
 
-setup: .venv/.done .venv-local/.done ## install what demo and tests need
+demo: .venv/.done .venv-local/.done ## the main job on the local AWS: findings in, verdicts out, shown as a table
+	$(PY) -m local demo
+
+setup: .venv/.done .venv-local/.done node_modules/.done ## install all that demo and tests need
+
+test: lint unit integration infra local e2e docs ## every test
+
+lint: setup ## ruff and strict mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+unit integration infra local e2e docs: setup ## one part of the tests
+	$(PYTEST) tests/$@
+
+bench: setup ## the benchmarks, into build/bench/results.json
+	$(PY) -m tests.bench
+
+local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
+	$(PY) -m local up
+
+local-env: .venv/.done ## print the export lines that an AWS client needs (make -s local-env)
+	@$(PY) -m local env
+
+local-down: .venv/.done ## end the local AWS and all that it started
+	$(PY) -m local down
+
+clean: ## remove what was installed and built
+	rm -rf .venv .venv-local node_modules build cdk.out

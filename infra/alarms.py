@@ -79,7 +79,10 @@ class Alarms(Construct):
             "events-lost",
             "EventBridge lost findings: it may use neither the queues nor their key.",
             aws_cloudwatch.MathExpression(
-                expression="SUM(METRICS())", using_metrics=dict(metrics), period=FIVE_MINUTES, label="lost events"
+                expression="SUM(FILL(METRICS(), 0))",
+                using_metrics=dict(metrics),
+                period=FIVE_MINUTES,
+                label="lost events",
             ),
             threshold=1,
         )

@@ -13,16 +13,21 @@ LAMBDAS = Path(__file__).parent.parent / "lambdas"
 
 PACKAGES = (
     "aws-lambda-powertools",
+    "boto3",
     "botocore",
     "jmespath",
     "python-dateutil",
+    "s3transfer",
     "six",
     "typing_extensions",
     "urllib3",
 )
-"""What the handlers import, and what that imports. boto3 is not: sessions are botocore's own, which start faster."""
+"""What the handlers import, and what that imports. Of boto3 that is its DynamoDB types; sessions are botocore's own,
+which start faster."""
 
 BOTOCORE_DATA = PurePosixPath("botocore/data")
+BOTO3_DATA = PurePosixPath("boto3/data")
+"""Models of boto3's resources, which nothing here uses."""
 
 
 def assemble(destination: Path) -> None:
@@ -46,4 +51,5 @@ def _is_needed(file: PurePosixPath) -> bool:
         and "__pycache__" not in file.parts
         and not file.parts[0].endswith(".dist-info")
         and not file.is_relative_to(BOTOCORE_DATA)
+        and not file.is_relative_to(BOTO3_DATA)
     )

@@ -33,8 +33,10 @@ class CentralBus(Construct):
                     "Principal": {"AWS": [f"arn:{Aws.PARTITION}:iam::{account}:root" for account in member_accounts]},
                     "Action": "events:PutEvents",
                     "Resource": self.bus.event_bus_arn,
+                    # Both keys hold a list, one value an event of the call. No demand that they be present: nobody
+                    # outside AWS can send events of a source `aws.*`, and what is forwarded may come without them.
                     "Condition": {
-                        "StringEquals": {
+                        "ForAllValues:StringEquals": {
                             "events:source": "aws.config",
                             "events:detail-type": "Config Rules Compliance Change",
                         }

@@ -18,7 +18,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
         }
     ),
     "sns": frozenset({"Publish"}),
-    "sqs": frozenset({"SendMessage"}),
+    "sqs": frozenset({"SendMessageBatch"}),
     "ssm": frozenset({"GetParameter"}),
     "sts": frozenset({"AssumeRole"}),
 }

@@ -132,7 +132,6 @@ class ServiceStack(Stack):
                 "POLICY_PARAMETER": self.policy.parameter.parameter_name,
                 "NOTIFICATIONS_TOPIC_ARN": self.notifications.topic.topic_arn,
                 "LEASE_SECONDS": str(lease_seconds),
-                "HUB_ACCOUNT": Aws.ACCOUNT_ID,
                 **(environment or {}),
             },
         )

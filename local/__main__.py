@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from local import demo
-from local.cloud import HOME, RUN, SECURITY, LocalCloud, LocalCloudError, end_group
+from local.cloud import HOME, RUN, SECURITY, LocalCloud, LocalCloudError, end_group, is_free
 from local.deploy import DeployError
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def up() -> None:
         _say(f"The local AWS is up at {running['endpoint']}.")
         return
     began = time.monotonic()
-    cloud = LocalCloud(port=int(os.environ.get("LOCAL_PORT", USUAL_PORT)), detached=True)
+    cloud = LocalCloud(port=_port(), detached=True)
     cloud.start()
     _say(f"Started at {cloud.endpoint}, log in {cloud.log}. Deploying the stack ...")
     try:
@@ -33,7 +35,8 @@ def up() -> None:
     except BaseException:
         cloud.stop()
         raise
-    STATE.write_text(json.dumps({"pid": cloud.pid, "endpoint": cloud.endpoint, "outputs": cloud.outputs}, indent=2))
+    state = {"pid": cloud.pid, "endpoint": cloud.endpoint, "scratch": str(cloud.scratch), "outputs": cloud.outputs}
+    STATE.write_text(json.dumps(state, indent=2))
     _say(f'Ready after {time.monotonic() - began:.0f} s. In a shell: eval "$(make -s local-env)"')
 
 
@@ -42,6 +45,7 @@ def down() -> None:
     running = _running()
     if running:
         end_group(int(running["pid"]))
+        shutil.rmtree(running["scratch"], ignore_errors=True)
     STATE.unlink(missing_ok=True)
     _say("The local AWS is down." if running else "The local AWS was not up.")
 
@@ -62,16 +66,24 @@ def env() -> None:
         sys.stdout.write(f"export {name}={value}\n")
 
 
-def _running() -> dict[str, str] | None:
+def _port() -> int | None:
+    """The port asked for, else the usual one, else (None) any that is free."""
+    if asked := os.environ.get("LOCAL_PORT"):
+        return int(asked)
+    return USUAL_PORT if is_free(USUAL_PORT) else None
+
+
+def _running() -> dict[str, Any] | None:
     """The state file of a local AWS that lives."""
     if not STATE.exists():
         return None
-    state: dict[str, str] = json.loads(STATE.read_text())
+    state: dict[str, Any] = json.loads(STATE.read_text())
     try:
-        os.kill(int(state["pid"]), 0)
+        os.kill(state["pid"], 0)
     except ProcessLookupError:
         return None
-    return state
+    # Another process may have got the same number since; it does not listen there.
+    return None if is_free(urlsplit(state["endpoint"]).port or 0) else state
 
 
 def _say(text: str) -> None:

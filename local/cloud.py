@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
+import botocore.session
 
 from local.deploy import Deployment
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RUN: Final = ROOT / "build" / "local"
+SERVER_MODULE: Final = "local.server"
 SERVER_PYTHON: Final = ROOT / ".venv-local" / "bin" / "python"
 
 SECURITY: Final = "111111111111"
@@ -39,6 +41,9 @@ MEMBERS: Final = ("222222222222", "333333333333")
 HOME: Final = "eu-west-1"
 REGIONS: Final = (HOME, "us-east-1")
 ADMINISTRATION: Final = "OrganizationAccountAccessRole"
+
+# Service models, read once for all sessions.
+_LOADER: Final = botocore.session.get_session().get_component("data_loader")
 
 START_SECONDS: Final = 30
 END_SECONDS: Final = 10
@@ -49,16 +54,25 @@ class LocalCloudError(Exception):
 
 
 class LocalSession(boto3.Session):
-    """A boto3 session whose clients talk to one local AWS, whatever the environment says."""
+    """A boto3 session whose clients talk to one local AWS, whatever the environment says.
+
+    A client is made once for each service: reading EC2's service model takes half a second.
+    """
 
     def __init__(self, *, endpoint: str, account: str, region: str) -> None:
         # A key of twelve digits is the administrator of that account.
         super().__init__(aws_access_key_id=account, aws_secret_access_key="test", region_name=region)  # noqa: S106 - no secret
+        self._session.register_component("data_loader", _LOADER)
         self._endpoint = endpoint
+        self._clients: dict[str, Any] = {}
 
-    def client(self, *args: Any, **kwargs: Any) -> Any:
+    def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
         """A client of the local AWS."""
-        return super().client(*args, **{"endpoint_url": self._endpoint, **kwargs})
+        if args or kwargs:
+            return super().client(service_name, *args, **{"endpoint_url": self._endpoint, **kwargs})  # type: ignore[call-overload]
+        if service_name not in self._clients:
+            self._clients[service_name] = super().client(service_name, endpoint_url=self._endpoint)  # type: ignore[call-overload]
+        return self._clients[service_name]
 
 
 class LocalCloud:
@@ -71,8 +85,10 @@ class LocalCloud:
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.outputs: dict[str, str] = {}
         self.log = RUN / f"server-{self.port}.log"
+        self.scratch = RUN / f"scratch-{self.port}"
         self._detached = detached
         self._environment = dict(environment or {})
+        self._sessions: dict[tuple[str, str], LocalSession] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> LocalCloud:
@@ -83,6 +99,8 @@ class LocalCloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is None:
+            self.log.unlink(missing_ok=True)
 
     @property
     def pid(self) -> int:
@@ -95,11 +113,13 @@ class LocalCloud:
         """Start the server and wait until it answers, with the member accounts as an organisation leaves them."""
         if not SERVER_PYTHON.exists():
             raise LocalCloudError("the local AWS is not installed: run `make setup`")
+        if not is_free(self.port):
+            raise LocalCloudError(f"port {self.port} is taken: end what listens there, or choose another (LOCAL_PORT)")
         RUN.mkdir(parents=True, exist_ok=True)
-        self._scratch.mkdir(exist_ok=True)
+        self.scratch.mkdir(exist_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-                [SERVER_PYTHON, "-m", "local.server"],
+                [SERVER_PYTHON, "-m", SERVER_MODULE],
                 cwd=ROOT,
                 env=self._server_environment(),
                 stdin=subprocess.DEVNULL if self._detached else subprocess.PIPE,
@@ -127,11 +147,14 @@ class LocalCloud:
             self._process.stdin.close()
         self._process.wait()
         self._process = None
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def session(self, *, account: str = SECURITY, region: str = HOME) -> boto3.Session:
         """A session of the administrator of an account."""
-        return LocalSession(endpoint=self.endpoint, account=account, region=region)
+        place = (account, region)
+        if place not in self._sessions:
+            self._sessions[place] = LocalSession(endpoint=self.endpoint, account=account, region=region)
+        return self._sessions[place]
 
     def calls(self, *, reset: bool = False) -> list[dict[str, Any]]:
         """The AWS calls since the last reset: `account`, `region`, `service`, `action` and how many (`calls`)."""
@@ -141,6 +164,18 @@ class LocalCloud:
     def faults(self, faults: Sequence[Mapping[str, Any]] = ()) -> None:
         """Make calls slow or fail from now on, in place of the faults before; none: all is well again."""
         self.ask("PUT", "faults", list(faults))
+
+    def history(
+        self,
+        metric: str,
+        series: Mapping[str, Sequence[tuple[int, Sequence[float | None]]]],
+        *,
+        account: str,
+        region: str,
+    ) -> None:
+        """Publish the past of instances at once: runs of hourly values, each with the epoch second of its first hour."""
+        asked = {"account": account, "region": region, "metric": metric, "period": 3600, "series": series}
+        self.ask("PUT", "history", asked)
 
     def ask(self, method: str, name: str, data: Any = None) -> Any:
         """Call the server's own interface (`/_local/<name>`).
@@ -157,10 +192,6 @@ class LocalCloud:
             with refusal:
                 raise LocalCloudError(f"/_local/{name}: {refusal.read().decode()}") from None
 
-    @property
-    def _scratch(self) -> Path:
-        return RUN / f"scratch-{self.port}"
-
     def _server_environment(self) -> dict[str, str]:
         # Nothing of the caller's AWS settings may reach the functions.
         inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -175,7 +206,7 @@ class LocalCloud:
             "MINISTACK_REGION": HOME,
             "PYTHONDONTWRITEBYTECODE": "1",
             "SFTP_ENABLED": "0",
-            "TMPDIR": str(self._scratch),
+            "TMPDIR": str(self.scratch),
         }
         bound = {} if self._detached else {"LOCAL_EXIT_WITH_PARENT": "1"}
         return inherited | settings | bound | self._environment
@@ -230,6 +261,12 @@ def _group_lives(leader: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def _free_port() -> int:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.utils import parse_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import botocore.session
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_sts import STSClient
@@ -46,6 +48,20 @@ CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 5},
     user_agent_extra="imdsv2-remediation",
 )
+
+
+def metrics_session() -> botocore.session.Session:
+    """A session for CloudWatch alone, whose clients leave timestamps as the epoch seconds that CloudWatch sends.
+
+    botocore would turn each into a datetime, which is nine tenths of the time that a page of 100,800 datapoints takes.
+    """
+    session = botocore.session.Session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_epoch_seconds)
+    return session
+
+
+def _epoch_seconds(value: Any) -> Any:
+    return value if isinstance(value, int | float) else parse_timestamp(value)
 
 
 def error_code(error: Exception) -> str:
@@ -84,7 +100,8 @@ class Members:
     Role sessions are kept until shortly before they end. The security account's own instances take the same way.
 
     Args:
-        session: botocore session that loads the service models, once a function.
+        session: botocore session for EC2.
+        metrics: botocore session for CloudWatch, see ``metrics_session``.
         sts: client of the function's own role.
         session_name: names each role session, so that the member's CloudTrail leads back to the invocation.
         now: the clock that ends sessions.
@@ -93,16 +110,18 @@ class Members:
     def __init__(
         self,
         session: botocore.session.Session,
+        metrics: botocore.session.Session,
         sts: STSClient,
         session_name: Callable[[], str],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._session = session
+        self._sessions = {"ec2": session, "cloudwatch": metrics}
         self._sts = sts
         self._session_name = session_name
         self._now = now
         self._role_sessions: dict[tuple[str, str, Role], _RoleSession] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
+        self._lock = Lock()
 
     def ec2(self, arn: InstanceArn, role: Role) -> EC2Client:
         """EC2 in the account and Region of an instance. Raises ClientError where the role cannot be assumed."""
@@ -117,11 +136,14 @@ class Members:
     @overload
     def _client(self, service: Literal["cloudwatch"], arn: InstanceArn, role: Role) -> CloudWatchClient: ...
     def _client(self, service: str, arn: InstanceArn, role: Role) -> Any:
-        keys: Mapping[str, Any] = self._role_session(arn, role).keys
-        place = (service, arn.region, keys["aws_access_key_id"])
-        if place not in self._clients:
-            self._clients[place] = self._session.create_client(service, region_name=arn.region, config=CONFIG, **keys)
-        return self._clients[place]
+        with self._lock:  # Making clients is not safe among threads, and a session is worth a call only once.
+            keys: Mapping[str, Any] = self._role_session(arn, role).keys
+            place = (service, arn.region, keys["aws_access_key_id"])
+            if place not in self._clients:
+                self._clients[place] = self._sessions[service].create_client(
+                    service, region_name=arn.region, config=CONFIG, **keys
+                )
+            return self._clients[place]
 
     def _role_session(self, arn: InstanceArn, role: Role) -> _RoleSession:
         place = (arn.partition, arn.account, role)

@@ -119,7 +119,8 @@ def _date(value: str) -> date | None:
 def _enforced_here(history: History) -> bool:
     if history.enforced_at is None or not history.confirmed:
         return False
-    return history.cleared_at is None or history.cleared_at < history.enforced_at
+    # A call with `clear` enforces at the time at which it clears: what it voids is earlier.
+    return history.cleared_at is None or history.cleared_at <= history.enforced_at
 
 
 def _from_changed_back(instance: Instance, history: History, now: datetime) -> Verdict:
@@ -195,9 +196,9 @@ def _from_observed_hours(instance: Instance, evidence: Evidence, policy: Policy,
     if missing <= 0:
         return None
     seen = f"It was observed for {_count(evidence.observed_hours, 'hour')}, {policy.min_observed_hours} are needed"
-    window_is_full = evidence.window_start <= evidence.window_end - timedelta(days=policy.lookback_days)
-    if instance.state == "running" and not window_is_full:
-        ready = now + timedelta(hours=missing)
+    ready = now + timedelta(hours=missing)
+    still_in_window = ready - timedelta(days=policy.lookback_days) <= evidence.window_start
+    if instance.state == "running" and still_in_window:
         return _hold(Reason.TOO_YOUNG, f"{seen}; if it keeps running it is judged again on {_minute(ready)}.", ready)
     why = (
         f"{seen}, and it runs too little to reach them within the {policy.lookback_days} days looked at; "
@@ -213,13 +214,9 @@ def _from_boot(instance: Instance, evidence: Evidence, policy: Policy, now: date
     remedy = 'Restart it, or accept the risk with "boot_evidence": "ignore".'
     if evidence.boot_forgotten:
         why = f"The metric no longer remembers {start}, so what runs at boot was not seen. {remedy}"
-    elif evidence.boot_observable_at is not None and evidence.boot_observable_at > now and instance.state == "running":
-        ready = evidence.boot_observable_at + HOURLY
-        return _hold(
-            Reason.BOOT_NOT_OBSERVABLE,
-            f"The hours around {start} are not over yet; judged again on {_minute(ready)}.",
-            ready,
-        )
+    elif evidence.boot_observable_at is not None and now < (ready := evidence.boot_observable_at + HOURLY):
+        why = f"The hours around {start} are not over, or CloudWatch does not show them yet; judged again on {_minute(ready)}."
+        return _hold(Reason.BOOT_NOT_OBSERVABLE, why, ready)
     else:
         why = f"There is no datapoint for the hours around {start}, so what runs at boot was not seen. {remedy}"
     return _hold(Reason.BOOT_NOT_OBSERVABLE, why, now + DAILY)

@@ -130,7 +130,7 @@ def gather(
 
 def _unexplained(look: _Look, tokenless: Series, policy: Policy) -> Hours | None:
     """The hours for which it has to be known whether the instance ran; None where the metric alone settles coverage."""
-    if tokenless.problem is not None or any(tokenless.values.values()):
+    if tokenless.problem is not None or any(tokenless.values.get(hour) for hour in look.touched):
         return None
     missing = [hour for hour in look.inside if hour not in tokenless.values]
     observed = len(look.inside) - len(missing)
@@ -148,6 +148,7 @@ def _evidence(
     ran_hours = sum(hour in tokenless.values or hour in ran.values for hour in look.inside) if ran else len(look.inside)
     problems = [series for series in (tokenless, boot, ran) if series is not None and series.problem is not None]
     needed, observable_at = _boot_hours(look.instance.launched_at)
+    forgotten = look.instance.launched_at < oldest
     return Evidence(
         window_start=look.start,
         window_end=look.end,
@@ -155,9 +156,9 @@ def _evidence(
         throttled=any(series.throttled for series in problems),
         tokenless_calls=math.ceil(sum(tokenless.values[hour] for hour in used)),
         last_tokenless_call=_at(used[-1]) if used else None,
-        boot_observed=observable_at <= min(look.end, now) and all(hour in seen for hour in needed),
+        boot_observed=not forgotten and observable_at <= now and all(hour in seen for hour in needed),
         boot_observable_at=observable_at,
-        boot_forgotten=look.instance.launched_at < oldest,
+        boot_forgotten=forgotten,
         boot_tokenless_calls=math.ceil(sum(seen.get(hour, 0) for hour in look.boot)),
         observed_hours=observed,
         coverage=observed / ran_hours if ran_hours else 0.0,
@@ -216,8 +217,9 @@ def _with_older(evidence: Evidence, older: Series) -> Evidence:
 def _read(
     cloudwatch: CloudWatchClient, metric: str, stat: str, spans: Mapping[InstanceArn, Hours], hours_a_period: int = 1
 ) -> dict[InstanceArn, Series]:
-    series: dict[InstanceArn, Series] = {}
-    for group in pack(spans, hours_a_period):
+    # CloudWatch refuses an empty range: where there is nothing to ask about, nothing is known.
+    series = {arn: Series() for arn, span in spans.items() if not span}
+    for group in pack({arn: span for arn, span in spans.items() if span}, hours_a_period):
         try:
             series |= _read_group(cloudwatch, metric, stat, group, spans, hours_a_period)
         except (ClientError, BotoCoreError) as error:
@@ -281,7 +283,7 @@ def _read_group(
             index = int(result["Id"][1:])
             last_status[index] = result["StatusCode"]
             statuses[index].add(result["StatusCode"])
-            hours = (int(stamp.timestamp()) // _HOUR for stamp in result["Timestamps"])
+            hours = map(_hour, result["Timestamps"])
             values[index].update(zip(hours, result["Values"], strict=True))
         if not page.get("NextToken"):
             break
@@ -290,6 +292,11 @@ def _read_group(
         arn: Series(values=values[index], problem=_incomplete(statuses[index], last_status[index]))
         for index, arn in enumerate(group)
     }
+
+
+def _hour(stamp: datetime | float) -> int:
+    seconds = stamp.timestamp() if isinstance(stamp, datetime) else stamp
+    return int(seconds) // _HOUR
 
 
 def _incomplete(statuses: set[str], last_status: str) -> str | None:

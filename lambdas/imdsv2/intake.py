@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from imdsv2.events import Parsed, parse
 
 if TYPE_CHECKING:
@@ -34,8 +36,13 @@ class DeadLetters:
                 {"Id": str(index), "MessageBody": body, "MessageAttributes": _complaints(complaints)}
                 for index, (_, (body, complaints)) in enumerate(batch)
             ]
-            answer = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-            failed |= {batch[int(each["Id"])][0] for each in answer.get("Failed", [])}
+            try:
+                refused = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries).get("Failed", [])
+            except (ClientError, BotoCoreError):
+                # Tried again with the message; what fails for good ends in the same queue by the queue's own count.
+                failed |= {message_id for message_id, _ in batch}
+            else:
+                failed |= {batch[int(each["Id"])][0] for each in refused}
         return failed
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from imdsv2.ledger import Ledger
 
-_FRESH_FOR = timedelta(seconds=15)
+_FRESH_FOR = timedelta(seconds=5)
 _GOOD_FOR = timedelta(minutes=5)
 """How long the last good policy may stand in for one that cannot be read; a refused one is never stood in for."""
 

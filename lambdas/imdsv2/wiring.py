@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 
-from imdsv2.aws import CONFIG, Members
+from imdsv2.aws import CONFIG, Members, metrics_session
 from imdsv2.intake import DeadLetters
 from imdsv2.ledger import Ledger
 from imdsv2.line import Line
@@ -48,7 +48,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     hub = SecurityHub(client("securityhub"), logger)
     notices = Notices(client("sns"), settings.notifications_topic_arn, settings.ledger_table)
     line = Line(
-        members=Members(session, client("sts"), request_id),
+        members=Members(session, metrics_session(), client("sts"), request_id),
         ledger=ledger,
         policies=PolicySource(client("ssm"), ledger, settings.policy_parameter),
         hub=hub,

@@ -85,7 +85,9 @@ def instance_xml(instance: Record) -> str:
     """An instance as EC2 shows it: what ministack writes, and what it leaves out."""
     body = ms.ec2_instance_xml(instance).strip().removesuffix("</item>")
     reason = item([("reason", instance.get("StateTransitionReason", ""))])
-    return f"{body}{reason}{_network_interface_xml(instance)}{ec2_metadata.options_xml('metadataOptions', instance)}</item>"
+    operator = tags_of(instance["InstanceId"]).get("local:operator")
+    managed = f"<operator>{item([('managed', 'true'), ('principal', operator)])}</operator>" if operator else ""
+    return f"{body}{reason}{managed}{_network_interface_xml(instance)}{ec2_metadata.options_xml('metadataOptions', instance)}</item>"
 
 
 def _network_interface_xml(instance: Record) -> str:

@@ -4,16 +4,23 @@ A change on a running instance is `pending` for a moment, then `applied`; on a s
 is not sent keeps its value. Only here, tags of the instance switch on refusals that AWS gives under circumstances of its own:
 
 - `local:refuse-without-endpoint` (any value): `HttpTokens` without `HttpEndpoint=enabled` is refused, as EC2 was seen to do;
-- `local:modify-error`: every change is refused with this code, or `code: message` (a declarative policy, a managed instance);
+- `local:operator`: the instance is managed by this service (`Operator`), which alone may change it;
+- `local:modify-error`: every change is refused with this code, or `code: message`;
 - `local:applied-after`: seconds from a change to `applied`, for this instance.
+
+`PUT /_local/declarative-policy` with `account`, `region` and `defaults` lets a declarative policy manage the defaults there: neither
+they nor the options of any instance can then be changed. AWS has not published the code of either refusal; `UnsupportedOperation`
+stands in for it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import TYPE_CHECKING, Final
 
+from local.server import gateway
 from local.server import platform as ms
 from local.server.ec2_records import found, tags_of
 from local.server.ec2_wire import Ec2Error, answer, item, one, refuse_dry_run
@@ -58,6 +65,8 @@ ENDPOINT_REFUSAL: Final = "The HttpEndpoint is not set to 'enabled' in this requ
 
 # (account, Region) -> what ModifyInstanceMetadataDefaults set there.
 _defaults: dict[tuple[str, str], dict[str, str]] = {}
+# Where a declarative policy set them instead.
+_declared: set[tuple[str, str]] = set()
 
 
 def install() -> None:
@@ -65,6 +74,7 @@ def install() -> None:
     ms.EC2_ACTIONS["ModifyInstanceMetadataOptions"] = modify_options
     ms.EC2_ACTIONS["GetInstanceMetadataDefaults"] = get_defaults
     ms.EC2_ACTIONS["ModifyInstanceMetadataDefaults"] = modify_defaults
+    gateway.route("declarative-policy", _declare)
 
 
 def options_at_launch(params: Params) -> dict[str, str]:
@@ -110,6 +120,7 @@ def modify_options(params: Params) -> Response:
     _refuse_invalid(sent)
     refuse_dry_run(params)
     tags = tags_of(instance_id)
+    _refuse_declared()
     _refuse_state(instance)
     _refuse_as_tagged(tags)
     _refuse_without_endpoint(instance, sent, tags)
@@ -132,17 +143,19 @@ def get_defaults(params: Params) -> Response:
     """The account's defaults in the Region; what was never set is not shown."""
     refuse_dry_run(params)
     defaults = {"HttpTokensEnforced": "disabled"} | _defaults_here()
+    managed_by = "declarative-policy" if (ms.account_id(), ms.region()) in _declared else "account"
     fields = [
         (DEFAULTS_WIRE_NAMES[name], value) for name, value in defaults.items() if value not in {NO_PREFERENCE, "-1"}
     ]
     return answer(
-        "GetInstanceMetadataDefaults", f"<accountLevel>{item([*fields, ('managedBy', 'account')])}</accountLevel>"
+        "GetInstanceMetadataDefaults", f"<accountLevel>{item([*fields, ('managedBy', managed_by)])}</accountLevel>"
     )
 
 
 def modify_defaults(params: Params) -> Response:
     """Set or clear (`no-preference`, `-1`) the account's defaults in the Region."""
     refuse_dry_run(params)
+    _refuse_declared()
     sent = _sent(params, DEFAULTS_WIRE_NAMES)
     enforced = sent.get("HttpTokensEnforced")
     if enforced not in {None, "enabled", "disabled", NO_PREFERENCE}:
@@ -156,6 +169,21 @@ def modify_defaults(params: Params) -> Response:
 
 def _defaults_here() -> dict[str, str]:
     return _defaults.get((ms.account_id(), ms.region()), {})
+
+
+def _declare(_method: str, body: bytes) -> Response:
+    asked = json.loads(body)
+    place = (asked["account"], asked["region"])
+    _defaults[place] = asked["defaults"]
+    _declared.add(place)
+    return gateway.json_response({"defaults": asked["defaults"]})
+
+
+def _refuse_declared() -> None:
+    if (ms.account_id(), ms.region()) in _declared:
+        raise Ec2Error(
+            "UnsupportedOperation", "The instance metadata options of this account are managed by a declarative policy."
+        )
 
 
 def _sent(params: Params, names: Mapping[str, str], prefix: str = "") -> dict[str, str]:
@@ -183,6 +211,8 @@ def _refuse_state(instance: Record) -> None:
 
 
 def _refuse_as_tagged(tags: Mapping[str, str]) -> None:
+    if operator := tags.get("local:operator"):
+        raise Ec2Error("UnsupportedOperation", f"The instance is managed by {operator}, which alone may modify it.")
     if refusal := tags.get("local:modify-error"):
         code, _, message = refusal.partition(":")
         raise Ec2Error(code.strip(), message.strip() or "The metadata options of this instance are managed elsewhere.")

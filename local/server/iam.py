@@ -7,7 +7,9 @@ ministack evaluates identity policies, trust policies, permission boundaries and
 - ModifyInstanceMetadataOptions carries `ec2:Attribute/<name>` and `ec2:Attribute` (what is sent) and `ec2:MetadataHttpEndpoint`,
   `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's present state);
 - `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are known;
-- Security Hub's actions have names and resources.
+- Security Hub's actions have names, resources, and condition keys for what an update sends (`securityhub:ASFFSyntaxPath/...`,
+  `securityhub:OCSFSyntaxPath/...`); the newer APIs are authorised by the older actions, on `hubv2`, as AWS does it;
+- `aws:SecureTransport` holds: loopback stands in for TLS.
 
 Not enforced here: what AWS services do on their own (EventBridge to a queue, a key policy towards a service), service control
 policies, and the condition keys that ministack does not know. The tests of the template judge those by an evaluator of IAM policies.
@@ -17,6 +19,7 @@ policies, and the condition keys that ministack does not know. The tests of the 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
@@ -33,16 +36,38 @@ ATTRIBUTES: Final = (
     "HttpProtocolIpv6",
     "InstanceMetadataTags",
 )
+# APIs that are authorised by another action than their own; botocore's documentation of Security Hub's says so.
+KNOWN_TO_IAM_AS: Final = {
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+    "securityhub:BatchUpdateFindingsV2": "securityhub:BatchUpdateFindings",
+    "securityhub:GetFindingsV2": "securityhub:GetFindings",
+}
 PRESENT_STATE: Final = ("HttpTokens", "HttpEndpoint", "HttpPutResponseHopLimit")
+OCSF_FIELDS: Final = ("Comment", "SeverityId", "StatusId")
 
 
 def install() -> None:
     """Put the corrections in."""
     ms.iam_actions.SERVICE_TO_IAM_NAMESPACE["securityhub"] = "securityhub"
     ms.iam_actions._BOTOCORE_SERVICE_MAP["securityhub"] = ["securityhub"]
+    _correct_actions()
     _correct_principal_arn()
     _correct_resources()
     _correct_conditions()
+    pin = ms.app.pin_request_origin
+    ms.app.pin_request_origin = lambda address, _secure: pin(address, True)
+
+
+def _correct_actions() -> None:
+    extract = ms.iam_actions.extract_iam_action
+
+    def extract_action(
+        service: str, method: str, path: str, headers: Headers, body: bytes, params: Params
+    ) -> str | None:
+        action: str | None = extract(service, method, path, headers, body, params)
+        return KNOWN_TO_IAM_AS.get(action or "", action)
+
+    ms.iam_actions.extract_iam_action = extract_action
 
 
 def _correct_principal_arn() -> None:
@@ -69,7 +94,8 @@ def _correct_resources() -> None:
         service: str, method: str, path: str, headers: Headers, body: bytes, params: Params, region: str, account: str
     ) -> str:
         if service == "securityhub":
-            return f"arn:aws:securityhub:{region}:{account}:hub/default"
+            hub = "hubv2/local" if path.startswith("/findingsv2") else "hub/default"
+            return f"arn:aws:securityhub:{region}:{account}:{hub}"
         if service == "ec2" and (tagged := _tagged_arns(params, region, account)):
             return tagged[0]
         return str(extract(service, method, path, headers, body, params, region, account))
@@ -94,7 +120,9 @@ def _correct_conditions() -> None:
 
     def context(service: str, action: str, body: bytes, params: Params) -> Record:
         known = dict(request_context(service, action, body, params))
-        return known | _instance_context(params) if service == "ec2" else known
+        if service == "ec2":
+            return known | _instance_context(params)
+        return known | _finding_context(body) if action == "securityhub:BatchUpdateFindings" else known
 
     def tags(arn: str) -> dict[str, str] | None:
         if ":instance/" in arn and arn.startswith("arn:aws:ec2:"):
@@ -104,6 +132,16 @@ def _correct_conditions() -> None:
 
     ms.iam_actions.request_tag_context = context
     ms.tagging.resource_tags = tags
+
+
+def _finding_context(body: bytes) -> Record:
+    context: Record = {}
+    for name, value in json.loads(body or b"{}").items():
+        if name in OCSF_FIELDS:
+            context[f"securityhub:OCSFSyntaxPath/{name}"] = str(value)
+        elif isinstance(value, dict):
+            context |= {f"securityhub:ASFFSyntaxPath/{name}.{field}": str(sent) for field, sent in value.items()}
+    return context
 
 
 def _instance_context(params: Params) -> Record:

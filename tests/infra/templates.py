@@ -62,7 +62,9 @@ class Template:
     def one(self, kind: str, **properties: Any) -> Json:
         """The only resource of a type that has these properties."""
         (found,) = (
-            each for each in self.resources(kind).values() if all(each.get(name) == properties[name] for name in properties)
+            each
+            for each in self.resources(kind).values()
+            if all(each.get(name) == properties[name] for name in properties)
         )
         return found
 

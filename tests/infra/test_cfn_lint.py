@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+CFN_LINT = Path(sys.executable).with_name("cfn-lint")
+WRITTEN_BY_THE_CDK = "W3005"
+"""A dependency stated twice: the CDK always states those that a reference implies."""
 
 
 @pytest.mark.parametrize("name", ["Imdsv2Remediation", "Imdsv2RemediationMember"])
 def test_template_is_clean(name: str, assembly: Path) -> None:
     """Neither an error nor a warning, in a Region of each partition that cfn-lint knows."""
+    template = str(assembly / f"{name}.template.json")
     regions = ["eu-west-1", "cn-north-1", "us-gov-west-1"]
-    command = [sys.executable, "-m", "cfnlint", "--template", str(assembly / f"{name}.template.json"), "--regions", *regions]
+    command = [str(CFN_LINT), "--template", template, "--ignore-checks", WRITTEN_BY_THE_CDK, "--regions", *regions]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (0, "") == (run.returncode, run.stdout)
+    assert (0, "", "") == (run.returncode, run.stdout, run.stderr)

@@ -1,0 +1,245 @@
+"""The demo: the service's real template on the local AWS, a fleet with a past, every kind of event, every verdict checked."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.config import Config
+
+from local.cloud import ROOT, SECURITY, LocalCloud, LocalCloudError
+from local.findings import CIS, CONSOLIDATED, FOUNDATIONAL, config_change, finding, finding_v2
+from local.fleet import POLICY, Launched, Via, launch, machines
+from local.report import Line, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+RESULT: Final = ROOT / "build" / "demo" / "result.json"
+VERDICT_SECONDS: Final = 90
+GENERATORS: Final = {Via.SECURITY_HUB: CONSOLIDATED, Via.FOUNDATIONAL: FOUNDATIONAL, Via.CIS: CIS}
+# A change of ours that was undone counts as somebody's doing only after a while, so ours has to lie in the past.
+ENFORCED_AGO: Final = timedelta(days=3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the service says of an instance."""
+
+    decision: str | None
+    reason: str | None
+    status: str | None
+    explanation: str
+
+
+def main() -> None:
+    """Run the demo.
+
+    Raises:
+        LocalCloudError: a verdict is not the expected one, or did not come.
+    """
+    began = time.monotonic()
+    report = Report(sys.stdout)
+    with LocalCloud() as cloud:
+        report.step(f"the local AWS runs at {cloud.endpoint}; synthesising and deploying the stack")
+        cloud.deploy()
+        report.step("stack deployed; launching the fleet with its past")
+        _set_policy(cloud)
+        fleet = launch(cloud, machines())
+        _change_back(cloud, [each for each in fleet if each.machine.changed_back])
+        before = _tokens(cloud, fleet)
+        sent_at = datetime.now(UTC)
+        _send(cloud, fleet)
+        report.step(
+            f"{len(fleet)} instances launched, their findings and compliance changes sent; waiting for verdicts"
+        )
+        verdicts = _await_verdicts(cloud, fleet, sent_at)
+        first = _lines(fleet, verdicts, before, _tokens(cloud, fleet), again=False)
+        report.table("Events, mode enforce", first)
+        between = _tokens(cloud, fleet)
+        second = _lines(fleet, _dry_run(cloud, fleet), between, _tokens(cloud, fleet), again=True)
+        report.table("The same fleet once more: manual dry run", second)
+    seconds = time.monotonic() - began
+    _write_result(first, second, seconds)
+    report.summary(first, second, seconds)
+    if not all(line.is_expected for line in (*first, *second)):
+        raise LocalCloudError("not every verdict is the expected one; the lines marked with ! tell which")
+
+
+def _set_policy(cloud: LocalCloud) -> None:
+    ssm = cloud.session().client("ssm")
+    ssm.put_parameter(
+        Name=cloud.outputs["PolicyParameterName"], Value=json.dumps(POLICY), Type="String", Overwrite=True
+    )
+
+
+def _change_back(cloud: LocalCloud, reopened: Iterable[Launched]) -> None:
+    """Let the service enforce, move that into the past, and open what it closed, as a person in a hurry would."""
+    for each in reopened:
+        [result] = _invoke(cloud, [each], dry_run=False)
+        if result["status"] != "enforced":
+            raise LocalCloudError(f"{each.machine.name} was not enforced by hand: {result}")
+        cloud.session().client("dynamodb").update_item(
+            TableName=cloud.outputs["LedgerTableName"],
+            Key={"pk": {"S": each.arn}, "sk": {"S": "current"}},
+            UpdateExpression="SET enforced_at = :then",
+            ExpressionAttributeValues={":then": {"S": f"{datetime.now(UTC) - ENFORCED_AGO:%Y-%m-%dT%H:%M:%S.%fZ}"}},
+        )
+        ec2 = cloud.session(account=each.machine.account, region=each.machine.region).client("ec2")
+        ec2.modify_instance_metadata_options(InstanceId=each.instance_id, HttpTokens="optional")
+
+
+def _send(cloud: LocalCloud, fleet: Iterable[Launched]) -> None:
+    """Tell of each instance what AWS would, where AWS would."""
+    for each in fleet:
+        machine = each.machine
+        match machine.via:
+            case Via.SECURITY_HUB | Via.FOUNDATIONAL | Via.CIS:
+                found = finding(each.arn, generator=GENERATORS[machine.via])
+                _import(cloud, each, found)
+                if machine.suppressed:
+                    _suppress(cloud, found)
+            case Via.V2:
+                place = {"account": machine.account, "region": machine.region}
+                cloud.ask("PUT", "findings-v2", {**place, "findings": [finding_v2(each.arn)]})
+            case Via.CONFIG:
+                _put_config_event(cloud, each, "default")
+            case Via.CONFIG_FORWARDED:
+                _put_config_event(cloud, each, cloud.outputs["CentralEventBusName"])
+
+
+def _import(cloud: LocalCloud, each: Launched, found: dict[str, Any]) -> None:
+    hub = cloud.session(account=each.machine.account, region=each.machine.region).client("securityhub")
+    hub.batch_import_findings(Findings=[found])  # type: ignore[list-item]
+
+
+def _suppress(cloud: LocalCloud, found: Mapping[str, Any]) -> None:
+    """Suppress a finding while its event still waits in the batching window."""
+    hub = cloud.session().client("securityhub")
+    hub.batch_update_findings(
+        FindingIdentifiers=[{"Id": found["Id"], "ProductArn": found["ProductArn"]}], Workflow={"Status": "SUPPRESSED"}
+    )
+
+
+def _put_config_event(cloud: LocalCloud, each: Launched, bus: str) -> None:
+    detail = json.dumps(config_change(each.arn))
+    kind = "Config Rules Compliance Change"
+    events = cloud.session().client("events")
+    events.put_events(Entries=[{"Source": "aws.config", "DetailType": kind, "Detail": detail, "EventBusName": bus}])
+
+
+def _await_verdicts(cloud: LocalCloud, fleet: list[Launched], since: datetime) -> dict[str, Verdict]:
+    """Wait until the ledger has a verdict of each instance that is younger than the events."""
+    deadline = time.monotonic() + VERDICT_SECONDS
+    while True:
+        verdicts = _ledger(cloud, fleet, since)
+        missing = [each.machine.name for each in fleet if each.arn not in verdicts]
+        if not missing:
+            return verdicts
+        if time.monotonic() > deadline:
+            raise LocalCloudError(
+                f"no verdict after {VERDICT_SECONDS} s of {', '.join(missing)}; the server's log is {cloud.log}"
+            )
+        time.sleep(0.5)
+
+
+def _ledger(cloud: LocalCloud, fleet: list[Launched], since: datetime) -> dict[str, Verdict]:
+    table = cloud.outputs["LedgerTableName"]
+    keys = [{"pk": {"S": each.arn}, "sk": {"S": "current"}} for each in fleet]
+    items = cloud.session().client("dynamodb").batch_get_item(RequestItems={table: {"Keys": keys}})["Responses"][table]
+    plain = [{name: value["S"] for name, value in item.items() if "S" in value} for item in items]
+    return {
+        item["pk"]: Verdict(
+            decision=item["decision"],
+            reason=item["reason"],
+            status=item["status"],
+            explanation=item.get("explanation", ""),
+        )
+        for item in plain
+        if "decided_at" in item
+        and datetime.fromisoformat(item["decided_at"]) >= since
+        and item["status"] != "enforcing"
+    }
+
+
+def _dry_run(cloud: LocalCloud, fleet: list[Launched]) -> dict[str, Verdict]:
+    names = ("decision", "reason", "status", "explanation")
+    return {
+        result["target"]: Verdict(**{name: result[name] for name in names})
+        for result in _invoke(cloud, fleet, dry_run=True)
+    }
+
+
+def _invoke(cloud: LocalCloud, fleet: list[Launched], *, dry_run: bool) -> list[dict[str, Any]]:
+    payload = json.dumps({"targets": [each.arn for each in fleet], "dry_run": dry_run})
+    # The function may take a quarter of an hour, and must not be invoked twice.
+    patient = Config(read_timeout=900, retries={"total_max_attempts": 1})
+    client = cloud.session().client("lambda", config=patient)
+    answer = json.load(client.invoke(FunctionName=cloud.outputs["ManualFunctionName"], Payload=payload)["Payload"])
+    if "results" not in answer:
+        raise LocalCloudError(f"the manual invoke answered {answer}")
+    results: list[dict[str, Any]] = answer["results"]
+    return results
+
+
+def _tokens(cloud: LocalCloud, fleet: Iterable[Launched]) -> dict[str, str]:
+    """`HttpTokens` of each instance, as EC2 says."""
+    seen: dict[str, str] = {}
+    for account, region in {(each.machine.account, each.machine.region) for each in fleet}:
+        pages = (
+            cloud.session(account=account, region=region).client("ec2").get_paginator("describe_instances").paginate()
+        )
+        for page in pages:
+            for reservation in page["Reservations"]:
+                seen |= {each["InstanceId"]: each["MetadataOptions"]["HttpTokens"] for each in reservation["Instances"]}
+    return seen
+
+
+def _lines(
+    fleet: Iterable[Launched],
+    verdicts: Mapping[str, Verdict],
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    *,
+    again: bool,
+) -> list[Line]:
+    lines = []
+    for each in fleet:
+        machine, verdict = each.machine, verdicts[each.arn]
+        decision, reason = machine.second_verdict if again else (machine.decision, machine.reason)
+        changes = machine.is_enforced and not again
+        tokens = (before[each.instance_id], after[each.instance_id])
+        lines.append(
+            Line(
+                name=machine.name,
+                arn=each.arn,
+                story=machine.story,
+                via="manual" if again else machine.via,
+                decision=verdict.decision,
+                reason=verdict.reason,
+                status=verdict.status,
+                explanation=verdict.explanation,
+                before=tokens[0],
+                after=tokens[1],
+                expected_decision=decision,
+                expected_reason=reason,
+                expected_after="required" if changes else tokens[0],
+            )
+        )
+    return lines
+
+
+def _write_result(first: list[Line], second: list[Line], seconds: float) -> None:
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    result = {
+        "ok": all(line.is_expected for line in (*first, *second)),
+        "security_account": SECURITY,
+        "seconds": round(seconds, 1),
+        "events": [line.as_json() for line in first],
+        "dry_run": [line.as_json() for line in second],
+    }
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")

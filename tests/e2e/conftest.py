@@ -1,0 +1,32 @@
+"""One local AWS with the deployed stack for all end-to-end tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.cloud import LocalCloud
+from tests.e2e.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Iterator[World]:
+    """The stack as `cdk deploy` sends it, with the batching window switched off so that tests need not wait for it."""
+    with LocalCloud() as cloud:
+        cloud.deploy()
+        world = World(cloud)
+        world.switch_batching_window_off()
+        yield world
+
+
+@pytest.fixture
+def world(deployed: World) -> World:
+    """The deployed stack in `enforce` mode, with no faults and an empty dead-letter queue."""
+    deployed.cloud.faults()
+    deployed.set_policy({"mode": "enforce"})
+    deployed.empty_dead_letters()
+    return deployed

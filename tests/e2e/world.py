@@ -1,0 +1,201 @@
+"""What the end-to-end tests do as a user or as AWS would: launch, send events, ask by hand, look at what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from local.cloud import HOME, MEMBERS
+from local.fleet import Launched, Machine, launch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from local.cloud import LocalCloud
+
+PATIENCE_SECONDS = 40
+POLICY_LIVE_SECONDS = 6
+"""A function looks at the parameter again after at most this long."""
+
+FINAL = {"would_enforce", "enforced", "held", "skipped", "failed"}
+
+Seen = TypeVar("Seen")
+
+_deserialize = TypeDeserializer().deserialize
+
+
+class World:
+    """The deployed stack and the accounts around it."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self.cloud = cloud
+        self.home = cloud.session()
+        self._events = self.home.client("events")
+        self._lambda = self.home.client("lambda")
+        self._dynamodb = self.home.client("dynamodb")
+        self._sqs = self.home.client("sqs")
+        self._ssm = self.home.client("ssm")
+        self._policy: str | None = None
+        self._numbered = 0
+
+    def launch(self, *, number: int = 1, **fields: Any) -> list[Launched]:
+        """Launch instances with a past; by default idle ones in the first member account that may be enforced."""
+        self._numbered += 1
+        machine = Machine(name=f"e2e-{self._numbered}", story="", decision="enforce", reason="unused")
+        return launch(self.cloud, [replace(machine, **fields)] * number)
+
+    def launch_one(self, **fields: Any) -> Launched:
+        [one] = self.launch(**fields)
+        return one
+
+    def send(self, *events: Mapping[str, Any], bus: str = "default") -> None:
+        """Put events on a bus, as AWS's own services would."""
+        entries = [
+            {
+                "EventBusName": bus,
+                "Source": event["source"],
+                "DetailType": event["detail-type"],
+                "Detail": json.dumps(event["detail"]),
+                "Resources": event.get("resources", []),
+            }
+            for event in events
+        ]
+        for start in range(0, len(entries), 10):
+            answer = self._events.put_events(Entries=entries[start : start + 10])
+            assert answer["FailedEntryCount"] == 0, answer
+
+    def queue(self, *bodies: str) -> None:
+        """Put raw messages on the findings queue."""
+        for body in bodies:
+            self._sqs.send_message(QueueUrl=self.cloud.outputs["FindingsQueueUrl"], MessageBody=body)
+
+    def ask(self, payload: object) -> Any:
+        """Invoke the manual function; a function error fails the test."""
+        return self._invoke(self.cloud.outputs["ManualFunctionName"], payload)
+
+    def revisit(self) -> Any:
+        """Run the schedule's function now."""
+        return self._invoke("imdsv2-remediation-revisit", {})
+
+    def remediate(self, *bodies: str) -> Any:
+        """Hand a batch to the function that the queue feeds, and return its partial answer."""
+        records = [{"messageId": str(index), "body": body} for index, body in enumerate(bodies)]
+        return self._invoke("imdsv2-remediation-remediate", {"Records": records})
+
+    def set_policy(self, document: Mapping[str, Any] | str) -> None:
+        """Write the parameter and wait until every function must have seen it."""
+        text = document if isinstance(document, str) else json.dumps(document)
+        if text == self._policy:
+            return
+        self._ssm.put_parameter(
+            Name=self.cloud.outputs["PolicyParameterName"], Value=text, Type="String", Overwrite=True
+        )
+        if self._policy is not None:
+            time.sleep(POLICY_LIVE_SECONDS)
+        self._policy = text
+
+    def current(self, one: Launched) -> dict[str, Any]:
+        """The instance's current item in the ledger; empty where there is none."""
+        key = {"pk": {"S": one.arn}, "sk": {"S": "current"}}
+        item = self._dynamodb.get_item(TableName=self.cloud.outputs["LedgerTableName"], Key=key, ConsistentRead=True)
+        return {name: _deserialize(value) for name, value in item.get("Item", {}).items()}
+
+    def history(self, one: Launched) -> list[str]:
+        """The statuses that the instance has been through, by its event items."""
+        found = self._dynamodb.query(
+            TableName=self.cloud.outputs["LedgerTableName"],
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :event)",
+            ExpressionAttributeValues={":pk": {"S": one.arn}, ":event": {"S": "event#"}},
+        )
+        return [item["status"]["S"] for item in found["Items"]]
+
+    def change_ledger(self, one: Launched, **attributes: Any) -> None:
+        """Rewrite attributes of the current item, to bring about what only time or a crash would."""
+        names = {f"#{name}": name for name in attributes}
+        self._dynamodb.update_item(
+            TableName=self.cloud.outputs["LedgerTableName"],
+            Key={"pk": {"S": one.arn}, "sk": {"S": "current"}},
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in attributes),
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues={f":{name}": {"S": value} for name, value in attributes.items()},
+        )
+
+    def decided(self, one: Launched, *, after: str = "") -> dict[str, Any]:
+        """Wait for a final verdict (one that was decided after a time, if given) and return the current item."""
+
+        def look() -> dict[str, Any] | None:
+            item = self.current(one)
+            return item if item.get("status") in FINAL and item["decided_at"] > after else None
+
+        return eventually(look, f"a final verdict on {one.arn}")
+
+    def verdicts(self, many: Sequence[Launched]) -> list[tuple[str, str]]:
+        """Wait for the verdicts of several: status and reason of each."""
+        items = [self.decided(one) for one in many]
+        return [(item["status"], item["reason"]) for item in items]
+
+    def options(self, one: Launched) -> dict[str, Any]:
+        """The metadata options that EC2 shows."""
+        ec2 = self.cloud.session(account=one.machine.account, region=one.machine.region).client("ec2")
+        [reservation] = ec2.describe_instances(InstanceIds=[one.instance_id])["Reservations"]
+        return dict(reservation["Instances"][0]["MetadataOptions"])
+
+    def tags(self, one: Launched) -> dict[str, str]:
+        ec2 = self.cloud.session(account=one.machine.account, region=one.machine.region).client("ec2")
+        [reservation] = ec2.describe_instances(InstanceIds=[one.instance_id])["Reservations"]
+        return {tag["Key"]: tag["Value"] for tag in reservation["Instances"][0]["Tags"]}
+
+    def dead_letters(self, number: int) -> list[dict[str, Any]]:
+        """Wait for so many messages in the dead-letter queue, and take them out."""
+        url = self.cloud.outputs["FindingsDeadLetterQueueUrl"]
+        taken: list[dict[str, Any]] = []
+
+        def look() -> list[dict[str, Any]] | None:
+            answer = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+            for message in answer.get("Messages", []):
+                taken.append(dict(message))
+                self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            return taken if len(taken) >= number else None
+
+        return eventually(look, f"{number} dead letters") if number else []
+
+    def empty_dead_letters(self) -> None:
+        self._sqs.purge_queue(QueueUrl=self.cloud.outputs["FindingsDeadLetterQueueUrl"])
+
+    def calls(self, action: str, account: str | None = None) -> int:
+        """How often an AWS action was called since the counters were reset."""
+        return sum(
+            each["calls"]
+            for each in self.cloud.calls()
+            if each["action"] == action and account in {None, each["account"]}
+        )
+
+    def switch_batching_window_off(self) -> None:
+        [mapping] = self._lambda.list_event_source_mappings(FunctionName="imdsv2-remediation-remediate")[
+            "EventSourceMappings"
+        ]
+        self._lambda.update_event_source_mapping(UUID=mapping["UUID"], MaximumBatchingWindowInSeconds=0)
+
+    def _invoke(self, function: str, payload: object) -> Any:
+        answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(payload))
+        text = answer["Payload"].read().decode()
+        assert "FunctionError" not in answer, text
+        return json.loads(text)
+
+
+def eventually(look: Callable[[], Seen | None], what: str) -> Seen:
+    """Look until there is something to see; fails with what was waited for."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        seen = look()
+        if seen is not None:
+            return seen
+        time.sleep(0.1)
+    raise AssertionError(f"waited {PATIENCE_SECONDS} s in vain for {what}")
+
+
+__all__ = ["HOME", "MEMBERS", "World", "eventually"]

@@ -1,0 +1,149 @@
+"""What is shipped is all that the handlers need, no more, and the same bytes every time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.session import get_session
+
+from infra.asset import assemble
+from infra.service_models import OPERATIONS
+from tests.infra.templates import SECURITY_ACCOUNT, Template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+REGION_OF_EVERY_PARTITION = ("eu-west-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1")
+
+
+@pytest.fixture(scope="module")
+def asset(assembly: Path) -> Path:
+    """The one directory that the functions' code is made of."""
+    (directory,) = assembly.glob("asset.*")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def shipped(asset: Path) -> Loader:
+    """botocore's loader, seeing only what is shipped."""
+    return Loader(extra_search_paths=[str(asset / "botocore/data")], include_default_search_paths=False)
+
+
+def test_the_same_sources_give_the_same_bytes(asset: Path, tmp_path: Path) -> None:
+    """Otherwise every deployment would replace every function."""
+    assemble(tmp_path)
+    assert contents(asset) == contents(tmp_path)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Path to bytes."""
+    return {str(each.relative_to(directory)): each.read_bytes() for each in directory.rglob("*") if each.is_file()}
+
+
+def test_nothing_is_shipped_that_only_an_installer_or_interpreter_leaves(asset: Path) -> None:
+    """Bytecode names the version of Python that wrote it, and package records name the machine."""
+    unwanted = {"__pycache__", ".pyc", ".dist-info", ".so"}
+    assert [] == [each for each in contents(asset) if any(mark in each for mark in unwanted)]
+    assert not (asset / "boto3/data").exists()
+
+
+def test_handlers_start_from_what_is_shipped_alone(asset: Path, template: Template) -> None:
+    """In an interpreter that sees nothing else, in the environment that the template gives each function."""
+    failures = {}
+    for function in template.resources("AWS::Lambda::Function").values():
+        module, attribute = function["Handler"].split(".")
+        environment = {
+            **{name: str(value) for name, value in function["Environment"]["Variables"].items()},
+            "PATH": os.environ["PATH"],
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_LAMBDA_FUNCTION_NAME": function["FunctionName"],
+        }
+        script = f"import sys; sys.path.insert(0, {str(asset)!r}); import {module}; {module}.{attribute}"
+        command = [sys.executable, "-I", "-S", "-B", "-W", "error", "-c", script]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if run.returncode:
+            failures[module] = run.stderr
+    assert {} == failures
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [(service, operation) for service, operations in OPERATIONS.items() for operation in sorted(operations)],
+)
+def test_an_operation_that_is_shipped_is_whole(service: str, operation: str, shipped: Loader) -> None:
+    """Input, output and errors are what the full model says, however deep."""
+    assert described(model(Loader(), service).operation_model(operation)) == described(
+        model(shipped, service).operation_model(operation)
+    )
+
+
+@pytest.mark.parametrize("service", OPERATIONS)
+def test_no_other_operation_is_shipped(service: str, shipped: Loader) -> None:
+    """What is not in the list costs nothing at start."""
+    assert OPERATIONS[service] == set(model(shipped, service).operation_names)
+
+
+@pytest.mark.parametrize("region", REGION_OF_EVERY_PARTITION)
+@pytest.mark.parametrize("service", OPERATIONS)
+def test_clients_find_the_same_endpoint(service: str, region: str, shipped: Loader) -> None:
+    """Also where hosts have other names."""
+    assert endpoint(Loader(), service, region) == endpoint(shipped, service, region)
+
+
+def test_the_account_is_not_in_what_is_shipped(asset: Path) -> None:
+    """Code is the same wherever it is deployed."""
+    own_code = list(asset.glob("*.py")) + list((asset / "imdsv2").rglob("*.py"))
+    assert [] == [path.name for path in own_code if SECURITY_ACCOUNT in path.read_text()]
+
+
+def model(loader: Loader, service: str) -> ServiceModel:
+    """A service as a loader knows it."""
+    return ServiceModel(loader.load_service_model(service, "service-2"), service_name=service)
+
+
+def endpoint(loader: Loader, service: str, region: str) -> str:
+    """Where a client sends its requests."""
+    session = get_session()
+    session.register_component("data_loader", loader)
+    client = session.create_client(
+        service,
+        region_name=region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106
+    )
+    return str(client.meta.endpoint_url)
+
+
+def described(operation: OperationModel) -> dict[str, Any]:
+    """All that decides how a request is written and an answer is read."""
+    return {
+        "http": operation.http,
+        "input": shape(operation.input_shape, ()),
+        "output": shape(operation.output_shape, ()),
+        "errors": [shape(each, ()) for each in operation.error_shapes],
+    }
+
+
+def shape(value: Shape | None, parents: tuple[str, ...]) -> Any:
+    """A shape and all within it; one within itself is named and not entered again."""
+    if value is None or value.name in parents:
+        return value and value.name
+    inner = (*parents, value.name)
+    own = (value.name, value.type_name, dict(value.serialization), dict(value.metadata))
+    match value:
+        case StructureShape():
+            return (*own, {name: shape(each, inner) for name, each in value.members.items()})
+        case ListShape():
+            return (*own, shape(value.member, inner))
+        case MapShape():
+            return (*own, shape(value.key, inner), shape(value.value, inner))
+    return own

@@ -1,0 +1,231 @@
+"""The synthesised rules let through what is ours and drop what is not, as an event engine that is not ours sees it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.fixtures.events import (
+    CONFIG_RULES,
+    REGION_OF_PARTITION,
+    STANDARDS,
+    config_change,
+    custom_action,
+    finding,
+    finding_v2,
+    imported,
+    imported_v2,
+    instance_arn,
+)
+from tests.infra.templates import ROOT, Template
+
+Json = dict[str, Any]
+
+LONGEST_PATTERN = 2048
+"""Characters that EventBridge takes without a raised quota."""
+
+JUDGE = """
+import json, sys
+from ministack.services.eventbridge import _test_event_pattern
+for question in json.load(sys.stdin):
+    status, _, body = _test_event_pattern(question)
+    print(json.dumps(json.loads(body).get("Result") if status == 200 else body.decode()))
+"""
+
+OTHER_PRODUCT = "arn:aws:securityhub:eu-west-1::product/aws/guardduty"
+FORGED_PRODUCT = "arn:aws:securityhub:eu-west-1:222222222222:product/222222222222/aws/securityhub"
+DEFAULT_PRODUCT = "arn:aws:securityhub:eu-west-1:222222222222:product/222222222222/default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An event, and the one rule that lets it through, if any does."""
+
+    name: str
+    event: Json
+    rule: str | None
+
+
+def _elsewhere(partition: str) -> str:
+    return instance_arn(partition=partition, region=REGION_OF_PARTITION[partition])
+
+
+def _ours() -> list[Case]:
+    """Every shape, standard, partition and rule name in which a failed check can arrive."""
+    return [
+        *(
+            Case(name=f"imported {standard} {status}", event=imported(event), rule="securityhub")
+            for standard in STANDARDS
+            for status in ("NEW", "NOTIFIED")
+            for event in [finding(standard=standard, Workflow={"Status": status})]
+        ),
+        *(
+            Case(name=f"imported {partition}", event=imported(finding(_elsewhere(partition))), rule="securityhub")
+            for partition in REGION_OF_PARTITION
+        ),
+        Case(
+            name="imported, several instances",
+            event=imported(finding(instance_arn(), instance_arn("i-0fedcba9876543210"))),
+            rule="securityhub",
+        ),
+        Case(
+            name="imported, another product name",
+            event=imported(finding(ProductName="Security Hub CSPM", CompanyName="Amazon")),
+            rule="securityhub",
+        ),
+        Case(name="imported, without details", event=imported(finding(Types=[], Severity={})), rule="securityhub"),
+        Case(name="imported, ours beside another", event=imported(_other_control(), finding()), rule="securityhub"),
+        *(
+            Case(
+                name=f"custom action {partition}",
+                event=custom_action(finding(_elsewhere(partition)), partition=partition),
+                rule="custom-action",
+            )
+            for partition in REGION_OF_PARTITION
+        ),
+        *(
+            Case(name=f"custom action on {name}", event=custom_action(finding(**fields)), rule="custom-action")
+            for name, fields in NOT_ACTIONABLE.items()
+        ),
+        *(
+            Case(
+                name=f"v2 {partition}",
+                event=imported_v2(finding_v2(partition=partition, region=REGION_OF_PARTITION[partition])),
+                rule="securityhub-v2",
+            )
+            for partition in REGION_OF_PARTITION
+        ),
+        Case(name="v2 in progress", event=imported_v2(finding_v2(status_id=2)), rule="securityhub-v2"),
+        *(Case(name=f"config {rule}", event=config_change(rule=rule), rule="config") for rule in CONFIG_RULES),
+    ]
+
+
+NOT_ACTIONABLE: dict[str, Json] = {
+    "passed": {"Compliance": {"Status": "PASSED"}},
+    "warning": {"Compliance": {"Status": "WARNING"}},
+    "not available": {"Compliance": {"Status": "NOT_AVAILABLE"}},
+    "archived": {"RecordState": "ARCHIVED"},
+    "suppressed": {"Workflow": {"Status": "SUPPRESSED"}},
+    "resolved": {"Workflow": {"Status": "RESOLVED"}},
+}
+"""States of an EC2.8 finding upon which nobody but a person acts."""
+
+NOT_OURS: dict[str, Json] = {
+    "other control": {"Compliance": {"SecurityControlId": "EC2.7"}},
+    "longer control": {"Compliance": {"SecurityControlId": "EC2.81"}},
+    "other product": {"ProductArn": OTHER_PRODUCT},
+    "forged product": {"ProductArn": FORGED_PRODUCT},
+    "own import": {"ProductArn": DEFAULT_PRODUCT},
+}
+"""Findings that are not Security Hub's own about EC2.8, whoever sends them."""
+
+V2_NEAR_MISSES: dict[str, Json] = {
+    "other control": {"compliance": {"control": "EC2.7"}},
+    "passed": {"compliance": {"status": "Pass"}},
+    "warning": {"compliance": {"status": "Warning"}},
+    "other product": {"metadata": {"product": {"uid": "arn:aws:securityhub:eu-west-1::productv2/aws/inspector"}}},
+    "forged product": {"metadata": {"product": {"uid": FORGED_PRODUCT.replace("product/", "productv2/")}}},
+    "older product": {"metadata": {"product": {"uid": "arn:aws:securityhub:eu-west-1::product/aws/securityhub"}}},
+    "suppressed": {"status_id": 3},
+    "resolved": {"status_id": 4},
+}
+
+CONFIG_NEAR_MISSES: dict[str, Json] = {
+    "compliant": {"newEvaluationResult": {"complianceType": "COMPLIANT"}},
+    "not applicable": {"newEvaluationResult": {"complianceType": "NOT_APPLICABLE"}},
+    "other rule": {"configRuleName": "securityhub-ec2-ebs-encryption-by-default-2751525f"},
+    "other resource": {"resourceType": "AWS::IAM::Role"},
+    "other message": {"messageType": "ConfigRulesEvaluationStarted"},
+}
+
+
+def _other_control() -> Json:
+    return finding(Compliance={"SecurityControlId": "EC2.7"})
+
+
+def _near_misses() -> list[Case]:
+    """What differs from one of ours in a single respect."""
+    shapes = {
+        "imported": imported(),
+        "custom action": custom_action(),
+        "v2": imported_v2(),
+        "config": config_change(),
+    }
+    events = {
+        **{f"imported, {name}": imported(finding(**fields)) for name, fields in {**NOT_ACTIONABLE, **NOT_OURS}.items()},
+        **{f"custom action, {name}": custom_action(finding(**fields)) for name, fields in NOT_OURS.items()},
+        "custom action, another one": custom_action(action_id="RequireIMDSv2Soon"),
+        "custom action, resource of another kind": custom_action(
+            resources=["arn:aws:securityhub:eu-west-1::RequireIMDSv2"]
+        ),
+        **{f"v2, {name}": imported_v2(finding_v2(**fields)) for name, fields in V2_NEAR_MISSES.items()},
+        **{f"config, {name}": config_change(detail=fields) for name, fields in CONFIG_NEAR_MISSES.items()},
+        "imported, each half in another finding": imported(finding(Compliance={"Status": "PASSED"}), _other_control()),
+        "imported, ours but for the product, beside Security Hub's": imported(
+            finding(ProductArn=OTHER_PRODUCT), _other_control()
+        ),
+        "v2, each half in another finding": imported_v2(
+            finding_v2(status_id=3), finding_v2(compliance={"control": "EC2.7"})
+        ),
+        **{f"{name}, from an application": {**event, "source": "acme"} for name, event in shapes.items()},
+        **{f"{name}, of another type": {**event, "detail-type": "Another"} for name, event in shapes.items()},
+    }
+    return [Case(name=name, event=event, rule=None) for name, event in events.items()]
+
+
+CASES = [*_ours(), *_near_misses()]
+
+
+@pytest.fixture(scope="module")
+def patterns(template: Template) -> dict[str, dict[str, Json]]:
+    """Bus to rule to pattern; the default bus has no name."""
+    by_bus: dict[str, dict[str, Json]] = {}
+    for rule in template.resources("AWS::Events::Rule").values():
+        name = rule["Name"].removeprefix("imdsv2-remediation-")
+        by_bus.setdefault(rule.get("EventBusName", ""), {})[name] = rule["EventPattern"]
+    return by_bus
+
+
+@pytest.fixture(scope="module")
+def verdicts(patterns: dict[str, dict[str, Json]]) -> dict[str, dict[str, Any]]:
+    """Case to rule to whether ministack's EventBridge lets it through; its error message where it refuses a pattern."""
+    asked = [(case, rule, pattern) for case in CASES for rule, pattern in patterns[""].items()]
+    questions = [{"Event": json.dumps(case.event), "EventPattern": json.dumps(pattern)} for case, _, pattern in asked]
+    run = subprocess.run(
+        [str(ROOT / ".venv-local/bin/python"), "-c", JUDGE],
+        input=json.dumps(questions),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers: dict[str, dict[str, Any]] = {}
+    for (case, rule, _), line in zip(asked, run.stdout.splitlines(), strict=True):
+        answers.setdefault(case.name, {})[rule] = json.loads(line)
+    return answers
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_exactly_its_own_rule_lets_an_event_through(case: Case, verdicts: dict[str, dict[str, Any]]) -> None:
+    """Ours passes by one rule, so that it is queued once; near misses pass by none."""
+    assert {rule: rule == case.rule for rule in verdicts[case.name]} == verdicts[case.name]
+
+
+def test_cases_have_names_of_their_own() -> None:
+    """Two cases of one name would be judged as one."""
+    assert len(CASES) == len({case.name for case in CASES})
+
+
+def test_both_buses_have_the_same_rules(patterns: dict[str, dict[str, Json]]) -> None:
+    """An event is judged alike whichever way it comes."""
+    assert {"", "imdsv2-remediation"} == set(patterns)
+    assert patterns[""] == patterns["imdsv2-remediation"]
+    assert {"securityhub", "custom-action", "securityhub-v2", "config"} == set(patterns[""])
+
+
+def test_patterns_fit_the_quota(patterns: dict[str, dict[str, Json]]) -> None:
+    """EventBridge takes each as it is."""
+    assert [] == [name for name, each in patterns[""].items() if len(json.dumps(each)) > LONGEST_PATTERN]

@@ -1,0 +1,484 @@
+"""Every call that the code makes is allowed, and what must never happen is denied, as an IAM evaluator that is not ours sees it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from infra.service_models import OPERATIONS
+from tests.infra.templates import MEMBER_ACCOUNT, REGION, ROOT, SECURITY_ACCOUNT, Template
+
+Json = dict[str, Any]
+
+JUDGES = ("remediate", "manual", "revisit")
+STRANGER = "999999999999"
+
+INSTANCE = f"arn:aws:ec2:{REGION}:{MEMBER_ACCOUNT}:instance/i-0123456789abcdef0"
+OWN_INSTANCE = INSTANCE.replace(MEMBER_ACCOUNT, SECURITY_ACCOUNT)
+HUB = f"arn:aws:securityhub:{REGION}:{SECURITY_ACCOUNT}:hub/default"
+HUB_V2 = f"arn:aws:securityhub:{REGION}:{SECURITY_ACCOUNT}:hubv2/0a1b2c3d"
+PARAMETER = f"arn:aws:ssm:{REGION}:{SECURITY_ACCOUNT}:parameter/imdsv2-remediation/policy"
+BUS = f"arn:aws:events:{REGION}:{SECURITY_ACCOUNT}:event-bus/imdsv2-remediation"
+REQUIRE = {
+    "ec2:Attribute": ["HttpTokens"],
+    "ec2:Attribute/HttpTokens": "required",
+    "ec2:MetadataHttpEndpoint": "enabled",
+}
+CONFIG_EVENT = {"events:source": ["aws.config"], "events:detail-type": ["Config Rules Compliance Change"]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request to AWS, and every policy that has a say in it."""
+
+    principal: str
+    action: str
+    resource: str
+    context: Json = field(default_factory=dict)
+    identity_policies: list[Json] = field(default_factory=list)
+    resource_policy: Json | None = None
+
+    def to_simulation(self) -> Json:
+        """The evaluator's form of it."""
+        # A request that names no resource concerns the account of the one who makes it.
+        account = (self.principal if self.resource == "*" else self.resource).split(":")[4]
+        simulation: Json = {
+            "request": {
+                "principal": self.principal,
+                "action": self.action,
+                "resource": {"resource": self.resource, "accountId": account},
+                "contextVariables": self.context,
+            },
+            "identityPolicies": [
+                {"name": f"policy-{number}", "policy": policy} for number, policy in enumerate(self.identity_policies)
+            ],
+        }
+        return simulation if self.resource_policy is None else {**simulation, "resourcePolicy": self.resource_policy}
+
+
+def judged(requests: dict[str, Request]) -> dict[str, str]:
+    """Name of each request to `Allowed` or the kind of denial; a request that the evaluator does not understand fails."""
+    run = subprocess.run(
+        ["node", str(ROOT / "tests/infra/iam_judge.mjs")],
+        input=json.dumps([request.to_simulation() for request in requests.values()]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    verdicts = json.loads(run.stdout)
+    assert [] == [
+        (name, each) for name, each in zip(requests, verdicts, strict=True) if each["errors"] or each["ignored"]
+    ]
+    return {name: each["result"] for name, each in zip(requests, verdicts, strict=True)}
+
+
+def names_of(verdicts: dict[str, str], *, allowed: bool) -> list[str]:
+    """The requests that got this answer."""
+    return [name for name, result in verdicts.items() if (result == "Allowed") == allowed]
+
+
+def role_arn(role: str, account: str = SECURITY_ACCOUNT) -> str:
+    """The ARN of a role."""
+    return f"arn:aws:iam::{account}:role/{role}"
+
+
+def session_arn(role: str, account: str = SECURITY_ACCOUNT) -> str:
+    """A session of a role."""
+    return f"arn:aws:sts::{account}:assumed-role/{role}/1b4c7d2e"
+
+
+def function_role(function: str) -> str:
+    """The name of a function's role."""
+    return f"imdsv2-remediation-fn-{function}"
+
+
+def by_function(template: Template, function: str, action: str, resource: str, **context: Any) -> Request:
+    """A request that a function makes with its own role."""
+    role = function_role(function)
+    return Request(
+        principal=session_arn(role),
+        action=action,
+        resource=resource,
+        context=context,
+        identity_policies=template.policies_of(role),
+    )
+
+
+def in_account(template: Template, role: str, action: str, resource: str, context: Json | None = None) -> Request:
+    """A request made through one of the roles of an account."""
+    return Request(
+        principal=session_arn(role, template.account),
+        action=action,
+        resource=resource,
+        context=context or {},
+        identity_policies=template.policies_of(role),
+    )
+
+
+def arn_of(template: Template, kind: str, logical_id_starts: str = "") -> str:
+    """The ARN of the only resource of a type whose logical id starts so."""
+    (logical_id,) = (name for name in template.resources(kind) if name.startswith(logical_id_starts))
+    return str(template.resolve({"Fn::GetAtt": [logical_id, "Arn"]}))
+
+
+def key_policy(template: Template) -> Json:
+    """The policy of the one key."""
+    policy: Json = template.one("AWS::KMS::Key")["KeyPolicy"]
+    return policy
+
+
+def calls_of_functions(template: Template) -> dict[str, Request]:
+    """Whatever the handlers ask of AWS with their own roles."""
+    table = arn_of(template, "AWS::DynamoDB::Table")
+    topic = next(iter(template.resources("AWS::SNS::TopicPolicy").values()))["Topics"][0]
+    dead_letters = arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
+    key = arn_of(template, "AWS::KMS::Key")
+    own: list[tuple[str, str, Json]] = [
+        *(
+            (f"dynamodb:{action}", table, {})
+            for action in ("BatchGetItem", "ConditionCheckItem", "GetItem", "PutItem", "Query", "UpdateItem")
+        ),
+        ("ssm:GetParameter", PARAMETER, {}),
+        ("sns:Publish", topic, {}),
+        ("securityhub:GetFindings", HUB, {}),
+        ("securityhub:BatchUpdateFindings", HUB, {"securityhub:ASFFSyntaxPath/Workflow.Status": "NOTIFIED"}),
+        ("securityhub:GetFindings", HUB_V2, {}),
+        ("securityhub:BatchUpdateFindings", HUB_V2, {}),
+    ]
+    calls = {
+        f"{function} {action} {resource}": by_function(template, function, action, resource, **context)
+        for function in JUDGES
+        for action, resource, context in own
+    }
+    calls["remediate sets poison aside"] = by_function(template, "remediate", "sqs:SendMessage", dead_letters)
+    calls["revisit asks what is due"] = by_function(template, "revisit", "dynamodb:Query", f"{table}/index/due")
+    for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility"):
+        queue = arn_of(template, "AWS::SQS::Queue", "FindingsQueue")
+        calls[f"remediate sqs:{action}"] = by_function(template, "remediate", f"sqs:{action}", queue)
+    for action in ("CreateActionTarget", "UpdateActionTarget", "DeleteActionTarget"):
+        calls[f"custom-action {action}"] = by_function(template, "custom-action", f"securityhub:{action}", HUB)
+    for function, service in [(each, service) for each in JUDGES for service in ("dynamodb", "sns", "sqs")]:
+        for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+            request = by_function(
+                template, function, action, key, **{"kms:ViaService": f"{service}.{REGION}.amazonaws.com"}
+            )
+            calls[f"{function} {action} through {service}"] = with_policy(request, key_policy(template))
+    return calls
+
+
+def with_policy(request: Request, policy: Json) -> Request:
+    """The same request, to a resource that has a policy of its own."""
+    return Request(
+        principal=request.principal,
+        action=request.action,
+        resource=request.resource,
+        context=request.context,
+        identity_policies=request.identity_policies,
+        resource_policy=policy,
+    )
+
+
+def calls_in_accounts(template: Template) -> dict[str, Request]:
+    """Whatever the service asks of EC2 and CloudWatch through the roles of an account."""
+    instance = INSTANCE.replace(MEMBER_ACCOUNT, template.account)
+    tags = {"aws:TagKeys": ["imdsv2:enforced-at"]}
+    enabled = {**REQUIRE, "ec2:Attribute": ["HttpTokens", "HttpEndpoint"], "ec2:Attribute/HttpEndpoint": "enabled"}
+    unknown_state = {"ec2:Attribute/HttpTokens": "required"}
+    write = "imdsv2-remediation-write"
+    modify = "ec2:ModifyInstanceMetadataOptions"
+    return {
+        "look at instances": in_account(template, "imdsv2-remediation-read", "ec2:DescribeInstances", "*"),
+        "look at metrics": in_account(template, "imdsv2-remediation-read", "cloudwatch:GetMetricData", "*"),
+        "require tokens": in_account(template, write, modify, instance, REQUIRE),
+        "require tokens, endpoint named": in_account(template, write, modify, instance, enabled),
+        "require tokens, EC2 sends fewer keys": in_account(template, write, modify, instance, unknown_state),
+        "tag": in_account(template, write, "ec2:CreateTags", instance, tags),
+        "untag": in_account(template, write, "ec2:DeleteTags", instance, tags),
+    }
+
+
+def entering(template: Template, role: str, *, principal_role: str, account: str = SECURITY_ACCOUNT) -> Request:
+    """A role's attempt to assume a role of the template; it has every permission of its own."""
+    target = template.one("AWS::IAM::Role", RoleName=role)
+    return Request(
+        principal=session_arn(principal_role, account),
+        action="sts:AssumeRole",
+        resource=role_arn(role, template.account),
+        context={"aws:PrincipalArn": role_arn(principal_role, account)},
+        identity_policies=[
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        ],
+        resource_policy=target["AssumeRolePolicyDocument"],
+    )
+
+
+def test_what_the_functions_call_is_allowed(template: Template) -> None:
+    """A permission that is missing would show up in production as a finding that is never answered."""
+    assert [] == names_of(judged(calls_of_functions(template)), allowed=False)
+
+
+@pytest.mark.parametrize("stack", ["template", "member_template"])
+def test_what_is_called_in_accounts_is_allowed(stack: str, request: pytest.FixtureRequest) -> None:
+    """In members and in the security account itself, whether or not EC2 sends the keys that only deny."""
+    assert [] == names_of(judged(calls_in_accounts(request.getfixturevalue(stack))), allowed=False)
+
+
+def test_every_operation_that_is_shipped_is_judged_here(template: Template, member_template: Template) -> None:
+    """An operation added to the code is added to these tests, or this one fails."""
+    judged_here = {each.action for each in (calls_of_functions(template) | calls_in_accounts(member_template)).values()}
+    authorised_as = {
+        "dynamodb:TransactWriteItems": "dynamodb:ConditionCheckItem",
+        "securityhub:GetFindingsV2": "securityhub:GetFindings",
+        "securityhub:BatchUpdateFindingsV2": "securityhub:BatchUpdateFindings",
+        "sqs:SendMessageBatch": "sqs:SendMessage",
+    }
+    called = {f"{service}:{operation}" for service, operations in OPERATIONS.items() for operation in operations}
+    assert {"sts:AssumeRole"} == {authorised_as.get(each, each) for each in called} - judged_here
+
+
+@pytest.mark.parametrize("stack", ["template", "member_template"])
+def test_only_the_functions_that_judge_enter_an_account(stack: str, request: pytest.FixtureRequest) -> None:
+    """By name and account: not another function, not another role, not one of the same name elsewhere."""
+    roles = request.getfixturevalue(stack)
+    entrants = {
+        f"{function} enters {role}": entering(roles, role, principal_role=function_role(function))
+        for role in ("imdsv2-remediation-read", "imdsv2-remediation-write")
+        for function in JUDGES
+    }
+    strangers = {
+        f"{name} enters {role}": entering(roles, role, principal_role=principal, account=account)
+        for role in ("imdsv2-remediation-read", "imdsv2-remediation-write")
+        for name, principal, account in [
+            ("custom-action", function_role("custom-action"), SECURITY_ACCOUNT),
+            ("an administrator", "Administrator", SECURITY_ACCOUNT),
+            ("a longer name", function_role("remediate") + "2", SECURITY_ACCOUNT),
+            ("another account", function_role("remediate"), STRANGER),
+        ]
+    }
+    assert list(entrants) == names_of(judged({**entrants, **strangers}), allowed=True)
+
+
+@pytest.mark.parametrize("function", JUDGES)
+def test_functions_may_assume_these_two_roles_and_no_other(
+    function: str, template: Template, member_template: Template
+) -> None:
+    """The function's own policy and the role's trust must both agree."""
+    requests = {}
+    for role in ("imdsv2-remediation-read", "imdsv2-remediation-write", "OrganizationAccountAccessRole"):
+        trust = member_template.one("AWS::IAM::Role", RoleName="imdsv2-remediation-read")["AssumeRolePolicyDocument"]
+        principal = {"aws:PrincipalArn": role_arn(function_role(function))}
+        request = by_function(template, function, "sts:AssumeRole", role_arn(role, MEMBER_ACCOUNT), **principal)
+        requests[role] = with_policy(request, trust)
+    assert ["imdsv2-remediation-read", "imdsv2-remediation-write"] == names_of(judged(requests), allowed=True)
+
+
+@pytest.mark.parametrize("stack", ["template", "member_template"])
+def test_the_write_role_can_do_nothing_but_require_tokens_and_mark(stack: str, request: pytest.FixtureRequest) -> None:
+    """Whatever a mistake, or an intruder in the function, sends through it."""
+    roles = request.getfixturevalue(stack)
+    instance = INSTANCE.replace(MEMBER_ACCOUNT, roles.account)
+    elsewhere = INSTANCE.replace(MEMBER_ACCOUNT, STRANGER)
+    ours, other = "imdsv2:enforced-at", "owner"
+
+    def change(**changes: Any) -> Json:
+        return {**REQUIRE, **{name.replace("_", ":"): value for name, value in changes.items()}}
+
+    def attribute(name: str, value: str, *, beside_tokens: bool) -> Json:
+        state = {"ec2:MetadataHttpEndpoint": "enabled", f"ec2:Attribute/{name}": value}
+        tokens = {"ec2:Attribute/HttpTokens": "required"} if beside_tokens else {}
+        return {**state, **tokens, "ec2:Attribute": [name, *(["HttpTokens"] if beside_tokens else [])]}
+
+    modify = "ec2:ModifyInstanceMetadataOptions"
+    attempts: list[tuple[str, str, str, Json]] = [
+        ("go back to optional", modify, instance, {**REQUIRE, "ec2:Attribute/HttpTokens": "optional"}),
+        ("open a closed endpoint", modify, instance, change(**{"ec2:MetadataHttpEndpoint": "disabled"})),
+        ("close the endpoint", modify, instance, attribute("HttpEndpoint", "disabled", beside_tokens=False)),
+        ("close it beside", modify, instance, attribute("HttpEndpoint", "disabled", beside_tokens=True)),
+        ("open the endpoint alone", modify, instance, attribute("HttpEndpoint", "enabled", beside_tokens=False)),
+        ("hop limit alone", modify, instance, attribute("HttpPutResponseHopLimit", "1", beside_tokens=False)),
+        ("hop limit beside", modify, instance, attribute("HttpPutResponseHopLimit", "1", beside_tokens=True)),
+        ("tags in metadata beside", modify, instance, attribute("InstanceMetadataTags", "enabled", beside_tokens=True)),
+        ("instance of another account", modify, elsewhere, REQUIRE),
+        ("another tag", "ec2:CreateTags", instance, {"aws:TagKeys": [other]}),
+        ("another tag beside ours", "ec2:CreateTags", instance, {"aws:TagKeys": [ours, other]}),
+        ("another tag away", "ec2:DeleteTags", instance, {"aws:TagKeys": [other]}),
+        ("every tag away", "ec2:DeleteTags", instance, {}),
+        ("stop", "ec2:StopInstances", instance, {}),
+        ("defaults of the account", "ec2:ModifyInstanceMetadataDefaults", "*", {}),
+        ("look around", "ec2:DescribeInstances", "*", {}),
+    ]
+    requests = {
+        name: in_account(roles, "imdsv2-remediation-write", action, resource, context)
+        for name, action, resource, context in attempts
+    }
+    assert [] == names_of(judged(requests), allowed=True)
+
+
+def test_the_read_role_changes_nothing(member_template: Template) -> None:
+    """It only looks."""
+    tags = {"aws:TagKeys": ["imdsv2:enforced-at"]}
+    requests = {
+        "require": in_account(
+            member_template, "imdsv2-remediation-read", "ec2:ModifyInstanceMetadataOptions", INSTANCE, REQUIRE
+        ),
+        "tag": in_account(member_template, "imdsv2-remediation-read", "ec2:CreateTags", INSTANCE, tags),
+        "put metrics": in_account(member_template, "imdsv2-remediation-read", "cloudwatch:PutMetricData", "*"),
+    }
+    assert [] == names_of(judged(requests), allowed=True)
+
+
+def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
+    """The ledger forgets nothing, the policy is for people, and no finding is closed or hidden."""
+    table = arn_of(template, "AWS::DynamoDB::Table")
+    queue = arn_of(template, "AWS::SQS::Queue", "FindingsQueue")
+    key = arn_of(template, "AWS::KMS::Key")
+    status = "securityhub:ASFFSyntaxPath/Workflow.Status"
+    attempts: list[tuple[str, str, Json]] = [
+        ("dynamodb:DeleteItem", table, {}),
+        ("dynamodb:Scan", table, {}),
+        ("dynamodb:DeleteTable", table, {}),
+        ("ssm:PutParameter", PARAMETER, {}),
+        ("ssm:GetParameter", f"{PARAMETER}-of-another", {}),
+        ("securityhub:BatchUpdateFindings", HUB, {status: "RESOLVED"}),
+        ("securityhub:BatchUpdateFindings", HUB, {status: "SUPPRESSED"}),
+        ("securityhub:BatchUpdateFindings", HUB, {status: "NEW"}),
+        ("securityhub:DisableSecurityHub", HUB, {}),
+        ("ec2:ModifyInstanceMetadataOptions", OWN_INSTANCE, REQUIRE),
+        ("ec2:DescribeInstances", "*", {}),
+        ("sqs:SendMessage", queue, {}),
+        ("events:PutEvents", BUS, {}),
+    ]
+    requests = {
+        f"{function} {action} {context}": by_function(template, function, action, resource, **context)
+        for function in JUDGES
+        for action, resource, context in attempts
+    }
+    requests["manual sets messages aside"] = by_function(
+        template, "manual", "sqs:SendMessage", arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
+    )
+    requests["manual asks what is due"] = by_function(template, "manual", "dynamodb:Query", f"{table}/index/due")
+    requests["remediate uses the key by itself"] = with_policy(
+        by_function(template, "remediate", "kms:GenerateDataKey", key), key_policy(template)
+    )
+    requests["custom-action reads the ledger"] = by_function(template, "custom-action", "dynamodb:GetItem", table)
+    requests["custom-action enters an account"] = by_function(
+        template, "custom-action", "sts:AssumeRole", role_arn("imdsv2-remediation-read")
+    )
+    assert [] == names_of(judged(requests), allowed=True)
+
+
+def delivered(template: Template, service: str, action: str, resource: str, policy: Json, **context: Any) -> Request:
+    """A request that an AWS service makes for the account."""
+    return Request(
+        principal=f"{service}.amazonaws.com",
+        action=action,
+        resource=resource,
+        context={"aws:SourceAccount": template.account, "aws:SecureTransport": "true", **context},
+        resource_policy=policy,
+    )
+
+
+def queue_policy(template: Template, logical_id_starts: str) -> Json:
+    """The policy of a queue."""
+    (policy,) = (
+        each["PolicyDocument"]
+        for name, each in template.resources("AWS::SQS::QueuePolicy").items()
+        if name.startswith(logical_id_starts)
+    )
+    found: Json = policy
+    return found
+
+
+@pytest.mark.parametrize("queue", ["FindingsQueue", "FindingsDeadLetters"])
+def test_only_our_rules_deliver_to_the_queues(queue: str, template: Template) -> None:
+    """All eight, on both buses; without this, or without the key, EventBridge drops events in silence."""
+    policy, arn = queue_policy(template, queue), arn_of(template, "AWS::SQS::Queue", queue)
+    rules = [
+        str(template.resolve({"Fn::GetAtt": [logical_id, "Arn"]}))
+        for logical_id in template.resources("AWS::Events::Rule")
+    ]
+    source = "aws:SourceArn"
+    ours = {rule: delivered(template, "events", "sqs:SendMessage", arn, policy, **{source: rule}) for rule in rules}
+    rule = rules[0]
+    others = {
+        "another rule": {source: rule + "-too"},
+        "a rule of another account": {source: rule.replace(SECURITY_ACCOUNT, STRANGER), "aws:SourceAccount": STRANGER},
+        "without encryption on the way": {source: rule, "aws:SecureTransport": "false"},
+    }
+    requests = {
+        name: delivered(template, "events", "sqs:SendMessage", arn, policy, **each) for name, each in others.items()
+    }
+    requests["another service"] = delivered(template, "sns", "sqs:SendMessage", arn, policy, **{source: rule})
+    assert 8 == len(ours)
+    assert list(ours) == names_of(judged({**ours, **requests}), allowed=True)
+
+
+def test_services_that_must_may_use_the_key_and_only_for_us(template: Template) -> None:
+    """EventBridge for the queues, CloudWatch for the topic: where the key refuses them, nothing arrives and nobody is told."""
+    key, policy = arn_of(template, "AWS::KMS::Key"), key_policy(template)
+    actions = ("kms:Decrypt", "kms:GenerateDataKey")
+    needed = {
+        f"{service} {action}": delivered(template, service, action, key, policy)
+        for service in ("events", "cloudwatch")
+        for action in actions
+    }
+    others = {
+        f"{service} {action} for another account": delivered(
+            template, service, action, key, policy, **{"aws:SourceAccount": STRANGER}
+        )
+        for service in ("events", "cloudwatch")
+        for action in actions
+    }
+    others["another service"] = delivered(template, "ses", "kms:Decrypt", key, policy)
+    others["events deletes"] = delivered(template, "events", "kms:ScheduleKeyDeletion", key, policy)
+    assert list(needed) == names_of(judged({**needed, **others}), allowed=True)
+
+
+def test_alarms_reach_the_topic(template: Template) -> None:
+    """Those of this account and Region, over TLS, and no other service's messages."""
+    policy = template.one("AWS::SNS::TopicPolicy")
+    (topic,), document = policy["Topics"], policy["PolicyDocument"]
+    alarm = f"arn:aws:cloudwatch:{REGION}:{SECURITY_ACCOUNT}:alarm:imdsv2-remediation-policy-refused"
+
+    def publish(service: str = "cloudwatch", **context: str) -> Request:
+        source = {"aws:SourceArn": alarm}
+        return delivered(template, service, "sns:Publish", topic, document, **source, **context)
+
+    requests = {
+        "alarm": publish(),
+        "alarm of another account": publish(**{"aws:SourceAccount": STRANGER}),
+        "in the clear": publish(**{"aws:SecureTransport": "false"}),
+        "another service": publish("s3"),
+    }
+    assert ["alarm"] == names_of(judged(requests), allowed=True)
+
+
+def test_members_put_config_events_on_the_bus_and_nothing_else(template: Template) -> None:
+    """What else a member could say would be believed no further than an instance's name, but it is not even heard."""
+    statement = template.one("AWS::Events::EventBusPolicy")["Statement"]
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+    def put(account: str, context: Json) -> Request:
+        return Request(
+            principal=session_arn("forward", account),
+            action="events:PutEvents",
+            resource=BUS,
+            context=context,
+            identity_policies=[everything],
+            resource_policy=policy,
+        )
+
+    requests = {
+        "member": put(MEMBER_ACCOUNT, CONFIG_EVENT),
+        "stranger": put(STRANGER, CONFIG_EVENT),
+        "another source": put(MEMBER_ACCOUNT, {**CONFIG_EVENT, "events:source": ["aws.config", "aws.securityhub"]}),
+        "another type": put(
+            MEMBER_ACCOUNT, {**CONFIG_EVENT, "events:detail-type": ["Config Rules Re-evaluation Status"]}
+        ),
+    }
+    assert ["member"] == names_of(judged(requests), allowed=True)

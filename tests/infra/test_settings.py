@@ -1,0 +1,85 @@
+"""Settings are refused before anything is deployed, by name and with what would be accepted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from imdsv2.policy import Policy
+from infra.errors import SettingRefused
+from infra.settings import Settings
+from tests.infra.templates import ROOT
+
+DEFAULTS: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+
+
+def settings(**changes: Any) -> Settings:
+    """The settings in cdk.json, some of them changed."""
+    return Settings.from_context({**DEFAULTS, **changes})
+
+
+def test_defaults_are_those_of_the_policy_itself() -> None:
+    """A deployment as it comes and a policy with nothing in it mean the same."""
+    assert Policy() == Policy.from_json(settings().policy)
+
+
+def test_as_it_comes_nobody_but_the_own_account_is_let_in_or_told() -> None:
+    """A first deployment opens nothing."""
+    assert ((), None) == (settings().member_accounts, settings().notification_email)
+
+
+def test_a_policy_may_leave_fields_to_their_defaults() -> None:
+    """The document goes into the parameter as it stands."""
+    assert {"mode": "enforce"} == json.loads(settings(policy={"mode": "enforce"}).policy)
+
+
+def test_the_command_line_hands_over_text() -> None:
+    """`cdk deploy -c log_retention_days=30 -c member_accounts='["222222222222"]'` is understood."""
+    given = settings(log_retention_days="30", member_accounts='["222222222222"]', policy='{"mode": "off"}')
+    assert (30, ("222222222222",), {"mode": "off"}) == (
+        given.log_retention_days,
+        given.member_accounts,
+        json.loads(given.policy),
+    )
+
+
+def test_keys_of_the_cdk_are_not_settings() -> None:
+    """The CDK keeps feature flags and look-ups in the same context."""
+    assert settings() == settings(**{"@aws-cdk/core:target-partitions": ["aws"], "aws:cdk:enable-path-metadata": True})
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "takes"),
+    [
+        ({"policy": {"mode": "on"}}, "policy", "mode"),
+        ({"policy": {"max_enforcements_per_hour": 5}}, "policy", "max_enforcements_per_hour"),
+        ({"policy": "enforce"}, "policy", "object"),
+        ({"policy": {"exclude_accounts": [f"{number:012}" for number in range(400)]}}, "policy", "4096 bytes"),
+        ({"member_accounts": "222222222222"}, "member_accounts", "list"),
+        ({"member_accounts": [222222222222]}, "member_accounts", "in quotes"),
+        ({"member_accounts": ["22222222222"]}, "member_accounts", "22222222222"),
+        ({"notification_email": "ops"}, "notification_email", "e-mail"),
+        ({"notification_email": ["ops@example.com"]}, "notification_email", "e-mail"),
+        ({"log_retention_days": 31}, "log_retention_days", "30"),
+        ({"log_retention_days": True}, "log_retention_days", "30"),
+        ({"batching_window_seconds": 11}, "batching_window_seconds", "0 to 10"),
+        ({"batching_window_seconds": -1}, "batching_window_seconds", "0 to 10"),
+        ({"batching_window_seconds": 1.5}, "batching_window_seconds", "0 to 10"),
+        ({"notification_mail": "ops@example.com"}, "notification_mail", "notification_email"),
+    ],
+)
+def test_an_unusable_setting_is_named_with_its_remedy(changes: dict[str, Any], name: str, takes: str) -> None:
+    """The message begins with the field and says what the field takes."""
+    with pytest.raises(SettingRefused) as refusal:
+        settings(**changes)
+    assert str(refusal.value).startswith(f"cdk.json, context: {name} ")
+    assert takes in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_missing_setting_is_named(name: str) -> None:
+    """cdk.json holds every setting, so that it can be read there."""
+    with pytest.raises(SettingRefused, match=f"{name} is missing"):
+        Settings.from_context({each: value for each, value in DEFAULTS.items() if each != name})

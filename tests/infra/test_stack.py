@@ -1,0 +1,331 @@
+"""The templates have what the contract promises, and what the real AWS needs though no local one would miss it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_cdk import App
+from aws_cdk.assertions import Template as Synthesised
+
+from infra.service_stack import ServiceStack
+from infra.settings import Settings
+from tests.infra.templates import MEMBER_ACCOUNT, REGION, ROOT, SECURITY_ACCOUNT, Template, synthesise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.infra.templates import Json
+
+FUNCTIONS = ("remediate", "manual", "revisit", "custom-action")
+JUDGES = FUNCTIONS[:3]
+
+
+def function(template: Template, name: str) -> Json:
+    """The properties of a function."""
+    return template.one("AWS::Lambda::Function", FunctionName=f"imdsv2-remediation-{name}")
+
+
+def queue(template: Template, logical_id_starts: str) -> Json:
+    """The properties of a queue."""
+    (found,) = (
+        each for name, each in template.resources("AWS::SQS::Queue").items() if name.startswith(logical_id_starts)
+    )
+    return found
+
+
+def arn(template: Template, kind: str, logical_id_starts: str) -> str:
+    """The ARN of a resource."""
+    (logical_id,) = (name for name in template.resources(kind) if name.startswith(logical_id_starts))
+    return str(template.resolve({"Fn::GetAtt": [logical_id, "Arn"]}))
+
+
+def test_outputs_are_those_of_the_contract(template: Template) -> None:
+    """Other programs read them by name."""
+    outputs = template.outputs()
+    assert {
+        "ManualFunctionName",
+        "CentralEventBusName",
+        "FindingsQueueUrl",
+        "FindingsDeadLetterQueueUrl",
+        "LedgerTableName",
+        "PolicyParameterName",
+        "NotificationsTopicArn",
+        "DashboardName",
+    } == set(outputs)
+    assert "imdsv2-remediation-manual" == outputs["ManualFunctionName"]
+    assert "imdsv2-remediation" == outputs["CentralEventBusName"]
+    assert "/imdsv2-remediation/policy" == outputs["PolicyParameterName"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_run_as_promised(name: str, template: Template) -> None:
+    """Runtime, processor, tracing, and a log group of their own that is emptied in time."""
+    properties = function(template, name)
+    assert ("python3.13", ["arm64"], {"Mode": "Active"}) == (
+        properties["Runtime"],
+        properties["Architectures"],
+        properties["TracingConfig"],
+    )
+    log_group = template.one("AWS::Logs::LogGroup", LogGroupName=f"/aws/lambda/imdsv2-remediation-{name}")
+    assert (90, log_group["LogGroupName"]) == (log_group["RetentionInDays"], properties["LoggingConfig"]["LogGroup"])
+
+
+@pytest.mark.parametrize("name", ["manual", "revisit", "custom-action"])
+def test_input_of_failed_asynchronous_invocations_is_kept(name: str, template: Template) -> None:
+    """Whoever invokes them without waiting would not hear of it."""
+    kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
+    assert {"TargetArn": kept_in} == function(template, name)["DeadLetterConfig"]
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_a_lease_outlives_the_function_that_took_it(name: str, template: Template) -> None:
+    """Or a second function would act beside the first."""
+    properties = function(template, name)
+    assert properties["Timeout"] + 60 == int(properties["Environment"]["Variables"]["LEASE_SECONDS"])
+
+
+@pytest.mark.parametrize("name", JUDGES)
+def test_functions_are_told_where_everything_is(name: str, template: Template) -> None:
+    """The names that the code reads at its start, and for remediate the dead-letter queue beside them."""
+    variables = function(template, name)["Environment"]["Variables"]
+    outputs = template.outputs()
+    expected = {
+        "LEDGER_TABLE": outputs["LedgerTableName"],
+        "POLICY_PARAMETER": "/imdsv2-remediation/policy",
+        "NOTIFICATIONS_TOPIC_ARN": outputs["NotificationsTopicArn"],
+        "POWERTOOLS_SERVICE_NAME": "imdsv2-remediation",
+        "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
+        **({"DEAD_LETTER_QUEUE_URL": outputs["FindingsDeadLetterQueueUrl"]} if name == "remediate" else {}),
+    }
+    assert expected == {
+        each: value for each, value in variables.items() if each not in ("LEASE_SECONDS", "POWERTOOLS_LOG_LEVEL")
+    }
+
+
+def test_the_queue_feeds_remediate_in_batches_with_partial_answers(template: Template) -> None:
+    """One bad message must not bring the others back; a storm must not be throttled."""
+    mapping = template.one("AWS::Lambda::EventSourceMapping")
+    assert {
+        "BatchSize": 500,
+        "EventSourceArn": arn(template, "AWS::SQS::Queue", "FindingsQueue"),
+        "FunctionName": "imdsv2-remediation-remediate",
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MaximumBatchingWindowInSeconds": 10,
+        "ScalingConfig": {"MaximumConcurrency": 5},
+    } == mapping
+
+
+def test_a_message_stays_hidden_while_lambda_may_still_try_it(template: Template) -> None:
+    """Six times the function's time and the window, as AWS advises; shorter than the function is refused."""
+    timeout = function(template, "remediate")["Timeout"]
+    assert 6 * timeout + 10 == queue(template, "FindingsQueue")["VisibilityTimeout"]
+
+
+def test_what_cannot_be_delivered_or_processed_is_kept_for_two_weeks(template: Template) -> None:
+    """In one place, from which it can be moved back."""
+    dead_letters = arn(template, "AWS::SQS::Queue", "FindingsDeadLetters")
+    assert {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5} == queue(template, "FindingsQueue")[
+        "RedrivePolicy"
+    ]
+    assert [1209600, 1209600] == [
+        queue(template, name)["MessageRetentionPeriod"] for name in ("FindingsDeadLetters", "FailedInvocations")
+    ]
+
+
+def test_every_rule_delivers_to_the_queue_and_what_fails_to_its_dead_letter_queue(template: Template) -> None:
+    """For a day."""
+    assert [
+        {
+            "Id": "findings",
+            "Arn": arn(template, "AWS::SQS::Queue", "FindingsQueue"),
+            "DeadLetterConfig": {"Arn": arn(template, "AWS::SQS::Queue", "FindingsDeadLetters")},
+            "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
+        }
+    ] * 8 == [target for rule in template.resources("AWS::Events::Rule").values() for target in rule["Targets"]]
+
+
+def test_what_is_stored_is_encrypted_with_the_one_key(template: Template) -> None:
+    """Queues, topic and ledger; the key renews itself."""
+    assert template.one("AWS::KMS::Key")["EnableKeyRotation"]
+    key = arn(template, "AWS::KMS::Key", "")
+    queues = [each["KmsMasterKeyId"] for each in template.resources("AWS::SQS::Queue").values()]
+    table = template.one("AWS::DynamoDB::Table")["SSESpecification"]["KMSMasterKeyId"]
+    assert [key] * 5 == [*queues, template.one("AWS::SNS::Topic")["KmsMasterKeyId"], table]
+
+
+def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Template) -> None:
+    """Keys, the index of what is due, recovery to any second, and no deletion with the stack."""
+    table = template.one("AWS::DynamoDB::Table")
+    assert [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}] == table[
+        "KeySchema"
+    ]
+    assert {"pk": "S", "sk": "S", "revisit_shard": "N", "revisit_at": "S"} == {
+        each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]
+    }
+    assert [
+        {
+            "IndexName": "due",
+            "KeySchema": [
+                {"AttributeName": "revisit_shard", "KeyType": "HASH"},
+                {"AttributeName": "revisit_at", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "KEYS_ONLY"},
+        }
+    ] == table["GlobalSecondaryIndexes"]
+    assert ("PAY_PER_REQUEST", True) == (
+        table["BillingMode"],
+        table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"],
+    )
+    (resource,) = (each for each in template.document["Resources"].values() if each["Type"] == "AWS::DynamoDB::Table")
+    assert ("Retain", "Retain") == (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+
+
+def test_the_policy_parameter_holds_the_settings_document(template: Template) -> None:
+    """A plain string, which people change without a deploy."""
+    parameter = template.one("AWS::SSM::Parameter")
+    settings = json.loads((ROOT / "cdk.json").read_text())["context"]
+    assert ("String", settings["policy"]) == (parameter["Type"], json.loads(parameter["Value"]))
+
+
+def test_what_is_due_is_judged_every_five_minutes(template: Template) -> None:
+    """A start that fails is kept."""
+    schedule = template.one("AWS::Scheduler::Schedule")
+    assert "rate(5 minutes)" == schedule["ScheduleExpression"]
+    assert arn(template, "AWS::Lambda::Function", "Functionrevisit") == schedule["Target"]["Arn"]
+    kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
+    assert {"Arn": kept_in} == schedule["Target"]["DeadLetterConfig"]
+
+
+def test_the_custom_action_is_looked_at_by_every_release(template: Template) -> None:
+    """It comes back if somebody deleted it, and comes at all if Security Hub was enabled later."""
+    action = template.one("Custom::SecurityHubActionTarget")
+    (code,) = {each["Code"]["S3Key"] for each in template.resources("AWS::Lambda::Function").values()}
+    assert ("RequireIMDSv2", "Require IMDSv2") == (action["ActionId"], action["Name"])
+    assert arn(template, "AWS::Lambda::Function", "Functioncustomaction") == action["ServiceToken"]
+    assert f"{action['Release']}.zip" == code
+    assert len(action["Name"]) <= 20
+
+
+def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> None:
+    """Dead letters, errors, waiting findings, a refused policy, and events that EventBridge lost."""
+    alarms = template.resources("AWS::CloudWatch::Alarm").values()
+    assert {
+        "imdsv2-remediation-findings-dead-letters",
+        "imdsv2-remediation-invocations-dead-letters",
+        "imdsv2-remediation-findings-waiting",
+        "imdsv2-remediation-remediate-errors",
+        "imdsv2-remediation-manual-errors",
+        "imdsv2-remediation-revisit-errors",
+        "imdsv2-remediation-policy-refused",
+        "imdsv2-remediation-events-lost",
+    } == {each["AlarmName"] for each in alarms}
+    topic = template.outputs()["NotificationsTopicArn"]
+    assert [([topic], [topic])] * 8 == [(each["AlarmActions"], each["OKActions"]) for each in alarms]
+
+
+def test_the_alarm_on_the_policy_watches_what_the_functions_write(template: Template) -> None:
+    """One refusal in five minutes raises it."""
+    alarm = template.one("AWS::CloudWatch::Alarm", AlarmName="imdsv2-remediation-policy-refused")
+    expected = {
+        "Namespace": "Imdsv2Remediation",
+        "MetricName": "PolicyRefused",
+        "Dimensions": [{"Name": "service", "Value": "imdsv2-remediation"}],
+        "Statistic": "Maximum",
+        "Period": 300,
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+    assert expected == {name: alarm[name] for name in expected}
+
+
+def test_the_alarm_on_lost_events_watches_every_rule(template: Template) -> None:
+    """By name, and by bus where it is not the default one: so are the metrics filed."""
+    alarm = template.one("AWS::CloudWatch::Alarm", AlarmName="imdsv2-remediation-events-lost")
+    watched = [
+        {each["Name"]: each["Value"] for each in query["MetricStat"]["Metric"]["Dimensions"]}
+        for query in alarm["Metrics"]
+        if "MetricStat" in query
+    ]
+    rules = [
+        {name: rule[key] for name, key in (("RuleName", "Name"), ("EventBusName", "EventBusName")) if key in rule}
+        for rule in template.resources("AWS::Events::Rule").values()
+    ]
+    assert sorted(sorted(each.items()) for each in rules) == sorted(sorted(each.items()) for each in watched)
+
+
+def test_somebody_is_told(template: Template) -> None:
+    """The address in the settings."""
+    subscription = template.one("AWS::SNS::Subscription")
+    assert ("email", "ops@example.com") == (subscription["Protocol"], subscription["Endpoint"])
+
+
+def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> None:
+    """By hand: one parameter, nothing to bootstrap or upload, and just the two roles."""
+    assert ["SecurityAccountId"] == list(member_template.document["Parameters"])
+    assert {"Description", "Parameters", "Resources"} == set(member_template.document)
+    assert {"imdsv2-remediation-read", "imdsv2-remediation-write"} == {
+        role["RoleName"] for role in member_template.resources("AWS::IAM::Role").values()
+    }
+
+
+def test_roles_are_the_same_in_members_and_in_the_security_account(
+    template: Template, member_template: Template
+) -> None:
+    """There is one path to an instance, whoever owns it."""
+
+    def policies(roles: Template) -> str:
+        found = {name: roles.policies_of(f"imdsv2-remediation-{name}") for name in ("read", "write")}
+        return json.dumps(found, sort_keys=True).replace(roles.account, "ACCOUNT")
+
+    assert policies(template) == policies(member_template)
+
+
+def test_a_deploy_without_a_name_means_the_service(assembly: Path) -> None:
+    """The command line takes the only stack at the top of the assembly."""
+    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+    stacks = [name for name, each in artifacts.items() if each["type"] == "aws:cloudformation:stack"]
+    assert ["Imdsv2Remediation"] == stacks
+
+
+def test_no_partition_account_or_region_is_written_down(assembly: Path) -> None:
+    """The same templates serve China, GovCloud and the European sovereign cloud."""
+    for path in assembly.glob("*.template.json"):
+        text = path.read_text().replace(MEMBER_ACCOUNT, "")
+        assert [] == [each for each in ("arn:aws:", "amazonaws.com.cn", REGION, SECURITY_ACCOUNT) if each in text]
+
+
+def test_a_setting_that_is_refused_is_the_whole_answer(tmp_path: Path) -> None:
+    """No traceback, nothing synthesised."""
+    run = synthesise(tmp_path / "out", log_retention_days=31)
+    assert 1 == run.returncode
+    assert run.stderr.strip().splitlines()[-1].startswith("cdk.json, context: log_retention_days takes one of 1, 3, 5")
+    assert "Traceback" not in run.stderr
+
+
+def synthesised(tmp_path: Path, **changes: Any) -> Json:
+    """The service's template for settings of one's own, its code left out."""
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    settings = Settings.from_context({**context, **changes})
+    stack = ServiceStack(App(), "Imdsv2Remediation", settings=settings, asset=tmp_path)
+    return dict(Synthesised.from_stack(stack).to_json())
+
+
+def test_as_it_comes_nobody_else_may_put_events_on_the_bus(tmp_path: Path) -> None:
+    """An empty list of members is no policy, and nobody is subscribed without an address."""
+    kinds = {each["Type"] for each in synthesised(tmp_path)["Resources"].values()}
+    assert {"AWS::Events::EventBusPolicy", "AWS::SNS::Subscription"}.isdisjoint(kinds)
+
+
+def test_without_a_window_batches_are_as_small_as_lambda_then_wants_them(tmp_path: Path) -> None:
+    """Lambda refuses more than ten without a window."""
+    document = synthesised(tmp_path, batching_window_seconds=0)
+    (mapping,) = (
+        each["Properties"]
+        for each in document["Resources"].values()
+        if each["Type"] == "AWS::Lambda::EventSourceMapping"
+    )
+    assert (10, 0) == (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"])

@@ -1,0 +1,160 @@
+"""moto in process, corrected where it differs from AWS in a way that these tests would notice."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import botocore.session
+import moto.dynamodb.models as dynamodb_models
+import pytest
+from botocore import handlers
+from botocore.loaders import create_loader
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.dynamodb.models import DynamoDBBackend
+from moto.ec2.models.instances import InstanceBackend
+
+from imdsv2 import action
+from tests.integration.answers import Hub, Metrics, Wire, refusal
+from tests.integration.builders import REGION, TABLE, Cloud, Stub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+_LOADER = create_loader()
+"""One for all tests: EC2's model alone takes a second to load."""
+
+
+@pytest.fixture(autouse=True)
+def _no_account_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the shell knows of AWS stays out of the tests."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_DATA_PATH", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setattr(botocore.session, "create_loader", lambda _: _LOADER)
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    """Clients without an AWS, whose requests and answers are checked against botocore's models."""
+    made = Stub(botocore.session.Session())
+    yield made
+    made.check_all_used()
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[botocore.session.Session]:
+    """moto, seen by the world around the service: made before the wire is laid, so that its calls are not recorded."""
+    _one_at_a_time(monkeypatch)
+    _transactions_copy_the_table_once(monkeypatch)
+    monkeypatch.setattr(InstanceBackend, "modify_instance_metadata_options", _modify)
+    with mock_aws():
+        yield botocore.session.Session()
+
+
+@pytest.fixture
+def wire(outside: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> Wire:
+    """Every call of clients that are made from now on."""
+    monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0, 0))
+    wire = Wire()
+    wire.on("ModifyInstanceMetadataOptions", _dry_run)
+    known = cast("list[Any]", handlers.BUILTIN_HANDLERS)
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*known, *wire.handlers()])
+    return wire
+
+
+@pytest.fixture
+def cloud(outside: botocore.session.Session, wire: Wire) -> Cloud:
+    """An AWS with the stack's ledger, policy, topic and dead-letter queue, and nobody's instances yet."""
+    create_table(outside.create_client("dynamodb", region_name=REGION))
+    topic = outside.create_client("sns", region_name=REGION).create_topic(Name="notifications")["TopicArn"]
+    queue = outside.create_client("sqs", region_name=REGION).create_queue(QueueName="dead-letters")["QueueUrl"]
+    made = Cloud(
+        wire=wire,
+        hub=Hub(wire),
+        metrics=Metrics(wire),
+        session=botocore.session.Session(),
+        outside=outside,
+        topic_arn=topic,
+        dead_letter_url=queue,
+    )
+    made.policy(mode="enforce")
+    return made
+
+
+def create_table(dynamodb: Any) -> None:
+    """The ledger's table with the key schema of the stack."""
+    dynamodb.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+            {"AttributeName": "revisit_shard", "AttributeType": "N"},
+            {"AttributeName": "revisit_at", "AttributeType": "S"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "due",
+                "KeySchema": [
+                    {"AttributeName": "revisit_shard", "KeyType": "HASH"},
+                    {"AttributeName": "revisit_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+    )
+
+
+def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto's state is not guarded: without this its transactions would not be atomic among threads, as AWS's are."""
+    lock, process = threading.RLock(), BotocoreStubber.process_request
+
+    def locked(self: BotocoreStubber, request: Any) -> Any:
+        with lock:
+            return process(self, request)
+
+    monkeypatch.setattr(BotocoreStubber, "process_request", locked)
+
+
+def _transactions_copy_the_table_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto copies the table for every action of a transaction, always the same unchanged one: minutes for a batch."""
+    transact = DynamoDBBackend.transact_write_items
+    tables: dict[int, Any] = {}
+
+    def deepcopy(value: Any) -> Any:
+        if not isinstance(value, dynamodb_models.Table):
+            return copy.deepcopy(value)
+        if id(value) not in tables:
+            tables[id(value)] = copy.deepcopy(value)
+        return tables[id(value)]
+
+    def copying_once(self: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
+        tables.clear()
+        transact(self, transact_items)
+
+    monkeypatch.setattr(dynamodb_models, "copy", SimpleNamespace(copy=copy.copy, deepcopy=deepcopy))
+    monkeypatch.setattr(DynamoDBBackend, "transact_write_items", copying_once)
+
+
+def _modify(self: Any, instance_id: str, **sent: Any) -> Any:
+    """EC2 keeps what is not sent; moto forgets it."""
+    options = self.get_instance(instance_id).metadata_options
+    for name, value in sent.items():
+        if value is not None and hasattr(options, name):
+            setattr(options, name, value)
+    return options
+
+
+def _dry_run(call: Any) -> None:
+    """moto would carry a dry run out."""
+    if call.params.get("DryRun"):
+        raise refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", call.operation)

@@ -1,0 +1,285 @@
+"""The change itself, call by call: what is sent, what is never sent, and what each refusal of EC2 means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imdsv2 import action
+from imdsv2.model import Instance, MetadataOptions, Missing, Reason, Unreachable
+from tests.integration.builders import NOW, REFUSED_WITHOUT_ENDPOINT, arn_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imdsv2.action import Refusal
+    from imdsv2.model import InstanceArn, Target
+    from tests.integration.builders import Stub
+
+ARN = arn_of("a")
+ALONE = {"InstanceId": ARN.instance_id, "HttpTokens": "required"}
+WITH_ENDPOINT = ALONE | {"HttpEndpoint": "enabled"}
+TAG = {"Key": "imdsv2:enforced-at", "Value": "2026-11-20T12:00:00Z"}
+
+
+def instance(arn: InstanceArn = ARN, *, endpoint: str = "enabled", **fields: Any) -> Instance:
+    """A running instance with tokens optional."""
+    shown = Instance(
+        arn=arn,
+        state="running",
+        launched_at=NOW - timedelta(days=100),
+        first_launched_at=NOW - timedelta(days=100),
+        stopped_at=None,
+        options=MetadataOptions(http_tokens="optional", http_endpoint=endpoint, hop_limit=1),
+    )
+    return replace(shown, **fields)
+
+
+def never() -> Target:
+    """Nobody is to look again."""
+    raise AssertionError("looked again without need")
+
+
+def require(stub: Stub, code: str, message: str = "no", **fields: Any) -> Refusal:
+    """What a refusal of the change leads to."""
+    ec2 = stub.client("ec2")
+    stub.refuse(ec2, "modify_instance_metadata_options", code, message, expected=ALONE)
+    refusal = action.require_tokens(ec2, never, instance(**fields), NOW)
+    assert refusal is not None
+    return refusal
+
+
+def test_only_http_tokens_is_sent(stub: Stub) -> None:
+    """Whatever else is set on the instance stays as somebody set it."""
+    ec2 = stub.client("ec2")
+    stub.answer(ec2, "modify_instance_metadata_options", {"InstanceId": ARN.instance_id}, ALONE)
+    assert action.require_tokens(ec2, never, instance(), NOW) is None
+
+
+def test_the_endpoint_is_sent_after_the_very_refusal_and_a_fresh_look_that_says_enabled(stub: Stub) -> None:
+    """EC2 has wanted it in the same request."""
+    ec2 = stub.client("ec2")
+    stub.refuse(
+        ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT, expected=ALONE
+    )
+    stub.answer(ec2, "modify_instance_metadata_options", {"InstanceId": ARN.instance_id}, WITH_ENDPOINT)
+    assert action.require_tokens(ec2, instance, instance(), NOW) is None
+
+
+@pytest.mark.parametrize(
+    "fresh",
+    [
+        instance(endpoint="disabled"),
+        instance(endpoint="unknown"),
+        Missing(arn=ARN),
+        Unreachable(arn=ARN, problem="throttled"),
+    ],
+    ids=["disabled", "unknown", "missing", "unreachable"],
+)
+def test_an_endpoint_that_is_not_known_to_be_enabled_is_never_opened(fresh: Target, stub: Stub) -> None:
+    """Somebody may have closed it between our look and our call."""
+    ec2 = stub.client("ec2")
+    stub.refuse(ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT)
+    refusal = action.require_tokens(ec2, lambda: fresh, instance(), NOW)
+    assert refusal is not None
+    assert (Reason.NOT_READY, None) == (refusal.verdict.reason, refusal.error)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidParameterValue", "Invalid value for HttpTokens"),
+        ("InvalidParameterCombination", REFUSED_WITHOUT_ENDPOINT),
+        ("UnauthorizedOperation", REFUSED_WITHOUT_ENDPOINT),
+    ],
+)
+def test_no_other_refusal_makes_us_send_the_endpoint(code: str, message: str, stub: Stub) -> None:
+    """Code and words must both be those."""
+    refusal = require(stub, code, message)
+    assert refusal.error is not None
+    assert code == refusal.error["code"]
+
+
+def test_what_ec2_says_to_the_second_call_is_final(stub: Stub) -> None:
+    """It is mapped like any other refusal."""
+    ec2 = stub.client("ec2")
+    stub.refuse(ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT)
+    stub.refuse(ec2, "modify_instance_metadata_options", "UnauthorizedOperation", expected=WITH_ENDPOINT)
+    refusal = action.require_tokens(ec2, instance, instance(), NOW)
+    assert refusal is not None
+    assert {"code": "UnauthorizedOperation", "message": "no"} == refusal.error
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [
+        ("RequestLimitExceeded", "Request limit exceeded.", Reason.NOT_READY),
+        ("Client.RequestLimitExceeded", "Request limit exceeded.", Reason.NOT_READY),
+        ("ThrottlingException", "Rate exceeded", Reason.NOT_READY),
+        ("IncorrectInstanceState", "The instance is not in a state", Reason.NOT_READY),
+        ("UnsupportedOperation", "This is blocked by a declarative policy", Reason.MANAGED_ELSEWHERE),
+        ("DeclarativePolicyViolation", "Denied by a Declarative Policies rule", Reason.MANAGED_ELSEWHERE),
+        ("OperationNotPermitted", "This instance is a managed instance", Reason.MANAGED_ELSEWHERE),
+    ],
+)
+def test_a_refusal_that_is_no_failure_holds(code: str, message: str, reason: Reason, stub: Stub) -> None:
+    """Throttling and waiting end in a hold that is judged anew soon; what others manage is theirs to change."""
+    refusal = require(stub, code, message)
+    assert ("hold", reason, None) == (refusal.verdict.decision, refusal.verdict.reason, refusal.error)
+    soon = timedelta(minutes=15) if reason is Reason.NOT_READY else timedelta(hours=24)
+    assert NOW + soon == refusal.verdict.revisit_at
+
+
+def test_an_instance_that_another_service_manages_is_managed_elsewhere_whatever_the_words(stub: Stub) -> None:
+    """EC2 shows who manages it; its refusal may say anything."""
+    refusal = require(stub, "UnauthorizedOperation", "no", managed_by="eks.amazonaws.com")
+    assert Reason.MANAGED_ELSEWHERE is refusal.verdict.reason
+    assert "eks.amazonaws.com" in refusal.verdict.explanation
+
+
+def test_an_instance_that_has_gone_meanwhile_is_gone(stub: Stub) -> None:
+    """There is nothing to do, now or later."""
+    refusal = require(stub, "InvalidInstanceID.NotFound", "The instance ID does not exist")
+    assert ("skip", Reason.GONE, None) == (
+        refusal.verdict.decision,
+        refusal.verdict.reason,
+        refusal.verdict.revisit_at,
+    )
+
+
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue", "SomethingNew"])
+def test_any_other_refusal_is_a_failure_with_ec2s_code(code: str, stub: Stub) -> None:
+    """A person has to see it, and it is tried again the next day."""
+    refusal = require(stub, code, "not so")
+    assert {"code": code, "message": "not so"} == refusal.error
+    assert ("enforce", NOW + timedelta(hours=24)) == (refusal.verdict.decision, refusal.verdict.revisit_at)
+    assert "not so" in refusal.verdict.explanation
+
+
+def tagged(arns: Sequence[InstanceArn]) -> dict[str, Any]:
+    """The tagging call for instances."""
+    return {"Resources": [arn.instance_id for arn in arns], "Tags": [TAG]}
+
+
+def test_a_thousand_instances_are_tagged_by_one_call(stub: Stub) -> None:
+    """With our one tag, and the time of the run."""
+    ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
+    stub.answer(ec2, "create_tags", {}, tagged(arns[:1000]))
+    stub.answer(ec2, "create_tags", {}, tagged(arns[1000:]))
+    assert {} == action.tag(ec2, [instance(arn) for arn in arns], NOW)
+
+
+def test_one_that_cannot_be_tagged_does_not_hold_up_the_others(stub: Stub) -> None:
+    """EC2 refuses the whole call; then they are tagged one by one, to find out which."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2"), arn_of("3")]
+    stub.refuse(ec2, "create_tags", "TagLimitExceeded", "50 tags", expected=tagged(arns))
+    stub.answer(ec2, "create_tags", {}, tagged(arns[:1]))
+    stub.refuse(ec2, "create_tags", "TagLimitExceeded", "50 tags", expected=tagged(arns[1:2]))
+    stub.answer(ec2, "create_tags", {}, tagged(arns[2:]))
+    refused = action.tag(ec2, [instance(arn) for arn in arns], NOW)
+    assert {arns[1]: (Reason.UNTAGGABLE, None)} == {
+        arn: (each.verdict.reason, each.error) for arn, each in refused.items()
+    }
+    assert "TagLimitExceeded" in refused[arns[1]].verdict.explanation
+
+
+def test_throttled_tagging_comes_back_soon(stub: Stub) -> None:
+    """It says nothing about the instance."""
+    ec2 = stub.client("ec2")
+    for _ in range(2):
+        stub.refuse(ec2, "create_tags", "RequestLimitExceeded")
+    (refusal,) = action.tag(ec2, [instance()], NOW).values()
+    assert (Reason.NOT_READY, NOW + timedelta(minutes=15)) == (refusal.verdict.reason, refusal.verdict.revisit_at)
+
+
+def test_only_our_tag_is_removed(stub: Stub) -> None:
+    """Whatever value it has; a thousand instances a call."""
+    ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
+    for batch in (arns[:1000], arns[1000:]):
+        asked = {"Resources": [arn.instance_id for arn in batch], "Tags": [{"Key": "imdsv2:enforced-at"}]}
+        stub.answer(ec2, "delete_tags", {}, asked)
+    action.untag(ec2, arns)
+
+
+def applied(arn: InstanceArn, state: str = "applied", **fields: Any) -> Instance:
+    """An instance after the change."""
+    options = MetadataOptions(http_tokens="required", http_endpoint="enabled", hop_limit=1, state=state)
+    return instance(arn, options=options, **fields)
+
+
+class Looks:
+    """EC2 as it shows itself look by look."""
+
+    def __init__(self, *looks: dict[InstanceArn, Target]) -> None:
+        self.looks, self.asked, self.slept = list(looks), [], 0
+        self.asked: list[list[InstanceArn]]
+
+    def __call__(self, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
+        self.asked.append(list(arns))
+        return self.looks.pop(0)
+
+    def sleep(self, _: float) -> None:
+        """Nobody waits in a test."""
+        self.slept += 1
+
+
+def test_it_is_looked_at_until_ec2_says_applied() -> None:
+    """Only what is still pending is looked at again."""
+    one, two = arn_of("1"), arn_of("2")
+    looks = Looks({one: applied(one), two: applied(two, "pending")}, {two: applied(two)})
+    assert {one: applied(one), two: applied(two)} == action.read_back(looks, [one, two], looks.sleep)
+    assert [[one, two], [two]] == looks.asked
+
+
+def test_a_stopped_instance_is_not_waited_for() -> None:
+    """EC2 applies the change when it starts, which may be never."""
+    looks = Looks({ARN: applied(ARN, "pending", state="stopped")})
+    assert [ARN] == list(action.read_back(looks, [ARN], looks.sleep))
+    assert 1 == looks.slept
+
+
+def test_waiting_ends_even_if_ec2_stays_pending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The function has a time limit; what was seen last is what is known."""
+    monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0))
+    pending = applied(ARN, "pending")
+    looks = Looks({ARN: pending}, {ARN: pending})
+    assert {ARN: pending} == action.read_back(looks, [ARN], looks.sleep)
+
+
+def test_nothing_is_waited_for_where_nothing_was_changed() -> None:
+    """A run that was refused everywhere ends at once."""
+    looks = Looks({})
+    assert {} == action.read_back(looks, [], looks.sleep)
+    assert 0 == looks.slept
+
+
+@pytest.mark.parametrize(
+    ("code", "permitted", "told"),
+    [
+        ("DryRunOperation", True, None),
+        ("UnauthorizedOperation", False, None),
+        ("InvalidInstanceID.NotFound", None, "InvalidInstanceID.NotFound"),
+        ("RequestLimitExceeded", None, "RequestLimitExceeded"),
+    ],
+)
+def test_ec2_is_asked_whether_the_planned_call_is_permitted(
+    code: str, permitted: bool | None, told: str | None, stub: Stub
+) -> None:
+    """By the very call, as a dry run; what is neither yes nor no is told."""
+    ec2 = stub.client("ec2")
+    stub.refuse(ec2, "modify_instance_metadata_options", code, "words", expected=ALONE | {"DryRun": True})
+    answer, problem = action.is_permitted(ec2, ARN)
+    assert permitted is answer
+    assert problem is told is None or (told is not None and told in str(problem))
+
+
+def test_a_dry_run_that_ec2_carries_out_is_no_permission(stub: Stub) -> None:
+    """AWS always refuses a dry run in some way; anything else is not understood."""
+    ec2 = stub.client("ec2")
+    stub.answer(ec2, "modify_instance_metadata_options", {}, ALONE | {"DryRun": True})
+    answer, problem = action.is_permitted(ec2, ARN)
+    assert answer is None
+    assert problem

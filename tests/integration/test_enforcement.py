@@ -1,0 +1,247 @@
+"""What becomes of instances that are `enforcing` in the ledger: gates once more, EC2, read back, our tag."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_lambda_powertools import Logger
+from botocore.exceptions import ReadTimeoutError
+
+from imdsv2.decision import HOURLY
+from imdsv2.enforcement import Enforcement
+from imdsv2.judgement import Case, Judgement
+from imdsv2.ledger import Entry
+from imdsv2.model import Decision, Instance, Reason, Status, Verdict
+from imdsv2.target import describe
+from tests.integration.builders import MEMBER, NOW, REFUSED_WITHOUT_ENDPOINT, asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from imdsv2.model import InstanceArn
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+OUR_TAG = "imdsv2:enforced-at"
+
+
+def judged(cloud: Cloud, arn: InstanceArn) -> Judgement:
+    """An instance that shall be enforced."""
+    target = describe(cloud.as_account(MEMBER, "ec2"), [arn])[arn]
+    assert isinstance(target, Instance)
+    return Judgement(
+        case=Case(arn=arn, requests=(asked(arn),)),
+        entry=Entry(arn=arn, version=1, attributes={"status": "enforcing"}),
+        verdict=Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation="unused", revisit_at=NOW),
+        status=Status.WOULD_ENFORCE,
+        target=target,
+    )
+
+
+def held(judgement: Judgement) -> Judgement:
+    """What a shut gate makes of it."""
+    verdict = Verdict(
+        decision=Decision.HOLD, reason=Reason.SWITCHED_OFF, explanation="off", revisit_at=NOW + HOURLY
+    )
+    return replace(judgement, verdict=verdict, status=Status.HELD)
+
+
+def enforce(
+    cloud: Cloud,
+    *arns: InstanceArn,
+    ask_gates: Callable[[Sequence[Judgement]], Mapping[InstanceArn, Judgement]] = lambda _: {},
+    ask_policy: Callable[[Judgement], Judgement | None] = lambda _: None,
+) -> dict[InstanceArn, Judgement]:
+    """Run it; both roles are the same here."""
+    judgements = [judged(cloud, arn) for arn in arns]
+    ec2 = cloud.line().members.ec2(arns[0], "write")
+    enforcement = Enforcement(
+        read=ec2,
+        write=ec2,
+        ask_gates=ask_gates,
+        ask_policy=ask_policy,
+        now=cloud.clock,
+        logger=Logger(service="test"),
+    )
+    return {each.arn: each for each in enforcement.run(judgements)}
+
+
+def test_an_instance_is_tagged_changed_and_read_back(cloud: Cloud) -> None:
+    """In this order, and the judgement says what EC2 shows afterwards."""
+    arn = cloud.one(hop_limit=2)
+    done = enforce(cloud, arn)[arn]
+    assert Status.ENFORCED is done.status
+    assert done.after is not None
+    assert ("required", 2) == (done.after.http_tokens, done.after.hop_limit)
+    assert {OUR_TAG: "2026-11-20T12:00:00Z"} == cloud.tags(arn)
+    assert ["CreateTags", "ModifyInstanceMetadataOptions", "DescribeInstances"] == [
+        call.operation for call in cloud.wire.calls if call.service == "ec2"
+    ]
+
+
+def test_gates_are_asked_again_after_the_tag_and_before_ec2(cloud: Cloud) -> None:
+    """A gate that has shut meanwhile leaves the instance as it was, without our tag."""
+    arn, other = cloud.launch(count=2)
+    done = enforce(cloud, arn, other, ask_gates=lambda each: {arn: held(each[0])})
+    assert (Status.HELD, Status.ENFORCED) == (done[arn].status, done[other].status)
+    assert ("optional", {}) == (cloud.tokens(arn), cloud.tags(arn))
+    assert "required" == cloud.tokens(other)
+
+
+def test_the_policy_is_asked_right_before_each_call(cloud: Cloud) -> None:
+    """Switching off takes effect at once, in the middle of a batch."""
+    arns = cloud.launch(count=3)
+    done = enforce(cloud, *arns, ask_policy=lambda each: held(each) if each.arn == arns[1] else None)
+    assert {arns[1]} == {arn for arn, each in done.items() if each.status is Status.HELD}
+    assert ["required", "optional", "required"] == [cloud.tokens(arn) for arn in arns]
+    assert {} == cloud.tags(arns[1])
+
+
+def test_a_final_refusal_fails_with_ec2s_code_and_our_tag_is_removed(cloud: Cloud) -> None:
+    """The tag says what was done, and nothing was."""
+    arn, other = cloud.launch(count=2)
+    cloud.wire.refuse(
+        "ModifyInstanceMetadataOptions",
+        "UnauthorizedOperation",
+        when=lambda call: call.params["InstanceId"] == arn.instance_id,
+    )
+    done = enforce(cloud, arn, other)
+    assert (Status.FAILED, Status.ENFORCED) == (done[arn].status, done[other].status)
+    assert {"code": "UnauthorizedOperation", "message": "no"} == done[arn].error
+    assert {} == cloud.tags(arn)
+    assert OUR_TAG in cloud.tags(other)
+
+
+def test_an_instance_that_cannot_be_tagged_is_not_changed(cloud: Cloud) -> None:
+    """A later rollback could not tell our change from somebody else's."""
+    arn, other = cloud.launch(count=2)
+    cloud.wire.refuse("CreateTags", "TagLimitExceeded", when=lambda call: arn.instance_id in call.params["Resources"])
+    done = enforce(cloud, arn, other)
+    assert (Reason.UNTAGGABLE, Status.HELD) == (done[arn].verdict.reason, done[arn].status)
+    assert ("optional", "required") == (cloud.tokens(arn), cloud.tokens(other))
+    assert not cloud.wire.made("DeleteTags")
+
+
+def test_an_instance_that_has_gone_is_not_untagged(cloud: Cloud) -> None:
+    """EC2 would refuse that for all the others too."""
+    arn, other = cloud.launch(count=2)
+    cloud.wire.refuse(
+        "ModifyInstanceMetadataOptions",
+        "InvalidInstanceID.NotFound",
+        when=lambda call: call.params["InstanceId"] == arn.instance_id,
+    )
+    done = enforce(cloud, arn, other)
+    assert (Reason.GONE, Status.SKIPPED) == (done[arn].verdict.reason, done[arn].status)
+    assert not cloud.wire.made("DeleteTags")
+
+
+def test_a_tag_that_cannot_be_removed_changes_no_verdict(cloud: Cloud) -> None:
+    """It is logged."""
+    arn = cloud.one()
+    cloud.wire.refuse("ModifyInstanceMetadataOptions", "UnauthorizedOperation")
+    cloud.wire.refuse("DeleteTags", "RequestLimitExceeded")
+    assert Status.FAILED is enforce(cloud, arn)[arn].status
+
+
+def test_a_call_whose_end_nobody_saw_is_left_enforcing(cloud: Cloud) -> None:
+    """EC2 may have got it: neither enforced nor failed; whoever takes it over will see. The tag stays."""
+    arn, other = cloud.launch(count=2)
+
+    def fail(call: Call) -> None:
+        if call.params["InstanceId"] == arn.instance_id:
+            raise ReadTimeoutError(endpoint_url="https://ec2")
+
+    cloud.wire.on("ModifyInstanceMetadataOptions", fail)
+    done = enforce(cloud, arn, other)
+    assert Status.ENFORCED is done[other].status
+    assert done[arn].status not in {Status.ENFORCED, Status.FAILED, Status.HELD, Status.SKIPPED}
+    assert OUR_TAG in cloud.tags(arn)
+
+
+@pytest.mark.parametrize("code", ["InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"])
+def test_an_error_of_ec2s_own_is_no_refusal(code: str, cloud: Cloud) -> None:
+    """EC2 may have done it before it stumbled: calling that failed would deny a change of ours, and take its tag."""
+    arn = cloud.one()
+
+    def stumble(_: Call) -> None:
+        cloud.set_options(arn, http_tokens="required")
+
+    cloud.wire.on("ModifyInstanceMetadataOptions", stumble)
+    cloud.wire.refuse("ModifyInstanceMetadataOptions", code, "An internal error has occurred")
+    assert Status.FAILED is not enforce(cloud, arn)[arn].status
+    assert OUR_TAG in cloud.tags(arn)
+
+
+def test_what_cannot_be_read_back_is_left_enforcing(cloud: Cloud) -> None:
+    """EC2 took it, but nobody has seen it applied."""
+    arn = cloud.one()
+    cloud.wire.refuse("DescribeInstances", "UnauthorizedOperation")
+    done = enforce(cloud, arn)[arn]
+    assert Status.ENFORCING is done.status
+    assert OUR_TAG in cloud.tags(arn)
+
+
+def test_tokens_that_are_optional_again_on_reading_back_are_a_failure(cloud: Cloud) -> None:
+    """Somebody else is changing it at the same time; the service does not claim what is not so."""
+    arn = cloud.one()
+
+    def change_back(_: Call) -> None:
+        cloud.set_options(arn, http_tokens="optional")
+
+    cloud.wire.on("DescribeInstances", change_back)
+    done = enforce(cloud, arn)[arn]
+    assert (Status.FAILED, {}) == (done.status, cloud.tags(arn))
+    assert done.error is not None
+    assert "NotApplied" == done.error["code"]
+
+
+def test_an_instance_terminated_meanwhile_is_gone(cloud: Cloud) -> None:
+    """Between the change and the look."""
+    arn = cloud.one()
+
+    def terminate(_: Call) -> None:
+        cloud.as_account(MEMBER, "ec2").terminate_instances(InstanceIds=[arn.instance_id])
+
+    cloud.wire.on("DescribeInstances", terminate)
+    done = enforce(cloud, arn)[arn]
+    assert (Reason.GONE, Status.SKIPPED) == (done.verdict.reason, done.status)
+
+
+def test_a_stopped_instance_is_enforced_and_applies_at_its_start(cloud: Cloud) -> None:
+    """It is not waited for."""
+    arn = cloud.one()
+    cloud.as_account(MEMBER, "ec2").stop_instances(InstanceIds=[arn.instance_id])
+    cloud.wire.on("DescribeInstances", lambda _: cloud.set_options(arn, state="pending"))
+    assert Status.ENFORCED is enforce(cloud, arn)[arn].status
+    assert 1 == len(cloud.wire.made("DescribeInstances"))
+
+
+def test_an_endpoint_closed_between_look_and_call_stays_closed(cloud: Cloud) -> None:
+    """EC2 refuses the call that leaves the endpoint out, and a fresh look says that somebody closed it."""
+    arn = cloud.one()
+
+    def close(call: Call) -> None:
+        cloud.set_options(arn, http_endpoint="disabled")
+
+    cloud.wire.on("ModifyInstanceMetadataOptions", close)
+    cloud.wire.refuse("ModifyInstanceMetadataOptions", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT)
+    done = enforce(cloud, arn)[arn]
+    assert (Status.HELD, Reason.NOT_READY) == (done.status, done.verdict.reason)
+    assert [{"InstanceId": arn.instance_id, "HttpTokens": "required"}] == cloud.changes()
+    assert {} == cloud.tags(arn)
+
+
+def test_instances_are_changed_several_at_once(cloud: Cloud) -> None:
+    """Three hundred one after another would take longer than a batch may."""
+    arns = cloud.launch(count=4)
+    together = threading.Barrier(4)
+
+    def meet(_: Call) -> None:
+        together.wait(timeout=20)
+
+    cloud.wire.on("ModifyInstanceMetadataOptions", meet)
+    done: dict[InstanceArn, Any] = enforce(cloud, *arns)
+    assert {Status.ENFORCED} == {each.status for each in done.values()}

@@ -1,0 +1,351 @@
+"""The ledger on a table with the stack's keys: who may write, what stays, and what happens when many write at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from imdsv2 import ledger as ledger_module
+from imdsv2.errors import LedgerContended
+from imdsv2.ledger import FINDINGS_KEPT, Change, Entry, Told, key_of
+from imdsv2.model import Status
+from tests.integration.answers import refusal
+from tests.integration.builders import NOW, TABLE, arn_of, known_finding
+
+if TYPE_CHECKING:
+    from imdsv2.ledger import Ledger
+    from imdsv2.model import Finding, InstanceArn
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+ARN = arn_of("a")
+HELD = {"status": Status.HELD, "decision": "hold", "reason": "v1_in_use", "decided_at": NOW}
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module.time, "sleep", lambda _: None)
+
+
+@pytest.fixture
+def ledger(cloud: Cloud) -> Ledger:
+    """The ledger of one function."""
+    return cloud.ledger()
+
+
+def entry_of(ledger: Ledger, arn: InstanceArn = ARN) -> Entry:
+    """What the ledger says now."""
+    return ledger.read([arn])[arn]
+
+
+def write(ledger: Ledger, *findings: Finding, arn: InstanceArn = ARN, **attributes: Any) -> Entry:
+    """Write over what is there; returns what is there then."""
+    change = Change(entry=entry_of(ledger, arn), attributes=HELD | attributes, findings=findings)
+    assert set() == ledger.write([change], NOW)
+    return entry_of(ledger, arn)
+
+
+def cancelled(*codes: str) -> ClientError:
+    """DynamoDB's refusal of a transaction, with a code for each action."""
+    reasons = [{"Code": code} for code in codes]
+    return refusal("TransactionCanceledException", "cancelled", "TransactWriteItems", CancellationReasons=reasons)
+
+
+def test_an_unknown_instance_reads_as_an_empty_entry(ledger: Ledger) -> None:
+    """Nobody has judged it yet."""
+    assert {ARN: Entry(arn=ARN)} == ledger.read([ARN])
+
+
+def test_what_is_written_is_read(ledger: Ledger) -> None:
+    """Attributes, times, numbers, nested documents and findings survive the way there and back."""
+    seen = known_finding("x", annotated_at=NOW)
+    entry = write(
+        ledger, seen, evidence={"coverage": 0.99, "last_tokenless_call": None}, enforced_at=NOW, confirmed=True
+    )
+    assert 1 == entry.version
+    assert {key_of(seen): seen} == entry.findings
+    assert (NOW, True, None) == (entry.history.enforced_at, entry.history.confirmed, entry.history.cleared_at)
+    assert 0.99 == pytest.approx(float(entry.attributes["evidence"]["coverage"]))
+    assert "held" == entry.status
+
+
+def test_a_change_shows_beforehand_what_it_will_make_of_the_entry(ledger: Ledger) -> None:
+    """The line goes on with `applied` without reading again: it has to be what is then in the table."""
+    write(ledger, known_finding("old"), owner="somebody")
+    change = Change(
+        entry=entry_of(ledger), attributes={"owner": None, "revisit_at": NOW}, findings=(known_finding("new"),)
+    )
+    ledger.write([change], NOW)
+    read = entry_of(ledger)
+    ours = dict(read.attributes)
+    ours.pop("revisit_shard")
+    assert ours == change.applied().attributes
+    assert (read.version, read.findings) == (change.applied().version, change.applied().findings)
+
+
+def test_many_are_read_a_hundred_at_a_time(ledger: Ledger, cloud: Cloud) -> None:
+    """DynamoDB reads no more than 100 items in a call; reads are consistent."""
+    arns = [arn_of(f"{number:x}") for number in range(250)]
+    assert set(arns) == set(ledger.read(arns))
+    asked = [call.params["RequestItems"][TABLE] for call in cloud.wire.made("BatchGetItem")]
+    assert [100, 100, 50] == [len(each["Keys"]) for each in asked]
+    assert all(each["ConsistentRead"] for each in asked)
+
+
+def test_what_dynamodb_leaves_unread_is_asked_for_again(ledger: Ledger, cloud: Cloud) -> None:
+    """Unprocessed keys are no absent items: taking them for such would forget what was done to an instance."""
+    write(ledger)
+    refused = iter([True, False])
+
+    def leave(call: Call) -> dict[str, Any] | None:
+        return {"Responses": {}, "UnprocessedKeys": call.params["RequestItems"]} if next(refused) else None
+
+    cloud.wire.on("BatchGetItem", leave)
+    assert 1 == entry_of(ledger).version
+
+
+def test_a_read_that_dynamodb_never_finishes_is_an_error(ledger: Ledger, cloud: Cloud) -> None:
+    """Half a read is none: the message is tried again."""
+    cloud.wire.on(
+        "BatchGetItem", lambda call: {"Responses": {}, "UnprocessedKeys": {TABLE: call.params["RequestItems"][TABLE]}}
+    )
+    with pytest.raises(LedgerContended):
+        ledger.read([ARN])
+
+
+def test_who_has_not_seen_the_newest_version_loses(ledger: Ledger) -> None:
+    """Two readers of one version: the first write wins, the second is told and changes nothing."""
+    first = write(ledger)
+    write(ledger, reason="no_evidence")
+    late = Change(entry=first, attributes=HELD | {"reason": "too_young"})
+    assert {ARN} == ledger.write([late], NOW)
+    assert "no_evidence" == entry_of(ledger).attributes["reason"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_of_many_writers_at_once_exactly_one_wins(known: bool, ledger: Ledger, cloud: Cloud) -> None:
+    """The conditional write decides who acts, on a new item as on an old one."""
+    if known:
+        write(ledger)
+    before = entry_of(ledger)
+    writers = [cloud.ledger() for _ in range(8)]
+
+    def enforce(number: int) -> set[InstanceArn]:
+        attributes = {"status": Status.ENFORCING, "owner": f"writer-{number}"}
+        return writers[number].write([Change(entry=before, attributes=attributes)], NOW)
+
+    with ThreadPoolExecutor(len(writers)) as pool:
+        lost = list(pool.map(enforce, range(len(writers))))
+    assert 1 == lost.count(set())
+    assert f"writer-{lost.index(set())}" == entry_of(ledger).attributes["owner"]
+    assert 1 == cloud.history(ARN).count("enforcing")
+    assert before.version + 1 == entry_of(ledger).version
+
+
+def test_a_batch_goes_in_transactions_of_at_most_a_hundred_actions(ledger: Ledger, cloud: Cloud) -> None:
+    """An instance's item and its event stand or fall together, so they are never parted."""
+    arns = [arn_of(f"{number:x}") for number in range(101)]
+    changes = [Change(entry=Entry(arn=arn), attributes=HELD) for arn in arns]
+    assert set() == ledger.write(changes, NOW)
+    sizes = [len(call.params["TransactItems"]) for call in cloud.wire.made("TransactWriteItems")]
+    assert [100, 100, 2] == sizes
+    assert 202 == len(cloud.items())
+
+
+def test_one_that_was_overtaken_does_not_hold_up_the_others(ledger: Ledger, cloud: Cloud) -> None:
+    """A transaction is cancelled as a whole; those whose condition held go in the next one."""
+    arns = [arn_of(f"{number:x}") for number in range(5)]
+    before = ledger.read(arns)
+    write(ledger, arn=arns[2])
+    changes = [Change(entry=before[arn], attributes={"status": Status.SKIPPED}) for arn in arns]
+    assert {arns[2]} == ledger.write(changes, NOW)
+    assert ["skipped", "skipped", "held", "skipped", "skipped"] == [entry_of(ledger, arn).status for arn in arns]
+
+
+@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+def test_a_writer_that_only_met_another_tries_again(code: str, ledger: Ledger, cloud: Cloud) -> None:
+    """None of these says that the condition did not hold."""
+    refusals = iter([cancelled("None", code), cancelled(code, "None"), None])
+
+    def meet(_: Call) -> None:
+        if (error := next(refusals)) is not None:
+            raise error
+
+    cloud.wire.on("TransactWriteItems", meet)
+    write(ledger)
+    assert "held" == entry_of(ledger).status
+
+
+def test_a_writer_that_meets_others_for_ever_gives_up_for_now(ledger: Ledger, cloud: Cloud) -> None:
+    """The message is tried again later, instead of the function waiting until it is killed."""
+
+    def meet(_: Call) -> None:
+        raise cancelled("TransactionConflict", "None")
+
+    cloud.wire.on("TransactWriteItems", meet)
+    with pytest.raises(LedgerContended):
+        ledger.write([Change(entry=Entry(arn=ARN), attributes=HELD)], NOW)
+
+
+@pytest.mark.parametrize("codes", [("ValidationError", "None"), ("None", "ItemCollectionSizeLimitExceeded")])
+def test_a_refusal_that_no_retry_helps_is_raised(codes: tuple[str, str], ledger: Ledger, cloud: Cloud) -> None:
+    """It is not mistaken for a lost race, which would be silence."""
+
+    def refuse(_: Call) -> None:
+        raise cancelled(*codes)
+
+    cloud.wire.on("TransactWriteItems", refuse)
+    with pytest.raises(ClientError, match="cancelled"):
+        ledger.write([Change(entry=Entry(arn=ARN), attributes=HELD)], NOW)
+
+
+def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -> None:
+    """A verdict that leaves the status as it is leaves none."""
+    write(ledger)
+    write(ledger, reason="no_evidence")
+    write(ledger, status=Status.ENFORCING, before={"HttpTokens": "optional"})
+    (event,) = [each for each in cloud.items() if each.get("status") == "enforcing" and each["sk"] != "current"]
+    assert ["held", "enforcing"] == sorted(cloud.history(ARN), reverse=True)
+    assert {"HttpTokens": "optional"} == event["before"]
+    assert event["sk"].startswith("event#2026-11-20T12:00:00.000000Z#")
+    assert {"status", "decision", "reason", "before", "pk", "sk"} == set(event)
+
+
+def test_an_attribute_of_none_is_removed_and_the_rest_stays(ledger: Ledger) -> None:
+    """History is never overwritten by a verdict that does not speak of it."""
+    write(ledger, enforced_at=NOW, confirmed=True, owner="somebody")
+    entry = write(ledger, owner=None)
+    assert "owner" not in entry.attributes
+    assert NOW == entry.history.enforced_at
+
+
+def test_findings_are_written_one_by_one(ledger: Ledger) -> None:
+    """Who knows of one finding does not undo what somebody else knows of another."""
+    one, two, three = (known_finding(name) for name in ("one", "two", "three"))
+    write(ledger, one)
+    seen_by_the_first = entry_of(ledger)
+    ledger.add_finding(seen_by_the_first, two)
+    change = Change(entry=seen_by_the_first, attributes=HELD, findings=(three,))
+    assert set() == ledger.write([change], NOW)
+    assert {key_of(each): each for each in (one, two, three)} == entry_of(ledger).findings
+
+
+def test_a_finding_is_added_while_somebody_enforces_without_overtaking_him(ledger: Ledger) -> None:
+    """The one who acts still owns the item; his last word does not lose against a note of a finding."""
+    enforcing = write(ledger, status=Status.ENFORCING, owner="him", lease_until=NOW + timedelta(minutes=6))
+    added = ledger.add_finding(enforcing, known_finding("late", updated_at=None))
+    assert added is not None
+    assert {known_finding("late", updated_at=None)} == set(added.findings.values())
+    last_word = Change(entry=enforcing, attributes={"status": Status.ENFORCED, "enforced_at": NOW})
+    assert set() == ledger.write([last_word], NOW)
+    assert 1 == len(entry_of(ledger).findings)
+
+
+def test_a_finding_is_not_added_to_an_item_that_has_gone(ledger: Ledger, cloud: Cloud) -> None:
+    """It would make an item without a verdict."""
+    assert ledger.add_finding(Entry(arn=ARN, version=3), known_finding("x")) is None
+    assert [] == cloud.items()
+
+
+def test_the_newest_two_hundred_findings_are_kept(ledger: Ledger) -> None:
+    """An item is 400 KB at most; the oldest findings go, whoever brings the newest."""
+    old = [known_finding(f"{age}", updated_at=NOW - timedelta(hours=age)) for age in range(1, FINDINGS_KEPT + 1)]
+    write(ledger, *old)
+    entry = write(ledger, known_finding("new"))
+    assert FINDINGS_KEPT == len(entry.findings)
+    assert key_of(known_finding("new")) in entry.findings
+    assert key_of(old[-1]) not in entry.findings
+    added = ledger.add_finding(entry, known_finding("newer", updated_at=NOW + timedelta(hours=1)))
+    assert added is not None
+    assert FINDINGS_KEPT == len(added.findings)
+    assert key_of(old[-2]) not in added.findings
+
+
+def test_no_more_than_two_hundred_findings_are_kept_from_the_start(ledger: Ledger) -> None:
+    """A first verdict with too many findings keeps the newest as well."""
+    many = [known_finding(f"{age}", updated_at=NOW - timedelta(hours=age)) for age in range(FINDINGS_KEPT + 50)]
+    entry = write(ledger, *many)
+    assert {key_of(each) for each in many[:FINDINGS_KEPT]} == set(entry.findings)
+
+
+def test_what_was_told_is_noted_on_the_verdict_it_was_told_of(ledger: Ledger) -> None:
+    """Notes and notification are marked, each finding by itself."""
+    one, two = known_finding("one"), known_finding("two")
+    entry = write(ledger, one, two, changed_at=NOW)
+    later = NOW + timedelta(seconds=5)
+    ledger.mark_told({ARN: Told(entry=entry, annotated=frozenset({key_of(one)}), notified=True)}, later)
+    marked = entry_of(ledger)
+    assert {key_of(two)} == set(marked.owed_notes())
+    assert not marked.owes_notification()
+    assert entry.version == marked.version
+
+
+def test_what_was_told_is_not_noted_on_a_later_verdict(ledger: Ledger) -> None:
+    """The new verdict owes its own note."""
+    one = known_finding("one")
+    entry = write(ledger, one, changed_at=NOW)
+    write(ledger, status=Status.ENFORCED, changed_at=NOW + timedelta(seconds=1))
+    ledger.mark_told({ARN: Told(entry=entry, annotated=frozenset({key_of(one)}), notified=True)}, NOW)
+    now_known = entry_of(ledger)
+    assert {key_of(one)} == set(now_known.owed_notes())
+    assert now_known.owes_notification()
+
+
+def test_a_later_verdict_owes_its_note_again(ledger: Ledger) -> None:
+    """An older note says an older reason."""
+    told = write(ledger, known_finding("one", annotated_at=NOW), changed_at=NOW, notified_at=NOW)
+    assert ({}, False) == (told.owed_notes(), told.owes_notification())
+    changed = write(ledger, changed_at=NOW + timedelta(hours=1))
+    assert (1, True) == (len(changed.owed_notes()), changed.owes_notification())
+
+
+def test_the_longest_overdue_come_first_from_all_shards(ledger: Ledger) -> None:
+    """What is not due yet, or never again, is left alone."""
+    due = [NOW - timedelta(minutes=minutes) for minutes in range(40)]
+    arns = [arn_of(f"{number:x}") for number in range(40)]
+    for arn, when in zip(arns, due, strict=True):
+        write(ledger, arn=arn, revisit_at=when)
+    write(ledger, arn=arn_of("fff"), revisit_at=NOW + timedelta(seconds=1))
+    write(ledger, arn=arn_of("eee"), revisit_at=NOW - timedelta(days=1))
+    write(ledger, arn=arn_of("eee"), revisit_at=None)
+    assert list(reversed(arns))[:30] == list(ledger.due(NOW, 30))
+    assert set(arns) == set(ledger.due(NOW, 100))
+
+
+def test_of_many_who_claim_what_is_due_each_gets_his_own(ledger: Ledger, cloud: Cloud) -> None:
+    """An instance is judged anew by one function only."""
+    arns = [arn_of(f"{number:x}") for number in range(20)]
+    for arn in arns:
+        write(ledger, arn=arn, revisit_at=NOW)
+    due = ledger.due(NOW, 100)
+    claimants = [cloud.ledger() for _ in range(4)]
+    with ThreadPoolExecutor(len(claimants)) as pool:
+        taken = list(pool.map(lambda each: each.claim(due, NOW + timedelta(minutes=6)), claimants))
+    assert sorted(arns) == sorted(arn for each in taken for arn in each)
+    assert {} == ledger.due(NOW, 100)
+
+
+def test_what_was_judged_meanwhile_cannot_be_claimed(ledger: Ledger) -> None:
+    """The claim holds only for the time at which the instance was found due."""
+    write(ledger, revisit_at=NOW)
+    due = ledger.due(NOW, 10)
+    write(ledger, revisit_at=NOW + timedelta(hours=24))
+    assert [] == ledger.claim(due, NOW + timedelta(minutes=6))
+
+
+def test_a_claim_does_not_overtake_whoever_is_judging(ledger: Ledger) -> None:
+    """It moves the time only; who has read the item may still write it."""
+    read = write(ledger, revisit_at=NOW)
+    assert [ARN] == ledger.claim(ledger.due(NOW, 10), NOW + timedelta(minutes=6))
+    assert set() == ledger.write([Change(entry=read, attributes=HELD)], NOW)
+
+
+def test_the_last_good_policy_is_remembered(ledger: Ledger) -> None:
+    """With the time at which it was read; there is none at first."""
+    assert ledger.last_good_policy() is None
+    ledger.keep_policy('{"mode": "enforce"}', NOW)
+    assert ('{"mode": "enforce"}', NOW) == ledger.last_good_policy()

@@ -1,0 +1,293 @@
+"""What EC2 shows of instances: pages, ids that it does not know, refusals, and what can be read out of its words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from imdsv2.model import Instance, MetadataOptions, Missing, Unreachable
+from imdsv2.target import describe
+from tests.integration.builders import MEMBER, arn_of
+
+if TYPE_CHECKING:
+    from imdsv2.model import InstanceArn
+    from tests.integration.builders import Cloud, Stub
+
+LAUNCHED = datetime(2026, 10, 1, 8, 0, tzinfo=UTC)
+
+
+def shown(arn: InstanceArn, **fields: Any) -> dict[str, Any]:
+    """An instance in EC2's answer."""
+    return {
+        "InstanceId": arn.instance_id,
+        "LaunchTime": LAUNCHED,
+        "State": {"Name": "running", "Code": 16},
+        "MetadataOptions": {
+            "HttpTokens": "optional",
+            "HttpEndpoint": "enabled",
+            "HttpPutResponseHopLimit": 2,
+            "State": "applied",
+        },
+        **fields,
+    }
+
+
+def answer(*instances: dict[str, Any], token: str | None = None) -> dict[str, Any]:
+    """A page of EC2's answer, a reservation for each instance."""
+    page: dict[str, Any] = {"Reservations": [{"Instances": [each]} for each in instances]}
+    return page | ({"NextToken": token} if token else {})
+
+
+def ids(arns: list[InstanceArn]) -> dict[str, Any]:
+    """What DescribeInstances is asked."""
+    return {"InstanceIds": [arn.instance_id for arn in arns]}
+
+
+def look_at(stub: Stub, **fields: Any) -> Instance:
+    """Describe one instance that EC2 shows with these fields."""
+    ec2, arn = stub.client("ec2"), arn_of("a")
+    stub.answer(ec2, "describe_instances", answer(shown(arn, **fields)), ids([arn]))
+    target = describe(ec2, [arn])[arn]
+    assert isinstance(target, Instance)
+    return target
+
+
+def test_an_instance_is_read_as_ec2_shows_it(stub: Stub) -> None:
+    """Options, state, tags and start."""
+    target = look_at(stub, Tags=[{"Key": "Name", "Value": "web"}])
+    options = MetadataOptions(http_tokens="optional", http_endpoint="enabled", hop_limit=2, state="applied")
+    assert (options, "running", LAUNCHED, {"Name": "web"}) == (
+        target.options,
+        target.state,
+        target.launched_at,
+        target.tags,
+    )
+
+
+def test_all_pages_are_read(stub: Stub) -> None:
+    """EC2 decides how much it puts on a page."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2"), arn_of("3")]
+    stub.answer(ec2, "describe_instances", answer(shown(arns[0]), token="t1"), ids(arns))
+    stub.answer(ec2, "describe_instances", answer(token="t2"), ids(arns) | {"NextToken": "t1"})
+    stub.answer(ec2, "describe_instances", answer(shown(arns[1]), shown(arns[2])), ids(arns) | {"NextToken": "t2"})
+    assert all(isinstance(each, Instance) for each in describe(ec2, arns).values())
+
+
+def test_more_than_a_thousand_ids_take_more_than_one_call(stub: Stub) -> None:
+    """EC2 takes no more than 1,000 at once."""
+    ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
+    stub.answer(ec2, "describe_instances", answer(*map(shown, arns[:1000])), ids(arns[:1000]))
+    stub.answer(ec2, "describe_instances", answer(shown(arns[1000])), ids(arns[1000:]))
+    assert set(arns) == set(describe(ec2, arns))
+
+
+def test_one_thousand_that_cannot_be_read_do_not_fail_the_next(stub: Stub) -> None:
+    """Each call stands for itself."""
+    ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
+    stub.refuse(ec2, "describe_instances", "InternalError")
+    stub.answer(ec2, "describe_instances", answer(shown(arns[1000])), ids(arns[1000:]))
+    targets = describe(ec2, arns)
+    assert isinstance(targets[arns[0]], Unreachable)
+    assert isinstance(targets[arns[1000]], Instance)
+
+
+@pytest.mark.parametrize(
+    "message", ["The instance ID '{0}' does not exist", "The instance IDs '{0}, {1}' do not exist"]
+)
+def test_ids_that_ec2_does_not_know_are_missing_and_the_others_are_read(message: str, stub: Stub) -> None:
+    """EC2 refuses the whole call, and names the culprits, in the singular or the plural."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2"), arn_of("3")]
+    message = message.format(arns[0].instance_id, arns[2].instance_id)
+    gone = {arn for arn in arns if arn.instance_id in message}
+    left = [arn for arn in arns if arn not in gone]
+    stub.refuse(ec2, "describe_instances", "InvalidInstanceID.NotFound", message, expected=ids(arns))
+    stub.answer(ec2, "describe_instances", answer(*map(shown, left)), ids(left))
+    targets = describe(ec2, arns)
+    assert gone == {arn for arn, target in targets.items() if isinstance(target, Missing)}
+    assert set(left) == {arn for arn, target in targets.items() if isinstance(target, Instance)}
+
+
+def test_three_hundred_missing_ids_are_all_read_out_of_one_message(stub: Stub) -> None:
+    """The message is longer than what a person is shown of it."""
+    ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(301)]
+    listed = ", ".join(arn.instance_id for arn in arns[:300])
+    stub.refuse(
+        ec2, "describe_instances", "InvalidInstanceID.NotFound", f"The instance IDs '{listed}' do not exist"
+    )
+    stub.answer(ec2, "describe_instances", answer(shown(arns[300])), ids(arns[300:]))
+    targets = describe(ec2, arns)
+    assert [Missing(arn=arn) for arn in arns[:300]] == [targets[arn] for arn in arns[:300]]
+    assert isinstance(targets[arns[300]], Instance)
+
+
+def test_missing_ids_may_be_named_one_call_after_another(stub: Stub) -> None:
+    """Nobody promises that the first refusal names them all; when none is left nothing is asked."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
+    for count in (2, 1):
+        stub.refuse(
+            ec2,
+            "describe_instances",
+            "InvalidInstanceID.NotFound",
+            f"The instance ID '{arns[2 - count].instance_id}' does not exist",
+            expected=ids(arns[2 - count :]),
+        )
+    assert {arn: Missing(arn=arn) for arn in arns} == describe(ec2, arns)
+
+
+def test_a_malformed_id_is_missing_and_the_others_are_read(stub: Stub) -> None:
+    """An id may look right to us and wrong to EC2."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
+    stub.refuse(
+        ec2, "describe_instances", "InvalidInstanceID.Malformed", f'Invalid id: "{arns[0].instance_id}"'
+    )
+    stub.answer(ec2, "describe_instances", answer(shown(arns[1])), ids(arns[1:]))
+    targets = describe(ec2, arns)
+    assert Missing(arn=arns[0]) == targets[arns[0]]
+    assert isinstance(targets[arns[1]], Instance)
+
+
+def test_a_refusal_that_names_nobody_is_not_asked_for_ever(stub: Stub) -> None:
+    """Without a culprit there is nothing to leave out."""
+    ec2, arn = stub.client("ec2"), arn_of("1")
+    stub.refuse(ec2, "describe_instances", "InvalidInstanceID.NotFound", "The instance does not exist")
+    assert isinstance(describe(ec2, [arn])[arn], Unreachable)
+
+
+def test_an_id_that_ec2_leaves_out_is_missing(stub: Stub) -> None:
+    """An instance that was terminated a while ago is in no answer any more."""
+    ec2, arn = stub.client("ec2"), arn_of("1")
+    stub.answer(ec2, "describe_instances", answer(), ids([arn]))
+    assert {arn: Missing(arn=arn)} == describe(ec2, [arn])
+
+
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "AuthFailure", "OptInRequired", "AccessDenied"])
+def test_an_account_that_refuses_is_unreachable_and_the_reason_is_told(code: str, stub: Stub) -> None:
+    """Role, Region or service control policy: a person needs EC2's words."""
+    ec2, arn = stub.client("ec2"), arn_of("1")
+    stub.refuse(ec2, "describe_instances", code, "You are not authorized")
+    target = describe(ec2, [arn])[arn]
+    assert isinstance(target, Unreachable)
+    assert not target.throttled
+    assert f"{code} to DescribeInstances: You are not authorized" in target.problem
+    assert MEMBER in target.problem
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "Client.RequestLimitExceeded", "Throttling"])
+def test_throttling_is_told_from_a_refusal(code: str, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It passes by itself, and soon."""
+    ec2, arn = stub.client("ec2"), arn_of("1")
+    stub.refuse(ec2, "describe_instances", code, "Request limit exceeded.")
+    target = describe(ec2, [arn])[arn]
+    assert isinstance(target, Unreachable)
+    assert target.throttled
+
+
+def test_a_region_that_cannot_be_reached_is_unreachable(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that fails is no exception either."""
+    ec2, arn = stub.client("ec2"), arn_of("1")
+
+    def fail(**_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://ec2.eu-west-1.amazonaws.com")
+
+    monkeypatch.setattr(ec2, "describe_instances", fail)
+    assert isinstance(describe(ec2, [arn])[arn], Unreachable)
+
+
+def test_a_long_refusal_is_cut_to_what_a_person_reads(stub: Stub) -> None:
+    """An encoded authorization message has thousands of characters."""
+    ec2, arn = stub.client("ec2"), arn_of("1")
+    stub.refuse(ec2, "describe_instances", "UnauthorizedOperation", "x" * 5000)
+    target = describe(ec2, [arn])[arn]
+    assert isinstance(target, Unreachable)
+    assert len(target.problem) < 700
+
+
+@pytest.mark.parametrize(
+    ("reason", "stopped_at"),
+    [
+        ("User initiated (2026-01-31 07:00:00 GMT)", datetime(2026, 1, 31, 7, 0, tzinfo=UTC)),
+        ("User initiated (2026-01-31 07:00:00 UTC)", datetime(2026, 1, 31, 7, 0, tzinfo=UTC)),
+        ("Server.SpotInstanceShutdown: (2026-01-31 07:00:00 GMT) stopped", datetime(2026, 1, 31, 7, 0, tzinfo=UTC)),
+        ("", None),
+        ("User initiated", None),
+        ("User initiated (2026-02-31 07:00:00 GMT)", None),
+        ("User initiated (2026-01-31 07:00:00 CET)", None),
+    ],
+)
+def test_the_stop_time_is_read_out_of_ec2s_words(reason: str, stopped_at: datetime | None, stub: Stub) -> None:
+    """Where they say none that can be understood there is none."""
+    state = {"Name": "stopped", "Code": 80}
+    assert stopped_at == look_at(stub, State=state, StateTransitionReason=reason).stopped_at
+
+
+def test_a_running_instance_has_no_stop_time(stub: Stub) -> None:
+    """The words of an earlier stop may still be there."""
+    assert look_at(stub, StateTransitionReason="User initiated (2026-01-31 07:00:00 GMT)").stopped_at is None
+
+
+def interface(index: int, attached: datetime | None) -> dict[str, Any]:
+    """A network interface of an instance."""
+    return {"Attachment": {"DeviceIndex": index} | ({"AttachTime": attached} if attached else {})}
+
+
+FIRST = datetime(2025, 3, 1, 8, 0, tzinfo=UTC)
+LATER = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "first_launched_at"),
+    [
+        ([interface(1, LATER), interface(0, FIRST)], FIRST),
+        ([interface(0, LATER)], LAUNCHED),
+        ([interface(1, FIRST)], None),
+        ([interface(0, None)], None),
+        ([{}], None),
+        ([], None),
+    ],
+)
+def test_the_first_launch_shows_in_the_primary_network_interface(
+    interfaces: list[dict[str, Any]], first_launched_at: datetime | None, stub: Stub
+) -> None:
+    """Other interfaces come and go; where the primary one says nothing, nothing is known."""
+    assert first_launched_at == look_at(stub, NetworkInterfaces=interfaces).first_launched_at
+
+
+@pytest.mark.parametrize(
+    ("operator", "manager"),
+    [
+        ({"Managed": True, "Principal": "eks.amazonaws.com"}, "eks.amazonaws.com"),
+        ({"Managed": True}, "another AWS service"),
+        ({"Managed": False}, None),
+    ],
+)
+def test_a_managed_instance_names_its_manager(operator: dict[str, Any], manager: str | None, stub: Stub) -> None:
+    """EKS Auto Mode and its like."""
+    assert manager == look_at(stub, Operator=operator).managed_by
+
+
+def test_an_instance_without_metadata_options_is_not_taken_for_a_known_one(stub: Stub) -> None:
+    """Unknown is neither optional nor required."""
+    ec2, arn = stub.client("ec2"), arn_of("a")
+    bare = {name: value for name, value in shown(arn).items() if name != "MetadataOptions"}
+    stub.answer(ec2, "describe_instances", answer(bare), ids([arn]))
+    target = describe(ec2, [arn])[arn]
+    assert isinstance(target, Instance)
+    assert ("unknown", "unknown") == (target.options.http_tokens, target.options.http_endpoint)
+
+
+def test_a_fleet_of_another_emulator_is_read_the_same_way(cloud: Cloud) -> None:
+    """moto's own answers: two reservations, one of them stopped, and an id that it never had."""
+    running, stopped = cloud.one(hop_limit=2), cloud.one(tags={"Name": "web"})
+    ec2 = cloud.as_account(MEMBER, "ec2")
+    ec2.stop_instances(InstanceIds=[stopped.instance_id])
+    targets = describe(ec2, [running, stopped, arn_of("404")])
+    assert isinstance(first := targets[running], Instance)
+    assert isinstance(second := targets[stopped], Instance)
+    assert ("running", 2, None) == (first.state, first.options.hop_limit, first.stopped_at)
+    assert ("stopped", {"Name": "web"}) == (second.state, second.tags)
+    assert second.stopped_at is not None
+    assert first.launched_at == first.first_launched_at
+    assert Missing(arn=arn_of("404")) == targets[arn_of("404")]

@@ -1,0 +1,113 @@
+"""Values as the line carries them, with defaults that lead to `enforce` `unused`; each test changes what it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from imdsv2.judgement import Case, Judgement
+from imdsv2.ledger import Entry
+from imdsv2.model import (
+    Decision,
+    Evidence,
+    Finding,
+    Instance,
+    InstanceArn,
+    MetadataOptions,
+    Reason,
+    Request,
+    Source,
+    Status,
+    Verdict,
+)
+
+NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
+"""The time of every judgement, unless a test says otherwise: half past, so that first and last hour are partial."""
+
+ACCOUNT = "222222222222"
+REGION = "eu-west-1"
+
+
+def at(text: str) -> datetime:
+    """A time in UTC, as `2026-11-20 14:30` or `2026-11-20 14:30:05`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def arn(number: int = 1, *, account: str = ACCOUNT, region: str = REGION) -> InstanceArn:
+    """The ARN of the instance of that number."""
+    return InstanceArn.of(region=region, account=account, instance_id=f"i-{number:017x}")
+
+
+def options(**fields: Any) -> MetadataOptions:
+    """Metadata options that allow IMDSv1."""
+    defaults: dict[str, Any] = {"http_tokens": "optional", "http_endpoint": "enabled", "hop_limit": 1}
+    return MetadataOptions(**(defaults | fields))
+
+
+def instance(**fields: Any) -> Instance:
+    """A running instance that was launched once, 100 days ago."""
+    launched_at = fields.get("launched_at", NOW - timedelta(days=100))
+    defaults: dict[str, Any] = {
+        "arn": arn(),
+        "state": "running",
+        "launched_at": launched_at,
+        "first_launched_at": launched_at,
+        "stopped_at": None,
+        "options": options(),
+    }
+    return Instance(**(defaults | fields))
+
+
+def evidence(**fields: Any) -> Evidence:
+    """35 days without a call, the last start included."""
+    defaults: dict[str, Any] = {
+        "window_start": NOW - timedelta(days=35),
+        "window_end": NOW,
+        "boot_observed": True,
+        "boot_observable_at": NOW - timedelta(days=99),
+        "observed_hours": 839,
+        "coverage": 1.0,
+    }
+    return Evidence(**(defaults | fields))
+
+
+def finding(number: int = 1, **fields: Any) -> Finding:
+    """A finding of Security Hub."""
+    defaults: dict[str, Any] = {
+        "id": f"arn:aws:securityhub:{REGION}:{ACCOUNT}:security-control/EC2.8/finding/{number}",
+        "product_arn": f"arn:aws:securityhub:{REGION}::product/aws/securityhub",
+        "region": REGION,
+        "updated_at": NOW - timedelta(minutes=1),
+    }
+    return Finding(**(defaults | fields))
+
+
+def request(**fields: Any) -> Request:
+    """A finding's request."""
+    defaults: dict[str, Any] = {"arn": arn(), "source": Source.SECURITYHUB, "finding": finding()}
+    return Request(**(defaults | fields))
+
+
+def verdict(**fields: Any) -> Verdict:
+    """The verdict that enforces."""
+    defaults: dict[str, Any] = {
+        "decision": Decision.ENFORCE,
+        "reason": Reason.UNUSED,
+        "explanation": "No IMDSv1 call.",
+        "revisit_at": NOW + timedelta(hours=1),
+    }
+    return Verdict(**(defaults | fields))
+
+
+def judgement(*requests: Request, **fields: Any) -> Judgement:
+    """An instance judged for the first time, to be enforced."""
+    asked = requests or (request(),)
+    defaults: dict[str, Any] = {
+        "case": Case(arn=asked[0].arn, requests=asked),
+        "entry": Entry(arn=asked[0].arn),
+        "verdict": verdict(),
+        "status": Status.WOULD_ENFORCE,
+        "target": instance(),
+        "evidence": evidence(),
+    }
+    return Judgement(**(defaults | fields))
