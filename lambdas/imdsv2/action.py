@@ -46,6 +46,9 @@ class Refusal:
     error: Mapping[str, str] | None = None
 
 
+GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The instance has gone meanwhile.")
+
+
 def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[InstanceArn, Refusal]:
     """Tag instances of one account and Region. Returns those that cannot be tagged; they must not be changed."""
     refused: dict[InstanceArn, Refusal] = {}
@@ -135,6 +138,8 @@ def _create_tags(ec2: EC2Client, instances: Sequence[Instance], now: datetime) -
 
 
 def _untaggable(error: Exception, now: datetime) -> Refusal:
+    if error_code(error) == "InvalidInstanceID.NotFound":
+        return Refusal(verdict=GONE)
     why = f"Its tag {ENFORCED_TAG} cannot be written ({describe_error(error)}), so a later rollback could not tell our change; "
     if is_throttling(error):
         return Refusal(verdict=_hold(Reason.NOT_READY, why + "EC2 asks to come back later.", now))
@@ -146,8 +151,7 @@ def _refusal(error: ClientError, instance: Instance, now: datetime) -> Refusal:
     if is_throttling(error):
         return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 asks to come back later ({code}).", now))
     if code == "InvalidInstanceID.NotFound":
-        gone = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The instance has gone meanwhile.")
-        return Refusal(verdict=gone)
+        return Refusal(verdict=GONE)
     if code == "IncorrectInstanceState":
         return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 cannot change it in its present state ({message}).", now))
     if instance.managed_by is not None or _MANAGED_ELSEWHERE.search(message):

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imdsv2 import action
 from imdsv2.aws import describe_error
 from imdsv2.decision import DAILY
-from imdsv2.model import Decision, Instance, Missing, Reason, Status, Unreachable, Verdict
+from imdsv2.model import Decision, Instance, Missing, Reason, Status, Unreachable
 from imdsv2.target import describe
 
 if TYPE_CHECKING:
@@ -116,7 +116,6 @@ def _read_back(judgement: Judgement, target: Target, now: datetime) -> Judgement
             error = {"code": "NotApplied", "message": why}
             return replace(judgement, after=target.options, verdict=verdict, status=Status.FAILED, error=error)
         case Instance() | Missing():
-            gone = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The instance has gone meanwhile.")
-            return replace(judgement, verdict=gone, status=Status.SKIPPED)
+            return replace(judgement, verdict=action.GONE, status=Status.SKIPPED)
         case Unreachable():
             return replace(judgement, status=Status.ENFORCING)

@@ -264,7 +264,10 @@ def _region_of(product_arn: _Node) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "a value nested too deep to be shown"
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 

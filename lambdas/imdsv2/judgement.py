@@ -66,9 +66,11 @@ class Judgement:
         return self.target if isinstance(self.target, Instance) else None
 
     @property
-    def is_completed_by_ledger(self) -> bool:
-        """Whether EC2 shows what an enforcement of ours, finished or not, wanted: that is completed, not replaced."""
-        return self.verdict.reason is Reason.ALREADY_REQUIRED and self.entry.status in {
+    def leaves_enforcement_standing(self) -> bool:
+        """Whether the ledger's word on an enforcement of ours, finished or not, outlives this verdict: EC2 shows what it
+        wanted, or could not be asked."""
+        says_nothing_against_it = {Reason.ALREADY_REQUIRED, Reason.UNREACHABLE, Reason.OUT_OF_SCOPE}
+        return self.verdict.reason in says_nothing_against_it and self.entry.status in {
             Status.ENFORCING,
             Status.ENFORCED,
         }

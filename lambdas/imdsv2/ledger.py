@@ -276,19 +276,16 @@ class Ledger:
         return {"Put": {"TableName": self._table, "Item": encoded, "ConditionExpression": "attribute_not_exists(pk)"}}
 
     def _merge_findings(self, update: _Update, entry: Entry, findings: Sequence[Finding]) -> None:
-        new = {key_of(finding): finding for finding in findings}
+        merged = {**entry.findings, **{key_of(finding): finding for finding in findings}}
+        kept = set(sorted(merged, key=lambda key: _age(merged[key]), reverse=True)[:FINDINGS_KEPT])
+        new = {key: _finding_item(finding) for finding in findings if (key := key_of(finding)) in kept}
         if not entry.version:
-            update.set("findings", {key: _finding_item(finding) for key, finding in new.items()})
+            update.set("findings", new)
             return
-        for key, finding in new.items():
-            update.set_path(f"findings.{update.name(key)}", _finding_item(finding))
-        merged = {**entry.findings, **new}
-        oldest_first = sorted(
-            merged, key=lambda key: to_text(merged[key].updated_at or datetime.max.replace(tzinfo=UTC))
-        )
-        for key in oldest_first[: max(0, len(merged) - FINDINGS_KEPT)]:
-            if key in entry.findings and key not in new:
-                update.remove_path(f"findings.{update.name(key)}")
+        for key, item in new.items():
+            update.set_path(f"findings.{update.name(key)}", item)
+        for key in entry.findings.keys() - kept:
+            update.remove_path(f"findings.{update.name(key)}")
 
     def _transact(self, actions: Mapping[InstanceArn, list[dict[str, Any]]]) -> set[InstanceArn]:
         """Run each instance's actions, many instances to a transaction. Returns those whose condition did not hold."""
@@ -396,6 +393,11 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 def _finding(item: Mapping[str, Any]) -> Finding:
     times = {name: datetime.fromisoformat(item[name]) for name in ("updated_at", "annotated_at") if item.get(name)}
     return Finding(id=item["id"], product_arn=item["product_arn"], region=item["region"], **times)
+
+
+def _age(finding: Finding) -> datetime:
+    """Its place among the newest; one that is not answered yet comes first."""
+    return finding.updated_at or datetime.max.replace(tzinfo=UTC)
 
 
 def _finding_item(finding: Finding) -> dict[str, Any]:

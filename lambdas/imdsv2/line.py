@@ -185,7 +185,7 @@ class Line:
         ahead = [record.enforcing(each, request_id, self.lease, self.now()) for each in willing]
         overtaken = self.ledger.write(ahead, self.now())
         taken = {change.entry.arn: change.applied() for change in ahead if change.entry.arn not in overtaken}
-        mine = [replace(each, entry=taken[each.arn]) for each in willing if each.arn in taken]
+        mine = [replace(each, entry=taken[each.arn], status=Status.ENFORCING) for each in willing if each.arn in taken]
         enforced = {each.arn: each for each in enforcement.run(mine)} if enforcement and mine else {}
         ended = [enforced.get(each.arn) or held.get(each.arn) or each for each in judged if each.arn not in overtaken]
         self._untag_leftovers(ended)

@@ -74,7 +74,7 @@ class Policy:
         if policy.min_observed_hours > hours:
             raise PolicyRefused(
                 "min_observed_hours",
-                f"is {policy.min_observed_hours}, but {policy.lookback_days} days have {hours} hours; lower it or raise lookback_days",
+                f"is {_shown(policy.min_observed_hours)}, but {policy.lookback_days} days have {hours} hours; lower it or raise lookback_days",
             )
         return policy
 
@@ -152,7 +152,10 @@ def _all_matching(name: str, value: object, pattern: re.Pattern[str], takes: str
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:
+        return "a value nested too deep to be shown"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

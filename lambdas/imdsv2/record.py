@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.decision import DAILY
 from imdsv2.ledger import Change, key_of
-from imdsv2.model import Status
+from imdsv2.model import Reason, Status
 from imdsv2.report import evidence_document, options_document
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def enforcing(judgement: Judgement, request_id: str, lease: timedelta, now: date
 def final(judgement: Judgement, request_id: str, now: datetime) -> Change:
     """The verdict, with what was done about it."""
     attributes: dict[str, Any]
-    if judgement.is_completed_by_ledger:
-        attributes = _completion(judgement, now)
+    if judgement.leaves_enforcement_standing:
+        attributes = _standing(judgement, now)
     else:
         attributes = _verdict(judgement, request_id, now) | {
             "status": judgement.status,
@@ -78,14 +78,16 @@ def _verdict(judgement: Judgement, request_id: str, now: datetime) -> dict[str, 
     }
 
 
-def _completion(judgement: Judgement, now: datetime) -> dict[str, Any]:
-    """EC2 already shows what we wanted. If whoever was enforcing died, it may have been a person: not confirmed."""
-    attributes = {
+def _standing(judgement: Judgement, now: datetime) -> dict[str, Any]:
+    """The enforcement stands. If whoever was enforcing died before the end and EC2 shows what he wanted, that completes
+    it, unconfirmed: it may have been a person."""
+    required = judgement.verdict.reason is Reason.ALREADY_REQUIRED
+    attributes: dict[str, Any] = {
         "decision": judgement.entry.attributes.get("decision"),
         "reason": judgement.entry.attributes.get("reason"),
-        "revisit_at": _jittered(now + DAILY, now),
+        "revisit_at": _jittered(now + DAILY if required else judgement.verdict.revisit_at, now),
     }
-    if judgement.entry.status == Status.ENFORCING:
+    if required and judgement.entry.status == Status.ENFORCING:
         attributes |= {
             "status": Status.ENFORCED,
             "enforced_at": now,

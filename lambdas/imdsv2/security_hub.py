@@ -94,9 +94,9 @@ class SecurityHub:
         return done
 
     def _look(self, findings: Iterable[Finding]) -> dict[str, Seen]:
-        wanted = list(dict.fromkeys(findings))
-        old = [each.id for each in wanted if not each.is_v2]
-        new = [each.id for each in wanted if each.is_v2]
+        wanted = {each.id: each.is_v2 for each in findings}
+        old = [finding_id for finding_id, is_v2 in wanted.items() if not is_v2]
+        new = [finding_id for finding_id, is_v2 in wanted.items() if is_v2]
         return self._look_in(old, self._look_v1) | self._look_in(new, self._look_v2)
 
     def _look_in(

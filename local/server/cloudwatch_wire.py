@@ -43,7 +43,7 @@ class Values(list[float]):
     """Many numbers."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class MetricError(Exception):
     """A refusal of CloudWatch's."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAMESPACE: Final = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Ec2Error(Exception):
     """A refusal: what EC2 answers in place of a result."""
 

@@ -29,8 +29,8 @@ ATTRIBUTES: Final = {
 }
 
 
-def matches(finding: Finding, filters: Mapping[str, list[dict[str, str]]]) -> bool:
-    """Whether a finding passes every filter: any of the values that ask for something, all of those that ask for its absence.
+def refuse_invalid(filters: Mapping[str, list[dict[str, str]]]) -> None:
+    """Refuse filters that Security Hub would refuse, or that are not known here.
 
     Raises:
         HubError: an attribute that is not known here, or more than 20 values for one.
@@ -42,6 +42,10 @@ def matches(finding: Finding, filters: Mapping[str, list[dict[str, str]]]) -> bo
             raise HubError(
                 "InvalidInputException", f"Invalid parameter: {attribute} has more than {MOST_VALUES} values."
             )
+
+
+def matches(finding: Finding, filters: Mapping[str, list[dict[str, str]]]) -> bool:
+    """Whether a finding passes every filter: any of the values that ask for something, all of those that ask for its absence."""
     return all(_any(list(_at(finding, ATTRIBUTES[attribute])), wanted) for attribute, wanted in filters.items())
 
 

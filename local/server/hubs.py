@@ -31,7 +31,7 @@ CUSTOM_ACTION: Final = "Security Hub Findings - Custom Action"
 CUSTOMERS: Final = ("Note", "UserDefinedFields", "VerificationState", "Workflow")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class HubError(Exception):
     """A refusal: what Security Hub answers in place of a result."""
 

@@ -97,10 +97,9 @@ def import_findings(request: Json) -> Json:
 
 def get_findings(request: Json) -> Json:
     """Findings by filter, at most 100 a page."""
-    found = [
-        each for each in hubs.enabled_hub().findings.values() if hub_filters.matches(each, request.get("Filters", {}))
-    ]
-    return _paged(found, request)
+    hub, filters = hubs.enabled_hub(), request.get("Filters", {})
+    hub_filters.refuse_invalid(filters)
+    return _paged([each for each in hub.findings.values() if hub_filters.matches(each, filters)], request)
 
 
 def update_findings(request: Json) -> Json:

@@ -163,6 +163,10 @@ class World:
 
         return eventually(look, f"{number} dead letters") if number else []
 
+    def empty_queue(self) -> None:
+        """Forget what waits in the findings queue."""
+        self._sqs.purge_queue(QueueUrl=self.cloud.outputs["FindingsQueueUrl"])
+
     def empty_dead_letters(self) -> None:
         self._sqs.purge_queue(QueueUrl=self.cloud.outputs["FindingsDeadLetterQueueUrl"])
 
@@ -175,10 +179,18 @@ class World:
         )
 
     def switch_batching_window_off(self) -> None:
+        """Have findings handed over as soon as they come."""
+        self._change_mapping(MaximumBatchingWindowInSeconds=0)
+
+    def set_queue_listening(self, *, enabled: bool) -> None:
+        """Have the queue feed its function, or not."""
+        self._change_mapping(Enabled=enabled)
+
+    def _change_mapping(self, **changes: Any) -> None:
         [mapping] = self._lambda.list_event_source_mappings(FunctionName="imdsv2-remediation-remediate")[
             "EventSourceMappings"
         ]
-        self._lambda.update_event_source_mapping(UUID=mapping["UUID"], MaximumBatchingWindowInSeconds=0)
+        self._lambda.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
     def _invoke(self, function: str, payload: object) -> Any:
         answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(payload))

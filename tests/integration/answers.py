@@ -54,6 +54,7 @@ class Wire:
         *,
         when: Callable[[Call], bool] = lambda _: True,
         times: int | None = None,
+        status: int = 400,
     ) -> None:
         """Refuse calls of an operation, all that `when` chooses or only the first ones."""
         left = [times]
@@ -63,7 +64,7 @@ class Wire:
                 return
             if left[0] is not None:
                 left[0] -= 1
-            raise refusal(code, message, operation)
+            raise refusal(code, message, operation, ResponseMetadata={"HTTPStatusCode": status})
 
         self.on(operation, step)
 
@@ -96,7 +97,8 @@ class Wire:
             answer = next((each for each in answers if each is not None), None)
         except ClientError as error:
             # As a bad answer, so that botocore makes of it the class that the service's model has for the code.
-            return SimpleNamespace(status_code=400), {"ResponseMetadata": {"HTTPStatusCode": 400}, **error.response}
+            answer = {"ResponseMetadata": {"HTTPStatusCode": 400}, **error.response}
+            return SimpleNamespace(status_code=answer["ResponseMetadata"]["HTTPStatusCode"]), answer
         if answer is None:
             return None
         check(model, answer)

@@ -204,9 +204,9 @@ def test_only_our_tag_is_removed(stub: Stub) -> None:
     action.untag(ec2, arns)
 
 
-def applied(arn: InstanceArn, state: str = "applied", **fields: Any) -> Instance:
+def applied(arn: InstanceArn, change: str = "applied", **fields: Any) -> Instance:
     """An instance after the change."""
-    options = MetadataOptions(http_tokens="required", http_endpoint="enabled", hop_limit=1, state=state)
+    options = MetadataOptions(http_tokens="required", http_endpoint="enabled", hop_limit=1, state=change)
     return instance(arn, options=options, **fields)
 
 
@@ -273,7 +273,8 @@ def test_ec2_is_asked_whether_the_planned_call_is_permitted(
     stub.refuse(ec2, "modify_instance_metadata_options", code, "words", expected=ALONE | {"DryRun": True})
     answer, problem = action.is_permitted(ec2, ARN)
     assert permitted is answer
-    assert problem is told is None or (told is not None and told in str(problem))
+    assert (told is None) is (problem is None)
+    assert (told or "") in (problem or "")
 
 
 def test_a_dry_run_that_ec2_carries_out_is_no_permission(stub: Stub) -> None:

@@ -36,7 +36,7 @@ def judged(cloud: Cloud, arn: InstanceArn) -> Judgement:
         case=Case(arn=arn, requests=(asked(arn),)),
         entry=Entry(arn=arn, version=1, attributes={"status": "enforcing"}),
         verdict=Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation="unused", revisit_at=NOW),
-        status=Status.WOULD_ENFORCE,
+        status=Status.ENFORCING,
         target=target,
     )
 
@@ -157,7 +157,7 @@ def test_a_call_whose_end_nobody_saw_is_left_enforcing(cloud: Cloud) -> None:
     cloud.wire.on("ModifyInstanceMetadataOptions", fail)
     done = enforce(cloud, arn, other)
     assert Status.ENFORCED is done[other].status
-    assert done[arn].status not in {Status.ENFORCED, Status.FAILED, Status.HELD, Status.SKIPPED}
+    assert Status.ENFORCING is done[arn].status
     assert OUR_TAG in cloud.tags(arn)
 
 
@@ -170,7 +170,7 @@ def test_an_error_of_ec2s_own_is_no_refusal(code: str, cloud: Cloud) -> None:
         cloud.set_options(arn, http_tokens="required")
 
     cloud.wire.on("ModifyInstanceMetadataOptions", stumble)
-    cloud.wire.refuse("ModifyInstanceMetadataOptions", code, "An internal error has occurred")
+    cloud.wire.refuse("ModifyInstanceMetadataOptions", code, "An internal error has occurred", status=500)
     assert Status.FAILED is not enforce(cloud, arn)[arn].status
     assert OUR_TAG in cloud.tags(arn)
 
@@ -198,14 +198,10 @@ def test_tokens_that_are_optional_again_on_reading_back_are_a_failure(cloud: Clo
     assert "NotApplied" == done.error["code"]
 
 
-def test_an_instance_terminated_meanwhile_is_gone(cloud: Cloud) -> None:
-    """Between the change and the look."""
+def test_an_instance_that_ec2_no_longer_knows_is_gone(cloud: Cloud) -> None:
+    """It was terminated between the change and the look."""
     arn = cloud.one()
-
-    def terminate(_: Call) -> None:
-        cloud.as_account(MEMBER, "ec2").terminate_instances(InstanceIds=[arn.instance_id])
-
-    cloud.wire.on("DescribeInstances", terminate)
+    cloud.wire.refuse("DescribeInstances", "InvalidInstanceID.NotFound", f"The instance ID '{arn.instance_id}'")
     done = enforce(cloud, arn)[arn]
     assert (Reason.GONE, Status.SKIPPED) == (done.verdict.reason, done.status)
 

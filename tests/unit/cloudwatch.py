@@ -6,7 +6,6 @@ It answers `GetMetricData` as its API reference says, refuses what the reference
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,7 +29,6 @@ def refusal(code: str, message: str = "refused") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "GetMetricData")
 
 
-@dataclass(kw_only=True, repr=False)
 class CloudWatch:
     """One account and Region's metrics of EC2 instances.
 
@@ -38,18 +36,19 @@ class CloudWatch:
         now: the time of the question; it dates what is forgotten, and how coarse a question about the past must be.
         memory: how long hours are kept; the service may forget a little later than it says.
         page: datapoints an answer holds at most; the service may always send fewer than it was asked for.
-        statuses: by metric and instance id, the status code in place of `Complete`.
-        refusals: by number of the call (from 0), what is raised in place of an answer.
     """
 
-    now: datetime
-    memory: timedelta = MEMORY
-    page: int = DATAPOINTS
-    statuses: dict[tuple[str, str], str] = field(default_factory=dict)
-    refusals: dict[int, Exception] = field(default_factory=dict)
-    points: dict[tuple[str, str], dict[datetime, float]] = field(default_factory=dict)
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    _pages: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    def __init__(self, *, now: datetime, memory: timedelta = MEMORY, page: int = DATAPOINTS) -> None:
+        self.now = now
+        self.memory = memory
+        self.page = page
+        self.points: dict[tuple[str, str], dict[datetime, float]] = {}
+        self.statuses: dict[tuple[str, str], str] = {}
+        """By metric and instance id, the status code in place of `Complete`."""
+        self.refusals: dict[int, Exception] = {}
+        """By number of the call (from 0), what is raised in place of an answer."""
+        self.asked: list[dict[str, Any]] = []
+        self._pages: dict[str, list[dict[str, Any]]] = {}
 
     def __repr__(self) -> str:
         """Each metric as one line of hours, so that a failing example can be read."""

@@ -723,7 +723,7 @@ def histories(draw: st.DrawFn, cloudwatch: CloudWatch, number: int, now: datetim
     gaps = draw(st.sets(st.integers(0, PAST), max_size=20))
     asleep = draw(st.sets(st.integers(0, PAST), max_size=20))
     used = draw(st.sets(st.integers(0, PAST), max_size=2))
-    for ago, hour in enumerate(reversed(hours(now - PAST * HOUR, target.stopped_at or now))):
+    for ago, hour in enumerate(reversed(hours(now - timedelta(minutes=first), target.stopped_at or now))):
         if ago not in gaps:
             cloudwatch.put(USE, target.arn.instance_id, hour, float(ago in used))
         if ago not in asleep:

@@ -1,0 +1,64 @@
+"""`make bench`: the benchmarks, side by side with their baselines, into build/bench/results.json.
+
+It measures and prints; it judges nothing. Machines are noisy: times are medians, with their spread printed beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local.cloud import LocalCloud
+from tests.bench import batch, latency, start
+from tests.e2e.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.bench.measurement import Measurement
+
+RESULTS = Path(__file__).resolve().parents[2] / "build" / "bench" / "results.json"
+
+
+def main() -> None:
+    """Run all benchmarks."""
+    measured: list[Measurement] = []
+    _say("init.remediate: starting both sides in turn ...")
+    measured.append(start.remediate())
+    _say("Starting the local AWS and deploying the stack ...")
+    with LocalCloud() as cloud:
+        cloud.deploy()
+        world = World(cloud)
+        world.set_policy({"mode": "enforce"})
+        _say("batch300: launching 300 instances with 40 days of history ...")
+        measured += batch.of_300(world)
+        _say("event.latency: one event at a time, batching window off ...")
+        measured.append(latency.event(world))
+    _write(measured)
+    _print(measured)
+
+
+def _write(measured: Iterable[Measurement]) -> None:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    results = [{name: value for name, value in asdict(each).items() if name != "spread"} for each in measured]
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    _say(f"written to {RESULTS}")
+
+
+def _print(measured: Iterable[Measurement]) -> None:
+    for each in measured:
+        against = (
+            f"   {each.baseline_name}: {each.baseline:g}   ratio {each.ratio:.3f}" if each.ratio is not None else ""
+        )
+        sys.stdout.write(f"{each.name:16} {each.value:g} {each.unit}{against}   {each.spread}\n")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()
