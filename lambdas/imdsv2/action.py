@@ -78,6 +78,8 @@ def require_tokens(
 
     EC2 has refused ``HttpTokens`` sent alone and wants ``HttpEndpoint=enabled`` with it. That is sent only after such
     a refusal and a fresh look, because it would open an endpoint that somebody has closed meanwhile.
+
+    Raises ClientError or BotoCoreError where nobody knows whether EC2 did it: a failure of EC2's own, or no answer.
     """
     instance_id = instance.arn.instance_id
     try:
@@ -92,6 +94,8 @@ def require_tokens(
                 return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
             ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required", HttpEndpoint="enabled")
     except ClientError as error:
+        if _is_ec2s_own_failure(error):
+            raise
         return _refusal(error, instance, now)
     return None
 
@@ -105,11 +109,11 @@ def read_back(
     seen: dict[InstanceArn, Target] = {}
     pending = list(arns)
     for pause in _READ_BACK_AFTER:
+        if not pending:
+            break
         sleep(pause)
         seen |= look(pending)
         pending = [arn for arn in pending if _still_pending(seen[arn])]
-        if not pending:
-            break
     return seen
 
 
@@ -170,6 +174,10 @@ def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
 
 def _wants_endpoint(error: ClientError) -> bool:
     return error_code(error) == "InvalidParameterValue" and "HttpEndpoint" in error_message(error)
+
+
+def _is_ec2s_own_failure(error: ClientError) -> bool:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 and not is_throttling(error)
 
 
 def _still_pending(target: Target) -> bool:

@@ -78,7 +78,7 @@ class Enforcement:
             refusal = action.require_tokens(
                 self.write, lambda: describe(self.read, [instance.arn])[instance.arn], instance, self.now()
             )
-        except BotoCoreError as error:
+        except (ClientError, BotoCoreError) as error:
             # Nobody knows whether EC2 got the call: the item stays `enforcing`, and whoever takes it over will see.
             self.logger.warning(
                 "enforcement left unfinished", extra={"target": str(instance.arn), "problem": describe_error(error)}

@@ -27,6 +27,8 @@ _OWN_PRODUCT_V2 = "::productv2/aws/securityhub"
 _V2_OPEN = {1, 2}
 """OCSF status ids New and In Progress; the others mean that somebody has suppressed, resolved or archived it."""
 
+_LONGEST_ID = 512
+"""Of a finding (Security Hub API reference); longer ones by the hundred would not fit into a ledger item."""
 _SHOWN = 60
 
 
@@ -74,6 +76,11 @@ class _Node:
             raise self._mistyped("a text of whole Unicode characters") from None
         return self.value
 
+    def identifier(self) -> str:
+        if len(self.text()) > _LONGEST_ID:
+            raise self._mistyped(f"an id of at most {_LONGEST_ID} characters")
+        return self.text()
+
     def number(self) -> int:
         if type(self.value) is not int:
             raise self._mistyped("a whole number")
@@ -82,11 +89,11 @@ class _Node:
     def time(self) -> datetime:
         try:
             when = datetime.fromisoformat(self.text())
-        except ValueError:
+            if when.tzinfo is None:
+                raise self._mistyped("an ISO 8601 time with its offset")
+            return when.astimezone(UTC)
+        except (ValueError, OverflowError):
             raise self._mistyped("an ISO 8601 time") from None
-        if when.tzinfo is None:
-            raise self._mistyped("an ISO 8601 time with its offset")
-        return when.astimezone(UTC)
 
     def milliseconds(self) -> datetime:
         try:
@@ -150,18 +157,17 @@ def _each_finding(event: _Node, read: Callable[[_Node], Parsed]) -> Parsed:
 
 def _from_finding(finding: _Node, source: Source) -> Parsed:
     product_arn = finding["ProductArn"].text()
-    compliance = finding["Compliance"]
-    if not product_arn.endswith(_OWN_PRODUCT) or compliance["SecurityControlId"].text() != CONTROL:
+    if not product_arn.endswith(_OWN_PRODUCT) or finding["Compliance"]["SecurityControlId"].text() != CONTROL:
         return Parsed()
     workflow = finding["Workflow"]["Status"].text()
     if source is Source.SECURITYHUB and (
-        compliance["Status"].text() != "FAILED"
+        finding["Compliance"]["Status"].text() != "FAILED"
         or finding["RecordState"].text() != "ACTIVE"
         or workflow not in {"NEW", "NOTIFIED"}
     ):
         return Parsed()
     identity = Finding(
-        id=finding["Id"].text(),
+        id=finding["Id"].identifier(),
         product_arn=product_arn,
         region=_region_of(finding["ProductArn"]),
         updated_at=finding["UpdatedAt"].time(),
@@ -175,15 +181,14 @@ def _from_finding(finding: _Node, source: Source) -> Parsed:
 
 def _from_finding_v2(finding: _Node) -> Parsed:
     product_arn = finding["metadata"]["product"]["uid"].text()
-    compliance = finding["compliance"]
-    if not product_arn.endswith(_OWN_PRODUCT_V2) or compliance["control"].text() != CONTROL:
+    if not product_arn.endswith(_OWN_PRODUCT_V2) or finding["compliance"]["control"].text() != CONTROL:
         return Parsed()
-    if compliance["status"].text() != "Fail" or finding["status_id"].number() not in _V2_OPEN:
+    if finding["compliance"]["status"].text() != "Fail" or finding["status_id"].number() not in _V2_OPEN:
         return Parsed()
     info = finding["finding_info"]
     dated = info.get("modified_time_dt")
     identity = Finding(
-        id=info["uid"].text(),
+        id=info["uid"].identifier(),
         product_arn=product_arn,
         region=_region_of(finding["metadata"]["product"]["uid"]),
         updated_at=dated.time() if dated else info["modified_time"].milliseconds(),
@@ -305,8 +310,8 @@ def parse_order(event: object) -> Order:
     if clear and dry_run:
         raise InvalidRequest("clear", "takes effect only together with dry_run: false")
     caller = event.get("caller")
-    if caller is not None and not (isinstance(caller, str) and 1 <= len(caller) <= 256):
-        raise InvalidRequest("caller", "takes a text of 1 to 256 characters")
+    if caller is not None and not (isinstance(caller, str) and 1 <= len(caller) <= 256 and caller.isprintable()):
+        raise InvalidRequest("caller", "takes a text of 1 to 256 printable characters")
     return Order(
         targets=tuple(_target(target, clear=clear, caller=caller) for target in targets),
         names=tuple(_name(target) for target in targets),
@@ -345,6 +350,7 @@ def _is_triple(target: object) -> TypeGuard[dict[str, str]]:
 def _name(target: object) -> str:
     """How the answer names a target: its ARN, or what was sent where it is none."""
     read = _target(target, clear=False, caller=None)
-    return (
-        str(read.arn) if isinstance(read, Request) else _shown(target) if not isinstance(target, str) else target[:200]
-    )
+    if isinstance(read, Request):
+        return str(read.arn)
+    # Half a character cannot be sent back: Lambda's answer is UTF-8.
+    return target.encode(errors="backslashreplace").decode()[:200] if isinstance(target, str) else _shown(target)

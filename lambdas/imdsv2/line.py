@@ -244,7 +244,9 @@ class Line:
             each.arn
             for each in ended
             if each.entry.status == Status.ENFORCING
-            and each.status in {Status.HELD, Status.WOULD_ENFORCE}
+            and each.status not in {Status.ENFORCING, Status.ENFORCED}
+            and not each.leaves_enforcement_standing
+            and each.verdict.reason is not Reason.GONE
             and each.instance is not None
             and action.ENFORCED_TAG in each.instance.tags
         ]

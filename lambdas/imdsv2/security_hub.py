@@ -72,25 +72,23 @@ class SecurityHub:
         what is returned.
         """
         note = text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - 3] + "..."
+        old = {each: account for each, account in findings.items() if not each.is_v2}
+        new = {each: account for each, account in findings.items() if each.is_v2}
+        return self._annotate_in_one_hub(old, note, workflow) | self._annotate_in_one_hub(new, note, workflow)
+
+    def _annotate_in_one_hub(self, findings: Mapping[Finding, str], note: str, workflow: bool) -> set[Finding]:
         try:
             seen = self._look(findings)
         except (ClientError, BotoCoreError) as error:
-            self._logger.warning(
-                "findings not annotated", extra={"problem": describe_error(error), "findings": len(findings)}
-            )
+            problem = {"problem": describe_error(error), "findings": len(findings)}
+            self._logger.warning("findings not annotated", extra=problem)
             return set()
         done = {each for each in findings if each.id in seen and seen[each.id].note == note}
-        for v2 in (False, True):
-            for new in (False, True):
-                chosen = [
-                    each
-                    for each in findings
-                    if each not in done
-                    and each.is_v2 is v2
-                    and (workflow and each.id in seen and seen[each.id].is_new) is new
-                ]
-                for batch in _batches(chosen, _FINDINGS_AN_UPDATE):
-                    done |= self._update(batch, findings, note, new=new, v2=v2)
+        becoming_notified = {each for each in findings if workflow and each.id in seen and seen[each.id].is_new}
+        for new in (False, True):
+            chosen = [each for each in findings if each not in done and (each in becoming_notified) is new]
+            for batch in _batches(chosen, _FINDINGS_AN_UPDATE):
+                done |= self._update(batch, findings, note, new=new)
         return done
 
     def _look(self, findings: Iterable[Finding]) -> dict[str, Seen]:
@@ -136,10 +134,13 @@ class SecurityHub:
             )
 
     def _update(
-        self, batch: Sequence[Finding], accounts: Mapping[Finding, str], note: str, *, new: bool, v2: bool
+        self, batch: Sequence[Finding], accounts: Mapping[Finding, str], note: str, *, new: bool
     ) -> set[Finding]:
         try:
-            refused = self._update_v2(batch, accounts, note, new=new) if v2 else self._update_v1(batch, note, new=new)
+            if batch[0].is_v2:
+                refused = self._update_v2(batch, accounts, note, new=new)
+            else:
+                refused = self._update_v1(batch, note, new=new)
         except (ClientError, BotoCoreError) as error:
             refused = {each.id: describe_error(error) for each in batch}
         for finding_id, problem in refused.items():

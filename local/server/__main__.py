@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 
 from local.server import buses, cloudwatch, ec2_actions, gateway, iam, lambdas, securityhub, stack_types
@@ -23,6 +25,7 @@ def main() -> None:
 def _end_with_parent() -> None:
     """Whoever started us holds our standard input; when it closes, even by a crash, we end, and our Lambda workers with us."""
     sys.stdin.read()
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 from local.server import ec2_metadata
 from local.server import platform as ms
-from local.server.ec2_records import found, tags_of
-from local.server.ec2_wire import Ec2Error, answer, filters, item, many, one, refuse_dry_run
+from local.server.ec2_records import complete, everything, found, tags_of
+from local.server.ec2_wire import Ec2Error, answer, filters, item, many, one, refuse_dry_run, tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -46,15 +46,15 @@ def install() -> None:
 def run_instances(params: Params) -> Response:
     """Launch `MaxCount` instances, with metadata options and, by tags, with a past."""
     refuse_dry_run(params)
-    options = ec2_metadata.options_at_launch(params)
+    options, past = ec2_metadata.options_at_launch(params), _past(_tags_at_launch(params))
     launched = _launch_in_ministack({**params, "MinCount": params.get("MaxCount", ["1"])})
     if launched[0] != 200:
         return launched
     instances = [ms.EC2_INSTANCES[found.decode()] for found in IDS_IN_XML.findall(launched[2])]
     for index, instance in enumerate(instances):
         instance["AmiLaunchIndex"] = index
-        instance["MetadataOptions"] = dict(options)
-        _set_past(instance, tags_of(instance["InstanceId"]))
+        instance |= {"MetadataOptions": dict(options), **past}
+        complete(instance)
     reservation = item([("reservationId", f"r-{instances[0]['InstanceId'][2:]}"), ("ownerId", ms.account_id())])
     xml = "".join(instance_xml(instance) for instance in instances)
     return answer("RunInstances", f"{reservation}<groupSet/><instancesSet>{xml}</instancesSet>")
@@ -69,7 +69,7 @@ def describe_instances(params: Params) -> Response:
     unknown = next((name for name in wanted if name not in FILTERS and not name.startswith("tag:")), None)
     if unknown:
         raise Ec2Error("InvalidParameterValue", f"The filter '{unknown}' is invalid")
-    instances = found(ids) if ids else list(ms.EC2_INSTANCES.values())
+    instances = found(ids) if ids else everything()
     matching = [instance for instance in instances if _matches(instance, wanted)]
     start = _start_of_page(one(params, "NextToken"), matching)
     page = matching[start : start + size]
@@ -118,17 +118,35 @@ def _reservation_xml(instance: Record) -> str:
     return f"<item>{head}<groupSet/><instancesSet>{instance_xml(instance)}</instancesSet></item>"
 
 
-def _set_past(instance: Record, tags: Mapping[str, str]) -> None:
-    started = _time(tags["local:launched-at"]) if "local:launched-at" in tags else instance["LaunchTime"]
-    instance["LaunchTime"] = started
-    instance["FirstLaunchTime"] = (
-        _time(tags["local:first-launched-at"]) if "local:first-launched-at" in tags else started
-    )
-    if "local:stopped-at" in tags:
-        _set_state(instance, "stopped")
-        instance["StateTransitionReason"] = _stop_reason(datetime.fromisoformat(tags["local:stopped-at"]))
-    if "local:state" in tags:
-        _set_state(instance, tags["local:state"])
+def _tags_at_launch(params: Params) -> dict[str, str]:
+    found_tags: dict[str, str] = {}
+    number = 1
+    while kind := one(params, f"TagSpecification.{number}.ResourceType"):
+        if kind == "instance":
+            found_tags |= {key: value or "" for key, value in tags(params, f"TagSpecification.{number}.Tag").items()}
+        number += 1
+    return found_tags
+
+
+def _past(tags_at_launch: Mapping[str, str]) -> Record:
+    """What the tags say of a past, as fields of an instance.
+
+    Raises:
+        Ec2Error: a time is not in ISO 8601, or a state is none of EC2's.
+    """
+    past: Record = {}
+    try:
+        for tag, name in (("local:launched-at", "LaunchTime"), ("local:first-launched-at", "FirstLaunchTime")):
+            if tag in tags_at_launch:
+                past[name] = _time(tags_at_launch[tag])
+        if "local:stopped-at" in tags_at_launch:
+            past["State"] = _state("stopped")
+            past["StateTransitionReason"] = _stop_reason(datetime.fromisoformat(tags_at_launch["local:stopped-at"]))
+        if "local:state" in tags_at_launch:
+            past["State"] = _state(tags_at_launch["local:state"])
+    except (ValueError, KeyError) as wrong:
+        raise Ec2Error("InvalidParameterValue", f"A tag local:* has a value that is not understood: {wrong}") from wrong
+    return past
 
 
 def _state_change(action: str, change: Callable[[Record], None]) -> Ec2Action:
@@ -174,7 +192,11 @@ def _refuse_state(instance: Record, *states: str) -> None:
 
 
 def _set_state(instance: Record, name: str) -> None:
-    instance["State"] = {"Code": STATE_CODES[name], "Name": name}
+    instance["State"] = _state(name)
+
+
+def _state(name: str) -> Record:
+    return {"Code": STATE_CODES[name], "Name": name}
 
 
 def _state_xml(element: str, instance: Record) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from local.server import gateway
 from local.server import platform as ms
-from local.server.ec2_records import found, tags_of
+from local.server.ec2_records import AT_LAUNCH, found, tags_of
 from local.server.ec2_wire import Ec2Error, answer, item, one, refuse_dry_run
 
 if TYPE_CHECKING:
@@ -46,13 +46,6 @@ WIRE_NAMES: Final = {
     "HttpEndpoint": "httpEndpoint",
     "HttpProtocolIpv6": "httpProtocolIpv6",
     "InstanceMetadataTags": "instanceMetadataTags",
-}
-AT_LAUNCH: Final = {
-    "HttpTokens": "optional",
-    "HttpPutResponseHopLimit": "1",
-    "HttpEndpoint": "enabled",
-    "HttpProtocolIpv6": "disabled",
-    "InstanceMetadataTags": "disabled",
 }
 DEFAULTS_WIRE_NAMES: Final = {
     "HttpTokens": "httpTokens",

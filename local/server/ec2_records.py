@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
     from local.server.platform import Record
 
+AT_LAUNCH: Final = {
+    "HttpTokens": "optional",
+    "HttpPutResponseHopLimit": "1",
+    "HttpEndpoint": "enabled",
+    "HttpProtocolIpv6": "disabled",
+    "InstanceMetadataTags": "disabled",
+}
 ID_FORM: Final = re.compile(r"i-([0-9a-f]{8}|[0-9a-f]{17})")
 
 
@@ -30,7 +37,19 @@ def found(ids: Iterable[str]) -> list[Record]:
     if missing:
         subject, verb = ("instance IDs", "do") if len(missing) > 1 else ("instance ID", "does")
         raise Ec2Error("InvalidInstanceID.NotFound", f"The {subject} '{', '.join(missing)}' {verb} not exist")
-    return [ms.EC2_INSTANCES[each] for each in ids]
+    return [complete(ms.EC2_INSTANCES[each]) for each in ids]
+
+
+def everything() -> list[Record]:
+    """All instances of the account and Region, in the order in which they were launched."""
+    return [complete(instance) for instance in ms.EC2_INSTANCES.values()]
+
+
+def complete(instance: Record) -> Record:
+    """Add what an instance lacks that ministack has launched by itself, for a stack or a group."""
+    instance.setdefault("MetadataOptions", dict(AT_LAUNCH))
+    instance.setdefault("FirstLaunchTime", instance["LaunchTime"])
+    return instance
 
 
 def tags_of(resource_id: str) -> dict[str, str]:

@@ -40,11 +40,16 @@ class Wire:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self._steps: dict[str, list[Callable[[Call], Answer | None]]] = defaultdict(list)
+        self._fakes: dict[str, Callable[[Call], Answer | None]] = {}
         self._lock = threading.Lock()
 
     def on(self, operation: str, step: Callable[[Call], Answer | None]) -> None:
         """Before each call of an operation: raise to refuse it, return an answer, or None to let it pass."""
         self._steps[operation].append(step)
+
+    def fake(self, operation: str, answer: Callable[[Call], Answer | None]) -> None:
+        """Answer an operation in moto's place, after whatever a test steps in with."""
+        self._fakes[operation] = answer
 
     def refuse(
         self,
@@ -92,7 +97,9 @@ class Wire:
         )
         with self._lock:
             self.calls.append(call)
-        answers = (step(call) for step in list(self._steps[model.name]))
+        fake = self._fakes.get(model.name)
+        steps = [*self._steps[model.name], *([fake] if fake else [])]
+        answers = (step(call) for step in steps)
         try:
             answer = next((each for each in answers if each is not None), None)
         except ClientError as error:
@@ -122,10 +129,10 @@ class Hub:
 
     def __init__(self, wire: Wire) -> None:
         self.findings: dict[str, dict[str, Any]] = {}
-        wire.on("GetFindings", self._get)
-        wire.on("BatchUpdateFindings", self._update)
-        wire.on("GetFindingsV2", self._get_v2)
-        wire.on("BatchUpdateFindingsV2", self._update_v2)
+        wire.fake("GetFindings", self._get)
+        wire.fake("BatchUpdateFindings", self._update)
+        wire.fake("GetFindingsV2", self._get_v2)
+        wire.fake("BatchUpdateFindingsV2", self._update_v2)
 
     def holds(self, *findings: dict[str, Any], workflow: str | None = None) -> None:
         """Take findings in as they were sent, ASFF or OCSF."""
@@ -220,7 +227,7 @@ class Metrics:
         self._hours: dict[tuple[str, str], dict[int, float]] = {}
         self.status: str | None = "Complete"
         """The word for every result; None leaves the answer to moto."""
-        wire.on("GetMetricData", self._get)
+        wire.fake("GetMetricData", self._get)
 
     def put(self, instance_id: str, metric: str, hours: Iterable[int], value: float = 0.0) -> None:
         """One datapoint an hour; hours are counted since 1970."""

@@ -44,9 +44,14 @@ REFUSED_WITHOUT_ENDPOINT = "The HttpEndpoint is not set to 'enabled' in this req
 
 @dataclass(slots=True)
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved, or read by the service."""
 
     time: datetime = NOW
+
+    def tick(self) -> datetime:
+        """The service's clock: never twice the same, as no real one is, so that what it writes has an order."""
+        self.time += timedelta(microseconds=1)
+        return self.time
 
     def __call__(self) -> datetime:
         return self.time
@@ -113,7 +118,7 @@ class Cloud:
             hub=hub,
             teller=Teller(ledger, hub, notices, logger),
             lease=LEASE,
-            now=self.clock,
+            now=self.clock.tick,
             logger=logger,
         )
 

@@ -64,7 +64,7 @@ def wire(outside: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> 
     """Every call of clients that are made from now on."""
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0, 0))
     wire = Wire()
-    wire.on("ModifyInstanceMetadataOptions", _dry_run)
+    wire.fake("ModifyInstanceMetadataOptions", _dry_run)
     known = cast("list[Any]", handlers.BUILTIN_HANDLERS)
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*known, *wire.handlers()])
     return wire

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.local.launching import Refused, describe, launch, pages_of
+from tests.local.launching import IMAGE, Refused, describe, launch, pages_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -57,6 +57,29 @@ def test_an_instance_can_have_been_stopped_in_the_past(ec2: EC2Client) -> None:
         instance["State"]["Name"],
         instance["StateTransitionReason"],
     )
+
+
+@pytest.mark.parametrize("tags", [{"local:launched-at": "yesterday"}, {"local:state": "asleep"}])
+def test_a_past_that_is_not_understood_launches_nothing(ec2: EC2Client, tags: dict[str, str]) -> None:
+    """The tag is refused before there is an instance."""
+    with Refused() as refusal:
+        launch(ec2, tags=tags)
+    assert "InvalidParameterValue" == refusal.code
+    assert [] == next(iter(pages_of(ec2)))
+
+
+def test_instances_of_a_fleet_are_whole(ec2: EC2Client) -> None:
+    """What ministack launches by itself has metadata options too."""
+    ec2.create_launch_template(
+        LaunchTemplateName="web", LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "t3.micro"}
+    )
+    ec2.create_fleet(
+        Type="instant",
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": {"LaunchTemplateName": "web", "Version": "1"}}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"},
+    )
+    [[instance]] = pages_of(ec2)
+    assert "optional" == describe(ec2, instance)["MetadataOptions"]["HttpTokens"]
 
 
 def test_pages_hold_what_was_asked_for_and_each_instance_once(ec2: EC2Client) -> None:

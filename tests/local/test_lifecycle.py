@@ -60,6 +60,8 @@ def test_a_taken_port_is_refused() -> None:
         LocalCloud(port=taken.getsockname()[1]).start()
 
 
+# `up` leaves its server behind on purpose, which Python takes for a mistake.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_up_env_and_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """In the background with the stack deployed; `env` prints what a client needs and nothing else; `down` ends it."""
     monkeypatch.setattr(command, "STATE", tmp_path / "up.json")

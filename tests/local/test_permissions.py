@@ -42,7 +42,7 @@ def writer(cloud: LocalCloud) -> Iterator[Callable[..., str]]:
     iam = cloud.session(account=MEMBER).client("iam")
 
     def make(*statements: dict[str, Any], trust: str = _trust(ArnEquals={"aws:PrincipalArn": CALLER})) -> str:
-        arn = iam.create_role(RoleName=WRITER, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+        arn: str = iam.create_role(RoleName=WRITER, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
         iam.put_role_policy(
             RoleName=WRITER, PolicyName="own", PolicyDocument=_document(*statements or (_allow("ec2:*"),))
         )
