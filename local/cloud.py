@@ -208,7 +208,7 @@ class LocalCloud:
             "SFTP_ENABLED": "0",
             "TMPDIR": str(self.scratch),
         }
-        bound = {} if self._detached else {"LOCAL_EXIT_WITH_PARENT": "1"}
+        bound = {} if self._detached else {"LOCAL_END_WITH_PARENT": str(self.scratch)}
         return inherited | settings | bound | self._environment
 
     def _wait_until_ready(self) -> None:

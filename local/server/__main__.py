@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 
 from local.server import buses, cloudwatch, ec2_actions, gateway, iam, lambdas, securityhub, stack_types
@@ -17,15 +16,15 @@ def main() -> None:
     """Serve until ended."""
     for module in (ec2_actions, cloudwatch, buses, stack_types, iam, lambdas, securityhub, gateway):
         module.install()
-    if os.environ.get("LOCAL_EXIT_WITH_PARENT"):
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+    if scratch := os.environ.get("LOCAL_END_WITH_PARENT"):
+        threading.Thread(target=_end_with_parent, args=[scratch], daemon=True).start()
     ms.app.main()
 
 
-def _end_with_parent() -> None:
-    """Whoever started us holds our standard input; when it closes, even by a crash, we end, and our Lambda workers with us."""
+def _end_with_parent(scratch: str) -> None:
+    """Whoever started us holds our standard input; when it closes, even by a crash, we end, and all that is ours with us."""
     sys.stdin.read()
-    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(os.getpgid(0), signal.SIGKILL)
 
 

@@ -73,25 +73,30 @@ class Cloud:
     topic_arn: str
     dead_letter_url: str
     clock: Clock = field(default_factory=Clock)
+    _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
 
-    def client(self, service: str, region: str = REGION) -> Any:
+    def client(self, service: str) -> Any:
         """A client of the service's own role."""
-        return self.session.create_client(service, region_name=region, config=CONFIG)
+        return self.session.create_client(service, region_name=REGION, config=CONFIG)
 
     def as_account(self, account: str, service: str, region: str = REGION) -> Any:
         """A client of somebody in an account, whose calls are not recorded."""
+        place = (account, service, region)
+        if place not in self._clients:
+            self._clients[place] = self.outside.create_client(service, region_name=region, **self._keys(account))
+        return self._clients[place]
+
+    def _keys(self, account: str) -> dict[str, str]:
         if account == HUB:
-            return self.outside.create_client(service, region_name=region)
-        keys = self.outside.create_client("sts", region_name=REGION).assume_role(
+            return {}
+        granted = self.as_account(HUB, "sts").assume_role(
             RoleArn=f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole", RoleSessionName="somebody"
         )["Credentials"]
-        return self.outside.create_client(
-            service,
-            region_name=region,
-            aws_access_key_id=keys["AccessKeyId"],
-            aws_secret_access_key=keys["SecretAccessKey"],
-            aws_session_token=keys["SessionToken"],
-        )
+        return {
+            "aws_access_key_id": granted["AccessKeyId"],
+            "aws_secret_access_key": granted["SecretAccessKey"],
+            "aws_session_token": granted["SessionToken"],
+        }
 
     def policy(self, **fields: Any) -> None:
         """Write the policy."""

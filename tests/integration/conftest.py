@@ -52,6 +52,7 @@ def stub() -> Iterator[Stub]:
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[botocore.session.Session]:
     """moto, seen by the world around the service: made before the wire is laid, so that its calls are not recorded."""
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # 1,300 of them for every account and Region.
     _one_at_a_time(monkeypatch)
     _transactions_copy_the_table_once(monkeypatch)
     monkeypatch.setattr(InstanceBackend, "modify_instance_metadata_options", _modify)

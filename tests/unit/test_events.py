@@ -599,11 +599,11 @@ def test_any_change_to_an_event_is_borne(place: tuple[str, list[str | int]], val
     """A field deleted or replaced makes the same request, none, or poison that names a field on the way; no crash."""
     kind, path = place
     parsed = read(changed(EVENTS[kind], path, *value))
-    if parsed.poison:
-        (complaint,) = parsed.poison
+    assert {str(request.arn) for request in parsed.requests} <= {instance_arn()}
+    for complaint in parsed.poison:
         shared = zip(steps(complaint.field), path, strict=False)
-        assert all(ours == theirs for ours, theirs in shared) or "body" == complaint.field or kind == "v2"
-    assert len(parsed.requests) + len(parsed.poison) <= 1
+        # The newer Security Hub has several fields for one thing: another one may be missed in place of it.
+        assert all(ours == theirs for ours, theirs in shared) or "v2" == kind
 
 
 @given(json_values)
