@@ -34,6 +34,9 @@ def prune(source: Path, destination: Path, operations: Mapping[str, frozenset[st
         target.mkdir(parents=True)
         _write(target / "service-2.json", _model_of(_read(newest / "service-2.json"), names))
         _write(target / "endpoint-rule-set-1.json", _read(newest / "endpoint-rule-set-1.json"))
+        corrections = newest / "service-2.sdk-extras.json"
+        if corrections.exists():
+            shutil.copyfile(corrections, target / corrections.name)
 
 
 def _endpoints_of(endpoints: Json, services: set[str]) -> Json:
@@ -55,6 +58,8 @@ def _model_of(model: Json, operations: frozenset[str]) -> Json:
             waiting.extend(_shapes_named(model["shapes"][name]))
     shapes = {name: shape for name, shape in model["shapes"].items() if name in reached}
     pruned: Json = _without_prose({**model, "operations": kept, "shapes": shapes})
+    for parameter in pruned.get("clientContextParams", {}).values():
+        parameter["documentation"] = ""  # The one place where botocore insists on it.
     return pruned
 
 

@@ -10,36 +10,46 @@ from constructs import Construct
 from infra.names import EVENT_BUS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class CentralBus(Construct):
     """Config tells of a change only in the instance's own account and Region: members send theirs here."""
 
-    def __init__(self, scope: Construct, id_: str, *, member_accounts: Sequence[str]) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, organization_id: str | None, member_accounts: Sequence[str]
+    ) -> None:
+        """Lets in every account of the organisation, else the accounts that are named."""
         super().__init__(scope, id_)
         self.bus = aws_events.EventBus(
             self, "Bus", event_bus_name=EVENT_BUS, description="Config events of member accounts"
         )
         # A policy that names nobody is none: the own account needs no leave.
-        if member_accounts:
-            aws_events.CfnEventBusPolicy(
-                self,
-                "Members",
-                event_bus_name=self.bus.event_bus_name,
-                statement_id="ConfigEventsOfMembers",
-                statement={
-                    "Effect": "Allow",
-                    "Principal": {"AWS": [f"arn:{Aws.PARTITION}:iam::{account}:root" for account in member_accounts]},
-                    "Action": "events:PutEvents",
-                    "Resource": self.bus.event_bus_arn,
+        if organization_id is not None:
+            self._let_in("*", {"StringEquals": {"aws:PrincipalOrgID": organization_id}})
+        elif member_accounts:
+            roots = [f"arn:{Aws.PARTITION}:iam::{account}:root" for account in member_accounts]
+            self._let_in({"AWS": roots}, {})
+
+    def _let_in(self, principal: object, conditions: Mapping[str, object]) -> None:
+        aws_events.CfnEventBusPolicy(
+            self,
+            "Members",
+            event_bus_name=self.bus.event_bus_name,
+            statement_id="ConfigEventsOfMembers",
+            statement={
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": "events:PutEvents",
+                "Resource": self.bus.event_bus_arn,
+                "Condition": {
+                    **conditions,
                     # Both keys hold a list, one value an event of the call. No demand that they be present: nobody
                     # outside AWS can send events of a source `aws.*`, and what is forwarded may come without them.
-                    "Condition": {
-                        "ForAllValues:StringEquals": {
-                            "events:source": "aws.config",
-                            "events:detail-type": "Config Rules Compliance Change",
-                        }
+                    "ForAllValues:StringEquals": {
+                        "events:source": "aws.config",
+                        "events:detail-type": "Config Rules Compliance Change",
                     },
                 },
-            )
+            },
+        )

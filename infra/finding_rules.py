@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from infra.queues import FindingsQueue
 
 RETRY_FOR = Duration.hours(24)
+RETRY_ATTEMPTS = 185
+"""As often as EventBridge tries in that time."""
 
 
 class FindingRules(Construct):
@@ -67,6 +69,6 @@ def _target(findings: FindingsQueue) -> aws_events.CfnRule.TargetProperty:
         arn=findings.queue.queue_arn,
         dead_letter_config=aws_events.CfnRule.DeadLetterConfigProperty(arn=findings.dead_letters.queue_arn),
         retry_policy=aws_events.CfnRule.RetryPolicyProperty(
-            maximum_event_age_in_seconds=RETRY_FOR.to_seconds(), maximum_retry_attempts=185
+            maximum_event_age_in_seconds=RETRY_FOR.to_seconds(), maximum_retry_attempts=RETRY_ATTEMPTS
         ),
     )

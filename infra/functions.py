@@ -8,14 +8,7 @@ from aws_cdk import Aws, CfnResource, Duration, RemovalPolicy, aws_iam, aws_lamb
 from constructs import Construct
 
 from infra.nag import acknowledge
-from infra.names import (
-    METRIC_NAMESPACE,
-    READ_ROLE,
-    SERVICE,
-    WRITE_ROLE,
-    function_name,
-    function_role_name,
-)
+from infra.names import ENTERED_BY, METRIC_NAMESPACE, SERVICE, function_name, function_role_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,16 +33,15 @@ class ServiceFunction(Construct):
         log_retention_days: int,
         failed_invocations: aws_sqs.IQueue | None,
         environment: Mapping[str, str],
+        in_the_role_of: ServiceFunction | None = None,
     ) -> None:
-        """`failed_invocations` is None where only a queue invokes the function, which keeps what failed itself."""
+        """`failed_invocations` is None where only a queue invokes the function, which keeps what failed itself.
+
+        A function is in the role of another to find out what that one may do.
+        """
         super().__init__(scope, id_)
-        self.role = aws_iam.Role(
-            self,
-            "Role",
-            role_name=function_role_name(name),
-            description=f"{SERVICE}: function {name}",
-            assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
-        )
+        self._name = name
+        self.role: aws_iam.Role = in_the_role_of.role if in_the_role_of else self._own_role()
         self.log_group = aws_logs.LogGroup(
             self,
             "Logs",
@@ -80,17 +72,30 @@ class ServiceFunction(Construct):
                 "POWERTOOLS_SERVICE_NAME": SERVICE,
                 "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
+                # Else every thread keeps memory of its own that it has done with, and a long sweep grows by it.
+                "MALLOC_ARENA_MAX": "2",
                 **environment,
             },
         )
-        acknowledge(self.role, "AwsSolutions-IAM5[Resource::*]", "X-Ray knows no resources in IAM.")
         acknowledge(
             self.function, "AwsSolutions-L1", "Python 3.13 is what the dependencies and the tests were tried with."
         )
 
+    def _own_role(self) -> aws_iam.Role:
+        role = aws_iam.Role(
+            self,
+            "Role",
+            role_name=function_role_name(self._name),
+            description=f"{SERVICE}: function {self._name}",
+            assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray knows no resources in IAM.")
+        return role
+
     def allow_entering_accounts(self) -> None:
-        """Assume the read and write roles of any account. Which accounts let it in is for their trust to say."""
-        roles = {role: f"arn:{Aws.PARTITION}:iam::*:role/{role}" for role in (READ_ROLE, WRITE_ROLE)}
+        """Assume the roles that trust it, of any account. Which accounts let it in is for their trust to say."""
+        entered = [role for role, functions in ENTERED_BY.items() if self._name in functions]
+        roles = {role: f"arn:{Aws.PARTITION}:iam::*:role/{role}" for role in entered}
         self.role.add_to_policy(
             aws_iam.PolicyStatement(sid="EnterAccounts", actions=["sts:AssumeRole"], resources=list(roles.values()))
         )
@@ -100,6 +105,10 @@ class ServiceFunction(Construct):
                 f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{role}]",
                 "Two role names, in whatever account has them: an account joins by creating them.",
             )
+
+    def allow_listing_accounts(self) -> None:
+        """Ask Organizations for the accounts; it answers its management account and delegated administrators only."""
+        self.role.add_to_policy(aws_iam.PolicyStatement(actions=["organizations:ListAccounts"], resources=["*"]))
 
     def allow_answering_findings(self) -> None:
         """Read findings and annotate them, without ever closing, reopening or suppressing one."""

@@ -2,49 +2,63 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws, aws_iam
+from typing import TYPE_CHECKING, Any
+
+from aws_cdk import Aws, Fn, aws_iam
 from constructs import Construct
 
 from infra.nag import acknowledge
 from infra.names import (
     ENFORCED_AT_TAG,
-    FUNCTIONS_THAT_ENTER_ACCOUNTS,
+    ENTERED_BY,
     READ_ROLE,
     ROLLED_BACK_AT_TAG,
     WRITE_ROLE,
     function_role_name,
 )
 
+if TYPE_CHECKING:
+    from aws_cdk import CfnCondition
+
 
 class MemberRoles(Construct):
     """The same in every account, the security account included: there is one path to any instance."""
 
-    def __init__(self, scope: Construct, id_: str, *, security_account: str) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        security_account: str,
+        organization_id: str | None,
+        only_if: CfnCondition | None = None,
+    ) -> None:
+        """`only_if` tells at deployment whether the organisation counts, where that is not known before."""
         super().__init__(scope, id_)
         self.read = aws_iam.Role(
             self,
             "Read",
             role_name=READ_ROLE,
             description="imdsv2-remediation: look at instances and their metrics",
-            assumed_by=_functions_of(security_account),
+            assumed_by=_functions_that_enter(READ_ROLE, security_account, organization_id, only_if),
         )
         self.read.add_to_policy(
             aws_iam.PolicyStatement(
-                actions=["ec2:DescribeInstances", "cloudwatch:GetMetricData"],
+                actions=["ec2:DescribeInstances", "ec2:DescribeRegions", "cloudwatch:GetMetricData"],
                 resources=["*"],
             )
         )
         acknowledge(
             self.read,
             "AwsSolutions-IAM5[Resource::*]",
-            "DescribeInstances and GetMetricData know no resources in IAM.",
+            "DescribeInstances, DescribeRegions and GetMetricData know no resources in IAM.",
         )
         self.write = aws_iam.Role(
             self,
             "Write",
             role_name=WRITE_ROLE,
             description="imdsv2-remediation: require IMDSv2, and tag what was changed",
-            assumed_by=_functions_of(security_account),
+            assumed_by=_functions_that_enter(WRITE_ROLE, security_account, organization_id, only_if),
         )
         for statement in _write_statements():
             self.write.add_to_policy(statement)
@@ -55,16 +69,20 @@ class MemberRoles(Construct):
         )
 
 
-def _functions_of(security_account: str) -> aws_iam.PrincipalBase:
+def _functions_that_enter(
+    role: str, security_account: str, organization_id: str | None, only_if: CfnCondition | None
+) -> aws_iam.PrincipalBase:
     """The functions' roles by name: a role ARN as principal would break when the role is made anew."""
     roles = f"arn:{Aws.PARTITION}:iam::{security_account}:role/"
-    return aws_iam.AccountPrincipal(security_account).with_conditions(
-        {
-            "ArnEquals": {
-                "aws:PrincipalArn": [roles + function_role_name(each) for each in FUNCTIONS_THAT_ENTER_ACCOUNTS]
-            }
-        }
-    )
+    conditions: dict[str, Any] = {
+        "ArnEquals": {"aws:PrincipalArn": [roles + function_role_name(each) for each in ENTERED_BY[role]]}
+    }
+    if organization_id is not None:
+        inside = {"aws:PrincipalOrgID": organization_id}
+        conditions["StringEquals"] = (
+            inside if only_if is None else Fn.condition_if(only_if.logical_id, inside, Aws.NO_VALUE)
+        )
+    return aws_iam.AccountPrincipal(security_account).with_conditions(conditions)
 
 
 def _write_statements() -> list[aws_iam.PolicyStatement]:

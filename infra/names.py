@@ -14,8 +14,16 @@ CUSTOM_ACTION_ID = "RequireIMDSv2"
 ENFORCED_AT_TAG = "imdsv2:enforced-at"
 ROLLED_BACK_AT_TAG = "imdsv2:rolled-back-at"
 
-FUNCTIONS_THAT_ENTER_ACCOUNTS = ("remediate", "manual", "revisit")
-"""The functions whose roles may assume the roles of an account, and that those roles trust."""
+FORWARDING_RULE = f"{SERVICE}-forward"
+
+ROLES_STACK = "Imdsv2RemediationMember"
+FORWARDING_STACK = "Imdsv2RemediationForwarding"
+
+ENTERED_BY = {
+    READ_ROLE: ("remediate", "manual", "revisit", "sweep"),
+    WRITE_ROLE: ("remediate", "manual", "revisit", "sweep"),
+}
+"""Role of an account to the functions that it trusts, and whose own roles may assume it."""
 
 
 def function_name(function: str) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 OPERATIONS: dict[str, frozenset[str]] = {
     "cloudwatch": frozenset({"GetMetricData"}),
     "dynamodb": frozenset({"BatchGetItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}),
-    "ec2": frozenset({"CreateTags", "DeleteTags", "DescribeInstances", "ModifyInstanceMetadataOptions"}),
+    "ec2": frozenset(
+        {"CreateTags", "DeleteTags", "DescribeInstances", "DescribeRegions", "ModifyInstanceMetadataOptions"}
+    ),
+    "organizations": frozenset({"ListAccounts"}),
+    "s3": frozenset({"GetObject", "PutObject"}),
     "securityhub": frozenset(
         {
             "BatchUpdateFindings",
@@ -18,7 +22,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
         }
     ),
     "sns": frozenset({"Publish"}),
-    "sqs": frozenset({"SendMessageBatch"}),
+    "sqs": frozenset({"SendMessage"}),
     "ssm": frozenset({"GetParameter"}),
     "sts": frozenset({"AssumeRole"}),
 }

@@ -19,21 +19,28 @@ from infra.notifications import Notifications
 from infra.policy_parameter import PolicyParameter
 from infra.queues import FailedInvocations, FindingsQueue
 from infra.revisit_schedule import RevisitSchedule
+from infra.roll_out import RollOut
+from infra.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from aws_cdk.aws_stepfunctions import StateMachine
     from constructs import Construct
 
+    from infra.roll_out import MemberTemplates
     from infra.settings import Settings
 
 REMEDIATE_TIMEOUT = Duration.minutes(5)
 MANUAL_TIMEOUT = Duration.minutes(15)
 REVISIT_TIMEOUT = Duration.minutes(5)
+SWEEP_TIMEOUT = Duration.minutes(15)
+CHECK_TIMEOUT = Duration.minutes(15)
 CUSTOM_ACTION_TIMEOUT = Duration.minutes(1)
 
 JUDGE_MEMORY = 1024
+CHECK_MEMORY = 512
 CUSTOM_ACTION_MEMORY = 256
 
 BATCH_SIZE = 500
@@ -47,7 +54,9 @@ REMEDIATIONS_AT_ONCE = 5
 class ServiceStack(Stack):
     """Imdsv2Remediation."""
 
-    def __init__(self, scope: Construct, id_: str, *, settings: Settings, asset: Path) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, settings: Settings, asset: Path, member_templates: MemberTemplates
+    ) -> None:
         super().__init__(scope, id_, description="Requires IMDSv2 where it is safe, one finding at a time")
         self._settings = settings
         self._code = aws_lambda.Code.from_asset(str(asset))
@@ -64,7 +73,12 @@ class ServiceStack(Stack):
         self.ledger = Ledger(self, "Ledger", key=self.key.key)
         self.policy = PolicyParameter(self, "Policy", document=settings.policy)
         self.notifications = Notifications(self, "Notifications", key=self.key.key, email=settings.notification_email)
-        self.bus = CentralBus(self, "CentralBus", member_accounts=settings.member_accounts)
+        self.bus = CentralBus(
+            self,
+            "CentralBus",
+            organization_id=settings.organization_id,
+            member_accounts=settings.member_accounts,
+        )
         self.rules = [
             FindingRules(self, "OwnFindings", bus=None, findings=self.findings),
             FindingRules(self, "ForwardedFindings", bus=self.bus.bus, findings=self.findings),
@@ -76,14 +90,19 @@ class ServiceStack(Stack):
         self.revisit = self._judge("revisit", "Judges anew what is due", REVISIT_TIMEOUT)
         self.ledger.grant_due(self.revisit.role)
         RevisitSchedule(self, "RevisitSchedule", function=self.revisit, failed=self.failed, key=self.key)
+        self.sweep = self._sweep()
+        self._check()
         self.custom_action = self._custom_action()
         # The security account's own instances are entered by the same way as everybody's.
-        MemberRoles(self, "MemberRoles", security_account=Aws.ACCOUNT_ID)
+        MemberRoles(self, "MemberRoles", security_account=Aws.ACCOUNT_ID, organization_id=settings.organization_id)
+        if settings.organizational_units:
+            RollOut(self, "RollOut", settings=settings, templates=member_templates)
 
         functions = {
             "remediate": self.remediate.function,
             "manual": self.manual.function,
             "revisit": self.revisit.function,
+            "sweep": self.sweep_function.function,
         }
         alarms = self._alarms(functions)
         self.dashboard = Dashboard(self, "Dashboard", alarms=alarms.all, findings=self.findings, functions=functions)
@@ -143,6 +162,32 @@ class ServiceStack(Stack):
         self.key.grant_use_through(function.role, "dynamodb", "sns", "sqs")
         return function
 
+    def _sweep(self) -> StateMachine:
+        sweep = Sweep(self, "Sweep", key=self.key, log_retention_days=self._settings.log_retention_days)
+        asks_organization = self._settings.organization_id is not None
+        accounts = [] if asks_organization else [Aws.ACCOUNT_ID, *self._settings.member_accounts]
+        self.sweep_function = self._judge(
+            "sweep",
+            "Goes through an account and Region",
+            SWEEP_TIMEOUT,
+            environment={"SWEEP_BUCKET": sweep.bucket.bucket_name, "SWEEP_ACCOUNTS": " ".join(accounts)},
+        )
+        if asks_organization:
+            self.sweep_function.allow_listing_accounts()
+        return sweep.run_with(self.sweep_function, self.failed)
+
+    def _check(self) -> None:
+        self._function(
+            "check",
+            "Finds out what the write role of an account may do, by dry runs",
+            CHECK_TIMEOUT,
+            keeps_failed=True,
+            memory_size=CHECK_MEMORY,
+            environment={},
+            # What it proves has to hold for a function that enforces, and no account has to trust it beside those.
+            in_the_role_of=self.manual,
+        )
+
     def _custom_action(self) -> CustomAction:
         function = self._function(
             "custom-action",
@@ -164,6 +209,7 @@ class ServiceStack(Stack):
         keeps_failed: bool,
         memory_size: int,
         environment: Mapping[str, str],
+        in_the_role_of: ServiceFunction | None = None,
     ) -> ServiceFunction:
         return ServiceFunction(
             self,
@@ -176,6 +222,7 @@ class ServiceStack(Stack):
             log_retention_days=self._settings.log_retention_days,
             failed_invocations=self.failed.queue if keeps_failed else None,
             environment=environment,
+            in_the_role_of=in_the_role_of,
         )
 
     def _alarms(self, functions: Mapping[str, aws_lambda.IFunction]) -> Alarms:
@@ -197,6 +244,7 @@ class ServiceStack(Stack):
             "PolicyParameterName": self.policy.parameter.parameter_name,
             "NotificationsTopicArn": self.notifications.topic.topic_arn,
             "DashboardName": self.dashboard.dashboard.dashboard_name,
+            "SweepStateMachineArn": self.sweep.state_machine_arn,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

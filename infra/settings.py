@@ -46,7 +46,13 @@ LOG_RETENTION_DAYS = (
 )
 """The only retentions that CloudWatch Logs knows."""
 
+CALLERS = ("DELEGATED_ADMIN", "SELF")
+"""As what the security account may call StackSets: the organisation's delegate for them, or its management account."""
+
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
+_ORGANIZATIONAL_UNIT = re.compile(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}|r-[a-z0-9]{4,32}")
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -57,7 +63,14 @@ class Settings:
     policy: str
     """The first policy document, as the JSON text that goes into the parameter."""
     member_accounts: tuple[str, ...]
-    """Accounts that may put their Config events on the bus."""
+    """Accounts that may put their Config events on the bus; none beside an organisation, whose accounts all may."""
+    organization_id: str | None
+    """Nobody outside this organisation enters an account or puts events on the bus."""
+    organizational_units: tuple[str, ...]
+    """Where the stack itself deploys what members need; empty: people do."""
+    member_regions: tuple[str, ...]
+    """Regions whose Config events the organisation's accounts forward; empty: the Region of the stack."""
+    call_as: str
     notification_email: str | None
     """Who is told; nobody is subscribed if it is empty."""
     log_retention_days: int
@@ -73,7 +86,20 @@ class Settings:
             if name in known:
                 raise SettingRefused(name, "is missing; write it under context in cdk.json")
             raise SettingRefused(name, f"is no setting; known are {', '.join(sorted(known))}")
-        return cls(**{name: _CHECKS[name](name, value) for name, value in given.items()})
+        settings = cls(**{name: _CHECKS[name](name, value) for name, value in given.items()})
+        settings._check_together()
+        return settings
+
+    def _check_together(self) -> None:
+        """Refuse a setting that another one would leave without effect: whoever wrote it expects one."""
+        if self.organization_id is not None and self.member_accounts:
+            takes = "takes no accounts beside organization_id, which lets all of its accounts in; make it []"
+            raise SettingRefused("member_accounts", takes)
+        if self.organization_id is None and self.organizational_units:
+            raise SettingRefused("organizational_units", "needs organization_id, the organisation that they belong to")
+        if self.member_regions and not self.organizational_units:
+            takes = "needs organizational_units: without them nothing is deployed to members, in any Region; make it []"
+            raise SettingRefused("member_regions", takes)
 
 
 def _policy(name: str, value: object) -> str:
@@ -89,15 +115,34 @@ def _policy(name: str, value: object) -> str:
     return text
 
 
-def _accounts(name: str, value: object) -> tuple[str, ...]:
-    accounts = _from_command_line(value)
-    takes = 'takes a list of account ids in quotes, e.g. ["222222222222"]'
-    if not isinstance(accounts, list):
-        raise SettingRefused(name, f"{takes}, not {json.dumps(accounts)}")
-    for each in accounts:
-        if not isinstance(each, str) or _ACCOUNT.fullmatch(each) is None:
-            raise SettingRefused(name, f"{takes}; {json.dumps(each)} is none")
-    return tuple(sorted(set(accounts)))
+def _list_of(what: str, pattern: re.Pattern[str], example: str) -> Callable[[str, object], tuple[str, ...]]:
+    """A check for a list of texts that all look alike; it answers without doubles, in order."""
+    takes = f'takes a list of {what} in quotes, e.g. ["{example}"]'
+
+    def check(name: str, value: object) -> tuple[str, ...]:
+        given = _from_command_line(value)
+        if not isinstance(given, list):
+            raise SettingRefused(name, f"{takes}, not {json.dumps(given)}")
+        for each in given:
+            if not isinstance(each, str) or pattern.fullmatch(each) is None:
+                raise SettingRefused(name, f"{takes}; {json.dumps(each)} is none")
+        return tuple(sorted(set(given)))
+
+    return check
+
+
+def _organization(name: str, value: object) -> str | None:
+    if value == "":
+        return None
+    if isinstance(value, str) and _ORGANIZATION.fullmatch(value):
+        return value
+    raise SettingRefused(name, f'takes the id of an organisation (o-...), or "" for none, not {json.dumps(value)}')
+
+
+def _caller(name: str, value: object) -> str:
+    if isinstance(value, str) and value in CALLERS:
+        return value
+    raise SettingRefused(name, f"takes {' or '.join(CALLERS)}, not {json.dumps(value)}")
 
 
 def _email(name: str, value: object) -> str | None:
@@ -135,7 +180,11 @@ def _from_command_line(value: object) -> object:
 
 _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "policy": _policy,
-    "member_accounts": _accounts,
+    "member_accounts": _list_of("account ids", _ACCOUNT, "222222222222"),
+    "organization_id": _organization,
+    "organizational_units": _list_of("ids of organisational units or roots", _ORGANIZATIONAL_UNIT, "ou-ab12-cd34ef56"),
+    "member_regions": _list_of("Regions", _REGION, "eu-west-1"),
+    "call_as": _caller,
     "notification_email": _email,
     "log_retention_days": _retention,
     "batching_window_seconds": _window,

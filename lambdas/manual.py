@@ -23,6 +23,7 @@ service = wire(os.environ, logger, request_id)
 @metrics.log_metrics
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Answer a manual invoke as the contract says."""
+    service.begin(context.get_remaining_time_in_millis())
     line = service.line
     try:
         order = parse_order(event)

@@ -24,6 +24,7 @@ dead_letters = service.dead_letters
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Judge a batch; the ids of messages that have to come again are returned as SQS wants them."""
+    service.begin(context.get_remaining_time_in_millis())
     line = service.line
     outcomes, again, poison = process(event["Records"], line, dead_letters, context.aws_request_id)
     telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)

@@ -24,6 +24,7 @@ _STOP_BEFORE_END_MS = 120_000
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
     """Judge what is due until nothing is, or the time is up."""
+    service.begin(context.get_remaining_time_in_millis())
     line, judged = service.line, 0
     while context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS:
         now = line.now()

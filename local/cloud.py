@@ -40,6 +40,8 @@ SECURITY: Final = "111111111111"
 MEMBERS: Final = ("222222222222", "333333333333")
 HOME: Final = "eu-west-1"
 REGIONS: Final = (HOME, "us-east-1")
+ORGANIZATION: Final = "o-local00001"
+MEMBERS_UNIT: Final = "ou-loc1-workloads"
 ADMINISTRATION: Final = "OrganizationAccountAccessRole"
 
 # Service models, read once for all sessions.
@@ -131,11 +133,15 @@ class LocalCloud:
         for account in MEMBERS:
             self._create_administration(account)
 
-    def deploy(self) -> None:
-        """Synthesise the app unless that is up to date, and deploy what it yields: the service, and the roles of the members."""
-        deployment = Deployment.synthesised(ROOT)
-        for account in MEMBERS:
-            deployment.deploy_member(self.session(account=account), security_account=SECURITY)
+    def deploy(self, **settings: Any) -> None:
+        """Synthesise the app unless that is up to date, and deploy what it yields: the service, and the roles of the members.
+
+        `settings` replace some of those in cdk.json. With units of an organisation the stack itself sees to the members.
+        """
+        deployment = Deployment.synthesised(ROOT, settings)
+        if not settings.get("organizational_units"):
+            for account in MEMBERS:
+                deployment.deploy_member(self.session(account=account), security_account=SECURITY)
         self.outputs = deployment.deploy_service(self.session())
 
     def stop(self) -> None:
@@ -174,7 +180,11 @@ class LocalCloud:
         region: str,
     ) -> None:
         """Publish the past of instances at once: runs of hourly values, each with the epoch second of its first hour."""
-        asked = {"account": account, "region": region, "metric": metric, "period": 3600, "series": series}
+        alike: dict[str, list[str]] = {}
+        for instance, runs in series.items():
+            alike.setdefault(json.dumps(runs), []).append(instance)
+        pasts = [{"instances": instances, "runs": json.loads(runs)} for runs, instances in alike.items()]
+        asked = {"account": account, "region": region, "metric": metric, "period": 3600, "series": pasts}
         self.ask("PUT", "history", asked)
 
     def ask(self, method: str, name: str, data: Any = None) -> Any:
@@ -200,6 +210,9 @@ class LocalCloud:
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.port),
             "IOT_MTLS_ENABLED": "0",
+            "LOCAL_MEMBERS": ",".join(MEMBERS),
+            "LOCAL_ORGANIZATION": ORGANIZATION,
+            "LOCAL_UNIT": MEMBERS_UNIT,
             "LOG_LEVEL": "INFO",
             "MINISTACK_ACCOUNT_ID": SECURITY,
             "MINISTACK_HOST": "127.0.0.1",

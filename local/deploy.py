@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -15,13 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import boto3
 
 SERVICE_STACK: Final = "Imdsv2Remediation"
 MEMBER_STACK: Final = "Imdsv2RemediationMember"
+FORWARDING_STACK: Final = "Imdsv2RemediationForwarding"
 SYNTHESISED_FROM: Final = ("app.py", "cdk.json", "requirements.txt", "infra", "lambdas")
 STACK_SECONDS: Final = 120
 BOOTSTRAP_PARAMETER: Final = "/cdk-bootstrap/hnb659fds/version"
@@ -41,12 +43,14 @@ class Deployment:
     assembly: Path
 
     @classmethod
-    def synthesised(cls, root: Path) -> Deployment:
-        """The app at `root`, synthesised unless nothing has changed since the last time."""
-        assembly = root / "build" / "cdk.out"
-        with _alone(root / "build" / "cdk.out.lock"):
+    def synthesised(cls, root: Path, settings: Mapping[str, Any]) -> Deployment:
+        """The app at `root` with some settings of its own, synthesised unless nothing has changed since the last time."""
+        context = json.dumps(settings, sort_keys=True)
+        name = f"cdk.out-{hashlib.sha256(context.encode()).hexdigest()[:8]}" if settings else "cdk.out"
+        assembly = root / "build" / name
+        with _alone(root / "build" / f"{name}.lock"):
             if not _up_to_date(root, assembly / "manifest.json"):
-                _synthesise(root, assembly)
+                _synthesise(root, assembly, context)
         return cls(assembly=assembly)
 
     def deploy_service(self, session: boto3.Session) -> dict[str, str]:
@@ -59,9 +63,18 @@ class Deployment:
 
     def deploy_member(self, session: boto3.Session, *, security_account: str) -> dict[str, str]:
         """Deploy the roles of a member account, as a person would by hand: a plain template with one parameter."""
-        template = (self.assembly / f"{MEMBER_STACK}.template.json").read_text()
-        parameters = [{"ParameterKey": "SecurityAccountId", "ParameterValue": security_account}]
-        return create_stack(session, MEMBER_STACK, TemplateBody=template, Parameters=parameters)
+        return self._deploy_by_hand(session, MEMBER_STACK, SecurityAccountId=security_account)
+
+    def deploy_forwarding(self, session: boto3.Session, *, security_account: str, home_region: str) -> dict[str, str]:
+        """Deploy the rule that forwards Config's events from an account and Region, as a person would by hand."""
+        return self._deploy_by_hand(
+            session, FORWARDING_STACK, SecurityAccountId=security_account, HomeRegion=home_region
+        )
+
+    def _deploy_by_hand(self, session: boto3.Session, stack: str, **parameters: str) -> dict[str, str]:
+        template = (self.assembly / f"{stack}.template.json").read_text()
+        given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        return create_stack(session, stack, TemplateBody=template, Parameters=given)
 
     def _upload_assets(self, session: boto3.Session, stack: str) -> str:
         """Put the stack's assets, its template among them, where the template looks for them; returns the template's address."""
@@ -129,8 +142,8 @@ def _up_to_date(root: Path, manifest: Path) -> bool:
     return all(path.stat().st_mtime < written for path in files if "__pycache__" not in path.parts)
 
 
-def _synthesise(root: Path, assembly: Path) -> None:
-    environment = {**os.environ, "CDK_OUTDIR": str(assembly)}
+def _synthesise(root: Path, assembly: Path, context: str) -> None:
+    environment = {**os.environ, "CDK_OUTDIR": str(assembly), "CDK_CONTEXT_JSON": context}
     done = subprocess.run(
         [sys.executable, "app.py"], cwd=root, env=environment, capture_output=True, text=True, check=False
     )

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from imdsv2.aws import describe_error, error_code, error_message, is_throttling
+from imdsv2.aws import CALL_FAILURES, describe_error, error_code, error_message, is_throttling, may_have_been_done
 from imdsv2.decision import DAILY, SOON
+from imdsv2.errors import QuotaExhausted
 from imdsv2.model import Decision, Instance, Reason, Verdict
 
 if TYPE_CHECKING:
@@ -55,13 +57,16 @@ def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[In
     for batch in _batches(instances, _RESOURCES_A_TAGGING):
         try:
             _create_tags(ec2, batch, now)
-        except (ClientError, BotoCoreError):
+        except CALL_FAILURES as error:
+            if is_throttling(error):
+                refused |= {instance.arn: _untaggable(error, now) for instance in batch}
+                continue
             # One instance with fifty tags refuses the whole call: find out which, one by one.
             for instance in batch:
                 try:
                     _create_tags(ec2, [instance], now)
-                except (ClientError, BotoCoreError) as error:
-                    refused[instance.arn] = _untaggable(error, now)
+                except CALL_FAILURES as refusal:
+                    refused[instance.arn] = _untaggable(refusal, now)
     return refused
 
 
@@ -93,8 +98,8 @@ def require_tokens(
                 why = "Its metadata endpoint was no longer enabled when the change was due; it is judged again."
                 return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
             ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required", HttpEndpoint="enabled")
-    except ClientError as error:
-        if _is_ec2s_own_failure(error):
+    except (ClientError, QuotaExhausted) as error:
+        if may_have_been_done(error):
             raise
         return _refusal(error, instance, now)
     return None
@@ -146,14 +151,14 @@ def _untaggable(error: Exception, now: datetime) -> Refusal:
         return Refusal(verdict=GONE)
     why = f"Its tag {ENFORCED_TAG} cannot be written ({describe_error(error)}), so a later rollback could not tell our change; "
     if is_throttling(error):
-        return Refusal(verdict=_hold(Reason.NOT_READY, why + "EC2 asks to come back later.", now))
+        return Refusal(verdict=_throttled(error, why + "EC2 asks to come back later.", now))
     return Refusal(verdict=_hold(Reason.UNTAGGABLE, why + "free one of its 50 tags, or allow the tag.", now))
 
 
-def _refusal(error: ClientError, instance: Instance, now: datetime) -> Refusal:
+def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
     code, message = error_code(error), error_message(error)
     if is_throttling(error):
-        return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 asks to come back later ({code}).", now))
+        return Refusal(verdict=_throttled(error, f"EC2 asks to come back later ({code}: {message}).", now))
     if code == "InvalidInstanceID.NotFound":
         return Refusal(verdict=GONE)
     if code == "IncorrectInstanceState":
@@ -167,6 +172,12 @@ def _refusal(error: ClientError, instance: Instance, now: datetime) -> Refusal:
     return Refusal(verdict=attempted, error={"code": code, "message": message})
 
 
+def _throttled(error: Exception, explanation: str, now: datetime) -> Verdict:
+    verdict = _hold(Reason.NOT_READY, explanation, now)
+    ready_in = timedelta(seconds=error.ready_in) if isinstance(error, QuotaExhausted) else SOON
+    return replace(verdict, revisit_at=now + ready_in)
+
+
 def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
     revisit_in = SOON if reason is Reason.NOT_READY else DAILY
     return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + revisit_in)
@@ -174,10 +185,6 @@ def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
 
 def _wants_endpoint(error: ClientError) -> bool:
     return error_code(error) == "InvalidParameterValue" and "HttpEndpoint" in error_message(error)
-
-
-def _is_ec2s_own_failure(error: ClientError) -> bool:
-    return error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500 and not is_throttling(error)
 
 
 def _still_pending(target: Target) -> bool:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import parse_timestamp
+
+from imdsv2.errors import QuotaExhausted
+from imdsv2.model import Place
+from imdsv2.pacing import LEAST_DATAPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_sts import STSClient
 
-    from imdsv2.model import InstanceArn
+    from imdsv2.model import Placed
+    from imdsv2.pacing import Pacing
 
 Role = Literal["read", "write"]
+
+CALL_FAILURES = (ClientError, BotoCoreError, QuotaExhausted)
+"""What a call in an account can raise: a refusal of AWS's, no answer, or that its quota leaves no time for it."""
 
 _ROLE_NAME = "imdsv2-remediation-{role}"
 _RENEW_BEFORE_END = timedelta(minutes=10)
 _MESSAGE_LENGTH = 300
+_ATTEMPTS = 5
+_COST, _IN_DOUBT = "imdsv2-cost", "imdsv2-in-doubt"
+"""What a call keeps while botocore makes it."""
 _THROTTLING = {
     "RequestLimitExceeded",
     "Client.RequestLimitExceeded",
@@ -45,7 +58,7 @@ CONFIG = Config(
     connect_timeout=5,
     read_timeout=30,
     max_pool_connections=16,
-    retries={"mode": "standard", "total_max_attempts": 5},
+    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
     user_agent_extra="imdsv2-remediation",
 )
 
@@ -85,7 +98,15 @@ def describe_error(error: Exception) -> str:
 
 def is_throttling(error: Exception) -> bool:
     """Whether AWS asks to come back later, rather than refusing."""
-    return error_code(error) in _THROTTLING
+    return isinstance(error, QuotaExhausted) or error_code(error) in _THROTTLING
+
+
+def may_have_been_done(error: Exception) -> bool:
+    """Whether AWS may have done nevertheless what it refused: it failed itself, at the last attempt or at one before."""
+    if not isinstance(error, ClientError):
+        return False
+    answer = error.response["ResponseMetadata"]
+    return bool(answer.get(_IN_DOUBT)) or (answer["HTTPStatusCode"] >= 500 and not is_throttling(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +126,8 @@ class Members:
         sts: client of the function's own role.
         session_name: names each role session, so that the member's CloudTrail leads back to the invocation.
         now: the clock that ends sessions.
+        pacing: keeps calls within the quotas of each account and Region; None where there are none.
+        sleep: how to wait for them.
     """
 
     def __init__(
@@ -113,48 +136,56 @@ class Members:
         metrics: botocore.session.Session,
         sts: STSClient,
         session_name: Callable[[], str],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime],
+        pacing: Pacing | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._sessions = {"ec2": session, "cloudwatch": metrics}
         self._sts = sts
         self._session_name = session_name
         self._now = now
+        self._pacing = pacing
+        self._sleep = sleep
         self._role_sessions: dict[tuple[str, str, Role], _RoleSession] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._lock = Lock()
 
-    def ec2(self, arn: InstanceArn, role: Role) -> EC2Client:
-        """EC2 in the account and Region of an instance. Raises ClientError where the role cannot be assumed."""
-        return self._client("ec2", arn, role)
+    def ec2(self, there: Placed, role: Role) -> EC2Client:
+        """EC2 in the account and Region where something lies. Raises ClientError where the role cannot be assumed."""
+        return self._client("ec2", there, role)
 
-    def cloudwatch(self, arn: InstanceArn) -> CloudWatchClient:
-        """CloudWatch in the account and Region of an instance. Raises ClientError where the role cannot be assumed."""
-        return self._client("cloudwatch", arn, "read")
+    def cloudwatch(self, there: Placed) -> CloudWatchClient:
+        """CloudWatch in the account and Region where something lies. Raises ClientError where the role cannot be assumed."""
+        return self._client("cloudwatch", there, "read")
 
     @overload
-    def _client(self, service: Literal["ec2"], arn: InstanceArn, role: Role) -> EC2Client: ...
+    def _client(self, service: Literal["ec2"], there: Placed, role: Role) -> EC2Client: ...
     @overload
-    def _client(self, service: Literal["cloudwatch"], arn: InstanceArn, role: Role) -> CloudWatchClient: ...
-    def _client(self, service: str, arn: InstanceArn, role: Role) -> Any:
+    def _client(self, service: Literal["cloudwatch"], there: Placed, role: Role) -> CloudWatchClient: ...
+    def _client(self, service: str, there: Placed, role: Role) -> Any:
         with self._lock:  # Making clients is not safe among threads, and a session is worth a call only once.
-            keys: Mapping[str, Any] = self._role_session(arn, role).keys
-            place = (service, arn.region, keys["aws_access_key_id"])
+            keys: Mapping[str, Any] = self._role_session(there, role).keys
+            place = (service, there.region, keys["aws_access_key_id"])
             if place not in self._clients:
-                self._clients[place] = self._sessions[service].create_client(
-                    service, region_name=arn.region, config=CONFIG, **keys
+                self._clients[place] = client = self._sessions[service].create_client(
+                    service, region_name=there.region, config=CONFIG, **keys
                 )
+                if self._pacing is not None:
+                    _pace(client, Place(there.partition, there.region, there.account), self._pacing, self._sleep)
             return self._clients[place]
 
-    def _role_session(self, arn: InstanceArn, role: Role) -> _RoleSession:
-        place = (arn.partition, arn.account, role)
+    def _role_session(self, there: Placed, role: Role) -> _RoleSession:
+        place = (there.partition, there.account, role)
         known = self._role_sessions.get(place)
         if known is None or known.ends_at - self._now() <= _RENEW_BEFORE_END:
-            self._role_sessions[place] = known = self._assume(arn, role)
+            ended = known.keys["aws_access_key_id"] if known else None
+            self._clients = {each: client for each, client in self._clients.items() if each[2] != ended}
+            self._role_sessions[place] = known = self._assume(there, role)
         return known
 
-    def _assume(self, arn: InstanceArn, role: Role) -> _RoleSession:
+    def _assume(self, there: Placed, role: Role) -> _RoleSession:
         granted = self._sts.assume_role(
-            RoleArn=f"arn:{arn.partition}:iam::{arn.account}:role/{_ROLE_NAME.format(role=role)}",
+            RoleArn=f"arn:{there.partition}:iam::{there.account}:role/{_ROLE_NAME.format(role=role)}",
             RoleSessionName=self._session_name(),
         )["Credentials"]
         keys = {
@@ -163,3 +194,38 @@ class Members:
             "aws_session_token": granted["SessionToken"],
         }
         return _RoleSession(keys=keys, ends_at=granted["Expiration"])
+
+
+def _pace(client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None]) -> None:
+    """Let each call of a client wait for its quota, and so each request that botocore repeats."""
+
+    def before(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        context[_COST] = _cost(params)
+        sleep(pacing.reserve(place, model.name, context[_COST]))
+
+    def after(response: Any, operation: Any, attempts: int, request_dict: Mapping[str, Any], **_: Any) -> None:
+        context = request_dict["context"]
+        throttled = response is not None and response[1].get("Error", {}).get("Code") in _THROTTLING
+        if throttled:
+            pacing.throttled(place, operation.name)
+        elif response is None or response[0].status_code >= 500:
+            context[_IN_DOUBT] = True
+        else:
+            return
+        in_doubt = context.get(_IN_DOUBT, False)
+        if response is not None:
+            response[1].setdefault("ResponseMetadata", {})[_IN_DOUBT] = in_doubt
+        if attempts < _ATTEMPTS:
+            sleep(pacing.reserve(place, operation.name, context[_COST], in_doubt=in_doubt))
+
+    client.meta.events.register("before-parameter-build", before)
+    client.meta.events.register("needs-retry", after)
+
+
+def _cost(params: Mapping[str, Any]) -> float:
+    """What a call takes from its quota: one token, or the datapoints that it asks for."""
+    if "MetricDataQueries" not in params:
+        return 1.0
+    seconds = (params["EndTime"] - params["StartTime"]).total_seconds()
+    datapoints = sum(seconds / query["MetricStat"]["Period"] for query in params["MetricDataQueries"])
+    return max(LEAST_DATAPOINTS, float(datapoints))

@@ -131,7 +131,7 @@ def _from_changed_back(instance: Instance, history: History, now: datetime) -> V
             f"Tokens were required here on {when}; the instance is stopped, and EC2 applies the change when it starts."
         )
         return _hold(Reason.NOT_READY, why, now + SOON)
-    if now - history.enforced_at <= _SETTLING:
+    if now - history.enforced_at <= _SETTLING or instance.options.state == "pending":
         why = f"Tokens were required here on {when}; EC2 may still be applying it, so it is looked at again shortly."
         return _hold(Reason.NOT_READY, why, now + SOON)
     why = (

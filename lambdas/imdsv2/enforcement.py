@@ -9,10 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from imdsv2 import action
-from imdsv2.aws import describe_error
+from imdsv2.aws import CALL_FAILURES, describe_error
 from imdsv2.decision import DAILY
 from imdsv2.model import Decision, Instance, Missing, Reason, Status, Unreachable
 from imdsv2.target import describe
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from imdsv2.judgement import Judgement
     from imdsv2.model import InstanceArn, Target
 
-_CALLS_AT_ONCE = 8
+_CALLS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +76,7 @@ class Enforcement:
             refusal = action.require_tokens(
                 self.write, lambda: describe(self.read, [instance.arn])[instance.arn], instance, self.now()
             )
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             # Nobody knows whether EC2 got the call: the item stays `enforcing`, and whoever takes it over will see.
             self.logger.warning(
                 "enforcement left unfinished", extra={"target": str(instance.arn), "problem": describe_error(error)}
@@ -89,7 +87,7 @@ class Enforcement:
     def _untag(self, arns: Sequence[InstanceArn]) -> None:
         try:
             action.untag(self.write, arns)
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             self.logger.warning(
                 "tag left behind", extra={"targets": [str(arn) for arn in arns], "problem": describe_error(error)}
             )

@@ -1,5 +1,12 @@
 """Every failure the service knows by name. A message says what is wrong and what a person can do."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imdsv2.model import Place
+
 
 class RemediationError(Exception):
     """The root of the service's own failures."""
@@ -46,9 +53,21 @@ class TargetRefused(FieldRefused):
     code = "InvalidTarget"
 
 
-class AccountUnreachable(RemediationError):
-    """The role of a member account cannot be assumed."""
-
-
 class LedgerContended(RemediationError):
     """Others kept changing the same ledger items; the message is tried again later."""
+
+
+class QuotaExhausted(RemediationError):
+    """A call would have to wait longer for AWS's quota than this invocation lasts. It was not sent.
+
+    Args:
+        operation: AWS's name of the call.
+        ready_in: seconds until the quota has room for it.
+    """
+
+    def __init__(self, operation: str, place: Place, ready_in: float) -> None:
+        super().__init__(
+            f"account {place.account}, {place.region} has no room for another {operation} in the next {ready_in:.0f} s, "
+            "longer than this run may wait; it is done by itself, and sooner if AWS raises the quota"
+        )
+        self.ready_in = ready_in

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
     from imdsv2.errors import MessagePoisoned
-    from imdsv2.line import Line, Outcomes
-
-_MESSAGES_A_CALL = 10
+    from imdsv2.judgement import Outcomes
+    from imdsv2.line import Line
 
 
 class DeadLetters:
@@ -28,22 +27,23 @@ class DeadLetters:
         self._queue_url = queue_url
 
     def bury(self, poisoned: Mapping[str, tuple[str, Sequence[MessagePoisoned]]]) -> set[str]:
-        """Send messages (by id: body and complaints) with the reason as an attribute. Returns the ids that failed."""
-        failed: set[str] = set()
-        remaining = iter(poisoned.items())
-        while batch := list(islice(remaining, _MESSAGES_A_CALL)):
-            entries: Any = [
-                {"Id": str(index), "MessageBody": body, "MessageAttributes": _complaints(complaints)}
-                for index, (_, (body, complaints)) in enumerate(batch)
-            ]
-            try:
-                refused = self._sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries).get("Failed", [])
-            except (ClientError, BotoCoreError):
-                # Tried again with the message; what fails for good ends in the same queue by the queue's own count.
-                failed |= {message_id for message_id, _ in batch}
-            else:
-                failed |= {batch[int(each["Id"])][0] for each in refused}
-        return failed
+        """Send messages (by id: body and complaints) with the reason as an attribute. Returns the ids that failed.
+
+        One at a time: they are rare, and together they may be larger than SQS takes in a call.
+        """
+        return {
+            message_id for message_id, (body, complaints) in poisoned.items() if not self._is_buried(body, complaints)
+        }
+
+    def _is_buried(self, body: str, complaints: Sequence[MessagePoisoned]) -> bool:
+        try:
+            self._sqs.send_message(
+                QueueUrl=self._queue_url, MessageBody=body, MessageAttributes=_complaints(complaints)
+            )
+        except (ClientError, BotoCoreError):
+            # Tried again with the message; what fails for good ends in the same queue by the queue's own count.
+            return False
+        return True
 
 
 def process(
@@ -71,7 +71,7 @@ def _has_failed(parsed: Parsed, outcomes: Outcomes) -> bool:
     return any(request.arn in outcomes.failed for request in parsed.requests)
 
 
-def _complaints(complaints: Sequence[MessagePoisoned]) -> dict[str, dict[str, str]]:
+def _complaints(complaints: Sequence[MessagePoisoned]) -> dict[str, MessageAttributeValueTypeDef]:
     reason = "; ".join(str(complaint) for complaint in complaints)
     return {
         "field": {"DataType": "String", "StringValue": complaints[0].field},

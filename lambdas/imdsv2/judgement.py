@@ -76,6 +76,15 @@ class Judgement:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What became of each instance: judged, dropped as an echo, or failed for now (the request may be tried again)."""
+
+    judged: dict[InstanceArn, Judgement]
+    echoes: set[InstanceArn]
+    failed: dict[InstanceArn, Exception]
+
+
 def cases_of(requests: Iterable[Request]) -> dict[InstanceArn, Case]:
     """Bring the requests for each instance together."""
     by_arn: dict[InstanceArn, list[Request]] = {}

@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -36,6 +37,7 @@ _CURRENT = "current"
 _POLICY_KEY = {"pk": {"S": "policy"}, "sk": {"S": _CURRENT}}
 _READS_A_CALL = 100
 _ACTIONS_A_TRANSACTION = 100
+_CALLS_AT_ONCE = 4
 _ATTEMPTS = 8
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 _EVENT_ATTRIBUTES = (
@@ -162,19 +164,22 @@ class Ledger:
     def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Entry]:
         """Consistently read the current items; an instance without one gets an empty entry."""
         entries = {arn: Entry(arn=arn) for arn in arns}
-        for batch in _batches(entries, _READS_A_CALL):
-            wanted: Any = {self._table: {"Keys": [_key(arn) for arn in batch], "ConsistentRead": True}}
-            for attempt in range(_ATTEMPTS):
-                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-                read = map(_entry, answer["Responses"].get(self._table, []))
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            for read in pool.map(self._read, _batches(entries, _READS_A_CALL)):
                 entries |= {entry.arn: entry for entry in read}
-                wanted = answer.get("UnprocessedKeys")
-                if not wanted:
-                    break
-                _pause(attempt)
-            else:
-                raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
         return entries
+
+    def _read(self, batch: Iterable[InstanceArn]) -> list[Entry]:
+        entries: list[Entry] = []
+        wanted: Any = {self._table: {"Keys": [_key(arn) for arn in batch], "ConsistentRead": True}}
+        for attempt in range(_ATTEMPTS):
+            answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+            entries += map(_entry, answer["Responses"].get(self._table, []))
+            wanted = answer.get("UnprocessedKeys")
+            if not wanted:
+                return entries
+            _pause(attempt)
+        raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
 
     def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
         """Write what nobody has overtaken. Returns the instances whose item has changed since it was read."""
@@ -197,8 +202,22 @@ class Ledger:
         return _entry(answer["Attributes"])
 
     def mark_told(self, told: Mapping[InstanceArn, Told], now: datetime) -> None:
-        """Note which findings are annotated and whether people know; an item that has another verdict by now owes its
-        own."""
+        """Note which findings are annotated and whether people know.
+
+        An item that has another verdict by now owes its own note, also where that had been written: ours came later.
+        """
+        lost = self._transact(self._marks(told, now))
+        overwritten = {}
+        for arn in lost:
+            update = _Update()
+            for key in told[arn].annotated:
+                update.remove_path(f"findings.{update.name(key)}.annotated_at")
+                update.require(f"attribute_exists(findings.{update.name(key)})")
+            if told[arn].annotated:
+                overwritten[arn] = [self._update_action(arn, update)]
+        self._transact(overwritten)
+
+    def _marks(self, told: Mapping[InstanceArn, Told], now: datetime) -> dict[InstanceArn, list[dict[str, Any]]]:
         actions = {}
         for arn, each in told.items():
             update = _Update()
@@ -211,7 +230,7 @@ class Ledger:
                 update.set_path(f"{path}.annotated_at", to_text(now))
             if each.notified or each.annotated:
                 actions[arn] = [self._update_action(arn, update)]
-        self._transact(actions)
+        return actions
 
     def due(self, now: datetime, limit: int) -> dict[InstanceArn, str]:
         """Instances to judge anew, the longest overdue first, each with the ``revisit_at`` that a claim must still find."""
@@ -289,20 +308,26 @@ class Ledger:
 
     def _transact(self, actions: Mapping[InstanceArn, list[dict[str, Any]]]) -> set[InstanceArn]:
         """Run each instance's actions, many instances to a transaction. Returns those whose condition did not hold."""
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            return {
+                arn for lost in pool.map(lambda batch: self._commit(actions, batch), _packed(actions)) for arn in lost
+            }
+
+    def _commit(
+        self, actions: Mapping[InstanceArn, list[dict[str, Any]]], batch: Sequence[InstanceArn]
+    ) -> set[InstanceArn]:
+        """One transaction, tried again without those that others have overtaken; these are returned."""
         lost: set[InstanceArn] = set()
-        for batch in _packed(actions):
-            remaining = batch
-            for attempt in range(_ATTEMPTS):
-                refused, passing = self._try(actions, remaining)
-                lost |= refused
-                remaining = [arn for arn in remaining if arn not in refused]
-                if not remaining or not (refused or passing):
-                    break
-                if passing:
-                    _pause(attempt)
-            else:
-                raise LedgerContended("other writers hold the same ledger items; this is tried again")
-        return lost
+        remaining = batch
+        for attempt in range(_ATTEMPTS):
+            refused, passing = self._try(actions, remaining)
+            lost |= refused
+            remaining = [arn for arn in remaining if arn not in refused]
+            if not remaining or not (refused or passing):
+                return lost
+            if passing:
+                _pause(attempt)
+        raise LedgerContended("other writers hold the same ledger items; this is tried again")
 
     def _try(
         self, actions: Mapping[InstanceArn, list[dict[str, Any]]], arns: Sequence[InstanceArn]

@@ -1,6 +1,6 @@
 """The line: target -> evidence -> decision -> gate -> action -> record, for any list of instances, once through.
 
-Work is grouped by account and Region before it touches AWS. A group that fails fails alone.
+Work is grouped by account and Region before it touches AWS; groups run side by side, and one that fails fails alone.
 """
 
 from __future__ import annotations
@@ -9,15 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from imdsv2 import action, gate, record
-from imdsv2.aws import describe_error
+from imdsv2.aws import CALL_FAILURES, describe_error
 from imdsv2.decision import decide, decide_scope, decide_without_evidence
 from imdsv2.enforcement import Enforcement
 from imdsv2.errors import LedgerContended
 from imdsv2.evidence import gather
-from imdsv2.judgement import Case, Judgement, cases_of
+from imdsv2.judgement import Case, Judgement, Outcomes, cases_of
 from imdsv2.ledger import key_of
 from imdsv2.model import Decision, History, Instance, Reason, Status, Verdict
 from imdsv2.policy import Mode, Policy
@@ -38,15 +36,8 @@ if TYPE_CHECKING:
 
 _TRIES = 3
 _CALLS_AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcomes:
-    """What became of each instance: judged, dropped as an echo, or failed for now (the request may be tried again)."""
-
-    judged: dict[InstanceArn, Judgement]
-    echoes: set[InstanceArn]
-    failed: dict[InstanceArn, Exception]
+_GROUPS_AT_ONCE = 8
+"""Accounts and Regions side by side: a slow one holds up only its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,37 +61,45 @@ class Line:
     def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool = False) -> Outcomes:
         """Judge every instance named, and act on what may be acted on. Never raises for one group's sake."""
         outcomes = Outcomes(judged={}, echoes=set(), failed={})
-        for group in _groups(requests):
-            try:
-                if dry_run:
-                    outcomes.judged.update({each.arn: each for each in self._dry_run(group)})
-                else:
-                    self._run_group(group, request_id, outcomes)
-            except Exception as error:
-                self.logger.exception(
-                    "group failed", extra={"account": group[0].arn.account, "region": group[0].arn.region}
-                )
-                done = outcomes.judged.keys() | outcomes.echoes
-                outcomes.failed.update({case.arn: error for case in group if case.arn not in done})
+        with ThreadPoolExecutor(_GROUPS_AT_ONCE) as pool:
+            for _ in pool.map(
+                lambda group: self._run_alone(group, request_id, outcomes, dry_run=dry_run), _groups(requests)
+            ):
+                pass
         return outcomes
+
+    def _run_alone(self, group: Sequence[Case], request_id: str, outcomes: Outcomes, *, dry_run: bool) -> None:
+        try:
+            if dry_run:
+                outcomes.judged.update({each.arn: each for each in self._dry_run(group)})
+            else:
+                self._run_group(group, request_id, outcomes)
+        except Exception as error:
+            place = {"account": group[0].arn.account, "region": group[0].arn.region}
+            self.logger.exception("group failed", extra=place)
+            left = [case.arn for case in group if case.arn not in outcomes.judged and case.arn not in outcomes.echoes]
+            outcomes.failed.update(dict.fromkeys(left, error))
 
     def _dry_run(self, group: Sequence[Case]) -> list[Judgement]:
         judged = self._judge(group, self.ledger.read(case.arn for case in group))
         held = self._ask_gates(_willing(judged), dry_run=True)
         judged = [held.get(each.arn, each) for each in judged]
+        # A sweep's answer has no place for it, and each question counts against the quota for changes.
+        of_interest = [each for each in _willing(judged) if each.case.lead.asked_by_person]
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-            asked = {each.arn: each for each in pool.map(self._ask_ec2, _willing(judged))}
+            asked = {each.arn: each for each in pool.map(self._ask_ec2, of_interest)}
         return [asked.get(each.arn, each) for each in judged]
 
     def _ask_ec2(self, judgement: Judgement) -> Judgement:
         try:
             permitted, problem = action.is_permitted(self.members.ec2(judgement.arn, "write"), judgement.arn)
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             permitted, problem = None, describe_error(error)
         unknown = {"code": "PermissionUnknown", "message": problem} if problem else None
         return replace(judgement, permitted=permitted, error=unknown)
 
     def _run_group(self, group: Sequence[Case], request_id: str, outcomes: Outcomes) -> None:
+        self.policies.keep(self.now())
         pending = list(group)
         for _ in range(_TRIES):
             entries = self.ledger.read(case.arn for case in pending)
@@ -166,7 +165,7 @@ class Line:
             return {}
         try:
             ec2 = self.members.ec2(arns[0], "read")
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             return {arn: unreachable(arn, error) for arn in arns}
         return describe(ec2, arns)
 
@@ -179,7 +178,7 @@ class Line:
         willing = [each for each in _willing(judged) if each.arn not in held]
         try:
             enforcement = self._enforcement(willing)
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             held |= {each.arn: self._unwritable(each, error) for each in willing}
             willing, enforcement = [], None
         ahead = [record.enforcing(each, request_id, self.lease, self.now()) for each in willing]
@@ -254,7 +253,7 @@ class Line:
             return
         try:
             action.untag(self.members.ec2(left[0], "write"), left)
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             self.logger.warning(
                 "tag left behind", extra={"targets": [str(arn) for arn in left], "problem": describe_error(error)}
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +73,27 @@ class Source(StrEnum):
     CONFIG = "config"
     MANUAL = "manual"
     REVISIT = "revisit"
+    SWEEP = "sweep"
+
+
+class Placed(Protocol):
+    """What lies in an account and Region: an instance, or the place itself."""
+
+    @property
+    def partition(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """One account and Region."""
+
+    partition: str
+    region: str
+    account: str
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -27,10 +27,14 @@ _GOOD_FOR = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInForce:
-    """The rules that verdicts follow; while there is a ``problem`` with them, nothing is enforced."""
+    """The rules that verdicts follow; while there is a ``problem`` with them, nothing is enforced.
+
+    ``is_from_parameter``: they have just been read, and do not merely stand in for what cannot be.
+    """
 
     policy: Policy
     problem: str | None = None
+    is_from_parameter: bool = False
 
 
 class PolicySource:
@@ -41,12 +45,21 @@ class PolicySource:
         self._ledger = ledger
         self._parameter = parameter
         self._read: tuple[datetime, PolicyInForce] | None = None
+        self._kept_at: datetime | None = None
 
     def current(self, now: datetime) -> PolicyInForce:
-        """The policy in force now. Raises ClientError only where the ledger fails."""
+        """The policy in force now; nothing is written. Raises ClientError only where the ledger fails."""
         if self._read is None or now - self._read[0] >= _FRESH_FOR:
             self._read = (now, self._load(now))
         return self._read[1]
+
+    def keep(self, now: datetime) -> None:
+        """Remember the policy in force in the ledger, if it is a good one, for the time when there is none to be read."""
+        in_force = self.current(now)
+        read_at = self._read[0] if self._read else now
+        if in_force.problem is None and in_force.is_from_parameter and self._kept_at != read_at:
+            self._ledger.keep_policy(json.dumps(in_force.policy.to_document()), read_at)
+            self._kept_at = read_at
 
     def _load(self, now: datetime) -> PolicyInForce:
         try:
@@ -59,8 +72,7 @@ class PolicySource:
         except (ClientError, BotoCoreError) as error:
             problem = f"The policy in {self._parameter} cannot be read ({describe_error(error)})."
             return self._last_good(now, problem, _GOOD_FOR)
-        self._ledger.keep_policy(json.dumps(policy.to_document()), now)
-        return PolicyInForce(policy=policy)
+        return PolicyInForce(policy=policy, is_from_parameter=True)
 
     def _last_good(self, now: datetime, problem: str, good_for: timedelta) -> PolicyInForce:
         kept = self._ledger.last_good_policy()

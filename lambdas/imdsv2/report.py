@@ -12,8 +12,7 @@ from imdsv2.model import Decision, Reason, Status
 
 if TYPE_CHECKING:
     from imdsv2.events import Order
-    from imdsv2.judgement import Judgement
-    from imdsv2.line import Outcomes
+    from imdsv2.judgement import Judgement, Outcomes
     from imdsv2.model import Evidence, MetadataOptions, Request
 
 

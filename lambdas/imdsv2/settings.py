@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,12 +12,15 @@ from imdsv2.errors import SettingMissing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_QUOTA_SHARE = "0.5"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the stack tells a function.
 
     ``lease`` is longer than the function's time limit, so that whoever finds it over may take the work over.
+    ``quota_share`` is how much the service takes of a quota that the accounts' own people need too.
     """
 
     region: str
@@ -25,6 +29,7 @@ class Settings:
     notifications_topic_arn: str
     lease: timedelta
     dead_letter_queue_url: str | None
+    quota_share: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -39,6 +44,33 @@ class Settings:
             notifications_topic_arn=_required(environment, "NOTIFICATIONS_TOPIC_ARN"),
             lease=timedelta(seconds=int(lease)),
             dead_letter_queue_url=environment.get("DEAD_LETTER_QUEUE_URL"),
+            quota_share=_share(environment, "QUOTA_SHARE"),
+        )
+
+
+def _share(environment: Mapping[str, str], name: str) -> float:
+    try:
+        share = float(environment.get(name, _QUOTA_SHARE))
+    except ValueError:
+        share = math.nan
+    if not 0 < share < math.inf:
+        raise SettingMissing(name)
+    return share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSettings:
+    """What the stack tells the sweep's function besides. ``accounts`` is empty where Organizations is to be asked."""
+
+    bucket: str
+    accounts: tuple[str, ...]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> SweepSettings:
+        """Raises SettingMissing, which names the variable."""
+        return cls(
+            bucket=_required(environment, "SWEEP_BUCKET"),
+            accounts=tuple(environment.get("SWEEP_ACCOUNTS", "").split()),
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from imdsv2.aws import describe_error, error_code, is_throttling
+from imdsv2.aws import CALL_FAILURES, describe_error, error_code, is_throttling
 from imdsv2.model import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
 
 if TYPE_CHECKING:
@@ -34,13 +35,45 @@ def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, T
     while batch := list(islice(remaining, IDS_A_CALL)):
         try:
             seen = {each["InstanceId"]: each for each in _describe_known(ec2, batch)}
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             found |= {wanted[each]: unreachable(wanted[each], error) for each in batch}
             continue
         for instance_id in batch:
             arn = wanted[instance_id]
             found[arn] = _instance(arn, seen[instance_id]) if instance_id in seen else Missing(arn=arn)
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """An account and Region: the instances that allow IMDSv1, in order of their ids, and how many there are in all
+    (None: not asked for)."""
+
+    allowing_imdsv1: list[str]
+    instances: int | None
+
+
+def list_instances(ec2: EC2Client, *, every: bool) -> Listing:
+    """List what allows IMDSv1; ``every`` lists the others too, so that they can be counted.
+
+    Only ids are kept, so that a Region of any size is a small thing, and all of them before anything is changed: what a
+    page's token means once instances have dropped out of the filter is not documented. Raises ClientError or BotoCoreError.
+    """
+    filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    if not every:
+        filters.append({"Name": "metadata-options.http-tokens", "Values": ["optional"]})
+    request: dict[str, Any] = {"MaxResults": IDS_A_CALL, "Filters": filters}
+    allowing: list[str] = []
+    count = 0
+    while True:
+        page = ec2.describe_instances(**request)
+        for each in (each for reservation in page["Reservations"] for each in reservation["Instances"]):
+            count += 1
+            if each.get("MetadataOptions", {}).get("HttpTokens") != "required":
+                allowing.append(each["InstanceId"])
+        if not page.get("NextToken"):
+            return Listing(allowing_imdsv1=sorted(allowing), instances=count if every else None)
+        request["NextToken"] = page["NextToken"]
 
 
 def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:

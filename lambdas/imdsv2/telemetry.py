@@ -11,7 +11,7 @@ from imdsv2.model import Status
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
 
-    from imdsv2.line import Outcomes
+    from imdsv2.judgement import Outcomes
     from imdsv2.policy_source import PolicyInForce
 
 
@@ -32,15 +32,20 @@ def report(
                 "dry_run": dry_run,
             },
         )
-    if in_force.problem is not None:
-        logger.error("policy refused", extra={"problem": in_force.problem})
-    _count(metrics, "PolicyRefused", int(in_force.problem is not None))
+    report_policy(in_force, logger, metrics)
     if dry_run:
         return
     statuses = [judgement.status for judgement in outcomes.judged.values()]
     _count(metrics, "Verdicts", len(statuses))
     _count(metrics, "Enforced", statuses.count(Status.ENFORCED))
     _count(metrics, "Failed", statuses.count(Status.FAILED))
+
+
+def report_policy(in_force: PolicyInForce, logger: Logger, metrics: Metrics) -> None:
+    """Keep the alarm on the policy informed, either way."""
+    if in_force.problem is not None:
+        logger.error("policy refused", extra={"problem": in_force.problem})
+    _count(metrics, "PolicyRefused", int(in_force.problem is not None))
 
 
 def count_poison(metrics: Metrics, messages: int) -> None:

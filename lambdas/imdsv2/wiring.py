@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,15 +15,23 @@ from imdsv2.intake import DeadLetters
 from imdsv2.ledger import Ledger
 from imdsv2.line import Line
 from imdsv2.notices import Notices
+from imdsv2.pacing import Pacing
 from imdsv2.policy_source import PolicySource
 from imdsv2.security_hub import SecurityHub
-from imdsv2.settings import Settings
+from imdsv2.settings import Settings, SweepSettings
+from imdsv2.sweep import active_accounts
+from imdsv2.sweep_files import SweepFiles
 from imdsv2.telling import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aws_lambda_powertools import Logger
+    from mypy_boto3_organizations import OrganizationsClient
+
+
+_TO_FINISH_SECONDS = 90
+"""What a function keeps for what follows its last change: reading back, the ledger, the findings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +41,11 @@ class Service:
     line: Line
     settings: Settings
     dead_letters: DeadLetters | None
+    pacing: Pacing
+
+    def begin(self, remaining_ms: int) -> None:
+        """An invocation begins that lasts that long: what would have to wait longer for a quota waits in the ledger."""
+        self.pacing.end_in(remaining_ms / 1000 - _TO_FINISH_SECONDS)
 
 
 def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[], str]) -> Service:
@@ -41,22 +56,50 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     settings = Settings.from_environment(environment)
     session = botocore.session.Session()
 
+    def now() -> datetime:
+        return datetime.now(UTC)
+
     def client(service: str) -> Any:
         return session.create_client(service, region_name=settings.region, config=CONFIG)
 
     ledger = Ledger(client("dynamodb"), settings.ledger_table)
     hub = SecurityHub(client("securityhub"), logger)
     notices = Notices(client("sns"), settings.notifications_topic_arn, settings.ledger_table)
+    pacing = Pacing(share=settings.quota_share, clock=time.monotonic, chance=random.random)
     line = Line(
-        members=Members(session, metrics_session(), client("sts"), request_id),
+        members=Members(session, metrics_session(), client("sts"), request_id, now, pacing),
         ledger=ledger,
         policies=PolicySource(client("ssm"), ledger, settings.policy_parameter),
         hub=hub,
         teller=Teller(ledger, hub, notices, logger),
         lease=settings.lease,
-        now=lambda: datetime.now(UTC),
+        now=now,
         logger=logger,
     )
     queue_url = settings.dead_letter_queue_url
     dead_letters = DeadLetters(client("sqs"), queue_url) if queue_url else None
-    return Service(line=line, settings=settings, dead_letters=dead_letters)
+    return Service(line=line, settings=settings, dead_letters=dead_letters, pacing=pacing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What the sweep needs besides: where its steps meet, and which accounts there are."""
+
+    files: SweepFiles
+    settings: SweepSettings
+    organizations: OrganizationsClient
+
+    def accounts(self) -> list[str]:
+        """The accounts named in the settings, else those of the organisation that are active. Raises ClientError."""
+        if self.settings.accounts:
+            return list(self.settings.accounts)
+        return active_accounts(self.organizations)
+
+
+def wire_sweep(environment: Mapping[str, str]) -> Sweep:
+    """Build what only the sweep needs. Raises SettingMissing, which names the variable."""
+    settings = SweepSettings.from_environment(environment)
+    session = botocore.session.Session()
+    s3: Any = session.create_client("s3", config=CONFIG)
+    organizations: Any = session.create_client("organizations", config=CONFIG)
+    return Sweep(files=SweepFiles(s3, settings.bucket), settings=settings, organizations=organizations)

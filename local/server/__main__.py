@@ -8,13 +8,39 @@ import signal
 import sys
 import threading
 
-from local.server import buses, cloudwatch, ec2_actions, gateway, iam, lambdas, securityhub, stack_types
+from local.server import (
+    buses,
+    cloudwatch,
+    ec2_actions,
+    gateway,
+    iam,
+    items,
+    lambdas,
+    map_results,
+    organization,
+    securityhub,
+    stack_sets,
+    stack_types,
+)
 from local.server import platform as ms
 
 
 def main() -> None:
     """Serve until ended."""
-    for module in (ec2_actions, cloudwatch, buses, stack_types, iam, lambdas, securityhub, gateway):
+    for module in (
+        ec2_actions,
+        cloudwatch,
+        organization,
+        buses,
+        stack_types,
+        stack_sets,
+        iam,
+        items,
+        lambdas,
+        map_results,
+        securityhub,
+        gateway,
+    ):
         module.install()
     if scratch := os.environ.get("LOCAL_END_WITH_PARENT"):
         threading.Thread(target=_end_with_parent, args=[scratch], daemon=True).start()

@@ -147,15 +147,18 @@ ACTIONS: Final[dict[str, Callable[[Json], Json]]] = {
 
 
 def _load_history(_method: str, body: bytes) -> Response:
-    """`{"account", "region", "metric", "period", "series": {instance id: [[start, [value, ...]], ...]}}`; null: no data point."""
+    """`{"account", "region", "metric", "period", "series": [{"instances": [id, ...], "runs": [[start, [value, ...]], ...]}]}`
+
+    All instances of an element have the same past; null: no data point.
+    """
     asked = json.loads(body)
     store, period = _stores[asked["account"], asked["region"]], asked["period"]
-    for instance, runs in asked["series"].items():
-        key = (NAMESPACE, asked["metric"], (("InstanceId", instance),))
-        for start, values in runs:
-            for index, value in enumerate(values):
-                if value is not None:
-                    store.put(key, start + index * period, value, 1.0, value, value)
+    for several in asked["series"]:
+        keys = [(NAMESPACE, asked["metric"], (("InstanceId", instance),)) for instance in several["instances"]]
+        runs = [
+            (start + index * period, value) for start, values in several["runs"] for index, value in enumerate(values)
+        ]
+        store.load(keys, [(at, value) for at, value in runs if value is not None])
     return gateway.json_response({"series": len(asked["series"])})
 
 

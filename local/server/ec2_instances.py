@@ -69,11 +69,10 @@ def describe_instances(params: Params) -> Response:
     unknown = next((name for name in wanted if name not in FILTERS and not name.startswith("tag:")), None)
     if unknown:
         raise Ec2Error("InvalidParameterValue", f"The filter '{unknown}' is invalid")
-    instances = found(ids) if ids else everything()
+    instances = _from_page(one(params, "NextToken"), found(ids) if ids else everything())
     matching = [instance for instance in instances if _matches(instance, wanted)]
-    start = _start_of_page(one(params, "NextToken"), matching)
-    page = matching[start : start + size]
-    token = _token(page[-1]["InstanceId"]) if start + size < len(matching) else None
+    page = matching[:size]
+    token = _token(page[-1]["InstanceId"]) if size < len(matching) else None
     reservations = "".join(_reservation_xml(instance) for instance in page)
     return answer(
         "DescribeInstances",
@@ -237,13 +236,14 @@ def _token(last_id: str) -> str:
     return base64.urlsafe_b64encode(last_id.encode()).decode()
 
 
-def _start_of_page(token: str | None, instances: list[Record]) -> int:
+def _from_page(token: str | None, instances: list[Record]) -> list[Record]:
+    """What comes after the page that ended with this token, even if its last instance matches the filters no longer."""
     if token is None:
-        return 0
-    ids = [_token(instance["InstanceId"]) for instance in instances]
-    if token not in ids:
-        raise Ec2Error("InvalidParameterValue", "Unable to parse pagination token")
-    return ids.index(token) + 1
+        return instances
+    for index, instance in enumerate(instances):
+        if _token(instance["InstanceId"]) == token:
+            return instances[index + 1 :]
+    raise Ec2Error("InvalidParameterValue", "Unable to parse pagination token")
 
 
 FILTERS: Final[dict[str, Callable[[Record], Iterable[str]]]] = {

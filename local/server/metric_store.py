@@ -7,13 +7,17 @@ older than 15 days only in periods of at least 5 minutes, older than 63 days onl
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 MINUTE: Final = 60
 HOUR: Final = 3600
 DAY: Final = 86400
 KEPT_DAYS: Final = 455
+FIELDS: Final = {"Sum": "total", "SampleCount": "count", "Minimum": "low", "Maximum": "high"}
 # The finest period in which points of an age are still to be seen: (period below which, days kept).
 RETENTION: Final = ((300, 15), (HOUR, 63))
 
@@ -45,13 +49,17 @@ class Datapoint:
         """
         if statistic == "Average":
             return self.total / self.count
-        return {"Sum": self.total, "SampleCount": self.count, "Minimum": self.low, "Maximum": self.high}[statistic]
+        return float(getattr(self, FIELDS[statistic]))
 
 
 @dataclass(slots=True)
 class Series:
-    """One metric: its points by the minute, and the same by longer periods once somebody asked."""
+    """One metric: its points by the minute, and the same by longer periods once somebody asked.
 
+    A `common` one is the past of several metrics at once, and stays as it is.
+    """
+
+    common: bool = False
     minutes: dict[int, Datapoint] = field(default_factory=dict)
     by_period: dict[tuple[int, int], tuple[list[int], list[Datapoint]]] = field(default_factory=dict)
 
@@ -87,9 +95,21 @@ class MetricStore:
 
     def put(self, key: MetricKey, timestamp: float, total: float, count: float, low: float, high: float) -> None:
         """Publish a statistic set of a metric."""
-        if key not in self.series:
-            self.series[key] = Series()
-        self.series[key].put(timestamp, total, count, low, high)
+        series = self.series.get(key)
+        if series is None or series.common:
+            minutes = {at: replace(point) for at, point in series.minutes.items()} if series else {}
+            self.series[key] = series = Series(minutes=minutes)
+        series.put(timestamp, total, count, low, high)
+
+    def load(self, keys: Iterable[MetricKey], points: Sequence[tuple[int, float]]) -> None:
+        """Publish the same single values for many metrics. Those without a past share one, or a Region's would fill the memory."""
+        common = Series(common=True)
+        for at, value in points:
+            common.put(at, value, 1.0, value, value)
+        for key in keys:
+            if self.series.setdefault(key, common) is not common:
+                for at, value in points:
+                    self.put(key, at, value, 1.0, value, value)
 
     def read(
         self, key: MetricKey, *, start: float, end: float, period: int, now: float

@@ -1,4 +1,4 @@
-"""CloudFormation resource types, and properties of them, that ministack does not know."""
+"""CloudFormation resource types, properties of them, and conditions, that ministack does not know."""
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
 
@@ -20,6 +20,22 @@ def install() -> None:
         "delete": _delete_bus_policy,
     }
     _accept_metric_math()
+    _tell_conditions_where_they_are()
+
+
+def _tell_conditions_where_they_are() -> None:
+    """A condition may ask for the account and Region that the stack is deployed in."""
+    evaluate = ms.cloudformation_stacks._evaluate_conditions
+
+    def evaluate_here(template: Properties, parameters: Properties) -> dict[str, bool]:
+        place = {"AWS::AccountId": ms.account_id(), "AWS::Region": ms.region(), "AWS::Partition": "aws"}
+        known: dict[str, bool] = evaluate(
+            template, {**parameters, **{name: {"Value": value} for name, value in place.items()}}
+        )
+        return known
+
+    for module in (ms.cloudformation_handlers, ms.cloudformation_stacks):
+        module._evaluate_conditions = evaluate_here
 
 
 def _accept_metric_math() -> None:

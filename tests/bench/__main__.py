@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.cloud import LocalCloud
-from tests.bench import batch, latency, start
+from tests.bench import batch, latency, quota, start
 from tests.e2e.world import World
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def main() -> None:
     measured: list[Measurement] = []
     _say("init.remediate: starting both sides in turn ...")
     measured.append(start.remediate())
+    _say("quota.drain: simulating an organisation of 100,000 instances ...")
+    measured.append(quota.drain())
     _say("Starting the local AWS and deploying the stack ...")
     with LocalCloud() as cloud:
         cloud.deploy()

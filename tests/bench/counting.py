@@ -48,13 +48,16 @@ class Calls:
         return self.made.total() - self.of_looked_at
 
 
-def floor(*, instances: int, lookback_days: int) -> int:
-    """The fewest EC2 and CloudWatch calls that can enforce instances of one account and Region on full evidence.
+def floor(*, instances: int, lookback_days: int, changed: int | None = None) -> int:
+    """The fewest EC2 and CloudWatch calls that can judge instances of one account and Region, and change those that may be changed.
 
-    Pages to describe them, metric pages at hourly periods, tags by the thousand, a change each, pages to read back.
+    Pages to describe them, metric pages at hourly periods, tags by the thousand, a change each, pages to read back. All are `changed`
+    unless it says how many.
     """
+    changed = instances if changed is None else changed
     a_metric_call = min(QUERIES_A_METRIC_CALL, DATAPOINTS_A_METRIC_CALL // (lookback_days * 24))
     pages = math.ceil(instances / IDS_A_DESCRIBE)
     metric_pages = math.ceil(instances / a_metric_call)
-    taggings = math.ceil(instances / RESOURCES_A_TAGGING)
-    return pages + metric_pages + taggings + instances + pages
+    taggings = math.ceil(changed / RESOURCES_A_TAGGING)
+    read_back = math.ceil(changed / IDS_A_DESCRIBE)
+    return pages + metric_pages + taggings + changed + read_back

@@ -11,6 +11,8 @@ import pytest
 from imdsv2.events import parse_order
 from imdsv2.model import Reason, Request
 from imdsv2.policy import Policy
+from imdsv2.sweep import parse_order as parse_sweep_order
+from infra.names import FORWARDING_STACK, ROLES_STACK
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -70,10 +72,22 @@ def test_the_example_of_a_manual_invoke_is_one() -> None:
     assert (True, 2, 1) == (order.dry_run, len(order.targets), len(arns))
 
 
-def test_the_payload_of_the_example_invoke_is_one() -> None:
-    """The payload on the command line is understood, too."""
-    [payload] = re.findall(r"--payload '(.*?)'", README)
+@pytest.mark.parametrize("payload", re.findall(r"--payload '(.*?)'", README))
+def test_the_payload_of_an_example_invoke_is_one(payload: str) -> None:
+    """The payloads on the command line are understood, too."""
     assert parse_order(json.loads(payload)).dry_run
+
+
+def test_the_stacks_that_are_deployed_by_hand_exist() -> None:
+    """Template file and stack have the name that the app gives them."""
+    deployed = re.findall(r"--template-file cdk\.out/(\w+)\.template\.json --stack-name (\w+)", README)
+    assert [(name, name) for name in (ROLES_STACK, FORWARDING_STACK)] == deployed
+
+
+def test_the_example_of_a_sweep_is_one() -> None:
+    """The input on the command line is understood, and dry."""
+    [order] = re.findall(r"--input '(.*?)'", README)
+    assert parse_sweep_order(json.loads(order)).dry_run
 
 
 def test_the_example_of_a_policy_is_one() -> None:

@@ -15,6 +15,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 SECURITY_ACCOUNT = "111111111111"
 MEMBER_ACCOUNT = "222222222222"
+ORGANIZATION = "o-a1b2c3d4e5"
 REGION = "eu-west-1"
 
 _ARN_SERVICE = {
@@ -25,8 +26,10 @@ _ARN_SERVICE = {
     "AWS::KMS::Key": "kms:{place}:key/{name}",
     "AWS::Lambda::Function": "lambda:{place}:function:{name}",
     "AWS::Logs::LogGroup": "logs:{place}:log-group:{name}:*",
+    "AWS::S3::Bucket": "s3:::{name}",
     "AWS::SNS::Topic": "sns:{place}:{name}",
     "AWS::SQS::Queue": "sqs:{place}:{name}",
+    "AWS::StepFunctions::StateMachine": "states:{place}:stateMachine:{name}",
 }
 _NAME_PROPERTY = {
     "AWS::Events::EventBus": "Name",
@@ -35,21 +38,27 @@ _NAME_PROPERTY = {
     "AWS::Lambda::Function": "FunctionName",
     "AWS::Logs::LogGroup": "LogGroupName",
     "AWS::SSM::Parameter": "Name",
+    "AWS::StepFunctions::StateMachine": "StateMachineName",
 }
+_REF_IS_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
+
+
+_NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Template:
-    """A synthesised template, as deployed in one account."""
+    """A synthesised template, as deployed in one account and Region."""
 
     document: Json
     account: str
     parameters: dict[str, str]
+    region: str = REGION
 
     @classmethod
-    def of(cls, path: Path, *, account: str, **parameters: str) -> Template:
+    def of(cls, path: Path, *, account: str, region: str = REGION, **parameters: str) -> Template:
         """Read a template file."""
-        return cls(document=json.loads(path.read_text()), account=account, parameters=parameters)
+        return cls(document=json.loads(path.read_text()), account=account, region=region, parameters=parameters)
 
     def resources(self, kind: str) -> dict[str, Json]:
         """Logical id to properties, with every reference resolved."""
@@ -84,8 +93,12 @@ class Template:
         ]
 
     def resolve(self, value: Any) -> Any:
-        """Replace `Ref`, `Fn::GetAtt` and `Fn::Join` by what they will be."""
+        """Replace references and functions by what they will be."""
         match value:
+            case {"Fn::If": [str(condition), then, otherwise]}:
+                return self.resolve(then if self._holds(self.document["Conditions"][condition]) else otherwise)
+            case {"Ref": "AWS::NoValue"}:
+                return value
             case {"Ref": str(name)}:
                 return self._reference(name)
             case {"Fn::GetAtt": [str(logical_id), "Arn"]}:
@@ -95,22 +108,37 @@ class Template:
             case {"Fn::Join": [str(separator), list(parts)]}:
                 return separator.join(str(self.resolve(part)) for part in parts)
             case dict():
-                return {name: self.resolve(each) for name, each in value.items()}
+                resolved = {name: self.resolve(each) for name, each in value.items()}
+                return {name: each for name, each in resolved.items() if each != _NO_VALUE}
             case list():
                 return [self.resolve(each) for each in value]
         return value
+
+    def _holds(self, condition: Json) -> bool:
+        match condition:
+            case {"Fn::Equals": [one, other]}:
+                return bool(self.resolve(one) == self.resolve(other))
+            case {"Fn::Not": [negated]}:
+                return not self._holds(negated)
+            case {"Fn::And": parts}:
+                return all(self._holds(part) for part in parts)
+        raise AssertionError(f"a condition that the tests do not know: {condition}")
 
     def _reference(self, name: str) -> str:
         pseudo = {
             "AWS::AccountId": self.account,
             "AWS::Partition": "aws",
-            "AWS::Region": REGION,
+            "AWS::Region": self.region,
             "AWS::URLSuffix": "amazonaws.com",
         }
-        known = {**pseudo, **self.parameters}
+        defaults = {
+            key: each["Default"] for key, each in self.document.get("Parameters", {}).items() if "Default" in each
+        }
+        known: dict[str, str] = {**pseudo, **defaults, **self.parameters}
         if name in known:
             return known[name]
-        return self._arn(name) if self.document["Resources"][name]["Type"] == "AWS::SNS::Topic" else self._name(name)
+        kind = self.document["Resources"][name]["Type"]
+        return self._arn(name) if kind in _REF_IS_ARN else self._name(name)
 
     def _name(self, logical_id: str) -> str:
         resource = self.document["Resources"][logical_id]
@@ -122,7 +150,7 @@ class Template:
         name = self._name(logical_id)
         if resource["Type"] == "AWS::Events::Rule" and "EventBusName" in resource["Properties"]:
             name = f"{self.resolve(resource['Properties']['EventBusName'])}/{name}"
-        place = f"{REGION}:{self.account}"
+        place = f"{self.region}:{self.account}"
         return "arn:aws:" + _ARN_SERVICE[resource["Type"]].format(place=place, account=self.account, name=name)
 
 

@@ -118,7 +118,7 @@ def endpoint(loader: Loader, service: str, region: str) -> str:
         service,
         region_name=region,
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106
+        aws_secret_access_key="test",
     )
     return str(client.meta.endpoint_url)
 

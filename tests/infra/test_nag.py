@@ -55,15 +55,17 @@ def findings(outdir: Path) -> list[tuple[str, str]]:
     ]
 
 
-def test_nothing_is_left_to_find(assembly: Path) -> None:
-    """Both stacks pass with the exceptions that their constructs state."""
-    assert [] == findings(assembly)
+@pytest.mark.parametrize("deployment", ["assembly", "organization_assembly"])
+def test_nothing_is_left_to_find(deployment: str, request: pytest.FixtureRequest) -> None:
+    """Every stack passes with the exceptions that its constructs state."""
+    assert [] == findings(request.getfixturevalue(deployment))
 
 
-def test_the_pack_looks_at_both_stacks(without_exceptions: tuple[list[list[str]], list[tuple[str, str]]]) -> None:
+def test_the_pack_looks_at_every_stack(without_exceptions: tuple[list[list[str]], list[tuple[str, str]]]) -> None:
     """Without the exceptions there are findings in each: the pack is at work, in the stage too."""
     _, found = without_exceptions
-    assert {"Imdsv2Remediation", "Member"} == {path.split("/")[0] for path, _ in found}
+    stacks = {"Imdsv2Remediation", "Member/Imdsv2RemediationMember", "Member/Imdsv2RemediationForwarding"}
+    assert stacks == {stack for stack in stacks for path, _ in found if path.startswith(f"{stack}/")}
 
 
 def test_every_exception_is_needed_and_says_why(

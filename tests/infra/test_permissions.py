@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 
 from infra.service_models import OPERATIONS
-from tests.infra.templates import MEMBER_ACCOUNT, REGION, ROOT, SECURITY_ACCOUNT, Template
+from tests.infra.templates import MEMBER_ACCOUNT, ORGANIZATION, REGION, ROOT, SECURITY_ACCOUNT, Template
 
 Json = dict[str, Any]
 
-JUDGES = ("remediate", "manual", "revisit")
+JUDGES = ("remediate", "manual", "revisit", "sweep")
+ROLES = ("imdsv2-remediation-read", "imdsv2-remediation-write")
+ACCOUNTS = ("template", "member_template", "organization_template", "organization_member_template")
+"""The roles of an account, wherever they come from: the stack or a member's template, without and with an organisation."""
 STRANGER = "999999999999"
+OTHER_MEMBER = "333333333333"
+ANOTHER_ORGANIZATION = "o-0000000000"
 
 INSTANCE = f"arn:aws:ec2:{REGION}:{MEMBER_ACCOUNT}:instance/i-0123456789abcdef0"
 OWN_INSTANCE = INSTANCE.replace(MEMBER_ACCOUNT, SECURITY_ACCOUNT)
@@ -44,8 +49,9 @@ class Request:
 
     def to_simulation(self) -> Json:
         """The evaluator's form of it."""
-        # A request that names no resource concerns the account of the one who makes it.
-        account = (self.principal if self.resource == "*" else self.resource).split(":")[4]
+        # A request that names no resource, or one whose ARN has no account, concerns the account of the one who makes it.
+        owner = self.principal if self.resource == "*" or self.resource.startswith("arn:aws:s3:") else self.resource
+        account = owner.split(":")[4]
         simulation: Json = {
             "request": {
                 "principal": self.principal,
@@ -161,6 +167,9 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
         calls[f"remediate sqs:{action}"] = by_function(template, "remediate", f"sqs:{action}", queue)
     for action in ("CreateActionTarget", "UpdateActionTarget", "DeleteActionTarget"):
         calls[f"custom-action {action}"] = by_function(template, "custom-action", f"securityhub:{action}", HUB)
+    results = f"{arn_of(template, 'AWS::S3::Bucket', 'SweepResults')}/execution/plan.json"
+    for action in ("GetObject", "PutObject"):
+        calls[f"sweep s3:{action}"] = by_function(template, "sweep", f"s3:{action}", results)
     for function, service in [(each, service) for each in JUDGES for service in ("dynamodb", "sns", "sqs")]:
         for action in ("kms:Decrypt", "kms:GenerateDataKey"):
             request = by_function(
@@ -192,6 +201,7 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
     modify = "ec2:ModifyInstanceMetadataOptions"
     return {
         "look at instances": in_account(template, "imdsv2-remediation-read", "ec2:DescribeInstances", "*"),
+        "look which Regions are enabled": in_account(template, "imdsv2-remediation-read", "ec2:DescribeRegions", "*"),
         "look at metrics": in_account(template, "imdsv2-remediation-read", "cloudwatch:GetMetricData", "*"),
         "require tokens": in_account(template, write, modify, instance, REQUIRE),
         "require tokens, endpoint named": in_account(template, write, modify, instance, enabled),
@@ -201,17 +211,31 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
     }
 
 
-def entering(template: Template, role: str, *, principal_role: str, account: str = SECURITY_ACCOUNT) -> Request:
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+EVERYTHING_FOR_ANYBODY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
+}
+
+
+def entering(
+    template: Template,
+    role: str,
+    *,
+    principal_role: str,
+    account: str = SECURITY_ACCOUNT,
+    organization: str | None = ORGANIZATION,
+) -> Request:
     """A role's attempt to assume a role of the template; it has every permission of its own."""
     target = template.one("AWS::IAM::Role", RoleName=role)
+    belongs = {} if organization is None else {"aws:PrincipalOrgID": organization}
     return Request(
         principal=session_arn(principal_role, account),
         action="sts:AssumeRole",
         resource=role_arn(role, template.account),
-        context={"aws:PrincipalArn": role_arn(principal_role, account)},
-        identity_policies=[
-            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-        ],
+        context={"aws:PrincipalArn": role_arn(principal_role, account), **belongs},
+        identity_policies=[EVERYTHING],
         resource_policy=target["AssumeRolePolicyDocument"],
     )
 
@@ -219,6 +243,14 @@ def entering(template: Template, role: str, *, principal_role: str, account: str
 def test_what_the_functions_call_is_allowed(template: Template) -> None:
     """A permission that is missing would show up in production as a finding that is never answered."""
     assert [] == names_of(judged(calls_of_functions(template)), allowed=False)
+
+
+def test_only_the_sweep_asks_an_organisation_for_its_accounts(organization_template: Template) -> None:
+    """The others are told which instance it is."""
+    requests = {
+        function: by_function(organization_template, function, "organizations:ListAccounts", "*") for function in JUDGES
+    }
+    assert ["sweep"] == names_of(judged(requests), allowed=True)
 
 
 @pytest.mark.parametrize("stack", ["template", "member_template"])
@@ -237,29 +269,58 @@ def test_every_operation_that_is_shipped_is_judged_here(template: Template, memb
         "sqs:SendMessageBatch": "sqs:SendMessage",
     }
     called = {f"{service}:{operation}" for service, operations in OPERATIONS.items() for operation in operations}
-    assert {"sts:AssumeRole"} == {authorised_as.get(each, each) for each in called} - judged_here
+    assert {"sts:AssumeRole", "organizations:ListAccounts"} == {
+        authorised_as.get(each, each) for each in called
+    } - judged_here
 
 
-@pytest.mark.parametrize("stack", ["template", "member_template"])
+@pytest.mark.parametrize("stack", ACCOUNTS)
 def test_only_the_functions_that_judge_enter_an_account(stack: str, request: pytest.FixtureRequest) -> None:
     """By name and account: not another function, not another role, not one of the same name elsewhere."""
     roles = request.getfixturevalue(stack)
     entrants = {
         f"{function} enters {role}": entering(roles, role, principal_role=function_role(function))
-        for role in ("imdsv2-remediation-read", "imdsv2-remediation-write")
+        for role in ROLES
         for function in JUDGES
     }
     strangers = {
         f"{name} enters {role}": entering(roles, role, principal_role=principal, account=account)
-        for role in ("imdsv2-remediation-read", "imdsv2-remediation-write")
+        for role in ROLES
         for name, principal, account in [
             ("custom-action", function_role("custom-action"), SECURITY_ACCOUNT),
             ("an administrator", "Administrator", SECURITY_ACCOUNT),
             ("a longer name", function_role("remediate") + "2", SECURITY_ACCOUNT),
             ("another account", function_role("remediate"), STRANGER),
+            ("another account of the organisation", function_role("remediate"), OTHER_MEMBER),
         ]
     }
     assert list(entrants) == names_of(judged({**entrants, **strangers}), allowed=True)
+
+
+@pytest.mark.parametrize("stack", ["organization_template", "organization_member_template"])
+@pytest.mark.parametrize("organization", [ANOTHER_ORGANIZATION, None], ids=["another organisation", "none"])
+def test_a_security_account_that_has_left_the_organisation_is_shut_out(
+    organization: str | None, stack: str, request: pytest.FixtureRequest
+) -> None:
+    """Whoever takes the account out of the organisation takes its functions out of the others' accounts."""
+    roles = request.getfixturevalue(stack)
+    requests = {
+        f"{function} enters {role}": entering(
+            roles, role, principal_role=function_role(function), organization=organization
+        )
+        for role in ROLES
+        for function in JUDGES
+    }
+    assert [] == names_of(judged(requests), allowed=True)
+
+
+def test_without_an_organisation_none_is_asked_for(member_template: Template) -> None:
+    """A condition on a key that is never sent would shut everybody out."""
+    requests = {
+        role: entering(member_template, role, principal_role=function_role("remediate"), organization=None)
+        for role in ROLES
+    }
+    assert list(ROLES) == names_of(judged(requests), allowed=True)
 
 
 @pytest.mark.parametrize("function", JUDGES)
@@ -361,6 +422,11 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
         template, "manual", "sqs:SendMessage", arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
     )
     requests["manual asks what is due"] = by_function(template, "manual", "dynamodb:Query", f"{table}/index/due")
+    results = f"{arn_of(template, 'AWS::S3::Bucket', 'SweepResults')}/execution/plan.json"
+    requests["manual reads what was swept"] = by_function(template, "manual", "s3:GetObject", results)
+    requests["sweep lists accounts without an organisation"] = by_function(
+        template, "sweep", "organizations:ListAccounts", "*"
+    )
     requests["remediate uses the key by itself"] = with_policy(
         by_function(template, "remediate", "kms:GenerateDataKey", key), key_policy(template)
     )
@@ -457,28 +523,92 @@ def test_alarms_reach_the_topic(template: Template) -> None:
     assert ["alarm"] == names_of(judged(requests), allowed=True)
 
 
+def put_events(
+    template: Template, account: str, context: Json | None = None, *, organization: str | None = ORGANIZATION
+) -> Request:
+    """The attempt of an account's role, which may do everything there, to put events on the bus."""
+    belongs = {} if organization is None else {"aws:PrincipalOrgID": organization}
+    statement = template.one("AWS::Events::EventBusPolicy")["Statement"]
+    return Request(
+        principal=session_arn("forward", account),
+        action="events:PutEvents",
+        resource=BUS,
+        context={**CONFIG_EVENT, **belongs, **(context or {})},
+        identity_policies=[EVERYTHING],
+        resource_policy={"Version": "2012-10-17", "Statement": [statement]},
+    )
+
+
+OTHER_EVENTS: dict[str, Json] = {
+    "another source": {"events:source": ["aws.config", "aws.securityhub"]},
+    "another type": {"events:detail-type": ["Config Rules Re-evaluation Status"]},
+}
+
+
 def test_members_put_config_events_on_the_bus_and_nothing_else(template: Template) -> None:
     """What else a member could say would be believed no further than an instance's name, but it is not even heard."""
-    statement = template.one("AWS::Events::EventBusPolicy")["Statement"]
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    requests = {
+        "member": put_events(template, MEMBER_ACCOUNT),
+        "member without an organisation": put_events(template, MEMBER_ACCOUNT, organization=None),
+        "an account that is not listed": put_events(template, OTHER_MEMBER),
+        **{name: put_events(template, MEMBER_ACCOUNT, context) for name, context in OTHER_EVENTS.items()},
+    }
+    assert ["member", "member without an organisation"] == names_of(judged(requests), allowed=True)
 
-    def put(account: str, context: Json) -> Request:
+
+def test_an_organisation_puts_config_events_on_the_bus_and_nobody_else(organization_template: Template) -> None:
+    """Every account of it, those included that join later, without being listed."""
+    members = {account: put_events(organization_template, account) for account in (MEMBER_ACCOUNT, OTHER_MEMBER)}
+    others = {
+        "another organisation": put_events(organization_template, STRANGER, organization=ANOTHER_ORGANIZATION),
+        "no organisation": put_events(organization_template, STRANGER, organization=None),
+        **{name: put_events(organization_template, MEMBER_ACCOUNT, context) for name, context in OTHER_EVENTS.items()},
+    }
+    assert list(members) == names_of(judged({**members, **others}), allowed=True)
+
+
+def test_the_bus_takes_what_the_rule_of_a_member_sends(
+    organization_template: Template, forwarding_template: Template
+) -> None:
+    """The rule's role may put events there and nowhere else, and the bus lets it: both must agree between accounts."""
+    (sender,) = (each["PolicyDocument"] for each in forwarding_template.resources("AWS::IAM::Policy").values())
+    sent = put_events(organization_template, MEMBER_ACCOUNT)
+
+    def to(resource: str) -> Request:
         return Request(
-            principal=session_arn("forward", account),
-            action="events:PutEvents",
-            resource=BUS,
-            context=context,
-            identity_policies=[everything],
-            resource_policy=policy,
+            principal=sent.principal,
+            action=sent.action,
+            resource=resource,
+            context=sent.context,
+            identity_policies=[sender],
+            resource_policy=EVERYTHING_FOR_ANYBODY if resource != BUS else sent.resource_policy,
         )
 
     requests = {
-        "member": put(MEMBER_ACCOUNT, CONFIG_EVENT),
-        "stranger": put(STRANGER, CONFIG_EVENT),
-        "another source": put(MEMBER_ACCOUNT, {**CONFIG_EVENT, "events:source": ["aws.config", "aws.securityhub"]}),
-        "another type": put(
-            MEMBER_ACCOUNT, {**CONFIG_EVENT, "events:detail-type": ["Config Rules Re-evaluation Status"]}
-        ),
+        "the bus": to(BUS),
+        "another bus": to(BUS.replace("imdsv2-remediation", "default")),
+        "a bus of another account": to(BUS.replace(SECURITY_ACCOUNT, STRANGER)),
     }
-    assert ["member"] == names_of(judged(requests), allowed=True)
+    assert ["the bus"] == names_of(judged(requests), allowed=True)
+
+
+def test_only_the_rule_of_a_member_leaves_what_it_could_not_deliver(forwarding_template: Template) -> None:
+    """Without leave to, EventBridge would drop it in silence."""
+    policy = queue_policy(forwarding_template, "Undelivered")
+    arn = arn_of(forwarding_template, "AWS::SQS::Queue", "Undelivered")
+    rule = arn_of(forwarding_template, "AWS::Events::Rule")
+
+    def send(service: str, **context: str) -> Request:
+        return delivered(forwarding_template, service, "sqs:SendMessage", arn, policy, **context)
+
+    source = "aws:SourceArn"
+    requests = {
+        "the rule": send("events", **{source: rule}),
+        "another rule": send("events", **{source: f"{rule}-too"}),
+        "the rule of another account": send(
+            "events", **{source: rule.replace(MEMBER_ACCOUNT, STRANGER), "aws:SourceAccount": STRANGER}
+        ),
+        "in the clear": send("events", **{source: rule, "aws:SecureTransport": "false"}),
+        "another service": send("sns", **{source: rule}),
+    }
+    assert ["the rule"] == names_of(judged(requests), allowed=True)

@@ -15,6 +15,9 @@ from tests.infra.templates import ROOT
 DEFAULTS: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
 
 
+IN_ORGANIZATION = {"organization_id": "o-a1b2c3d4e5"}
+
+
 def settings(**changes: Any) -> Settings:
     """The settings in cdk.json, some of them changed."""
     return Settings.from_context({**DEFAULTS, **changes})
@@ -27,7 +30,13 @@ def test_defaults_are_those_of_the_policy_itself() -> None:
 
 def test_as_it_comes_nobody_but_the_own_account_is_let_in_or_told() -> None:
     """A first deployment opens nothing."""
-    assert ((), None) == (settings().member_accounts, settings().notification_email)
+    given = settings()
+    assert ((), None, (), None) == (
+        given.member_accounts,
+        given.organization_id,
+        given.organizational_units,
+        given.notification_email,
+    )
 
 
 def test_a_policy_may_leave_fields_to_their_defaults() -> None:
@@ -42,6 +51,22 @@ def test_the_command_line_hands_over_text() -> None:
         given.log_retention_days,
         given.member_accounts,
         json.loads(given.policy),
+    )
+
+
+def test_an_organisation_is_understood() -> None:
+    """With its units, in order and each once, and the Regions to listen in."""
+    given = settings(
+        organization_id="o-a1b2c3d4e5",
+        organizational_units='["r-ab12", "ou-ab12-cd34ef56", "r-ab12"]',
+        member_regions=["us-gov-west-1", "eu-west-1"],
+        call_as="SELF",
+    )
+    assert ("o-a1b2c3d4e5", ("ou-ab12-cd34ef56", "r-ab12"), ("eu-west-1", "us-gov-west-1"), "SELF") == (
+        given.organization_id,
+        given.organizational_units,
+        given.member_regions,
+        given.call_as,
     )
 
 
@@ -60,6 +85,16 @@ def test_keys_of_the_cdk_are_not_settings() -> None:
         ({"member_accounts": "222222222222"}, "member_accounts", "list"),
         ({"member_accounts": [222222222222]}, "member_accounts", "in quotes"),
         ({"member_accounts": ["22222222222"]}, "member_accounts", "22222222222"),
+        ({"organization_id": "ou-ab12-cd34ef56"}, "organization_id", "o-..."),
+        ({"organization_id": None}, "organization_id", '""'),
+        ({"organizational_units": ["ou-ab12"], **IN_ORGANIZATION}, "organizational_units", "ou-ab12"),
+        ({"organizational_units": ["o-a1b2c3d4e5"], **IN_ORGANIZATION}, "organizational_units", "roots"),
+        ({"organizational_units": ["r-ab12"]}, "organizational_units", "organization_id"),
+        ({"member_accounts": ["222222222222"], **IN_ORGANIZATION}, "member_accounts", "organization_id"),
+        ({"member_regions": ["eu-west-1"], **IN_ORGANIZATION}, "member_regions", "organizational_units"),
+        ({"member_regions": ["Ireland"]}, "member_regions", "eu-west-1"),
+        ({"call_as": "ADMIN"}, "call_as", "DELEGATED_ADMIN or SELF"),
+        ({"call_as": ["SELF"]}, "call_as", "DELEGATED_ADMIN or SELF"),
         ({"notification_email": "ops"}, "notification_email", "e-mail"),
         ({"notification_email": ["ops@example.com"]}, "notification_email", "e-mail"),
         ({"log_retention_days": 31}, "log_retention_days", "30"),

@@ -9,17 +9,26 @@ import pytest
 from aws_cdk import App
 from aws_cdk.assertions import Template as Synthesised
 
+from infra.roll_out import MemberTemplates
 from infra.service_stack import ServiceStack
 from infra.settings import Settings
-from tests.infra.templates import MEMBER_ACCOUNT, REGION, ROOT, SECURITY_ACCOUNT, Template, synthesise
+from tests.infra.templates import (
+    MEMBER_ACCOUNT,
+    ORGANIZATION,
+    REGION,
+    ROOT,
+    SECURITY_ACCOUNT,
+    Template,
+    synthesise,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.infra.templates import Json
 
-FUNCTIONS = ("remediate", "manual", "revisit", "custom-action")
-JUDGES = FUNCTIONS[:3]
+JUDGES = ("remediate", "manual", "revisit", "sweep")
+FUNCTIONS = (*JUDGES, "check", "custom-action")
 
 
 def function(template: Template, name: str) -> Json:
@@ -53,7 +62,10 @@ def test_outputs_are_those_of_the_contract(template: Template) -> None:
         "PolicyParameterName",
         "NotificationsTopicArn",
         "DashboardName",
+        "SweepStateMachineArn",
     } == set(outputs)
+    machine = f"arn:aws:states:{REGION}:{SECURITY_ACCOUNT}:stateMachine:imdsv2-remediation-sweep"
+    assert machine == outputs["SweepStateMachineArn"]
     assert "imdsv2-remediation-manual" == outputs["ManualFunctionName"]
     assert "imdsv2-remediation" == outputs["CentralEventBusName"]
     assert "/imdsv2-remediation/policy" == outputs["PolicyParameterName"]
@@ -72,7 +84,7 @@ def test_functions_run_as_promised(name: str, template: Template) -> None:
     assert (90, log_group["LogGroupName"]) == (log_group["RetentionInDays"], properties["LoggingConfig"]["LogGroup"])
 
 
-@pytest.mark.parametrize("name", ["manual", "revisit", "custom-action"])
+@pytest.mark.parametrize("name", ["manual", "revisit", "sweep", "check", "custom-action"])
 def test_input_of_failed_asynchronous_invocations_is_kept(name: str, template: Template) -> None:
     """Whoever invokes them without waiting would not hear of it."""
     kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
@@ -88,7 +100,7 @@ def test_a_lease_outlives_the_function_that_took_it(name: str, template: Templat
 
 @pytest.mark.parametrize("name", JUDGES)
 def test_functions_are_told_where_everything_is(name: str, template: Template) -> None:
-    """The names that the code reads at its start, and for remediate the dead-letter queue beside them."""
+    """The names that the code reads at its start, and those that only one of them needs."""
     variables = function(template, name)["Environment"]["Variables"]
     outputs = template.outputs()
     expected = {
@@ -97,9 +109,16 @@ def test_functions_are_told_where_everything_is(name: str, template: Template) -
         "NOTIFICATIONS_TOPIC_ARN": outputs["NotificationsTopicArn"],
         "POWERTOOLS_SERVICE_NAME": "imdsv2-remediation",
         "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
-        **({"DEAD_LETTER_QUEUE_URL": outputs["FindingsDeadLetterQueueUrl"]} if name == "remediate" else {}),
+        "MALLOC_ARENA_MAX": "2",
     }
-    assert expected == {
+    beside = {
+        "remediate": {"DEAD_LETTER_QUEUE_URL": outputs["FindingsDeadLetterQueueUrl"]},
+        "sweep": {
+            "SWEEP_BUCKET": arn(template, "AWS::S3::Bucket", "SweepResults").removeprefix("arn:aws:s3:::"),
+            "SWEEP_ACCOUNTS": f"{SECURITY_ACCOUNT} {MEMBER_ACCOUNT}",
+        },
+    }
+    assert {**expected, **beside.get(name, {})} == {
         each: value for each, value in variables.items() if each not in ("LEASE_SECONDS", "POWERTOOLS_LOG_LEVEL")
     }
 
@@ -191,11 +210,28 @@ def test_the_policy_parameter_holds_the_settings_document(template: Template) ->
 
 def test_what_is_due_is_judged_every_five_minutes(template: Template) -> None:
     """A start that fails is kept."""
-    schedule = template.one("AWS::Scheduler::Schedule")
+    schedule = template.one("AWS::Scheduler::Schedule", Name="imdsv2-remediation-revisit")
     assert "rate(5 minutes)" == schedule["ScheduleExpression"]
     assert arn(template, "AWS::Lambda::Function", "Functionrevisit") == schedule["Target"]["Arn"]
     kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
     assert {"Arn": kept_in} == schedule["Target"]["DeadLetterConfig"]
+
+
+def test_everything_is_swept_every_day(template: Template) -> None:
+    """For real: what it may enforce, policy and evidence decide. A start that fails is kept."""
+    schedule = template.one("AWS::Scheduler::Schedule", Name="imdsv2-remediation-sweep")
+    assert ("cron(30 2 * * ? *)", {"dry_run": False}) == (
+        schedule["ScheduleExpression"],
+        json.loads(schedule["Target"]["Input"]),
+    )
+    assert template.outputs()["SweepStateMachineArn"] == schedule["Target"]["Arn"]
+    kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
+    assert {"Arn": kept_in} == schedule["Target"]["DeadLetterConfig"]
+
+
+def test_an_organisation_is_asked_for_its_accounts(organization_template: Template) -> None:
+    """Those that join are swept without being listed."""
+    assert "" == function(organization_template, "sweep")["Environment"]["Variables"]["SWEEP_ACCOUNTS"]
 
 
 def test_the_custom_action_is_looked_at_by_every_release(template: Template) -> None:
@@ -210,7 +246,7 @@ def test_the_custom_action_is_looked_at_by_every_release(template: Template) -> 
 
 def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> None:
     """Dead letters, errors, waiting findings, a refused policy, and events that EventBridge lost."""
-    alarms = template.resources("AWS::CloudWatch::Alarm").values()
+    alarms = list(template.resources("AWS::CloudWatch::Alarm").values())
     assert {
         "imdsv2-remediation-findings-dead-letters",
         "imdsv2-remediation-invocations-dead-letters",
@@ -218,11 +254,12 @@ def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> 
         "imdsv2-remediation-remediate-errors",
         "imdsv2-remediation-manual-errors",
         "imdsv2-remediation-revisit-errors",
+        "imdsv2-remediation-sweep-errors",
         "imdsv2-remediation-policy-refused",
         "imdsv2-remediation-events-lost",
     } == {each["AlarmName"] for each in alarms}
     topic = template.outputs()["NotificationsTopicArn"]
-    assert [([topic], [topic])] * 8 == [(each["AlarmActions"], each["OKActions"]) for each in alarms]
+    assert [([topic], [topic])] * len(alarms) == [(each["AlarmActions"], each["OKActions"]) for each in alarms]
 
 
 def test_the_alarm_on_the_policy_watches_what_the_functions_write(template: Template) -> None:
@@ -263,13 +300,124 @@ def test_somebody_is_told(template: Template) -> None:
     assert ("email", "ops@example.com") == (subscription["Protocol"], subscription["Endpoint"])
 
 
+def test_the_check_speaks_for_a_function_that_enforces(template: Template) -> None:
+    """In a role of its own it would prove nothing about theirs."""
+    assert function(template, "manual")["Role"] == function(template, "check")["Role"]
+
+
 def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> None:
-    """By hand: one parameter, nothing to bootstrap or upload, and just the two roles."""
-    assert ["SecurityAccountId"] == list(member_template.document["Parameters"])
-    assert {"Description", "Parameters", "Resources"} == set(member_template.document)
+    """By hand: nothing to bootstrap or upload, just the two roles, and one parameter that has no default."""
+    parameters = member_template.document["Parameters"]
+    assert {"SecurityAccountId": False, "OrganizationId": True} == {
+        name: "Default" in each for name, each in parameters.items()
+    }
+    assert {"Description", "Parameters", "Conditions", "Resources"} == set(member_template.document)
     assert {"imdsv2-remediation-read", "imdsv2-remediation-write"} == {
         role["RoleName"] for role in member_template.resources("AWS::IAM::Role").values()
     }
+
+
+def test_the_forwarding_template_is_deployed_as_it_is(forwarding_template: Template) -> None:
+    """By hand: nothing to bootstrap or upload."""
+    assert {"Description", "Parameters", "Conditions", "Resources"} == set(forwarding_template.document)
+    assert ["SecurityAccountId", "HomeRegion"] == list(forwarding_template.document["Parameters"])
+
+
+def test_a_member_forwards_what_the_bus_listens_for(template: Template, forwarding_template: Template) -> None:
+    """The same pattern, to the bus of the security account in its home Region, for a day, with a place for what fails."""
+    rule = forwarding_template.one("AWS::Events::Rule")
+    heard = template.one("AWS::Events::Rule", Name="imdsv2-remediation-config", EventBusName="imdsv2-remediation")
+    assert (heard["EventPattern"], "ENABLED", None) == (rule["EventPattern"], rule["State"], rule.get("EventBusName"))
+    assert [
+        {
+            "Id": "central-bus",
+            "Arn": f"arn:aws:events:{REGION}:{SECURITY_ACCOUNT}:event-bus/imdsv2-remediation",
+            "RoleArn": arn(forwarding_template, "AWS::IAM::Role", "Sender"),
+            "DeadLetterConfig": {"Arn": arn(forwarding_template, "AWS::SQS::Queue", "Undelivered")},
+            "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
+        }
+    ] == rule["Targets"]
+    undelivered = queue(forwarding_template, "Undelivered")
+    assert (1209600, True) == (undelivered["MessageRetentionPeriod"], undelivered["SqsManagedSseEnabled"])
+
+
+def test_forwarding_may_be_deployed_in_every_region_of_an_account(forwarding_template: Template) -> None:
+    """IAM is global: a role with a name of its own would be there only once."""
+    assert "RoleName" not in forwarding_template.one("AWS::IAM::Role")
+
+
+@pytest.mark.parametrize(
+    ("account", "region", "state"),
+    [
+        (SECURITY_ACCOUNT, REGION, "DISABLED"),
+        (SECURITY_ACCOUNT, "us-east-1", "ENABLED"),
+        (MEMBER_ACCOUNT, REGION, "ENABLED"),
+    ],
+)
+def test_nothing_is_heard_twice_at_home(account: str, region: str, state: str, assembly: Path) -> None:
+    """The security account's own rules listen in its home Region; from its other Regions it forwards as a member does."""
+    path = assembly / "Imdsv2RemediationForwarding.template.json"
+    deployed = Template.of(path, account=account, region=region, SecurityAccountId=SECURITY_ACCOUNT, HomeRegion=REGION)
+    assert state == deployed.one("AWS::Events::Rule")["State"]
+
+
+def test_without_units_nothing_is_rolled_out(template: Template) -> None:
+    """People deploy the members' templates by hand."""
+    assert {} == template.resources("AWS::CloudFormation::StackSet")
+
+
+STACK_SETS = ("Imdsv2RemediationMember", "Imdsv2RemediationForwarding")
+
+
+@pytest.mark.parametrize("name", STACK_SETS)
+def test_accounts_of_the_units_get_the_templates_that_are_deployed_by_hand(
+    name: str, organization_template: Template, organization_assembly: Path
+) -> None:
+    """By AWS Organizations, those included that join later; all at once, and one that refuses does not stop the others."""
+    stack_set = organization_template.one("AWS::CloudFormation::StackSet", StackSetName=name)
+    by_hand = json.loads((organization_assembly / f"{name}.template.json").read_text())
+    assert by_hand == json.loads(stack_set["TemplateBody"])
+    assert set(by_hand["Parameters"]) == {each["ParameterKey"] for each in stack_set["Parameters"]}
+    assert len(stack_set["TemplateBody"]) <= 51200
+    assert {
+        "PermissionModel": "SERVICE_MANAGED",
+        "CallAs": "DELEGATED_ADMIN",
+        "AutoDeployment": {"Enabled": True, "RetainStacksOnAccountRemoval": False},
+        "ManagedExecution": {"Active": True},
+        "OperationPreferences": {
+            "ConcurrencyMode": "SOFT_FAILURE_TOLERANCE",
+            "FailureTolerancePercentage": 25,
+            "MaxConcurrentPercentage": 100,
+            "RegionConcurrencyType": "PARALLEL",
+        },
+    } == {
+        field: stack_set[field]
+        for field in ("PermissionModel", "CallAs", "AutoDeployment", "ManagedExecution", "OperationPreferences")
+    }
+
+
+def test_roles_are_rolled_out_once_an_account_and_rules_to_every_region(organization_template: Template) -> None:
+    """The security account has the roles from this stack: a second pair of the same names would be refused."""
+    roles, forwarding = (
+        organization_template.one("AWS::CloudFormation::StackSet", StackSetName=name) for name in STACK_SETS
+    )
+    units = ["ou-ab12-0a1b2c3d", "ou-ab12-cd34ef56"]
+    others = {"OrganizationalUnitIds": units, "AccountFilterType": "DIFFERENCE", "Accounts": [SECURITY_ACCOUNT]}
+    assert [{"DeploymentTargets": others, "Regions": [REGION]}] == roles["StackInstancesGroup"]
+    everybody = {"OrganizationalUnitIds": units}
+    assert [{"DeploymentTargets": everybody, "Regions": [REGION, "us-east-1"]}] == forwarding["StackInstancesGroup"]
+
+
+def test_members_are_told_where_the_security_account_is(organization_template: Template) -> None:
+    """By the parameters of their templates."""
+    told = {
+        each["StackSetName"]: {entry["ParameterKey"]: entry["ParameterValue"] for entry in each["Parameters"]}
+        for each in organization_template.resources("AWS::CloudFormation::StackSet").values()
+    }
+    assert {
+        "Imdsv2RemediationMember": {"SecurityAccountId": SECURITY_ACCOUNT, "OrganizationId": ORGANIZATION},
+        "Imdsv2RemediationForwarding": {"SecurityAccountId": SECURITY_ACCOUNT, "HomeRegion": REGION},
+    } == told
 
 
 def test_roles_are_the_same_in_members_and_in_the_security_account(
@@ -310,7 +458,8 @@ def synthesised(tmp_path: Path, **changes: Any) -> Json:
     """The service's template for settings of one's own, its code left out."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     settings = Settings.from_context({**context, **changes})
-    stack = ServiceStack(App(), "Imdsv2Remediation", settings=settings, asset=tmp_path)
+    members = MemberTemplates(roles="{}", forwarding="{}")
+    stack = ServiceStack(App(), "Imdsv2Remediation", settings=settings, asset=tmp_path, member_templates=members)
     return dict(Synthesised.from_stack(stack).to_json())
 
 
@@ -318,6 +467,17 @@ def test_as_it_comes_nobody_else_may_put_events_on_the_bus(tmp_path: Path) -> No
     """An empty list of members is no policy, and nobody is subscribed without an address."""
     kinds = {each["Type"] for each in synthesised(tmp_path)["Resources"].values()}
     assert {"AWS::Events::EventBusPolicy", "AWS::SNS::Subscription"}.isdisjoint(kinds)
+
+
+def test_rules_are_rolled_out_to_the_home_region_unless_others_are_named(tmp_path: Path) -> None:
+    """Most have Config there; further Regions are a decision."""
+    document = synthesised(tmp_path, organization_id=ORGANIZATION, organizational_units=["r-ab12"], call_as="SELF")
+    stack_sets = [
+        each["Properties"] for each in document["Resources"].values() if each["Type"] == "AWS::CloudFormation::StackSet"
+    ]
+    assert [("SELF", [{"Ref": "AWS::Region"}])] * 2 == [
+        (each["CallAs"], group["Regions"]) for each in stack_sets for group in each["StackInstancesGroup"]
+    ]
 
 
 def test_without_a_window_batches_are_as_small_as_lambda_then_wants_them(tmp_path: Path) -> None:

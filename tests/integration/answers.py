@@ -104,8 +104,8 @@ class Wire:
             answer = next((each for each in answers if each is not None), None)
         except ClientError as error:
             # As a bad answer, so that botocore makes of it the class that the service's model has for the code.
-            answer = {"ResponseMetadata": {"HTTPStatusCode": 400}, **error.response}
-            return SimpleNamespace(status_code=answer["ResponseMetadata"]["HTTPStatusCode"]), answer
+            refused: Answer = {"ResponseMetadata": {"HTTPStatusCode": 400}} | dict(error.response)
+            return SimpleNamespace(status_code=refused["ResponseMetadata"]["HTTPStatusCode"]), refused
         if answer is None:
             return None
         check(model, answer)
@@ -121,7 +121,8 @@ def check(model: Any, answer: Answer) -> None:
 
 def refusal(code: str, message: str, operation: str, **more: Any) -> ClientError:
     """AWS's refusal of a call."""
-    return ClientError({"Error": {"Code": code, "Message": message}, **more}, operation)
+    answer: Any = {"Error": {"Code": code, "Message": message}, **more}
+    return ClientError(answer, operation)
 
 
 class Hub:
@@ -174,7 +175,11 @@ class Hub:
             "Workflow": {"Status": known["workflow"]},
         }
         if "note" in known:
-            asff["Note"] = {"Text": known["note"], "UpdatedBy": "imdsv2-remediation", "UpdatedAt": "2026-11-20T06:00:00Z"}
+            asff["Note"] = {
+                "Text": known["note"],
+                "UpdatedBy": "imdsv2-remediation",
+                "UpdatedAt": "2026-11-20T06:00:00Z",
+            }
         return asff
 
     def _update(self, call: Call) -> Answer:

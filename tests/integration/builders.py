@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from aws_lambda_powertools import Logger
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.stub import Stubber
-from moto.ec2 import ec2_backends
+from moto.ec2.models import ec2_backends
 
 from imdsv2.aws import CONFIG, Members, metrics_session
 from imdsv2.ledger import Ledger
@@ -24,6 +23,8 @@ from imdsv2.telling import Teller
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import botocore.session
 
     from tests.integration.answers import Hub, Metrics, Wire
 
@@ -86,7 +87,7 @@ class Cloud:
             self._clients[place] = self.outside.create_client(service, region_name=region, **self._keys(account))
         return self._clients[place]
 
-    def _keys(self, account: str) -> dict[str, str]:
+    def _keys(self, account: str) -> dict[str, Any]:
         if account == HUB:
             return {}
         granted = self.as_account(HUB, "sts").assume_role(
@@ -117,7 +118,9 @@ class Cloud:
         hub = SecurityHub(self.client("securityhub"), logger)
         notices = Notices(self.client("sns"), self.topic_arn, TABLE)
         return Line(
-            members=Members(self.session, metrics_session(), self.client("sts"), lambda: "test-session"),
+            members=Members(
+                self.session, metrics_session(), self.client("sts"), lambda: "test-session", self.clock.tick
+            ),
             ledger=ledger,
             policies=PolicySource(self.client("ssm"), ledger, PARAMETER),
             hub=hub,

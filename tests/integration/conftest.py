@@ -15,6 +15,7 @@ from botocore.loaders import create_loader
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import Table
 from moto.ec2.models.instances import InstanceBackend
 
 from imdsv2 import action
@@ -75,16 +76,16 @@ def wire(outside: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> 
 def cloud(outside: botocore.session.Session, wire: Wire) -> Cloud:
     """An AWS with the stack's ledger, policy, topic and dead-letter queue, and nobody's instances yet."""
     create_table(outside.create_client("dynamodb", region_name=REGION))
-    topic = outside.create_client("sns", region_name=REGION).create_topic(Name="notifications")["TopicArn"]
-    queue = outside.create_client("sqs", region_name=REGION).create_queue(QueueName="dead-letters")["QueueUrl"]
+    sns: Any = outside.create_client("sns", region_name=REGION)
+    sqs: Any = outside.create_client("sqs", region_name=REGION)
     made = Cloud(
         wire=wire,
         hub=Hub(wire),
         metrics=Metrics(wire),
         session=botocore.session.Session(),
         outside=outside,
-        topic_arn=topic,
-        dead_letter_url=queue,
+        topic_arn=sns.create_topic(Name="notifications")["TopicArn"],
+        dead_letter_url=sqs.create_queue(QueueName="dead-letters")["QueueUrl"],
     )
     made.policy(mode="enforce")
     return made
@@ -132,7 +133,7 @@ def _transactions_copy_the_table_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tables: dict[int, Any] = {}
 
     def deepcopy(value: Any) -> Any:
-        if not isinstance(value, dynamodb_models.Table):
+        if not isinstance(value, Table):
             return copy.deepcopy(value)
         if id(value) not in tables:
             tables[id(value)] = copy.deepcopy(value)

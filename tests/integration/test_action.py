@@ -186,13 +186,14 @@ def test_one_that_cannot_be_tagged_does_not_hold_up_the_others(stub: Stub) -> No
     assert "TagLimitExceeded" in refused[arns[1]].verdict.explanation
 
 
-def test_throttled_tagging_comes_back_soon(stub: Stub) -> None:
-    """It says nothing about the instance."""
-    ec2 = stub.client("ec2")
-    for _ in range(2):
-        stub.refuse(ec2, "create_tags", "RequestLimitExceeded")
-    (refusal,) = action.tag(ec2, [instance()], NOW).values()
-    assert (Reason.NOT_READY, NOW + timedelta(minutes=15)) == (refusal.verdict.reason, refusal.verdict.revisit_at)
+def test_throttled_tagging_comes_back_soon_and_is_not_tried_one_by_one(stub: Stub) -> None:
+    """It says nothing about the instances, and more calls would be throttled more."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
+    stub.refuse(ec2, "create_tags", "RequestLimitExceeded", expected=tagged(arns))
+    refused = action.tag(ec2, [instance(arn) for arn in arns], NOW)
+    assert dict.fromkeys(arns, (Reason.NOT_READY, NOW + timedelta(minutes=15))) == {
+        arn: (each.verdict.reason, each.verdict.revisit_at) for arn, each in refused.items()
+    }
 
 
 def test_only_our_tag_is_removed(stub: Stub) -> None:
@@ -214,8 +215,8 @@ class Looks:
     """EC2 as it shows itself look by look."""
 
     def __init__(self, *looks: dict[InstanceArn, Target]) -> None:
-        self.looks, self.asked, self.slept = list(looks), [], 0
-        self.asked: list[list[InstanceArn]]
+        self.looks, self.slept = list(looks), 0
+        self.asked: list[list[InstanceArn]] = []
 
     def __call__(self, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
         self.asked.append(list(arns))

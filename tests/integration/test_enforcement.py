@@ -43,9 +43,7 @@ def judged(cloud: Cloud, arn: InstanceArn) -> Judgement:
 
 def held(judgement: Judgement) -> Judgement:
     """What a shut gate makes of it."""
-    verdict = Verdict(
-        decision=Decision.HOLD, reason=Reason.SWITCHED_OFF, explanation="off", revisit_at=NOW + HOURLY
-    )
+    verdict = Verdict(decision=Decision.HOLD, reason=Reason.SWITCHED_OFF, explanation="off", revisit_at=NOW + HOURLY)
     return replace(judgement, verdict=verdict, status=Status.HELD)
 
 

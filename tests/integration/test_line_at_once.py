@@ -11,13 +11,14 @@ import pytest
 
 from imdsv2.model import Source
 from tests.fixtures.events import finding
-from tests.integration.builders import LEASE, asked
+from tests.integration.builders import HUB, LEASE, OTHER, asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from imdsv2.line import Line, Outcomes
-    from imdsv2.model import InstanceArn, Request
+    from imdsv2.judgement import Outcomes
+    from imdsv2.line import Line
+    from imdsv2.model import Request
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -99,7 +100,7 @@ def test_who_is_overtaken_for_ever_tries_again_later(cloud: Cloud) -> None:
     arn = cloud.one(use=1.0)
 
     def overtake(call: Call) -> None:
-        table = cloud.as_account("123456789012", "dynamodb")
+        table = cloud.as_account(HUB, "dynamodb")
         table.update_item(
             TableName="ledger",
             Key={"pk": {"S": str(arn)}, "sk": {"S": "current"}},
@@ -188,25 +189,17 @@ def test_a_lease_that_ends_while_its_owner_still_works_does_not_let_him_write_ov
     assert 1 == cloud.history(arn).count("enforced")
 
 
-def test_a_note_is_written_for_the_verdict_that_stands(cloud: Cloud) -> None:
-    """Two functions reach different verdicts; the note that is left is that of the last one written."""
-    arn = cloud.one(use=1.0)
-    failed = finding(str(arn))
-    cloud.hub.holds(failed)
-    once = [True]
+def test_accounts_and_regions_are_judged_side_by_side(cloud: Cloud) -> None:
+    """A slow one holds up only its own, and one that breaks in the middle of it all fails alone."""
+    arns = [cloud.one(), cloud.one(account=OTHER), cloud.one(region="us-east-1"), cloud.one(account=HUB)]
+    meet_at(cloud, "DescribeInstances", 4)
 
-    def change_meanwhile(_: Call) -> None:
-        if once.pop() if once else False:
-            cloud.metrics.forget(arn.instance_id)
-            cloud.line().run([asked(arn, Source.REVISIT)], "request-2")
+    def break_down(call: Call) -> None:
+        if call.account == OTHER:
+            raise RuntimeError("nobody foresaw this")
 
-    cloud.wire.on("BatchUpdateFindings", change_meanwhile)
-    cloud.line().run([asked(arn, finding=failed)], "request-1")
-    assert "no_evidence" == cloud.current(arn)["reason"]
-    cloud.line().run([asked(arn, finding=failed)], "request-3")
-    assert "no_evidence" in str(cloud.hub.note_on(failed))
-
-
-def instances_of(outcomes: Outcomes) -> set[InstanceArn]:
-    """Whose verdict was reached."""
-    return set(outcomes.judged)
+    cloud.wire.on("GetMetricData", break_down)
+    outcomes = cloud.line().run([asked(arn, Source.CONFIG) for arn in arns], "request-1")
+    assert {arns[1]} == set(outcomes.failed)
+    assert {arns[0], arns[2], arns[3]} == set(outcomes.judged)
+    assert ["required", "optional", "required", "required"] == [cloud.tokens(arn) for arn in arns]

@@ -46,9 +46,7 @@ class World:
 
     def __init__(self, stub: Stub) -> None:
         self.clock, self.name, self.sts = Clock(), "request-1", stub.client("sts")
-        self.members = Members(
-            botocore.session.Session(), metrics_session(), self.sts, lambda: self.name, self.clock
-        )
+        self.members = Members(botocore.session.Session(), metrics_session(), self.sts, lambda: self.name, self.clock)
 
 
 @pytest.mark.parametrize(

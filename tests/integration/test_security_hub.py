@@ -171,9 +171,7 @@ def test_pages_of_findings_are_followed(stub: Stub) -> None:
     client = stub.client("securityhub")
     filters = {"Filters": {"Id": [{"Value": ONE.id, "Comparison": "EQUALS"}]}, "MaxResults": 100}
     stub.answer(client, "get_findings", {"Findings": [], "NextToken": "t"}, filters)
-    stub.answer(
-        client, "get_findings", {"Findings": [asff(ONE, "SUPPRESSED")]}, filters | {"NextToken": "t"}
-    )
+    stub.answer(client, "get_findings", {"Findings": [asff(ONE, "SUPPRESSED")]}, filters | {"NextToken": "t"})
     assert {ARN} == set(SecurityHub(client, Logger(service="test")).suppressed({ARN: [ONE]}))
 
 
@@ -258,8 +256,8 @@ def test_a_finding_that_the_newer_hub_does_not_know_is_no_failure(hub: Hub) -> N
 def test_old_and_new_findings_are_written_together(hub: Hub) -> None:
     """Each in its own hub; one that refuses does not stop the other."""
     hub.shows([ONE], _1="NOTIFIED")
-    hub.shows_v2(status_id=2)
     hub.refuses("batch_update_findings", "AccessDeniedException")
+    hub.shows_v2(status_id=2)
     hub.updates_v2("why")
     assert {V2} == hub.annotate(ONE, V2)
 
@@ -267,8 +265,8 @@ def test_old_and_new_findings_are_written_together(hub: Hub) -> None:
 def test_one_hub_that_cannot_be_looked_at_does_not_stop_the_other(hub: Hub) -> None:
     """The newer one may lack a permission, or be on trial."""
     hub.shows([ONE], _1="NOTIFIED")
-    hub.refuses("get_findings_v2", "AccessDeniedException")
     hub.updates([ONE], "why")
+    hub.refuses("get_findings_v2", "AccessDeniedException")
     assert {ONE} == hub.annotate(ONE, V2)
 
 

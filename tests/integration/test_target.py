@@ -114,9 +114,7 @@ def test_three_hundred_missing_ids_are_all_read_out_of_one_message(stub: Stub) -
     """The message is longer than what a person is shown of it."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(301)]
     listed = ", ".join(arn.instance_id for arn in arns[:300])
-    stub.refuse(
-        ec2, "describe_instances", "InvalidInstanceID.NotFound", f"The instance IDs '{listed}' do not exist"
-    )
+    stub.refuse(ec2, "describe_instances", "InvalidInstanceID.NotFound", f"The instance IDs '{listed}' do not exist")
     stub.answer(ec2, "describe_instances", answer(shown(arns[300])), ids(arns[300:]))
     targets = describe(ec2, arns)
     assert [Missing(arn=arn) for arn in arns[:300]] == [targets[arn] for arn in arns[:300]]
@@ -140,9 +138,7 @@ def test_missing_ids_may_be_named_one_call_after_another(stub: Stub) -> None:
 def test_a_malformed_id_is_missing_and_the_others_are_read(stub: Stub) -> None:
     """An id may look right to us and wrong to EC2."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
-    stub.refuse(
-        ec2, "describe_instances", "InvalidInstanceID.Malformed", f'Invalid id: "{arns[0].instance_id}"'
-    )
+    stub.refuse(ec2, "describe_instances", "InvalidInstanceID.Malformed", f'Invalid id: "{arns[0].instance_id}"')
     stub.answer(ec2, "describe_instances", answer(shown(arns[1])), ids(arns[1:]))
     targets = describe(ec2, arns)
     assert Missing(arn=arns[0]) == targets[arns[0]]

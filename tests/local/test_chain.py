@@ -79,21 +79,57 @@ def test_a_failed_message_comes_again_alone_and_ends_in_the_dead_letter_queue(
     assert [{"fail": True}] == [json.loads(message["Body"])["detail"] for message in dead]
 
 
-def test_a_rule_of_another_account_reaches_a_bus_that_lets_it(cloud: LocalCloud, chain: dict[str, str]) -> None:
-    """Only the account that the bus's policy names, and only for the source that it names; the event keeps its account."""
-    bus = f"arn:aws:events:{HOME}:{SECURITY}:event-bus/{chain_stack.BUS}"
-    for account in MEMBERS:
-        events = cloud.session(account=account).client("events")
-        events.put_rule(Name="forward", EventPattern=json.dumps({"source": ["aws.config", "aws.health"]}))
-        events.put_targets(
-            Rule="forward", Targets=[{"Id": "bus", "Arn": bus, "RoleArn": f"arn:aws:iam::{account}:role/forward"}]
-        )
-        _put(cloud, {}, account=account)
-        _put(cloud, {}, account=account, source="aws.health")
+def _forward(cloud: LocalCloud, account: str, bus: str, *actions: str) -> str:
+    """Have a rule send two services' events to a bus of the security account; returns the queue of what cannot be delivered."""
+    session = cloud.session(account=account)
+    events, iam = session.client("events"), session.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    allow = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+    role = iam.create_role(
+        RoleName="forward", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": trust})
+    )["Role"]["Arn"]
+    iam.put_role_policy(
+        RoleName="forward", PolicyName="own", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": allow})
+    )
+    undelivered = session.client("sqs").create_queue(QueueName="undelivered")["QueueUrl"]
+    events.put_rule(Name="forward", EventPattern=json.dumps({"source": ["aws.config", "aws.health"]}))
+    target: Any = {
+        "Id": "bus",
+        "Arn": f"arn:aws:events:{HOME}:{SECURITY}:event-bus/{bus}",
+        "RoleArn": role,
+        "DeadLetterConfig": {"Arn": f"arn:aws:sqs:{HOME}:{account}:undelivered"},
+    }
+    events.put_targets(Rule="forward", Targets=[target])
+    return undelivered
+
+
+def test_a_rule_of_another_account_reaches_a_bus_that_lets_it(
+    cloud: LocalCloud, chain: dict[str, str], account: str
+) -> None:
+    """Only the account that the bus's policy names, only the source that it names, and only by a role that may.
+
+    The event keeps its account; what is not taken is left in the sender's dead-letter queue.
+    """
+    senders = {MEMBER: "events:PutEvents", STRANGER: "events:PutEvents", account: "events:PutRule"}
+    queues = {sender: _forward(cloud, sender, chain_stack.BUS, action) for sender, action in senders.items()}
+    for sender in senders:
+        _put(cloud, {}, account=sender)
+    _put(cloud, {}, account=MEMBER, source="aws.health")
     deadline = time.monotonic() + PATIENCE_SECONDS
     while MEMBER not in _accounts(cloud, chain) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert (1, 0) == (_accounts(cloud, chain).count(MEMBER), _accounts(cloud, chain).count(STRANGER))
+    assert [1, 0, 0] == [_accounts(cloud, chain).count(sender) for sender in senders]
+    left = {
+        sender: [
+            json.loads(message["Body"])["source"]
+            for message in cloud.session(account=sender)
+            .client("sqs")
+            .receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+            .get("Messages", [])
+        ]
+        for sender, url in queues.items()
+    }
+    assert {MEMBER: ["aws.health"], STRANGER: ["aws.config"], account: ["aws.config"]} == left
 
 
 def test_a_custom_resource_is_made_by_its_function(chain: dict[str, str]) -> None:

@@ -229,6 +229,12 @@ def test_a_change_has_ten_minutes_to_settle(since: timedelta, reason: str) -> No
     assert NOW + (DAY if reason == "changed_back" else timedelta(minutes=15)) == verdict.revisit_at
 
 
+def test_a_change_that_ec2_is_still_applying_is_nobody_s_word_yet() -> None:
+    """Row 10: `pending` says that what EC2 shows is not its last word."""
+    verdict = judge(instance(options=options(state="pending")), history=ENFORCED)
+    assert ("hold", "not_ready") == row(verdict)
+
+
 def test_a_change_to_a_stopped_instance_waits_for_its_start() -> None:
     """Row 10: on a stopped instance the change applies at the next start, however long ago it was made."""
     verdict = judge(instance(state="stopped", stopped_at=NOW - HOUR), history=ENFORCED)

@@ -620,8 +620,11 @@ def test_a_refused_call_is_no_evidence_and_no_exception(
     assert Reason.EVIDENCE_INCOMPLETE is decide(steady, seen, History(), POLICY, NOW).reason
 
 
-def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(cloudwatch: CloudWatch) -> None:
+def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(
+    cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The instances of that call are judged without evidence; those of the next call are not touched."""
+    monkeypatch.setattr("imdsv2.evidence._CALLS_AT_ONCE", 1)  # so that it is known which page is the second
     targets = [instance(arn=arn(number), launched_at=NOW - 30 * DAY) for number in range(1, 201)]
     for target in targets:
         report(cloudwatch, target, NOW - 30 * DAY, NOW, [USE])
@@ -689,6 +692,12 @@ def test_packing_keeps_the_limits_and_loses_nobody(wanted: list[Hours], hours_a_
         first, end = min(asked[each].first for each in group), max(asked[each].end for each in group)
         assert 1 <= len(group) <= QUERIES_A_CALL
         assert math.ceil((end - first) / hours_a_period) * len(group) <= DATAPOINTS_A_CALL
+
+
+def test_short_questions_are_packed_by_the_number_of_queries() -> None:
+    """500 a call, and no call more than that takes."""
+    wanted = {arn(number): Hours(500_000, 500_003) for number in range(1001)}
+    assert [500, 500, 1] == [len(group) for group in pack(wanted)]
 
 
 # --- Any fleet, any past -------------------------------------------------------------------------------------------

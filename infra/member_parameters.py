@@ -1,0 +1,48 @@
+"""What whoever deploys a member's template has to say about the security account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_cdk import CfnParameter
+
+if TYPE_CHECKING:
+    from constructs import Construct
+
+SECURITY_ACCOUNT = "SecurityAccountId"
+ORGANIZATION = "OrganizationId"
+HOME_REGION = "HomeRegion"
+
+
+def security_account_parameter(scope: Construct) -> CfnParameter:
+    """The account that the member answers to; there is no default."""
+    return CfnParameter(
+        scope,
+        SECURITY_ACCOUNT,
+        description="The account in which the stack Imdsv2Remediation is deployed",
+        allowed_pattern="[0-9]{12}",
+        constraint_description="twelve digits",
+    )
+
+
+def organization_parameter(scope: Construct) -> CfnParameter:
+    """The organisation that both belong to."""
+    return CfnParameter(
+        scope,
+        ORGANIZATION,
+        description="The organisation of both accounts; empty if they belong to none",
+        default="",
+        allowed_pattern="(o-[a-z0-9]{10,32})?",
+        constraint_description="o- and ten characters or more, or nothing",
+    )
+
+
+def home_region_parameter(scope: Construct) -> CfnParameter:
+    """Where the security account's bus is; there is no default."""
+    return CfnParameter(
+        scope,
+        HOME_REGION,
+        description="The Region in which the stack Imdsv2Remediation is deployed",
+        allowed_pattern="[a-z]{2,}(-[a-z]+)+-[0-9]+",
+        constraint_description="the name of a Region",
+    )

@@ -1,0 +1,108 @@
+"""What the stack itself deploys to the accounts of an organisation, those included that join it later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aws_cdk import Aws, CfnStackSet
+from constructs import Construct
+
+from infra.member_parameters import HOME_REGION, ORGANIZATION, SECURITY_ACCOUNT
+from infra.names import FORWARDING_STACK, ROLES_STACK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.settings import Settings
+
+TOLERATED_PERCENTAGE = 25
+"""Accounts of a Region that may refuse, e.g. suspended ones, before the deployment of the security account fails too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberTemplates:
+    """The synthesised templates of members, as JSON text."""
+
+    roles: str
+    forwarding: str
+
+
+class RollOut(Construct):
+    """Service-managed StackSets: AWS Organizations gives them the way into its accounts, except the management account."""
+
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings, templates: MemberTemplates) -> None:
+        """The settings name an organisation and units of it."""
+        super().__init__(scope, id_)
+        self._settings = settings
+        security_account = {SECURITY_ACCOUNT: Aws.ACCOUNT_ID}
+        self.roles = self._stack_set(
+            "Roles",
+            name=ROLES_STACK,
+            description="Roles by which imdsv2-remediation enters the accounts of the organisation",
+            template=templates.roles,
+            parameters={**security_account, ORGANIZATION: settings.organization_id or ""},
+            # IAM is global: which Region it is does not matter, as long as it is one.
+            regions=[Aws.REGION],
+            capability="CAPABILITY_NAMED_IAM",
+            # Its roles are part of this stack, and have the same names. Should StackSets not heed this when the account
+            # is moved into a unit later, CloudFormation refuses the second pair there, and nothing else comes of it.
+            except_security_account=True,
+        )
+        self.forwarding = self._stack_set(
+            "Forwarding",
+            name=FORWARDING_STACK,
+            description="Rules that forward Config's verdicts on IMDSv2 to imdsv2-remediation",
+            template=templates.forwarding,
+            parameters={**security_account, HOME_REGION: Aws.REGION},
+            regions=settings.member_regions or [Aws.REGION],
+            capability="CAPABILITY_IAM",
+            except_security_account=False,
+        )
+
+    def _stack_set(
+        self,
+        id_: str,
+        *,
+        name: str,
+        description: str,
+        template: str,
+        parameters: Mapping[str, str],
+        regions: Sequence[str],
+        capability: str,
+        except_security_account: bool,
+    ) -> CfnStackSet:
+        units = list(self._settings.organizational_units)
+        targets = (
+            CfnStackSet.DeploymentTargetsProperty(
+                organizational_unit_ids=units, account_filter_type="DIFFERENCE", accounts=[Aws.ACCOUNT_ID]
+            )
+            if except_security_account
+            else CfnStackSet.DeploymentTargetsProperty(organizational_unit_ids=units)
+        )
+        return CfnStackSet(
+            self,
+            id_,
+            stack_set_name=name,
+            description=description,
+            permission_model="SERVICE_MANAGED",
+            call_as=self._settings.call_as,
+            auto_deployment=CfnStackSet.AutoDeploymentProperty(enabled=True, retain_stacks_on_account_removal=False),
+            # An account that joins meanwhile waits for its turn instead of failing.
+            managed_execution={"Active": True},
+            operation_preferences=CfnStackSet.OperationPreferencesProperty(
+                concurrency_mode="SOFT_FAILURE_TOLERANCE",
+                failure_tolerance_percentage=TOLERATED_PERCENTAGE,
+                max_concurrent_percentage=100,
+                region_concurrency_type="PARALLEL",
+            ),
+            stack_instances_group=[
+                CfnStackSet.StackInstancesProperty(deployment_targets=targets, regions=list(regions))
+            ],
+            template_body=template,
+            capabilities=[capability],
+            parameters=[
+                CfnStackSet.ParameterProperty(parameter_key=key, parameter_value=value)
+                for key, value in parameters.items()
+            ],
+        )

@@ -1,0 +1,31 @@
+"""An operator asks, before anything is enforced, whether the roles of an account allow what they must and no more."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+
+from imdsv2.aws import CONFIG, Members, metrics_session
+from imdsv2.errors import InvalidRequest
+from imdsv2.permissions_check import check
+from imdsv2.report import error_document
+from invocation import logger, request_id
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+_session = botocore.session.Session()
+_sts: Any = _session.create_client("sts", region_name=os.environ["AWS_REGION"], config=CONFIG)
+members = Members(_session, metrics_session(), _sts, request_id, lambda: datetime.now(UTC))
+
+
+@logger.inject_lambda_context
+def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
+    """Answer with what EC2 said to each dry run, and whether that is what it must say."""
+    try:
+        return check(members, event)
+    except InvalidRequest as refused:
+        return error_document(refused.code, str(refused))

@@ -1,0 +1,158 @@
+"""What the write role of an account may do, in EC2's own answers to dry runs. Nothing is changed.
+
+The role's policy rests on condition keys of EC2 that AWS documents thinly. Whether EC2 sends them can only be found out
+in an account: on an instance whose metadata endpoint is enabled, and on one whose endpoint is disabled.
+
+IAM: ``ec2:DescribeInstances`` by the read role; the write role needs nothing for what it is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imdsv2.action import ENFORCED_TAG, PLANNED_CALL
+from imdsv2.aws import describe_error, error_code
+from imdsv2.errors import InvalidRequest, TargetRefused
+from imdsv2.events import parse_order
+from imdsv2.model import Instance, Request, Unreachable
+from imdsv2.target import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from imdsv2.aws import Members
+    from imdsv2.model import InstanceArn
+
+_PERMITTED = "DryRunOperation"
+_REFUSED = "UnauthorizedOperation"
+_ENDPOINTS = ("enabled", "disabled")
+_OUR_TAG = {"Tags": [{"Key": ENFORCED_TAG, "Value": "dry run"}]}
+_OTHER_TAG = {"Tags": [{"Key": "imdsv2:none-of-ours", "Value": "dry run"}]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A call of which EC2 says whether it would let us make it, and what it must say."""
+
+    operation: Literal["modify_instance_metadata_options", "create_tags", "delete_tags"]
+    sends: Mapping[str, Any]
+    permitted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """One instance after its probes; ``problem`` where they could not be made, or one of them not judged."""
+
+    name: str
+    arn: InstanceArn | None = None
+    endpoint: str | None = None
+    answers: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    problem: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Every probe was made, and EC2 said what it must."""
+        return self.problem is None and all(each["passed"] for each in self.answers)
+
+    def document(self) -> dict[str, Any]:
+        """The instance in the answer."""
+        return {
+            "target": self.name,
+            "endpoint": self.endpoint,
+            "passed": self.passed,
+            "checks": [dict(each) for each in self.answers],
+            "problem": self.problem,
+        }
+
+
+def probes_for(endpoint: str) -> list[Probe]:
+    """What the write role must and must not be able to do, to an instance whose metadata endpoint is in this state."""
+    opened = endpoint == "enabled"
+    planned = dict(PLANNED_CALL)
+    modify: Literal["modify_instance_metadata_options"] = "modify_instance_metadata_options"
+    return [
+        Probe(operation=modify, sends=planned, permitted=opened),
+        Probe(operation=modify, sends={**planned, "HttpEndpoint": "enabled"}, permitted=opened),
+        Probe(operation=modify, sends={"HttpTokens": "optional"}, permitted=False),
+        Probe(operation=modify, sends={**planned, "HttpEndpoint": "disabled"}, permitted=False),
+        Probe(operation=modify, sends={**planned, "HttpPutResponseHopLimit": 2}, permitted=False),
+        Probe(operation="create_tags", sends=_OUR_TAG, permitted=True),
+        Probe(operation="create_tags", sends=_OTHER_TAG, permitted=False),
+        Probe(operation="delete_tags", sends=_OUR_TAG, permitted=True),
+        Probe(operation="delete_tags", sends=_OTHER_TAG, permitted=False),
+    ]
+
+
+def check(members: Members, event: object) -> dict[str, Any]:
+    """Probe each instance named under ``targets``, in the forms of a manual invoke.
+
+    Raises InvalidRequest, which names the field. ``unproved`` says which instance is still wanted, for each account.
+    """
+    if isinstance(event, dict) and (unknown := sorted(str(name) for name in event.keys() - {"targets"})):
+        raise InvalidRequest(unknown[0][:100], "is no field; known is targets")
+    order = parse_order(event)
+    examined = [_examine(members, name, target) for name, target in zip(order.names, order.targets, strict=True)]
+    unproved = _unproved(examined)
+    return {
+        "passed": not unproved and all(each.passed for each in examined),
+        "unproved": unproved,
+        "results": [each.document() for each in examined],
+    }
+
+
+def _examine(members: Members, name: str, target: Request | TargetRefused) -> Examined:
+    if isinstance(target, TargetRefused):
+        return Examined(name=name, problem=str(target))
+    arn = target.arn
+    try:
+        seen = describe(members.ec2(arn, "read"), [arn])[arn]
+        if isinstance(seen, Unreachable):
+            return Examined(name=name, arn=arn, problem=seen.problem)
+        if not isinstance(seen, Instance):
+            return Examined(name=name, arn=arn, problem="There is no such instance.")
+        endpoint = seen.options.http_endpoint
+        ec2 = members.ec2(arn, "write")
+        answers = [_answer(ec2, arn.instance_id, probe) for probe in probes_for(endpoint)]
+    except (ClientError, BotoCoreError) as error:
+        return Examined(name=name, arn=arn, problem=describe_error(error))
+    return Examined(name=name, arn=arn, endpoint=endpoint, answers=answers)
+
+
+def _answer(ec2: EC2Client, instance_id: str, probe: Probe) -> dict[str, Any]:
+    """Ask EC2. Raises ClientError where it says neither yes nor no, and BotoCoreError where it says nothing."""
+    modifies = probe.operation == "modify_instance_metadata_options"
+    whom: dict[str, Any] = {"InstanceId": instance_id} if modifies else {"Resources": [instance_id]}
+    must_be = _PERMITTED if probe.permitted else _REFUSED
+    said = "nothing"
+    try:
+        getattr(ec2, probe.operation)(**whom, **probe.sends, DryRun=True)
+    except ClientError as error:
+        said = error_code(error)
+        if said not in {_PERMITTED, _REFUSED}:
+            raise
+    return {
+        "operation": probe.operation,
+        "sends": dict(probe.sends),
+        "must_be": must_be,
+        "answer": said,
+        "passed": said == must_be,
+    }
+
+
+def _unproved(examined: Sequence[Examined]) -> list[str]:
+    """The accounts in which one of the two kinds of instance was not asked about."""
+    kinds: dict[str, set[str | None]] = {}
+    for each in examined:
+        if each.arn is not None:
+            kinds.setdefault(each.arn.account, set()).add(each.endpoint)
+    return [
+        f"Account {account}: name an instance whose metadata endpoint is {endpoint} too."
+        for account, seen in kinds.items()
+        for endpoint in _ENDPOINTS
+        if endpoint not in seen
+    ]

@@ -1,0 +1,52 @@
+"""What the steps of a sweep hand to one another through S3, because a state machine carries 256 KB at most."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+
+class SweepFiles:
+    """The bucket of the sweeps. Every method may raise ClientError; the state machine then tries the step again."""
+
+    def __init__(self, s3: S3Client, bucket: str) -> None:
+        self._s3 = s3
+        self.bucket = bucket
+
+    def write(self, key: str, document: object) -> None:
+        """Write a document as JSON."""
+        body = json.dumps(document).encode()
+        self._s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
+
+    def tallies(self, manifest_key: str) -> Iterator[dict[str, Any]]:
+        """Every place's outcome, by the manifest that the state machine's map has written.
+
+        A place whose step failed for good has a tally with nothing but its error.
+        """
+        files = self._read(manifest_key)["ResultFiles"]
+        for file in files.get("SUCCEEDED", []):
+            for each in self._read(file["Key"]):
+                yield json.loads(each["Output"])
+        for file in files.get("FAILED", []):
+            for each in self._read(file["Key"]):
+                place = json.loads(each["Input"])["tally"]
+                yield {
+                    "instances": None,
+                    "imdsv1_allowed": 0,
+                    "by_verdict": {},
+                    "failed": 0,
+                    **place,
+                    "error": _cause(each),
+                }
+
+    def _read(self, key: str) -> Any:
+        return json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+
+def _cause(execution: dict[str, Any]) -> str:
+    return f"{execution.get('Error', 'failed')}: {str(execution.get('Cause', ''))[:300]}"

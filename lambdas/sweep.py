@@ -1,0 +1,63 @@
+"""The sweep's steps, one invocation each: the state machine says which."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from imdsv2 import telemetry
+from imdsv2.sweep import Tally, add_up, go_through, parse_order, plan
+from imdsv2.wiring import wire, wire_sweep
+from invocation import logger, metrics, request_id
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+service = wire(os.environ, logger, request_id)
+sweep = wire_sweep(os.environ)
+
+_TIME_FOR_A_BATCH_MS = 300_000
+"""The slowest batch: a thousand changes at the five a second that EC2 lets through, and then some."""
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Take one step: `plan`, `region` or `summarise`."""
+    match event["step"]:
+        case "plan":
+            return _plan(event)
+        case "region":
+            return _region(event, context)
+        case _:
+            return _summarise(event)
+
+
+def _plan(event: dict[str, Any]) -> dict[str, Any]:
+    order = parse_order(event["input"])
+    accounts = order.accounts or sweep.accounts()
+    planned = plan(service.line.members, accounts, service.settings.region, order.regions)
+    key = f"{event['execution']}/plan.json"
+    sweep.files.write(key, planned.places)
+    return {"dry_run": order.dry_run, "key": key, "places": len(planned.places), "unreachable": planned.unreachable}
+
+
+def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    tally = go_through(
+        service.line,
+        Tally.from_document(event["tally"]),
+        context.aws_request_id,
+        dry_run=event["dry_run"],
+        has_time=lambda: context.get_remaining_time_in_millis() > _TIME_FOR_A_BATCH_MS,
+    )
+    telemetry.report_policy(service.line.policies.current(service.line.now()), logger, metrics)
+    return tally.document()
+
+
+def _summarise(event: dict[str, Any]) -> dict[str, Any]:
+    tallies = list(sweep.files.tallies(event["manifest"]))
+    summary = {"dry_run": event["dry_run"], **add_up(tallies), "unreachable": event["unreachable"]}
+    key = f"{event['execution']}/summary.json"
+    sweep.files.write(key, {**summary, "places": tallies})
+    logger.info("sweep", extra={"summary": summary})
+    return {**summary, "bucket": sweep.files.bucket, "key": key}

@@ -1,0 +1,387 @@
+"""How fast a whole organisation drains against AWS's quotas: the real pacing, on a clock that is only simulated.
+
+Functions that run at once and know nothing of one another sweep an organisation's instances, while others take the findings
+of the same instances from the queue, and every minute one more takes up what waits in the ledger. Each goes the way of the
+line: look, evidence, ledger, tag, eight changes at once, read back, ledger. Between them and AWS are botocore's standard
+retries. EC2 and CloudWatch have their own token buckets, refilled once a second as EC2 says, and lose one request in a
+hundred, half of those after the work was done.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import statistics
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import TYPE_CHECKING, Literal
+
+from imdsv2.errors import QuotaExhausted
+from imdsv2.model import Place
+from imdsv2.pacing import LEAST_DATAPOINTS, QUOTAS, Pacing
+from tests.bench.measurement import Measurement, against
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from imdsv2.pacing import Quota
+
+    Steps = Generator[float, None, None]
+    """Work, as the seconds that pass between its steps."""
+
+SEEDS = (1, 2, 3, 4, 5)
+ACCOUNTS = 500
+REGIONS = 17
+INSTANCES = 100_000
+LARGEST = 5_000
+SHARE = 0.5
+"""The default of the setting `quota_share`."""
+
+SWEEPS_AT_ONCE = 200
+SWEEP_SECONDS = 900
+SWEEP_NEEDS = 300
+"""Left of an invocation for it to begin another page; the next invocation goes on."""
+A_PAGE = 500
+REMEDIATIONS_AT_ONCE = 5
+REMEDIATE_SECONDS = 300
+FINDINGS_A_BATCH = 500
+GROUPS_AT_ONCE = 8
+REVISIT_EVERY = 60
+REVISIT_SECONDS = 300
+REVISIT_NEEDS = 120
+DUE_AT_ONCE = 300
+CHANGES_AT_ONCE = 8
+TO_FINISH = 90
+LEASE_MARGIN = 60
+COLD_START = 1.5
+"""The functions and the stack, as far as time and calls go."""
+
+INSTANCES_A_METRIC_CALL = 120
+HOURS = 35 * 24
+LEDGER_ITEMS_A_CALL = 50
+READ_BACK_AFTER = 0.4
+SOON = 900
+ATTEMPTS = 5
+LATENCY = (0.04, 0.2)
+A_LEDGER_CALL = 0.03
+LOST = 0.01
+_BACKOFF = {"throttled": 1.0, "lost": 0.05}
+"""Seconds before botocore's first repeat; they double, up to 20, and any part of them is as likely."""
+GIVE_UP = 4 * 3600
+
+Outcome = Literal["done", "throttled", "lost"]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Time that passes only where somebody waits."""
+
+    now: float = 0.0
+
+    def side_by_side(self, jobs: Iterable[Steps], at_once: int) -> Steps:
+        """Work on so many jobs at the same time; the next begins when one ends."""
+        order = count()
+        waiting = iter(jobs)
+        running = [(self.now, next(order), job) for job in islice(waiting, at_once)]
+        while running:
+            at, _, job = heapq.heappop(running)
+            if at > self.now:
+                yield at - self.now
+            for wait in job:
+                heapq.heappush(running, (self.now + wait, next(order), job))
+                break
+            else:
+                running.extend((self.now, next(order), each) for each in islice(waiting, 1))
+                heapq.heapify(running)
+
+
+@dataclass(slots=True)
+class ServerBucket:
+    """A token bucket as EC2 describes its own: so many tokens are added each second, and none in between."""
+
+    quota: Quota
+    tokens: float
+    second: int = 0
+
+    def grants(self, cost: float, now: float) -> bool:
+        """Whether a request is let through."""
+        passed = int(now) - self.second
+        self.second = int(now)
+        self.tokens = min(self.quota.burst, self.tokens + passed * self.quota.rate)
+        if self.tokens < min(cost, self.quota.burst):
+            return False
+        self.tokens -= cost
+        return True
+
+
+@dataclass(slots=True)
+class Aws:
+    """EC2 and CloudWatch of all accounts."""
+
+    clock: Clock
+    chance: random.Random
+    buckets: dict[tuple[Place, str], ServerBucket] = field(default_factory=dict)
+    changed_by: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """Instances that require tokens, with the calls that EC2 took for each, repeats of the same call aside."""
+    answers: Counter[str] = field(default_factory=Counter)
+
+    def answer(self, place: Place, operation: str, cost: float, change: tuple[int, int] | None) -> Outcome:
+        """Answer a request; `change` is an instance to change, and the call that asks for it."""
+        key = (place, operation)
+        if key not in self.buckets:
+            self.buckets[key] = ServerBucket(QUOTAS[operation], QUOTAS[operation].burst)
+        outcome: Outcome = "done" if self.buckets[key].grants(cost, self.clock.now) else "throttled"
+        if outcome == "done":
+            fate = self.chance.random()
+            if change is not None and fate >= LOST / 2:
+                instance, call = change
+                self.changed_by[instance].add(call)
+            outcome = "lost" if fate < LOST else "done"
+        self.answers[outcome] += 1
+        return outcome
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Who enforces what until when, what is enforced, and what is due."""
+
+    leases: dict[int, float] = field(default_factory=dict)
+    enforced: set[int] = field(default_factory=set)
+    due: list[tuple[float, int]] = field(default_factory=list)
+    held: int = 0
+
+    def claim(self, instances: Iterable[int], now: float, until: float) -> list[int]:
+        """Take instances on, those aside that somebody else has."""
+        mine = self.free(instances, now)
+        for each in mine:
+            self.leases[each] = until
+            heapq.heappush(self.due, (until, each))
+        return mine
+
+    def free(self, instances: Iterable[int], now: float) -> list[int]:
+        """Instances that nobody acts on, nor has."""
+        return [each for each in instances if each not in self.enforced and self.leases.get(each, 0.0) <= now]
+
+    def take_over(self, changed: Iterable[int], now: float) -> None:
+        """What somebody has changed and not lived to record is enforced once his lease is over."""
+        self.enforced |= {each for each in changed if self.leases.get(each, 0.0) <= now}
+
+    def hold(self, instances: Iterable[int], until: float) -> None:
+        """Let instances be judged again then; who acts on one has taken it on."""
+        for each in instances:
+            self.leases.pop(each, None)
+            self.held += 1
+            heapq.heappush(self.due, (until, each))
+
+    def take_due(self, now: float) -> list[int]:
+        """What is due, as much as is taken up at once."""
+        taken: list[int] = []
+        while self.due and self.due[0][0] <= now and len(taken) < DUE_AT_ONCE:
+            _, instance = heapq.heappop(self.due)
+            if instance not in self.enforced:
+                taken.append(instance)
+        return taken
+
+
+class Organisation:
+    """Accounts and Regions with their instances, and the functions that work on them."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)  # noqa: S311 - a simulation, not a secret
+        self.clock = Clock()
+        self.aws = Aws(self.clock, self.chance)
+        self.ledger = Ledger()
+        self.fleet = _fleet()
+        self.place_of = {instance: place for place, instances in self.fleet.items() for instance in instances}
+        self._calls = count()
+
+    def drain(self) -> float:
+        """Seconds until the ledger says of every instance that it is enforced."""
+        everything = [self._sweep(), self._findings(), self._revisits()]
+        for seconds in self.clock.side_by_side(everything, len(everything)):
+            if len(self.ledger.enforced) == len(self.place_of):
+                return self.clock.now
+            if self.clock.now > GIVE_UP:
+                break
+            self.clock.now += seconds
+        raise RuntimeError(f"{len(self.place_of) - len(self.ledger.enforced)} instances were lost")
+
+    def _sweep(self) -> Steps:
+        places = self.chance.sample(sorted(self.fleet, key=str), len(self.fleet))
+        return self.clock.side_by_side(map(self._sweep_place, places), SWEEPS_AT_ONCE)
+
+    def _sweep_place(self, place: Place) -> Steps:
+        instances = self.fleet[place]
+        ends_at = -math.inf
+        for first in range(0, len(instances), A_PAGE):
+            if ends_at - self.clock.now < SWEEP_NEEDS:
+                yield self.chance.random() * COLD_START
+                pacing = self._pacing(SWEEP_SECONDS)
+                ends_at = self.clock.now + SWEEP_SECONDS
+            yield from self._page(pacing, place, instances[first : first + A_PAGE], SWEEP_SECONDS)
+
+    def _findings(self) -> Steps:
+        instances = self.chance.sample(sorted(self.place_of), len(self.place_of))
+        batches = (instances[at : at + FINDINGS_A_BATCH] for at in range(0, len(instances), FINDINGS_A_BATCH))
+        return self.clock.side_by_side(
+            (self._batch(self._pacing(REMEDIATE_SECONDS), batch, REMEDIATE_SECONDS) for batch in batches),
+            REMEDIATIONS_AT_ONCE,
+        )
+
+    def _revisits(self) -> Steps:
+        starts = (self._revisit_at(number * REVISIT_EVERY) for number in count(1))
+        return self.clock.side_by_side(starts, REVISIT_SECONDS // REVISIT_EVERY)
+
+    def _revisit_at(self, start: float) -> Steps:
+        yield max(0.0, start - self.clock.now)
+        pacing = self._pacing(REVISIT_SECONDS)
+        ends_at = self.clock.now + REVISIT_SECONDS
+        while ends_at - self.clock.now > REVISIT_NEEDS:
+            due = self.ledger.take_due(self.clock.now)
+            yield from self._batch(pacing, due, REVISIT_SECONDS)
+            if len(due) < DUE_AT_ONCE:
+                return
+
+    def _pacing(self, seconds: float) -> Pacing:
+        pacing = Pacing(share=SHARE, clock=lambda: self.clock.now, chance=self.chance.random)
+        pacing.end_in(seconds - TO_FINISH)
+        return pacing
+
+    def _batch(self, pacing: Pacing, instances: Sequence[int], time_limit: float) -> Steps:
+        groups: dict[Place, list[int]] = defaultdict(list)
+        for instance in instances:
+            groups[self.place_of[instance]].append(instance)
+        pages = (self._page(pacing, place, group, time_limit) for place, group in groups.items())
+        return self.clock.side_by_side(pages, GROUPS_AT_ONCE)
+
+    def _page(self, pacing: Pacing, place: Place, instances: Sequence[int], time_limit: float) -> Steps:
+        """The line, for instances of one account and Region."""
+        try:
+            yield from self._call(pacing, place, "DescribeInstances")
+            allowing = [each for each in instances if each not in self.aws.changed_by]
+            for first in range(0, len(allowing), INSTANCES_A_METRIC_CALL):
+                asked = len(allowing[first : first + INSTANCES_A_METRIC_CALL])
+                yield from self._call(pacing, place, "GetMetricData", asked * HOURS)
+        except (QuotaExhausted, Unanswered):
+            self.ledger.hold(self.ledger.free(instances, self.clock.now), self._soon())
+            return
+        yield A_LEDGER_CALL * math.ceil(len(instances) / LEDGER_ITEMS_A_CALL)
+        self.ledger.take_over(set(instances) & self.aws.changed_by.keys(), self.clock.now)
+        mine = self.ledger.claim(allowing, self.clock.now, self.clock.now + time_limit + LEASE_MARGIN)
+        if mine:
+            yield from self._enforce(pacing, place, mine)
+
+    def _enforce(self, pacing: Pacing, place: Place, mine: Sequence[int]) -> Steps:
+        """Tag, change, read back, for instances that nobody else may act on meanwhile."""
+        try:
+            yield from self._call(pacing, place, "CreateTags")
+        except (QuotaExhausted, Unanswered):
+            self.ledger.hold(mine, self._soon())
+            return
+        changed: list[int] = []
+        held: dict[int, float] = {}
+        changes = (self._change(pacing, place, each, changed, held) for each in mine)
+        yield from self.clock.side_by_side(changes, CHANGES_AT_ONCE)
+        try:
+            yield READ_BACK_AFTER
+            yield from self._call(pacing, place, "DescribeInstances")
+            if held:
+                yield from self._call(pacing, place, "DeleteTags")
+        except (QuotaExhausted, Unanswered):
+            return
+        yield A_LEDGER_CALL * math.ceil(len(mine) / LEDGER_ITEMS_A_CALL)
+        self.ledger.enforced.update(changed)
+        for instance, due in held.items():
+            self.ledger.hold([instance], due)
+
+    def _change(self, pacing: Pacing, place: Place, instance: int, changed: list[int], held: dict[int, float]) -> Steps:
+        try:
+            yield from self._call(pacing, place, "ModifyInstanceMetadataOptions", instance=instance)
+            changed.append(instance)
+        except QuotaExhausted as exhausted:
+            held[instance] = self.clock.now + exhausted.ready_in
+        except Unanswered as unanswered:
+            # What EC2 only throttled it did not do; else nobody knows, and the lease has to end.
+            if not unanswered.in_doubt:
+                held[instance] = self._soon()
+
+    def _call(
+        self, pacing: Pacing, place: Place, operation: str, asked: float = 0.0, instance: int | None = None
+    ) -> Steps:
+        """A call as botocore makes it: paced, and repeated with backoff as its standard mode does."""
+        cost = max(LEAST_DATAPOINTS, asked) if asked else 1.0
+        call = next(self._calls)
+        in_doubt = False
+        yield pacing.reserve(place, operation, cost)
+        for attempt in range(1, ATTEMPTS + 1):
+            yield self.chance.uniform(*LATENCY)
+            outcome = self.aws.answer(place, operation, cost, (instance, call) if instance is not None else None)
+            if outcome == "done":
+                return
+            if outcome == "throttled":
+                pacing.throttled(place, operation)
+            else:
+                in_doubt = True
+            if attempt < ATTEMPTS:
+                yield pacing.reserve(place, operation, cost, in_doubt=in_doubt)
+                yield self.chance.random() * min(20.0, _BACKOFF[outcome] * 2 ** (attempt - 1))
+        raise Unanswered(in_doubt=in_doubt)
+
+    def _soon(self) -> float:
+        return self.clock.now + SOON * self.chance.uniform(1.0, 1.1)
+
+
+class Unanswered(Exception):
+    """botocore has given a call up."""
+
+    def __init__(self, *, in_doubt: bool) -> None:
+        super().__init__()
+        self.in_doubt = in_doubt
+
+
+def drain() -> Measurement:
+    """Let the organisation drain, and compare with what the quotas alone dictate."""
+    organisations = [Organisation(seed) for seed in SEEDS]
+    seconds = [each.drain() for each in organisations]
+    for each in organisations:
+        twice = [instance for instance, calls in each.aws.changed_by.items() if len(calls) != 1]
+        if twice or each.aws.changed_by.keys() != each.place_of.keys():
+            raise RuntimeError(f"changed twice: {len(twice)}; changed at all: {len(each.aws.changed_by)}")
+    throttled = [each.aws.answers["throttled"] / each.aws.answers.total() for each in organisations]
+    waited = [each.ledger.held for each in organisations]
+    return against(
+        "quota.drain",
+        statistics.median(seconds),
+        "simulated s",
+        max(_dictated(len(instances)) for instances in organisations[0].fleet.values()),
+        "what the quotas alone dictate",
+        f"({min(seconds):.0f} .. {max(seconds):.0f} s in {len(SEEDS)} runs; {INSTANCES} instances, each changed once; "
+        f"{max(throttled):.1%} of the requests throttled, {max(waited)} waits in the ledger)",
+    )
+
+
+def _dictated(instances: int) -> float:
+    """Seconds in which AWS's quotas let the least number of calls through, for one account and Region."""
+    datapoints = instances * HOURS
+    needed = {"ModifyInstanceMetadataOptions": instances, "GetMetricData": datapoints}
+    return max((cost - QUOTAS[operation].burst) / QUOTAS[operation].rate for operation, cost in needed.items())
+
+
+def _fleet() -> dict[Place, list[int]]:
+    """Instances by account and Region: a few large ones, many small ones, by a power of their rank."""
+    places = [
+        Place("aws", f"region-{region}", f"{account:012}") for account in range(ACCOUNTS) for region in range(REGIONS)
+    ]
+    flat, steep = 0.0, 2.0
+    while steep - flat > 1e-9:
+        middle = (flat + steep) / 2
+        total = sum(LARGEST * rank**-middle for rank in range(1, len(places) + 1))
+        flat, steep = (middle, steep) if total > INSTANCES else (flat, middle)
+    sizes = [int(LARGEST * rank**-flat) for rank in range(1, len(places) + 1)]
+    short = INSTANCES - sum(sizes)
+    for rank in range(1, short + 1):
+        sizes[rank % len(sizes)] += 1
+    numbers = iter(range(INSTANCES))
+    return {place: list(islice(numbers, size)) for place, size in zip(places, sizes, strict=True)}

@@ -1,0 +1,58 @@
+"""The sweep of one account and Region, in a process that sees nothing but the deployed asset; started by `tests.bench.fleet`.
+
+It is the function's own code, wired as the function wires it. A process of its own, because its memory and its processor time are then
+its own. Writes a line of JSON for every page, `[[instance, reason, status], ...]`, and at the end one with its largest resident set.
+
+    python -I -S sweeper.py <asset> '{"account": ..., "region": ..., "dry_run": ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, sys.argv[1])
+
+from imdsv2.sweep import Tally, go_through
+from imdsv2.wiring import wire
+from invocation import logger
+
+if TYPE_CHECKING:
+    from imdsv2.judgement import Outcomes
+    from imdsv2.line import Line
+
+
+class Watched:
+    """The line, its verdicts told as they come."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self.members = line.members
+
+    def run(self, *args: Any, **kwargs: Any) -> Outcomes:
+        outcomes = self._line.run(*args, **kwargs)
+        judged = [(each.arn.instance_id, each.verdict.reason, each.status) for each in outcomes.judged.values()]
+        print(json.dumps(judged))  # noqa: T201 - the answer to the parent
+        return outcomes
+
+
+def main() -> None:
+    """Do what the order says."""
+    order = json.loads(sys.argv[2])
+    line: Any = Watched(wire(os.environ, logger, lambda: "fleet").line)
+    tally = go_through(line, Tally.from_document(order), "fleet", dry_run=order["dry_run"], has_time=lambda: True)
+    if tally.error or tally.failed:
+        raise RuntimeError(f"{tally.failed} failed: {tally.error}")
+    print(json.dumps({"peak_kib": peak_kib()}))  # noqa: T201 - the answer to the parent
+
+
+def peak_kib() -> int:
+    """The largest resident set so far. getrusage would tell the parent's, where that is larger."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+main()

@@ -1,0 +1,28 @@
+"""The operations guide knows every alarm that can be raised."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = (ROOT / "docs" / "operations.md").read_text()
+STACK = (ROOT / "infra" / "service_stack.py").read_text()
+ALARMS = (ROOT / "infra" / "alarms.py").read_text()
+
+
+def _keys(call: str) -> list[str]:
+    """Names of the queues or functions that a kind of alarm is made for, as the stack composes them."""
+    [body] = re.findall(rf"{call}\(queues=\{{(.*?)\}}\)", STACK, re.DOTALL)
+    return re.findall(r'"([a-z-]+)":', body)
+
+
+def test_every_alarm_is_explained() -> None:
+    """A person who is woken finds the alarm's name, what it means and what to do."""
+    fixed = set(re.findall(r'self\._alarm\(\s*"([a-z-]+)"', ALARMS))
+    assert {"findings-waiting", "policy-refused", "events-lost"} <= fixed
+    of_queues = {f"{name}-dead-letters" for name in _keys("on_dead_letters")}
+    [functions] = re.findall(r"functions = \{(.*?)\}", STACK, re.DOTALL)
+    of_functions = {f"{name}-errors" for name in re.findall(r'"([a-z-]+)":', functions)}
+    for alarm in fixed | of_queues | of_functions:
+        assert f"`{alarm}`" in GUIDE

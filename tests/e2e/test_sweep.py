@@ -1,0 +1,89 @@
+"""The sweep: every account and Region, through the same line, by the real state machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.cloud import MEMBERS
+from tests.e2e.world import eventually
+
+if TYPE_CHECKING:
+    from tests.e2e.world import World
+
+PLACES = [(account, region) for account in MEMBERS for region in ("eu-west-1", "us-east-1")]
+
+
+def _sweep(world: World, **order: Any) -> dict[str, Any]:
+    """Run one sweep of the member accounts to its end, and return its output."""
+    states = world.home.client("stepfunctions")
+    machine = world.cloud.outputs["SweepStateMachineArn"]
+    everywhere = {"accounts": list(MEMBERS), "regions": ["eu-west-1", "us-east-1"]}
+    started = states.start_execution(stateMachineArn=machine, input=json.dumps(everywhere | order))
+
+    def look() -> Any:
+        seen = states.describe_execution(executionArn=started["executionArn"])
+        return seen if seen["status"] != "RUNNING" else None
+
+    ended = eventually(look, "the end of the sweep")
+    assert "SUCCEEDED" == ended["status"], ended
+    output: dict[str, Any] = json.loads(ended["output"])
+    return output
+
+
+def _result(world: World, output: dict[str, Any]) -> dict[str, Any]:
+    """The whole result, place by place, that lies in the bucket."""
+    body = world.home.client("s3").get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read()
+    result: dict[str, Any] = json.loads(body)
+    return result
+
+
+def test_a_sweep_finds_what_no_finding_reported(world: World) -> None:
+    """Idle instances in every place are enforced, busy ones held, and the summary counts them."""
+    idle = [world.launch_one(account=account, region=region) for account, region in PLACES]
+    busy = world.launch_one(calls={4: 2})
+    output = _sweep(world, dry_run=False)
+    assert [("enforced", "unused")] * 4 == world.verdicts(idle)
+    assert ("held", "v1_in_use") == world.verdicts([busy])[0]
+    assert {"sweep"} == {world.current(one)["source"] for one in [*idle, busy]}
+    assert (4, 0) == (output["places"], output["failed"])
+    assert output["by_verdict"]["unused"] >= 4
+    assert output["by_verdict"]["v1_in_use"] >= 1
+
+
+def test_a_dry_sweep_writes_only_its_result(world: World) -> None:
+    """Neither the ledger nor EC2 changes; the result counts instances, IMDSv1 and verdicts of each place."""
+    idle = world.launch_one(account=MEMBERS[1], region="us-east-1")
+    world.launch_one(account=MEMBERS[1], region="us-east-1", options={"HttpTokens": "required"})
+    output = _sweep(world, accounts=[MEMBERS[1]], regions=["us-east-1"])
+    assert {} == world.current(idle)
+    assert "optional" == world.options(idle)["HttpTokens"]
+    [place] = _result(world, output)["places"]
+    assert (MEMBERS[1], "us-east-1") == (place["account"], place["region"])
+    assert place["instances"] > place["imdsv1_allowed"] >= 1
+    assert place["by_verdict"]["unused"] >= 1
+
+
+def test_an_account_that_cannot_be_entered_is_told_and_stops_nobody(world: World) -> None:
+    """Its reason stands in the summary."""
+    output = _sweep(world, accounts=["999999999999", MEMBERS[0]], regions=["us-east-1"])
+    assert 1 == output["places"]
+    assert "AssumeRole" in output["unreachable"]["999999999999"]
+
+
+@pytest.mark.parametrize("order", [{"dry_run": "no"}, {"accounts": ["1"]}, {"mode": "enforce"}])
+def test_a_sweep_that_cannot_be_understood_fails_with_the_field(world: World, order: dict[str, Any]) -> None:
+    """The execution's cause names what to mend."""
+    states = world.home.client("stepfunctions")
+    machine = world.cloud.outputs["SweepStateMachineArn"]
+    started = states.start_execution(stateMachineArn=machine, input=json.dumps(order))
+
+    def look() -> Any:
+        seen = states.describe_execution(executionArn=started["executionArn"])
+        return seen if seen["status"] != "RUNNING" else None
+
+    ended = eventually(look, "the end of the sweep")
+    assert "FAILED" == ended["status"]
+    assert next(iter(order)) in ended["cause"]

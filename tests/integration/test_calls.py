@@ -1,0 +1,61 @@
+"""How much is asked of AWS for a batch: what the benchmarks measure, asserted where it would get out of hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imdsv2.model import Source
+from tests.bench.counting import Calls, floor
+from tests.fixtures.events import finding
+from tests.integration.builders import asked
+
+if TYPE_CHECKING:
+    from tests.integration.builders import Cloud
+
+INSTANCES = 300
+
+
+@pytest.fixture
+def calls(cloud: Cloud) -> Calls:
+    """What 300 findings of one account and Region ask for, all of them enforced."""
+    arns = cloud.launch(count=INSTANCES)
+    findings = [finding(str(arn)) for arn in arns]
+    cloud.hub.holds(*findings)
+    outcomes = cloud.line().run(
+        [asked(arn, finding=each) for arn, each in zip(arns, findings, strict=True)], "request-1"
+    )
+    assert {"enforced"} == {each.status for each in outcomes.judged.values()}
+    assert {"required"} == {cloud.tokens(arn) for arn in arns}
+    assert {"NOTIFIED"} == {cloud.hub.workflow_of(each) for each in findings}
+    return Calls(made=Counter((call.service, call.operation) for call in cloud.wire.calls))
+
+
+def test_a_batch_of_300_costs_little_more_than_the_least_that_it_could(calls: Calls) -> None:
+    """EC2's and CloudWatch's quotas belong to the account that is helped."""
+    assert calls.made["ec2", "ModifyInstanceMetadataOptions"] == INSTANCES
+    assert 1.05 >= calls.of_looked_at / floor(instances=INSTANCES, lookback_days=35), calls.made
+    assert 2.2 >= calls.others / INSTANCES, calls.made
+
+
+def test_a_batch_that_holds_changes_nothing_and_asks_little(cloud: Cloud) -> None:
+    """Most instances of most days: no tag, no change, no write role, and one message for all."""
+    arns = cloud.launch(count=50, use=1.0)
+    cloud.line().run([asked(arn, Source.CONFIG) for arn in arns], "request-1")
+    made = Counter(call.operation for call in cloud.wire.calls)
+    assert {"DescribeInstances": 1, "AssumeRole": 1, "Publish": 1, "GetFindings": 0, "CreateTags": 0} == {
+        name: made[name] for name in ("DescribeInstances", "AssumeRole", "Publish", "GetFindings", "CreateTags")
+    }
+
+
+def test_calls_are_counted_where_botocore_makes_them(cloud: Cloud) -> None:
+    """The counter of the benchmarks sees what was asked, once each."""
+    counted = Calls()
+    client = cloud.client("dynamodb")
+    counted.watch(client.meta.events)
+    client.describe_table(TableName="ledger")
+    client.describe_table(TableName="ledger")
+    assert {("dynamodb", "DescribeTable"): 2} == dict(counted.made)
+    assert (0, 2) == (counted.of_looked_at, counted.others)

@@ -1,0 +1,178 @@
+"""Where the policy comes from, and what holds while it cannot be had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imdsv2.policy import Mode, Policy
+from imdsv2.policy_source import PolicySource
+from tests.integration.builders import NOW, PARAMETER
+
+if TYPE_CHECKING:
+    from imdsv2.policy_source import PolicyInForce
+    from tests.integration.builders import Cloud
+
+
+def source(cloud: Cloud) -> PolicySource:
+    """The policy source of another function instance."""
+    return PolicySource(cloud.client("ssm"), cloud.ledger(), PARAMETER)
+
+
+def current(cloud: Cloud) -> PolicyInForce:
+    """What a function that starts now goes by."""
+    return source(cloud).current(cloud.clock())
+
+
+def keep(cloud: Cloud) -> None:
+    """What a function that acts does beside."""
+    source(cloud).keep(cloud.clock())
+
+
+@pytest.fixture
+def unreadable(cloud: Cloud) -> list[bool]:
+    """Whether SSM refuses, switched by emptying the list."""
+    refuses = [True]
+    cloud.wire.refuse("GetParameter", "AccessDeniedException", when=lambda _: bool(refuses))
+    return refuses
+
+
+def test_the_parameter_is_the_policy(cloud: Cloud) -> None:
+    """Absent fields take their defaults."""
+    cloud.policy(mode="enforce", lookback_days=10)
+    in_force = current(cloud)
+    assert (Policy(mode=Mode.ENFORCE, lookback_days=10), None) == (in_force.policy, in_force.problem)
+
+
+def test_a_change_is_live_within_a_minute(cloud: Cloud) -> None:
+    """And the parameter is not read for every instance."""
+    policies = source(cloud)
+    assert Mode.ENFORCE is policies.current(cloud.clock()).policy.mode
+    cloud.policy(mode="off")
+    cloud.clock.move(seconds=1)
+    policies.current(cloud.clock())
+    assert 1 == len(cloud.wire.made("GetParameter"))
+    cloud.clock.move(seconds=58)
+    assert Mode.OFF is policies.current(cloud.clock()).policy.mode
+
+
+@pytest.mark.parametrize("text", ['{"mode": "of"}', "{", "[]", '{"canary": null}', '{"lookback_days": 0}'])
+def test_a_refused_policy_is_at_once_a_problem(text: str, cloud: Cloud) -> None:
+    """Verdicts follow the last good one, and nothing is enforced: there is no grace for a typo."""
+    keep(cloud)
+    cloud.raw_policy(text)
+    cloud.clock.move(seconds=60)
+    in_force = current(cloud)
+    assert Mode.ENFORCE is in_force.policy.mode
+    assert "refused" in str(in_force.problem)
+    assert PARAMETER in str(in_force.problem)
+
+
+def test_a_corrected_policy_is_in_force_again(cloud: Cloud) -> None:
+    """In the same function, within a minute."""
+    policies = source(cloud)
+    cloud.raw_policy("{")
+    assert policies.current(cloud.clock()).problem is not None
+    cloud.policy(mode="observe")
+    cloud.clock.move(seconds=59)
+    in_force = policies.current(cloud.clock())
+    assert (Mode.OBSERVE, None) == (in_force.policy.mode, in_force.problem)
+
+
+def test_a_policy_that_cannot_be_read_for_a_moment_is_no_problem(cloud: Cloud) -> None:
+    """The last good one stands in for less than five minutes."""
+    cloud.policy(mode="enforce", lookback_days=20)
+    keep(cloud)
+    cloud.wire.refuse("GetParameter", "ThrottlingException")
+    cloud.clock.move(seconds=299)
+    in_force = current(cloud)
+    assert (20, None) == (in_force.policy.lookback_days, in_force.problem)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ParameterNotFound", "InternalServerError"])
+def test_a_policy_that_cannot_be_read_for_five_minutes_is_a_problem(code: str, cloud: Cloud) -> None:
+    """Its rules still hold, nothing is enforced by them."""
+    cloud.policy(mode="enforce", lookback_days=20)
+    keep(cloud)
+    cloud.wire.refuse("GetParameter", code)
+    cloud.clock.move(seconds=300)
+    in_force = current(cloud)
+    assert 20 == in_force.policy.lookback_days
+    assert code in str(in_force.problem)
+
+
+def test_the_five_minutes_begin_anew_with_every_good_reading(cloud: Cloud, unreadable: list[bool]) -> None:
+    """Whichever function has read it."""
+    unreadable.clear()
+    keep(cloud)
+    cloud.clock.move(minutes=4)
+    keep(cloud)
+    unreadable.append(True)
+    cloud.clock.move(minutes=4)
+    assert current(cloud).problem is None
+    cloud.clock.move(minutes=2)
+    assert current(cloud).problem is not None
+    unreadable.clear()
+    cloud.clock.move(minutes=1)
+    assert current(cloud).problem is None
+
+
+def test_without_any_good_policy_nothing_is_enforced(cloud: Cloud, unreadable: list[bool]) -> None:
+    """A first start with a policy that cannot be read: defaults, which observe, and a problem."""
+    in_force = current(cloud)
+    assert Policy() == in_force.policy
+    assert in_force.problem is not None
+
+
+def test_a_kept_policy_that_this_version_refuses_is_no_policy(cloud: Cloud, unreadable: list[bool]) -> None:
+    """Another version kept it; its rules are not ours to guess."""
+    cloud.ledger().keep_policy('{"mode": "enforce", "field_of_tomorrow": 1}', NOW)
+    in_force = current(cloud)
+    assert Policy() == in_force.policy
+    assert in_force.problem is not None
+
+
+def test_what_is_kept_is_the_whole_policy(cloud: Cloud) -> None:
+    """A later version's defaults do not change what was understood."""
+    keep(cloud)
+    kept = cloud.ledger().last_good_policy()
+    assert kept is not None
+    assert Policy.from_json(kept[0]) == Policy(mode=Mode.ENFORCE)
+    assert '"lookback_days": 35' in kept[0]
+
+
+def test_who_only_reads_the_policy_writes_nothing(cloud: Cloud) -> None:
+    """A dry run leaves the ledger as it is."""
+    current(cloud)
+    assert [] == cloud.items()
+
+
+def test_a_good_policy_is_kept_once_for_each_reading(cloud: Cloud) -> None:
+    """Not for every account and Region of a batch."""
+    policies = source(cloud)
+    for _ in range(3):
+        policies.keep(cloud.clock())
+    assert 1 == len(cloud.wire.made("PutItem"))
+    cloud.clock.move(seconds=60)
+    policies.keep(cloud.clock())
+    assert 2 == len(cloud.wire.made("PutItem"))
+
+
+def test_what_stands_in_is_not_kept_again(cloud: Cloud, unreadable: list[bool]) -> None:
+    """Its five minutes would never end."""
+    unreadable.clear()
+    keep(cloud)
+    unreadable.append(True)
+    for _ in range(6):
+        cloud.clock.move(minutes=1)
+        keep(cloud)
+    assert current(cloud).problem is not None
+
+
+def test_a_refused_policy_is_not_kept(cloud: Cloud) -> None:
+    """The last good one is what is remembered."""
+    keep(cloud)
+    cloud.raw_policy('{"mode": "of"}')
+    keep(cloud)
+    assert '"mode": "enforce"' in str(cloud.ledger().last_good_policy())

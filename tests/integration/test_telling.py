@@ -1,0 +1,198 @@
+"""What is told to whom after a verdict, what stays owed, and in how many calls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aws_lambda_powertools import Logger
+from moto.sns.models import sns_backends
+
+from imdsv2.ledger import Change, Entry
+from imdsv2.model import Status
+from imdsv2.notices import Notices
+from imdsv2.security_hub import SecurityHub
+from imdsv2.telling import Teller
+from tests.integration.builders import HUB, NOW, OTHER, REGION, TABLE, arn_of, known_finding
+
+if TYPE_CHECKING:
+    from imdsv2.model import Finding, InstanceArn
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+
+def verdict(arn: InstanceArn, *findings: Finding, **attributes: Any) -> Change:
+    """A first verdict."""
+    held = {
+        "status": Status.HELD,
+        "decision": "hold",
+        "reason": "v1_in_use",
+        "explanation": f"3 IMDSv1 calls on {arn.instance_id}",
+        "changed_at": NOW,
+    }
+    return Change(entry=Entry(arn=arn), attributes=held | attributes, findings=findings)
+
+
+def record(cloud: Cloud, arn: InstanceArn, *findings: Finding, **attributes: Any) -> None:
+    """A verdict in the ledger of which nobody has been told."""
+    cloud.ledger().write([verdict(arn, *findings, **attributes)], NOW)
+    for each in findings:
+        cloud.hub.findings[each.id] = {"workflow": "NEW", "product": each.product_arn}
+
+
+def tell(cloud: Cloud, *arns: InstanceArn, workflow: bool = True) -> None:
+    """Pay what is owed."""
+    logger, ledger = Logger(service="test"), cloud.ledger()
+    hub = SecurityHub(cloud.client("securityhub"), logger)
+    notices = Notices(cloud.client("sns"), cloud.topic_arn, TABLE)
+    Teller(ledger, hub, notices, logger).tell(arns, NOW + timedelta(seconds=1), workflow=workflow)
+
+
+def test_findings_of_one_verdict_share_their_calls(cloud: Cloud) -> None:
+    """One note a call, so findings are grouped by verdict and reason, over accounts and Regions."""
+    arns = [arn_of("1"), arn_of("2"), arn_of("3", account=OTHER)]
+    for number, arn in enumerate(arns):
+        record(cloud, arn, known_finding(f"{number}"))
+    tell(cloud, *arns)
+    (update,) = cloud.wire.made("BatchUpdateFindings")
+    assert 3 == len(update.params["FindingIdentifiers"])
+    assert "hold (v1_in_use)" in update.params["Note"]["Text"]
+    assert TABLE in update.params["Note"]["Text"]
+
+
+def test_a_note_that_comes_later_than_a_newer_verdict_s_does_not_stay(cloud: Cloud) -> None:
+    """While we write ours, another function reaches a new verdict and writes its own: that one owes its note again."""
+    arn, one = arn_of("1"), known_finding("1")
+    record(cloud, arn, one)
+
+    def overtake(_: Call) -> None:
+        entry = cloud.ledger().read([arn])[arn]
+        newer = {"reason": "no_evidence", "changed_at": NOW + timedelta(seconds=1)}
+        annotated = replace(one, annotated_at=NOW + timedelta(seconds=2))
+        cloud.ledger().write([Change(entry=entry, attributes=newer, findings=(annotated,))], NOW)
+
+    cloud.wire.on("BatchUpdateFindings", overtake)
+    tell(cloud, arn)
+    assert 1 == len(cloud.ledger().read([arn])[arn].owed_notes())
+
+
+def test_different_reasons_have_different_notes(cloud: Cloud) -> None:
+    """Each says its own."""
+    record(cloud, arn_of("1"), known_finding("1"))
+    record(cloud, arn_of("2"), known_finding("2"), reason="no_evidence")
+    tell(cloud, arn_of("1"), arn_of("2"))
+    assert ["v1_in_use", "no_evidence"] == [
+        reason
+        for reason in ("v1_in_use", "no_evidence")
+        for call in cloud.wire.made("BatchUpdateFindings")
+        if reason in call.params["Note"]["Text"]
+    ]
+
+
+def test_a_note_holds_512_characters_whatever_the_verdict(cloud: Cloud) -> None:
+    """The longest reason, the longest name of a table."""
+    notices = Notices(cloud.client("sns"), cloud.topic_arn, "t" * 255)
+    verdict = {"status": "would_enforce", "decision": "enforce", "reason": "exemption_unreadable"}
+    assert len(notices.note(Entry(arn=arn_of("1"), attributes=verdict))) <= 512
+
+
+def test_people_get_one_message_for_each_verdict_and_place(cloud: Cloud) -> None:
+    """With every instance and its reason; the attributes let a subscriber filter."""
+    for arn in (arn_of("1"), arn_of("2"), arn_of("3", account=OTHER)):
+        record(cloud, arn)
+    tell(cloud, arn_of("1"), arn_of("2"), arn_of("3", account=OTHER))
+    here, there = sorted(cloud.published(), key=lambda each: str(each["MessageAttributes"]))
+    assert str(arn_of("1")) in here["Message"]
+    assert f"3 IMDSv1 calls on {arn_of('2').instance_id}" in here["Message"]
+    assert OTHER in there["Subject"]
+    assert {
+        "decision": "hold",
+        "reason": "v1_in_use",
+        "status": "held",
+        "account": OTHER,
+        "region": REGION,
+    } == {name: value["StringValue"] for name, value in there["MessageAttributes"].items()}
+
+
+@pytest.mark.parametrize("reason", ["v1_in_use", "boot_not_observable", "exemption_unreadable"])
+@pytest.mark.parametrize("status", ["enforced", "failed", "would_enforce", "held"])
+def test_a_message_is_one_that_sns_takes(status: str, reason: str, cloud: Cloud) -> None:
+    """A subject of at most 100 characters in one line; moto checks it as SNS does."""
+    record(cloud, arn_of("1", region="ap-southeast-2"), status=status, reason=reason)
+    tell(cloud, arn_of("1", region="ap-southeast-2"))
+    (sent,) = sns_backends[HUB][REGION].topics[cloud.topic_arn].sent_notifications
+    subject = str(sent[2])
+    assert subject.isascii()
+    assert "\n" not in subject
+    assert len(subject) <= 100
+
+
+def test_many_instances_are_told_in_messages_of_a_size_that_sns_takes(cloud: Cloud) -> None:
+    """256 KB a message, with the longest explanations."""
+    arns = [arn_of(f"{number:x}") for number in range(301)]
+    cloud.ledger().write([verdict(arn, explanation="x" * 900) for arn in arns], NOW)
+    tell(cloud, *arns)
+    sizes = [len(each["Message"].encode()) for each in cloud.published()]
+    assert max(sizes) < 256 * 1024
+    assert 301 == sum(each["Message"].count("instance/i-") for each in cloud.published())
+
+
+def test_a_skipped_instance_is_nobodys_news(cloud: Cloud) -> None:
+    """Its finding gets the note; people get none."""
+    record(cloud, arn_of("1"), known_finding("1"), status=Status.SKIPPED, decision="skip", reason="exempt")
+    tell(cloud, arn_of("1"))
+    assert (0, 1) == (len(cloud.published()), len(cloud.wire.made("BatchUpdateFindings")))
+
+
+def test_an_instance_that_is_being_enforced_is_not_told_of(cloud: Cloud) -> None:
+    """Nobody knows how it ends."""
+    record(cloud, arn_of("1"), known_finding("1"), status=Status.ENFORCING)
+    tell(cloud, arn_of("1"))
+    assert (0, 0) == (len(cloud.published()), len(cloud.wire.made("BatchUpdateFindings")))
+
+
+def test_what_was_told_is_told_once(cloud: Cloud) -> None:
+    """The second time, nothing is owed and nobody is asked."""
+    record(cloud, arn_of("1"), known_finding("1"))
+    tell(cloud, arn_of("1"))
+    cloud.wire.calls.clear()
+    tell(cloud, arn_of("1"))
+    assert ["BatchGetItem"] == [call.operation for call in cloud.wire.calls]
+
+
+@pytest.mark.parametrize(("refused", "done"), [("BatchUpdateFindings", "Publish"), ("Publish", "BatchUpdateFindings")])
+def test_what_fails_stays_owed_by_itself(refused: str, done: str, cloud: Cloud) -> None:
+    """The note does not wait for the message, nor the message for the note."""
+    record(cloud, arn_of("1"), known_finding("1"))
+    cloud.wire.refuse(refused, "InternalErrorException", times=1)
+    tell(cloud, arn_of("1"))
+    cloud.wire.calls.clear()
+    tell(cloud, arn_of("1"))
+    assert (1, 0) == (len(cloud.wire.made(refused)), len(cloud.wire.made(done)))
+
+
+def test_an_unknown_finding_does_not_keep_the_others_owed(cloud: Cloud) -> None:
+    """It alone is tried again."""
+    record(cloud, arn_of("1"), known_finding("known"), known_finding("unknown"))
+    del cloud.hub.findings[known_finding("unknown").id]
+    tell(cloud, arn_of("1"))
+    cloud.wire.calls.clear()
+    tell(cloud, arn_of("1"))
+    (update,) = cloud.wire.made("BatchUpdateFindings")
+    assert [known_finding("unknown").id] == [each["Id"] for each in update.params["FindingIdentifiers"]]
+    assert [] == cloud.published()
+
+
+def test_a_finding_that_comes_while_others_are_told_stays_owed(cloud: Cloud) -> None:
+    """It is in the ledger, unmarked, for the next one who comes."""
+    record(cloud, arn_of("1"), known_finding("1"))
+    ledger, late = cloud.ledger(), known_finding("late", updated_at=None)
+
+    def come(_: Call) -> None:
+        ledger.add_finding(ledger.read([arn_of("1")])[arn_of("1")], late)
+
+    cloud.wire.on("BatchUpdateFindings", come)
+    tell(cloud, arn_of("1"))
+    assert [late] == list(ledger.read([arn_of("1")])[arn_of("1")].owed_notes().values())

@@ -1,0 +1,146 @@
+"""The layers: who may know AWS, the clock and the environment. Design that is only written down does not last."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LAMBDAS = Path(__file__).parents[2] / "lambdas"
+MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted((LAMBDAS / "imdsv2").glob("*.py"))}
+HANDLERS = {path.stem: ast.parse(path.read_text()) for path in sorted(LAMBDAS.glob("*.py"))}
+EVERYWHERE = MODULES | HANDLERS
+
+PURE = ["decision", "model", "policy", "errors", "events", "gate", "judgement"]
+"""What can be reasoned about without AWS."""
+KNOWS_CLOCK_AND_ENVIRONMENT = {"wiring", *HANDLERS}
+"""The edge."""
+
+AWS = {"boto3", "botocore", "aws_lambda_powertools", "aws_xray_sdk", "urllib3"}
+CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "localtime", "gmtime"}
+CLOCK_OWNERS = {"datetime", "date", "time"}
+
+
+def names_called(tree: ast.Module) -> set[str]:
+    """Every `owner.attribute` that a module refers to."""
+    return {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Every module that a module imports when it runs, by full name; what only the type checker reads is left out."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting.extend(node.orelse)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def closure(module: str) -> set[str]:
+    """A module of the package and all of the package that it imports."""
+    known: set[str] = set()
+    waiting = {module}
+    while waiting:
+        known |= waiting
+        waiting = {
+            name.removeprefix("imdsv2.") for each in waiting for name in imports(MODULES[each])
+        } & MODULES.keys() - known
+    return known
+
+
+def reads_clock(tree: ast.Module) -> set[str]:
+    """The ways in which a module asks what time it is."""
+    return {f"{owner}.{clock}" for owner in CLOCK_OWNERS for clock in CLOCKS} & names_called(tree)
+
+
+def reads_environment(tree: ast.Module) -> set[str]:
+    """The ways in which a module looks at its environment."""
+    return {"os.environ", "os.environb", "os.getenv"} & names_called(tree)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_load_without_aws(module: str) -> None:
+    """Importing one of them in a fresh interpreter loads nothing of AWS's SDK."""
+    code = f"import sys, imdsv2.{module}; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=LAMBDAS, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert f"imdsv2.{module}" in loaded
+    assert set() == {name.partition(".")[0] for name in loaded} & AWS
+
+
+def test_the_decision_is_pure() -> None:
+    """`decide` and all it stands on: values in, a verdict out, and nothing read on the way."""
+    modules = closure("decision")
+    assert {"decision", "model", "policy", "errors"} == modules
+    for module in modules:
+        outside = {name.partition(".")[0] for name in imports(MODULES[module])} - {"imdsv2"}
+        assert outside <= {"__future__", "collections", "dataclasses", "datetime", "enum", "json", "re", "typing"}
+        assert set() == reads_clock(MODULES[module]) | reads_environment(MODULES[module])
+        assert set() == {"open", "print", "input", "__import__", "eval", "exec"} & {
+            node.func.id
+            for node in ast.walk(MODULES[module])
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+
+
+@pytest.mark.parametrize("module", sorted(EVERYWHERE.keys() - KNOWS_CLOCK_AND_ENVIRONMENT))
+def test_only_the_edge_reads_the_clock_and_the_environment(module: str) -> None:
+    """Everybody else is told the time, and the settings."""
+    assert set() == reads_clock(EVERYWHERE[module]) | reads_environment(EVERYWHERE[module])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_service_does_not_know_its_handlers(module: str) -> None:
+    """The package imports itself, the standard library and AWS; handlers import it, never the other way round."""
+    assert set() == {name.partition(".")[0] for name in imports(MODULES[module])} & HANDLERS.keys()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"wiring"}))
+def test_only_the_wiring_puts_the_service_together(module: str) -> None:
+    """Nobody else imports it."""
+    assert "imdsv2.wiring" not in imports(MODULES[module])
+
+
+def test_nobody_imports_in_a_circle() -> None:
+    """The line goes one way."""
+    for module in MODULES:
+        others = {name.removeprefix("imdsv2.") for name in imports(MODULES[module])} & MODULES.keys() - {module}
+        assert all(module not in closure(other) for other in others), module
+
+
+@pytest.mark.parametrize("module", EVERYWHERE)
+def test_every_failure_has_its_class_in_one_place(module: str) -> None:
+    """`errors.py` is where a person looks for what can go wrong, and what to do."""
+    if module == "errors":
+        return
+    classes = [node for node in ast.walk(EVERYWHERE[module]) if isinstance(node, ast.ClassDef)]
+    bases = {ast.unparse(base) for each in classes for base in each.bases}
+    assert not any(base.endswith(("Error", "Exception", "Refused", "Poisoned")) for base in bases)
+
+
+def test_the_check_sees_what_it_forbids() -> None:
+    """A test of absence is worth as much as its eyes."""
+    tree = ast.parse(
+        "import os, time\n"
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import boto3\nelse:\n    import json\n"
+        "def f():\n    import urllib3\n    return os.environ, time.time(), datetime.now(UTC), time.sleep(1)\n"
+    )
+    assert {"os", "time", "typing", "typing.TYPE_CHECKING", "json", "urllib3"} == imports(tree)
+    assert {"time.time", "datetime.now"} == reads_clock(tree)
+    assert {"os.environ"} == reads_environment(tree)

@@ -1,0 +1,207 @@
+"""The sweep's steps on values: what is asked for, what is added up, and where the next call goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+
+from imdsv2.errors import InvalidRequest
+from imdsv2.judgement import Outcomes
+from imdsv2.model import Place, Source
+from imdsv2.sweep import SweepOrder, Tally, active_accounts, add_up, go_through, parse_order, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mypy_boto3_organizations import OrganizationsClient
+
+    from imdsv2.aws import Members
+    from imdsv2.line import Line
+    from imdsv2.model import Request
+
+PLACE = Place("aws", "eu-west-1", "222222222222")
+REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole")
+
+
+@dataclass
+class Fleet:
+    """EC2 as the sweep uses it: pages of instance ids, and enabled Regions."""
+
+    pages: list[list[str]] = field(default_factory=list)
+    regions: tuple[str, ...] = ()
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def describe_instances(self, **request: Any) -> dict[str, Any]:
+        self.asked.append(request)
+        number = int(request.get("NextToken", 0))
+        more = {"NextToken": str(number + 1)} if number + 1 < len(self.pages) else {}
+        return {"Reservations": [{"Instances": [_instance(each) for each in self.pages[number]]}], **more}
+
+    def describe_regions(self) -> dict[str, Any]:
+        return {"Regions": [{"RegionName": name} for name in self.regions]}
+
+
+@dataclass
+class Entered:
+    """The accounts that can be entered; entering another is refused."""
+
+    fleets: dict[str, Fleet]
+
+    def ec2(self, place: Place, role: str) -> Fleet:
+        if place.account not in self.fleets:
+            raise REFUSED
+        return self.fleets[place.account]
+
+
+@dataclass
+class CountingLine:
+    """A line that only notes what it was handed."""
+
+    members: Entered
+    handed: list[list[Request]] = field(default_factory=list)
+    dry: list[bool] = field(default_factory=list)
+
+    def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool) -> Outcomes:
+        self.handed.append(list(requests))
+        self.dry.append(dry_run)
+        return Outcomes(judged={}, echoes=set(), failed={})
+
+
+def _instance(name: str) -> dict[str, Any]:
+    tokens = "required" if name.startswith("v2") else "optional"
+    return {
+        "InstanceId": f"i-{name.encode().hex():0>17}",
+        "State": {"Name": "running"},
+        "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC),
+        "MetadataOptions": {"HttpTokens": tokens, "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+    }
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two instances a batch, so that a handful shows what thousands would."""
+    monkeypatch.setattr("imdsv2.sweep.INSTANCES_A_BATCH", 2)
+
+
+def _go(line: CountingLine, tally: Tally, *, dry_run: bool = False, batches: int = 99) -> Tally:
+    left = iter([True] * (batches - 1) + [False] * 99)
+    return go_through(cast("Line", line), tally, "request", dry_run=dry_run, has_time=lambda: next(left))
+
+
+def test_a_place_is_gone_through_batch_by_batch() -> None:
+    """All ids are listed before the first batch, because batches change what the listing would show."""
+    line = CountingLine(Entered({PLACE.account: Fleet([["c", "b"], ["a"]])}))
+    tally = _go(line, Tally(place=PLACE))
+    assert [2, 1] == [len(each) for each in line.handed]
+    ids = [request.arn.instance_id for batch in line.handed for request in batch]
+    assert sorted(ids) == ids
+    assert {Source.SWEEP} == {request.source for batch in line.handed for request in batch}
+    assert (3, None, None, None) == (tally.imdsv1_allowed, tally.instances, tally.after, tally.error)
+
+
+def test_a_place_without_any_ends_at_once() -> None:
+    """Nothing to judge is no reason to call."""
+    line = CountingLine(Entered({PLACE.account: Fleet([[]])}))
+    assert (0, None) == ((tally := _go(line, Tally(place=PLACE))).imdsv1_allowed, tally.after)
+    assert [] == line.handed
+
+
+def test_only_what_allows_imdsv1_is_listed_unless_all_are_to_be_counted() -> None:
+    """A real sweep asks EC2 for no more than it needs; a dry one counts everything, and judges the same."""
+    fleet = Fleet([["a", "v2-b", "v2-c"]])
+    line = CountingLine(Entered({PLACE.account: fleet}))
+    real, dry = _go(line, Tally(place=PLACE)), _go(line, Tally(place=PLACE), dry_run=True)
+    names = [[each["Name"] for each in request["Filters"]] for request in fleet.asked]
+    assert [True, False] == ["metadata-options.http-tokens" in each for each in names]
+    assert [(None, 1), (3, 1)] == [(each.instances, each.imdsv1_allowed) for each in (real, dry)]
+    assert [False, True] == line.dry
+
+
+def test_what_there_is_no_time_for_is_taken_up_by_the_next_call() -> None:
+    """The tally travels as JSON; nothing is judged twice, nothing left out, whatever the first call has changed."""
+    fleet = Fleet([["a", "b", "c"], ["d", "e"]])
+    line = CountingLine(Entered({PLACE.account: fleet}))
+    first = _go(line, Tally(place=PLACE), batches=1)
+    assert (2, True) == (first.imdsv1_allowed, first.after is not None)
+    fleet.pages = [["b", "c", "d"], ["e"]]
+    last = _go(line, Tally.from_document(first.document()))
+    assert (5, None) == (last.imdsv1_allowed, last.after)
+    assert 5 == len({request.arn for batch in line.handed for request in batch})
+
+
+def test_a_place_that_cannot_be_entered_says_so() -> None:
+    """The sweep of the others goes on; this one's tally bears the reason."""
+    tally = _go(CountingLine(Entered({})), Tally(place=PLACE))
+    assert tally.error is not None
+    assert "AssumeRole" in tally.error
+
+
+def test_a_plan_has_every_enabled_region_of_every_account() -> None:
+    """Accounts that cannot be entered are named with their reason."""
+    members = Entered({"1" * 12: Fleet(regions=("us-east-1", "eu-west-1")), "2" * 12: Fleet(regions=("eu-west-1",))})
+    planned = plan(cast("Members", members), ["1" * 12, "2" * 12, "3" * 12], "eu-west-1", [])
+    expected = [("1" * 12, "eu-west-1"), ("1" * 12, "us-east-1"), ("2" * 12, "eu-west-1")]
+    assert expected == [(each["account"], each["region"]) for each in planned.places]
+    assert {"3" * 12} == planned.unreachable.keys()
+
+
+def test_a_plan_can_be_kept_to_regions() -> None:
+    """Only those that are enabled, too."""
+    members = Entered({"1" * 12: Fleet(regions=("us-east-1", "eu-west-1"))})
+    planned = plan(cast("Members", members), ["1" * 12], "eu-west-1", ["us-east-1", "me-south-1"])
+    assert ["us-east-1"] == [each["region"] for each in planned.places]
+
+
+def test_a_large_organisation_is_read_to_its_last_page() -> None:
+    """A thousand accounts come in pages of twenty; suspended ones are left out."""
+
+    class Organization:
+        def list_accounts(self, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803 - AWS's name
+            start = int(NextToken)
+            ids = [{"Id": f"{n:012d}", "Status": "SUSPENDED" if n == 7 else "ACTIVE"} for n in range(start, start + 20)]
+            return {"Accounts": ids, **({"NextToken": str(start + 20)} if start + 20 < 1000 else {})}
+
+    accounts = active_accounts(cast("OrganizationsClient", Organization()))
+    assert 999 == len(set(accounts))
+    assert f"{7:012d}" not in accounts
+
+
+def test_the_summary_adds_up() -> None:
+    """Places that failed keep their reason; a place whose step died has no counts to add."""
+    tallies = [
+        {**Tally(place=PLACE, instances=5, imdsv1_allowed=2).document(), "by_verdict": {"unused": 2}},
+        {**Tally(place=PLACE, imdsv1_allowed=1, failed=1).document(), "by_verdict": {"v1_in_use": 1}, "error": "gone"},
+    ]
+    summary = add_up(tallies)
+    assert {"places": 2, "instances": 5, "imdsv1_allowed": 3, "failed": 1} == {
+        name: summary[name] for name in ("places", "instances", "imdsv1_allowed", "failed")
+    }
+    assert {"unused": 2, "v1_in_use": 1} == summary["by_verdict"]
+    assert {"222222222222 eu-west-1": "gone"} == summary["errors"]
+
+
+def test_a_sweep_by_hand_is_dry_and_everywhere_unless_it_says_otherwise() -> None:
+    """The defaults cost nothing but the reading."""
+    assert SweepOrder(accounts=(), regions=(), dry_run=True) == parse_order({})
+
+
+@pytest.mark.parametrize(
+    ("document", "field_name"),
+    [
+        ([], "input"),
+        ({"dry_run": 0}, "dry_run"),
+        ({"accounts": "222222222222"}, "accounts"),
+        ({"accounts": [222222222222]}, "accounts"),
+        ({"regions": ["eu-west"]}, "regions"),
+        ({"force": True}, "force"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_by_field(document: Any, field_name: str) -> None:
+    """A typo must not turn a dry sweep into a real one, or a narrow one into a wide one."""
+    with pytest.raises(InvalidRequest) as refused:
+        parse_order(document)
+    assert field_name == refused.value.field
