@@ -26,6 +26,12 @@ help: ## what can be made
 	.venv-local/bin/python -m pip install --quiet -r local/requirements.txt
 	@touch $@
 
+.venv-custodian/.done: tests/bench/requirements-custodian.txt
+	@echo "Installing Cloud Custodian, the baseline of the benchmarks, into .venv-custodian ..." >&2
+	$(PYTHON) -m venv .venv-custodian
+	.venv-custodian/bin/python -m pip install --quiet -r $<
+	@touch $@
+
 node_modules/.done: package.json package-lock.json
 	@echo "Installing the CDK command line and the IAM evaluator into node_modules ..." >&2
 	npm ci --silent --no-audit --no-fund
@@ -43,10 +49,13 @@ lint: setup ## ruff and strict mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-unit integration infra local e2e docs: setup ## one part of the tests
+unit integration: setup ## a part of the tests that runs on two processors
+	$(PYTEST) -n 2 tests/$@
+
+infra local e2e docs: setup ## a part of the tests that shares what it starts
 	$(PYTEST) tests/$@
 
-bench: setup ## the benchmarks, into build/bench/results.json
+bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
 	$(PY) -m tests.bench
 
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
@@ -59,4 +68,4 @@ local-down: .venv/.done ## end the local AWS and all that it started
 	$(PY) -m local down
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-local node_modules build cdk.out
+	rm -rf .venv .venv-local .venv-custodian node_modules build cdk.out

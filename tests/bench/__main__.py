@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.cloud import LocalCloud
-from tests.bench import batch, latency, quota, start
+from tests.bench import batch, latency, quota, regions, start
 from tests.e2e.world import World
 
 if TYPE_CHECKING:
@@ -39,6 +39,16 @@ def main() -> None:
         measured += batch.of_300(world)
         _say("event.latency: one event at a time, batching window off ...")
         measured.append(latency.event(world))
+    _say("Starting it anew for whole Regions ...")
+    with LocalCloud() as cloud:
+        cloud.deploy()
+        World(cloud).set_policy({"mode": "enforce"})
+        _say("fleet: 300 and 3,000 instances, Cloud Custodian and the service in turn ...")
+        measured += regions.beside_custodian(cloud)
+        _say("fleet: 10,000 instances ...")
+        measured.append(regions.large(cloud))
+        _say("fleet.memory: 1,000 instances, then 20,000 ...")
+        measured.append(regions.memory(cloud))
     _write(measured)
     _print(measured)
 
@@ -55,7 +65,7 @@ def _print(measured: Iterable[Measurement]) -> None:
         against = (
             f"   {each.baseline_name}: {each.baseline:g}   ratio {each.ratio:.3f}" if each.ratio is not None else ""
         )
-        sys.stdout.write(f"{each.name:16} {each.value:g} {each.unit}{against}   {each.spread}\n")
+        sys.stdout.write(f"{each.name:18} {each.value:g} {each.unit}{against}   {each.spread}\n")
 
 
 def _say(text: str) -> None:
