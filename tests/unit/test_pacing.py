@@ -54,20 +54,31 @@ def ask(paced: Pacing) -> tuple[float, float | None]:
         return 0.0, exhausted.ready_in
 
 
-@given(quota=QUOTA_ANY, pauses=PAUSES, yields=st.lists(st.booleans(), min_size=80, max_size=80))
-def test_no_window_of_time_sees_more_than_the_quota(quota: Quota, pauses: list[float], yields: list[bool]) -> None:
-    """Between any two calls lie as many tokens as the quota gives in that time, with throttling or without."""
+@given(quota=QUOTA_ANY, pauses=PAUSES)
+def test_no_window_of_time_sees_more_than_the_quota(quota: Quota, pauses: list[float]) -> None:
+    """Between any two calls lie no more others than the bucket holds and gets in that time."""
     bucket, now = Bucket(quota, 0.0), 0.0
     sent: list[float] = []
-    for pause, throttled in zip(pauses, yields, strict=False):
+    for pause in pauses:
         now += pause
         sent.append(now + bucket.room_in(1.0, now))
         bucket.take(1.0, now)
-        if throttled:
-            bucket.yield_(now)
     for first, start in enumerate(sent):
         for last, end in enumerate(sent[first:], start=first):
             assert last - first + 1 <= quota.burst + quota.rate * (end - start) + 1e-6
+
+
+@given(quota=QUOTA_ANY, pauses=PAUSES, throttlings=st.lists(st.booleans(), min_size=80, max_size=80))
+def test_yielding_only_ever_makes_it_slower(quota: Quota, pauses: list[float], throttlings: list[bool]) -> None:
+    """Each call comes no sooner than where nobody had been throttled, and so never too soon for the quota."""
+    yielding, steady, now = Bucket(quota, 0.0), Bucket(quota, 0.0), 0.0
+    for pause, throttled in zip(pauses, throttlings, strict=False):
+        now += pause
+        assert steady.room_in(1.0, now) <= yielding.room_in(1.0, now) + 1e-6
+        for bucket in (steady, yielding):
+            bucket.take(1.0, now)
+        if throttled:
+            yielding.yield_(now)
 
 
 @given(quota=QUOTA_ANY, pauses=PAUSES)
