@@ -56,7 +56,7 @@ infra local e2e docs: setup ## a part of the tests that shares what it starts
 	$(PYTEST) tests/$@
 
 bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
-	$(PY) -m tests.bench
+	PYTHONPATH=lambdas $(PY) -m tests.bench
 
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
 	$(PY) -m local up

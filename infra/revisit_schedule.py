@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from infra.functions import ServiceFunction
     from infra.queues import FailedInvocations
 
-EXPRESSION = "rate(5 minutes)"
+EXPRESSION = "rate(1 minute)"
 GIVE_UP_AFTER = Duration.hours(1)
 
 
 class RevisitSchedule(Construct):
-    """Every five minutes. A start that failed for an hour is set aside: eleven others have followed it."""
+    """Every minute. A start that failed for an hour is set aside: many others have followed it."""
 
     def __init__(
         self, scope: Construct, id_: str, *, function: ServiceFunction, failed: FailedInvocations, key: ServiceKey

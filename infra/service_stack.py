@@ -151,6 +151,7 @@ class ServiceStack(Stack):
                 "POLICY_PARAMETER": self.policy.parameter.parameter_name,
                 "NOTIFICATIONS_TOPIC_ARN": self.notifications.topic.topic_arn,
                 "LEASE_SECONDS": str(lease_seconds),
+                "QUOTA_SHARE": str(self._settings.quota_share),
                 **(environment or {}),
             },
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,8 @@ class Settings:
     notification_email: str | None
     """Who is told; nobody is subscribed if it is empty."""
     log_retention_days: int
+    quota_share: float
+    """The part of AWS's request quotas that the service takes of those that people need too."""
     batching_window_seconds: int
     """How long findings are collected into one batch; 0 answers each at once, in batches of ten at most."""
 
@@ -168,6 +171,14 @@ def _window(name: str, value: object) -> int:
     return seconds
 
 
+def _quota_share(name: str, value: object) -> float:
+    share = _from_command_line(value)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < math.inf:
+        takes = "takes a number above 0, e.g. 0.5, or 2 where AWS has raised the quotas"
+        raise SettingRefused(name, f"{takes}, not {json.dumps(share)}")
+    return float(share)
+
+
 def _from_command_line(value: object) -> object:
     """`cdk -c name=value` hands every value over as text: read it as the JSON that would stand in cdk.json."""
     if not isinstance(value, str):
@@ -187,5 +198,6 @@ _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "call_as": _caller,
     "notification_email": _email,
     "log_retention_days": _retention,
+    "quota_share": _quota_share,
     "batching_window_seconds": _window,
 }

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from infra.functions import ServiceFunction
     from infra.queues import FailedInvocations
 
-PLACES_AT_ONCE = 20
-"""Accounts and Regions at the same time; each has quotas of its own, so it is our concurrency in Lambda that is spared."""
+PLACES_AT_ONCE = 100
+"""Accounts and Regions at the same time. Each has quotas of its own: it is our concurrency in Lambda that is spared, a tenth
+of what an account has by default."""
 
 TOLERATED_FAILURES_PERCENT = 10
 """Places that may fail before the sweep as a whole does, which can then be redriven for them alone."""
@@ -45,6 +46,8 @@ class Sweep(Construct):
 
     def __init__(self, scope: Construct, id_: str, *, key: ServiceKey, log_retention_days: int) -> None:
         super().__init__(scope, id_)
+        # Without it the CDK drops the newer result writer in silence, and the older one is deprecated.
+        self.node.set_context("@aws-cdk/aws-stepfunctions:useDistributedMapResultWriterV2", True)
         self._key = key
         self.bucket = aws_s3.Bucket(
             self,
@@ -130,7 +133,7 @@ class Sweep(Construct):
             tolerated_failure_percentage=TOLERATED_FAILURES_PERCENT,
             item_reader=sfn.S3JsonItemReader(bucket=self.bucket, key=sfn.JsonPath.string_at("$.key")),
             item_selector={"dry_run.$": "$.dry_run", "tally.$": "$$.Map.Item.Value"},
-            result_writer=sfn.ResultWriter(bucket=self.bucket, prefix="results"),
+            result_writer_v2=sfn.ResultWriterV2(bucket=self.bucket, prefix="results"),
             result_path="$.map",
         )
         return places.item_processor(region)

@@ -24,6 +24,7 @@ _TIME_FOR_A_BATCH_MS = 300_000
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take one step: `plan`, `region` or `summarise`."""
+    service.begin(context.get_remaining_time_in_millis())
     match event["step"]:
         case "plan":
             return _plan(event)

@@ -4,7 +4,7 @@ AWS throttles each API of an account and Region by a token bucket of its own. Th
 can be there: a call takes what it costs, and waits until that has been refilled. Others draw on the quotas too: the
 account's own people, and those of our functions that run at the same time. Nobody coordinates them. How many run at once is
 capped where they are started, APIs that people need too are used by a share, and whoever is throttled yields: its
-rate drops by a part at once and grows back steadily, so that those who draw on one quota come to share it.
+rate is halved at once and grows back within a minute, so that those who draw on one quota come to share it.
 
 Nothing here knows AWS's SDK; ``imdsv2.aws`` asks before each call, and tells what became of it.
 """

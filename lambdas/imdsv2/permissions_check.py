@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from imdsv2.action import ENFORCED_TAG, PLANNED_CALL
-from imdsv2.aws import describe_error, error_code
+from imdsv2.aws import CALL_FAILURES, describe_error, error_code
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.events import parse_order
 from imdsv2.model import Instance, Request, Unreachable
@@ -118,7 +118,7 @@ def _examine(members: Members, name: str, target: Request | TargetRefused) -> Ex
         endpoint = seen.options.http_endpoint
         ec2 = members.ec2(arn, "write")
         answers = [_answer(ec2, arn.instance_id, probe) for probe in probes_for(endpoint)]
-    except (ClientError, BotoCoreError) as error:
+    except CALL_FAILURES as error:
         return Examined(name=name, arn=arn, problem=describe_error(error))
     return Examined(name=name, arn=arn, endpoint=endpoint, answers=answers)
 

@@ -20,6 +20,7 @@ policies, and the condition keys that ministack does not know. The tests of the 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
@@ -50,12 +51,20 @@ def install() -> None:
     """Put the corrections in."""
     ms.iam_actions.SERVICE_TO_IAM_NAMESPACE["securityhub"] = "securityhub"
     ms.iam_actions._BOTOCORE_SERVICE_MAP["securityhub"] = ["securityhub"]
+    _remember_policies()
     _correct_actions()
     _correct_principal_arn()
     _correct_resources()
     _correct_conditions()
     pin = ms.app.pin_request_origin
     ms.app.pin_request_origin = lambda address, _secure: pin(address, True)
+
+
+def _remember_policies() -> None:
+    """ministack reads every policy of the caller anew for every call."""
+    read = ms.iam_evaluator.parse_policy_document
+    remembered = lru_cache(maxsize=1000)(read)
+    ms.iam_evaluator.parse_policy_document = lambda text: remembered(text) if isinstance(text, str) else read(text)
 
 
 def _correct_actions() -> None:

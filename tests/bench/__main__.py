@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).resolve().parents[2] / "build" / "bench" / "results.json"
 
 
+LIFTED = 1000
+"""A share of the quotas that binds nothing: the local AWS has none, and what is measured is the work, not the waiting."""
+
+
 def main() -> None:
     """Run all benchmarks."""
     measured: list[Measurement] = []
@@ -32,7 +36,7 @@ def main() -> None:
     measured.append(quota.drain())
     _say("Starting the local AWS and deploying the stack ...")
     with LocalCloud() as cloud:
-        cloud.deploy()
+        cloud.deploy(quota_share=LIFTED)
         world = World(cloud)
         world.set_policy({"mode": "enforce"})
         _say("batch300: launching 300 instances with 40 days of history ...")
@@ -41,7 +45,7 @@ def main() -> None:
         measured.append(latency.event(world))
     _say("Starting it anew for whole Regions ...")
     with LocalCloud() as cloud:
-        cloud.deploy()
+        cloud.deploy(quota_share=LIFTED)
         World(cloud).set_policy({"mode": "enforce"})
         _say("fleet: 300 and 3,000 instances, Cloud Custodian and the service in turn ...")
         measured += regions.beside_custodian(cloud)

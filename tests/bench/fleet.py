@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 HOUR = 3600
 DAY = 24
 LAUNCHES_A_CALL = 1000
-FUNCTION = "imdsv2-remediation-sweep"
 SWEEPER = Path(__file__).with_name("sweeper.py")
 
 
@@ -135,7 +134,7 @@ def launch(cloud: LocalCloud, *, account: str, region: str, size: int, kinds: Se
 def sweep(cloud: LocalCloud, fleet: Fleet, *, dry_run: bool) -> Done:
     """The whole job: list what allows IMDSv1, judge it, and (unless `dry_run`) change what may be changed."""
     order = {"account": fleet.account, "region": fleet.region, "dry_run": dry_run}
-    environment = _environment(cloud)
+    environment = function_environment(cloud, "sweep")
     with tempfile.TemporaryDirectory() as asset:
         assemble(Path(asset))
         command = [sys.executable, "-I", "-S", str(SWEEPER), asset, json.dumps(order)]
@@ -152,6 +151,23 @@ def sweep(cloud: LocalCloud, fleet: Fleet, *, dry_run: bool) -> Done:
         peak_mib=last["peak_kib"] / 1024,
         calls=calls,
     )
+
+
+def function_environment(cloud: LocalCloud, name: str) -> dict[str, str]:
+    """The environment and the credentials that a deployed function has."""
+    deployed = cloud.session().client("lambda").get_function_configuration(FunctionName=f"imdsv2-remediation-{name}")
+    keys = cloud.session().client("sts").assume_role(RoleArn=deployed["Role"], RoleSessionName="fleet")["Credentials"]
+    environment: dict[str, str] = deployed["Environment"]["Variables"]
+    return environment | {
+        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": keys["SessionToken"],
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_REGION": HOME,
+        "AWS_DEFAULT_REGION": HOME,
+        # The local AWS has no quotas: pacing, which keeps them on AWS, would measure itself.
+        "QUOTA_SHARE": "1000",
+    }
 
 
 def counted(cloud: LocalCloud) -> dict[tuple[str, str], int]:
@@ -187,20 +203,3 @@ def _past(metric: str, kind: Kind) -> list[tuple[int, list[float]]]:
     if metric == "MetadataNoToken" and kind.used is not None:
         values[first - kind.used] = 12.0
     return [(int(time.time()) // HOUR * HOUR - first * HOUR, values)]
-
-
-def _environment(cloud: LocalCloud) -> dict[str, str]:
-    """The environment and the credentials that the deployed function has."""
-    deployed = cloud.session().client("lambda").get_function_configuration(FunctionName=FUNCTION)
-    keys = cloud.session().client("sts").assume_role(RoleArn=deployed["Role"], RoleSessionName="fleet")["Credentials"]
-    environment: dict[str, str] = deployed["Environment"]["Variables"]
-    return environment | {
-        "AWS_ACCESS_KEY_ID": keys["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": keys["SessionToken"],
-        "AWS_ENDPOINT_URL": cloud.endpoint,
-        "AWS_REGION": HOME,
-        "AWS_DEFAULT_REGION": HOME,
-        # The local AWS has no quotas: pacing, which keeps them on AWS, would measure itself.
-        "QUOTA_SHARE": "1000",
-    }

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[World]:
-    """The stack as `cdk deploy` sends it, with the batching window switched off so that tests need not wait for it."""
+    """The stack as `cdk deploy` sends it; its tests do not wait for batches, and revisit when they want to."""
     with LocalCloud() as cloud:
         cloud.deploy()
         world = World(cloud)
         world.switch_batching_window_off()
+        world.stop_schedules()
         yield world
 
 

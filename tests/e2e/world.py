@@ -182,6 +182,14 @@ class World:
         """Have findings handed over as soon as they come."""
         self._change_mapping(MaximumBatchingWindowInSeconds=0)
 
+    def stop_schedules(self) -> None:
+        """Have nothing start by itself."""
+        scheduler: Any = self.home.client("scheduler")
+        for each in scheduler.list_schedules()["Schedules"]:
+            known = scheduler.get_schedule(Name=each["Name"])
+            changes = {name: known[name] for name in ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")}
+            scheduler.update_schedule(**changes, State="DISABLED")
+
     def set_queue_listening(self, *, enabled: bool) -> None:
         """Have the queue feed its function, or not."""
         self._change_mapping(Enabled=enabled)

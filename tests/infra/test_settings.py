@@ -102,6 +102,9 @@ def test_keys_of_the_cdk_are_not_settings() -> None:
         ({"batching_window_seconds": 11}, "batching_window_seconds", "0 to 10"),
         ({"batching_window_seconds": -1}, "batching_window_seconds", "0 to 10"),
         ({"batching_window_seconds": 1.5}, "batching_window_seconds", "0 to 10"),
+        ({"quota_share": 0}, "quota_share", "above 0"),
+        ({"quota_share": True}, "quota_share", "above 0"),
+        ({"quota_share": "half"}, "quota_share", "above 0"),
         ({"notification_mail": "ops@example.com"}, "notification_mail", "notification_email"),
     ],
 )

@@ -110,6 +110,7 @@ def test_functions_are_told_where_everything_is(name: str, template: Template) -
         "POWERTOOLS_SERVICE_NAME": "imdsv2-remediation",
         "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
         "MALLOC_ARENA_MAX": "2",
+        "QUOTA_SHARE": "0.5",
     }
     beside = {
         "remediate": {"DEAD_LETTER_QUEUE_URL": outputs["FindingsDeadLetterQueueUrl"]},
@@ -211,7 +212,7 @@ def test_the_policy_parameter_holds_the_settings_document(template: Template) ->
 def test_what_is_due_is_judged_every_five_minutes(template: Template) -> None:
     """A start that fails is kept."""
     schedule = template.one("AWS::Scheduler::Schedule", Name="imdsv2-remediation-revisit")
-    assert "rate(5 minutes)" == schedule["ScheduleExpression"]
+    assert "rate(1 minute)" == schedule["ScheduleExpression"]
     assert arn(template, "AWS::Lambda::Function", "Functionrevisit") == schedule["Target"]["Arn"]
     kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
     assert {"Arn": kept_in} == schedule["Target"]["DeadLetterConfig"]

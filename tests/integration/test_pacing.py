@@ -184,7 +184,7 @@ def test_what_ec2_throttles_to_the_last_is_held_for_a_quarter_of_an_hour(world: 
     assert refusal is not None
     assert (Reason.NOT_READY, None) == (refusal.verdict.reason, refusal.error)
     assert NOW + timedelta(minutes=15) == refusal.verdict.revisit_at
-    assert 5 == len(world.wire.sent)
+    assert (5, 5) == (len(world.wire.sent), len(world.slept)), "one wait before each request, none after the last"
 
 
 @pytest.mark.parametrize("lost", [FAILED, ConnectTimeoutError(endpoint_url="https://ec2")])
@@ -221,16 +221,13 @@ def test_what_there_is_no_time_for_waits_until_there_is_room(answers: list[Any],
     assert BURST == len(world.wire.sent)
 
 
-def test_who_cannot_tag_in_time_does_not_try_one_by_one(world: World) -> None:
-    """What is throttled says nothing about the single instance."""
-    client = world.ec2()
-    for _ in range(BURST):
-        client.create_tags(Resources=["i-1"], Tags=[{"Key": "k", "Value": "v"}])
-    world.pacing.end_in(0)
+def test_tags_that_are_throttled_are_not_tried_one_by_one(world: World) -> None:
+    """It says nothing about the single instance, and would only cost more of the quota."""
+    world.wire.answers = [THROTTLED] * 5
     instances = [instance(arn=arn_of(name)) for name in "123"]
-    refused = action.tag(client, instances, NOW)
+    refused = action.tag(world.ec2(), instances, NOW)
     assert [Reason.NOT_READY] * 3 == [refused[each.arn].verdict.reason for each in instances]
-    assert BURST == len(world.wire.sent)
+    assert ["CreateTags"] * 5 == world.wire.sent
 
 
 def test_a_look_that_there_is_no_time_for_is_soon_taken_again(world: World) -> None:

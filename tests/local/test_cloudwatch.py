@@ -147,6 +147,21 @@ def test_a_page_ends_at_100800_points(cloud: LocalCloud, cloudwatch: CloudWatchC
     assert "NextToken" not in second
 
 
+def test_instances_with_one_past_part_when_one_of_them_publishes(
+    cloud: LocalCloud, cloudwatch: CloudWatchClient, account: str
+) -> None:
+    """A past loaded for many is kept once; what is published or loaded later belongs to one of them alone."""
+    hour = _this_hour() - HOUR
+    instances = [f"i-{number:017x}" for number in range(3)]
+    past = {instance: [(int((hour - HOUR).timestamp()), [1.0])] for instance in instances}
+    cloud.history("MetadataNoToken", past, account=account, region="eu-west-1")
+    _put(cloudwatch, [_datum(hour, instance=instances[1], Value=5.0)])
+    more = {instances[2]: [(int(hour.timestamp()), [7.0])]}
+    cloud.history("MetadataNoToken", more, account=account, region="eu-west-1")
+    seen = [[value for _, value in _values(cloudwatch, _query(each), hour - HOUR, hour + HOUR)] for each in instances]
+    assert [[1.0], [1.0, 5.0], [1.0, 7.0]] == seen
+
+
 def _shape(result: Any) -> tuple[str, str, int]:
     return result["Id"], result["StatusCode"], len(result["Values"])
 

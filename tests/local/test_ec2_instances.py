@@ -90,6 +90,18 @@ def test_pages_hold_what_was_asked_for_and_each_instance_once(ec2: EC2Client) ->
     assert sorted(launched) == sorted(instance for page in pages for instance in page)
 
 
+def test_the_next_page_goes_on_although_what_was_listed_matches_no_longer(ec2: EC2Client) -> None:
+    """Whoever changes what he lists by a filter still sees each instance once."""
+    launched = launch(ec2, count=12)
+    seen: list[str] = []
+    optional = [{"Name": "metadata-options.http-tokens", "Values": ["optional"]}]
+    for page in pages_of(ec2, Filters=optional, PaginationConfig={"PageSize": 5}):
+        seen += page
+        for instance in page:
+            ec2.modify_instance_metadata_options(InstanceId=instance, HttpTokens="required")
+    assert sorted(launched) == sorted(seen)
+
+
 def test_a_page_holds_at_most_a_thousand(ec2: EC2Client) -> None:
     """Also where nobody asked for pages."""
     launch(ec2, count=1001)

@@ -1,0 +1,23 @@
+"""docs/cost.md says what follows from what was metered."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.bench import cost
+
+METERED = json.loads(cost.METERED.read_text())
+
+
+def test_the_page_is_what_the_script_writes() -> None:
+    """Nobody has edited a figure, or changed a price or an assumption, without writing the page anew."""
+    assert cost.page(METERED) == cost.PAGE.read_text()
+
+
+@pytest.mark.parametrize("unit", list(cost.PRICES))
+def test_every_price_counts(unit: str) -> None:
+    """A unit that no work uses would be a price for nothing, or a part of the bill that was forgotten."""
+    used = cost.enforcing(METERED, 1, batch=1) | cost.month(METERED, 100_000)
+    assert unit in {name for name, number in used.items() if number}
