@@ -148,7 +148,8 @@ class Members:
         self._sleep = sleep
         self._role_sessions: dict[tuple[str, str, Role], _RoleSession] = {}
         self._clients: dict[tuple[str, str, str], Any] = {}
-        self._lock = Lock()
+        self._assuming: dict[tuple[str, str, Role], Lock] = {}
+        self._making_clients = Lock()  # botocore's sessions are not safe among threads while they make clients.
 
     def ec2(self, there: Placed, role: Role) -> EC2Client:
         """EC2 in the account and Region where something lies. Raises ClientError where the role cannot be assumed."""
@@ -163,9 +164,9 @@ class Members:
     @overload
     def _client(self, service: Literal["cloudwatch"], there: Placed, role: Role) -> CloudWatchClient: ...
     def _client(self, service: str, there: Placed, role: Role) -> Any:
-        with self._lock:  # Making clients is not safe among threads, and a session is worth a call only once.
-            keys: Mapping[str, Any] = self._role_session(there, role).keys
-            place = (service, there.region, keys["aws_access_key_id"])
+        keys: Mapping[str, Any] = self._role_session(there, role).keys
+        place = (service, there.region, keys["aws_access_key_id"])
+        with self._making_clients:
             if place not in self._clients:
                 self._clients[place] = client = self._sessions[service].create_client(
                     service, region_name=there.region, config=CONFIG, **keys
@@ -176,12 +177,19 @@ class Members:
 
     def _role_session(self, there: Placed, role: Role) -> _RoleSession:
         place = (there.partition, there.account, role)
-        known = self._role_sessions.get(place)
-        if known is None or known.ends_at - self._now() <= _RENEW_BEFORE_END:
-            ended = known.keys["aws_access_key_id"] if known else None
-            self._clients = {each: client for each, client in self._clients.items() if each[2] != ended}
-            self._role_sessions[place] = known = self._assume(there, role)
-        return known
+        with self._assuming.setdefault(
+            place, Lock()
+        ):  # Each role by itself: an account that is slow to let us in holds up no other.
+            known = self._role_sessions.get(place)
+            if known is None or known.ends_at - self._now() <= _RENEW_BEFORE_END:
+                self._forget_clients(known)
+                self._role_sessions[place] = known = self._assume(there, role)
+            return known
+
+    def _forget_clients(self, ended: _RoleSession | None) -> None:
+        key = ended.keys["aws_access_key_id"] if ended else None
+        with self._making_clients:
+            self._clients = {each: client for each, client in self._clients.items() if each[2] != key}
 
     def _assume(self, there: Placed, role: Role) -> _RoleSession:
         granted = self._sts.assume_role(

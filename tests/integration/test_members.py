@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -16,6 +17,7 @@ from tests.integration.builders import MEMBER, NOW, OTHER, Clock, arn_of
 
 if TYPE_CHECKING:
     from imdsv2.aws import Role
+    from tests.integration.answers import Call
     from tests.integration.builders import Cloud, Stub
 
 
@@ -128,3 +130,20 @@ def test_many_threads_that_need_a_client_at_once_assume_the_role_once(cloud: Clo
         clients = list(pool.map(lambda _: members.ec2(arn_of("1"), "write"), range(8)))
     assert 1 == len(cloud.wire.made("AssumeRole"))
     assert 1 == len({id(each) for each in clients})
+
+
+def test_an_account_that_is_slow_to_let_us_in_holds_up_no_other(cloud: Cloud) -> None:
+    """While one role is being assumed, another account's is too."""
+    members = cloud.line().members
+    other_is_in = Event()
+
+    def wait_for_the_other(call: Call) -> None:
+        if OTHER in call.params["RoleArn"]:
+            assert other_is_in.wait(10)
+
+    cloud.wire.on("AssumeRole", wait_for_the_other)
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(members.ec2, arn_of("1", account=OTHER), "read")
+        members.ec2(arn_of("1"), "read")
+        other_is_in.set()
+        assert slow.result() is not None
