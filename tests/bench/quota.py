@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Literal
 from imdsv2.errors import QuotaExhausted
 from imdsv2.model import Place
 from imdsv2.pacing import LEAST_DATAPOINTS, QUOTAS, Pacing
+from imdsv2.sweep import INSTANCES_A_BATCH
+from infra.service_stack import REMEDIATIONS_AT_ONCE
+from infra.sweep import PLACES_AT_ONCE
 from tests.bench.measurement import Measurement, against
 
 if TYPE_CHECKING:
@@ -39,12 +42,11 @@ LARGEST = 5_000
 SHARE = 0.5
 """The default of the setting `quota_share`."""
 
-SWEEPS_AT_ONCE = 200
+SWEEPS_AT_ONCE = PLACES_AT_ONCE
 SWEEP_SECONDS = 900
 SWEEP_NEEDS = 300
 """Left of an invocation for it to begin another page; the next invocation goes on."""
-A_PAGE = 500
-REMEDIATIONS_AT_ONCE = 5
+A_PAGE = INSTANCES_A_BATCH
 REMEDIATE_SECONDS = 300
 FINDINGS_A_BATCH = 500
 GROUPS_AT_ONCE = 8
