@@ -124,7 +124,8 @@ def zipped(folder: Path) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.writestr(zipfile.ZipInfo(str(path.relative_to(folder)), ZIP_EPOCH), path.read_bytes())
+            info = zipfile.ZipInfo(str(path.relative_to(folder)), ZIP_EPOCH)
+            archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=1)
     return buffer.getvalue()
 
 

@@ -15,14 +15,22 @@ from pathlib import Path
 import boto3
 
 from infra.asset import assemble
+from local.deploy import zipped
 from tests.bench.measurement import Measurement, against, spread_of
 
 RUNS = 11
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "start.md"
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 OURS = """
 import remediate
 members = remediate.service.line.members
 for service, session in members._sessions.items():
+    session.create_client(service, region_name="eu-west-1")
+"""
+CLIENTS = """
+session = botocore.session.Session()
+for service in ("ec2", "cloudwatch", "dynamodb", "ssm", "sts", "securityhub", "sns", "sqs"):
     session.create_client(service, region_name="eu-west-1")
 """
 STOCK = """
@@ -49,6 +57,8 @@ ENVIRONMENT = {
     "POLICY_PARAMETER": "/imdsv2-remediation/policy",
     "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
     "POWERTOOLS_SERVICE_NAME": "imdsv2-remediation",
+    "SWEEP_ACCOUNTS": "111111111111",
+    "SWEEP_BUCKET": "results",
 }
 
 
@@ -70,8 +80,70 @@ def remediate() -> Measurement:
     )
 
 
+FUNCTIONS = ("remediate", "manual", "revisit", "sweep", "check", "custom_action")
+DEPENDENCIES = (
+    (
+        "the interpreter's own modules that all need",
+        "import json, re, dataclasses, datetime, concurrent.futures, logging",
+    ),
+    ("botocore", "import botocore.session"),
+    ("eight clients, models pruned", CLIENTS),
+    ("boto3's DynamoDB types", "import boto3.dynamodb.types"),
+    ("Powertools' Logger and Metrics", "import aws_lambda_powertools.logging, aws_lambda_powertools.metrics"),
+    ("the service itself", "import imdsv2.wiring"),
+)
+"""In the order in which a function meets them; each is measured on top of those before it."""
+
+
+def table() -> list[str]:
+    """The rows of docs/start.md: size and start of each function, then what each dependency adds to it."""
+    with tempfile.TemporaryDirectory() as folder:
+        asset = Path(folder)
+        assemble(asset)
+        unpacked = sum(file.stat().st_size for file in asset.rglob("*") if file.is_file())
+        packed = len(zipped(asset))
+        bare = {name: _median(f"import {name}", folder, runs=3) for name in FUNCTIONS}
+        compileall.compile_dir(folder, quiet=2)
+        compiled = {name: _median(f"import {name}", folder) for name in FUNCTIONS}
+        added = _added(folder)
+    rows = [f"One package for all functions: {packed / 1e6:.1f} MB zipped, {unpacked / 1e6:.1f} MB unpacked.", ""]
+    rows += ["| function | start, s | first start, modules compiled on the way, s |", "| --- | --- | --- |"]
+    rows += [f"| `{name}` | {compiled[name]:.2f} | {bare[name]:.2f} |" for name in FUNCTIONS]
+    rows += ["", "| what `remediate` loads | adds, s |", "| --- | --- |"]
+    rows += [f"| {what} | {seconds:.3f} |" for (what, _), seconds in zip(DEPENDENCIES, added, strict=True)]
+    return rows
+
+
+def _added(path: str) -> list[float]:
+    """What each dependency adds to those before it: all are measured in turn, so that a drift of the machine meets all."""
+    steps = [
+        "\n".join(["pass", *(code for _, code in DEPENDENCIES[:number])]) for number in range(len(DEPENDENCIES) + 1)
+    ]
+    rounds = [[_timed(step, path) for step in steps] for _ in range(RUNS)]
+    return [
+        statistics.median(each[number + 1] - each[number] for each in rounds) for number in range(len(DEPENDENCIES))
+    ]
+
+
+def _median(code: str, path: str, runs: int = RUNS) -> float:
+    return statistics.median(_timed(code, path) for _ in range(runs))
+
+
 def _timed(code: str, path: str) -> float:
     """Seconds, in a process that sees nothing but the standard library and one folder."""
     script = TIMED.format(path=path, code=code)
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], env=ENVIRONMENT, capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", script], env=ENVIRONMENT, capture_output=True, check=True
+    )
     return float(done.stdout)
+
+
+def main() -> None:
+    """Write the measured part of docs/start.md."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text("\n".join([before + BEGIN, "", *table(), "", END]) + after)
+
+
+if __name__ == "__main__":
+    main()
