@@ -96,7 +96,7 @@ class Launched:
 
 def machines() -> tuple[Machine, ...]:
     """The fleet, in the order of the verdict table."""
-    return (*_skipped(), *_held(), *_enforced())
+    return (*_skipped(), *_held_before_evidence(), *_held_by_evidence(), *_held_by_gates_and_ec2(), *_enforced())
 
 
 def launch(cloud: LocalCloud, fleet: Iterable[Machine]) -> list[Launched]:
@@ -142,7 +142,7 @@ def _skipped() -> tuple[Machine, ...]:
     )
 
 
-def _held() -> tuple[Machine, ...]:
+def _held_before_evidence() -> tuple[Machine, ...]:
     return (
         Machine(name="stranger-1", story="no role to enter", account=STRANGER, decision="hold", reason="unreachable"),
         Machine(
@@ -175,6 +175,11 @@ def _held() -> tuple[Machine, ...]:
             decision="hold",
             reason="evidence_incomplete",
         ),
+    )
+
+
+def _held_by_evidence() -> tuple[Machine, ...]:
+    return (
         Machine(
             name="eks-node-1",
             story="40 calls, hop limit 1",
@@ -216,6 +221,11 @@ def _held() -> tuple[Machine, ...]:
             decision="hold",
             reason="boot_not_observable",
         ),
+    )
+
+
+def _held_by_gates_and_ec2() -> tuple[Machine, ...]:
+    return (
         Machine(
             name="audited",
             story="never used, finding suppressed",
