@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from aws_cdk import App, Stage, Validations
 from cdk_nag import AwsSolutionsChecks
@@ -25,9 +27,9 @@ from infra.settings import Settings  # noqa: E402
 
 def main() -> None:
     """Synthesise the templates of the service and of its members."""
-    # The CLI hands the context over itself, with what `-c` overrides; without the CLI nobody else does.
-    app = App(context=json.loads((ROOT / "cdk.json").read_text())["context"])
-    settings = Settings.from_context(app.node.get_all_context())
+    context = settings_context()
+    app = App(context=context)
+    settings = Settings.from_context(context)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     # In a stage of its own, so that `cdk deploy` without a name means the service.
     stage = Stage(app, "Member")
@@ -44,6 +46,15 @@ def main() -> None:
         templates = MemberTemplates(roles=roles, forwarding=forwarding)
         ServiceStack(app, "Imdsv2Remediation", settings=settings, asset=Path(asset), member_templates=templates)
         app.synth()
+
+
+def settings_context() -> dict[str, Any]:
+    """What cdk.json says, and what the CLI hands over beside it, `-c` included; without the CLI nobody else does.
+
+    Not what the App knows of it: every null is lost on the way there, and a setting with it.
+    """
+    own: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return {**own, **json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 FIVE_MINUTES = Duration.minutes(5)
 OLDEST_FINDING = Duration.hours(1)
 """Longer than one failed attempt and its retry take."""
+LONGEST_SILENCE = Duration.minutes(15)
+"""Three passes of the guard, and as long as one of them can take."""
+
+Comparison = aws_cloudwatch.ComparisonOperator
+Missing = aws_cloudwatch.TreatMissingData
 
 
 class Alarms(Construct):
@@ -63,6 +68,35 @@ class Alarms(Construct):
             threshold=1,
         )
 
+    def on_breakage(self) -> None:
+        """What the guard found and a person has to deal with. Between two passes both stay as the last one left them."""
+        self._alarm(
+            "breaker-open",
+            "Too much broke in an account, and nothing more is enforced there: find out why, then close its breaker.",
+            service_metric("BreakersOpen", statistic="Maximum"),
+            threshold=1,
+            missing=Missing.IGNORE,
+        )
+        self._alarm(
+            "left-broken",
+            "An instance refuses calls of its software and was not put back: its item in the ledger says why.",
+            # Long enough for every account to have had its turn: passes may share the accounts.
+            service_metric("LeftBroken", statistic="Maximum", period=LONGEST_SILENCE),
+            threshold=1,
+            missing=Missing.IGNORE,
+        )
+
+    def on_silent_guard(self) -> None:
+        """While it lasts nothing that breaks is seen, nor put back."""
+        self._alarm(
+            "guard-silent",
+            "The guard has not passed for a quarter of an hour: look at its errors and at its schedule.",
+            service_metric("GuardPasses", period=LONGEST_SILENCE),
+            threshold=1,
+            comparison=Comparison.LESS_THAN_THRESHOLD,
+            missing=Missing.BREACHING,
+        )
+
     def on_lost_events(self, *, rules: Sequence[aws_events.CfnRule]) -> None:
         """Events that EventBridge could hand neither to the queue nor to its dead-letter queue, e.g. for want of a key."""
         metrics = {
@@ -87,7 +121,16 @@ class Alarms(Construct):
             threshold=1,
         )
 
-    def _alarm(self, name: str, description: str, metric: aws_cloudwatch.IMetric, *, threshold: float) -> None:
+    def _alarm(
+        self,
+        name: str,
+        description: str,
+        metric: aws_cloudwatch.IMetric,
+        *,
+        threshold: float,
+        comparison: Comparison = Comparison.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        missing: Missing = Missing.NOT_BREACHING,
+    ) -> None:
         alarm = aws_cloudwatch.Alarm(
             self,
             name,
@@ -96,22 +139,22 @@ class Alarms(Construct):
             metric=metric,
             threshold=threshold,
             evaluation_periods=1,
-            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=aws_cloudwatch.TreatMissingData.NOT_BREACHING,
+            comparison_operator=comparison,
+            treat_missing_data=missing,
         )
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
         self.all.append(alarm)
 
 
-def service_metric(name: str, *, statistic: str = "Sum") -> aws_cloudwatch.Metric:
+def service_metric(name: str, *, statistic: str = "Sum", period: Duration = FIVE_MINUTES) -> aws_cloudwatch.Metric:
     """A metric that the functions write themselves."""
     return aws_cloudwatch.Metric(
         namespace=METRIC_NAMESPACE,
         metric_name=name,
         dimensions_map={"service": SERVICE},
         statistic=statistic,
-        period=FIVE_MINUTES,
+        period=period,
     )
 
 

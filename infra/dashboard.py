@@ -19,7 +19,7 @@ WIDTH = 12
 
 
 class Dashboard(Construct):
-    """Alarms first, then verdicts, then the queue and the functions."""
+    """Alarms first, then verdicts, then what became of them, then the queue and the functions."""
 
     def __init__(
         self,
@@ -40,6 +40,14 @@ class Dashboard(Construct):
         self.dashboard.add_widgets(
             _graph("Verdicts", service_metric("Verdicts"), service_metric("Enforced"), service_metric("Failed")),
             _graph("Refused", service_metric("PoisonMessages"), service_metric("PolicyRefused", statistic="Maximum")),
+        )
+        self.dashboard.add_widgets(
+            _graph("After the change", service_metric("Verified"), service_metric("RolledBack")),
+            _graph(
+                "Waiting for a person",
+                service_metric("LeftBroken", statistic="Maximum"),
+                service_metric("BreakersOpen", statistic="Maximum"),
+            ),
         )
         self.dashboard.add_widgets(
             _graph(

@@ -40,7 +40,7 @@ class ServiceFunction(Construct):
         A function is in the role of another to find out what that one may do.
         """
         super().__init__(scope, id_)
-        self._name = name
+        self.name = name
         self.role: aws_iam.Role = in_the_role_of.role if in_the_role_of else self._own_role()
         self.log_group = aws_logs.LogGroup(
             self,
@@ -85,8 +85,8 @@ class ServiceFunction(Construct):
         role = aws_iam.Role(
             self,
             "Role",
-            role_name=function_role_name(self._name),
-            description=f"{SERVICE}: function {self._name}",
+            role_name=function_role_name(self.name),
+            description=f"{SERVICE}: function {self.name}",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray knows no resources in IAM.")
@@ -94,7 +94,7 @@ class ServiceFunction(Construct):
 
     def allow_entering_accounts(self) -> None:
         """Assume the roles that trust it, of any account. Which accounts let it in is for their trust to say."""
-        entered = [role for role, functions in ENTERED_BY.items() if self._name in functions]
+        entered = [role for role, functions in ENTERED_BY.items() if self.name in functions]
         roles = {role: f"arn:{Aws.PARTITION}:iam::*:role/{role}" for role in entered}
         self.role.add_to_policy(
             aws_iam.PolicyStatement(sid="EnterAccounts", actions=["sts:AssumeRole"], resources=list(roles.values()))
@@ -103,8 +103,18 @@ class ServiceFunction(Construct):
             acknowledge(
                 self.role,
                 f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{role}]",
-                "Two role names, in whatever account has them: an account joins by creating them.",
+                "A role by its name, in whatever account has it: an account joins by creating it.",
             )
+
+    def allow_asking_calendars(self) -> None:
+        """Ask whether changes are allowed now. Which calendar is asked, the policy says without a deploy."""
+        calendars = f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:*:document/*"
+        self.role.add_to_policy(aws_iam.PolicyStatement(actions=["ssm:GetCalendarState"], resources=[calendars]))
+        acknowledge(
+            self.role,
+            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:*:document/*]",
+            "Any calendar, those that other accounts share included; all that is read of it is open or closed.",
+        )
 
     def allow_listing_accounts(self) -> None:
         """Ask Organizations for the accounts; it answers its management account and delegated administrators only."""

@@ -6,10 +6,15 @@ from aws_cdk import RemovalPolicy, aws_dynamodb, aws_iam, aws_kms
 from constructs import Construct
 
 DUE_INDEX = "due"
+ENFORCED_INDEX = "enforced"
 
 
 class Ledger(Construct):
-    """One item group an instance, and an index of what is due, spread over shards."""
+    """One item group an instance; an index of what is due, spread over shards; and one of what was enforced, by account.
+
+    The second carries the few attributes by which the guard sorts what it watches. It reads all of that at every pass, and
+    would otherwise fetch every item whole, only to see that most need nothing yet.
+    """
 
     def __init__(self, scope: Construct, id_: str, *, key: aws_kms.IKey) -> None:
         super().__init__(scope, id_)
@@ -33,6 +38,13 @@ class Ledger(Construct):
             sort_key=aws_dynamodb.Attribute(name="revisit_at", type=aws_dynamodb.AttributeType.STRING),
             projection_type=aws_dynamodb.ProjectionType.KEYS_ONLY,
         )
+        self.table.add_global_secondary_index(
+            index_name=ENFORCED_INDEX,
+            partition_key=aws_dynamodb.Attribute(name="enforced_in", type=aws_dynamodb.AttributeType.STRING),
+            sort_key=aws_dynamodb.Attribute(name="enforced_key", type=aws_dynamodb.AttributeType.STRING),
+            projection_type=aws_dynamodb.ProjectionType.INCLUDE,
+            non_key_attributes=["status", "enforced_at", "restarted_at", "cohort", "undo"],
+        )
 
     def grant_records(self, role: aws_iam.IGrantable) -> None:
         """Read and write items. Not delete: the ledger forgets nothing."""
@@ -49,7 +61,14 @@ class Ledger(Construct):
 
     def grant_due(self, role: aws_iam.IGrantable) -> None:
         """Ask the index what is due."""
-        self._grant(role, f"{self.table.table_arn}/index/{DUE_INDEX}", "dynamodb:Query")
+        self._grant_index(role, DUE_INDEX)
+
+    def grant_enforced(self, role: aws_iam.IGrantable) -> None:
+        """Ask the index what was enforced in an account."""
+        self._grant_index(role, ENFORCED_INDEX)
+
+    def _grant_index(self, role: aws_iam.IGrantable, index: str) -> None:
+        self._grant(role, f"{self.table.table_arn}/index/{index}", "dynamodb:Query")
 
     @staticmethod
     def _grant(role: aws_iam.IGrantable, resource: str, *actions: str) -> None:

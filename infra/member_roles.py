@@ -1,4 +1,4 @@
-"""The two roles through which the service looks at an account and changes instances there."""
+"""The roles through which the service looks at an account, changes instances there, and puts them back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,28 @@ from infra.names import (
     ENFORCED_AT_TAG,
     ENTERED_BY,
     READ_ROLE,
+    ROLLBACK_ROLE,
     ROLLED_BACK_AT_TAG,
+    SERVICE,
     WRITE_ROLE,
     function_role_name,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aws_cdk import CfnCondition
+
+CHANGE = ["ec2:ModifyInstanceMetadataOptions"]
+
+# What a call sends is in the keys of `ec2:Attribute`, how the instance is when it comes in those of `ec2:Metadata...`.
+OPTIONS_SENT = "ec2:Attribute"
+TOKENS_SENT = "ec2:Attribute/HttpTokens"
+ENDPOINT_SENT = "ec2:Attribute/HttpEndpoint"
+ENDPOINT_NOW = "ec2:MetadataHttpEndpoint"
+
+OTHER_OPTIONS = ["HttpPutResponseHopLimit", "HttpProtocolIpv6", "InstanceMetadataTags"]
+"""Neither tokens nor endpoint."""
 
 
 class MemberRoles(Construct):
@@ -35,38 +50,38 @@ class MemberRoles(Construct):
     ) -> None:
         """`only_if` tells at deployment whether the organisation counts, where that is not known before."""
         super().__init__(scope, id_)
-        self.read = aws_iam.Role(
-            self,
-            "Read",
-            role_name=READ_ROLE,
-            description="imdsv2-remediation: look at instances and their metrics",
-            assumed_by=_functions_that_enter(READ_ROLE, security_account, organization_id, only_if),
-        )
-        self.read.add_to_policy(
-            aws_iam.PolicyStatement(
-                actions=["ec2:DescribeInstances", "ec2:DescribeRegions", "cloudwatch:GetMetricData"],
-                resources=["*"],
-            )
-        )
+        self._security_account = security_account
+        self._organization_id = organization_id
+        self._only_if = only_if
+        read = self._role("Read", READ_ROLE, "look at instances and their metrics", [_look()])
         acknowledge(
-            self.read,
+            read,
             "AwsSolutions-IAM5[Resource::*]",
             "DescribeInstances, DescribeRegions and GetMetricData know no resources in IAM.",
         )
-        self.write = aws_iam.Role(
+        for role in (
+            self._role("Write", WRITE_ROLE, "require IMDSv2, and tag what was changed", _write_statements()),
+            self._role("Rollback", ROLLBACK_ROLE, "put back what requiring IMDSv2 broke", _rollback_statements()),
+        ):
+            acknowledge(
+                role,
+                "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:instance/*]",
+                "Any instance of the account, in any Region; which ones, policy, evidence and ledger decide.",
+            )
+
+    def _role(
+        self, id_: str, name: str, description: str, statements: Iterable[aws_iam.PolicyStatement]
+    ) -> aws_iam.Role:
+        role = aws_iam.Role(
             self,
-            "Write",
-            role_name=WRITE_ROLE,
-            description="imdsv2-remediation: require IMDSv2, and tag what was changed",
-            assumed_by=_functions_that_enter(WRITE_ROLE, security_account, organization_id, only_if),
+            id_,
+            role_name=name,
+            description=f"{SERVICE}: {description}",
+            assumed_by=_functions_that_enter(name, self._security_account, self._organization_id, self._only_if),
         )
-        for statement in _write_statements():
-            self.write.add_to_policy(statement)
-        acknowledge(
-            self.write,
-            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:instance/*]",
-            "Any instance of the account, in any Region; which ones, policy and evidence decide.",
-        )
+        for statement in statements:
+            role.add_to_policy(statement)
+        return role
 
 
 def _functions_that_enter(
@@ -85,51 +100,61 @@ def _functions_that_enter(
     return aws_iam.AccountPrincipal(security_account).with_conditions(conditions)
 
 
+def _look() -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(
+        actions=["ec2:DescribeInstances", "ec2:DescribeRegions", "cloudwatch:GetMetricData"], resources=["*"]
+    )
+
+
 def _write_statements() -> list[aws_iam.PolicyStatement]:
-    instances = [f"arn:{Aws.PARTITION}:ec2:*:{Aws.ACCOUNT_ID}:instance/*"]
-    change = ["ec2:ModifyInstanceMetadataOptions"]
     return [
-        aws_iam.PolicyStatement(
-            sid="RequireTokens",
-            actions=change,
-            resources=instances,
-            conditions={"StringEquals": {"ec2:Attribute/HttpTokens": "required"}},
-        ),
+        _statement("RequireTokens", CHANGE, {"StringEquals": {TOKENS_SENT: "required"}}),
         # What follows is denied, not left out of the Allow: should EC2 not send one of these keys, the service's own
         # checks stand alone, but it still works.
-        aws_iam.PolicyStatement(
-            sid="NeverOpenAClosedEndpoint",
-            effect=aws_iam.Effect.DENY,
-            actions=change,
-            resources=instances,
-            conditions={"StringEquals": {"ec2:MetadataHttpEndpoint": "disabled"}},
-        ),
-        aws_iam.PolicyStatement(
-            sid="NeverCloseAnEndpoint",
-            effect=aws_iam.Effect.DENY,
-            actions=change,
-            resources=instances,
-            conditions={"StringEquals": {"ec2:Attribute/HttpEndpoint": "disabled"}},
-        ),
-        aws_iam.PolicyStatement(
-            sid="NeverTouchAnotherOption",
-            effect=aws_iam.Effect.DENY,
-            actions=change,
-            resources=instances,
-            conditions={
-                "ForAnyValue:StringEquals": {
-                    "ec2:Attribute": ["HttpPutResponseHopLimit", "HttpProtocolIpv6", "InstanceMetadataTags"]
-                }
-            },
-        ),
-        # ForAllValues also holds for no keys at all, and DeleteTags without keys deletes every tag: hence Null.
-        aws_iam.PolicyStatement(
-            sid="MarkWhatWasChanged",
-            actions=["ec2:CreateTags", "ec2:DeleteTags"],
-            resources=instances,
-            conditions={
-                "ForAllValues:StringEquals": {"aws:TagKeys": [ENFORCED_AT_TAG, ROLLED_BACK_AT_TAG]},
-                "Null": {"aws:TagKeys": "false"},
-            },
-        ),
+        _never("OpenAClosedEndpoint", {"StringEquals": {ENDPOINT_NOW: "disabled"}}),
+        _never("CloseAnEndpoint", {"StringEquals": {ENDPOINT_SENT: "disabled"}}),
+        _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: OTHER_OPTIONS}}),
+        _tags("MarkWhatWasChanged", ["ec2:CreateTags", "ec2:DeleteTags"], [ENFORCED_AT_TAG, ROLLED_BACK_AT_TAG]),
     ]
+
+
+def _rollback_statements() -> list[aws_iam.PolicyStatement]:
+    """Of the two tags it removes the one and writes the other, so it can never mark an instance in order to open it."""
+    left_alone = ["HttpEndpoint", *OTHER_OPTIONS]
+    marked = {f"aws:ResourceTag/{ENFORCED_AT_TAG}": "false"}
+    nothing_beside = {f"{OPTIONS_SENT}/{option}": "true" for option in left_alone}
+    return [
+        _statement(
+            "PutBackWhatWasChanged",
+            CHANGE,
+            {"StringEquals": {TOKENS_SENT: "optional"}, "Null": {**marked, **nothing_beside}},
+        ),
+        _never("TouchAClosedEndpoint", {"StringEquals": {ENDPOINT_NOW: "disabled"}}),
+        # Again, should EC2 send no key of an option's own: whether this one holds more than one name, it does not say.
+        _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: left_alone}}),
+        _tags("MarkWhatWasPutBack", ["ec2:CreateTags"], [ROLLED_BACK_AT_TAG]),
+        _tags("UnmarkWhatWasPutBack", ["ec2:DeleteTags"], [ENFORCED_AT_TAG]),
+    ]
+
+
+def _statement(
+    sid: str, actions: list[str], conditions: dict[str, Any], effect: aws_iam.Effect = aws_iam.Effect.ALLOW
+) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(
+        sid=sid,
+        effect=effect,
+        actions=actions,
+        resources=[f"arn:{Aws.PARTITION}:ec2:*:{Aws.ACCOUNT_ID}:instance/*"],
+        conditions=conditions,
+    )
+
+
+def _never(what: str, conditions: dict[str, Any]) -> aws_iam.PolicyStatement:
+    return _statement(f"Never{what}", CHANGE, conditions, aws_iam.Effect.DENY)
+
+
+def _tags(sid: str, actions: list[str], keys: list[str]) -> aws_iam.PolicyStatement:
+    # ForAllValues also holds for no keys at all, and DeleteTags without keys deletes every tag: hence Null.
+    return _statement(
+        sid, actions, {"ForAllValues:StringEquals": {"aws:TagKeys": keys}, "Null": {"aws:TagKeys": "false"}}
+    )

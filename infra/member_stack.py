@@ -1,4 +1,4 @@
-"""The template of a member account: the two roles, and nothing that would need a bootstrapped account."""
+"""The template of a member account: the roles, and nothing that would need a bootstrapped account."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ POLICY_PARAMETER = f"/{SERVICE}/policy"
 
 READ_ROLE = f"{SERVICE}-read"
 WRITE_ROLE = f"{SERVICE}-write"
+ROLLBACK_ROLE = f"{SERVICE}-rollback"
 
 CUSTOM_ACTION_ID = "RequireIMDSv2"
 
@@ -20,8 +21,9 @@ ROLES_STACK = "Imdsv2RemediationMember"
 FORWARDING_STACK = "Imdsv2RemediationForwarding"
 
 ENTERED_BY = {
-    READ_ROLE: ("remediate", "manual", "revisit", "sweep"),
+    READ_ROLE: ("remediate", "manual", "revisit", "sweep", "guard"),
     WRITE_ROLE: ("remediate", "manual", "revisit", "sweep"),
+    ROLLBACK_ROLE: ("manual", "guard"),
 }
 """Role of an account to the functions that it trusts, and whose own roles may assume it."""
 

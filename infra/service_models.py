@@ -23,7 +23,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
     ),
     "sns": frozenset({"Publish"}),
     "sqs": frozenset({"SendMessage"}),
-    "ssm": frozenset({"GetParameter"}),
+    "ssm": frozenset({"GetCalendarState", "GetParameter"}),
     "sts": frozenset({"AssumeRole"}),
 }
 """botocore's name of the service to botocore's names of the operations."""

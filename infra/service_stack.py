@@ -12,13 +12,13 @@ from infra.custom_action import CustomAction
 from infra.dashboard import Dashboard
 from infra.encryption import ServiceKey
 from infra.finding_rules import FindingRules, allow_deliveries
+from infra.function_schedule import FunctionSchedule
 from infra.functions import LEASE_MARGIN, ServiceFunction
 from infra.ledger import Ledger
 from infra.member_roles import MemberRoles
 from infra.notifications import Notifications
 from infra.policy_parameter import PolicyParameter
 from infra.queues import FailedInvocations, FindingsQueue
-from infra.revisit_schedule import RevisitSchedule
 from infra.roll_out import RollOut
 from infra.sweep import Sweep
 
@@ -36,6 +36,7 @@ REMEDIATE_TIMEOUT = Duration.minutes(5)
 MANUAL_TIMEOUT = Duration.minutes(15)
 REVISIT_TIMEOUT = Duration.minutes(5)
 SWEEP_TIMEOUT = Duration.minutes(15)
+GUARD_TIMEOUT = Duration.minutes(15)
 CHECK_TIMEOUT = Duration.minutes(15)
 CUSTOM_ACTION_TIMEOUT = Duration.minutes(1)
 
@@ -87,10 +88,13 @@ class ServiceStack(Stack):
 
         self.remediate = self._remediate()
         self.manual = self._judge("manual", "Judges the instances named in its input", MANUAL_TIMEOUT)
-        self.revisit = self._judge("revisit", "Judges anew what is due", REVISIT_TIMEOUT)
-        self.ledger.grant_due(self.revisit.role)
-        RevisitSchedule(self, "RevisitSchedule", function=self.revisit, failed=self.failed, key=self.key)
+        self.ledger.grant_due(self.manual.role)
+        self.ledger.grant_enforced(self.manual.role)
+        self.revisit = self._revisit()
         self.sweep = self._sweep()
+        self.guard = self._guard()
+        for enforcing in (self.remediate, self.manual, self.revisit, self.sweep_function):
+            enforcing.allow_asking_calendars()
         self._check()
         self.custom_action = self._custom_action()
         # The security account's own instances are entered by the same way as everybody's.
@@ -103,6 +107,7 @@ class ServiceStack(Stack):
             "manual": self.manual.function,
             "revisit": self.revisit.function,
             "sweep": self.sweep_function.function,
+            "guard": self.guard.function,
         }
         alarms = self._alarms(functions)
         self.dashboard = Dashboard(self, "Dashboard", alarms=alarms.all, findings=self.findings, functions=functions)
@@ -163,6 +168,30 @@ class ServiceStack(Stack):
         self.key.grant_use_through(function.role, "dynamodb", "sns", "sqs")
         return function
 
+    def _revisit(self) -> ServiceFunction:
+        function = self._judge("revisit", "Judges anew what is due", REVISIT_TIMEOUT)
+        self.ledger.grant_due(function.role)
+        self._start(function, "rate(1 minute)", "Judge anew what is due")
+        return function
+
+    def _guard(self) -> ServiceFunction:
+        function = self._judge("guard", "Watches what was enforced, and puts back what breaks", GUARD_TIMEOUT)
+        self.ledger.grant_enforced(function.role)
+        # A pass may outlast that: each claims in the ledger what it looks at.
+        self._start(function, "rate(5 minutes)", "Watch what was enforced")
+        return function
+
+    def _start(self, function: ServiceFunction, rate: str, description: str) -> None:
+        FunctionSchedule(
+            self,
+            f"{function.name.capitalize()}Schedule",
+            function=function,
+            rate=rate,
+            description=description,
+            failed=self.failed,
+            key=self.key,
+        )
+
     def _sweep(self) -> StateMachine:
         sweep = Sweep(self, "Sweep", key=self.key, log_retention_days=self._settings.log_retention_days)
         asks_organization = self._settings.organization_id is not None
@@ -180,7 +209,7 @@ class ServiceStack(Stack):
     def _check(self) -> None:
         self._function(
             "check",
-            "Finds out what the write role of an account may do, by dry runs",
+            "Finds out what the write and rollback roles of an account may do, by dry runs",
             CHECK_TIMEOUT,
             keeps_failed=True,
             memory_size=CHECK_MEMORY,
@@ -232,6 +261,8 @@ class ServiceStack(Stack):
         alarms.on_age(queue=self.findings.queue)
         alarms.on_errors(functions=functions)
         alarms.on_refused_policy()
+        alarms.on_breakage()
+        alarms.on_silent_guard()
         alarms.on_lost_events(rules=[rule for each in self.rules for rule in each.rules.values()])
         return alarms
 

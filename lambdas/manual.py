@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
 from imdsv2.errors import InvalidRequest
-from imdsv2.events import parse_order
 from imdsv2.model import Request
+from imdsv2.orders import Command, parse
 from imdsv2.report import answer_document, error_document
 from imdsv2.wiring import wire
 from invocation import logger, metrics, request_id
@@ -16,7 +16,12 @@ from invocation import logger, metrics, request_id
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from imdsv2.orders import Order
+
 service = wire(os.environ, logger, request_id)
+
+_STOP_BEFORE_END_MS = 180_000
+"""What an undo has not begun by then is left to the guard."""
 
 
 @logger.inject_lambda_context
@@ -24,12 +29,15 @@ service = wire(os.environ, logger, request_id)
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Answer a manual invoke as the contract says."""
     service.begin(context.get_remaining_time_in_millis())
-    line = service.line
     try:
-        order = parse_order(event)
-        requests = [target for target in order.targets if isinstance(target, Request)]
-        outcomes = line.run(requests, context.aws_request_id, dry_run=order.dry_run)
-        in_force = line.policies.current(line.now())
+        asked = parse(event)
+        if isinstance(asked, Command):
+            return service.people.carry_out(
+                asked,
+                context.aws_request_id,
+                lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS,
+            )
+        return _judge(asked, context.aws_request_id)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))
     except Exception:  # noqa: BLE001 - a person gets a sentence; the trace is in the log
@@ -37,5 +45,12 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         return error_document(
             "InternalError", f"The request failed; its log has the id {context.aws_request_id}. Try it again."
         )
+
+
+def _judge(order: Order, request_id: str) -> dict[str, Any]:
+    line = service.line
+    requests = [target for target in order.targets if isinstance(target, Request)]
+    outcomes = line.run(requests, request_id, dry_run=order.dry_run)
+    in_force = line.policies.current(line.now())
     telemetry.report(outcomes, in_force, logger, metrics, dry_run=order.dry_run)
     return answer_document(order, outcomes, in_force.policy.mode)

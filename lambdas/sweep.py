@@ -38,9 +38,10 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
     order = parse_order(event["input"])
     accounts = order.accounts or sweep.accounts()
     planned = plan(service.line.members, accounts, service.settings.region, order.regions)
-    key = f"{event['execution']}/plan.json"
+    key, unreachable = (f"{event['execution']}/{name}.json" for name in ("plan", "unreachable"))
     sweep.files.write(key, planned.places)
-    return {"dry_run": order.dry_run, "key": key, "places": len(planned.places), "unreachable": planned.unreachable}
+    sweep.files.write(unreachable, planned.unreachable)
+    return {"dry_run": order.dry_run, "key": key, "places": len(planned.places), "unreachable": unreachable}
 
 
 def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -57,8 +58,11 @@ def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _summarise(event: dict[str, Any]) -> dict[str, Any]:
     tallies = list(sweep.files.tallies(event["manifest"]))
-    summary = {"dry_run": event["dry_run"], **add_up(tallies), "unreachable": event["unreachable"]}
+    unreachable = sweep.files.read(event["unreachable"])
+    summary = {"dry_run": event["dry_run"], **add_up(tallies), "unreachable": unreachable}
     key = f"{event['execution']}/summary.json"
     sweep.files.write(key, {**summary, "places": tallies})
-    logger.info("sweep", extra={"summary": summary})
-    return {**summary, "bucket": sweep.files.bucket, "key": key}
+    # The reasons of a thousand accounts are more than a state may hand on, or a log holds in a line.
+    totals = {**summary, "errors": len(summary["errors"]), "unreachable": len(unreachable)}
+    logger.info("sweep", extra={"summary": totals})
+    return {**totals, "bucket": sweep.files.bucket, "key": key}

@@ -171,6 +171,14 @@ class LocalCloud:
         """Make calls slow or fail from now on, in place of the faults before; none: all is well again."""
         self.ask("PUT", "faults", list(faults))
 
+    def sessions_last(self, seconds: int | None) -> None:
+        """Have the sessions of roles that are opened from now on end after so long; None: as AWS does it."""
+        self.ask("PUT", "sessions", {"seconds": seconds})
+
+    def end_sessions(self) -> None:
+        """End every session of a role that is open: its keys are refused."""
+        self.ask("DELETE", "sessions")
+
     def history(
         self,
         metric: str,
@@ -186,6 +194,12 @@ class LocalCloud:
         pasts = [{"instances": instances, "runs": json.loads(runs)} for runs, instances in alike.items()]
         asked = {"account": account, "region": region, "metric": metric, "period": 3600, "series": pasts}
         self.ask("PUT", "history", asked)
+
+    def imds(self, instance_id: str, *, account: str, region: str, hops: int = 0) -> str:
+        """The endpoint of an instance's own metadata service, as a client sees it that is so many hops away (a container: 1)."""
+        asked = {"account": account, "region": region, "instance_id": instance_id, "hops": hops}
+        endpoint: str = self.ask("PUT", "imds", asked)["endpoint"]
+        return endpoint
 
     def ask(self, method: str, name: str, data: Any = None) -> Any:
         """Call the server's own interface (`/_local/<name>`).

@@ -29,15 +29,14 @@ if TYPE_CHECKING:
     from imdsv2.model import InstanceArn, Target
 
 ENFORCED_TAG = "imdsv2:enforced-at"
+ROLLED_BACK_TAG = "imdsv2:rolled-back-at"
 PLANNED_CALL = {"HttpTokens": "required"}
 
 _RESOURCES_A_TAGGING = 1000
 _READ_BACK_AFTER = (0.4, 0.8, 1.5, 3, 5, 8, 10, 15)
 """Seconds to wait before each look; EC2 applies the change within seconds."""
 
-_MANAGED_ELSEWHERE = re.compile(
-    r"declarative[ -]polic|organizational policy|managed instance|managed by|operator", re.I
-)
+MANAGED_ELSEWHERE = re.compile(r"declarative[ -]polic|organizational policy|managed instance|managed by|operator", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +73,16 @@ def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> None:
     """Remove our tag where the instance was not changed after all. Raises ClientError."""
     for batch in _batches(arns, _RESOURCES_A_TAGGING):
         ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
+
+
+def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime) -> None:
+    """Replace our tag on instances that were put back. Raises ClientError."""
+    value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for batch in _batches(arns, _RESOURCES_A_TAGGING):
+        ids = [arn.instance_id for arn in batch]
+        # In this order, because the instance may have fifty tags.
+        ec2.delete_tags(Resources=ids, Tags=[{"Key": ENFORCED_TAG}])
+        ec2.create_tags(Resources=ids, Tags=[{"Key": ROLLED_BACK_TAG, "Value": value}])
 
 
 def require_tokens(
@@ -141,6 +150,10 @@ def is_permitted(ec2: EC2Client, arn: InstanceArn) -> tuple[bool | None, str | N
 
 def _create_tags(ec2: EC2Client, instances: Sequence[Instance], now: datetime) -> None:
     value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    before = [instance.arn.instance_id for instance in instances if ROLLED_BACK_TAG in instance.tags]
+    if before:
+        # Ahead of ours, because an instance may have fifty tags, and because one that refuses this bears no tag of ours.
+        ec2.delete_tags(Resources=before, Tags=[{"Key": ROLLED_BACK_TAG}])
     ec2.create_tags(
         Resources=[instance.arn.instance_id for instance in instances], Tags=[{"Key": ENFORCED_TAG, "Value": value}]
     )
@@ -163,7 +176,7 @@ def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
         return Refusal(verdict=GONE)
     if code == "IncorrectInstanceState":
         return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 cannot change it in its present state ({message}).", now))
-    if instance.managed_by is not None or _MANAGED_ELSEWHERE.search(message):
+    if instance.managed_by is not None or MANAGED_ELSEWHERE.search(message):
         owner = instance.managed_by or "a declarative policy or another service"
         why = f"Its metadata options are managed by {owner}, which refuses the change ({code}: {message}); change them there."
         return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now))

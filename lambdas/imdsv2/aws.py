@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.credentials import Credentials
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from botocore.utils import parse_timestamp
 
 from imdsv2.errors import QuotaExhausted
@@ -28,17 +29,35 @@ if TYPE_CHECKING:
     from imdsv2.model import Placed
     from imdsv2.pacing import Pacing
 
-Role = Literal["read", "write"]
+Role = Literal["read", "write", "rollback"]
 
 CALL_FAILURES = (ClientError, BotoCoreError, QuotaExhausted)
 """What a call in an account can raise: a refusal of AWS's, no answer, or that its quota leaves no time for it."""
 
 _ROLE_NAME = "imdsv2-remediation-{role}"
 _RENEW_BEFORE_END = timedelta(minutes=10)
+_BEYOND_DOUBT = timedelta(seconds=10)
+"""Role sessions younger than this are not to blame for a refusal."""
+_CLIENTS_KEPT = 100
+"""Each holds 0.8 MB as soon as it has called, most of it the certificates that it trusts; an organisation would need thousands."""
 _MESSAGE_LENGTH = 300
 _ATTEMPTS = 5
-_COST, _IN_DOUBT = "imdsv2-cost", "imdsv2-in-doubt"
+_ATTEMPTS_UNANSWERED = 2
+"""Whoever lets us wait for half a minute twice over is left for later: the others' work waits for this function too."""
+_COST, _IN_DOUBT, _SESSION, _RENEWED = "imdsv2-cost", "imdsv2-in-doubt", "imdsv2-session", "imdsv2-renewed"
 """What a call keeps while botocore makes it."""
+_REFUSED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "RequestExpired",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+}
+"""How AWS refuses keys that have ended, whose role was deployed anew, or whose sessions an administrator has revoked."""
 _THROTTLING = {
     "RequestLimitExceeded",
     "Client.RequestLimitExceeded",
@@ -101,6 +120,13 @@ def is_throttling(error: Exception) -> bool:
     return isinstance(error, QuotaExhausted) or error_code(error) in _THROTTLING
 
 
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may well succeed later: AWS asks to come back, has failed itself, or does not answer."""
+    if not isinstance(error, ClientError):
+        return True
+    return is_throttling(error) or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+
+
 def may_have_been_done(error: Exception) -> bool:
     """Whether AWS may have done nevertheless what it refused: it failed itself, at the last attempt or at one before."""
     if not isinstance(error, ClientError):
@@ -111,14 +137,18 @@ def may_have_been_done(error: Exception) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _RoleSession:
-    keys: Mapping[str, str]
+    name: str
+    credentials: Credentials
+    began_at: datetime
     ends_at: datetime
 
 
 class Members:
     """Clients that act in the accounts the instances live in, each through a role of that account.
 
-    Role sessions are kept until shortly before they end. The security account's own instances take the same way.
+    Each request is signed with the keys of the role's session at that moment. Sessions are kept until shortly before they
+    end, or until AWS refuses one that is not quite new; the request is then repeated in a new one. The security account's
+    own instances take the same way.
 
     Args:
         session: botocore session for EC2.
@@ -147,13 +177,18 @@ class Members:
         self._pacing = pacing
         self._sleep = sleep
         self._role_sessions: dict[tuple[str, str, Role], _RoleSession] = {}
-        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._clients: dict[tuple[str, Place, Role], Any] = {}
         self._assuming: dict[tuple[str, str, Role], Lock] = {}
         self._making_clients = Lock()  # botocore's sessions are not safe among threads while they make clients.
 
     def ec2(self, there: Placed, role: Role) -> EC2Client:
         """EC2 in the account and Region where something lies. Raises ClientError where the role cannot be assumed."""
         return self._client("ec2", there, role)
+
+    def session_name(self, there: Placed, role: Role) -> str | None:
+        """The name of the session in which calls are made there, as the account's CloudTrail shows it; None before any."""
+        known = self._role_sessions.get((there.partition, there.account, role))
+        return known.name if known else None
 
     def cloudwatch(self, there: Placed) -> CloudWatchClient:
         """CloudWatch in the account and Region where something lies. Raises ClientError where the role cannot be assumed."""
@@ -164,44 +199,84 @@ class Members:
     @overload
     def _client(self, service: Literal["cloudwatch"], there: Placed, role: Role) -> CloudWatchClient: ...
     def _client(self, service: str, there: Placed, role: Role) -> Any:
-        keys: Mapping[str, Any] = self._role_session(there, role).keys
-        place = (service, there.region, keys["aws_access_key_id"])
+        place = Place(there.partition, there.region, there.account)
+        keys = self._role_session(there, role).credentials
         with self._making_clients:
-            if place not in self._clients:
-                self._clients[place] = client = self._sessions[service].create_client(
-                    service, region_name=there.region, config=CONFIG, **keys
-                )
-                if self._pacing is not None:
-                    _pace(client, Place(there.partition, there.region, there.account), self._pacing, self._sleep)
-            return self._clients[place]
+            client = self._clients.pop((service, place, role), None) or self._made(service, place, role, keys)
+            self._clients[service, place, role] = client
+            if len(self._clients) > _CLIENTS_KEPT:
+                del self._clients[next(iter(self._clients))]  # The one that was not asked for the longest.
+            return client
+
+    def _made(self, service: str, place: Place, role: Role, keys: Credentials) -> Any:
+        client = self._sessions[service].create_client(
+            service,
+            region_name=place.region,
+            config=CONFIG,
+            aws_access_key_id=keys.access_key,
+            aws_secret_access_key=keys.secret_key,
+            aws_session_token=keys.token,
+        )
+        self._sign(client, place, role)
+        _give_up(client)
+        if self._pacing is not None:
+            _pace(client, place, self._pacing, self._sleep)
+        return client
+
+    def _sign(self, client: Any, place: Place, role: Role) -> None:
+        """Have each request of a client signed with the keys of the moment, and repeated once if AWS refuses them."""
+
+        def before(request: Any, **_: Any) -> None:
+            session = self._role_session(place, role)
+            request.context[_SESSION] = session
+            request.context.setdefault("signing", {})["request_credentials"] = session.credentials
+
+        def after(response: Any, request_dict: Mapping[str, Any], **_: Any) -> float | None:
+            context = request_dict["context"]
+            refused = response is not None and response[1].get("Error", {}).get("Code") in _REFUSED
+            if not refused or context.get(_RENEWED) or self._now() - context[_SESSION].began_at < _BEYOND_DOUBT:
+                return None
+            context[_RENEWED] = True
+            self._forget(place, role, context[_SESSION])
+            return 0.0
+
+        client.meta.events.register("before-sign", before)
+        client.meta.events.register("needs-retry", after)
 
     def _role_session(self, there: Placed, role: Role) -> _RoleSession:
-        place = (there.partition, there.account, role)
+        key = (there.partition, there.account, role)
         with self._assuming.setdefault(
-            place, Lock()
+            key, Lock()
         ):  # Each role by itself: an account that is slow to let us in holds up no other.
-            known = self._role_sessions.get(place)
+            known = self._role_sessions.get(key)
             if known is None or known.ends_at - self._now() <= _RENEW_BEFORE_END:
-                self._forget_clients(known)
-                self._role_sessions[place] = known = self._assume(there, role)
+                self._role_sessions[key] = known = self._assume(there, role)
             return known
 
-    def _forget_clients(self, ended: _RoleSession | None) -> None:
-        key = ended.keys["aws_access_key_id"] if ended else None
-        with self._making_clients:
-            self._clients = {each: client for each, client in self._clients.items() if each[2] != key}
+    def _forget(self, there: Placed, role: Role, refused: _RoleSession) -> None:
+        key = (there.partition, there.account, role)
+        with self._assuming[key]:
+            if self._role_sessions.get(key) is refused:  # Else another thread was refused too, and has been faster.
+                del self._role_sessions[key]
 
     def _assume(self, there: Placed, role: Role) -> _RoleSession:
+        name, now = self._session_name(), self._now()
         granted = self._sts.assume_role(
             RoleArn=f"arn:{there.partition}:iam::{there.account}:role/{_ROLE_NAME.format(role=role)}",
-            RoleSessionName=self._session_name(),
+            RoleSessionName=name,
         )["Credentials"]
-        keys = {
-            "aws_access_key_id": granted["AccessKeyId"],
-            "aws_secret_access_key": granted["SecretAccessKey"],
-            "aws_session_token": granted["SessionToken"],
-        }
-        return _RoleSession(keys=keys, ends_at=granted["Expiration"])
+        credentials = Credentials(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
+        return _RoleSession(name=name, credentials=credentials, began_at=now, ends_at=granted["Expiration"])
+
+
+def _give_up(client: Any) -> None:
+    """Let each call of a client wait for an answer only so many times."""
+
+    def after(attempts: int, caught_exception: Exception | None, **_: Any) -> None:
+        if isinstance(caught_exception, ReadTimeoutError) and attempts >= _ATTEMPTS_UNANSWERED:
+            raise caught_exception
+
+    client.meta.events.register("needs-retry", after)
 
 
 def _pace(client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None]) -> None:

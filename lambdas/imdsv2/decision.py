@@ -6,6 +6,7 @@ Nothing here, nor in what it imports, knows AWS's SDK, the clock or the environm
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from imdsv2.policy import BootEvidence
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imdsv2.model import History, Target
+    from imdsv2.model import History, Hold, Target
     from imdsv2.policy import Policy
 
 SOON = timedelta(minutes=15)
@@ -87,7 +88,11 @@ def _from_instance(instance: Instance, history: History, policy: Policy, now: da
         verdict = _from_exemption(policy.exempt_tag, exemption, now)
         if verdict is not None:
             return verdict
-    if _enforced_here(history):
+    if history.hold is not None and history.hold.in_force(now):
+        return _from_hold(history.hold, now)
+    if history.broke:
+        return _from_breakage(history, now)
+    if history.stands:
         return _from_changed_back(instance, history, now)
     if instance.state not in {"running", "stopped"}:
         why = f"The instance is {instance.state}; it is judged once it is running or stopped."
@@ -103,8 +108,11 @@ def _from_exemption(tag: str, value: str, now: datetime) -> Verdict | None:
     if end < now.astimezone(UTC).date():
         return None
     why = f"Its tag {tag} exempts it until {end.isoformat()} (that day included, UTC)."
-    day_after = min(end, date.max - timedelta(days=1)) + timedelta(days=1)
-    return _skip(Reason.EXEMPT, why, datetime.combine(day_after, time(), UTC))
+    return replace(_skip(Reason.EXEMPT, why, _day_after(end)), ends_on=end)
+
+
+def _day_after(day: date) -> datetime:
+    return datetime.combine(min(day, date.max - timedelta(days=1)) + timedelta(days=1), time(), UTC)
 
 
 def _date(value: str) -> date | None:
@@ -116,11 +124,22 @@ def _date(value: str) -> date | None:
         return None
 
 
-def _enforced_here(history: History) -> bool:
-    if history.enforced_at is None or not history.confirmed:
-        return False
-    # A call with `clear` enforces at the time at which it clears: what it voids is earlier.
-    return history.cleared_at is None or history.cleared_at <= history.enforced_at
+def _from_hold(hold: Hold, now: datetime) -> Verdict:
+    why = (
+        f"{hold.owner} holds it until {hold.until.isoformat()} (that day included, UTC): {hold.reason} "
+        'To end that sooner, invoke the service by hand with "release".'
+    )
+    verdict = _hold(Reason.HELD_BY_PERSON, why, min(_day_after(hold.until), now + DAILY))
+    return replace(verdict, ends_on=hold.until)
+
+
+def _from_breakage(history: History, now: datetime) -> Verdict:
+    assert history.rolled_back_at is not None  # noqa: S101 - only called for what was rolled back
+    why = (
+        f"Tokens were required here before, and it was put back on {_minute(history.rolled_back_at)}. Find what called "
+        'IMDSv1 and update it; then invoke the service by hand with "clear": true.'
+    )
+    return _hold(Reason.BROKE_BEFORE, why, now + DAILY)
 
 
 def _from_changed_back(instance: Instance, history: History, now: datetime) -> Verdict:
@@ -131,7 +150,7 @@ def _from_changed_back(instance: Instance, history: History, now: datetime) -> V
             f"Tokens were required here on {when}; the instance is stopped, and EC2 applies the change when it starts."
         )
         return _hold(Reason.NOT_READY, why, now + SOON)
-    if now - history.enforced_at <= _SETTLING or instance.options.state == "pending":
+    if is_settling(instance, history.enforced_at, now):
         why = f"Tokens were required here on {when}; EC2 may still be applying it, so it is looked at again shortly."
         return _hold(Reason.NOT_READY, why, now + SOON)
     why = (
@@ -139,6 +158,11 @@ def _from_changed_back(instance: Instance, history: History, now: datetime) -> V
         'that. When the reason is settled, invoke it by hand with "clear": true.'
     )
     return _hold(Reason.CHANGED_BACK, why, now + DAILY)
+
+
+def is_settling(instance: Instance, enforced_at: datetime, now: datetime) -> bool:
+    """Whether EC2 may still have to apply what was asked of it at that time: on a stopped instance it does so at the start."""
+    return instance.state == "stopped" or now - enforced_at <= _SETTLING or instance.options.state == "pending"
 
 
 def _from_evidence(instance: Instance, evidence: Evidence | None, policy: Policy, now: datetime) -> Verdict:

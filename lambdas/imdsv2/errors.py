@@ -53,8 +53,22 @@ class TargetRefused(FieldRefused):
     code = "InvalidTarget"
 
 
+class IllegalMove(RemediationError):
+    """A status that may not follow the one an instance has: a defect of the service, stopped before it is written."""
+
+    def __init__(self, before: str | None, after: str) -> None:
+        super().__init__(f"status {after} may not follow {before or 'none'}; nothing was written")
+
+
 class LedgerContended(RemediationError):
     """Others kept changing the same ledger items; the message is tried again later."""
+
+
+class NotGuarded(RemediationError):
+    """Some places could not be looked after; the next pass tries again."""
+
+    def __init__(self, places: int) -> None:
+        super().__init__(f"{places} of the places that the guard looks after failed; the log says which and why")
 
 
 class QuotaExhausted(RemediationError):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING
 
-from imdsv2.errors import InvalidRequest, MessagePoisoned, TargetRefused
+from imdsv2.errors import MessagePoisoned
 from imdsv2.model import Finding, InstanceArn, Request, Source
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CONTROL = "EC2.8"
 CONFIG_RULE = "ec2-imdsv2-check"
 CUSTOM_ACTION_ID = "RequireIMDSv2"
-TARGETS_A_CALL = 500
 
 _OWN_PRODUCT = "::product/aws/securityhub"
 _OWN_PRODUCT_V2 = "::productv2/aws/securityhub"
@@ -105,10 +104,10 @@ class _Node:
         try:
             return InstanceArn.parse(self.text())
         except ValueError as error:
-            raise MessagePoisoned(self.path, f"{error}, not {_shown(self.value)}") from None
+            raise MessagePoisoned(self.path, f"{error}, not {shown(self.value)}") from None
 
     def _mistyped(self, takes: str) -> MessagePoisoned:
-        return MessagePoisoned(self.path or "body", f"takes {takes}, not {_shown(self.value)}")
+        return MessagePoisoned(self.path or "body", f"takes {takes}, not {shown(self.value)}")
 
 
 def parse(body: str) -> Parsed:
@@ -256,7 +255,7 @@ def _assemble(region: _Node, account: _Node, instance_id: _Node) -> InstanceArn:
                 "account": "an account id of 12 digits",
                 "instance_id": "an instance id, i-<hex>",
             }
-            raise MessagePoisoned(node.path, f"takes {takes[name]}, not {_shown(node.value)}") from None
+            raise MessagePoisoned(node.path, f"takes {takes[name]}, not {shown(node.value)}") from None
         parts[name] = node.text()
     return InstanceArn.of(**parts)
 
@@ -264,11 +263,12 @@ def _assemble(region: _Node, account: _Node, instance_id: _Node) -> InstanceArn:
 def _region_of(product_arn: _Node) -> str:
     parts = product_arn.text().split(":")
     if len(parts) < 4 or not parts[3]:
-        raise MessagePoisoned(product_arn.path, f"takes a product ARN with its Region, not {_shown(product_arn.value)}")
+        raise MessagePoisoned(product_arn.path, f"takes a product ARN with its Region, not {shown(product_arn.value)}")
     return parts[3]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Somebody's value, cut to what a complaint can hold."""
     try:
         text = repr(value)
     except RecursionError:
@@ -282,75 +282,3 @@ _KINDS = {
     ("aws.securityhub", "Findings Imported V2"): _from_imported_v2,
     ("aws.config", "Config Rules Compliance Change"): _from_compliance_change,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A manual invoke, checked: what is asked for each target, or why the target is none."""
-
-    targets: tuple[Request | TargetRefused, ...]
-    names: tuple[str, ...]
-    dry_run: bool
-
-
-def parse_order(event: object) -> Order:
-    """Read a manual invoke. Raises InvalidRequest, which names the field; a bad target is refused in its place."""
-    if not isinstance(event, dict):
-        raise InvalidRequest("event", 'takes an object, e.g. {"targets": ["arn:aws:ec2:..."], "dry_run": true}')
-    unknown = sorted(str(key) for key in event.keys() - {"targets", "dry_run", "clear", "caller"})
-    if unknown:
-        raise InvalidRequest(_shown(unknown[0]), "is no field; known are targets, dry_run, clear and caller")
-    targets = event.get("targets")
-    if not isinstance(targets, list) or not 1 <= len(targets) <= TARGETS_A_CALL:
-        raise InvalidRequest(
-            "targets", f"takes a list of 1 to {TARGETS_A_CALL} instance ARNs or account/region/instance_id objects"
-        )
-    dry_run = _flag(event, "dry_run", default=True)
-    clear = _flag(event, "clear", default=False)
-    if clear and dry_run:
-        raise InvalidRequest("clear", "takes effect only together with dry_run: false")
-    caller = event.get("caller")
-    if caller is not None and not (isinstance(caller, str) and 1 <= len(caller) <= 256 and caller.isprintable()):
-        raise InvalidRequest("caller", "takes a text of 1 to 256 printable characters")
-    return Order(
-        targets=tuple(_target(target, clear=clear, caller=caller) for target in targets),
-        names=tuple(_name(target) for target in targets),
-        dry_run=dry_run,
-    )
-
-
-def _flag(event: dict[str, Any], name: str, *, default: bool) -> bool:
-    value = event.get(name, default)
-    if not isinstance(value, bool):
-        raise InvalidRequest(name, f"takes true or false, not {_shown(value)}")
-    return value
-
-
-def _target(target: object, *, clear: bool, caller: str | None) -> Request | TargetRefused:
-    try:
-        if isinstance(target, str):
-            arn = InstanceArn.parse(target)
-        elif _is_triple(target):
-            arn = InstanceArn.of(**target)
-        else:
-            raise ValueError("takes an instance ARN or an object of account, region and instance_id")
-    except ValueError as error:
-        return TargetRefused("target", f"{error}, not {_shown(target)}")
-    return Request(arn=arn, source=Source.MANUAL, clear=clear, caller=caller)
-
-
-def _is_triple(target: object) -> TypeGuard[dict[str, str]]:
-    return (
-        isinstance(target, dict)
-        and target.keys() == {"account", "region", "instance_id"}
-        and all(isinstance(part, str) for part in target.values())
-    )
-
-
-def _name(target: object) -> str:
-    """How the answer names a target: its ARN, or what was sent where it is none."""
-    read = _target(target, clear=False, caller=None)
-    if isinstance(read, Request):
-        return str(read.arn)
-    # Half a character cannot be sent back: Lambda's answer is UTF-8.
-    return target.encode(errors="backslashreplace").decode()[:200] if isinstance(target, str) else _shown(target)

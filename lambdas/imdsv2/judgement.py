@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imdsv2.cohort import cohort_of
+from imdsv2.lifecycle import OURS
 from imdsv2.model import Instance, Reason, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from imdsv2.ledger import Entry
     from imdsv2.model import Evidence, Finding, InstanceArn, MetadataOptions, Request, Source, Target, Verdict
@@ -44,6 +47,14 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What an owner is told before an instance is changed: whose it is, and when the notice ends."""
+
+    owner: str
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """One instance, judged. ``status`` is what the ledger says, or would say after a dry run."""
 
@@ -56,6 +67,8 @@ class Judgement:
     after: MetadataOptions | None = None
     error: Mapping[str, str] | None = None
     permitted: bool | None = None
+    canary: bool = False
+    notice: Notice | None = None
 
     @property
     def arn(self) -> InstanceArn:
@@ -68,12 +81,15 @@ class Judgement:
     @property
     def leaves_enforcement_standing(self) -> bool:
         """Whether the ledger's word on an enforcement of ours, finished or not, outlives this verdict: EC2 shows what it
-        wanted, or could not be asked."""
+        wanted, has yet to apply it, or could not be asked."""
+        if self.verdict.reason is Reason.NOT_READY:
+            return self.entry.status in {Status.ENFORCED, Status.VERIFIED} and self.entry.history.stands
         says_nothing_against_it = {Reason.ALREADY_REQUIRED, Reason.UNREACHABLE, Reason.OUT_OF_SCOPE}
-        return self.verdict.reason in says_nothing_against_it and self.entry.status in {
-            Status.ENFORCING,
-            Status.ENFORCED,
-        }
+        return self.verdict.reason in says_nothing_against_it and self.entry.status in OURS
+
+    @property
+    def cohort(self) -> str | None:
+        return cohort_of(self.instance) if self.instance is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import uuid
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -22,16 +22,20 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from imdsv2.errors import LedgerContended
-from imdsv2.model import Finding, History, InstanceArn, Status
+from imdsv2.lifecycle import UNDER_WAY, check
+from imdsv2.model import Finding, History, Hold, InstanceArn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from imdsv2.model import Placed
+
 FINDINGS_KEPT = 200
 REVISIT_SHARDS = 8
 DUE_INDEX = "due"
+ENFORCED_INDEX = "enforced"
 
 _CURRENT = "current"
 _POLICY_KEY = {"pk": {"S": "policy"}, "sk": {"S": _CURRENT}}
@@ -47,11 +51,16 @@ _EVENT_ATTRIBUTES = (
     "explanation",
     "source",
     "request_id",
+    "session",
     "caller",
+    "approved_by",
     "before",
     "after",
     "error",
 )
+
+OPEN, OVER = "open", "done"
+"""Whether the guard's watch of an enforced instance goes on. They begin the sort key of the index of what was enforced."""
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -75,17 +84,34 @@ class Entry:
         return History(
             enforced_at=self.time("enforced_at"),
             confirmed=bool(self.attributes.get("confirmed", False)),
+            rolled_back_at=self.time("rolled_back_at"),
             cleared_at=self.time("cleared_at"),
+            hold=_hold(self.attributes.get("hold")),
         )
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether software broke after the change, and no person has cleared that since."""
+        broken_at, cleared_at = self.time("broken_at"), self.time("cleared_at")
+        return broken_at is not None and (cleared_at is None or cleared_at < broken_at)
+
+    def cleared(self, now: datetime) -> Entry:
+        """The entry as a person who clears it now wants it to be read."""
+        return replace(self, attributes={**self.attributes, "cleared_at": to_text(now)})
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the guard looks after it."""
+        return self.attributes.get("watch") == OPEN
 
     def time(self, name: str) -> datetime | None:
         text = self.attributes.get(name)
         return datetime.fromisoformat(text) if text else None
 
-    def is_being_enforced(self, now: datetime) -> bool:
-        """Whether somebody holds a lease that is not over: nobody else may touch the instance."""
+    def is_leased(self, now: datetime) -> bool:
+        """Whether somebody is between the ledger and EC2, under a lease that is not over: nobody else may touch the instance."""
         lease_until = self.time("lease_until")
-        return self.status == Status.ENFORCING and lease_until is not None and now < lease_until
+        return self.status in UNDER_WAY and lease_until is not None and now < lease_until
 
     def owed_notes(self) -> dict[str, Finding]:
         """Findings, by key, that do not bear the note of the present verdict."""
@@ -136,6 +162,21 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enforced:
+    """An instance that was enforced, as the index of those knows it; it may be behind by moments.
+
+    ``asked_back``: a person has asked for it to be put back.
+    """
+
+    arn: InstanceArn
+    status: str
+    enforced_at: datetime
+    restarted_at: datetime | None
+    cohort: str | None
+    asked_back: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """Whom an entry's verdict has reached: findings by their key in the map, and the people behind the topic."""
 
@@ -147,6 +188,11 @@ class Told:
 def key_of(finding: Finding) -> str:
     """Where a finding stands in the map: ids are too long and too free to be attribute names."""
     return hashlib.sha256(finding.id.encode()).hexdigest()[:32]
+
+
+def account_key(there: Placed) -> str:
+    """How the ledger names an account."""
+    return f"{there.partition}/{there.account}"
 
 
 def to_text(when: datetime) -> str:
@@ -257,6 +303,54 @@ class Ledger:
         lost = self._transact(actions)
         return [arn for arn in due if arn not in lost]
 
+    def watched(self, account: str) -> list[Enforced]:
+        """What the guard has to look after in an account (``<partition>/<account>``)."""
+        return self._enforced(account, f"{OPEN}#", f"{OPEN}#~")
+
+    def enforced_since(self, account: str, since: datetime) -> list[Enforced]:
+        """What was enforced in an account (``<partition>/<account>``) since a time, still watched or not."""
+        return [
+            each
+            for watch in (OPEN, OVER)
+            for each in self._enforced(account, f"{watch}#{to_text(since)}", f"{watch}#~")
+        ]
+
+    def _enforced(self, account: str, first: str, last: str) -> list[Enforced]:
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": ENFORCED_INDEX,
+            "KeyConditionExpression": "enforced_in = :account AND enforced_key BETWEEN :first AND :last",
+            "ExpressionAttributeValues": {":account": {"S": account}, ":first": {"S": first}, ":last": {"S": last}},
+        }
+        return [_enforced(item) for item in self._all(request)]
+
+    def waiting(self, account: str) -> list[InstanceArn]:
+        """Instances of an account (``<partition>/<account>``) that are to be judged anew some time."""
+        partition, _, number = account.partition("/")
+        found: list[InstanceArn] = []
+        for shard in range(REVISIT_SHARDS):
+            request: dict[str, Any] = {
+                "TableName": self._table,
+                "IndexName": DUE_INDEX,
+                "KeyConditionExpression": "revisit_shard = :shard",
+                "FilterExpression": "begins_with(pk, :partition) AND contains(pk, :account)",
+                "ExpressionAttributeValues": {
+                    ":shard": {"N": str(shard)},
+                    ":partition": {"S": f"arn:{partition}:"},
+                    ":account": {"S": f":{number}:"},
+                },
+            }
+            found += [InstanceArn.parse(item["pk"]["S"]) for item in self._all(request)]
+        return sorted(found)
+
+    def _all(self, request: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
+        while True:
+            answer = self._dynamodb.query(**request)
+            yield from answer["Items"]
+            if not answer.get("LastEvaluatedKey"):
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
     def keep_policy(self, document: str, now: datetime) -> None:
         """Remember the last policy that was understood."""
         item = {**_POLICY_KEY, "document": {"S": document}, "read_at": {"S": to_text(now)}}
@@ -279,9 +373,14 @@ class Ledger:
         update.set("version", entry.version + 1)
         if "revisit_at" in attributes:
             update.set("revisit_shard", _shard(entry.arn) if attributes["revisit_at"] else None)
+        if "watch" in attributes:
+            update.set("enforced_in", account_key(entry.arn))
+            update.set("enforced_key", f"{attributes['watch']}#{change.applied().attributes['enforced_at']}")
         self._merge_findings(update, entry, change.findings)
         actions = [self._update_action(entry.arn, update)]
-        if attributes.get("status", entry.status) != entry.status:
+        status = attributes.get("status")
+        if status is not None and status != entry.status:
+            check(entry.status, status)
             actions.append(self._event(entry.arn, attributes, now))
         return actions
 
@@ -413,6 +512,25 @@ def _entry(item: Mapping[str, Any]) -> Entry:
         attributes=attributes,
         findings=findings,
     )
+
+
+def _enforced(item: Mapping[str, Any]) -> Enforced:
+    values = {name: _deserialize(value) for name, value in item.items()}
+    restarted_at = values.get("restarted_at")
+    return Enforced(
+        arn=InstanceArn.parse(values["pk"]),
+        status=values["status"],
+        enforced_at=datetime.fromisoformat(values["enforced_at"]),
+        restarted_at=datetime.fromisoformat(restarted_at) if restarted_at else None,
+        cohort=values.get("cohort"),
+        asked_back="undo" in values,
+    )
+
+
+def _hold(item: Mapping[str, Any] | None) -> Hold | None:
+    if item is None:
+        return None
+    return Hold(owner=item["owner"], reason=item["reason"], until=date.fromisoformat(item["until"]))
 
 
 def _finding(item: Mapping[str, Any]) -> Finding:

@@ -9,29 +9,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imdsv2 import action, gate, record
+from imdsv2 import action, record
 from imdsv2.aws import CALL_FAILURES, describe_error
+from imdsv2.cohort import cohort_of
 from imdsv2.decision import decide, decide_scope, decide_without_evidence
 from imdsv2.enforcement import Enforcement
 from imdsv2.errors import LedgerContended
 from imdsv2.evidence import gather
 from imdsv2.judgement import Case, Judgement, Outcomes, cases_of
 from imdsv2.ledger import key_of
-from imdsv2.model import Decision, History, Instance, Reason, Status, Verdict
+from imdsv2.model import Decision, History, Instance, Reason, Request, Status, Verdict
 from imdsv2.policy import Mode, Policy
-from imdsv2.target import describe, unreachable
+from imdsv2.record import Signature
+from imdsv2.target import describe, running_instances, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws import Members
+    from imdsv2.aws import Members, Role
+    from imdsv2.gates import Gates
     from imdsv2.ledger import Entry, Ledger
-    from imdsv2.model import Evidence, Finding, InstanceArn, Request, Target
+    from imdsv2.model import Evidence, InstanceArn, Target
     from imdsv2.policy_source import PolicySource
-    from imdsv2.security_hub import SecurityHub
     from imdsv2.telling import Teller
 
 _TRIES = 3
@@ -52,7 +54,7 @@ class Line:
     members: Members
     ledger: Ledger
     policies: PolicySource
-    hub: SecurityHub
+    gates: Gates
     teller: Teller
     lease: timedelta
     now: Callable[[], datetime]
@@ -66,7 +68,18 @@ class Line:
                 lambda group: self._run_alone(group, request_id, outcomes, dry_run=dry_run), _groups(requests)
             ):
                 pass
+        if not dry_run:
+            self._give_notice(outcomes)
         return outcomes
+
+    def _give_notice(self, outcomes: Outcomes) -> None:
+        """Owners are told of all their instances at once, whatever place they lie in."""
+        told_of = [arn for arn, each in outcomes.judged.items() if each.verdict.reason is Reason.NOTICE_GIVEN]
+        try:
+            self._tell(told_of)
+        except Exception as error:
+            self.logger.exception("notice not given")
+            outcomes.failed.update(dict.fromkeys(told_of, error))
 
     def _run_alone(self, group: Sequence[Case], request_id: str, outcomes: Outcomes, *, dry_run: bool) -> None:
         try:
@@ -82,7 +95,7 @@ class Line:
 
     def _dry_run(self, group: Sequence[Case]) -> list[Judgement]:
         judged = self._judge(group, self.ledger.read(case.arn for case in group))
-        held = self._ask_gates(_willing(judged), dry_run=True)
+        held = self.gates.ask(_willing(judged), lambda cohorts: self._look_further(judged, cohorts), dry_run=True).held
         judged = [held.get(each.arn, each) for each in judged]
         # A sweep's answer has no place for it, and each question counts against the quota for changes.
         of_interest = [each for each in _willing(judged) if each.case.lead.asked_by_person]
@@ -108,13 +121,14 @@ class Line:
             ]
             echoes = {case.arn for case in pending} - {case.arn for case in fresh}
             outcomes.echoes.update(echoes)
-            busy = [case for case in fresh if entries[case.arn].is_being_enforced(self.now())]
+            busy = [case for case in fresh if _is_busy(entries[case.arn], self.now())]
             outcomes.judged.update({case.arn: self._join(case, entries[case.arn]) for case in busy})
             judged = self._judge([case for case in fresh if case not in busy], entries)
             ended, overtaken = self._act(judged, request_id)
             outcomes.judged.update({each.arn: each for each in ended})
             owing = {arn for arn in echoes if entries[arn].owes_notification() or entries[arn].owed_notes()}
-            self._tell(owing | ({case.arn for case in fresh} - overtaken))
+            in_notice = {each.arn for each in ended if each.verdict.reason is Reason.NOTICE_GIVEN}
+            self._tell(owing | ({case.arn for case in fresh} - overtaken - in_notice))
             pending = [case for case in fresh if case.arn in overtaken]
             if not pending:
                 return
@@ -122,22 +136,31 @@ class Line:
         outcomes.failed.update({case.arn: contended for case in pending})
 
     def _join(self, case: Case, entry: Entry) -> Judgement:
-        """Somebody is enforcing the instance right now: leave the findings for him to annotate, and say so."""
+        """Somebody is changing the instance right now: leave the findings for him to annotate, and say so."""
         for finding in case.findings:
             if key_of(finding) not in entry.findings:
                 self.ledger.add_finding(entry, replace(finding, updated_at=None))
-        why = "Another run is enforcing this instance right now; its outcome will be in the ledger."
-        verdict = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why)
+        if entry.status == Status.ROLLING_BACK:
+            why = "This instance is being rolled back right now; the outcome will be in the ledger."
+            verdict = Verdict(decision=Decision.HOLD, reason=Reason.BROKE_BEFORE, explanation=why)
+        else:
+            why = "Another run is enforcing this instance right now; its outcome will be in the ledger."
+            verdict = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why)
         error = {"code": "InProgress", "message": why} if case.clear else None
-        return Judgement(case=case, entry=entry, verdict=verdict, status=Status.ENFORCING, error=error)
+        return Judgement(case=case, entry=entry, verdict=verdict, status=Status(str(entry.status)), error=error)
 
-    def _judge(self, cases: Sequence[Case], entries: Mapping[InstanceArn, Entry]) -> list[Judgement]:
-        """Target, evidence, decision; nothing is written."""
+    def _judge(
+        self,
+        cases: Sequence[Case],
+        entries: Mapping[InstanceArn, Entry],
+        seen: Mapping[InstanceArn, Target] | None = None,
+    ) -> list[Judgement]:
+        """Target (unless it was just seen), evidence, decision; nothing is written."""
         now = self.now()
         policy = self.policies.current(now).policy
         histories = {case.arn: _history(case, entries[case.arn], now) for case in cases}
         scoped = {case.arn: decide_scope(case.arn, policy, now) for case in cases}
-        targets = self._look([arn for arn, verdict in scoped.items() if verdict is None])
+        targets = seen or self._look([arn for arn, verdict in scoped.items() if verdict is None])
         unsettled = [
             target
             for arn, target in targets.items()
@@ -153,12 +176,29 @@ class Line:
                     case=case,
                     entry=entries[arn],
                     verdict=verdict,
-                    status=_STATUS[verdict.decision],
+                    status=_status(verdict, entries[arn]),
                     target=targets.get(arn),
                     evidence=evidence.get(arn),
                 )
             )
         return judged
+
+    def _look_further(self, judged: Sequence[Judgement], cohorts: set[str]) -> list[Judgement]:
+        """Instances of cohorts that were not asked about and could be enforced: canaries are chosen among all."""
+        place, asked = judged[0].arn, {each.arn for each in judged}
+        policy = self.policies.current(self.now()).policy
+        running = {
+            each.arn: each
+            for each in running_instances(self.members.ec2(place, "read"), place)
+            if each.arn not in asked and cohort_of(each) in cohorts
+        }
+        if not running or policy.canary is None:
+            return []
+        source = judged[0].case.source
+        entries = self.ledger.read(running)
+        free = [arn for arn, entry in entries.items() if not _is_busy(entry, self.now())]
+        cases = [Case(arn=arn, requests=(Request(arn=arn, source=source),)) for arn in free]
+        return _willing(self._judge(cases, entries, {arn: running[arn] for arn in free}))
 
     def _look(self, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
         if not arns:
@@ -174,14 +214,14 @@ class Line:
 
     def _act(self, judged: Sequence[Judgement], request_id: str) -> tuple[list[Judgement], set[InstanceArn]]:
         """Gate, enforce and record. Returns the judgements as they ended, and the instances that others overtook."""
-        held = self._ask_gates(_willing(judged))
-        willing = [each for each in _willing(judged) if each.arn not in held]
+        asked = self.gates.ask(_willing(judged), lambda cohorts: self._look_further(judged, cohorts))
+        held, willing = asked.held, asked.open
         try:
             enforcement = self._enforcement(willing)
         except CALL_FAILURES as error:
-            held |= {each.arn: self._unwritable(each, error) for each in willing}
+            held = held | {each.arn: self._unwritable(each, error) for each in willing}
             willing, enforcement = [], None
-        ahead = [record.enforcing(each, request_id, self.lease, self.now()) for each in willing]
+        ahead = [record.enforcing(each, self._signed(each, request_id), self.lease, self.now()) for each in willing]
         overtaken = self.ledger.write(ahead, self.now())
         taken = {change.entry.arn: change.applied() for change in ahead if change.entry.arn not in overtaken}
         mine = [replace(each, entry=taken[each.arn], status=Status.ENFORCING) for each in willing if each.arn in taken]
@@ -189,13 +229,25 @@ class Line:
         ended = [enforced.get(each.arn) or held.get(each.arn) or each for each in judged if each.arn not in overtaken]
         self._untag_leftovers(ended)
         final = {
-            each.arn: record.final(each, request_id, self.now())
+            each.arn: record.final(each, self._signed(each, request_id), self.now())
             for each in ended
             if each.status is not Status.ENFORCING
         }
-        overtaken |= self.ledger.write(list(final.values()), self.now())
+        summoned = [
+            record.summoned(each, self._signed(each, request_id), self.now())
+            for each in asked.summoned
+            if each.arn not in final
+        ]
+        overtaken |= self.ledger.write([*final.values(), *summoned], self.now()) & final.keys()
+        # Not before what was done is written: should this fail, it costs others some room for an hour, and no more.
+        unused = [each for each in asked.open if not _has_begun(enforced.get(each.arn))]
+        self.gates.give_back(unused, asked.reserved_at)
         recorded = [_as_recorded(each, final[each.arn].applied()) if each.arn in final else each for each in ended]
         return [each for each in recorded if each.arn not in overtaken], overtaken
+
+    def _signed(self, judgement: Judgement, request_id: str) -> Signature:
+        role: Role = "write" if judgement.verdict.decision is Decision.ENFORCE else "read"
+        return Signature(request_id=request_id, session=self.members.session_name(judgement.arn, role))
 
     def _enforcement(self, willing: Sequence[Judgement]) -> Enforcement | None:
         if not willing:
@@ -203,8 +255,8 @@ class Line:
         return Enforcement(
             read=self.members.ec2(willing[0].arn, "read"),
             write=self.members.ec2(willing[0].arn, "write"),
-            ask_gates=self._ask_gates,
-            ask_policy=self._ask_policy,
+            ask_gates=self.gates.ask_again,
+            ask_policy=self.gates.ask_policy,
             now=self.now,
             logger=self.logger,
         )
@@ -213,29 +265,6 @@ class Line:
         verdict = decide_without_evidence(unreachable(judgement.arn, error), History(), Policy(), self.now())
         assert verdict is not None  # noqa: S101 - row 2 settles what cannot be reached
         return replace(judgement, verdict=verdict, status=Status.HELD)
-
-    def _ask_gates(self, judged: Sequence[Judgement], *, dry_run: bool = False) -> dict[InstanceArn, Judgement]:
-        """Those of the willing that a gate holds, or that the mode leaves at `would_enforce`."""
-        held = {each.arn: shut for each in judged if (shut := self._ask_policy(each, dry_run=dry_run)) is not None}
-        asked = [each for each in judged if each.arn not in held or held[each.arn].status is Status.WOULD_ENFORCE]
-        suppressed = self.hub.suppressed({each.arn: _all_findings(each) for each in asked if not each.case.suppressed})
-        for each in asked:
-            why = _SUPPRESSED_BY_EVENT if each.case.suppressed else suppressed.get(each.arn)
-            verdict = gate.ask_suppressed(why, self.now())
-            if verdict is not None:
-                held[each.arn] = replace(each, verdict=verdict, status=Status.HELD)
-        return held
-
-    def _ask_policy(self, judgement: Judgement, *, dry_run: bool = False) -> Judgement | None:
-        in_force, now = self.policies.current(self.now()), self.now()
-        verdict = decide_scope(judgement.arn, in_force.policy, now) or gate.ask_policy(in_force, now)
-        if verdict is not None and dry_run and verdict.reason is Reason.SWITCHED_OFF:
-            return None
-        if verdict is not None:
-            return replace(judgement, verdict=verdict, status=_STATUS[verdict.decision])
-        if in_force.policy.mode is Mode.OBSERVE and not judgement.case.lead.asked_by_person:
-            return replace(judgement, status=Status.WOULD_ENFORCE)
-        return None
 
     def _untag_leftovers(self, ended: Iterable[Judgement]) -> None:
         """Whoever was enforcing may have died after the tag and before EC2; an instance we do not enforce bears none."""
@@ -258,13 +287,33 @@ class Line:
                 "tag left behind", extra={"targets": [str(arn) for arn in left], "problem": describe_error(error)}
             )
 
-    def _tell(self, arns: Iterable[InstanceArn]) -> None:
+    def _tell(self, arns: Collection[InstanceArn]) -> None:
+        if not arns:
+            return
         workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
         self.teller.tell(sorted(arns), self.now(), workflow=workflow)
 
 
 _STATUS = {Decision.ENFORCE: Status.WOULD_ENFORCE, Decision.HOLD: Status.HELD, Decision.SKIP: Status.SKIPPED}
-_SUPPRESSED_BY_EVENT = "The finding that asked for it is suppressed; set it back to NEW or NOTIFIED and ask again."
+
+
+def _status(verdict: Verdict, entry: Entry) -> Status:
+    """What a verdict makes of an instance; one that was rolled back stays so for as long as that is what holds it."""
+    if verdict.reason is Reason.BROKE_BEFORE and entry.status == Status.ROLLED_BACK:
+        return Status.ROLLED_BACK
+    return _STATUS[verdict.decision]
+
+
+def _is_busy(entry: Entry, now: datetime) -> bool:
+    """Whether somebody is changing the instance; a rollback that was left behind is the guard's to finish."""
+    return entry.is_leased(now) or entry.status == Status.ROLLING_BACK
+
+
+def _has_begun(enforced: Judgement | None) -> bool:
+    """Whether the change was made, or may have been."""
+    if enforced is None:
+        return False
+    return enforced.status in {Status.ENFORCING, Status.ENFORCED} or enforced.after is not None
 
 
 def _groups(requests: Iterable[Request]) -> list[list[Case]]:
@@ -289,12 +338,7 @@ def _without_echoes(case: Case, entry: Entry) -> Case | None:
 
 
 def _history(case: Case, entry: Entry, now: datetime) -> History:
-    return replace(entry.history, cleared_at=now) if case.clear else entry.history
-
-
-def _all_findings(judgement: Judgement) -> list[Finding]:
-    stored = judgement.entry.findings
-    return [*stored.values(), *(each for each in judgement.case.findings if key_of(each) not in stored)]
+    return entry.cleared(now).history if case.clear else entry.history
 
 
 def _as_recorded(judgement: Judgement, entry: Entry) -> Judgement:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
 _INSTANCE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):ec2:(?P<region>[a-z0-9-]{5,30}):(?P<account>\d{12})"
@@ -36,6 +37,8 @@ class Reason(StrEnum):
     ENDPOINT_DISABLED = "endpoint_disabled"
     EXEMPT = "exempt"
     EXEMPTION_UNREADABLE = "exemption_unreadable"
+    HELD_BY_PERSON = "held_by_person"
+    BROKE_BEFORE = "broke_before"
     CHANGED_BACK = "changed_back"
     NOT_READY = "not_ready"
     EVIDENCE_INCOMPLETE = "evidence_incomplete"
@@ -49,6 +52,12 @@ class Reason(StrEnum):
     SWITCHED_OFF = "switched_off"
     POLICY_UNREADABLE = "policy_unreadable"
     SUPPRESSED = "suppressed"
+    BREAKER_OPEN = "breaker_open"
+    CANARY_WAIT = "canary_wait"
+    APPROVAL_REQUIRED = "approval_required"
+    NOTICE_GIVEN = "notice_given"
+    CALENDAR_CLOSED = "calendar_closed"
+    CAP_REACHED = "cap_reached"
     MANAGED_ELSEWHERE = "managed_elsewhere"
     UNTAGGABLE = "untaggable"
 
@@ -59,6 +68,9 @@ class Status(StrEnum):
     WOULD_ENFORCE = "would_enforce"
     ENFORCING = "enforcing"
     ENFORCED = "enforced"
+    VERIFIED = "verified"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
     HELD = "held"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -74,6 +86,7 @@ class Source(StrEnum):
     MANUAL = "manual"
     REVISIT = "revisit"
     SWEEP = "sweep"
+    GUARD = "guard"
 
 
 class Placed(Protocol):
@@ -185,6 +198,7 @@ class Instance:
     first_launched_at: datetime | None
     stopped_at: datetime | None
     options: MetadataOptions
+    image_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     managed_by: str | None = None
 
@@ -236,19 +250,55 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A person's word that an instance is not to be changed, up to the end of the day ``until`` (UTC), in the ledger
+    because not everybody may tag every instance."""
+
+    owner: str
+    reason: str
+    until: date
+
+    def in_force(self, now: datetime) -> bool:
+        return now.astimezone(UTC).date() <= self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What the ledger knows of an instance and no later verdict overwrites."""
 
     enforced_at: datetime | None = None
     confirmed: bool = False
+    rolled_back_at: datetime | None = None
     cleared_at: datetime | None = None
+    hold: Hold | None = None
+
+    @property
+    def broke(self) -> bool:
+        """Whether it was put back after it was changed here, and no person has cleared that since."""
+        if self.rolled_back_at is None:
+            return False
+        return self.cleared_at is None or self.cleared_at < self.rolled_back_at
+
+    @property
+    def stands(self) -> bool:
+        """Whether a confirmed enforcement of ours has been neither rolled back nor cleared."""
+        if self.enforced_at is None or not self.confirmed:
+            return False
+        if self.rolled_back_at is not None and self.rolled_back_at >= self.enforced_at:
+            return False
+        # A call with `clear` enforces at the time at which it clears: what it voids is earlier.
+        return self.cleared_at is None or self.cleared_at <= self.enforced_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A decision with its reason, a sentence a person can act on, and when to judge again (None: never)."""
+    """A decision with its reason, a sentence a person can act on, and when to judge again (None: never).
+
+    ``ends_on`` is the last day of the exemption or hold that it rests on, of which people are reminded.
+    """
 
     decision: Decision
     reason: Reason
     explanation: str
     revisit_at: datetime | None = None
+    ends_on: date | None = None

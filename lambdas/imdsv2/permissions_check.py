@@ -1,9 +1,10 @@
-"""What the write role of an account may do, in EC2's own answers to dry runs. Nothing is changed.
+"""What the write and rollback roles of an account may do, in EC2's own answers to dry runs. Nothing is changed.
 
-The role's policy rests on condition keys of EC2 that AWS documents thinly. Whether EC2 sends them can only be found out
-in an account: on an instance whose metadata endpoint is enabled, and on one whose endpoint is disabled.
+The roles' policies rest on condition keys of EC2 that AWS documents thinly. Whether EC2 sends them can only be found out
+in an account: on an instance whose metadata endpoint is enabled, and on one whose endpoint is disabled. Where one of them
+bears our tag, the rollback role must be let put it back, else it must be refused.
 
-IAM: ``ec2:DescribeInstances`` by the read role; the write role needs nothing for what it is refused.
+IAM: ``ec2:DescribeInstances`` by the read role; the other roles need nothing for what they are refused.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from imdsv2.action import ENFORCED_TAG, PLANNED_CALL
+from imdsv2.action import ENFORCED_TAG, PLANNED_CALL, ROLLED_BACK_TAG
 from imdsv2.aws import CALL_FAILURES, describe_error, error_code
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.events import parse_order
 from imdsv2.model import Instance, Request, Unreachable
+from imdsv2.orders import parse_order
 from imdsv2.target import describe
 
 if TYPE_CHECKING:
@@ -25,23 +26,43 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from imdsv2.aws import Members
+    from imdsv2.aws import Members, Role
     from imdsv2.model import InstanceArn
 
 _PERMITTED = "DryRunOperation"
 _REFUSED = "UnauthorizedOperation"
 _ENDPOINTS = ("enabled", "disabled")
-_OUR_TAG = {"Tags": [{"Key": ENFORCED_TAG, "Value": "dry run"}]}
-_OTHER_TAG = {"Tags": [{"Key": "imdsv2:none-of-ours", "Value": "dry run"}]}
+_OTHER_TAG = "imdsv2:none-of-ours"
+_GO_BACK = {"HttpTokens": "optional"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A call of which EC2 says whether it would let us make it, and what it must say."""
+    """A call of which EC2 says whether it would let us make it through a role, and what it must say."""
 
+    role: Role
     operation: Literal["modify_instance_metadata_options", "create_tags", "delete_tags"]
     sends: Mapping[str, Any]
     permitted: bool
+
+    @classmethod
+    def to_modify(cls, role: Role, sends: Mapping[str, str | int], *, permitted: bool) -> Probe:
+        """A change of metadata options."""
+        return cls(role=role, operation="modify_instance_metadata_options", sends=sends, permitted=permitted)
+
+    @classmethod
+    def to_tag(cls, role: Role, key: str, *, permitted: bool) -> Probe:
+        """Writing a tag."""
+        return cls(role=role, operation="create_tags", sends=_tag(key), permitted=permitted)
+
+    @classmethod
+    def to_untag(cls, role: Role, key: str, *, permitted: bool) -> Probe:
+        """Removing a tag."""
+        return cls(role=role, operation="delete_tags", sends=_tag(key), permitted=permitted)
+
+
+def _tag(key: str) -> Mapping[str, Any]:
+    return {"Tags": [{"Key": key, "Value": "dry run"}]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +91,36 @@ class Examined:
         }
 
 
-def probes_for(endpoint: str) -> list[Probe]:
-    """What the write role must and must not be able to do, to an instance whose metadata endpoint is in this state."""
-    opened = endpoint == "enabled"
-    planned = dict(PLANNED_CALL)
-    modify: Literal["modify_instance_metadata_options"] = "modify_instance_metadata_options"
+def _probes_for(instance: Instance) -> list[Probe]:
+    opened = instance.options.http_endpoint == "enabled"
+    ours = ENFORCED_TAG in instance.tags
+    return [*_of_write(opened=opened), *_of_rollback(opened=opened, ours=ours)]
+
+
+def _of_write(*, opened: bool) -> list[Probe]:
     return [
-        Probe(operation=modify, sends=planned, permitted=opened),
-        Probe(operation=modify, sends={**planned, "HttpEndpoint": "enabled"}, permitted=opened),
-        Probe(operation=modify, sends={"HttpTokens": "optional"}, permitted=False),
-        Probe(operation=modify, sends={**planned, "HttpEndpoint": "disabled"}, permitted=False),
-        Probe(operation=modify, sends={**planned, "HttpPutResponseHopLimit": 2}, permitted=False),
-        Probe(operation="create_tags", sends=_OUR_TAG, permitted=True),
-        Probe(operation="create_tags", sends=_OTHER_TAG, permitted=False),
-        Probe(operation="delete_tags", sends=_OUR_TAG, permitted=True),
-        Probe(operation="delete_tags", sends=_OTHER_TAG, permitted=False),
+        Probe.to_modify("write", PLANNED_CALL, permitted=opened),
+        Probe.to_modify("write", {**PLANNED_CALL, "HttpEndpoint": "enabled"}, permitted=opened),
+        Probe.to_modify("write", _GO_BACK, permitted=False),
+        Probe.to_modify("write", {**PLANNED_CALL, "HttpEndpoint": "disabled"}, permitted=False),
+        Probe.to_modify("write", {**PLANNED_CALL, "HttpPutResponseHopLimit": 2}, permitted=False),
+        Probe.to_tag("write", ENFORCED_TAG, permitted=True),
+        Probe.to_tag("write", _OTHER_TAG, permitted=False),
+        Probe.to_untag("write", ENFORCED_TAG, permitted=True),
+        Probe.to_untag("write", _OTHER_TAG, permitted=False),
+    ]
+
+
+def _of_rollback(*, opened: bool, ours: bool) -> list[Probe]:
+    return [
+        Probe.to_modify("rollback", _GO_BACK, permitted=opened and ours),
+        Probe.to_modify("rollback", PLANNED_CALL, permitted=False),
+        Probe.to_modify("rollback", {**_GO_BACK, "HttpEndpoint": "enabled"}, permitted=False),
+        Probe.to_modify("rollback", {**_GO_BACK, "HttpPutResponseHopLimit": 2}, permitted=False),
+        Probe.to_tag("rollback", ROLLED_BACK_TAG, permitted=True),
+        Probe.to_tag("rollback", ENFORCED_TAG, permitted=False),
+        Probe.to_untag("rollback", ENFORCED_TAG, permitted=True),
+        Probe.to_untag("rollback", ROLLED_BACK_TAG, permitted=False),
     ]
 
 
@@ -115,12 +151,10 @@ def _examine(members: Members, name: str, target: Request | TargetRefused) -> Ex
             return Examined(name=name, arn=arn, problem=seen.problem)
         if not isinstance(seen, Instance):
             return Examined(name=name, arn=arn, problem="There is no such instance.")
-        endpoint = seen.options.http_endpoint
-        ec2 = members.ec2(arn, "write")
-        answers = [_answer(ec2, arn.instance_id, probe) for probe in probes_for(endpoint)]
+        answers = [_answer(members.ec2(arn, probe.role), arn.instance_id, probe) for probe in _probes_for(seen)]
     except CALL_FAILURES as error:
         return Examined(name=name, arn=arn, problem=describe_error(error))
-    return Examined(name=name, arn=arn, endpoint=endpoint, answers=answers)
+    return Examined(name=name, arn=arn, endpoint=seen.options.http_endpoint, answers=answers)
 
 
 def _answer(ec2: EC2Client, instance_id: str, probe: Probe) -> dict[str, Any]:
@@ -136,6 +170,7 @@ def _answer(ec2: EC2Client, instance_id: str, probe: Probe) -> dict[str, Any]:
         if said not in {_PERMITTED, _REFUSED}:
             raise
     return {
+        "role": probe.role,
         "operation": probe.operation,
         "sends": dict(probe.sends),
         "must_be": must_be,

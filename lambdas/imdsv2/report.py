@@ -11,9 +11,9 @@ from imdsv2.errors import TargetRefused
 from imdsv2.model import Decision, Reason, Status
 
 if TYPE_CHECKING:
-    from imdsv2.events import Order
     from imdsv2.judgement import Judgement, Outcomes
     from imdsv2.model import Evidence, MetadataOptions, Request
+    from imdsv2.orders import Order
 
 
 def evidence_document(evidence: Evidence | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws import CALL_FAILURES, describe_error
+from imdsv2.aws import CALL_FAILURES, describe_error, may_pass
 from imdsv2.errors import InvalidRequest
 from imdsv2.model import InstanceArn, Place, Request, Source, partition_of
 from imdsv2.target import list_instances
@@ -74,10 +74,16 @@ class Tally:
 
 
 def go_through(line: Line, tally: Tally, request_id: str, *, dry_run: bool, has_time: Callable[[], bool]) -> Tally:
-    """Judge a place batch by batch, until it ends or the time does. A place that cannot be read says so in ``error``."""
+    """Judge a place batch by batch, until it ends or the time does. A place that AWS refuses says so in ``error``.
+
+    Raises whatever may pass: a place that cannot be read just now, or a batch of which nothing could be judged, has failed.
+    The sweep bears a few such places, and repeats them when it is redriven.
+    """
     try:
         listing = list_instances(line.members.ec2(tally.place, "read"), every=dry_run)
     except CALL_FAILURES as error:
+        if may_pass(error):
+            raise
         tally.error, tally.after = describe_error(error), None
         return tally
     if tally.after is None:
@@ -98,6 +104,8 @@ def _judge(line: Line, tally: Tally, instance_ids: Sequence[str], request_id: st
     place = tally.place
     arns = [InstanceArn(place.partition, place.region, place.account, each) for each in instance_ids]
     outcomes = line.run([Request(arn=arn, source=Source.SWEEP) for arn in arns], request_id, dry_run=dry_run)
+    if outcomes.failed and not outcomes.judged:
+        raise next(iter(outcomes.failed.values()))
     tally.imdsv1_allowed += len(arns)
     tally.by_verdict.update(str(each.verdict.reason) for each in outcomes.judged.values())
     tally.failed += len(outcomes.failed)
@@ -146,12 +154,15 @@ class Plan:
 
 def active_accounts(organizations: OrganizationsClient) -> list[str]:
     """The organisation's accounts; answered in the management account and to delegated administrators only. Raises
-    ClientError."""
+    ClientError.
+
+    AWS has announced to retire ``Status`` in September 2026; where it has not yet been followed by ``State``, it counts.
+    """
     accounts: list[str] = []
     request: dict[str, Any] = {}
     while True:
         page = organizations.list_accounts(**request)
-        accounts += [each["Id"] for each in page["Accounts"] if each["Status"] == "ACTIVE"]
+        accounts += [each["Id"] for each in page["Accounts"] if each.get("State", each.get("Status")) == "ACTIVE"]
         if not page.get("NextToken"):
             return accounts
         request = {"NextToken": page["NextToken"]}

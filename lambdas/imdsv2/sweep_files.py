@@ -23,17 +23,21 @@ class SweepFiles:
         body = json.dumps(document).encode()
         self._s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/json")
 
+    def read(self, key: str) -> Any:
+        """Read a JSON document."""
+        return json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
     def tallies(self, manifest_key: str) -> Iterator[dict[str, Any]]:
         """Every place's outcome, by the manifest that the state machine's map has written.
 
         A place whose step failed for good has a tally with nothing but its error.
         """
-        files = self._read(manifest_key)["ResultFiles"]
+        files = self.read(manifest_key)["ResultFiles"]
         for file in files.get("SUCCEEDED", []):
-            for each in self._read(file["Key"]):
+            for each in self.read(file["Key"]):
                 yield json.loads(each["Output"])
         for file in files.get("FAILED", []):
-            for each in self._read(file["Key"]):
+            for each in self.read(file["Key"]):
                 place = json.loads(each["Input"])["tally"]
                 yield {
                     "instances": None,
@@ -43,9 +47,6 @@ class SweepFiles:
                     **place,
                     "error": _cause(each),
                 }
-
-    def _read(self, key: str) -> Any:
-        return json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
 
 def _cause(execution: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
+    from imdsv2.model import Placed
+
 IDS_A_CALL = 1000
 """What DescribeInstances takes at once (EC2 API reference)."""
 
@@ -42,6 +44,26 @@ def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, T
             arn = wanted[instance_id]
             found[arn] = _instance(arn, seen[instance_id]) if instance_id in seen else Missing(arn=arn)
     return found
+
+
+def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
+    """Every running instance of an account and Region that allows IMDSv1. Raises ClientError or BotoCoreError."""
+    request: dict[str, Any] = {
+        "MaxResults": IDS_A_CALL,
+        "Filters": [
+            {"Name": "instance-state-name", "Values": ["running"]},
+            {"Name": "metadata-options.http-tokens", "Values": ["optional"]},
+        ],
+    }
+    found: list[Instance] = []
+    while True:
+        page = ec2.describe_instances(**request)
+        for each in (each for reservation in page["Reservations"] for each in reservation["Instances"]):
+            arn = InstanceArn(place.partition, place.region, place.account, each["InstanceId"])
+            found.append(_instance(arn, each))
+        if not page.get("NextToken"):
+            return found
+        request["NextToken"] = page["NextToken"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +152,7 @@ def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
             hop_limit=options.get("HttpPutResponseHopLimit", 0),
             state=options.get("State", "unknown"),
         ),
+        image_id=seen.get("ImageId", ""),
         tags={tag["Key"]: tag["Value"] for tag in seen.get("Tags", [])},
         managed_by=_manager(seen),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -11,6 +12,7 @@ from imdsv2.model import Status
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
 
+    from imdsv2.guard import Pass
     from imdsv2.judgement import Outcomes
     from imdsv2.policy_source import PolicyInForce
 
@@ -46,6 +48,16 @@ def report_policy(in_force: PolicyInForce, logger: Logger, metrics: Metrics) -> 
     if in_force.problem is not None:
         logger.error("policy refused", extra={"problem": in_force.problem})
     _count(metrics, "PolicyRefused", int(in_force.problem is not None))
+
+
+def report_pass(done: Pass, logger: Logger, metrics: Metrics) -> None:
+    """What a pass of the guard came to; the alarms behind it want to hear of every pass."""
+    logger.info("guard passed", extra={each.name: getattr(done, each.name) for each in fields(done)})
+    _count(metrics, "GuardPasses", 1)
+    _count(metrics, "Verified", done.verified)
+    _count(metrics, "RolledBack", done.rolled_back)
+    _count(metrics, "LeftBroken", done.left_broken)
+    _count(metrics, "BreakersOpen", done.breakers_open)
 
 
 def count_poison(metrics: Metrics, messages: int) -> None:

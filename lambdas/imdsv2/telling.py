@@ -10,8 +10,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from imdsv2.aws import describe_error
 from imdsv2.ledger import Told
-from imdsv2.model import Status
-from imdsv2.notices import HEADLINES
+from imdsv2.lifecycle import UNDER_WAY
+from imdsv2.model import Reason, Status
+from imdsv2.notices import headline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
+    from imdsv2.brakes import Account
     from imdsv2.ledger import Entry, Ledger
     from imdsv2.model import InstanceArn
     from imdsv2.notices import Notices
@@ -40,14 +42,22 @@ class Teller:
         The ledger is read afresh, because findings may have been added while the verdict was being reached. Raises
         ClientError where the ledger fails.
         """
-        entries = [each for each in self._ledger.read(arns).values() if each.status not in {None, Status.ENFORCING}]
+        settled = set(Status) - UNDER_WAY
+        entries = [each for each in self._ledger.read(arns).values() if each.status in settled]
         annotated = self._annotate(entries, workflow=workflow)
-        notified = self._notify([each for each in entries if each.status in HEADLINES and each.owes_notification()])
+        notified = self._notify([each for each in entries if headline(each) and each.owes_notification()])
         told = {
             entry.arn: Told(entry=entry, annotated=frozenset(annotated[entry.arn]), notified=entry.arn in notified)
             for entry in entries
         }
         self._ledger.mark_told(told, now)
+
+    def breaker_opened(self, account: Account) -> None:
+        """Tell people that an account's breaker has opened; the alarm tells too, should this fail."""
+        try:
+            self._notices.breaker_opened(account.key, len(account.rollbacks))
+        except (ClientError, BotoCoreError) as error:
+            self._logger.warning("people not told", extra={"problem": describe_error(error), "account": account.key})
 
     def _annotate(self, entries: Iterable[Entry], *, workflow: bool) -> defaultdict[InstanceArn, set[str]]:
         by_note: dict[str, list[Entry]] = defaultdict(list)
@@ -65,8 +75,11 @@ class Teller:
     def _notify(self, entries: Iterable[Entry]) -> set[InstanceArn]:
         groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
         for entry in entries:
-            verdict = (str(entry.attributes[name]) for name in ("status", "decision", "reason"))
-            groups[(entry.arn.account, entry.arn.region, *verdict)].append(entry)
+            verdict = [str(entry.attributes[name]) for name in ("status", "decision", "reason")]
+            # Whoever owns instances in many places gets one message; others are told place by place.
+            owner = entry.attributes.get("told_owner") if entry.attributes["reason"] == Reason.NOTICE_GIVEN else None
+            place = (owner,) if owner else (entry.arn.account, entry.arn.region)
+            groups[(*place, str(headline(entry)), *verdict)].append(entry)
         return {arn for several in groups.values() for arn in self._publish(several)}
 
     def _publish(self, entries: Sequence[Entry]) -> list[InstanceArn]:

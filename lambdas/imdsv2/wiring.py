@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 
 from imdsv2.aws import CONFIG, Members, metrics_session
+from imdsv2.brakes import Brakes
+from imdsv2.canaries import Canaries
+from imdsv2.change_calendar import ChangeCalendar
+from imdsv2.gates import Gates
+from imdsv2.guard import Guard
 from imdsv2.intake import DeadLetters
 from imdsv2.ledger import Ledger
 from imdsv2.line import Line
 from imdsv2.notices import Notices
 from imdsv2.pacing import Pacing
+from imdsv2.people import People
 from imdsv2.policy_source import PolicySource
+from imdsv2.rollback import Rollback
 from imdsv2.security_hub import SecurityHub
 from imdsv2.settings import Settings, SweepSettings
 from imdsv2.sweep import active_accounts
@@ -39,6 +46,8 @@ class Service:
     """What a handler needs: the line, and the settings it was built with."""
 
     line: Line
+    guard: Guard
+    people: People
     settings: Settings
     dead_letters: DeadLetters | None
     pacing: Pacing
@@ -62,23 +71,47 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     def client(service: str) -> Any:
         return session.create_client(service, region_name=settings.region, config=CONFIG)
 
-    ledger = Ledger(client("dynamodb"), settings.ledger_table)
+    dynamodb, ssm = client("dynamodb"), client("ssm")
+    ledger = Ledger(dynamodb, settings.ledger_table)
     hub = SecurityHub(client("securityhub"), logger)
     notices = Notices(client("sns"), settings.notifications_topic_arn, settings.ledger_table)
     pacing = Pacing(share=settings.quota_share, clock=time.monotonic, chance=random.random)
-    line = Line(
-        members=Members(session, metrics_session(), client("sts"), request_id, now, pacing),
-        ledger=ledger,
-        policies=PolicySource(client("ssm"), ledger, settings.policy_parameter),
+    policies = PolicySource(ssm, ledger, settings.policy_parameter)
+    brakes = Brakes(dynamodb, settings.ledger_table)
+    gates = Gates(
+        policies=policies,
         hub=hub,
-        teller=Teller(ledger, hub, notices, logger),
+        brakes=brakes,
+        canaries=Canaries(brakes, ledger),
+        calendar=ChangeCalendar(ssm),
+        now=now,
+    )
+    members = Members(session, metrics_session(), client("sts"), request_id, now, pacing)
+    teller = Teller(ledger, hub, notices, logger)
+    line = Line(
+        members=members,
+        ledger=ledger,
+        policies=policies,
+        gates=gates,
+        teller=teller,
         lease=settings.lease,
         now=now,
         logger=logger,
     )
+    guard = Guard(
+        members=members,
+        ledger=ledger,
+        brakes=brakes,
+        policies=policies,
+        rollback=Rollback(members=members, ledger=ledger, lease=settings.lease, now=now, logger=logger),
+        teller=teller,
+        now=now,
+        logger=logger,
+    )
+    people = People(ledger=ledger, brakes=brakes, guard=guard, policies=policies, region=settings.region, now=now)
     queue_url = settings.dead_letter_queue_url
     dead_letters = DeadLetters(client("sqs"), queue_url) if queue_url else None
-    return Service(line=line, settings=settings, dead_letters=dead_letters, pacing=pacing)
+    return Service(line=line, guard=guard, people=people, settings=settings, dead_letters=dead_letters, pacing=pacing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

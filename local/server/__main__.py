@@ -10,15 +10,19 @@ import threading
 
 from local.server import (
     buses,
+    calendars,
     cloudwatch,
     ec2_actions,
+    executions,
     gateway,
     iam,
+    imds,
     items,
     lambdas,
     map_results,
     organization,
     securityhub,
+    sessions,
     stack_sets,
     stack_types,
 )
@@ -32,13 +36,17 @@ def main() -> None:
         cloudwatch,
         organization,
         buses,
+        calendars,
         stack_types,
         stack_sets,
         iam,
+        imds,
         items,
         lambdas,
+        executions,
         map_results,
         securityhub,
+        sessions,
         gateway,
     ):
         module.install()

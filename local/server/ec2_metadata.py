@@ -97,10 +97,18 @@ def state_of(instance: Record) -> str:
     return "pending" if time.time() < instance.get("OptionsAppliedAt", 0.0) else "applied"
 
 
+def in_force(instance: Record) -> dict[str, str]:
+    """The options that the instance's metadata service obeys: those before the last change, as long as that is pending."""
+    before = instance.get("OptionsBefore") if state_of(instance) == "pending" else None
+    options: dict[str, str] = before or instance["MetadataOptions"]
+    return options
+
+
 def apply_soon(instance: Record) -> None:
-    """A start brings a pending change into force."""
+    """A start brings a pending change into force; what runs at boot already meets it, though EC2 says so a moment later."""
     if state_of(instance) == "pending":
         instance["OptionsAppliedAt"] = time.time() + APPLIED_AFTER_SECONDS
+        instance.pop("OptionsBefore", None)
 
 
 def modify_options(params: Params) -> Response:
@@ -122,6 +130,8 @@ def modify_options(params: Params) -> Response:
             "UnsupportedOperation",
             "You can't set HttpTokens to optional while HttpTokensEnforced is enabled for the account.",
         )
+    if state_of(instance) == "applied":
+        instance["OptionsBefore"] = dict(instance["MetadataOptions"])
     instance["MetadataOptions"].update(sent)
     delay = float(tags.get("local:applied-after", APPLIED_AFTER_SECONDS))
     instance["OptionsAppliedAt"] = time.time() + delay if instance["State"]["Name"] == "running" else float("inf")

@@ -6,6 +6,7 @@ ministack evaluates identity policies, trust policies, permission boundaries and
 - CreateTags and DeleteTags are checked on every resource that they name;
 - ModifyInstanceMetadataOptions carries `ec2:Attribute/<name>` and `ec2:Attribute` (what is sent) and `ec2:MetadataHttpEndpoint`,
   `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's present state);
+- GetCalendarState is checked on the first calendar that it names;
 - `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are known;
 - Security Hub's actions have names, resources, and condition keys for what an update sends (`securityhub:ASFFSyntaxPath/...`,
   `securityhub:OCSFSyntaxPath/...`); the newer APIs are authorised by the older actions, on `hubv2`, as AWS does it;
@@ -105,6 +106,8 @@ def _correct_resources() -> None:
         if service == "securityhub":
             hub = "hubv2/local" if path.startswith("/findingsv2") else "hub/default"
             return f"arn:aws:securityhub:{region}:{account}:{hub}"
+        if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetCalendarState"):
+            return _document_arn(json.loads(body)["CalendarNames"][0], region, account)
         if service == "ec2" and (tagged := _tagged_arns(params, region, account)):
             return tagged[0]
         return str(extract(service, method, path, headers, body, params, region, account))
@@ -115,6 +118,10 @@ def _correct_resources() -> None:
     ms.iam_actions.extract_resource_arn = extract_arn
     # ministack checks all but the first of these too.
     ms.iam_actions.verified_access_resource_arns = every_arn
+
+
+def _document_arn(name: str, region: str, account: str) -> str:
+    return name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{account}:document/{name}"
 
 
 def _tagged_arns(params: Params, region: str, account: str) -> list[str]:

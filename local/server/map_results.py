@@ -42,14 +42,11 @@ def install() -> None:
     ) -> Any:
         if "ResultWriter" not in state:
             return run(state, given, effective, iterator, execution, context)
-        before = set(ms.stepfunctions._map_runs)
         run(_without(state, SHAPING_THE_OUTPUT), given, effective, iterator, execution, context)
         place = ms.stepfunctions._resolve_params_obj(state["ResultWriter"]["Parameters"], effective, context)
-        [map_run] = [
-            arn
-            for arn, each in ms.stepfunctions._map_runs.items()
-            if arn not in before and each["executionArn"] == execution["executionArn"]
-        ]
+        map_run = [
+            arn for arn, each in ms.stepfunctions._map_runs.items() if each["executionArn"] == execution["executionArn"]
+        ][-1]
         details = {"Bucket": place["Bucket"], "Key": _write(map_run, place["Bucket"], place.get("Prefix", ""))}
         result = {"MapRunArn": map_run, "ResultWriterDetails": details}
         output = ms.stepfunctions._apply_result_path(

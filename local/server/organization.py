@@ -1,25 +1,30 @@
 """The organisation of the local accounts. The security account manages it; the members are in the one unit under its root.
 
-Accounts that are not named are outside of it. `aws:PrincipalOrgID` is known to every policy.
+Accounts that are not named are outside of it. `aws:PrincipalOrgID` is known to every policy. Accounts are listed in pages, as AWS
+does it, and bear a `State`: AWS has retired their `Status` in September 2026.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Final
 
 from local.server import platform as ms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from local.server.platform import Record, Response
 
 MANAGEMENT: Final = os.environ["MINISTACK_ACCOUNT_ID"]
 HOME: Final = os.environ["MINISTACK_REGION"]
 MEMBERS: Final = os.environ["LOCAL_MEMBERS"].split(",")
 ORGANIZATION: Final = os.environ["LOCAL_ORGANIZATION"]
 UNIT: Final = os.environ["LOCAL_UNIT"]
+LARGEST_PAGE: Final = 20
 ROOT: Final = f"r-{UNIT.split('-')[1]}"
 
 
@@ -53,7 +58,24 @@ def install() -> None:
                 "Name": f"local {account}",
                 "_ParentId": parent,
             }
+    for operation in ("ListAccounts", "ListAccountsForParent"):
+        organizations._DISPATCH[operation] = _in_pages(organizations._DISPATCH[operation])
     ms.iam_evaluator._principal_org_id = lambda account: ORGANIZATION if account in {MANAGEMENT, *MEMBERS} else None
+
+
+def _in_pages(list_all: Callable[[Record], Response]) -> Callable[[Record], Response]:
+    def list_page(asked: Record) -> Response:
+        start, most = int(asked.get("NextToken", 0)), asked.get("MaxResults", LARGEST_PAGE)
+        status, headers, body = list_all(asked)
+        accounts = [_with_state(each) for each in json.loads(body)["Accounts"]]
+        more = {"NextToken": str(start + most)} if start + most < len(accounts) else {}
+        return status, headers, json.dumps({"Accounts": accounts[start : start + most], **more}).encode()
+
+    return list_page
+
+
+def _with_state(account: Record) -> Record:
+    return {("State" if name == "Status" else name): value for name, value in account.items()}
 
 
 def accounts_in(units: Iterable[str]) -> list[str]:

@@ -40,6 +40,7 @@ provisioners: Any = import_module("ministack.services.cloudformation.provisioner
 s3: Any = import_module("ministack.services.s3")
 sqs: Any = import_module("ministack.services.sqs")
 stepfunctions: Any = import_module("ministack.services.stepfunctions")
+sts: Any = import_module("ministack.services.sts")
 tagging: Any = import_module("ministack.services.tagging")
 
 SERVICES: dict[str, ServiceHandler] = app.SERVICE_HANDLERS

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imdsv2.events import parse_order
 from imdsv2.model import Reason, Request
+from imdsv2.orders import Command, Steer, parse, parse_order
 from imdsv2.policy import Policy
 from imdsv2.sweep import parse_order as parse_sweep_order
 from infra.names import FORWARDING_STACK, ROLES_STACK
@@ -75,7 +75,16 @@ def test_the_example_of_a_manual_invoke_is_one() -> None:
 @pytest.mark.parametrize("payload", re.findall(r"--payload '(.*?)'", README))
 def test_the_payload_of_an_example_invoke_is_one(payload: str) -> None:
     """The payloads on the command line are understood, too."""
-    assert parse_order(json.loads(payload)).dry_run
+    assert parse(json.loads(payload)).dry_run
+
+
+def test_every_command_is_documented_and_its_example_is_one() -> None:
+    """What people can steer stands in a table, in the form in which it is sent."""
+    examples = [parse(json.loads(example)) for example in _table("| command | does |")]
+    assert [(steer, True) for steer in Steer] == sorted(
+        ((each.steer, each.dry_run) for each in examples if isinstance(each, Command)),
+        key=lambda each: list(Steer).index(each[0]),
+    )
 
 
 def test_the_stacks_that_are_deployed_by_hand_exist() -> None:

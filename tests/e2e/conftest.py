@@ -30,4 +30,5 @@ def world(deployed: World) -> World:
     deployed.cloud.faults()
     deployed.set_policy({"mode": "enforce"})
     deployed.empty_dead_letters()
+    deployed.forget_breakage()
     return deployed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -116,23 +115,11 @@ def test_a_note_that_security_hub_did_not_take_is_made_up_for(world: World) -> N
 
 def test_people_are_told(world: World) -> None:
     """The topic's subscribers get one message, with the instance and the reason."""
-    sqs, sns = world.home.client("sqs"), world.home.client("sns")
-    url = sqs.create_queue(QueueName="people")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    allow = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    sns.subscribe(TopicArn=world.cloud.outputs["NotificationsTopicArn"], Protocol="sqs", Endpoint=arn)
+    world.messages()
     one = world.launch_one(calls={3: 7})
     world.send(events.config_change(one.instance_id))
 
     def look() -> str | None:
-        messages = sqs.receive_message(QueueUrl=url).get("Messages", [])
-        return next((each["Body"] for each in messages if one.instance_id in each["Body"]), None)
+        return next((each["Message"] for each in world.messages() if one.instance_id in each["Message"]), None)
 
     assert "7 IMDSv1 calls" in eventually(look, "the message to people")

@@ -10,6 +10,8 @@ from tests.e2e.world import eventually
 from tests.fixtures import events
 
 if TYPE_CHECKING:
+    import pytest
+
     from local.fleet import Launched
     from tests.e2e.world import World
 
@@ -34,6 +36,22 @@ def test_an_account_that_answers_slowly_holds_up_only_its_own(world: World) -> N
     eventually(lambda: True if world.options(good)["HttpTokens"] == "required" else None, "the good account's instance")
     assert {} == world.current(slow)
     assert ("enforced", "unused") == world.verdicts([slow])[0]
+
+
+def test_an_account_that_answers_too_late_is_left_for_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After half a minute, twice (so long does this test take): its instance is held with the reason, the other is done."""
+    monkeypatch.setattr("tests.e2e.world.PATIENCE_SECONDS", 80)
+    good, late = _both(world)
+    world.cloud.faults([{"account": BAD, "service": "ec2", "latency_ms": 31_000}])
+    world.cloud.calls(reset=True)
+    world.send(*(events.config_change(one.instance_id, account=one.machine.account) for one in (good, late)))
+    eventually(lambda: True if world.options(good)["HttpTokens"] == "required" else None, "the good account's instance")
+    assert {} == world.current(late)
+    item = world.decided(late)
+    assert ("held", "unreachable") == (item["status"], item["reason"])
+    assert "ReadTimeoutError" in item["explanation"]
+    assert item["revisit_at"]
+    assert 2 == world.calls("DescribeInstances", BAD)
 
 
 def test_an_account_that_throttles_every_second_call_is_served_or_waits(world: World) -> None:

@@ -145,3 +145,34 @@ def test_a_check_of_nothing_is_refused(world: World) -> None:
     answer = check(world)
     assert "InvalidRequest" == answer["error"]["code"]
     assert "targets" in answer["error"]["message"]
+
+
+def test_an_organisation_of_a_thousand_accounts_is_swept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that are active are asked for, page by page; most have no role, which is told of each and fails nothing."""
+    monkeypatch.setattr("tests.e2e.world.PATIENCE_SECONDS", 120)
+    organizations, states = world.home.client("organizations"), world.home.client("stepfunctions")
+    created = [
+        organizations.create_account(AccountName=f"further {number}", Email=f"{number}@example.com")
+        for number in range(1000 - len(MEMBERS) - 1)
+    ]
+    further = [each["CreateAccountStatus"]["AccountId"] for each in created]
+    for closed in further[::100]:
+        organizations.close_account(AccountId=closed)
+    world.cloud.calls(reset=True)
+    machine = world.cloud.outputs["SweepStateMachineArn"]
+    execution = states.start_execution(stateMachineArn=machine, input=json.dumps({"regions": [HOME]}))["executionArn"]
+
+    def look() -> Any:
+        seen = states.describe_execution(executionArn=execution)
+        return seen if seen["status"] != "RUNNING" else None
+
+    ended = eventually(look, "the end of the sweep")
+    assert "SUCCEEDED" == ended["status"], ended
+    output = json.loads(ended["output"])
+    body = world.home.client("s3").get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read()
+    result = json.loads(body)
+    assert 1000 / 20 == world.calls("ListAccounts")
+    assert {SECURITY, *MEMBERS} == {each["account"] for each in result["places"]}
+    assert (3, 987) == (output["places"], output["unreachable"])
+    assert set(further) - set(further[::100]) == result["unreachable"].keys()
+    assert all("AssumeRole" in reason for reason in result["unreachable"].values())

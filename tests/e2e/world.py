@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 40
 POLICY_LIVE_SECONDS = 6
+GATES_OFF = {"canary": None, "max_enforcements_per_hour": 10_000}
+"""All instances of these tests come from one image, which would make them one cohort."""
 """A function looks at the parameter again after at most this long."""
 
-FINAL = {"would_enforce", "enforced", "held", "skipped", "failed"}
+FINAL = {"would_enforce", "enforced", "verified", "rolled_back", "held", "skipped", "failed"}
 
 Seen = TypeVar("Seen")
 
@@ -40,6 +43,7 @@ class World:
         self._sqs = self.home.client("sqs")
         self._ssm = self.home.client("ssm")
         self._policy: str | None = None
+        self._inbox: str | None = None
         self._numbered = 0
 
     def launch(self, *, number: int = 1, **fields: Any) -> list[Launched]:
@@ -81,14 +85,72 @@ class World:
         """Run the schedule's function now."""
         return self._invoke("imdsv2-remediation-revisit", {})
 
+    def guard(self) -> dict[str, int]:
+        """Run a pass of the guard now, although another one has just been."""
+        self._forget_of_accounts("guarded_at")
+        done: dict[str, int] = self._invoke("imdsv2-remediation-guard", {})
+        return done
+
+    def forget_breakage(self) -> None:
+        """Let nothing have broken in any account lately, and nothing been changed."""
+        self._forget_of_accounts("rollbacks", "breaker_opened_at", "enforcements")
+
+    def _forget_of_accounts(self, *attributes: str) -> None:
+        table = self.cloud.outputs["LedgerTableName"]
+        accounts = self._dynamodb.query(
+            TableName=table, KeyConditionExpression="pk = :a", ExpressionAttributeValues={":a": {"S": "accounts"}}
+        )
+        for item in accounts["Items"]:
+            key = {"pk": item["pk"], "sk": item["sk"]}
+            self._dynamodb.update_item(TableName=table, Key=key, UpdateExpression="REMOVE " + ", ".join(attributes))
+
+    def age(self, one: Launched, hours: int) -> None:
+        """Let an enforcement have been so many hours ago, in which the instance ran."""
+        enforced_at = datetime.now(UTC) - timedelta(hours=hours)
+        text = enforced_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self.change_ledger(one, enforced_at=text, enforced_key=f"open#{text}")
+
+    def reject(self, one: Launched, calls: int = 1) -> None:
+        """Let CloudWatch count IMDSv1 calls that were refused just now."""
+        session = self.cloud.session(account=one.machine.account, region=one.machine.region)
+        session.client("cloudwatch").put_metric_data(
+            Namespace="AWS/EC2",
+            MetricData=[
+                {
+                    "MetricName": "MetadataNoTokenRejected",
+                    "Dimensions": [{"Name": "InstanceId", "Value": one.instance_id}],
+                    "Timestamp": datetime.now(UTC),
+                    "Value": calls,
+                }
+            ],
+        )
+
+    def messages(self) -> list[dict[str, Any]]:
+        """What people have been told since the last time: the topic's messages."""
+        if self._inbox is None:
+            self._inbox = self._sqs.create_queue(QueueName="inbox")["QueueUrl"]
+            asked = self._sqs.get_queue_attributes(QueueUrl=self._inbox, AttributeNames=["QueueArn"])
+            arn = asked["Attributes"]["QueueArn"]
+            allow = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Resource": arn}
+            policy = {"Version": "2012-10-17", "Statement": [{**allow, "Action": "sqs:SendMessage"}]}
+            self._sqs.set_queue_attributes(QueueUrl=self._inbox, Attributes={"Policy": json.dumps(policy)})
+            topic = self.cloud.outputs["NotificationsTopicArn"]
+            self.home.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        told: list[dict[str, Any]] = []
+        while taken := self._sqs.receive_message(QueueUrl=self._inbox, MaxNumberOfMessages=10).get("Messages", []):
+            for message in taken:
+                told.append(json.loads(message["Body"]))
+                self._sqs.delete_message(QueueUrl=self._inbox, ReceiptHandle=message["ReceiptHandle"])
+        return told
+
     def remediate(self, *bodies: str) -> Any:
         """Hand a batch to the function that the queue feeds, and return its partial answer."""
         records = [{"messageId": str(index), "body": body} for index, body in enumerate(bodies)]
         return self._invoke("imdsv2-remediation-remediate", {"Records": records})
 
     def set_policy(self, document: Mapping[str, Any] | str) -> None:
-        """Write the parameter and wait until every function must have seen it."""
-        text = document if isinstance(document, str) else json.dumps(document)
+        """Write the parameter, with gates off that it does not name, and wait until every function must have seen it."""
+        text = document if isinstance(document, str) else json.dumps({**GATES_OFF, **document})
         if text == self._policy:
             return
         self._ssm.put_parameter(

@@ -19,6 +19,7 @@ ORGANIZATION = "o-a1b2c3d4e5"
 REGION = "eu-west-1"
 
 _ARN_SERVICE = {
+    "AWS::CloudWatch::Alarm": "cloudwatch:{place}:alarm:{name}",
     "AWS::DynamoDB::Table": "dynamodb:{place}:table/{name}",
     "AWS::Events::EventBus": "events:{place}:event-bus/{name}",
     "AWS::Events::Rule": "events:{place}:rule/{name}",
@@ -32,6 +33,7 @@ _ARN_SERVICE = {
     "AWS::StepFunctions::StateMachine": "states:{place}:stateMachine:{name}",
 }
 _NAME_PROPERTY = {
+    "AWS::CloudWatch::Alarm": "AlarmName",
     "AWS::Events::EventBus": "Name",
     "AWS::Events::Rule": "Name",
     "AWS::IAM::Role": "RoleName",

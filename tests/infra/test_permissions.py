@@ -14,8 +14,11 @@ from tests.infra.templates import MEMBER_ACCOUNT, ORGANIZATION, REGION, ROOT, SE
 
 Json = dict[str, Any]
 
-JUDGES = ("remediate", "manual", "revisit", "sweep")
-ROLES = ("imdsv2-remediation-read", "imdsv2-remediation-write")
+ENFORCERS = ("remediate", "manual", "revisit", "sweep")
+JUDGES = (*ENFORCERS, "guard")
+READ, WRITE, ROLLBACK = "imdsv2-remediation-read", "imdsv2-remediation-write", "imdsv2-remediation-rollback"
+ENTRANTS = {READ: JUDGES, WRITE: ENFORCERS, ROLLBACK: ("manual", "guard")}
+"""Role of an account to the functions that may enter it."""
 ACCOUNTS = ("template", "member_template", "organization_template", "organization_member_template")
 """The roles of an account, wherever they come from: the stack or a member's template, without and with an organisation."""
 STRANGER = "999999999999"
@@ -26,11 +29,21 @@ INSTANCE = f"arn:aws:ec2:{REGION}:{MEMBER_ACCOUNT}:instance/i-0123456789abcdef0"
 OWN_INSTANCE = INSTANCE.replace(MEMBER_ACCOUNT, SECURITY_ACCOUNT)
 HUB = f"arn:aws:securityhub:{REGION}:{SECURITY_ACCOUNT}:hub/default"
 HUB_V2 = f"arn:aws:securityhub:{REGION}:{SECURITY_ACCOUNT}:hubv2/0a1b2c3d"
+CALENDAR = f"arn:aws:ssm:{REGION}:{SECURITY_ACCOUNT}:document/working-hours"
+SHARED_CALENDAR = CALENDAR.replace(SECURITY_ACCOUNT, STRANGER)
 PARAMETER = f"arn:aws:ssm:{REGION}:{SECURITY_ACCOUNT}:parameter/imdsv2-remediation/policy"
 BUS = f"arn:aws:events:{REGION}:{SECURITY_ACCOUNT}:event-bus/imdsv2-remediation"
 REQUIRE = {
     "ec2:Attribute": ["HttpTokens"],
     "ec2:Attribute/HttpTokens": "required",
+    "ec2:MetadataHttpEndpoint": "enabled",
+}
+MARKED = {"aws:ResourceTag/imdsv2:enforced-at": "2026-01-31T07:00:00Z"}
+"""An instance that bears our tag."""
+PUT_BACK = {
+    **MARKED,
+    "ec2:Attribute": ["HttpTokens"],
+    "ec2:Attribute/HttpTokens": "optional",
     "ec2:MetadataHttpEndpoint": "enabled",
 }
 CONFIG_EVENT = {"events:source": ["aws.config"], "events:detail-type": ["Config Rules Compliance Change"]}
@@ -161,7 +174,13 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
         for action, resource, context in own
     }
     calls["remediate sets poison aside"] = by_function(template, "remediate", "sqs:SendMessage", dead_letters)
-    calls["revisit asks what is due"] = by_function(template, "revisit", "dynamodb:Query", f"{table}/index/due")
+    for function, index in (("revisit", "due"), ("manual", "due"), ("manual", "enforced"), ("guard", "enforced")):
+        asked = f"{table}/index/{index}"
+        calls[f"{function} asks what is {index}"] = by_function(template, function, "dynamodb:Query", asked)
+    for function in ENFORCERS:
+        calls[f"{function} asks a calendar"] = by_function(template, function, "ssm:GetCalendarState", CALENDAR)
+        shared = by_function(template, function, "ssm:GetCalendarState", SHARED_CALENDAR)
+        calls[f"{function} asks a calendar of another account"] = with_policy(shared, EVERYTHING_FOR_ANYBODY)
     for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility"):
         queue = arn_of(template, "AWS::SQS::Queue", "FindingsQueue")
         calls[f"remediate sqs:{action}"] = by_function(template, "remediate", f"sqs:{action}", queue)
@@ -195,19 +214,26 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
     """Whatever the service asks of EC2 and CloudWatch through the roles of an account."""
     instance = INSTANCE.replace(MEMBER_ACCOUNT, template.account)
     tags = {"aws:TagKeys": ["imdsv2:enforced-at"]}
+    put_back_tags = {"aws:TagKeys": ["imdsv2:rolled-back-at"]}
     enabled = {**REQUIRE, "ec2:Attribute": ["HttpTokens", "HttpEndpoint"], "ec2:Attribute/HttpEndpoint": "enabled"}
     unknown_state = {"ec2:Attribute/HttpTokens": "required"}
-    write = "imdsv2-remediation-write"
     modify = "ec2:ModifyInstanceMetadataOptions"
     return {
-        "look at instances": in_account(template, "imdsv2-remediation-read", "ec2:DescribeInstances", "*"),
-        "look which Regions are enabled": in_account(template, "imdsv2-remediation-read", "ec2:DescribeRegions", "*"),
-        "look at metrics": in_account(template, "imdsv2-remediation-read", "cloudwatch:GetMetricData", "*"),
-        "require tokens": in_account(template, write, modify, instance, REQUIRE),
-        "require tokens, endpoint named": in_account(template, write, modify, instance, enabled),
-        "require tokens, EC2 sends fewer keys": in_account(template, write, modify, instance, unknown_state),
-        "tag": in_account(template, write, "ec2:CreateTags", instance, tags),
-        "untag": in_account(template, write, "ec2:DeleteTags", instance, tags),
+        "look at instances": in_account(template, READ, "ec2:DescribeInstances", "*"),
+        "look which Regions are enabled": in_account(template, READ, "ec2:DescribeRegions", "*"),
+        "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
+        "require tokens": in_account(template, WRITE, modify, instance, REQUIRE),
+        "require tokens, endpoint named": in_account(template, WRITE, modify, instance, enabled),
+        "require tokens, EC2 sends fewer keys": in_account(template, WRITE, modify, instance, unknown_state),
+        "tag": in_account(template, WRITE, "ec2:CreateTags", instance, tags),
+        "untag": in_account(template, WRITE, "ec2:DeleteTags", instance, tags),
+        "untag what was put back before": in_account(template, WRITE, "ec2:DeleteTags", instance, put_back_tags),
+        "put back": in_account(template, ROLLBACK, modify, instance, PUT_BACK),
+        "put back, EC2 sends fewer keys": in_account(
+            template, ROLLBACK, modify, instance, {**MARKED, "ec2:Attribute/HttpTokens": "optional"}
+        ),
+        "mark what was put back": in_account(template, ROLLBACK, "ec2:CreateTags", instance, put_back_tags),
+        "unmark what was put back": in_account(template, ROLLBACK, "ec2:DeleteTags", instance, tags),
     }
 
 
@@ -278,23 +304,24 @@ def test_every_operation_that_is_shipped_is_judged_here(template: Template, memb
 def test_only_the_functions_that_judge_enter_an_account(stack: str, request: pytest.FixtureRequest) -> None:
     """By name and account: not another function, not another role, not one of the same name elsewhere."""
     roles = request.getfixturevalue(stack)
-    entrants = {
+    functions = {
         f"{function} enters {role}": entering(roles, role, principal_role=function_role(function))
-        for role in ROLES
-        for function in JUDGES
+        for role in ENTRANTS
+        for function in (*JUDGES, "check", "custom-action")
     }
     strangers = {
         f"{name} enters {role}": entering(roles, role, principal_role=principal, account=account)
-        for role in ROLES
+        for role, (entrant, *_) in ENTRANTS.items()
         for name, principal, account in [
-            ("custom-action", function_role("custom-action"), SECURITY_ACCOUNT),
             ("an administrator", "Administrator", SECURITY_ACCOUNT),
-            ("a longer name", function_role("remediate") + "2", SECURITY_ACCOUNT),
-            ("another account", function_role("remediate"), STRANGER),
-            ("another account of the organisation", function_role("remediate"), OTHER_MEMBER),
+            ("a longer name", function_role(entrant) + "2", SECURITY_ACCOUNT),
+            ("another account", function_role(entrant), STRANGER),
+            ("another account of the organisation", function_role(entrant), OTHER_MEMBER),
         ]
     }
-    assert list(entrants) == names_of(judged({**entrants, **strangers}), allowed=True)
+    assert {f"{function} enters {role}" for role, entrants in ENTRANTS.items() for function in entrants} == set(
+        names_of(judged({**functions, **strangers}), allowed=True)
+    )
 
 
 @pytest.mark.parametrize("stack", ["organization_template", "organization_member_template"])
@@ -308,8 +335,8 @@ def test_a_security_account_that_has_left_the_organisation_is_shut_out(
         f"{function} enters {role}": entering(
             roles, role, principal_role=function_role(function), organization=organization
         )
-        for role in ROLES
-        for function in JUDGES
+        for role, entrants in ENTRANTS.items()
+        for function in entrants
     }
     assert [] == names_of(judged(requests), allowed=True)
 
@@ -317,24 +344,26 @@ def test_a_security_account_that_has_left_the_organisation_is_shut_out(
 def test_without_an_organisation_none_is_asked_for(member_template: Template) -> None:
     """A condition on a key that is never sent would shut everybody out."""
     requests = {
-        role: entering(member_template, role, principal_role=function_role("remediate"), organization=None)
-        for role in ROLES
+        role: entering(member_template, role, principal_role=function_role(entrant), organization=None)
+        for role, (entrant, *_) in ENTRANTS.items()
     }
-    assert list(ROLES) == names_of(judged(requests), allowed=True)
+    assert list(ENTRANTS) == names_of(judged(requests), allowed=True)
 
 
 @pytest.mark.parametrize("function", JUDGES)
-def test_functions_may_assume_these_two_roles_and_no_other(
+def test_functions_may_assume_their_roles_and_no_other(
     function: str, template: Template, member_template: Template
 ) -> None:
-    """The function's own policy and the role's trust must both agree."""
+    """The function's own policy says no, though the trust of the read role, which all of them may enter, would let it in."""
+    trust = member_template.one("AWS::IAM::Role", RoleName=READ)["AssumeRolePolicyDocument"]
     requests = {}
-    for role in ("imdsv2-remediation-read", "imdsv2-remediation-write", "OrganizationAccountAccessRole"):
-        trust = member_template.one("AWS::IAM::Role", RoleName="imdsv2-remediation-read")["AssumeRolePolicyDocument"]
+    for role in (*ENTRANTS, "OrganizationAccountAccessRole"):
         principal = {"aws:PrincipalArn": role_arn(function_role(function))}
         request = by_function(template, function, "sts:AssumeRole", role_arn(role, MEMBER_ACCOUNT), **principal)
         requests[role] = with_policy(request, trust)
-    assert ["imdsv2-remediation-read", "imdsv2-remediation-write"] == names_of(judged(requests), allowed=True)
+    assert [role for role, entrants in ENTRANTS.items() if function in entrants] == names_of(
+        judged(requests), allowed=True
+    )
 
 
 @pytest.mark.parametrize("stack", ["template", "member_template"])
@@ -373,21 +402,89 @@ def test_the_write_role_can_do_nothing_but_require_tokens_and_mark(stack: str, r
         ("look around", "ec2:DescribeInstances", "*", {}),
     ]
     requests = {
-        name: in_account(roles, "imdsv2-remediation-write", action, resource, context)
-        for name, action, resource, context in attempts
+        name: in_account(roles, WRITE, action, resource, context) for name, action, resource, context in attempts
     }
     assert [] == names_of(judged(requests), allowed=True)
+
+
+@pytest.mark.parametrize("stack", ["template", "member_template"])
+def test_the_rollback_role_can_do_nothing_but_put_back_what_we_changed(
+    stack: str, request: pytest.FixtureRequest
+) -> None:
+    """What we changed bears our tag, which this role cannot write: it opens nothing that we have not closed."""
+    roles = request.getfixturevalue(stack)
+    instance = INSTANCE.replace(MEMBER_ACCOUNT, roles.account)
+    elsewhere = INSTANCE.replace(MEMBER_ACCOUNT, STRANGER)
+    ours, put_back = "imdsv2:enforced-at", "imdsv2:rolled-back-at"
+    unmarked = {name: value for name, value in PUT_BACK.items() if name not in MARKED}
+    other_marks = {"aws:ResourceTag/imdsv2:rolled-back-at": "2026-01-31T07:00:00Z", "aws:ResourceTag/owner": "team"}
+
+    def beside(name: str, value: str) -> Json:
+        return {**PUT_BACK, "ec2:Attribute": ["HttpTokens", name], f"ec2:Attribute/{name}": value}
+
+    def alone(name: str, value: str) -> Json:
+        return {**MARKED, "ec2:Attribute": [name], f"ec2:Attribute/{name}": value}
+
+    modify = "ec2:ModifyInstanceMetadataOptions"
+    options = {
+        "HttpEndpoint": ("enabled", "disabled"),
+        "HttpPutResponseHopLimit": ("2",),
+        "HttpProtocolIpv6": ("enabled",),
+        "InstanceMetadataTags": ("enabled",),
+    }
+    attempts: list[tuple[str, str, str, Json]] = [
+        ("without our tag", modify, instance, unmarked),
+        ("with other tags", modify, instance, {**unmarked, **other_marks}),
+        ("require", modify, instance, {**PUT_BACK, "ec2:Attribute/HttpTokens": "required"}),
+        ("nothing", modify, instance, MARKED),
+        ("a closed endpoint", modify, instance, {**PUT_BACK, "ec2:MetadataHttpEndpoint": "disabled"}),
+        ("instance of another account", modify, elsewhere, PUT_BACK),
+        ("mark as ours", "ec2:CreateTags", instance, {"aws:TagKeys": [ours]}),
+        ("mark as ours beside", "ec2:CreateTags", instance, {"aws:TagKeys": [put_back, ours]}),
+        ("forget that it broke", "ec2:DeleteTags", instance, {"aws:TagKeys": [put_back]}),
+        ("forget it beside", "ec2:DeleteTags", instance, {"aws:TagKeys": [ours, put_back]}),
+        ("another tag", "ec2:CreateTags", instance, {"aws:TagKeys": ["owner"]}),
+        ("another tag away", "ec2:DeleteTags", instance, {"aws:TagKeys": ["owner"]}),
+        ("every tag away", "ec2:DeleteTags", instance, {}),
+        ("stop", "ec2:StopInstances", instance, {}),
+        ("defaults of the account", "ec2:ModifyInstanceMetadataDefaults", "*", {}),
+        ("look around", "ec2:DescribeInstances", "*", {}),
+        *(
+            (f"{name} {value} {how.__name__}", modify, instance, how(name, value))
+            for name, values in options.items()
+            for value in values
+            for how in (beside, alone)
+        ),
+    ]
+    requests = {
+        name: in_account(roles, ROLLBACK, action, resource, context) for name, action, resource, context in attempts
+    }
+    assert 26 == len(requests)
+    assert [] == names_of(judged(requests), allowed=True)
+
+
+def test_either_key_that_tells_of_another_option_is_enough(member_template: Template) -> None:
+    """EC2 documents both thinly: the endpoint is left alone, whichever of them it sends."""
+    modify = "ec2:ModifyInstanceMetadataOptions"
+    requests = {
+        "by its name": {**PUT_BACK, "ec2:Attribute": ["HttpEndpoint"]},
+        "by its value": {**PUT_BACK, "ec2:Attribute/HttpEndpoint": "enabled"},
+    }
+    judgements = judged(
+        {name: in_account(member_template, ROLLBACK, modify, INSTANCE, context) for name, context in requests.items()}
+    )
+    assert list(requests) == names_of(judgements, allowed=False)
 
 
 def test_the_read_role_changes_nothing(member_template: Template) -> None:
     """It only looks."""
     tags = {"aws:TagKeys": ["imdsv2:enforced-at"]}
+    modify = "ec2:ModifyInstanceMetadataOptions"
     requests = {
-        "require": in_account(
-            member_template, "imdsv2-remediation-read", "ec2:ModifyInstanceMetadataOptions", INSTANCE, REQUIRE
-        ),
-        "tag": in_account(member_template, "imdsv2-remediation-read", "ec2:CreateTags", INSTANCE, tags),
-        "put metrics": in_account(member_template, "imdsv2-remediation-read", "cloudwatch:PutMetricData", "*"),
+        "require": in_account(member_template, READ, modify, INSTANCE, REQUIRE),
+        "put back": in_account(member_template, READ, modify, INSTANCE, PUT_BACK),
+        "tag": in_account(member_template, READ, "ec2:CreateTags", INSTANCE, tags),
+        "put metrics": in_account(member_template, READ, "cloudwatch:PutMetricData", "*"),
     }
     assert [] == names_of(judged(requests), allowed=True)
 
@@ -404,6 +501,8 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
         ("dynamodb:DeleteTable", table, {}),
         ("ssm:PutParameter", PARAMETER, {}),
         ("ssm:GetParameter", f"{PARAMETER}-of-another", {}),
+        ("ssm:GetDocument", CALENDAR, {}),
+        ("ssm:UpdateDocument", CALENDAR, {}),
         ("securityhub:BatchUpdateFindings", HUB, {status: "RESOLVED"}),
         ("securityhub:BatchUpdateFindings", HUB, {status: "SUPPRESSED"}),
         ("securityhub:BatchUpdateFindings", HUB, {status: "NEW"}),
@@ -421,7 +520,10 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
     requests["manual sets messages aside"] = by_function(
         template, "manual", "sqs:SendMessage", arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
     )
-    requests["manual asks what is due"] = by_function(template, "manual", "dynamodb:Query", f"{table}/index/due")
+    for function, index in (("remediate", "due"), ("guard", "due"), ("remediate", "enforced"), ("revisit", "enforced")):
+        asked = f"{table}/index/{index}"
+        requests[f"{function} asks what is {index}"] = by_function(template, function, "dynamodb:Query", asked)
+    requests["guard asks a calendar"] = by_function(template, "guard", "ssm:GetCalendarState", CALENDAR)
     results = f"{arn_of(template, 'AWS::S3::Bucket', 'SweepResults')}/execution/plan.json"
     requests["manual reads what was swept"] = by_function(template, "manual", "s3:GetObject", results)
     requests["sweep lists accounts without an organisation"] = by_function(

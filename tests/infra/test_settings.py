@@ -28,6 +28,11 @@ def test_defaults_are_those_of_the_policy_itself() -> None:
     assert Policy() == Policy.from_json(settings().policy)
 
 
+def test_every_field_of_the_policy_can_be_read_in_the_settings() -> None:
+    """Nobody has to look elsewhere for what may be set, or for what holds if nothing is."""
+    assert Policy().to_document() == DEFAULTS["policy"]
+
+
 def test_as_it_comes_nobody_but_the_own_account_is_let_in_or_told() -> None:
     """A first deployment opens nothing."""
     given = settings()
@@ -42,6 +47,12 @@ def test_as_it_comes_nobody_but_the_own_account_is_let_in_or_told() -> None:
 def test_a_policy_may_leave_fields_to_their_defaults() -> None:
     """The document goes into the parameter as it stands."""
     assert {"mode": "enforce"} == json.loads(settings(policy={"mode": "enforce"}).policy)
+
+
+def test_a_policy_may_do_without_a_canary() -> None:
+    """Null is a value of the field, on the command line too: all of a cohort at once."""
+    for given in ({"canary": None}, '{"canary": null}'):
+        assert Policy.from_json(settings(policy=given).policy).canary is None
 
 
 def test_the_command_line_hands_over_text() -> None:
@@ -79,7 +90,9 @@ def test_keys_of_the_cdk_are_not_settings() -> None:
     ("changes", "name", "takes"),
     [
         ({"policy": {"mode": "on"}}, "policy", "mode"),
-        ({"policy": {"max_enforcements_per_hour": 5}}, "policy", "max_enforcements_per_hour"),
+        ({"policy": {"max_enforcements": 5}}, "policy", "max_enforcements_per_hour"),
+        ({"policy": {"canary": {"share": 0}}}, "policy", "canary.share"),
+        ({"policy": '{"change_calendar": "year end"}'}, "policy", "change_calendar"),
         ({"policy": "enforce"}, "policy", "object"),
         ({"policy": {"exclude_accounts": [f"{number:012}" for number in range(400)]}}, "policy", "4096 bytes"),
         ({"member_accounts": "222222222222"}, "member_accounts", "list"),

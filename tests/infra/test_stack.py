@@ -9,6 +9,7 @@ import pytest
 from aws_cdk import App
 from aws_cdk.assertions import Template as Synthesised
 
+import app
 from infra.roll_out import MemberTemplates
 from infra.service_stack import ServiceStack
 from infra.settings import Settings
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from tests.infra.templates import Json
 
-JUDGES = ("remediate", "manual", "revisit", "sweep")
+JUDGES = ("remediate", "manual", "revisit", "sweep", "guard")
 FUNCTIONS = (*JUDGES, "check", "custom-action")
 
 
@@ -84,7 +85,7 @@ def test_functions_run_as_promised(name: str, template: Template) -> None:
     assert (90, log_group["LogGroupName"]) == (log_group["RetentionInDays"], properties["LoggingConfig"]["LogGroup"])
 
 
-@pytest.mark.parametrize("name", ["manual", "revisit", "sweep", "check", "custom-action"])
+@pytest.mark.parametrize("name", ["manual", "revisit", "sweep", "guard", "check", "custom-action"])
 def test_input_of_failed_asynchronous_invocations_is_kept(name: str, template: Template) -> None:
     """Whoever invokes them without waiting would not hear of it."""
     kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
@@ -176,14 +177,14 @@ def test_what_is_stored_is_encrypted_with_the_one_key(template: Template) -> Non
 
 
 def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Template) -> None:
-    """Keys, the index of what is due, recovery to any second, and no deletion with the stack."""
+    """Keys, the indexes of what is due and of what was enforced, recovery to any second, and no deletion with the stack."""
     table = template.one("AWS::DynamoDB::Table")
     assert [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}] == table[
         "KeySchema"
     ]
-    assert {"pk": "S", "sk": "S", "revisit_shard": "N", "revisit_at": "S"} == {
-        each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]
-    }
+    types = {"pk": "S", "sk": "S", "revisit_shard": "N", "revisit_at": "S", "enforced_in": "S", "enforced_key": "S"}
+    assert types == {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
+    sorts = ["status", "enforced_at", "restarted_at", "cohort", "undo"]
     assert [
         {
             "IndexName": "due",
@@ -192,7 +193,15 @@ def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Te
                 {"AttributeName": "revisit_at", "KeyType": "RANGE"},
             ],
             "Projection": {"ProjectionType": "KEYS_ONLY"},
-        }
+        },
+        {
+            "IndexName": "enforced",
+            "KeySchema": [
+                {"AttributeName": "enforced_in", "KeyType": "HASH"},
+                {"AttributeName": "enforced_key", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": sorts},
+        },
     ] == table["GlobalSecondaryIndexes"]
     assert ("PAY_PER_REQUEST", True) == (
         table["BillingMode"],
@@ -209,11 +218,18 @@ def test_the_policy_parameter_holds_the_settings_document(template: Template) ->
     assert ("String", settings["policy"]) == (parameter["Type"], json.loads(parameter["Value"]))
 
 
-def test_what_is_due_is_judged_every_five_minutes(template: Template) -> None:
-    """A start that fails is kept."""
-    schedule = template.one("AWS::Scheduler::Schedule", Name="imdsv2-remediation-revisit")
-    assert "rate(1 minute)" == schedule["ScheduleExpression"]
-    assert arn(template, "AWS::Lambda::Function", "Functionrevisit") == schedule["Target"]["Arn"]
+def test_a_setting_may_be_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CDK itself loses every null on the way from its context to Python; `"canary": null` would become a canary."""
+    monkeypatch.setenv("CDK_CONTEXT_JSON", '{"policy": {"canary": null}}')
+    assert {"canary": None} == app.settings_context()["policy"]
+
+
+@pytest.mark.parametrize(("name", "rate"), [("revisit", "rate(1 minute)"), ("guard", "rate(5 minutes)")])
+def test_functions_are_started_again_and_again(name: str, rate: str, template: Template) -> None:
+    """What is due is judged every minute, what was enforced is looked at every five. A start that fails is kept."""
+    schedule = template.one("AWS::Scheduler::Schedule", Name=f"imdsv2-remediation-{name}")
+    assert (rate, {"Mode": "OFF"}) == (schedule["ScheduleExpression"], schedule["FlexibleTimeWindow"])
+    assert arn(template, "AWS::Lambda::Function", f"Function{name}") == schedule["Target"]["Arn"]
     kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
     assert {"Arn": kept_in} == schedule["Target"]["DeadLetterConfig"]
 
@@ -246,7 +262,7 @@ def test_the_custom_action_is_looked_at_by_every_release(template: Template) -> 
 
 
 def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> None:
-    """Dead letters, errors, waiting findings, a refused policy, and events that EventBridge lost."""
+    """Dead letters, errors, waiting findings, a refused policy, what broke, a silent guard, and events that were lost."""
     alarms = list(template.resources("AWS::CloudWatch::Alarm").values())
     assert {
         "imdsv2-remediation-findings-dead-letters",
@@ -256,28 +272,69 @@ def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> 
         "imdsv2-remediation-manual-errors",
         "imdsv2-remediation-revisit-errors",
         "imdsv2-remediation-sweep-errors",
+        "imdsv2-remediation-guard-errors",
         "imdsv2-remediation-policy-refused",
+        "imdsv2-remediation-breaker-open",
+        "imdsv2-remediation-left-broken",
+        "imdsv2-remediation-guard-silent",
         "imdsv2-remediation-events-lost",
     } == {each["AlarmName"] for each in alarms}
     topic = template.outputs()["NotificationsTopicArn"]
     assert [([topic], [topic])] * len(alarms) == [(each["AlarmActions"], each["OKActions"]) for each in alarms]
 
 
-def test_the_alarm_on_the_policy_watches_what_the_functions_write(template: Template) -> None:
-    """One refusal in five minutes raises it."""
-    alarm = template.one("AWS::CloudWatch::Alarm", AlarmName="imdsv2-remediation-policy-refused")
+@pytest.mark.parametrize(
+    ("name", "metric", "period", "without_data"),
+    [
+        ("policy-refused", "PolicyRefused", 300, "notBreaching"),
+        # Told once a pass, which is not once every five minutes by the clock: in between nothing is known to have changed.
+        ("breaker-open", "BreakersOpen", 300, "ignore"),
+        # One pass may leave accounts to another: within a quarter of an hour each has had its turn.
+        ("left-broken", "LeftBroken", 900, "ignore"),
+    ],
+)
+def test_alarms_watch_what_the_functions_write(
+    name: str, metric: str, period: int, without_data: str, template: Template
+) -> None:
+    """One raises them."""
+    alarm = template.one("AWS::CloudWatch::Alarm", AlarmName=f"imdsv2-remediation-{name}")
     expected = {
         "Namespace": "Imdsv2Remediation",
-        "MetricName": "PolicyRefused",
+        "MetricName": metric,
         "Dimensions": [{"Name": "service", "Value": "imdsv2-remediation"}],
         "Statistic": "Maximum",
-        "Period": 300,
+        "Period": period,
         "EvaluationPeriods": 1,
         "Threshold": 1,
         "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-        "TreatMissingData": "notBreaching",
+        "TreatMissingData": without_data,
     }
     assert expected == {name: alarm[name] for name in expected}
+
+
+def test_a_guard_that_is_silent_is_heard(template: Template) -> None:
+    """Not one pass in a quarter of an hour; a guard that does not run writes nothing at all."""
+    alarm = template.one("AWS::CloudWatch::Alarm", AlarmName="imdsv2-remediation-guard-silent")
+    expected = {
+        "Namespace": "Imdsv2Remediation",
+        "MetricName": "GuardPasses",
+        "Dimensions": [{"Name": "service", "Value": "imdsv2-remediation"}],
+        "Statistic": "Sum",
+        "Period": 900,
+        "EvaluationPeriods": 1,
+        "Threshold": 1,
+        "ComparisonOperator": "LessThanThreshold",
+        "TreatMissingData": "breaching",
+    }
+    assert expected == {name: alarm[name] for name in expected}
+
+
+def test_the_dashboard_shows_what_became_of_the_changes(template: Template) -> None:
+    """Verified, rolled back, left broken, and stopped by a breaker."""
+    body = template.one("AWS::CloudWatch::Dashboard")["DashboardBody"]
+    assert [] == [
+        metric for metric in ("Verified", "RolledBack", "LeftBroken", "BreakersOpen") if f'"{metric}"' not in body
+    ]
 
 
 def test_the_alarm_on_lost_events_watches_every_rule(template: Template) -> None:
@@ -307,13 +364,13 @@ def test_the_check_speaks_for_a_function_that_enforces(template: Template) -> No
 
 
 def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> None:
-    """By hand: nothing to bootstrap or upload, just the two roles, and one parameter that has no default."""
+    """By hand: nothing to bootstrap or upload, just the roles, and one parameter that has no default."""
     parameters = member_template.document["Parameters"]
     assert {"SecurityAccountId": False, "OrganizationId": True} == {
         name: "Default" in each for name, each in parameters.items()
     }
     assert {"Description", "Parameters", "Conditions", "Resources"} == set(member_template.document)
-    assert {"imdsv2-remediation-read", "imdsv2-remediation-write"} == {
+    assert {"imdsv2-remediation-read", "imdsv2-remediation-write", "imdsv2-remediation-rollback"} == {
         role["RoleName"] for role in member_template.resources("AWS::IAM::Role").values()
     }
 
@@ -427,7 +484,7 @@ def test_roles_are_the_same_in_members_and_in_the_security_account(
     """There is one path to an instance, whoever owns it."""
 
     def policies(roles: Template) -> str:
-        found = {name: roles.policies_of(f"imdsv2-remediation-{name}") for name in ("read", "write")}
+        found = {name: roles.policies_of(f"imdsv2-remediation-{name}") for name in ("read", "write", "rollback")}
         return json.dumps(found, sort_keys=True).replace(roles.account, "ACCOUNT")
 
     assert policies(template) == policies(member_template)

@@ -18,6 +18,7 @@ from moto.iam.models import get_account_id_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
 Params = dict[str, Any]
 Answer = dict[str, Any]
@@ -226,46 +227,51 @@ def _comment(known: dict[str, Any]) -> dict[str, Any]:
 
 
 class Metrics:
-    """CloudWatch's hourly memory of instances, with its real limits; moto's takes minutes over a fleet."""
+    """CloudWatch's memory of instances, with its real limits; moto's takes minutes over a fleet."""
 
     def __init__(self, wire: Wire) -> None:
-        self._hours: dict[tuple[str, str], dict[int, float]] = {}
+        self._points: dict[tuple[str, str], dict[int, float]] = {}
         self.status: str | None = "Complete"
         """The word for every result; None leaves the answer to moto."""
         wire.fake("GetMetricData", self._get)
 
     def put(self, instance_id: str, metric: str, hours: Iterable[int], value: float = 0.0) -> None:
-        """One datapoint an hour; hours are counted since 1970."""
-        self._hours.setdefault((instance_id, metric), {}).update(dict.fromkeys(hours, value))
+        """One datapoint an hour, at its beginning; hours are counted since 1970."""
+        self._points.setdefault((instance_id, metric), {}).update({hour * 3600: value for hour in hours})
+
+    def put_at(self, instance_id: str, metric: str, when: datetime, value: float) -> None:
+        """One datapoint, to the minute."""
+        minute = int(when.timestamp() // 60 * 60)
+        self._points.setdefault((instance_id, metric), {})[minute] = value
 
     def forget(self, instance_id: str) -> None:
         """Drop everything about an instance."""
-        self._hours = {key: value for key, value in self._hours.items() if key[0] != instance_id}
+        self._points = {key: value for key, value in self._points.items() if key[0] != instance_id}
 
     def _get(self, call: Call) -> Answer | None:
         if self.status is None:
             return None
         queries = call.params["MetricDataQueries"]
         assert 1 <= len(queries) <= 500
-        begin, end = (call.params[name].timestamp() // 3600 for name in ("StartTime", "EndTime"))
+        begin, end = (call.params[name].timestamp() for name in ("StartTime", "EndTime"))
         results, left = [], 100_800
         for query in queries:
             stat = query["MetricStat"]
             (dimension,) = stat["Metric"]["Dimensions"]
-            known = self._hours.get((dimension["Value"], stat["Metric"]["MetricName"]), {})
-            width = stat["Period"] // 3600
+            known = self._points.get((dimension["Value"], stat["Metric"]["MetricName"]), {})
+            period = stat["Period"]
             sums: dict[int, float] = {}
-            for hour, value in known.items():
-                if begin <= hour < end:
-                    start = int(hour // width * width)
+            for second, value in known.items():
+                if begin <= second < end:
+                    start = second // period * period
                     sums[start] = sums.get(start, 0.0) + value
             left -= len(sums)
             results.append(
                 {
                     "Id": query["Id"],
                     "Label": "x",
-                    "Timestamps": [hour * 3600.0 for hour in sorted(sums)],
-                    "Values": [sums[hour] for hour in sorted(sums)],
+                    "Timestamps": [float(start) for start in sorted(sums)],
+                    "Values": [sums[start] for start in sorted(sums)],
                     "StatusCode": self.status,
                 }
             )

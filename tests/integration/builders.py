@@ -13,11 +13,18 @@ from botocore.stub import Stubber
 from moto.ec2.models import ec2_backends
 
 from imdsv2.aws import CONFIG, Members, metrics_session
+from imdsv2.brakes import Brakes
+from imdsv2.canaries import Canaries
+from imdsv2.change_calendar import ChangeCalendar
+from imdsv2.gates import Gates
+from imdsv2.guard import Guard
 from imdsv2.ledger import Ledger
 from imdsv2.line import Line
 from imdsv2.model import Finding, InstanceArn, Request, Source
 from imdsv2.notices import Notices
+from imdsv2.people import People
 from imdsv2.policy_source import PolicySource
+from imdsv2.rollback import Rollback
 from imdsv2.security_hub import SecurityHub
 from imdsv2.telling import Teller
 
@@ -40,6 +47,9 @@ LEASE = timedelta(seconds=360)
 TABLE = "ledger"
 PARAMETER = "/imdsv2-remediation/policy"
 
+GATES_OFF = {"canary": None, "max_enforcements_per_hour": 1_000_000}
+"""What the policy says of canaries and caps unless a test is about them: every instance here has the same image."""
+
 REFUSED_WITHOUT_ENDPOINT = "The HttpEndpoint is not set to 'enabled' in this request. Set it and try again."
 
 
@@ -60,6 +70,15 @@ class Clock:
     def move(self, **by: float) -> None:
         """Let time pass."""
         self.time += timedelta(**by)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One function instance: what it does, put together as the wiring does."""
+
+    line: Line
+    guard: Guard
+    people: People
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,8 +119,8 @@ class Cloud:
         }
 
     def policy(self, **fields: Any) -> None:
-        """Write the policy."""
-        self.raw_policy(json.dumps(fields))
+        """Write the policy; canaries and caps are off in it unless they are named."""
+        self.raw_policy(json.dumps(GATES_OFF | fields))
 
     def raw_policy(self, text: str) -> None:
         """Write what need not be a policy."""
@@ -111,24 +130,55 @@ class Cloud:
         """A ledger with a client of its own."""
         return Ledger(self.client("dynamodb"), TABLE)
 
-    def line(self) -> Line:
+    def brakes(self) -> Brakes:
+        """The shared items of the ledger's table, with a client of their own."""
+        return Brakes(self.client("dynamodb"), TABLE)
+
+    def function(self) -> Function:
         """Another function instance: the same AWS, nothing else shared but the clock."""
-        logger = Logger(service="test")
-        ledger = self.ledger()
-        hub = SecurityHub(self.client("securityhub"), logger)
-        notices = Notices(self.client("sns"), self.topic_arn, TABLE)
-        return Line(
-            members=Members(
-                self.session, metrics_session(), self.client("sts"), lambda: "test-session", self.clock.tick
-            ),
-            ledger=ledger,
-            policies=PolicySource(self.client("ssm"), ledger, PARAMETER),
+        logger, now = Logger(service="test"), self.clock.tick
+        ledger, brakes, hub = self.ledger(), self.brakes(), SecurityHub(self.client("securityhub"), logger)
+        policies = PolicySource(self.client("ssm"), ledger, PARAMETER)
+        members = Members(self.session, metrics_session(), self.client("sts"), lambda: "test-session", now)
+        teller = Teller(ledger, hub, Notices(self.client("sns"), self.topic_arn, TABLE), logger)
+        gates = Gates(
+            policies=policies,
             hub=hub,
-            teller=Teller(ledger, hub, notices, logger),
+            brakes=brakes,
+            canaries=Canaries(brakes, ledger),
+            calendar=ChangeCalendar(self.client("ssm")),
+            now=now,
+        )
+        line = Line(
+            members=members,
+            ledger=ledger,
+            policies=policies,
+            gates=gates,
+            teller=teller,
             lease=LEASE,
-            now=self.clock.tick,
+            now=now,
             logger=logger,
         )
+        guard = Guard(
+            members=members,
+            ledger=ledger,
+            brakes=brakes,
+            policies=policies,
+            rollback=Rollback(members=members, ledger=ledger, lease=LEASE, now=now, logger=logger),
+            teller=teller,
+            now=now,
+            logger=logger,
+        )
+        people = People(ledger=ledger, brakes=brakes, guard=guard, policies=policies, region=REGION, now=now)
+        return Function(line=line, guard=guard, people=people)
+
+    def line(self) -> Line:
+        """The line of another function instance."""
+        return self.function().line
+
+    def guard(self) -> Guard:
+        """The guard of another function instance."""
+        return self.function().guard
 
     def launch(
         self,

@@ -17,6 +17,7 @@ from moto.core.botocore_stubber import BotocoreStubber
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 from moto.ec2.models.instances import InstanceBackend
+from moto.ec2.utils import filter_dict_attribute_mapping
 
 from imdsv2 import action
 from tests.integration.answers import Hub, Metrics, Wire, refusal
@@ -57,6 +58,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[botocore.session.Sessio
     _one_at_a_time(monkeypatch)
     _transactions_copy_the_table_once(monkeypatch)
     monkeypatch.setattr(InstanceBackend, "modify_instance_metadata_options", _modify)
+    monkeypatch.setitem(filter_dict_attribute_mapping, "metadata-options.http-tokens", "metadata_options.http_tokens")
     with mock_aws():
         yield botocore.session.Session()
 
@@ -102,6 +104,8 @@ def create_table(dynamodb: Any) -> None:
             {"AttributeName": "sk", "AttributeType": "S"},
             {"AttributeName": "revisit_shard", "AttributeType": "N"},
             {"AttributeName": "revisit_at", "AttributeType": "S"},
+            {"AttributeName": "enforced_in", "AttributeType": "S"},
+            {"AttributeName": "enforced_key", "AttributeType": "S"},
         ],
         GlobalSecondaryIndexes=[
             {
@@ -111,7 +115,18 @@ def create_table(dynamodb: Any) -> None:
                     {"AttributeName": "revisit_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
+            },
+            {
+                "IndexName": "enforced",
+                "KeySchema": [
+                    {"AttributeName": "enforced_in", "KeyType": "HASH"},
+                    {"AttributeName": "enforced_key", "KeyType": "RANGE"},
+                ],
+                "Projection": {
+                    "ProjectionType": "INCLUDE",
+                    "NonKeyAttributes": ["status", "enforced_at", "restarted_at", "cohort", "undo"],
+                },
+            },
         ],
     )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.builders import Stub
 
 ARN = arn_of("a")
+ROLLED_BACK = {"imdsv2:rolled-back-at": "2026-11-01T00:00:00Z"}
 ALONE = {"InstanceId": ARN.instance_id, "HttpTokens": "required"}
 WITH_ENDPOINT = ALONE | {"HttpEndpoint": "enabled"}
 TAG = {"Key": "imdsv2:enforced-at", "Value": "2026-11-20T12:00:00Z"}
@@ -196,6 +197,29 @@ def test_throttled_tagging_comes_back_soon_and_is_not_tried_one_by_one(stub: Stu
     }
 
 
+def without_the_mark(arns: Sequence[InstanceArn]) -> dict[str, Any]:
+    """The call that takes the mark of an earlier rollback from instances."""
+    return {"Resources": [arn.instance_id for arn in arns], "Tags": [{"Key": "imdsv2:rolled-back-at"}]}
+
+
+def test_what_was_rolled_back_before_loses_that_mark_first(stub: Stub) -> None:
+    """An instance may have fifty tags; those that bear no such mark are not asked about."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
+    stub.answer(ec2, "delete_tags", {}, without_the_mark(arns[1:]))
+    stub.answer(ec2, "create_tags", {}, tagged(arns))
+    assert {} == action.tag(ec2, [instance(arns[0]), instance(arns[1], tags=ROLLED_BACK)], NOW)
+
+
+def test_one_that_keeps_the_mark_of_a_rollback_does_not_get_our_tag(stub: Stub) -> None:
+    """It is not changed, so nothing may say that it was."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
+    stub.refuse(ec2, "delete_tags", "UnauthorizedOperation", expected=without_the_mark(arns[1:]))
+    stub.answer(ec2, "create_tags", {}, tagged(arns[:1]))
+    stub.refuse(ec2, "delete_tags", "UnauthorizedOperation", expected=without_the_mark(arns[1:]))
+    refused = action.tag(ec2, [instance(arns[0]), instance(arns[1], tags=ROLLED_BACK)], NOW)
+    assert {arns[1]: Reason.UNTAGGABLE} == {arn: each.verdict.reason for arn, each in refused.items()}
+
+
 def test_only_our_tag_is_removed(stub: Stub) -> None:
     """Whatever value it has; a thousand instances a call."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
@@ -203,6 +227,17 @@ def test_only_our_tag_is_removed(stub: Stub) -> None:
         asked = {"Resources": [arn.instance_id for arn in batch], "Tags": [{"Key": "imdsv2:enforced-at"}]}
         stub.answer(ec2, "delete_tags", {}, asked)
     action.untag(ec2, arns)
+
+
+def test_after_a_rollback_our_tag_makes_room_for_its_mark(stub: Stub) -> None:
+    """In this order, because the instance may have fifty tags; a thousand instances a call."""
+    ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
+    for batch in (arns[:1000], arns[1000:]):
+        ids = [arn.instance_id for arn in batch]
+        stub.answer(ec2, "delete_tags", {}, {"Resources": ids, "Tags": [{"Key": "imdsv2:enforced-at"}]})
+        mark = {"Key": "imdsv2:rolled-back-at", "Value": "2026-11-20T12:00:00Z"}
+        stub.answer(ec2, "create_tags", {}, {"Resources": ids, "Tags": [mark]})
+    action.mark_rolled_back(ec2, arns, NOW)
 
 
 def applied(arn: InstanceArn, change: str = "applied", **fields: Any) -> Instance:

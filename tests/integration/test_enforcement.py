@@ -80,6 +80,13 @@ def test_an_instance_is_tagged_changed_and_read_back(cloud: Cloud) -> None:
     ]
 
 
+def test_an_instance_that_was_rolled_back_before_bears_one_tag_of_ours(cloud: Cloud) -> None:
+    """The present one."""
+    arn = cloud.one(tags={"imdsv2:rolled-back-at": "2026-11-01T00:00:00Z", "Name": "web"})
+    assert Status.ENFORCED is enforce(cloud, arn)[arn].status
+    assert {OUR_TAG: "2026-11-20T12:00:00Z", "Name": "web"} == cloud.tags(arn)
+
+
 def test_gates_are_asked_again_after_the_tag_and_before_ec2(cloud: Cloud) -> None:
     """A gate that has shut meanwhile leaves the instance as it was, without our tag."""
     arn, other = cloud.launch(count=2)

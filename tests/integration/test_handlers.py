@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from imdsv2.errors import SettingMissing
+from imdsv2.errors import NotGuarded, SettingMissing
 from tests.fixtures.events import config_change, custom_action, finding, finding_v2, imported, imported_v2
 from tests.integration.builders import HUB, LEASE, MEMBER, OTHER, PARAMETER, REGION, TABLE, Clock, arn_of
 
@@ -260,7 +260,7 @@ def test_a_refused_policy_is_counted(cloud: Cloud, handler_of: Any, capsys: pyte
 
 
 @pytest.mark.parametrize("name", ["LEDGER_TABLE", "POLICY_PARAMETER", "NOTIFICATIONS_TOPIC_ARN", "LEASE_SECONDS"])
-@pytest.mark.parametrize("function", ["remediate", "manual", "revisit"])
+@pytest.mark.parametrize("function", ["remediate", "manual", "revisit", "guard"])
 def test_a_function_without_a_setting_does_not_start(
     function: str, name: str, handler_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,3 +561,45 @@ def test_what_fails_in_a_revisit_is_due_again_after_the_lease(cloud: Cloud, hand
     handler_of("revisit")({}, LambdaContext())
     wait = datetime.fromisoformat(cloud.current(arn)["revisit_at"]) - datetime.now(UTC)
     assert timedelta() < wait <= LEASE
+
+
+# --- guard ---
+
+
+def test_what_a_pass_of_the_guard_came_to_is_told_and_counted(
+    cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every pass counts itself, whatever it found: an alarm watches for silence."""
+    handler_of("remediate")(messages(*map(config_of, cloud.launch(count=2))), LambdaContext())
+    capsys.readouterr()
+    answer = {"watched": 2, "verified": 0, "rolled_back": 0, "left_broken": 0, "breakers_open": 0, "failed": 0}
+    assert answer == handler_of("guard")({}, LambdaContext())
+    output = capsys.readouterr().out
+    names = ("GuardPasses", "Verified", "RolledBack", "LeftBroken", "BreakersOpen", "PolicyRefused")
+    assert [1, 0, 0, 0, 0, 0] == [metric_of(output, name) for name in names]
+    (line,) = [json.loads(line) for line in output.splitlines() if '"_aws"' in line]
+    assert [["service"]] == line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+
+
+def test_a_pass_that_leaves_a_place_unguarded_fails_and_is_counted(
+    cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others are looked after all the same; the failed invocation is what the alarm on errors sees."""
+    handler_of("remediate")(messages(config_of(cloud.one()), config_of(cloud.one(account=OTHER))), LambdaContext())
+    capsys.readouterr()
+
+    def break_down(call: Call) -> None:
+        if call.account == OTHER:
+            raise RuntimeError("nobody foresaw this")
+
+    cloud.wire.on("DescribeInstances", break_down)
+    with pytest.raises(NotGuarded, match="1 of the places"):
+        handler_of("guard")({}, LambdaContext())
+    assert 1 == metric_of(capsys.readouterr().out, "GuardPasses")
+
+
+def test_a_guard_begins_nothing_that_it_cannot_end(cloud: Cloud, handler_of: Any) -> None:
+    """With little time left, every account is left to the next pass."""
+    handler_of("remediate")(messages(config_of(cloud.one())), LambdaContext())
+    assert 0 == handler_of("guard")({}, LambdaContext(time_left=60_000))["watched"]
+    assert 1 == handler_of("guard")({}, LambdaContext())["watched"]

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from imdsv2 import ledger as ledger_module
-from imdsv2.errors import LedgerContended
-from imdsv2.ledger import FINDINGS_KEPT, Change, Entry, Told, key_of
-from imdsv2.model import Status
+from imdsv2.errors import IllegalMove, LedgerContended
+from imdsv2.ledger import FINDINGS_KEPT, OPEN, OVER, Change, Enforced, Entry, Told, key_of
+from imdsv2.model import Hold, Status
 from tests.integration.answers import refusal
-from tests.integration.builders import NOW, TABLE, arn_of, known_finding
+from tests.integration.builders import HUB, MEMBER, NOW, OTHER, TABLE, arn_of, known_finding
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from imdsv2.ledger import Ledger
     from imdsv2.model import Finding, InstanceArn
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
 ARN = arn_of("a")
+ACCOUNT = f"aws/{MEMBER}"
+COHORT = f"aws/{MEMBER}/eu-west-1/image:ami-1"
 HELD = {"status": Status.HELD, "decision": "hold", "reason": "v1_in_use", "decided_at": NOW}
 
 
@@ -207,12 +211,22 @@ def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -
     """A verdict that leaves the status as it is leaves none."""
     write(ledger)
     write(ledger, reason="no_evidence")
-    write(ledger, status=Status.ENFORCING, before={"HttpTokens": "optional"})
+    write(ledger, status=Status.ENFORCING, before={"HttpTokens": "optional"}, session="session-1", caller=None)
     (event,) = [each for each in cloud.items() if each.get("status") == "enforcing" and each["sk"] != "current"]
     assert ["held", "enforcing"] == sorted(cloud.history(ARN), reverse=True)
     assert {"HttpTokens": "optional"} == event["before"]
     assert event["sk"].startswith("event#2026-11-20T12:00:00.000000Z#")
-    assert {"status", "decision", "reason", "before", "pk", "sk"} == set(event)
+    assert {"status", "decision", "reason", "before", "session", "pk", "sk"} == set(event)
+
+
+def test_a_move_that_makes_no_sense_is_not_written(ledger: Ledger, cloud: Cloud) -> None:
+    """It would be a defect of the service; the others of its batch are not written either, and come again."""
+    write(ledger)
+    before = cloud.items()
+    other = Change(entry=Entry(arn=arn_of("b")), attributes=HELD)
+    with pytest.raises(IllegalMove, match="enforced may not follow held"):
+        ledger.write([other, Change(entry=entry_of(ledger), attributes={"status": Status.ENFORCED})], NOW)
+    assert before == cloud.items()
 
 
 def test_an_attribute_of_none_is_removed_and_the_rest_stays(ledger: Ledger) -> None:
@@ -288,7 +302,7 @@ def test_what_was_told_is_not_noted_on_a_later_verdict(ledger: Ledger) -> None:
     """The new verdict owes its own note."""
     one = known_finding("one")
     entry = write(ledger, one, changed_at=NOW)
-    write(ledger, status=Status.ENFORCED, changed_at=NOW + timedelta(seconds=1))
+    write(ledger, reason="no_evidence", changed_at=NOW + timedelta(seconds=1))
     ledger.mark_told({ARN: Told(entry=entry, annotated=frozenset({key_of(one)}), notified=True)}, NOW)
     now_known = entry_of(ledger)
     assert {key_of(one)} == set(now_known.owed_notes())
@@ -349,3 +363,104 @@ def test_the_last_good_policy_is_remembered(ledger: Ledger) -> None:
     assert ledger.last_good_policy() is None
     ledger.keep_policy('{"mode": "enforce"}', NOW)
     assert ('{"mode": "enforce"}', NOW) == ledger.last_good_policy()
+
+
+def enforce(ledger: Ledger, arn: InstanceArn, when: datetime = NOW, **attributes: Any) -> Entry:
+    """An instance that was enforced at a time, and is watched."""
+    write(ledger, arn=arn, status=Status.ENFORCING, cohort=COHORT)
+    return write(ledger, arn=arn, status=Status.ENFORCED, enforced_at=when, watch=OPEN, **attributes)
+
+
+def test_what_is_watched_in_an_account_is_found_without_looking_at_the_rest(ledger: Ledger, cloud: Cloud) -> None:
+    """In every Region of it; what is held, or watched no longer, is none of the guard's business."""
+    here, there = arn_of("1"), arn_of("2", region="us-east-1")
+    enforce(ledger, here, restarted_at=NOW + timedelta(hours=1))
+    enforce(ledger, there, undo={"why": "Asked.", "by": "alice"})
+    enforce(ledger, arn_of("3", account=OTHER))
+    enforce(ledger, arn_of("4"))
+    write(ledger, arn=arn_of("4"), watch=OVER)
+    write(ledger, arn=arn_of("5"))
+    seen: dict[str, Any] = {"status": "enforced", "enforced_at": NOW, "cohort": COHORT}
+    expected = [
+        Enforced(arn=here, restarted_at=NOW + timedelta(hours=1), asked_back=False, **seen),
+        Enforced(arn=there, restarted_at=None, asked_back=True, **seen),
+    ]
+    assert expected == sorted(ledger.watched(ACCOUNT), key=lambda each: each.arn.instance_id)
+    assert ["enforced"] == [call.params["IndexName"] for call in cloud.wire.made("Query")]
+
+
+def test_what_was_enforced_since_a_time_is_found_whether_or_not_it_is_still_watched(ledger: Ledger) -> None:
+    """From that very moment on; that is what the breaker's share is a share of, and what is undone since a time."""
+    before, at, after, over = (arn_of(name) for name in "1234")
+    for arn, hours in ((before, -1), (at, 0), (after, 1), (over, 2)):
+        enforce(ledger, arn, NOW + timedelta(hours=hours))
+    write(ledger, arn=over, watch=OVER)
+    enforce(ledger, arn_of("5", account=OTHER), NOW + timedelta(hours=1))
+    assert [at, after, over] == sorted(each.arn for each in ledger.enforced_since(ACCOUNT, NOW))
+
+
+def test_an_enforcement_anew_stands_at_its_new_time(ledger: Ledger) -> None:
+    """One place in the index an instance: the old one goes."""
+    arn = arn_of("1")
+    enforce(ledger, arn, NOW - timedelta(days=30))
+    write(ledger, arn=arn, watch=OVER)
+    enforce(ledger, arn, NOW)
+    assert [NOW] == [each.enforced_at for each in ledger.enforced_since(ACCOUNT, NOW - timedelta(days=60))]
+
+
+def test_however_many_are_watched_all_are_found(ledger: Ledger, cloud: Cloud) -> None:
+    """DynamoDB answers in pages of 1 MB; one that is passed over would break unseen."""
+    arns = [arn_of(name) for name in "123"]
+    for arn in arns:
+        enforce(ledger, arn)
+    outside = cloud.as_account(HUB, "dynamodb")
+
+    def one_a_page(call: Call) -> dict[str, Any]:
+        page: dict[str, Any] = outside.query(**call.params, Limit=1)
+        del page["ResponseMetadata"]
+        return page
+
+    cloud.wire.on("Query", one_a_page)
+    assert arns == sorted(each.arn for each in ledger.watched(ACCOUNT))
+    assert len(cloud.wire.made("Query")) >= 3
+
+
+def test_what_waits_in_an_account_is_found_in_all_shards(ledger: Ledger) -> None:
+    """Due or not; what is never judged anew waits for nothing."""
+    arns = [arn_of(f"{number:x}") for number in range(20)]
+    for arn in arns:
+        write(ledger, arn=arn, revisit_at=NOW + timedelta(days=3))
+    write(ledger, arn=arn_of("aaa"))
+    write(ledger, arn=arn_of("bbb", account=OTHER), revisit_at=NOW)
+    assert arns == ledger.waiting(ACCOUNT)
+    assert [] == ledger.waiting(f"aws-cn/{MEMBER}")
+
+
+@pytest.mark.parametrize("status", [Status.ENFORCING, Status.ROLLING_BACK])
+def test_a_lease_binds_until_it_is_over(status: Status) -> None:
+    """To the second; and only while somebody is between the ledger and EC2."""
+    lease = {"lease_until": "2026-11-20T12:06:00.000000Z"}
+    leased = Entry(arn=ARN, version=1, attributes=lease | {"status": status})
+    end = NOW + timedelta(minutes=6)
+    assert [True, False] == [leased.is_leased(end - timedelta(seconds=1)), leased.is_leased(end)]
+    assert not Entry(arn=ARN, version=1, attributes=lease | {"status": Status.HELD}).is_leased(NOW)
+    assert not Entry(arn=ARN, version=1, attributes={"status": status}).is_leased(NOW)
+
+
+@pytest.mark.parametrize(("cleared_hours_later", "broken"), [(None, True), (-1, True), (0, False), (1, False)])
+def test_what_broke_is_broken_until_a_person_clears_it(
+    cleared_hours_later: int | None, broken: bool, ledger: Ledger
+) -> None:
+    """A clearance from before the breakage knew nothing of it."""
+    cleared_at = None if cleared_hours_later is None else NOW + timedelta(hours=cleared_hours_later)
+    assert broken is write(ledger, broken_at=NOW, cleared_at=cleared_at).is_broken
+    assert not write(ledger, broken_at=None).is_broken
+
+
+def test_a_person_s_hold_and_a_rollback_are_part_of_the_history(ledger: Ledger) -> None:
+    """The decision reads these, never the status."""
+    hold = {"owner": "alice", "reason": "Until the release.", "until": "2026-12-24"}
+    history = write(ledger, rolled_back_at=NOW, hold=hold).history
+    assert NOW == history.rolled_back_at
+    assert Hold(owner="alice", reason="Until the release.", until=date(2026, 12, 24)) == history.hold
+    assert write(ledger, hold=None).history.hold is None

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from imdsv2.model import Source
+from imdsv2.ledger import Change
+from imdsv2.model import Source, Status
 from tests.fixtures.events import finding
-from tests.integration.builders import HUB, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
+from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
 
 if TYPE_CHECKING:
     from imdsv2.judgement import Judgement
@@ -91,13 +92,18 @@ def test_the_ledger_says_what_was_done_and_why(cloud: Cloud) -> None:
         "status": "enforced",
         "source": "securityhub",
         "request_id": "request-1",
+        "session": "test-session",
+        "cohort": f"aws/{MEMBER}/{REGION}/image:{IMAGE}",
         "before": options,
         "after": options | {"HttpTokens": "required"},
         "confirmed": True,
+        "watch": "open",
+        "enforced_in": f"aws/{MEMBER}",
+        "enforced_key": f"open#{current['enforced_at']}",
     }
     assert expected == {name: current[name] for name in expected}
     assert {"decided_at", "revisit_at", "enforced_at", "evidence", "findings"} <= set(current)
-    assert not {"lease_until", "owner"} & set(current)
+    assert not {"lease_until", "owner", "canary"} & set(current)
     assert 839 == current["evidence"]["observed_hours"]
 
 
@@ -368,6 +374,91 @@ def test_already_required_never_replaces_enforced(cloud: Cloud) -> None:
     assert 1 == len(cloud.published())
 
 
+def put_back(cloud: Cloud, arn: InstanceArn, *, as_far_as: Status = Status.ROLLED_BACK) -> None:
+    """What we enforced is taken back, or somebody stops in the middle of that; EC2 shows it as it was before."""
+    ledger, now = cloud.ledger(), cloud.clock.tick()
+    under_way = {"status": Status.ROLLING_BACK, "lease_until": now + LEASE}
+    done: dict[str, Any] = {"status": Status.ROLLED_BACK, "decision": "hold", "reason": "broke_before"}
+    done |= {"explanation": "It broke.", "rolled_back_at": now, "broken_at": now, "lease_until": None, "watch": "done"}
+    for attributes in [under_way, done] if as_far_as is Status.ROLLED_BACK else [under_way]:
+        assert set() == ledger.write([Change(entry=ledger.read([arn])[arn], attributes=attributes)], now)
+    cloud.set_options(arn, http_tokens="optional")
+
+
+def test_what_broke_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
+    """Whoever asks; it stays `rolled_back` in the ledger. The person's clearance is the end of it."""
+    arn = cloud.one()
+    run(cloud, arn)
+    put_back(cloud, arn)
+    for source in (Source.REVISIT, Source.SWEEP, Source.CUSTOM_ACTION, Source.MANUAL):
+        cloud.clock.move(hours=1)
+        assert ("hold", "broke_before", "rolled_back") == verdict(run(cloud, arn, source))
+    assert 1 == len(cloud.changes())
+    assert ("enforce", "unused", "enforced") == verdict(run(cloud, arn, Source.MANUAL, clear=True))
+    assert ["enforcing", "enforced", "rolling_back", "rolled_back", "enforcing", "enforced"] == cloud.history(arn)
+    assert "open" == cloud.current(arn)["watch"]
+
+
+def test_what_somebody_closed_again_after_a_rollback_stays_recorded_as_rolled_back(cloud: Cloud) -> None:
+    """It was not us: the guard does not watch it, and were it opened again, it would be held as before."""
+    arn = cloud.one()
+    run(cloud, arn)
+    put_back(cloud, arn)
+    cloud.set_options(arn, http_tokens="required")
+    assert ("skip", "already_required", "rolled_back") == verdict(run(cloud, arn, Source.REVISIT))
+    current = cloud.current(arn)
+    assert ("broke_before", "done") == (current["reason"], current["watch"])
+    cloud.set_options(arn, http_tokens="optional")
+    assert ("hold", "broke_before", "rolled_back") == verdict(run(cloud, arn, Source.REVISIT))
+
+
+def test_an_exemption_outweighs_an_earlier_breakage_and_does_not_end_it(cloud: Cloud) -> None:
+    """Row 6 stands before row 9; once the exemption is over, the breakage holds it again."""
+    arn = cloud.one()
+    run(cloud, arn)
+    put_back(cloud, arn)
+    cloud.tag(arn, **{"imdsv2:exempt-until": "2026-11-21"})
+    assert ("skip", "exempt", "skipped") == verdict(run(cloud, arn, Source.REVISIT))
+    cloud.clock.move(days=3)
+    assert ("hold", "broke_before", "held") == verdict(run(cloud, arn, Source.REVISIT))
+
+
+@pytest.mark.parametrize("after", [timedelta(), LEASE, timedelta(days=2)], ids=["at-once", "lease-over", "days-later"])
+def test_nobody_judges_an_instance_that_is_being_put_back(after: timedelta, cloud: Cloud) -> None:
+    """Not even after the lease: the guard finishes what was left behind. The finding waits for its note."""
+    arn = cloud.one()
+    run(cloud, arn)
+    put_back(cloud, arn, as_far_as=Status.ROLLING_BACK)
+    cloud.clock.move(seconds=after.total_seconds())
+    late = finding(str(arn))
+    cloud.hub.holds(late)
+    cloud.wire.calls.clear()
+    assert ("hold", "broke_before", "rolling_back") == verdict(run(cloud, arn, Source.SECURITYHUB, finding=late))
+    assert not [call for call in cloud.wire.calls if call.service == "ec2"]
+    assert [late["Id"]] == [each["id"] for each in cloud.current(arn)["findings"].values()]
+    assert cloud.hub.note_on(late) is None
+    cleared = run(cloud, arn, Source.MANUAL, clear=True)
+    assert cleared.error is not None
+    assert "InProgress" == cleared.error["code"]
+    assert "cleared_at" not in cloud.current(arn)
+
+
+def test_what_is_verified_is_not_looked_at_again(cloud: Cloud) -> None:
+    """A finding that comes late all the same leaves the record as it is."""
+    arn = cloud.one()
+    run(cloud, arn)
+    ledger = cloud.ledger()
+    verified = {"status": Status.VERIFIED, "verified_at": cloud.clock.tick(), "revisit_at": None}
+    ledger.write([Change(entry=ledger.read([arn])[arn], attributes=verified)], cloud.clock.tick())
+    cloud.clock.move(hours=24)
+    assert ("skip", "already_required", "verified") == verdict(run(cloud, arn, Source.SECURITYHUB))
+    current = cloud.current(arn)
+    assert ("verified", "enforce", "unused", "open") == tuple(
+        current[name] for name in ("status", "decision", "reason", "watch")
+    )
+    assert not {"revisit_at", "revisit_shard"} & set(current)
+
+
 def test_an_instance_that_somebody_else_closed_is_skipped_for_good(cloud: Cloud) -> None:
     """Nothing to do, nothing to say, nothing to look at again."""
     arn = cloud.one(tokens="required")
@@ -382,11 +473,11 @@ def test_what_somebody_made_optional_again_is_not_fought(cloud: Cloud) -> None:
     run(cloud, arn)
     cloud.set_options(arn, http_tokens="optional")
     cloud.clock.move(minutes=9)
-    assert ("hold", "not_ready", "held") == verdict(run(cloud, arn, Source.REVISIT))
+    assert ("hold", "not_ready", "enforced") == verdict(run(cloud, arn, Source.REVISIT))
     cloud.clock.move(minutes=15)
     assert ("hold", "changed_back", "held") == verdict(run(cloud, arn, Source.REVISIT))
     assert ("hold", "changed_back", "held") == verdict(run(cloud, arn, Source.MANUAL))
-    assert 1 == len(cloud.changes())
+    assert (1, "done") == (len(cloud.changes()), cloud.current(arn)["watch"])
     assert "enforced" == run(cloud, arn, Source.MANUAL, clear=True).status
     assert 2 == len(cloud.changes())
 
@@ -445,6 +536,7 @@ def test_what_was_left_half_done_after_ec2_is_enforced_but_not_confirmed(cloud: 
     assert "optional" == current["before"]["HttpTokens"]
     assert "enforced" == judgement.status
     assert OUR_TAG in cloud.tags(arn)
+    assert "open" == current["watch"]
     assert "lease_until" not in current
     assert ["enforcing", "enforced"] == cloud.history(arn)
 

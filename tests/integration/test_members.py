@@ -94,25 +94,6 @@ def test_each_account_and_role_has_a_session_of_its_own(stub: Stub) -> None:
     assert ["token-0", "token-1", "token-2"] == [each._request_signer._credentials.token for each in clients]
 
 
-def test_a_session_is_renewed_before_it_ends(stub: Stub) -> None:
-    """It is kept while it is good for longer than a run takes, and then made anew, under the name of that time."""
-    world = World(stub)
-    stub.answer(world.sts, "assume_role", granted("old"), assumed(role_of("write")))
-    stub.answer(
-        world.sts,
-        "assume_role",
-        granted("new", until=NOW + timedelta(hours=2)),
-        assumed(role_of("write"), "request-2"),
-    )
-    first = world.members.ec2(arn_of("1"), "write")
-    world.name = "request-2"
-    world.clock.move(minutes=49)
-    assert first is world.members.ec2(arn_of("1"), "write")
-    world.clock.move(minutes=1)
-    second: Any = world.members.ec2(arn_of("1"), "write")
-    assert "token-new" == second._request_signer._credentials.token
-
-
 def test_a_role_that_cannot_be_assumed_is_tried_again_next_time(stub: Stub) -> None:
     """A refusal is not remembered: the role may be deployed a minute later."""
     world = World(stub)

@@ -14,20 +14,57 @@ from tests.integration.answers import refusal
 from tests.integration.builders import MEMBER, OTHER, arn_of
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+    from imdsv2.aws import Role
+    from imdsv2.model import Placed
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
-TAGS_OF_OURS = {"imdsv2:enforced-at", "imdsv2:rolled-back-at"}
+ENFORCED, ROLLED_BACK = "imdsv2:enforced-at", "imdsv2:rolled-back-at"
+MARK = {"imdsv2_enforced-at": "2026-01-31T07:00:00Z"}
+REQUIRE, GO_BACK = {"HttpTokens": "required"}, {"HttpTokens": "optional"}
+MAY_SEND = {"write": [REQUIRE, {**REQUIRE, "HttpEndpoint": "enabled"}], "rollback": [GO_BACK]}
+MAY_TAG = {
+    ("write", "CreateTags"): {ENFORCED, ROLLED_BACK},
+    ("write", "DeleteTags"): {ENFORCED, ROLLED_BACK},
+    ("rollback", "CreateTags"): {ROLLED_BACK},
+    ("rollback", "DeleteTags"): {ENFORCED},
+}
+
+
+class Entered(Members):
+    """Remembers through which role the last call went."""
+
+    role: Role | None = None
+
+    def ec2(self, there: Placed, role: Role) -> EC2Client:
+        """EC2 through a role."""
+        self.role = role
+        return super().ec2(there, role)
 
 
 class Ec2:
-    """EC2's word on each call, as the policy of the write role would have it, or as a test wants it."""
+    """EC2's word on each call, as the policies of the roles would have it, or as a test wants it."""
 
-    def __init__(self, cloud: Cloud, *, knows_endpoint: bool = True) -> None:
+    def __init__(self, cloud: Cloud, *, knows_endpoint: bool = True, knows_tags: bool = True) -> None:
         self._cloud = cloud
         self._knows_endpoint = knows_endpoint
+        self._knows_tags = knows_tags
+        self._members = Entered(
+            cloud.session, metrics_session(), cloud.client("sts"), lambda: "request-1", cloud.clock.tick
+        )
         for operation in ("ModifyInstanceMetadataOptions", "CreateTags", "DeleteTags"):
             cloud.wire.on(operation, self._judge)
+
+    def check(self, event: object) -> dict[str, Any]:
+        """The answer to an event, which must survive JSON."""
+        answer: dict[str, Any] = json.loads(json.dumps(check(self._members, event)))
+        return answer
+
+    def ask(self, *targets: object) -> dict[str, Any]:
+        """The answer about some targets."""
+        return self.check({"targets": [*targets]})
 
     def _judge(self, call: Call) -> None:
         assert call.params["DryRun"]
@@ -36,38 +73,41 @@ class Ec2:
         raise refusal(code, "in so many words", call.operation)
 
     def _may_modify(self, call: Call) -> bool:
+        assert self._members.role is not None
         sent = {name: value for name, value in call.params.items() if name not in {"InstanceId", "DryRun"}}
-        closed = self._knows_endpoint and self._endpoint(call.params["InstanceId"]) == "disabled"
-        return (
-            sent in ({"HttpTokens": "required"}, {"HttpTokens": "required", "HttpEndpoint": "enabled"}) and not closed
-        )
+        instance = self._instance(call.params["InstanceId"])
+        closed = self._knows_endpoint and instance["MetadataOptions"]["HttpEndpoint"] == "disabled"
+        marked = not self._knows_tags or ENFORCED in {tag["Key"] for tag in instance.get("Tags", [])}
+        return sent in MAY_SEND[self._members.role] and not closed and (marked or self._members.role != "rollback")
 
     def _may_tag(self, call: Call) -> bool:
-        return {tag["Key"] for tag in call.params["Tags"]} <= TAGS_OF_OURS
+        assert self._members.role is not None
+        return {tag["Key"] for tag in call.params["Tags"]} <= MAY_TAG[self._members.role, call.operation]
 
-    def _endpoint(self, instance_id: str) -> str:
+    def _instance(self, instance_id: str) -> Any:
         found = self._cloud.as_account(MEMBER, "ec2").describe_instances(InstanceIds=[instance_id])
-        return str(found["Reservations"][0]["Instances"][0]["MetadataOptions"]["HttpEndpoint"])
+        return found["Reservations"][0]["Instances"][0]
 
 
-def ask(cloud: Cloud, *targets: object) -> dict[str, Any]:
-    """The answer, which must survive JSON."""
-    members = Members(cloud.session, metrics_session(), cloud.client("sts"), lambda: "request-1", cloud.clock.tick)
-    answer: dict[str, Any] = json.loads(json.dumps(check(members, {"targets": [*targets]})))
-    return answer
+def failed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any], str, str]]:
+    """The checks of an instance that EC2 answered otherwise than it must: role, what was sent, both answers."""
+    return [
+        (each["role"], each["sends"], each["must_be"], each["answer"])
+        for each in result["checks"]
+        if not each["passed"]
+    ]
 
 
 def test_roles_that_allow_what_they_must_and_no_more_pass(cloud: Cloud) -> None:
     """On an instance of each kind, by dry runs alone."""
     opened, closed = cloud.one(), cloud.one(endpoint="disabled")
-    Ec2(cloud)
-    answer = ask(cloud, str(opened), str(closed))
+    answer = Ec2(cloud).ask(str(opened), str(closed))
     assert (True, []) == (answer["passed"], answer["unproved"])
-    assert [("enabled", True, 9), ("disabled", True, 9)] == [
+    assert [("enabled", True, 17), ("disabled", True, 17)] == [
         (each["endpoint"], each["passed"], len(each["checks"])) for each in answer["results"]
     ]
     tokens = [
-        [each["answer"] for each in result["checks"] if each["sends"] == {"HttpTokens": "required"}]
+        [each["answer"] for each in result["checks"] if (each["role"], each["sends"]) == ("write", REQUIRE)]
         for result in answer["results"]
     ]
     assert [["DryRunOperation"], ["UnauthorizedOperation"]] == tokens
@@ -79,26 +119,41 @@ def test_roles_that_allow_what_they_must_and_no_more_pass(cloud: Cloud) -> None:
 def test_a_role_that_may_open_a_closed_endpoint_fails(cloud: Cloud) -> None:
     """That is how it shows that EC2 does not send the key on which the Deny rests."""
     opened, closed = cloud.one(), cloud.one(endpoint="disabled")
-    Ec2(cloud, knows_endpoint=False)
-    answer = ask(cloud, str(opened), str(closed))
+    answer = Ec2(cloud, knows_endpoint=False).ask(str(opened), str(closed))
     assert not answer["passed"]
     assert [True, False] == [each["passed"] for each in answer["results"]]
     assert [
-        ({"HttpTokens": "required"}, "UnauthorizedOperation", "DryRunOperation"),
-        ({"HttpTokens": "required", "HttpEndpoint": "enabled"}, "UnauthorizedOperation", "DryRunOperation"),
-    ] == [
-        (each["sends"], each["must_be"], each["answer"])
-        for each in answer["results"][1]["checks"]
-        if not each["passed"]
+        ("write", REQUIRE, "UnauthorizedOperation", "DryRunOperation"),
+        ("write", {**REQUIRE, "HttpEndpoint": "enabled"}, "UnauthorizedOperation", "DryRunOperation"),
+    ] == failed(answer["results"][1])
+
+
+def test_a_role_that_may_put_back_what_is_not_ours_fails(cloud: Cloud) -> None:
+    """That is how it shows that EC2 does not heed the tag."""
+    opened, closed = cloud.one(), cloud.one(endpoint="disabled")
+    answer = Ec2(cloud, knows_tags=False).ask(str(opened), str(closed))
+    assert [("rollback", GO_BACK, "UnauthorizedOperation", "DryRunOperation")] == failed(answer["results"][0])
+    assert [] == failed(answer["results"][1])
+
+
+def test_what_bears_our_tag_must_be_let_put_back(cloud: Cloud) -> None:
+    """Unless its endpoint was closed meanwhile: then somebody else has changed it."""
+    opened, closed = cloud.one(), cloud.one(endpoint="disabled")
+    for each in (opened, closed):
+        cloud.tag(each, **MARK)
+    answer = Ec2(cloud).ask(str(opened), str(closed))
+    assert answer["passed"]
+    assert [["DryRunOperation"], ["UnauthorizedOperation"]] == [
+        [each["answer"] for each in result["checks"] if (each["role"], each["sends"]) == ("rollback", GO_BACK)]
+        for result in answer["results"]
     ]
 
 
 def test_what_was_not_asked_about_is_not_proved(cloud: Cloud) -> None:
     """Account by account; with the instance that is wanting."""
     targets = [cloud.one(), cloud.one(account=OTHER, endpoint="disabled")]
-    Ec2(cloud)
     cloud.wire.refuse("DescribeInstances", "UnauthorizedOperation", when=lambda call: call.account == OTHER)
-    answer = ask(cloud, *map(str, targets))
+    answer = Ec2(cloud).ask(*map(str, targets))
     assert not answer["passed"]
     assert [
         f"Account {MEMBER}: name an instance whose metadata endpoint is disabled too.",
@@ -114,7 +169,7 @@ def test_what_cannot_be_asked_fails_in_its_place_and_says_why(cloud: Cloud) -> N
         "AssumeRole", "AccessDenied", when=lambda call: f"{OTHER}:role/imdsv2-remediation-read" in str(call)
     )
     cloud.wire.refuse("ModifyInstanceMetadataOptions", "RequestLimitExceeded", "later")
-    answer = ask(cloud, "arn:aws:s3:::bucket", str(arn_of("404")), str(roleless), str(silent))
+    answer = Ec2(cloud).ask("arn:aws:s3:::bucket", str(arn_of("404")), str(roleless), str(silent))
     assert [False] * 4 == [each["passed"] for each in answer["results"]]
     problems = [each["problem"] for each in answer["results"]]
     for words, problem in zip(["EC2 instance", "no such instance", "AccessDenied", "later"], problems, strict=True):
@@ -127,7 +182,6 @@ def test_what_cannot_be_asked_fails_in_its_place_and_says_why(cloud: Cloud) -> N
 )
 def test_a_request_that_is_none_is_refused(event: object, field: str, cloud: Cloud) -> None:
     """By the name of the field: there is nothing to be had here but dry runs."""
-    members = Members(cloud.session, metrics_session(), cloud.client("sts"), lambda: "request-1", cloud.clock.tick)
     with pytest.raises(InvalidRequest) as refused:
-        check(members, event)
+        Ec2(cloud).check(event)
     assert field == refused.value.field

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.stub import ANY
 
-from imdsv2.model import Instance, MetadataOptions, Missing, Unreachable
-from imdsv2.target import describe
-from tests.integration.builders import MEMBER, arn_of
+from imdsv2.model import Instance, MetadataOptions, Missing, Place, Unreachable
+from imdsv2.target import describe, running_instances
+from tests.integration.builders import MEMBER, REGION, arn_of
 
 if TYPE_CHECKING:
     from imdsv2.model import InstanceArn
@@ -56,12 +57,13 @@ def look_at(stub: Stub, **fields: Any) -> Instance:
 
 
 def test_an_instance_is_read_as_ec2_shows_it(stub: Stub) -> None:
-    """Options, state, tags and start."""
-    target = look_at(stub, Tags=[{"Key": "Name", "Value": "web"}])
+    """Options, state, image, tags and start."""
+    target = look_at(stub, Tags=[{"Key": "Name", "Value": "web"}], ImageId="ami-1")
     options = MetadataOptions(http_tokens="optional", http_endpoint="enabled", hop_limit=2, state="applied")
-    assert (options, "running", LAUNCHED, {"Name": "web"}) == (
+    assert (options, "running", "ami-1", LAUNCHED, {"Name": "web"}) == (
         target.options,
         target.state,
+        target.image_id,
         target.launched_at,
         target.tags,
     )
@@ -287,3 +289,28 @@ def test_a_fleet_of_another_emulator_is_read_the_same_way(cloud: Cloud) -> None:
     assert second.stopped_at is not None
     assert first.launched_at == first.first_launched_at
     assert Missing(arn=arn_of("404")) == targets[arn_of("404")]
+
+
+def test_the_running_instances_of_a_place_are_read_page_by_page(stub: Stub) -> None:
+    """Those alone that allow IMDSv1: a cohort's canaries are chosen among them, whoever was asked about."""
+    ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
+    asked: dict[str, Any] = {
+        "MaxResults": 1000,
+        "Filters": [
+            {"Name": "instance-state-name", "Values": ["running"]},
+            {"Name": "metadata-options.http-tokens", "Values": ["optional"]},
+        ],
+    }
+    stub.answer(ec2, "describe_instances", answer(shown(arns[0], ImageId="ami-1"), token="t1"), asked)
+    stub.answer(ec2, "describe_instances", answer(shown(arns[1])), asked | {"NextToken": "t1"})
+    found = running_instances(ec2, Place("aws", REGION, MEMBER))
+    assert [(arns[0], "ami-1"), (arns[1], "")] == [(each.arn, each.image_id) for each in found]
+
+
+def test_a_place_that_cannot_be_listed_is_an_error(stub: Stub) -> None:
+    """Half a cohort is none: choosing its canaries among those would not be choosing the same ones."""
+    ec2 = stub.client("ec2")
+    stub.answer(ec2, "describe_instances", answer(shown(arn_of("1")), token="t1"), {"MaxResults": 1000, "Filters": ANY})
+    stub.refuse(ec2, "describe_instances", "RequestLimitExceeded")
+    with pytest.raises(ClientError, match="RequestLimitExceeded"):
+        running_instances(ec2, Place("aws", REGION, MEMBER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pytest
 from aws_lambda_powertools import Logger
 from moto.sns.models import sns_backends
 
+from imdsv2.brakes import Account
 from imdsv2.ledger import Change, Entry
 from imdsv2.model import Status
 from imdsv2.notices import Notices
@@ -35,19 +37,36 @@ def verdict(arn: InstanceArn, *findings: Finding, **attributes: Any) -> Change:
     return Change(entry=Entry(arn=arn), attributes=held | attributes, findings=findings)
 
 
+WAYS = {
+    Status.ENFORCED: [Status.ENFORCING],
+    Status.FAILED: [Status.ENFORCING],
+    Status.VERIFIED: [Status.ENFORCING, Status.ENFORCED],
+    Status.ROLLING_BACK: [Status.ENFORCING, Status.ENFORCED],
+    Status.ROLLED_BACK: [Status.ENFORCING, Status.ENFORCED, Status.ROLLING_BACK],
+}
+"""By which statuses an instance comes to one; to all others it comes at once."""
+
+
 def record(cloud: Cloud, arn: InstanceArn, *findings: Finding, **attributes: Any) -> None:
     """A verdict in the ledger of which nobody has been told."""
-    cloud.ledger().write([verdict(arn, *findings, **attributes)], NOW)
+    ledger, written = cloud.ledger(), verdict(arn, *findings, **attributes)
+    for status in [*WAYS.get(written.attributes["status"], []), written.attributes["status"]]:
+        at_hand = replace(written, entry=ledger.read([arn])[arn], attributes={**written.attributes, "status": status})
+        assert set() == ledger.write([at_hand], NOW)
     for each in findings:
         cloud.hub.findings[each.id] = {"workflow": "NEW", "product": each.product_arn}
 
 
+def teller(cloud: Cloud) -> Teller:
+    """Who tells."""
+    logger = Logger(service="test")
+    hub = SecurityHub(cloud.client("securityhub"), logger)
+    return Teller(cloud.ledger(), hub, Notices(cloud.client("sns"), cloud.topic_arn, TABLE), logger)
+
+
 def tell(cloud: Cloud, *arns: InstanceArn, workflow: bool = True) -> None:
     """Pay what is owed."""
-    logger, ledger = Logger(service="test"), cloud.ledger()
-    hub = SecurityHub(cloud.client("securityhub"), logger)
-    notices = Notices(cloud.client("sns"), cloud.topic_arn, TABLE)
-    Teller(ledger, hub, notices, logger).tell(arns, NOW + timedelta(seconds=1), workflow=workflow)
+    teller(cloud).tell(arns, NOW + timedelta(seconds=1), workflow=workflow)
 
 
 def test_findings_of_one_verdict_share_their_calls(cloud: Cloud) -> None:
@@ -117,10 +136,24 @@ def test_people_get_one_message_for_each_verdict_and_place(cloud: Cloud) -> None
 
 
 @pytest.mark.parametrize("reason", ["v1_in_use", "boot_not_observable", "exemption_unreadable"])
-@pytest.mark.parametrize("status", ["enforced", "failed", "would_enforce", "held"])
-def test_a_message_is_one_that_sns_takes(status: str, reason: str, cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"status": Status.ENFORCED},
+        {"status": Status.FAILED},
+        {"status": Status.WOULD_ENFORCE},
+        {"status": Status.HELD},
+        {"status": Status.ROLLED_BACK},
+        {"status": Status.ENFORCED, "left_because": "Its tag is gone."},
+        {"status": Status.VERIFIED, "left_because": "unproven"},
+        {"status": Status.SKIPPED, "reminder": "ends"},
+        {"status": Status.WOULD_ENFORCE, "reminder": "ended"},
+    ],
+    ids=lambda attributes: "-".join(str(each) for each in attributes.values()),
+)
+def test_a_message_is_one_that_sns_takes(attributes: dict[str, Any], reason: str, cloud: Cloud) -> None:
     """A subject of at most 100 characters in one line; moto checks it as SNS does."""
-    record(cloud, arn_of("1", region="ap-southeast-2"), status=status, reason=reason)
+    record(cloud, arn_of("1", region="ap-southeast-2"), reason=reason, **attributes)
     tell(cloud, arn_of("1", region="ap-southeast-2"))
     (sent,) = sns_backends[HUB][REGION].topics[cloud.topic_arn].sent_notifications
     subject = str(sent[2])
@@ -139,16 +172,25 @@ def test_many_instances_are_told_in_messages_of_a_size_that_sns_takes(cloud: Clo
     assert 301 == sum(each["Message"].count("instance/i-") for each in cloud.published())
 
 
-def test_a_skipped_instance_is_nobodys_news(cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"status": Status.SKIPPED, "decision": "skip", "reason": "exempt"},
+        {"status": Status.VERIFIED, "decision": "enforce", "reason": "unused"},
+    ],
+    ids=["skipped", "verified"],
+)
+def test_an_instance_with_which_all_is_well_is_nobodys_news(attributes: dict[str, Any], cloud: Cloud) -> None:
     """Its finding gets the note; people get none."""
-    record(cloud, arn_of("1"), known_finding("1"), status=Status.SKIPPED, decision="skip", reason="exempt")
+    record(cloud, arn_of("1"), known_finding("1"), **attributes)
     tell(cloud, arn_of("1"))
     assert (0, 1) == (len(cloud.published()), len(cloud.wire.made("BatchUpdateFindings")))
 
 
-def test_an_instance_that_is_being_enforced_is_not_told_of(cloud: Cloud) -> None:
+@pytest.mark.parametrize("status", [Status.ENFORCING, Status.ROLLING_BACK])
+def test_an_instance_that_is_being_changed_is_not_told_of(status: Status, cloud: Cloud) -> None:
     """Nobody knows how it ends."""
-    record(cloud, arn_of("1"), known_finding("1"), status=Status.ENFORCING)
+    record(cloud, arn_of("1"), known_finding("1"), status=status)
     tell(cloud, arn_of("1"))
     assert (0, 0) == (len(cloud.published()), len(cloud.wire.made("BatchUpdateFindings")))
 
@@ -196,3 +238,26 @@ def test_a_finding_that_comes_while_others_are_told_stays_owed(cloud: Cloud) -> 
     cloud.wire.on("BatchUpdateFindings", come)
     tell(cloud, arn_of("1"))
     assert [late] == list(ledger.read([arn_of("1")])[arn_of("1")].owed_notes().values())
+
+
+OPENED = Account(key=f"aws/{OTHER}", rollbacks=(NOW, NOW, NOW), breaker_opened_at=NOW)
+
+
+def test_people_hear_of_a_breaker_that_opened_and_how_to_close_it(cloud: Cloud) -> None:
+    """They get the very call; a subscriber can filter by account."""
+    teller(cloud).breaker_opened(OPENED)
+    (message,) = cloud.published()
+    assert f"account {OTHER}: 3 instances" in message["Subject"]
+    assert {"reason": "breaker_open", "account": OTHER} == {
+        name: each["StringValue"] for name, each in message["MessageAttributes"].items()
+    }
+    text = message["Message"]
+    call = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    assert {"close_breaker": {"account": OTHER}, "dry_run": False} == call
+
+
+def test_a_breaker_of_which_nobody_can_be_told_is_open_all_the_same(cloud: Cloud) -> None:
+    """The alarm tells too; the pass of the guard goes on."""
+    cloud.wire.refuse("Publish", "InternalErrorException")
+    teller(cloud).breaker_opened(OPENED)
+    assert 1 == len(cloud.wire.made("Publish"))

@@ -130,6 +130,7 @@ def _functions() -> dict[str, Any]:
     ]
     probe = [
         _allow(["sts:AssumeRole"], "arn:aws:iam::*:role/chain-*"),
+        _allow(["ssm:GetCalendarState"], "arn:aws:ssm:*:*:document/chain-*"),
         _allow(
             ["securityhub:GetFindings"], {"Fn::Sub": "arn:aws:securityhub:${AWS::Region}:${AWS::AccountId}:hub/default"}
         ),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.calendars import calendar
 from local.cloud import HOME, MEMBERS, SECURITY
-from tests.local.launching import launch
+from tests.local.launching import describe, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -171,6 +172,49 @@ def test_tags_of_an_instance_are_conditions(
     assert ["ok", "UnauthorizedOperation"] == [
         probe("ec2", "stop_instances", role=role, InstanceIds=[each]) for each in (theirs, others)
     ]
+
+
+def test_only_what_bears_a_tag_may_be_put_back(
+    probe: Callable[..., str], writer: Callable[..., str], member_ec2: EC2Client
+) -> None:
+    """`Null` on `aws:ResourceTag`, whatever the tag's value; a dry run is judged alike, and no other option goes with it."""
+    marked = {"aws:ResourceTag/imdsv2:enforced-at": "false", "ec2:Attribute/HttpPutResponseHopLimit": "true"}
+    tokens = {"ec2:Attribute/HttpTokens": "optional"}
+    role = writer(_allow("ec2:ModifyInstanceMetadataOptions", StringEquals=tokens, Null=marked))
+    [ours] = launch(member_ec2, tags={"imdsv2:enforced-at": "2026-01-31T07:00:00Z"}, HttpTokens="required")
+    [others] = launch(member_ec2, tags={"imdsv2:rolled-back-at": "2026-01-31T07:00:00Z"}, HttpTokens="required")
+
+    def change(instance: str, **arguments: Any) -> str:
+        return probe("ec2", "modify_instance_metadata_options", role=role, InstanceId=instance, **arguments)
+
+    tried = [
+        change(others, HttpTokens="optional", DryRun=True),
+        change(others, HttpTokens="optional"),
+        change(ours, HttpTokens="required"),
+        change(ours, HttpTokens="optional", HttpPutResponseHopLimit=2),
+        change(ours, HttpTokens="optional", DryRun=True),
+        change(ours, HttpTokens="optional"),
+    ]
+    assert ["UnauthorizedOperation"] * 4 + ["DryRunOperation", "ok"] == tried
+    assert ["optional", "required"] == [
+        describe(member_ec2, each)["MetadataOptions"]["HttpTokens"] for each in (ours, others)
+    ]
+
+
+def test_a_calendar_is_asked_by_leave_only(probe: Callable[..., str], cloud: LocalCloud) -> None:
+    """`ssm:GetCalendarState` on the document, by its name or its ARN, and in another account."""
+    for account in (SECURITY, MEMBER):
+        ssm = cloud.session(account=account).client("ssm")
+        for name in ("chain-calendar", "another-calendar"):
+            ssm.create_document(Name=name, Content=calendar(), DocumentType="ChangeCalendar", DocumentFormat="TEXT")
+            ssm.modify_document_permission(Name=name, PermissionType="Share", AccountIdsToAdd=[SECURITY])
+
+    def ask(name: str) -> list[str]:
+        arns = [f"arn:aws:ssm:{HOME}:{account}:document/{name}" for account in (SECURITY, MEMBER)]
+        return [probe("ssm", "get_calendar_state", CalendarNames=[each]) for each in (name, *arns)]
+
+    assert ["ok"] * 3 == ask("chain-calendar")
+    assert ["AccessDeniedException"] * 3 == ask("another-calendar")
 
 
 def test_an_administrator_enters_the_members(cloud: LocalCloud) -> None:

@@ -82,6 +82,24 @@ def test_the_accounts_are_an_organisation(cloud: LocalCloud) -> None:
     assert [*MEMBERS] == [each["Id"] for each in found]
 
 
+def test_accounts_are_listed_in_pages(cloud: LocalCloud, account: str) -> None:
+    """Of at most twenty; a closed account is listed too, by its state. Here in an organisation of its own."""
+    organizations = cloud.session(account=account).client("organizations")
+    created = [
+        organizations.create_account(AccountName=f"further {number}", Email=f"{number}@example.com")
+        for number in range(20)
+    ]
+    closed = created[0]["CreateAccountStatus"]["AccountId"]
+    organizations.close_account(AccountId=closed)
+    first = organizations.list_accounts()
+    second = organizations.list_accounts(NextToken=first["NextToken"])
+    assert [20, 1] == [len(page["Accounts"]) for page in (first, second)]
+    assert "NextToken" not in second
+    states = {each["Id"]: each["State"] for page in (first, second) for each in page["Accounts"]}
+    assert [closed] == [account for account, state in states.items() if state != "ACTIVE"]
+    assert [7] == [len(organizations.list_accounts(MaxResults=7)["Accounts"])]
+
+
 def test_policies_know_the_organisation_of_a_caller(cloud: LocalCloud, account: str) -> None:
     """A role that trusts the organisation's accounts alone does not let another in."""
     trust = {

@@ -14,8 +14,22 @@ MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted((LAMBDAS / 
 HANDLERS = {path.stem: ast.parse(path.read_text()) for path in sorted(LAMBDAS.glob("*.py"))}
 EVERYWHERE = MODULES | HANDLERS
 
-PURE = ["decision", "model", "policy", "errors", "events", "gate", "judgement"]
+PURE = [
+    "decision",
+    "model",
+    "policy",
+    "errors",
+    "events",
+    "orders",
+    "gate",
+    "judgement",
+    "cohort",
+    "watch",
+    "lifecycle",
+]
 """What can be reasoned about without AWS."""
+STANDARD = {"__future__", "collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing"}
+"""All of the standard library that a pure function needs; nothing of it reaches outside the process."""
 KNOWS_CLOCK_AND_ENVIRONMENT = {"wiring", *HANDLERS}
 """The edge."""
 
@@ -83,17 +97,27 @@ def test_pure_modules_load_without_aws(module: str) -> None:
     assert set() == {name.partition(".")[0] for name in loaded} & AWS
 
 
-def test_the_decision_is_pure() -> None:
-    """`decide` and all it stands on: values in, a verdict out, and nothing read on the way."""
-    modules = closure("decision")
-    assert {"decision", "model", "policy", "errors"} == modules
-    for module in modules:
-        outside = {name.partition(".")[0] for name in imports(MODULES[module])} - {"imdsv2"}
-        assert outside <= {"__future__", "collections", "dataclasses", "datetime", "enum", "json", "re", "typing"}
-        assert set() == reads_clock(MODULES[module]) | reads_environment(MODULES[module])
+@pytest.mark.parametrize(
+    ("module", "stands_on"),
+    [
+        ("decision", {"model", "policy", "errors"}),
+        ("gate", {"decision", "model", "policy", "errors"}),
+        ("lifecycle", {"model", "errors"}),
+        ("cohort", set()),
+        ("watch", set()),
+    ],
+)
+def test_what_decides_is_pure(module: str, stands_on: set[str]) -> None:
+    """Values in, a verdict out, and nothing read on the way: neither there nor in what it stands on."""
+    modules = closure(module)
+    assert stands_on | {module} == modules
+    for each in modules:
+        outside = {name.partition(".")[0] for name in imports(MODULES[each])} - {"imdsv2"}
+        assert outside <= STANDARD
+        assert set() == reads_clock(MODULES[each]) | reads_environment(MODULES[each])
         assert set() == {"open", "print", "input", "__import__", "eval", "exec"} & {
             node.func.id
-            for node in ast.walk(MODULES[module])
+            for node in ast.walk(MODULES[each])
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
 

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdsv2.errors import PolicyRefused
-from imdsv2.policy import BootEvidence, Mode, Policy
+from imdsv2.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode
 
 LONGEST_MESSAGE = 400
 """A person reads it in a note or an alarm."""
 
-DEFAULTS = {
+LONGEST_NAME = 64
+"""As much of a field's name as a complaint shows."""
+
+DEFAULTS: dict[str, Any] = {
     "mode": "observe",
     "lookback_days": 35,
     "min_observed_hours": 168,
@@ -26,7 +29,31 @@ DEFAULTS = {
     "include_accounts": [],
     "exclude_accounts": [],
     "exclude_regions": [],
+    "max_enforcements_per_hour": 50,
+    "watch_hours": 24,
+    "rollback": "auto",
+    "rejected_threshold": 1,
+    "canary": {"share": 0.1, "hours": 24},
+    "change_calendar": None,
+    "approval": "none",
+    "notice_hours": 0,
+    "owner_tag": "owner",
 }
+
+CALENDAR = "arn:aws:ssm:eu-west-1:111111111111:document/Freeze"
+CALENDARS = (
+    "abc",
+    "Year-end_freeze.2026",
+    "x" * 128,
+    CALENDAR,
+    f"arn:aws:ssm:ap-southeast-7:222222222222:document/{'x' * 128}",
+    "arn:aws-cn:ssm:cn-northwest-1:222222222222:document/abc",
+    "arn:aws-us-gov:ssm:us-gov-east-1:222222222222:document/Year-end_freeze.2026",
+    "arn:aws-iso:ssm:us-iso-east-1:222222222222:document/Freeze",
+    "arn:aws-iso-b:ssm:us-isob-east-1:222222222222:document/Freeze",
+    "arn:aws-eusc:ssm:eusc-de-east-1:222222222222:document/Freeze",
+)
+"""By name in the same account, by ARN if another account shares it; in every partition."""
 
 
 def refused(text: str) -> PolicyRefused:
@@ -68,6 +95,27 @@ def test_an_empty_document_is_the_contracts_defaults() -> None:
             ["us-east-1", "ap-southeast-7", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"],
             {"us-east-1", "ap-southeast-7", "cn-north-1", "us-gov-west-1", "eusc-de-east-1"},
         ),
+        ("max_enforcements_per_hour", 1, 1),
+        ("max_enforcements_per_hour", 1_000_000, 1_000_000),
+        ("watch_hours", 1, 1),
+        ("watch_hours", 168, 168),
+        *(("rollback", word.value, word) for word in RollbackMode),
+        ("rejected_threshold", 1, 1),
+        ("rejected_threshold", 1_000_000, 1_000_000),
+        ("canary", None, None),
+        ("canary", {"share": 1, "hours": 1}, Canary(share=1.0, hours=1)),
+        ("canary", {"hours": 168, "share": 0.001}, Canary(share=0.001, hours=168)),
+        ("canary", {"share": 0.5}, Canary(share=0.5, hours=24)),
+        ("canary", {"hours": 2}, Canary(share=0.1, hours=2)),
+        ("canary", {}, Canary(share=0.1, hours=24)),
+        ("change_calendar", None, None),
+        *(("change_calendar", calendar, calendar) for calendar in CALENDARS),
+        *(("approval", word.value, word) for word in Approval),
+        ("notice_hours", 0, 0),
+        ("notice_hours", 2160, 2160),
+        ("owner_tag", "x", "x"),
+        ("owner_tag", "Zuständig/für:alles", "Zuständig/für:alles"),
+        ("owner_tag", "x" * 128, "x" * 128),
     ],
 )
 def test_what_a_field_takes(field: str, value: object, expected: object) -> None:
@@ -77,8 +125,17 @@ def test_what_a_field_takes(field: str, value: object, expected: object) -> None
     assert DEFAULTS | {field: policy.to_document()[field]} == policy.to_document()
 
 
+@pytest.mark.parametrize(("field", "words"), [("rollback", ["auto", "alert"]), ("approval", ["none", "required"])])
+def test_the_words_of_a_gate_are_the_contracts(field: str, words: list[str]) -> None:
+    """They are what stands in people's parameters; the complaint about another one lists them all."""
+    assert words == [Policy.from_document({field: word}).to_document()[field] for word in words]
+    assert f'takes "{words[0]}" or "{words[1]}", not "yes"' == refused(f'{{"{field}": "yes"}}').problem
+
+
 MODES: list[object] = [None, "on", "OFF", "Observe", " off", "", 0, True, ["off"], {}]
 NUMBERS = [True, False, None, "35", "", [35], {"days": 35}, float("nan"), float("inf"), float("-inf"), -1, 1e300]
+NO_CANARIES: list[object] = [True, False, 0, 0.1, "", "null", "0.1", [], [0.1, 24]]
+NO_NAMES: list[object] = [True, False, 5, [], ["Freeze"], {}, {"name": "Freeze"}]
 LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["222222222222"]], [True], [""]]
 
 
@@ -109,6 +166,50 @@ LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["
             ("exclude_regions", ["eu-west-1", value], "Regions")
             for value in ("EU-WEST-1", "eu-west", "eu-west-1a", "*", "eu-*", "Ireland", "eu-west-1 ", "eu-west-1\n")
         ),
+        *(
+            (field, value, "1 or more")
+            for field in ("max_enforcements_per_hour", "rejected_threshold")
+            for value in (*NUMBERS, 0, 1.0, 50.5, -(10**300))
+        ),
+        *(("watch_hours", value, "hours from 1 to 168") for value in (*NUMBERS, 0, 169, 24.0, 0.5, 10**300)),
+        *(("notice_hours", value, "hours from 0 to 2160") for value in (*NUMBERS, 2161, 24.0, 0.5, 10**300)),
+        *(("rollback", value, '"alert"') for value in (None, "AUTO", "manual", "", True, 0, ["auto"], {"auto": True})),
+        *(
+            ("approval", value, '"required"')
+            for value in (None, "require", "None", "", True, 0, ["none"], {"none": True})
+        ),
+        *(("canary", value, "or null") for value in NO_CANARIES),
+        *(("change_calendar", value, "Change Calendar") for value in NO_NAMES),
+        *(
+            ("change_calendar", value, "Change Calendar")
+            for value in (
+                "",
+                "ab",
+                "x" * 129,
+                "Year end",
+                "Jahresabschlußsperre",
+                "document/Freeze",
+                "Freeze:3",
+                "Freeze\n",
+                " Freeze",
+                f"{CALENDAR}\n",
+                f"{CALENDAR}:3",
+                f"{CALENDAR}, {CALENDAR}",
+                f"{CALENDAR}{'x' * 128}",
+                CALENDAR.removesuffix("Freeze"),
+                CALENDAR.replace("Freeze", "ab"),
+                CALENDAR.replace("document", "parameter"),
+                CALENDAR.replace(":ssm:", ":ssm-incidents:"),
+                CALENDAR.replace("111111111111", ""),
+                CALENDAR.replace("111111111111", "11111111111"),
+                CALENDAR.replace("111111111111", "٢٢٢٢٢٢٢٢٢٢٢٢"),
+                CALENDAR.replace("eu-west-1", ""),
+                CALENDAR.replace("eu-west-1", "*"),
+                CALENDAR.replace("arn:aws:", "arn:azure:"),
+                CALENDAR.upper(),
+            )
+        ),
+        *(("owner_tag", value, "tag key") for value in (None, "", "x" * 129, "aws:x", 5, True, ["x"], {"x": "y"})),
     ],
 )
 def test_what_a_field_refuses(field: str, value: object, takes: str) -> None:
@@ -116,6 +217,25 @@ def test_what_a_field_refuses(field: str, value: object, takes: str) -> None:
     complaint = refused(json.dumps({field: value}))
     assert field == complaint.field
     assert takes in str(complaint)
+
+
+@pytest.mark.parametrize(
+    ("canary", "field", "takes"),
+    [
+        *(({"share": value}, "canary.share", "above 0") for value in (*NUMBERS, 0, 0.0, -0.0, 1.0001, 10, 10**300)),
+        *(({"hours": value}, "canary.hours", "hours from 1 to 168") for value in (*NUMBERS, 0, 169, 24.0, 10**300)),
+        ({"share": 0.1, "hours": None}, "canary.hours", "hours from 1 to 168"),
+        ({"share": 0.1, "days": 1}, "canary.days", "known are hours, share"),
+        ({"mode": "off"}, "canary.mode", "known are hours, share"),
+        ({"": 1}, "canary.", "known are hours, share"),
+        ({"x" * 10_000: 1}, f"canary.{'x' * (LONGEST_NAME - len('canary.'))}", "known are hours, share"),
+    ],
+)
+def test_what_a_canary_refuses(canary: dict[str, object], field: str, takes: str) -> None:
+    """The complaint names the field with its path: other hours stand beside it."""
+    complaint = refused(json.dumps({"canary": canary}))
+    assert field == complaint.field
+    assert takes in complaint.problem
 
 
 @pytest.mark.parametrize(
@@ -153,22 +273,17 @@ def test_more_hours_than_the_window_has_are_impossible(document: dict[str, int],
         "to_document",
         "__init__",
         "x" * 10_000,
-        # They arrive with later gates; until then a policy must not promise them.
-        "max_enforcements_per_hour",
-        "watch_hours",
-        "rollback",
-        "rejected_threshold",
-        "canary",
-        "change_calendar",
-        "approval",
-        "notice_hours",
-        "owner_tag",
+        "share",
+        "hours",
+        "canary.share",
+        "max_enforcements_per_day",
+        "change_calendars",
     ],
 )
 def test_an_unknown_field_is_refused(name: str) -> None:
     """No gate is promised that is not there; the complaint names the field and lists those there are."""
     complaint = refused(json.dumps({"mode": "enforce", name: 1}))
-    assert name[:128] == complaint.field
+    assert name[:LONGEST_NAME] == complaint.field
     assert all(each.name in complaint.problem for each in fields(Policy))
 
 
@@ -179,6 +294,9 @@ def test_an_unknown_field_is_refused(name: str) -> None:
         ('{"mode": "enforce", "lookback_days": 35, "mode": "enforce"}', "mode"),
         ('{"lookback_days": 35, "mode": "off", "lookback_days": 455}', "lookback_days"),
         ('{"exempt_tag": {"x": 1, "x": 2}}', "x"),
+        ('{"canary": {"share": 0.1, "hours": 24, "share": 1}}', "share"),
+        ('{"canary": null, "canary": {}}', "canary"),
+        (f'{{"{"x" * 10_000}": 1, "{"x" * 10_000}": 2}}', "x" * LONGEST_NAME),
     ],
 )
 def test_a_field_given_twice_is_refused(text: str, name: str) -> None:
@@ -219,12 +337,20 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
     assert "object" in complaint.problem
 
 
-@pytest.mark.parametrize("field", DEFAULTS)
-def test_nesting_of_any_depth_is_refused_and_never_a_crash(field: str) -> None:
+@pytest.mark.parametrize(
+    ("start", "end", "named"),
+    [
+        *((f'{{"{field}": ', "}", {field}) for field in DEFAULTS if field != "canary"),
+        ('{"canary": ', "}", {"canary", "canary.x"}),
+        ('{"canary": {"share": ', "}}", {"canary.share"}),
+        ('{"canary": {"hours": ', "}}", {"canary.hours"}),
+    ],
+)
+def test_nesting_of_any_depth_is_refused_and_never_a_crash(start: str, end: str, named: set[str]) -> None:
     """What is parsed just so is still too deep to be shown."""
     for depth in range(900, 1000, 3):
         for text in ("[" * depth + "]" * depth, '{"x":' * depth + "1" + "}" * depth):
-            assert refused(f'{{"{field}": {text}}}').field in {field, "policy"}
+            assert refused(f"{start}{text}{end}").field in {*named, "policy"}
 
 
 @pytest.mark.parametrize("document", [None, [], "observe", 35, [("mode", "off")], {"mode": "off"}.items()])
@@ -240,6 +366,9 @@ def test_the_complaint_shows_what_was_sent_and_stays_short() -> None:
     refused(json.dumps({"mode": "x" * 100_000}))
     refused(json.dumps({"include_accounts": ["y" * 100_000]}))
     refused('{"mode": "\\ud800"}')
+    assert "?" == refused('{"\\ud800": 1}').field
+    assert "canary.?" == refused('{"canary": {"\\ud800": 1}}').field
+    assert "?" == refused('{"\\ud800": 1, "\\ud800": 2}').field
 
 
 def read(text: str) -> Policy | PolicyRefused:
@@ -250,7 +379,16 @@ def read(text: str) -> Policy | PolicyRefused:
         return complaint
 
 
-accounts = st.frozensets(st.from_regex(r"[0-9]{12}", fullmatch=True), max_size=3)
+account_ids = st.from_regex(r"[0-9]{12}", fullmatch=True)
+accounts = st.frozensets(account_ids, max_size=3)
+tag_keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128).filter(
+    lambda key: not key.startswith("aws:")
+)
+shares = st.floats(0, 1, exclude_min=True)
+canaries = st.builds(Canary, share=shares, hours=st.integers(1, 168))
+documents = st.from_regex(r"[a-zA-Z0-9_.-]{3,128}", fullmatch=True)
+places = st.sampled_from(["aws:ssm:eu-west-1", "aws-cn:ssm:cn-north-1", "aws-us-gov:ssm:us-gov-west-1"])
+calendars = documents | st.builds("arn:{}:{}:document/{}".format, places, account_ids, documents)
 
 
 @st.composite
@@ -261,16 +399,25 @@ def policies(draw: st.DrawFn) -> Policy:
         mode=draw(st.sampled_from(Mode)),
         lookback_days=lookback_days,
         min_observed_hours=draw(st.integers(0, lookback_days * 24)),
-        min_coverage=draw(st.floats(0, 1, exclude_min=True)),
+        min_coverage=draw(shares),
         boot_evidence=draw(st.sampled_from(BootEvidence)),
-        exempt_tag=draw(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)),
+        exempt_tag=draw(tag_keys),
         include_accounts=draw(accounts),
         exclude_accounts=draw(accounts),
         exclude_regions=draw(st.frozensets(st.sampled_from(["eu-west-1", "cn-north-1", "us-gov-east-1"]))),
+        max_enforcements_per_hour=draw(st.integers(1)),
+        watch_hours=draw(st.integers(1, 168)),
+        rollback=draw(st.sampled_from(RollbackMode)),
+        rejected_threshold=draw(st.integers(1)),
+        canary=draw(st.none() | canaries),
+        change_calendar=draw(st.none() | calendars),
+        approval=draw(st.sampled_from(Approval)),
+        notice_hours=draw(st.integers(0, 2160)),
+        owner_tag=draw(tag_keys),
     )
 
 
-@given(policies().filter(lambda policy: not policy.exempt_tag.startswith("aws:")))
+@given(policies())
 def test_a_policy_comes_back_from_its_document(policy: Policy) -> None:
     """The ledger keeps the last good policy as JSON; nothing of it is lost, and every field is spelled out."""
     document = policy.to_document()
@@ -285,15 +432,27 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(DEFAULTS)) | st.text(max_size=5), json_values, max_size=4))
+def spelled_out(name: str, value: Any) -> Any:
+    """What a policy keeps of a value that it has accepted: lists without doubles and in order, a whole canary."""
+    if isinstance(value, list):
+        return sorted(set(value))
+    return DEFAULTS[name] | value if isinstance(value, dict) else value
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(DEFAULTS)) | st.text(max_size=5), json_values, max_size=4)
+    | st.fixed_dictionaries({"canary": st.dictionaries(st.sampled_from(["share", "hours", "x"]), json_values)})
+)
 def test_any_document_is_a_policy_or_refused_by_the_name_of_a_field(document: dict[str, Any]) -> None:
     """It never raises anything else, and what it accepts is what was written."""
     outcome = read(json.dumps(document))
     if isinstance(outcome, PolicyRefused):
-        assert outcome.field in {*(name[:128] for name in document), "min_observed_hours"}
+        canary = document.get("canary")
+        nested = {f"canary.{name}"[:LONGEST_NAME] for name in canary} if isinstance(canary, dict) else set()
+        assert outcome.field in {*document, *nested, "min_observed_hours"}
         return
     written = outcome.to_document()
-    assert {name: sorted(set(value)) if isinstance(value, list) else value for name, value in document.items()} == {
+    assert {name: spelled_out(name, value) for name, value in document.items()} == {
         name: written[name] for name in document
     }
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2 import record
+from imdsv2 import lifecycle, record
 from imdsv2.decision import decide
 from imdsv2.ledger import Entry, key_of
 from imdsv2.model import Decision, Finding, Reason, Source, Status, Unreachable
 from imdsv2.policy import Policy
+from imdsv2.record import Signature
 from tests.unit.builders import NOW, arn, evidence, finding, instance, judgement, options, request, verdict
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from imdsv2.judgement import Judgement
     from imdsv2.ledger import Change
 
+SIGNATURE = Signature(request_id="request-1", session="session-1")
 LEASE = timedelta(seconds=360)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -38,8 +40,10 @@ def entry(status: Status, *, findings: Iterable[Finding] = (), **attributes: Any
 
 
 def final(judged: Judgement, now: datetime = NOW) -> Change:
-    """What is written at the end."""
-    return record.final(judged, "request-1", now)
+    """What is written at the end; the ledger would take it."""
+    change = record.final(judged, SIGNATURE, now)
+    lifecycle.check(judged.entry.status, str(change.applied().status))
+    return change
 
 
 # --- Ahead of EC2 --------------------------------------------------------------------------------------------------
@@ -47,7 +51,8 @@ def final(judged: Judgement, now: datetime = NOW) -> Change:
 
 def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() -> None:
     """The item is looked at again when the lease ends, to the second: whoever died is then taken over."""
-    change = record.enforcing(judgement(), "request-1", LEASE, NOW)
+    judged = judgement(target=instance(image_id="ami-1"))
+    change = record.enforcing(judged, SIGNATURE, LEASE, NOW)
     expected = {
         "status": "enforcing",
         "decision": "enforce",
@@ -56,6 +61,9 @@ def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() 
         "after": None,
         "owner": "request-1",
         "request_id": "request-1",
+        "session": "session-1",
+        "cohort": "aws/222222222222/eu-west-1/image:ami-1",
+        "canary": None,
         "lease_until": NOW + LEASE,
         "revisit_at": NOW + LEASE,
         "decided_at": NOW,
@@ -65,9 +73,31 @@ def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() 
     assert "enforced_at" not in change.attributes
 
 
+def test_ahead_of_ec2_a_canary_is_known_for_one() -> None:
+    """The guard looks after it for its cohort's sake too."""
+    assert True is record.enforcing(judgement(canary=True), SIGNATURE, LEASE, NOW).attributes["canary"]
+
+
+def test_ahead_of_ec2_an_approval_is_spent_and_a_notice_over() -> None:
+    """The next change needs its own; who approved this one stays written."""
+    approval = {"word": "approved", "by": "alice", "request_id": "request-0", "at": "2026-11-20T10:00:00.000000Z"}
+    known = entry(Status.HELD, approval=approval, notice_ends_at="2026-11-20T12:00:00.000000Z")
+    written = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
+    assert "alice, request request-0" == written.attributes["approved_by"]
+    assert not {"approval", "notice_ends_at"} & written.attributes.keys()
+
+
+@pytest.mark.parametrize("approval", [{}, {"approval": {"word": "refused", "by": "bob", "request_id": "request-2"}}])
+def test_ahead_of_ec2_nobody_approved_what_needed_no_approval(approval: dict[str, Any]) -> None:
+    """Neither who approved an earlier change stands beside this one, nor who refused it when he was still asked."""
+    known = entry(Status.HELD, approved_by="alice, request request-0", **approval)
+    written = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
+    assert not {"approval", "approved_by"} & written.attributes.keys()
+
+
 def test_ahead_of_ec2_no_finding_counts_as_answered() -> None:
     """If we die now, the finding's next event is no echo."""
-    (written,) = record.enforcing(judgement(), "request-1", LEASE, NOW).findings
+    (written,) = record.enforcing(judgement(), SIGNATURE, LEASE, NOW).findings
     assert finding().id == written.id
     assert written.updated_at is None
 
@@ -75,7 +105,7 @@ def test_ahead_of_ec2_no_finding_counts_as_answered() -> None:
 def test_ahead_of_ec2_a_known_finding_keeps_its_state() -> None:
     """What was answered before stays answered."""
     known = entry(Status.HELD, findings=[finding()])
-    assert () == record.enforcing(judgement(entry=known), "request-1", LEASE, NOW).findings
+    assert () == record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).findings
 
 
 # --- The end -------------------------------------------------------------------------------------------------------
@@ -99,10 +129,39 @@ def test_an_enforcement_is_recorded_with_its_time_and_what_ec2_shows() -> None:
     assert "before" not in change.attributes
 
 
-@pytest.mark.parametrize("status", [Status.HELD, Status.SKIPPED, Status.WOULD_ENFORCE, Status.FAILED])
-def test_what_was_not_enforced_gets_no_time_of_enforcement(status: Status) -> None:
+def test_an_enforcement_is_watched_from_the_beginning() -> None:
+    """What the watch of an earlier one has left behind says nothing of this one."""
+    earlier: dict[str, Any] = dict.fromkeys(("restarted_at", "verified_at", "clean_at"), "2026-11-01T00:00:00.000000Z")
+    known = entry(Status.ENFORCING, watch="done", canary_lost=True, left_because="Its tag is gone.", **earlier)
+    written = final(judgement(entry=known, status=Status.ENFORCED, after=options(http_tokens="required"))).applied()
+    assert written.is_watched
+    assert not {*earlier, "canary_lost", "left_because"} & written.attributes.keys()
+
+
+@pytest.mark.parametrize("before", [Status.ENFORCED, Status.VERIFIED])
+@pytest.mark.parametrize("status", [Status.HELD, Status.SKIPPED, Status.WOULD_ENFORCE])
+def test_what_is_no_longer_as_we_left_it_is_not_watched_any_more(before: Status, status: Status) -> None:
+    """The guard has nothing to look after; it is judged like any other."""
+    watched = entry(before, watch="open", enforced_at="2026-11-01T00:00:00.000000Z")
+    assert "done" == final(judgement(entry=watched, status=status)).attributes["watch"]
+    over = entry(before, watch="done", enforced_at="2026-11-01T00:00:00.000000Z")
+    assert "watch" not in final(judgement(entry=over, status=status)).attributes
+
+
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [
+        (Status.ENFORCED, Status.HELD),
+        (Status.VERIFIED, Status.HELD),
+        (Status.ROLLED_BACK, Status.ROLLED_BACK),
+        (Status.ENFORCED, Status.SKIPPED),
+        (Status.ENFORCED, Status.WOULD_ENFORCE),
+        (Status.ENFORCING, Status.FAILED),
+    ],
+)
+def test_what_was_not_enforced_gets_no_time_of_enforcement(before: Status, status: Status) -> None:
     """And what was known of earlier enforcements is not touched."""
-    change = final(judgement(entry=entry(Status.ENFORCED, enforced_at="2026-11-01T00:00:00.000000Z"), status=status))
+    change = final(judgement(entry=entry(before, enforced_at="2026-11-01T00:00:00.000000Z"), status=status))
     assert not {"enforced_at", "confirmed", "cleared_at", "before", "after"} & change.attributes.keys()
     assert status is change.attributes["status"]
 
@@ -120,6 +179,7 @@ def test_the_verdict_is_recorded_with_its_reasons() -> None:
         "source": "manual",
         "caller": "alice",
         "request_id": "request-1",
+        "session": "session-1",
         "decided_at": NOW,
         "error": error,
     }
@@ -151,13 +211,14 @@ def test_only_another_verdict_is_news(status: Status, reason: Reason, changes: b
 def test_clear_is_recorded_whatever_the_verdict(status: Status) -> None:
     """It voids what was before it, whether or not the instance is enforced now."""
     asked = request(source=Source.MANUAL, finding=None, clear=True)
-    assert NOW == final(judgement(asked, status=status)).attributes["cleared_at"]
+    assert NOW == final(judgement(asked, entry=entry(status), status=status)).attributes["cleared_at"]
 
 
 def test_what_was_cleared_and_enforced_at_once_is_enforced() -> None:
     """Were it changed back afterwards, the service would not fight that."""
     asked = request(source=Source.MANUAL, finding=None, clear=True)
-    written = final(judgement(asked, status=Status.ENFORCED, after=options(http_tokens="required"))).applied()
+    judged = judgement(asked, entry=entry(Status.ENFORCING), status=Status.ENFORCED)
+    written = final(replace(judged, after=options(http_tokens="required"))).applied()
     later = decide(instance(), evidence(), written.history, Policy(), NOW + HOUR)
     assert Reason.CHANGED_BACK is later.reason
 
@@ -178,17 +239,39 @@ def test_an_enforcement_left_half_done_is_completed_unconfirmed() -> None:
     assert "required" == written.attributes["after"]["HttpTokens"]
     assert not {"owner", "lease_until"} & written.attributes.keys()
     assert "changed_at" in written.attributes
+    assert written.is_watched
 
 
-def test_an_enforcement_is_not_replaced_by_what_it_brought_about() -> None:
-    """`already_required` after `enforced` is our own doing; only the next look is set."""
-    known = entry(Status.ENFORCED, enforced_at="2026-11-19T00:00:00.000000Z", confirmed=True)
+@pytest.mark.parametrize("status", [Status.ENFORCED, Status.VERIFIED, Status.ROLLED_BACK])
+def test_what_we_did_is_not_replaced_by_what_it_brought_about(status: Status) -> None:
+    """`already_required` after it is our own doing, or that of whoever closed again what we had put back."""
+    history: dict[str, Any] = {"enforced_at": "2026-11-18T00:00:00.000000Z", "confirmed": True}
+    if status is Status.ROLLED_BACK:
+        history["rolled_back_at"] = "2026-11-19T00:00:00.000000Z"
+    known = entry(status, watch="open", **history)
     change = final(judgement(entry=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED))
     written = change.applied()
-    assert "enforced" == written.status
+    assert (status, "enforce", "unused") == (
+        written.status,
+        written.attributes["decision"],
+        written.attributes["reason"],
+    )
     assert known.history == written.history
-    assert "changed_at" not in change.attributes
-    assert written.attributes["revisit_at"] is not None
+    assert not {"changed_at", "watch", "after"} & change.attributes.keys()
+
+
+@pytest.mark.parametrize("status", [Status.ENFORCED, Status.ROLLED_BACK])
+def test_what_we_did_is_looked_at_again(status: Status) -> None:
+    """Somebody may change it, and there need not be a finding that says so."""
+    change = final(judgement(entry=entry(status), verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED))
+    assert NOW + DAY <= change.attributes["revisit_at"] <= NOW + DAY + timedelta(minutes=10)
+
+
+def test_what_is_verified_is_not_judged_anew() -> None:
+    """It has proved that it needs no IMDSv1."""
+    known = entry(Status.VERIFIED, revisit_at="2026-11-19T00:00:00.000000Z")
+    written = final(judgement(entry=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
+    assert "revisit_at" not in written.attributes
 
 
 @pytest.mark.parametrize("before", [None, Status.HELD, Status.WOULD_ENFORCE, Status.FAILED, Status.SKIPPED])
@@ -202,12 +285,58 @@ def test_what_others_made_required_is_skipped_for_ever(before: Status | None) ->
     assert written.history.enforced_at is None
 
 
-def test_an_account_that_cannot_be_read_takes_nothing_back() -> None:
-    """What we enforced stays recorded as enforced while nobody can look."""
-    unreachable = verdict(decision=Decision.HOLD, reason=Reason.UNREACHABLE, revisit_at=NOW + DAY)
+@pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.OUT_OF_SCOPE])
+@pytest.mark.parametrize("status", [Status.ENFORCING, Status.ENFORCED, Status.VERIFIED, Status.ROLLED_BACK])
+def test_what_cannot_be_looked_at_takes_nothing_back(status: Status, reason: Reason) -> None:
+    """What we did stays recorded while nobody can look, and somebody looks again: it may have been changed back."""
+    unseen = verdict(decision=Decision.HOLD, reason=reason, revisit_at=NOW + DAY)
     target = Unreachable(arn=arn(), problem="Access denied.")
-    judged = judgement(entry=entry(Status.ENFORCED), verdict=unreachable, status=Status.HELD, target=target)
-    assert "enforced" == final(judged).applied().status
+    change = final(judgement(entry=entry(status), verdict=unseen, status=Status.HELD, target=target))
+    assert status == change.applied().status
+    assert NOW + DAY <= change.attributes["revisit_at"] <= NOW + DAY + timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"), [(Reason.BROKE_BEFORE, Status.ROLLED_BACK), (Reason.V1_IN_USE, Status.HELD)]
+)
+def test_what_was_rolled_back_stays_so_for_as_long_as_that_holds_it(reason: Reason, status: Status) -> None:
+    """Once a person has cleared it, it is held, or enforced, like any other; what happened stays in the history."""
+    known = entry(Status.ROLLED_BACK, enforced_at="2026-11-18T00:00:00.000000Z", rolled_back_at="2026-11-19T00:00:00Z")
+    held = verdict(decision=Decision.HOLD, reason=reason, revisit_at=NOW + DAY)
+    written = final(judgement(entry=known, verdict=held, status=status)).applied()
+    assert (status, reason) == (written.status, written.attributes["reason"])
+    assert known.history == written.history
+
+
+def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:
+    """Somebody has made tokens optional where we could not; that is another story."""
+    known = entry(
+        Status.ENFORCED, left_because="EC2 refused to go back.", watch="open", enforced_at="2026-11-18T00:00:00Z"
+    )
+    assert "left_because" not in final(judgement(entry=known, status=Status.HELD)).applied().attributes
+
+
+# --- Canaries that nobody had asked about --------------------------------------------------------------------------
+
+
+def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
+    """The next run of what is due enforces it; until then nothing is under way."""
+    known = entry(Status.HELD, reason="canary_wait", decision="hold", revisit_at="2026-11-21T00:00:00.000000Z")
+    judged = judgement(request(source=Source.SWEEP, finding=None), entry=known, canary=True)
+    change = record.summoned(judged, SIGNATURE, NOW)
+    lifecycle.check(known.status, str(change.attributes["status"]))
+    expected = {
+        "status": "would_enforce",
+        "decision": "enforce",
+        "reason": "unused",
+        "source": "sweep",
+        "request_id": "request-1",
+        "session": "session-1",
+        "revisit_at": NOW,
+        "decided_at": NOW,
+    }
+    assert expected == {name: change.attributes[name] for name in expected}
+    assert not {"lease_until", "owner", "enforced_at"} & change.attributes.keys()
 
 
 # --- When it is judged anew ----------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imdsv2.errors import LedgerContended
-from imdsv2.events import Order, parse_order
 from imdsv2.judgement import Outcomes
 from imdsv2.model import Decision, InstanceArn, Missing, Reason, Source, Status
+from imdsv2.orders import Order, parse_order
 from imdsv2.report import answer_document, error_document, evidence_document, options_document, to_seconds
 from tests.unit.builders import NOW, arn, at, evidence, judgement, options, request, verdict
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from imdsv2.errors import InvalidRequest
+from imdsv2.errors import InvalidRequest, LedgerContended
 from imdsv2.judgement import Outcomes
 from imdsv2.model import Place, Source
 from imdsv2.sweep import SweepOrder, Tally, active_accounts, add_up, go_through, parse_order, plan
@@ -140,6 +141,46 @@ def test_a_place_that_cannot_be_entered_says_so() -> None:
     assert "AssumeRole" in tally.error
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ClientError({"Error": {"Code": "RequestLimitExceeded"}}, "DescribeInstances"),
+        ClientError(
+            {"Error": {"Code": "InternalError"}, "ResponseMetadata": cast("Any", {"HTTPStatusCode": 500})},
+            "DescribeInstances",
+        ),
+        ReadTimeoutError(endpoint_url="https://ec2"),
+    ],
+)
+def test_a_place_that_cannot_be_read_just_now_has_failed(failure: Exception) -> None:
+    """So that the sweep can be redriven for it, where a refusal would only be repeated."""
+
+    class Fails(Fleet):
+        def describe_instances(self, **_: Any) -> dict[str, Any]:
+            raise failure
+
+    with pytest.raises(type(failure)):
+        _go(CountingLine(Entered({PLACE.account: Fails()})), Tally(place=PLACE))
+
+
+def test_a_place_of_which_nothing_can_be_judged_has_failed() -> None:
+    """The ledger is away, say. Where only some could not be judged, they are counted, and the sweep goes on."""
+
+    class Fails(CountingLine):
+        def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool) -> Outcomes:
+            arns = [request.arn for request in requests]
+            judged = cast("Any", {arn: SimpleNamespace(verdict=SimpleNamespace(reason="unused")) for arn in arns[1:]})
+            return Outcomes(judged=judged, echoes=set(), failed={arns[0]: LedgerContended("busy")})
+
+    def place(*pages: list[str]) -> Entered:
+        return Entered({PLACE.account: Fleet([*pages])})
+
+    tally = _go(Fails(place(["a", "b"])), Tally(place=PLACE))
+    assert (2, 1, {"unused": 1}) == (tally.imdsv1_allowed, tally.failed, tally.by_verdict)
+    with pytest.raises(LedgerContended):
+        _go(Fails(place(["a"])), Tally(place=PLACE))
+
+
 def test_a_plan_has_every_enabled_region_of_every_account() -> None:
     """Accounts that cannot be entered are named with their reason."""
     members = Entered({"1" * 12: Fleet(regions=("us-east-1", "eu-west-1")), "2" * 12: Fleet(regions=("eu-west-1",))})
@@ -156,13 +197,14 @@ def test_a_plan_can_be_kept_to_regions() -> None:
     assert ["us-east-1"] == [each["region"] for each in planned.places]
 
 
-def test_a_large_organisation_is_read_to_its_last_page() -> None:
-    """A thousand accounts come in pages of twenty; suspended ones are left out."""
+@pytest.mark.parametrize("name", ["State", "Status"])
+def test_a_large_organisation_is_read_to_its_last_page(name: str) -> None:
+    """A thousand accounts come in pages of twenty; suspended ones are left out, by the newer name or the older."""
 
     class Organization:
         def list_accounts(self, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803 - AWS's name
             start = int(NextToken)
-            ids = [{"Id": f"{n:012d}", "Status": "SUSPENDED" if n == 7 else "ACTIVE"} for n in range(start, start + 20)]
+            ids = [{"Id": f"{n:012d}", name: "SUSPENDED" if n == 7 else "ACTIVE"} for n in range(start, start + 20)]
             return {"Accounts": ids, **({"NextToken": str(start + 20)} if start + 20 < 1000 else {})}
 
     accounts = active_accounts(cast("OrganizationsClient", Organization()))

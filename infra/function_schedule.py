@@ -1,4 +1,4 @@
-"""What starts the function that judges anew what is due."""
+"""What starts a function again and again."""
 
 from __future__ import annotations
 
@@ -14,21 +14,28 @@ if TYPE_CHECKING:
     from infra.functions import ServiceFunction
     from infra.queues import FailedInvocations
 
-EXPRESSION = "rate(1 minute)"
 GIVE_UP_AFTER = Duration.hours(1)
 
 
-class RevisitSchedule(Construct):
-    """Every minute. A start that failed for an hour is set aside: many others have followed it."""
+class FunctionSchedule(Construct):
+    """At a rate, e.g. `rate(1 minute)`. A start that failed for an hour is set aside: others have followed it."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, function: ServiceFunction, failed: FailedInvocations, key: ServiceKey
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        function: ServiceFunction,
+        rate: str,
+        description: str,
+        failed: FailedInvocations,
+        key: ServiceKey,
     ) -> None:
         super().__init__(scope, id_)
         role = aws_iam.Role(
             self,
             "Role",
-            description=f"{SERVICE}: start function revisit",
+            description=f"{SERVICE}: start function {function.name}",
             assumed_by=aws_iam.ServicePrincipal("scheduler.amazonaws.com"),
         )
         # CDK's own target would also grant every version and alias of the function.
@@ -40,9 +47,9 @@ class RevisitSchedule(Construct):
         self.schedule = aws_scheduler.CfnSchedule(
             self,
             "Schedule",
-            name=f"{SERVICE}-revisit",
-            description="Judge anew what is due",
-            schedule_expression=EXPRESSION,
+            name=f"{SERVICE}-{function.name}",
+            description=description,
+            schedule_expression=rate,
             flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=aws_scheduler.CfnSchedule.TargetProperty(
                 arn=function.function.function_arn,

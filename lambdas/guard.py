@@ -1,0 +1,34 @@
+"""The schedule: what was enforced is looked after until it has proved healthy, and put back where it breaks."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from imdsv2 import telemetry
+from imdsv2.errors import NotGuarded
+from imdsv2.wiring import wire
+from invocation import logger, metrics, request_id
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+service = wire(os.environ, logger, request_id)
+
+_STOP_BEFORE_END_MS = 180_000
+"""No account is begun after that; the next pass begins with those."""
+
+
+@logger.inject_lambda_context
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
+    """One pass over every account in which something was enforced. Raises NotGuarded where a place failed."""
+    service.begin(context.get_remaining_time_in_millis())
+    line, guard = service.line, service.guard
+    done = guard.run(context.aws_request_id, lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS)
+    telemetry.report_pass(done, logger, metrics)
+    telemetry.report_policy(line.policies.current(line.now()), logger, metrics)
+    if done.failed:
+        raise NotGuarded(done.failed)
+    return asdict(done)

@@ -1,0 +1,60 @@
+"""The signs that instances give since their tokens were required: refused calls, and that they ran at all."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.metrics import REJECTED_CALLS, UTILIZATION, Hours, read
+from imdsv2.watch import Signs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+    from imdsv2.metrics import Series
+    from imdsv2.model import InstanceArn
+
+_PERIOD = 300
+"""Seconds: short, because a call that was refused before the watch began in the same hour says nothing about it."""
+_REMEMBERED = timedelta(days=62)
+"""CloudWatch keeps datapoints of five minutes for 63 days."""
+
+
+def gather_signs(
+    cloudwatch: CloudWatchClient, since: Mapping[InstanceArn, datetime], ripe: AbstractSet[InstanceArn], now: datetime
+) -> dict[InstanceArn, Signs]:
+    """Read the signs of instances of one account and Region.
+
+    Args:
+        since: when each one's watch began.
+        ripe: those whose watch might end now; only of them it has to be known whether they ran.
+        now: the time of the look.
+
+    A refused or incomplete answer is signs with a ``problem``, never an exception.
+    """
+    oldest = now - _REMEMBERED
+    rejected = read(
+        cloudwatch,
+        REJECTED_CALLS,
+        {arn: Hours.touching(max(begin, oldest), now) for arn, begin in since.items()},
+        period=_PERIOD,
+    )
+    ran = read(cloudwatch, UTILIZATION, {arn: Hours.inside(since[arn], now) for arn in ripe})
+    return {arn: _signs(begin, rejected[arn], ran.get(arn), now) for arn, begin in since.items()}
+
+
+def _signs(since: datetime, rejected: Series, ran: Series | None, now: datetime) -> Signs:
+    # Every period that touches the watch counts, and so does the one in which it began.
+    begin = math.floor(since.timestamp() / _PERIOD) * _PERIOD
+    refused = {second: value for second, value in rejected.values.items() if value and second >= begin}
+    problem = rejected.problem or (ran.problem if ran else None)
+    return Signs(
+        rejected_calls=math.ceil(sum(refused.values())),
+        last_rejected_call=datetime.fromtimestamp(max(refused), UTC) if refused else None,
+        alive_hours=sum(hour in ran.values for hour in Hours.inside(since, now)) if ran else 0,
+        problem=problem,
+    )

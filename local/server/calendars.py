@@ -1,0 +1,199 @@
+"""SSM's change calendars, which ministack lacks: documents that hold iCalendar data, and whether they are open.
+
+A document of any type can be created, deleted and shared with other accounts; only calendars are read. A calendar is open by
+default or closed by default (`X-CALENDAR-TYPE`), and the other way round while one of its events lasts. Events without a time
+zone, and whole days, are in UTC. The next transition is looked for within a year.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from importlib import import_module
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from local.server import gateway
+from local.server import platform as ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.server.platform import Headers, Params, Response
+
+Json: TypeAlias = dict[str, Any]
+Place: TypeAlias = tuple[str, str, str]
+Span: TypeAlias = tuple[datetime, datetime]
+
+icalendar: Any = import_module("icalendar")
+recurring: Any = import_module("recurring_ical_events")
+
+CALENDAR: Final = "ChangeCalendar"
+OPEN_BY_DEFAULT: Final = {"DEFAULT_OPEN": True, "DEFAULT_CLOSED": False}
+ARN: Final = re.compile(r"arn:aws:ssm:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):document/(?P<name>.+)")
+AHEAD: Final = timedelta(days=366)
+
+
+@dataclass(eq=False)
+class DocumentError(Exception):
+    """A refusal: what SSM answers in place of a result."""
+
+    code: str
+    message: str
+
+
+@dataclass(kw_only=True)
+class Document:
+    """A document as it was created, and the accounts beside its own that may read it."""
+
+    kind: str
+    content: str
+    created_at: datetime
+    shared_with: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calendar:
+    """What a calendar says from a time on."""
+
+    open_by_default: bool
+    events: list[Span]
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether changes are allowed at a time."""
+        return self.open_by_default != any(start <= at < end for start, end in self.events)
+
+
+# By account, Region and name.
+_documents: dict[Place, Document] = {}
+
+
+def install() -> None:
+    """Stand before ministack's SSM."""
+    ministacks = ms.SERVICES["ssm"]
+
+    async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:
+        action = ACTIONS.get(headers.get("x-amz-target", "").rpartition(".")[2])
+        if action is None:
+            return await ministacks(method, path, headers, body, query)
+        try:
+            return gateway.json_response(action(json.loads(body)))
+        except DocumentError as refusal:
+            return gateway.json_response({"__type": refusal.code, "Message": refusal.message}, 400)
+
+    ms.SERVICES["ssm"] = handle
+
+
+def create_document(request: Json) -> Json:
+    """Keep a document; a calendar must be one."""
+    name, kind = request["Name"], request.get("DocumentType", "Command")
+    place = (ms.account_id(), ms.region(), name)
+    if place in _documents:
+        raise DocumentError("DocumentAlreadyExists", f"Document with same name {name} already exists")
+    now = datetime.now(UTC)
+    document = Document(kind=kind, content=request["Content"], created_at=now)
+    if kind == CALENDAR:
+        _calendar(document, now)
+    _documents[place] = document
+    return {
+        "DocumentDescription": {
+            "Name": name,
+            "Owner": ms.account_id(),
+            "CreatedDate": now.timestamp(),
+            "Status": "Active",
+            "DocumentVersion": "1",
+            "DocumentType": kind,
+            "DocumentFormat": request.get("DocumentFormat", "JSON"),
+        }
+    }
+
+
+def delete_document(request: Json) -> Json:
+    """Forget a document of the account."""
+    del _documents[_own(request["Name"])]
+    return {}
+
+
+def modify_document_permission(request: Json) -> Json:
+    """Share a document of the account with others, or no longer."""
+    document = _documents[_own(request["Name"])]
+    document.shared_with.update(request.get("AccountIdsToAdd", []))
+    document.shared_with.difference_update(request.get("AccountIdsToRemove", []))
+    return {}
+
+
+def get_calendar_state(request: Json) -> Json:
+    """Open if every one of the calendars is; and when that changes, if it does."""
+    at = _time(request["AtTime"]) if "AtTime" in request else datetime.now(UTC)
+    calendars = [_calendar(_readable(name), at) for name in request["CalendarNames"]]
+
+    def all_open(when: datetime) -> bool:
+        return all(calendar.is_open(when) for calendar in calendars)
+
+    state = all_open(at)
+    edges = {edge for calendar in calendars for edge in chain.from_iterable(calendar.events) if edge > at}
+    changes_at = next((edge for edge in sorted(edges) if all_open(edge) != state), None)
+    answer = {"State": "OPEN" if state else "CLOSED", "AtTime": _text(at)}
+    return answer if changes_at is None else {**answer, "NextTransitionTime": _text(changes_at)}
+
+
+def _own(name: str) -> Place:
+    place = (ms.account_id(), ms.region(), name)
+    if place not in _documents:
+        raise _no_document(name)
+    return place
+
+
+def _readable(name: str) -> Document:
+    """The document of this name in the account and Region, or of this ARN in whatever account shares it."""
+    arn = ARN.fullmatch(name)
+    place = (arn["account"], arn["region"], arn["name"]) if arn else (ms.account_id(), ms.region(), name)
+    document = _documents.get(place)
+    if document is None or place[1] != ms.region() or ms.account_id() not in {place[0], *document.shared_with}:
+        raise _no_document(name)
+    if document.kind != CALENDAR:
+        raise DocumentError("InvalidDocumentType", f"Document {name} is of type {document.kind}, not {CALENDAR}.")
+    return document
+
+
+def _no_document(name: str) -> DocumentError:
+    return DocumentError("InvalidDocument", f"Document with name {name} does not exist.")
+
+
+def _calendar(document: Document, at: datetime) -> Calendar:
+    try:
+        data = icalendar.Calendar.from_ical(document.content)
+        return Calendar(
+            open_by_default=OPEN_BY_DEFAULT[data["X-CALENDAR-TYPE"]],
+            events=[(_moment(each.start), _moment(each.end)) for each in recurring.of(data).between(at, at + AHEAD)],
+        )
+    except (ValueError, KeyError) as error:
+        raise DocumentError("InvalidDocumentContent", f"The content is no calendar: {error}") from error
+
+
+def _moment(start_or_end: date) -> datetime:
+    """A time of an event, or the beginning of a day."""
+    if not isinstance(start_or_end, datetime):
+        start_or_end = datetime.combine(start_or_end, time())
+    return start_or_end if start_or_end.tzinfo else start_or_end.replace(tzinfo=UTC)
+
+
+def _time(text: str) -> datetime:
+    try:
+        return _moment(datetime.fromisoformat(text))
+    except ValueError as error:
+        raise DocumentError("ValidationException", f"AtTime is no time in ISO 8601: {text}") from error
+
+
+def _text(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+ACTIONS: Final[dict[str, Callable[[Json], Json]]] = {
+    "CreateDocument": create_document,
+    "DeleteDocument": delete_document,
+    "GetCalendarState": get_calendar_state,
+    "ModifyDocumentPermission": modify_document_permission,
+}

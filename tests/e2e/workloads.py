@@ -1,0 +1,142 @@
+"""Software that runs on instances: real clients of the metadata service, each a process of its own.
+
+All of them want the instance's credentials, and all answer the same question: did they get them (`ok`), or were they refused or left
+without an answer (`denied`)? What goes wrong in any other way fails the test. Where they run is in the endpoint that they are given:
+
+    endpoint = cloud.imds(instance, account=MEMBERS[0], region=HOME, hops=1)
+    assert "denied" == workloads.sdk(endpoint)
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+Outcome: TypeAlias = Literal["ok", "denied"]
+Client: TypeAlias = "Callable[[str], Outcome]"
+
+PATIENCE_SECONDS = 2
+"""How long each of them waits for one answer; SDKs wait one second, which a busy machine may need for itself."""
+
+# curl's own words: an error status (-f), no answer in time, an answer without a byte.
+CURL_DENIED = {22, 28, 52}
+
+CURL = """
+ask() { curl --silent --show-error --fail --max-time "$PATIENCE" "$@"; }
+role=$(ask "$IMDS/latest/meta-data/iam/security-credentials/") || exit
+ask "$IMDS/latest/meta-data/iam/security-credentials/$role"
+"""
+
+CURL_WITH_TOKEN = """
+ask() { curl --silent --show-error --fail --max-time "$PATIENCE" "$@"; }
+token=$(ask -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" "$IMDS/latest/api/token") || exit
+role=$(ask -H "X-aws-ec2-metadata-token: $token" "$IMDS/latest/meta-data/iam/security-credentials/") || exit
+ask -H "X-aws-ec2-metadata-token: $token" "$IMDS/latest/meta-data/iam/security-credentials/$role"
+"""
+
+SDK = """
+import botocore.session
+
+credentials = botocore.session.Session().get_credentials()
+print(f'"AccessKeyId" : "{credentials.access_key}"' if credentials else "denied")
+"""
+
+# boto 2 is the SDK that never learned of tokens. Python 3.12 has dropped what the copy of six in it and one of its imports lean on.
+OLD_SDK = """
+import importlib, os, sys, types
+import six
+
+sys.modules["imp"] = types.ModuleType("imp")
+sys.modules["boto.vendored.six"] = six
+for name in ("", ".queue", ".urllib", ".urllib.parse", ".urllib.request"):
+    sys.modules["boto.vendored.six.moves" + name] = importlib.import_module("six.moves" + name)
+
+from boto.utils import get_instance_metadata
+
+path, patience = "meta-data/iam/security-credentials/", float(os.environ["PATIENCE"])
+roles = get_instance_metadata(url=os.environ["IMDS"], data=path, timeout=patience, num_retries=1)
+print(list(roles.values()) or "denied")
+"""
+
+
+def curl(endpoint: str) -> Outcome:
+    """A shell script that knows nothing of tokens."""
+    return _shell(CURL, endpoint)
+
+
+def curl_with_token(endpoint: str) -> Outcome:
+    """A shell script that fetches a token first."""
+    return _shell(CURL_WITH_TOKEN, endpoint)
+
+
+def sdk(endpoint: str) -> Outcome:
+    """Today's SDK: asks for a token, and where no answer comes in time does without."""
+    return _python(SDK, endpoint)
+
+
+def old_sdk(endpoint: str) -> Outcome:
+    """An SDK from before there were tokens."""
+    return _python(OLD_SDK, endpoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootScript:
+    """Asks once at every start of the instance, and never again."""
+
+    endpoint: str
+    client: Client = curl
+
+    def starts(self) -> Outcome:
+        """The instance has started."""
+        return self.client(self.endpoint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonthlyJob:
+    """Asks on one day of the month."""
+
+    endpoint: str
+    day: int = 1
+    client: Client = curl
+
+    def lives_through(self, today: date) -> Outcome | None:
+        """A day passes; None: it was not the day."""
+        return self.client(self.endpoint) if today.day == self.day else None
+
+
+def _shell(script: str, endpoint: str) -> Outcome:
+    ended = _run(["/bin/sh", "-c", script], endpoint)
+    return "denied" if ended.returncode in CURL_DENIED else _judged(ended)
+
+
+def _python(script: str, endpoint: str) -> Outcome:
+    ended = _run([sys.executable, "-W", "ignore", "-c", script], endpoint)
+    return "denied" if ended.stdout == "denied\n" else _judged(ended)
+
+
+def _judged(ended: subprocess.CompletedProcess[str]) -> Outcome:
+    assert ended.returncode == 0 and "AccessKeyId" in ended.stdout, f"{ended.stdout}{ended.stderr}"  # noqa: PT018 - one fact
+    return "ok"
+
+
+def _run(command: list[str], endpoint: str) -> subprocess.CompletedProcess[str]:
+    patience = str(PATIENCE_SECONDS)
+    environment = {
+        # Nothing but the metadata service may have credentials for them.
+        "PATH": os.environ["PATH"],
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "BOTO_CONFIG": os.devnull,
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": endpoint,
+        "AWS_METADATA_SERVICE_TIMEOUT": patience,
+        "IMDS": endpoint,
+        "PATIENCE": patience,
+    }
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)

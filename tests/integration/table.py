@@ -1,0 +1,175 @@
+"""The ledger's table in memory: as strict as DynamoDB is about what the ledger asks of it, and a hundred times as quick as moto.
+
+It understands the expressions that the service writes and no others; the walk through the life cycle is made over moto's
+table too, so that the two are held against each other.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
+from botocore.session import get_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Item = dict[str, Any]
+
+_CLAUSES = re.compile(r"\b(SET|REMOVE|ADD)\b")
+_CONDITION = re.compile(r"(attribute_exists|attribute_not_exists)\(([\w#.]+)\)|([\w#.]+) = (:\w+)")
+_KEY = re.compile(r"(\w+) BETWEEN (:\w+) AND (:\w+)|(\w+) (=|<=) (:\w+)")
+_FILTER = re.compile(r"(begins_with|contains)\((\w+), (:\w+)\)")
+_INDEXES = {"due": ("revisit_shard", "revisit_at"), "enforced": ("enforced_in", "enforced_key")}
+_PROJECTED = {"status", "enforced_at", "restarted_at", "cohort", "undo"}
+
+
+class Table:
+    """One table; ``on_write`` is told of each transaction before and after it is made."""
+
+    def __init__(self, on_write: Callable[[str], None] = lambda _: None) -> None:
+        self.items: dict[tuple[str, str], Item] = {}
+        self._on_write = on_write
+        client: Any = get_session().create_client(
+            "dynamodb", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x"
+        )
+        self.exceptions = client.exceptions
+
+    @property
+    def client(self) -> DynamoDBClient:
+        """The same, as the code under test knows it."""
+        return cast("DynamoDBClient", self)
+
+    def get_item(self, *, Key: Item, **_: Any) -> Item:  # noqa: N803 - AWS's names
+        item = self.items.get(_key(Key))
+        return {"Item": item} if item else {}
+
+    def batch_get_item(self, *, RequestItems: Item) -> Item:  # noqa: N803
+        ((table, wanted),) = RequestItems.items()
+        keys = [_key(each) for each in wanted["Keys"]]
+        assert 1 <= len(keys) <= 100
+        assert len(set(keys)) == len(keys)
+        return {"Responses": {table: [self.items[each] for each in keys if each in self.items]}}
+
+    def put_item(self, **request: Any) -> Item:
+        self._require(request, "PutItem", _key(request["Item"]))
+        self.items[_key(request["Item"])] = copy.deepcopy(request["Item"])
+        return {}
+
+    def update_item(self, **request: Any) -> Item:
+        key = _key(request["Key"])
+        self._require(request, "UpdateItem", key)
+        self.items[key] = _updated(self.items.get(key), request)
+        return {"Attributes": self.items[key]}
+
+    def transact_write_items(self, *, TransactItems: list[Item]) -> Item:  # noqa: N803
+        """All or nothing, and no item twice."""
+        self._on_write("before")
+        actions = [next(iter(each.values())) for each in TransactItems]
+        keys = [_key(each.get("Key") or each["Item"]) for each in actions]
+        assert len(set(keys)) == len(keys) <= 100
+        held = [self._holds(each, key) for each, key in zip(actions, keys, strict=True)]
+        if not all(held):
+            reasons = [{"Code": "None" if each else "ConditionalCheckFailed"} for each in held]
+            answer: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+            raise self.exceptions.TransactionCanceledException(answer, "TransactWriteItems")
+        changed = {
+            key: copy.deepcopy(each["Item"]) if "Item" in each else _updated(self.items.get(key), each)
+            for each, key in zip(actions, keys, strict=True)
+        }
+        self.items.update(changed)
+        self._on_write("after")
+        return {}
+
+    def query(self, **request: Any) -> Item:
+        """Ascending by the sort key; an item that lacks a key of the index is not in it."""
+        values, index = request["ExpressionAttributeValues"], request.get("IndexName")
+        keys = _INDEXES.get(index or "", ("pk", "sk"))
+        found = [each for each in self.items.values() if all(key in each for key in keys)]
+        for between, low, high, name, sign, value in _KEY.findall(request["KeyConditionExpression"]):
+            found = [each for each in found if _lies(each, between or name, sign, values, low, high, value)]
+        for word, name, value in _FILTER.findall(request.get("FilterExpression", "")):
+            text = next(iter(values[value].values()))
+            found = [
+                each
+                for each in found
+                if (each[name]["S"].startswith(text) if word == "begins_with" else text in each[name]["S"])
+            ]
+        found.sort(key=lambda each: str(each[keys[1]]))
+        shown = {"pk", "sk", *keys, *(_PROJECTED if index == "enforced" else ())}
+        page = found[: request.get("Limit")]
+        return {"Items": [{name: each[name] for name in each if index is None or name in shown} for each in page]}
+
+    def _require(self, request: Mapping[str, Any], operation: str, key: tuple[str, str]) -> None:
+        if not self._holds(request, key):
+            answer: Any = {"Error": {"Code": "ConditionalCheckFailedException"}}
+            raise self.exceptions.ConditionalCheckFailedException(answer, operation)
+
+    def _holds(self, request: Mapping[str, Any], key: tuple[str, str]) -> bool:
+        expression, item = request.get("ConditionExpression", ""), self.items.get(key, {})
+        parts = expression.split(" AND ") if expression else []
+        return all(_is_met(part, item, request) for part in parts)
+
+
+def _key(key: Item) -> tuple[str, str]:
+    return key["pk"]["S"], key["sk"]["S"]
+
+
+def _is_met(part: str, item: Item, request: Mapping[str, Any]) -> bool:
+    match = _CONDITION.fullmatch(part)
+    assert match is not None, part
+    function, tested, name, value = match.groups()
+    at = _at(item, tested or name, request)
+    if function:
+        return (at is not None) == (function == "attribute_exists")
+    return bool(at == request["ExpressionAttributeValues"][value])
+
+
+def _steps(path: str, request: Mapping[str, Any]) -> list[str]:
+    names = request.get("ExpressionAttributeNames", {})
+    return [names[step] if step.startswith("#") else step for step in path.split(".")]
+
+
+def _at(item: Item, path: str, request: Mapping[str, Any]) -> Any:
+    *parents, last = _steps(path, request)
+    for step in parents:
+        item = item.get(step, {}).get("M", {})
+    return item.get(last)
+
+
+def _updated(item: Item | None, request: Mapping[str, Any]) -> Item:
+    changed: Item = copy.deepcopy(item) if item else dict(request["Key"])
+    values = request.get("ExpressionAttributeValues", {})
+    _, *clauses = _CLAUSES.split(request["UpdateExpression"])
+    for clause, body in zip(clauses[::2], clauses[1::2], strict=True):
+        for action in body.strip().split(", "):
+            path, _, value = action.replace(" = ", " ").partition(" ")
+            parent, last = _parent(changed, _steps(path, request))
+            match clause:
+                case "SET":
+                    parent[last] = copy.deepcopy(values[value])
+                case "REMOVE":
+                    parent.pop(last, None)
+                case _:
+                    parent[last] = {"N": str(int(parent.get(last, {"N": "0"})["N"]) + int(values[value]["N"]))}
+    return changed
+
+
+def _parent(item: Item, steps: list[str]) -> tuple[Item, str]:
+    *parents, last = steps
+    for step in parents:
+        if "M" not in item.get(step, {}):
+            message = "The document path provided in the update expression is invalid for update"
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "UpdateItem")
+        item = item[step]["M"]
+    return item, last
+
+
+def _lies(each: Item, name: str, sign: str, values: Item, low: str, high: str, value: str) -> bool:
+    if low:
+        return bool(values[low]["S"] <= each[name]["S"] <= values[high]["S"])
+    return bool(each[name] == values[value] if sign == "=" else each[name]["S"] <= values[value]["S"])

@@ -1,0 +1,600 @@
+"""The gates through the line: each holds and opens again, in their order, and once more right before EC2."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from imdsv2.brakes import Cohort
+from imdsv2.ledger import Change
+from imdsv2.model import Source
+from tests.fixtures.events import finding
+from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imdsv2.judgement import Judgement
+    from imdsv2.model import InstanceArn
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+KEY = f"aws/{MEMBER}"
+COHORT = f"aws/{MEMBER}/{REGION}/image:{IMAGE}"
+BY_PERSON = [Source.MANUAL, Source.CUSTOM_ACTION]
+HOUR = timedelta(hours=1)
+
+
+def run(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: Any) -> Judgement:
+    """One function instance, once."""
+    outcomes = cloud.line().run([asked(arn, source)], "request-1", **how)
+    assert {} == outcomes.failed
+    return outcomes.judged[arn]
+
+
+def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
+    """A person's word, or the guard's, in the ledger."""
+    ledger = cloud.ledger()
+    entry = ledger.read([arn])[arn]
+    assert set() == ledger.write([Change(entry=entry, attributes=attributes)], cloud.clock())
+
+
+def approve(cloud: Cloud, arn: InstanceArn, word: str = "approved", *, hours: float = 168) -> None:
+    """Alice approves or refuses."""
+    now = cloud.clock()
+    approval = {
+        "word": word,
+        "by": "alice",
+        "request_id": "request-9",
+        "at": now,
+        "expires_at": now + timedelta(hours=hours),
+    }
+    write(cloud, arn, approval=approval)
+
+
+def suppress(cloud: Cloud, arn: InstanceArn, workflow: str = "SUPPRESSED") -> None:
+    """Somebody sets the workflow status of the instance's finding, which the ledger knows."""
+    failed = finding(str(arn))
+    if failed["Id"] not in cloud.hub.findings:
+        request = asked(arn, finding=failed)
+        assert request.finding is not None
+        ledger = cloud.ledger()
+        ledger.write([Change(entry=ledger.read([arn])[arn], attributes={}, findings=(request.finding,))], cloud.clock())
+    cloud.hub.holds(failed, workflow=workflow)
+
+
+BROKEN = arn_of("b")
+"""Another instance of the cohort."""
+
+
+def break_cohort(cloud: Cloud, _: InstanceArn) -> None:
+    """The guard has just found that another instance of the cohort broke."""
+    cloud.brakes().change_cohort(
+        COHORT,
+        lambda known: Cohort(key=known.key, version=known.version, broken_by=BROKEN, broken_at=cloud.clock()),
+    )
+
+
+def clear_cohort(cloud: Cloud, _: InstanceArn) -> None:
+    """A person has cleared what broke."""
+    write(cloud, BROKEN, cleared_at=cloud.clock())
+
+
+def calendar(cloud: Cloud, state: str, **more: str) -> None:
+    """What SSM says of every calendar from now on."""
+    cloud.wire.fake("GetCalendarState", lambda _: {"State": state, **more})
+
+
+def policy(cloud: Cloud, **fields: Any) -> None:
+    """Write the policy, with canaries and a calendar in it: only what they say opens their gates."""
+    asked_of_all = {"mode": "enforce", "canary": {"share": 1.0, "hours": 24}, "change_calendar": "freeze"}
+    cloud.policy(**(asked_of_all | fields))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """How to shut a gate for an instance, and how to open it again."""
+
+    reason: str
+    shut: Callable[[Cloud, InstanceArn], object]
+    open: Callable[[Cloud, InstanceArn], object]
+
+
+def _fill(cloud: Cloud, arn: InstanceArn) -> None:
+    policy(cloud, max_enforcements_per_hour=3)
+    assert 3 == cloud.brakes().reserve(arn, 3, 3, cloud.clock())[0]
+
+
+GATES = [
+    Gate(reason="switched_off", shut=lambda cloud, _: policy(cloud, mode="off"), open=lambda cloud, _: policy(cloud)),
+    Gate(reason="policy_unreadable", shut=lambda cloud, _: cloud.raw_policy("{"), open=lambda cloud, _: policy(cloud)),
+    Gate(reason="suppressed", shut=suppress, open=lambda cloud, arn: suppress(cloud, arn, "NEW")),
+    Gate(
+        reason="breaker_open",
+        shut=lambda cloud, _: cloud.brakes().count_rollbacks(KEY, 3, 3, cloud.clock()),
+        open=lambda cloud, _: cloud.brakes().close_breaker(KEY, "alice"),
+    ),
+    Gate(reason="approval_required", shut=lambda cloud, _: policy(cloud, approval="required"), open=approve),
+    Gate(
+        reason="notice_given",
+        shut=lambda cloud, _: policy(cloud, notice_hours=2),
+        open=lambda cloud, _: cloud.clock.move(hours=2),
+    ),
+    Gate(reason="canary_wait", shut=break_cohort, open=clear_cohort),
+    Gate(
+        reason="calendar_closed",
+        shut=lambda cloud, _: calendar(cloud, "CLOSED"),
+        open=lambda cloud, _: calendar(cloud, "OPEN"),
+    ),
+    Gate(reason="cap_reached", shut=_fill, open=lambda cloud, _: cloud.clock.move(minutes=61)),
+]
+"""In the order in which they are asked."""
+
+each_gate = pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.reason)
+
+
+@pytest.fixture
+def arn(cloud: Cloud) -> InstanceArn:
+    """An instance for which every gate is open."""
+    policy(cloud)
+    calendar(cloud, "OPEN")
+    return cloud.one()
+
+
+# --- Each of them --------------------------------------------------------------------------------------------------
+
+
+@each_gate
+def test_a_gate_that_is_shut_holds_and_lets_go_once_it_is_open(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
+    """Nothing is changed or tagged meanwhile; it is looked at again, by itself."""
+    gate.shut(cloud, arn)
+    judged = run(cloud, arn)
+    assert ("hold", gate.reason, "held") == (judged.verdict.decision, judged.verdict.reason, judged.status)
+    assert ([], {}, ["held"]) == (cloud.changes(), cloud.tags(arn), cloud.history(arn))
+    assert cloud.clock() < datetime.fromisoformat(cloud.current(arn)["revisit_at"])
+    gate.open(cloud, arn)
+    run(cloud, arn, Source.REVISIT)
+    assert ("required", ["held", "enforcing", "enforced"]) == (cloud.tokens(arn), cloud.history(arn))
+
+
+@each_gate
+@pytest.mark.parametrize("source", BY_PERSON)
+def test_a_gate_binds_whoever_asks(gate: Gate, source: Source, cloud: Cloud, arn: InstanceArn) -> None:
+    """A person who wants it all the same opens the gate, and everybody can see that."""
+    gate.shut(cloud, arn)
+    assert gate.reason == run(cloud, arn, source).verdict.reason
+    assert [] == cloud.changes()
+
+
+@each_gate
+def test_a_dry_run_shows_the_gate_and_writes_nothing(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
+    """But the switch: what is off still answers what it would do."""
+    gate.shut(cloud, arn)
+    before = cloud.items()
+    judged = run(cloud, arn, Source.MANUAL, dry_run=True)
+    expected = ("enforce", "unused") if gate.reason == "switched_off" else ("hold", gate.reason)
+    assert expected == (judged.verdict.decision, judged.verdict.reason)
+    assert before == cloud.items()
+    assert ([], []) == (cloud.changes(), cloud.published())
+
+
+@each_gate
+def test_a_gate_holds_only_where_it_would_be_enforced(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
+    """What the evidence holds is told so: opening a gate would not help."""
+    used = cloud.one(use=1.0)
+    gate.shut(cloud, used)
+    assert "v1_in_use" == run(cloud, used).verdict.reason
+
+
+def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> None:
+    """All are shut, and opened one after the other: what has to be done first is told first."""
+    fields = {"approval": "required", "notice_hours": 2, "max_enforcements_per_hour": 3}
+    policy(cloud, **fields, mode="off")
+    suppress(cloud, arn)
+    cloud.brakes().count_rollbacks(KEY, 3, 3, cloud.clock())
+    break_cohort(cloud, arn)
+    calendar(cloud, "CLOSED")
+    cloud.brakes().reserve(arn, 3, 3, cloud.clock())
+    document = json.dumps(
+        {"mode": "enforce", "canary": {"share": 1.0, "hours": 24}, "change_calendar": "freeze", **fields}
+    )
+
+    def refuse_policy() -> None:
+        cloud.ledger().keep_policy(document, cloud.clock())
+        cloud.raw_policy("{")
+
+    def notice_ends() -> None:
+        cloud.clock.move(hours=2)
+        cloud.brakes().reserve(arn, 3, 3, cloud.clock())
+
+    steps: list[Callable[[], object]] = [
+        refuse_policy,
+        lambda: cloud.raw_policy(document),
+        lambda: suppress(cloud, arn, "NEW"),
+        lambda: cloud.brakes().close_breaker(KEY, "alice"),
+        lambda: approve(cloud, arn),
+        notice_ends,
+        lambda: clear_cohort(cloud, arn),
+        lambda: calendar(cloud, "OPEN"),
+        lambda: cloud.clock.move(minutes=61),
+    ]
+    seen = [run(cloud, arn).verdict.reason]
+    for step in steps:
+        step()
+        seen.append(run(cloud, arn).verdict.reason)
+    assert [*(gate.reason for gate in GATES), "unused"] == seen
+    assert "required" == cloud.tokens(arn)
+
+
+# --- Right before EC2 ----------------------------------------------------------------------------------------------
+
+ANY_MOMENT = [gate for gate in GATES if gate.reason not in {"approval_required", "notice_given", "cap_reached"}]
+
+
+@pytest.mark.parametrize("gate", ANY_MOMENT, ids=lambda gate: gate.reason)
+def test_a_gate_that_shuts_between_the_ledger_and_ec2_still_holds(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
+    """Nothing is changed, the tag goes, the room is given back; and once it is open the change is made."""
+    policy(cloud, max_enforcements_per_hour=5)
+    suppress(cloud, arn, "NEW")
+
+    def shut(_: Call) -> None:
+        if not late:
+            late.append(True)
+            cloud.clock.move(seconds=30)
+            gate.shut(cloud, arn)
+
+    late: list[bool] = []
+    cloud.wire.on("CreateTags", shut)
+    assert gate.reason == run(cloud, arn).verdict.reason
+    assert ([], {}, ["enforcing", "held"]) == (cloud.changes(), cloud.tags(arn), cloud.history(arn))
+    assert not {"lease_until", "owner"} & set(cloud.current(arn))
+    assert 5 == cloud.brakes().account(arn).room(REGION, 5, cloud.clock())
+    gate.open(cloud, arn)
+    run(cloud, arn, Source.REVISIT)
+    assert "required" == cloud.tokens(arn)
+
+
+def test_a_policy_that_only_observes_by_now_leaves_it_at_would_enforce(cloud: Cloud, arn: InstanceArn) -> None:
+    """Somebody sets the mode back in the middle of it."""
+
+    def observe(_: Call) -> None:
+        cloud.clock.move(seconds=30)
+        policy(cloud, mode="observe")
+
+    cloud.wire.on("CreateTags", observe)
+    assert "would_enforce" == run(cloud, arn).status
+    assert ([], {}, ["enforcing", "would_enforce"]) == (cloud.changes(), cloud.tags(arn), cloud.history(arn))
+    assert 5 == room(cloud, arn)
+
+
+# --- Caps ----------------------------------------------------------------------------------------------------------
+
+
+def room(cloud: Cloud, arn: InstanceArn) -> int:
+    """How many more of five may be enforced where an instance lies."""
+    return cloud.brakes().account(arn).room(arn.region, 5, cloud.clock())
+
+
+def test_of_many_as_many_as_the_cap_are_changed(cloud: Cloud) -> None:
+    """The others are told when their turn is; an hour later it is theirs."""
+    cloud.policy(mode="enforce", max_enforcements_per_hour=3)
+    arns = cloud.launch(count=5)
+    requests = [asked(each, Source.REVISIT) for each in arns]
+    cloud.line().run(requests, "request-1")
+    assert 3 == len(cloud.changes())
+    waiting = [each for each in arns if cloud.tokens(each) == "optional"]
+    assert {"cap_reached"} == {cloud.current(each)["reason"] for each in waiting}
+    assert {"2026-11-20 13:01"} == {cloud.current(each)["explanation"].split(" after ")[1][:16] for each in waiting}
+    cloud.clock.move(minutes=59)
+    cloud.line().run(requests, "request-2")
+    assert 3 == len(cloud.changes())
+    cloud.clock.move(minutes=2)
+    cloud.line().run(requests, "request-3")
+    assert ["required"] * 5 == [cloud.tokens(each) for each in arns]
+
+
+def test_each_account_and_region_has_its_own_cap(cloud: Cloud) -> None:
+    """One that is full does not hold the others."""
+    cloud.policy(mode="enforce", max_enforcements_per_hour=1)
+    places = [(MEMBER, REGION), (MEMBER, "us-east-1"), (OTHER, REGION)]
+    arns = [each for account, region in places for each in cloud.launch(account=account, region=region, count=2)]
+    cloud.line().run([asked(each, Source.REVISIT) for each in arns], "request-1")
+    changed = {(each.account, each.region) for each in arns if cloud.tokens(each) == "required"}
+    assert (set(places), 3) == (changed, len(cloud.changes()))
+
+
+def test_those_that_go_first_go_first_under_the_cap_too(cloud: Cloud) -> None:
+    """Room is theirs before it is that of cohorts that are open: others wait for them."""
+    cloud.policy(mode="enforce", canary={"share": 0.1, "hours": 24}, max_enforcements_per_hour=2)
+    *rest, canary = cloud.launch(count=4)
+    for each in rest:
+        cloud.instance(each).image_id = "ami-0000000f"
+    opened = Cohort(key=COHORT.replace(IMAGE, "ami-0000000f"), canaries=(BROKEN,), wanted=1, opened_at=cloud.clock())
+    assert cloud.brakes().save(opened)
+    cloud.line().run([asked(each, Source.REVISIT) for each in [*rest, canary]], "request-1")
+    assert (2, "required") == (len(cloud.changes()), cloud.tokens(canary))
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("ModifyInstanceMetadataOptions", "UnsupportedOperation"),
+        ("ModifyInstanceMetadataOptions", "RequestLimitExceeded"),
+        ("CreateTags", "UnauthorizedOperation"),
+        ("AssumeRole", "AccessDenied"),
+    ],
+)
+def test_room_that_is_not_used_is_given_back(operation: str, code: str, cloud: Cloud, arn: InstanceArn) -> None:
+    """EC2 refuses, or the account lets nobody in: others may use it."""
+    policy(cloud, max_enforcements_per_hour=5)
+    write_role = "imdsv2-remediation-write"
+    cloud.wire.refuse(
+        operation, code, when=lambda call: operation != "AssumeRole" or write_role in call.params["RoleArn"]
+    )
+    run(cloud, arn)
+    assert ("optional", 5) == (cloud.tokens(arn), room(cloud, arn))
+
+
+def test_room_of_what_others_were_quicker_to_judge_is_given_back(cloud: Cloud, arn: InstanceArn) -> None:
+    """Two reserve for the same instance; one changes it."""
+    policy(cloud, max_enforcements_per_hour=5)
+    once = [True]
+
+    def overtake(_: Call) -> None:
+        if once.pop() if once else False:
+            run(cloud, arn)
+
+    cloud.wire.on("GetMetricData", overtake)
+    cloud.line().run([asked(arn, Source.CONFIG)], "request-2")
+    assert (1, 4) == (len(cloud.changes()), room(cloud, arn))
+
+
+def test_room_of_what_may_have_been_changed_is_not_given_back(cloud: Cloud, arn: InstanceArn) -> None:
+    """EC2 did not answer: nobody knows, so it counts."""
+    policy(cloud, max_enforcements_per_hour=5)
+
+    def silence(_: Call) -> None:
+        raise ReadTimeoutError(endpoint_url="https://ec2")
+
+    cloud.wire.on("ModifyInstanceMetadataOptions", silence)
+    cloud.line().run([asked(arn, Source.CONFIG)], "request-1")
+    assert ("enforcing", 4) == (cloud.current(arn)["status"], room(cloud, arn))
+
+
+def test_what_was_done_is_recorded_though_room_cannot_be_given_back(cloud: Cloud) -> None:
+    """The count errs on the safe side; the ledger of what was changed does not err."""
+    cloud.policy(mode="enforce", max_enforcements_per_hour=5)
+    refused, changed = cloud.launch(count=2)
+    cloud.wire.refuse(
+        "ModifyInstanceMetadataOptions",
+        "UnsupportedOperation",
+        when=lambda call: call.params["InstanceId"] == refused.instance_id,
+    )
+    cloud.wire.on("ModifyInstanceMetadataOptions", lambda _: full.append(True))
+    full: list[bool] = []
+    cloud.wire.refuse("PutItem", "InternalServerError", when=lambda _: bool(full))
+    cloud.line().run([asked(each, Source.CONFIG) for each in (refused, changed)], "request-1")
+    assert ("enforced", True) == (cloud.current(changed)["status"], cloud.current(changed)["confirmed"])
+    assert "failed" == cloud.current(refused)["status"]
+
+
+def test_a_dry_run_tells_when_there_will_be_room(cloud: Cloud) -> None:
+    """As the run itself would, and takes none."""
+    cloud.policy(mode="enforce", max_enforcements_per_hour=2)
+    requests = [asked(each, Source.MANUAL) for each in cloud.launch(count=3)]
+    dry = cloud.line().run(requests, "request-1", dry_run=True).judged
+    assert [] == cloud.items()
+    real = cloud.line().run(requests, "request-2").judged
+    assert sorted(each.verdict.explanation for each in real.values()) == sorted(
+        each.verdict.explanation for each in dry.values()
+    )
+    assert 1 == sum(each.verdict.reason == "cap_reached" for each in dry.values())
+
+
+# --- Approval ------------------------------------------------------------------------------------------------------
+
+
+def test_an_approval_is_spent_once(cloud: Cloud, arn: InstanceArn) -> None:
+    """Whose it was stands in the event for good; the next change of the instance needs another."""
+    policy(cloud, approval="required")
+    run(cloud, arn)
+    approve(cloud, arn)
+    run(cloud, arn, Source.REVISIT)
+    (event,) = [each for each in cloud.items() if each["pk"] == str(arn) and each.get("status") == "enforcing"]
+    assert "alice, request request-9" == event["approved_by"]
+    assert "approval" not in cloud.current(arn)
+    cloud.set_options(arn, http_tokens="optional")
+    write(cloud, arn, cleared_at=cloud.clock.tick())
+    cloud.clock.move(minutes=30)
+    assert "approval_required" == run(cloud, arn).verdict.reason
+
+
+def test_an_attempt_that_ec2_refuses_spends_the_approval(cloud: Cloud, arn: InstanceArn) -> None:
+    """Whoever approved it decides whether it is tried again."""
+    policy(cloud, approval="required")
+    run(cloud, arn)
+    approve(cloud, arn)
+    cloud.wire.refuse("ModifyInstanceMetadataOptions", "UnsupportedOperation", times=1)
+    run(cloud, arn, Source.REVISIT)
+    assert "approval_required" == run(cloud, arn, Source.REVISIT).verdict.reason
+
+
+def test_an_approval_expires(cloud: Cloud, arn: InstanceArn) -> None:
+    """What was approved was the evidence of that time."""
+    policy(cloud, approval="required")
+    run(cloud, arn)
+    approve(cloud, arn, hours=3)
+    cloud.clock.move(hours=3)
+    judged = run(cloud, arn, Source.REVISIT)
+    assert "approval_required" == judged.verdict.reason
+    assert "The approval by alice expired" in judged.verdict.explanation
+    assert [] == cloud.changes()
+
+
+def test_what_was_refused_waits_for_another_word(cloud: Cloud, arn: InstanceArn) -> None:
+    """Until somebody approves it after all."""
+    policy(cloud, approval="required")
+    run(cloud, arn)
+    approve(cloud, arn, "refused")
+    assert "alice refused the change" in run(cloud, arn, Source.REVISIT).verdict.explanation
+    approve(cloud, arn)
+    assert "enforced" == run(cloud, arn, Source.REVISIT).status
+
+
+def test_an_approval_does_not_stand_in_for_evidence(cloud: Cloud, arn: InstanceArn) -> None:
+    """It is checked anew at the moment of action."""
+    policy(cloud, approval="required")
+    run(cloud, arn)
+    approve(cloud, arn)
+    cloud.metrics.put(arn.instance_id, "MetadataNoToken", [int(cloud.clock().timestamp() // 3600) - 2], 3.0)
+    assert "v1_in_use" == run(cloud, arn, Source.REVISIT).verdict.reason
+    assert [] == cloud.changes()
+
+
+def test_nobody_is_said_to_have_approved_what_he_refused(cloud: Cloud, arn: InstanceArn) -> None:
+    """Approvals are no longer asked for; a refusal is left from when they were."""
+    policy(cloud, approval="required")
+    run(cloud, arn)
+    approve(cloud, arn, "refused")
+    policy(cloud)
+    assert "enforced" == run(cloud, arn, Source.REVISIT).status
+    assert not [each for each in cloud.items() if "approved_by" in each]
+
+
+# --- Notice --------------------------------------------------------------------------------------------------------
+
+
+def messages(cloud: Cloud) -> list[str]:
+    """The subjects of what people were told, in order, and then forgotten."""
+    subjects = [str(each["Subject"]) for each in cloud.published()]
+    cloud.wire.calls.clear()
+    return subjects
+
+
+def test_notice_is_given_once_and_then_the_change_is_made(cloud: Cloud, arn: InstanceArn) -> None:
+    """However often it is judged meanwhile; the change is told of by itself."""
+    policy(cloud, notice_hours=48)
+    run(cloud, arn)
+    assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
+    told = cloud.current(arn)["notice_ends_at"]
+    for _ in range(3):
+        cloud.clock.move(hours=15)
+        run(cloud, arn, Source.REVISIT)
+    assert ([], told) == (messages(cloud), cloud.current(arn)["notice_ends_at"])
+    assert [] == cloud.changes()
+    cloud.clock.move(hours=3)
+    run(cloud, arn, Source.REVISIT)
+    assert ("required", 1) == (cloud.tokens(arn), len(messages(cloud)))
+    assert "notice_ends_at" not in cloud.current(arn)
+
+
+def test_a_notice_is_judged_again_when_it_ends(cloud: Cloud, arn: InstanceArn) -> None:
+    """Not before, nor much later."""
+    policy(cloud, notice_hours=48)
+    run(cloud, arn)
+    current = cloud.current(arn)
+    late = datetime.fromisoformat(current["revisit_at"]) - datetime.fromisoformat(current["notice_ends_at"])
+    assert timedelta() <= late <= timedelta(minutes=10)
+
+
+def test_when_notice_ends_the_evidence_decides_anew(cloud: Cloud, arn: InstanceArn) -> None:
+    """Use that appears meanwhile ends the notice; once it is out of the window, there is another one."""
+    policy(cloud, notice_hours=48, lookback_days=10)
+    run(cloud, arn)
+    cloud.clock.move(hours=48)
+    hour = int(cloud.clock().timestamp() // 3600)
+    cloud.metrics.put(arn.instance_id, "MetadataNoToken", range(hour - 48, hour))
+    cloud.metrics.put(arn.instance_id, "MetadataNoToken", [hour - 5], 1.0)
+    assert "v1_in_use" == run(cloud, arn, Source.REVISIT).verdict.reason
+    assert "notice_ends_at" not in cloud.current(arn)
+    messages(cloud)
+    cloud.clock.move(days=10)
+    cloud.metrics.put(arn.instance_id, "MetadataNoToken", range(hour, hour + 240))
+    assert "notice_given" == run(cloud, arn, Source.REVISIT).verdict.reason
+    assert ["IMDSv1 will be switched off: 1 instance of 222222222222 (notice_given)"] == messages(cloud)
+    assert [] == cloud.changes()
+
+
+def test_an_owner_gets_one_message_for_all_places(cloud: Cloud) -> None:
+    """With every instance in it; an instance without an owner is its account's. The tag's name is the policy's."""
+    cloud.policy(mode="enforce", notice_hours=48, owner_tag="team")
+    web = [
+        cloud.one(tags={"team": "web"}),
+        cloud.one(tags={"team": "web"}, region="us-east-1"),
+        cloud.one(tags={"team": "web"}, account=OTHER),
+    ]
+    batch, nobody = cloud.one(tags={"team": "batch", "owner": "web"}), cloud.one(tags={"owner": "web"})
+    cloud.line().run([asked(each, Source.CONFIG) for each in [*web, batch, nobody]], "request-1")
+    published = {each["MessageAttributes"]["owner"]["StringValue"]: each["Message"] for each in cloud.published()}
+    assert ({"web", "batch", MEMBER}, 3) == (set(published), len(cloud.published()))
+    assert all(str(each) in published["web"] for each in web)
+    assert str(batch) in published["batch"]
+    assert "Owner: web." in published["web"]
+
+
+@pytest.mark.parametrize("after", [1, 48, 72])
+def test_a_notice_that_reached_nobody_begins_when_it_does(after: int, cloud: Cloud, arn: InstanceArn) -> None:
+    """Whenever it is judged again: no owner is told of a change by the change."""
+    policy(cloud, notice_hours=48)
+    cloud.wire.refuse("Publish", "InternalErrorException", times=1)
+    run(cloud, arn)
+    messages(cloud)
+    for hours in (after, 47):
+        cloud.clock.move(hours=hours)
+        assert "notice_given" == run(cloud, arn, Source.REVISIT).verdict.reason
+    assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
+    cloud.clock.move(hours=1)
+    assert "enforced" == run(cloud, arn, Source.REVISIT).status
+
+
+def test_whoever_objects_by_tag_is_left_alone(cloud: Cloud, arn: InstanceArn) -> None:
+    """As the notice told him to; and when the exemption is over, he gets a notice anew."""
+    policy(cloud, notice_hours=48)
+    run(cloud, arn)
+    cloud.as_account(MEMBER, "ec2").create_tags(
+        Resources=[arn.instance_id], Tags=[{"Key": "imdsv2:exempt-until", "Value": "2026-11-24"}]
+    )
+    cloud.clock.move(hours=49)
+    assert "exempt" == run(cloud, arn, Source.REVISIT).verdict.reason
+    cloud.clock.move(days=3)
+    hour = int(cloud.clock().timestamp() // 3600)
+    cloud.metrics.put(arn.instance_id, "MetadataNoToken", range(hour - 130, hour))
+    messages(cloud)
+    assert "notice_given" == run(cloud, arn, Source.REVISIT).verdict.reason
+    assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
+    assert [] == cloud.changes()
+
+
+# --- The calendar --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["InvalidDocument", "AccessDeniedException", "InternalServerError"])
+def test_a_calendar_that_cannot_be_read_holds(code: str, cloud: Cloud, arn: InstanceArn) -> None:
+    """And says what to correct."""
+    cloud.wire.refuse("GetCalendarState", code)
+    judged = run(cloud, arn)
+    assert "calendar_closed" == judged.verdict.reason
+    assert "change_calendar" in judged.verdict.explanation
+
+
+def test_a_calendar_is_asked_once_for_a_batch_and_only_where_one_is_named(cloud: Cloud, arn: InstanceArn) -> None:
+    """It has a quota as well."""
+    cloud.line().run([asked(each, Source.CONFIG) for each in [arn, *cloud.launch(count=4)]], "request-1")
+    assert [["freeze"]] == [each.params["CalendarNames"] for each in cloud.wire.made("GetCalendarState")]
+    policy(cloud, change_calendar=None)
+    cloud.wire.calls.clear()
+    run(cloud, cloud.one())
+    assert [] == cloud.wire.made("GetCalendarState")
+
+
+def test_what_a_closed_calendar_holds_is_judged_again_when_it_opens(cloud: Cloud, arn: InstanceArn) -> None:
+    """SSM says when."""
+    calendar(cloud, "CLOSED", NextTransitionTime="2026-11-20T18:00:00Z")
+    run(cloud, arn)
+    late = datetime.fromisoformat(cloud.current(arn)["revisit_at"]) - (cloud.clock() + 6 * HOUR)
+    assert -timedelta(seconds=1) <= late <= timedelta(minutes=10)

@@ -1,0 +1,559 @@
+"""The guard's passes: what proves healthy, what breaks, what stays in doubt, and what all of that costs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imdsv2.ledger import Change
+from imdsv2.model import Source
+from tests.fixtures.events import finding
+from tests.integration.answers import refusal
+from tests.integration.builders import LEASE, MEMBER, NOW, OTHER, asked
+from tests.integration.guarding import (
+    Died,
+    enforce,
+    enforced,
+    guard,
+    live,
+    reject,
+    restart,
+    set_state,
+)
+
+if TYPE_CHECKING:
+    from imdsv2.guard import Pass
+    from imdsv2.model import InstanceArn
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+DESCRIBE = "DescribeInstances"
+ASK = "GetMetricData"
+
+
+def state(cloud: Cloud, arn: InstanceArn) -> tuple[str, str]:
+    """The status of an instance, and whether its watch goes on."""
+    current = cloud.current(arn)
+    return str(current["status"]), str(current["watch"])
+
+
+def counts(done: Pass, *names: str) -> tuple[int, ...]:
+    """Some of what a pass came to."""
+    return tuple(getattr(done, name) for name in names)
+
+
+def verified(cloud: Cloud, **how: Any) -> InstanceArn:
+    """An instance that has proved healthy."""
+    arn = enforced(cloud, **how)
+    live(cloud, arn, hours=25)
+    assert 1 == guard(cloud).verified
+    return arn
+
+
+def asked_about(cloud: Cloud, made: int) -> list[tuple[str, int]]:
+    """The metrics that were asked for since, each with its number of instances."""
+    queries = [call.params["MetricDataQueries"] for call in cloud.wire.calls[made:] if call.operation == ASK]
+    return sorted((each[0]["MetricStat"]["Metric"]["MetricName"], len(each)) for each in queries)
+
+
+def judge_again(cloud: Cloud, arn: InstanceArn, source: Source = Source.REVISIT) -> tuple[str, str, str]:
+    """Decision, reason and status after the line has judged it anew."""
+    judged = cloud.line().run([asked(arn, source)], "request-3").judged[arn]
+    return judged.verdict.decision, judged.verdict.reason, cloud.current(arn)["status"]
+
+
+# --- Healthy -------------------------------------------------------------------------------------------------------
+
+
+def test_what_stays_clean_is_verified(cloud: Cloud) -> None:
+    """A day in which it ran and nothing was refused. There is nothing to judge again, and nobody needs to be told."""
+    arn = enforced(cloud)
+    told = len(cloud.published())
+    live(cloud, arn, hours=25)
+    done = guard(cloud)
+    assert (1, 1, 0) == (done.watched, done.verified, done.failed)
+    current = cloud.current(arn)
+    assert ("verified", "enforce", "guard") == (current["status"], current["decision"], current["source"])
+    assert str(current["explanation"]).startswith(
+        "Tokens are required since 2026-11-20 12:00 UTC; no IMDSv1 call was rejected in 24 hours in which it ran."
+    )
+    assert "revisit_at" not in current
+    assert "required" == cloud.tokens(arn)
+    assert told == len(cloud.published())
+    assert ["enforcing", "enforced", "verified"] == cloud.history(arn)
+
+
+def test_the_watch_is_not_over_before_its_hours_are(cloud: Cloud) -> None:
+    """Nor before CloudWatch shows the last of them."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=24)
+    assert 0 == guard(cloud).verified
+    assert 1 == guard(cloud, after=10).verified
+
+
+def test_the_policy_says_how_long_it_lasts(cloud: Cloud) -> None:
+    """A change of it holds for what is being watched already."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=25)
+    cloud.policy(mode="enforce", watch_hours=48)
+    assert 0 == guard(cloud).verified
+    live(cloud, arn, hours=24)
+    assert 1 == guard(cloud).verified
+
+
+def test_an_office_hours_instance_is_verified_after_days(cloud: Cloud) -> None:
+    """Only the hours in which it ran count, across its starts."""
+    arn = enforced(cloud)
+    for day in range(3):
+        restart(cloud, arn)
+        live(cloud, arn, hours=9)
+        assert 1 if day == 2 else guard(cloud, after=15).verified == 0
+        set_state(cloud, arn, "stopped")
+        cloud.clock.move(hours=14)
+        set_state(cloud, arn, "running")
+    assert 1 == guard(cloud).verified
+
+
+def test_one_that_was_stopped_at_its_enforcement_is_watched_from_its_start_on(cloud: Cloud) -> None:
+    """EC2 may show tokens as optional until then; that is nobody's change, and no life."""
+    arn = cloud.one()
+    _stop(cloud, arn)
+    enforce(cloud, arn)
+    cloud.set_options(arn, http_tokens="optional")
+    for _ in range(3):
+        cloud.clock.move(days=3)
+        done = guard(cloud)
+        assert (1, 0, 0) == (done.watched, done.verified, done.failed)
+        assert ("hold", "not_ready", "enforced") == judge_again(cloud, arn)
+    cloud.set_options(arn, http_tokens="required")
+    set_state(cloud, arn, "running")
+    restart(cloud, arn)
+    live(cloud, arn, hours=24)
+    reject(cloud, arn)
+    assert 1 == guard(cloud).rolled_back
+
+
+def test_what_ec2_has_yet_to_apply_is_not_let_go(cloud: Cloud) -> None:
+    """In the first minutes an old answer of EC2's is no change of somebody's."""
+    arn = enforced(cloud)
+    cloud.set_options(arn, http_tokens="optional")
+    guard(cloud)
+    assert ("hold", "not_ready", "enforced") == judge_again(cloud, arn)
+    assert ("enforced", "open") == state(cloud, arn)
+
+
+# --- The next start ------------------------------------------------------------------------------------------------
+
+
+def test_a_verified_one_is_watched_once_more_after_its_next_start(cloud: Cloud) -> None:
+    """What runs at boot may need IMDSv1; what was refused before that start is the watch's before."""
+    arn = verified(cloud)
+    assert ("verified", "open") == state(cloud, arn)
+    cloud.clock.move(days=60)
+    restart(cloud, arn)
+    assert 0 == guard(cloud).rolled_back
+    reject(cloud, arn)
+    assert 1 == guard(cloud).rolled_back
+    assert "optional" == cloud.tokens(arn)
+    assert ["enforcing", "enforced", "verified", "rolling_back", "rolled_back"] == cloud.history(arn)
+
+
+def test_a_clean_start_ends_the_watch(cloud: Cloud) -> None:
+    """Then the guard is done with it."""
+    arn = verified(cloud)
+    restart(cloud, arn)
+    live(cloud, arn, hours=25)
+    assert (1, 0) == counts(guard(cloud), "watched", "verified")
+    assert ("verified", "done") == state(cloud, arn)
+    assert 0 == guard(cloud).watched
+
+
+def test_a_start_during_the_first_watch_is_the_next_start(cloud: Cloud) -> None:
+    """Its own hours still count in full from that start."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=20)
+    restart(cloud, arn)
+    live(cloud, arn, hours=6)
+    assert 1 == guard(cloud).verified
+    assert ("verified", "open") == state(cloud, arn)
+    live(cloud, arn, hours=12)
+    guard(cloud)
+    assert ("verified", "open") == state(cloud, arn)
+    live(cloud, arn, hours=8)
+    guard(cloud)
+    assert ("verified", "done") == state(cloud, arn)
+
+
+# --- In doubt ------------------------------------------------------------------------------------------------------
+
+
+def test_seven_days_of_life_without_proof_are_said(cloud: Cloud) -> None:
+    """It runs, and its life does not show: people are told once, and the service watches it no longer."""
+    arn = enforced(cloud)
+    cloud.clock.move(days=6)
+    guard(cloud)
+    assert ("enforced", "open") == state(cloud, arn)
+    cloud.clock.move(days=1)
+    guard(cloud)
+    assert ("enforced", "done") == state(cloud, arn)
+    current = cloud.current(arn)
+    assert "unproven" == current["left_because"]
+    assert "its life could not be proved" in current["explanation"]
+    assert "revisit_at" in current
+    guard(cloud)
+    (message,) = [each for each in cloud.published() if "nobody can say" in each["Subject"]]
+    assert str(arn) in message["Message"]
+    assert ("skip", "already_required", "enforced") == judge_again(cloud, arn)
+
+
+def test_a_metric_that_cannot_be_read_proves_nothing(cloud: Cloud) -> None:
+    """The watch goes on until it can."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=25)
+    cloud.metrics.status = "Forbidden"
+    assert 0 == guard(cloud).verified
+    assert ("enforced", "open") == state(cloud, arn)
+    cloud.metrics.status = "Complete"
+    assert 1 == guard(cloud).verified
+
+
+def test_an_account_that_cannot_be_entered_is_waited_for_and_said_after_seven_days(cloud: Cloud) -> None:
+    """Seven days of nobody being able to look, not of the age of the enforcement."""
+    arn = enforced(cloud)
+    cloud.clock.move(days=5)
+    shut = [True]
+    cloud.wire.refuse("AssumeRole", "AccessDenied", "no role", when=lambda _: shut[0])
+    guard(cloud)
+    cloud.clock.move(days=6)
+    guard(cloud)
+    assert ("enforced", "open") == state(cloud, arn)
+    cloud.clock.move(days=1)
+    guard(cloud)
+    assert ("enforced", "done") == state(cloud, arn)
+    assert "cannot be read (AccessDenied to AssumeRole: no role)" in cloud.current(arn)["explanation"]
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "RequestLimitExceeded"])
+def test_one_look_in_vain_ends_no_watch(cloud: Cloud, code: str) -> None:
+    """However old the enforcement; what was seen again in between begins anew."""
+    arn, old = enforced(cloud), verified(cloud, account=OTHER)
+    cloud.clock.move(days=5)
+    shut = [True]
+    cloud.wire.refuse(DESCRIBE, code, when=lambda _: shut[0])
+    for _ in range(4):
+        shut[0] = True
+        guard(cloud)
+        shut[0] = False
+        set_state(cloud, arn, "stopped")
+        guard(cloud)
+        cloud.clock.move(days=5)
+    assert (("enforced", "open"), ("verified", "open")) == (state(cloud, arn), state(cloud, old))
+    assert "unseen_since" not in cloud.current(arn)
+
+
+def test_a_broken_one_that_cannot_be_seen_still_counts_as_broken(cloud: Cloud) -> None:
+    """The alarm does not end because nobody can look."""
+    cloud.policy(mode="enforce", rollback="alert")
+    arn = enforced(cloud)
+    reject(cloud, arn)
+    assert 1 == guard(cloud).left_broken
+    cloud.wire.refuse("AssumeRole", "AccessDenied")
+    assert 1 == guard(cloud).left_broken
+
+
+# --- No longer ours ------------------------------------------------------------------------------------------------
+
+
+def test_what_somebody_changed_back_is_let_go_and_judged_at_once(cloud: Cloud) -> None:
+    """The line says `changed_back`; the guard never fights."""
+    arn = enforced(cloud)
+    cloud.clock.move(hours=1)
+    cloud.set_options(arn, http_tokens="optional")
+    reject(cloud, arn)
+    assert 0 == guard(cloud).rolled_back
+    assert ("enforced", "done") == state(cloud, arn)
+    assert datetime.fromisoformat(cloud.current(arn)["revisit_at"]) <= cloud.clock()
+    assert ("hold", "changed_back", "held") == judge_again(cloud, arn)
+    assert 0 == guard(cloud).watched
+    assert 1 == len(cloud.changes())
+
+
+@pytest.mark.parametrize("how", ["terminated", "shutting-down", "unknown"])
+def test_what_has_gone_is_let_go(cloud: Cloud, how: str) -> None:
+    """Whether EC2 still shows it or not."""
+    arn = enforced(cloud)
+    if how == "unknown":
+        cloud.wire.refuse(DESCRIBE, "InvalidInstanceID.NotFound", f"The instance ID '{arn.instance_id}' does not exist")
+    else:
+        set_state(cloud, arn, how)
+    guard(cloud)
+    assert ("enforced", "done") == state(cloud, arn)
+    assert ("skip", "gone", "skipped") == judge_again(cloud, arn)
+    assert "revisit_at" not in cloud.current(arn)
+
+
+def test_a_verified_one_that_goes_is_let_go(cloud: Cloud) -> None:
+    """Though nothing else would look at it."""
+    arn = verified(cloud)
+    set_state(cloud, arn, "terminated")
+    guard(cloud)
+    assert ("verified", "done") == state(cloud, arn)
+
+
+def test_a_person_who_clears_what_was_left_broken_begins_its_watch_anew(cloud: Cloud) -> None:
+    """What was refused until then is settled; what is refused from then on is not."""
+    cloud.policy(mode="enforce", rollback="alert")
+    arn = enforced(cloud)
+    reject(cloud, arn)
+    guard(cloud)
+    cloud.policy(mode="enforce")
+    cloud.clock.move(minutes=10)
+    cloud.line().run([asked(arn, Source.MANUAL, clear=True)], "request-3")
+    assert (0, 0) == counts(guard(cloud), "rolled_back", "left_broken")
+    reject(cloud, arn)
+    assert 1 == guard(cloud).rolled_back
+
+
+# --- Cohorts -------------------------------------------------------------------------------------------------------
+
+
+def canaries_first(cloud: Cloud, **fields: Any) -> None:
+    """A policy by which a tenth goes first, for a day."""
+    cloud.policy(**{"mode": "enforce", "canary": {"share": 0.1, "hours": 24}} | fields)
+
+
+def go(cloud: Cloud, arns: list[InstanceArn]) -> list[InstanceArn]:
+    """Findings of all of them; returns those that require tokens then."""
+    cloud.line().run([asked(arn, Source.REVISIT) for arn in arns], "request-1")
+    return [arn for arn in arns if cloud.tokens(arn) == "required"]
+
+
+def observe_use(cloud: Cloud, arns: list[InstanceArn]) -> None:
+    """The metric goes on, without a call, for those that still allow IMDSv1."""
+    hour = int(cloud.clock().timestamp() // 3600)
+    for arn in arns:
+        cloud.metrics.put(arn.instance_id, "MetadataNoToken", range(hour - 300, hour))
+
+
+def test_a_clean_canary_opens_its_cohort(cloud: Cloud) -> None:
+    """After its hours the others follow."""
+    canaries_first(cloud, watch_hours=72)
+    arns = cloud.launch(count=4)
+    (canary,) = go(cloud, arns)
+    live(cloud, canary, hours=25)
+    observe_use(cloud, arns)
+    assert [canary] == go(cloud, arns)
+    guard(cloud)
+    assert ("enforced", "clean_at" in cloud.current(canary)) == (cloud.current(canary)["status"], True)
+    assert arns == go(cloud, arns)
+
+
+def test_a_canary_that_breaks_holds_its_cohort_until_a_person_clears_it(cloud: Cloud) -> None:
+    """All that run the same software stay as they are, and say why."""
+    canaries_first(cloud)
+    arns = cloud.launch(count=4)
+    (canary,) = go(cloud, arns)
+    live(cloud, canary, hours=2)
+    reject(cloud, canary)
+    assert 1 == guard(cloud).rolled_back
+    observe_use(cloud, arns)
+    assert [] == go(cloud, arns)
+    other = next(arn for arn in arns if arn != canary)
+    assert "canary_wait" == cloud.current(other)["reason"]
+    assert f"{canary.instance_id}, which runs the same software" in cloud.current(other)["explanation"]
+
+
+def test_any_instance_that_breaks_holds_what_is_left_of_its_cohort(cloud: Cloud) -> None:
+    """Also one that followed a clean canary."""
+    canaries_first(cloud)
+    arns = cloud.launch(count=3)
+    (canary,) = go(cloud, arns)
+    live(cloud, canary, hours=25)
+    guard(cloud)
+    observe_use(cloud, arns)
+    assert arns == go(cloud, arns)
+    follower = next(arn for arn in arns if arn != canary)
+    reject(cloud, follower)
+    guard(cloud)
+    late = cloud.one()
+    assert [] == go(cloud, [late])
+    assert follower.instance_id in cloud.current(late)["explanation"]
+
+
+@pytest.mark.parametrize("fate", ["stopped", "terminated", "changed back", "unproven"])
+def test_a_canary_that_proves_nothing_is_replaced(cloud: Cloud, fate: str) -> None:
+    """It stopped, went, was changed back by somebody, or its life does not show."""
+    canaries_first(cloud)
+    arns = cloud.launch(count=3)
+    (canary,) = go(cloud, arns)
+    cloud.clock.move(hours=1)
+    match fate:
+        case "changed back":
+            cloud.set_options(canary, http_tokens="optional")
+        case "unproven":
+            cloud.clock.move(days=8)
+        case _:
+            set_state(cloud, canary, fate)
+    guard(cloud)
+    observe_use(cloud, arns)
+    go(cloud, [arn for arn in arns if arn != canary])
+    assert 1 == len([arn for arn in arns if arn != canary and cloud.tokens(arn) == "required"])
+
+
+def test_a_canary_of_fewer_hours_than_the_watch_is_still_watched_to_its_end(cloud: Cloud) -> None:
+    """And one of more hours is no canary before them."""
+    canaries_first(cloud, canary={"share": 0.1, "hours": 48})
+    arns = cloud.launch(count=2)
+    (canary,) = go(cloud, arns)
+    live(cloud, canary, hours=25)
+    guard(cloud)
+    assert "clean_at" not in cloud.current(canary)
+    live(cloud, canary, hours=24)
+    guard(cloud)
+    assert ("verified", True) == (cloud.current(canary)["status"], "clean_at" in cloud.current(canary))
+
+
+# --- Places and passes ---------------------------------------------------------------------------------------------
+
+
+def test_passes_that_overlap_share_the_accounts(cloud: Cloud) -> None:
+    """Each account is looked after by one of them."""
+    for account in (MEMBER, OTHER):
+        reject(cloud, enforced(cloud, account=account))
+    cloud.clock.move(minutes=5)
+    guards = [cloud.guard() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda each: each.run("request-2", lambda: True), guards))
+    assert (2, 2, 0) == (
+        sum(each.watched for each in done),
+        sum(each.rolled_back for each in done),
+        sum(each.failed for each in done),
+    )
+
+
+def test_an_account_that_was_just_looked_after_is_left_to_that_pass(cloud: Cloud) -> None:
+    """Until the next is due."""
+    enforced(cloud)
+    assert [1, 0, 1] == [guard(cloud).watched, guard(cloud, after=3).watched, guard(cloud, after=2).watched]
+
+
+def test_a_pass_begins_no_account_that_it_has_no_time_for(cloud: Cloud) -> None:
+    """The next pass begins with it."""
+    arn = enforced(cloud)
+    reject(cloud, arn)
+    cloud.clock.move(minutes=5)
+    assert 0 == cloud.guard().run("request-2", lambda: False).watched
+    assert 1 == cloud.guard().run("request-3", lambda: True).rolled_back
+
+
+def test_a_place_that_fails_stops_no_other_and_is_counted(cloud: Cloud) -> None:
+    """The ledger refuses what concerns one instance; the other account is looked after."""
+    bad, good = enforced(cloud), enforced(cloud, account=OTHER)
+    for arn in (bad, good):
+        reject(cloud, arn)
+
+    def refuse(call: Call) -> None:
+        if str(bad) in str(call.params):
+            raise refusal("InternalServerError", "no", call.operation)
+
+    cloud.wire.on("TransactWriteItems", refuse)
+    done = guard(cloud)
+    assert (2, 1, 1) == (done.watched, done.rolled_back, done.failed)
+    assert ["required", "optional"] == [cloud.tokens(bad), cloud.tokens(good)]
+
+
+def test_a_region_that_fails_stops_no_other_region(cloud: Cloud) -> None:
+    """An account's Regions are places of their own."""
+    here, there = enforced(cloud), enforced(cloud, region="us-east-1")
+    for arn in (here, there):
+        reject(cloud, arn)
+    cloud.wire.refuse(ASK, "InternalServerError", when=lambda call: call.region == "us-east-1", status=500)
+    cloud.wire.refuse(DESCRIBE, "AccessDenied", when=lambda call: call.region == "us-east-1")
+    assert 1 == guard(cloud).rolled_back
+    assert ["optional", "required"] == [cloud.tokens(here), cloud.tokens(there)]
+
+
+def test_what_is_being_enforced_again_is_left_to_whoever_does(cloud: Cloud) -> None:
+    """Its lease holds for the guard too, and so does the end of the watch that was."""
+    arn = enforced(cloud)
+    cloud.clock.move(days=2)
+    cloud.set_options(arn, http_tokens="optional")
+
+    def die(_: Call) -> None:
+        raise Died
+
+    cloud.wire.on("CreateTags", die)
+    with pytest.raises(Died):
+        cloud.line().run([asked(arn, Source.MANUAL, clear=True)], "request-3")
+    assert ("enforcing", "done") == state(cloud, arn)
+    cloud.clock.move(seconds=LEASE.total_seconds())
+    assert (0, 0) == counts(guard(cloud), "watched", "failed")
+
+
+def test_an_undo_that_a_person_left_to_the_guard_is_done_by_it(cloud: Cloud) -> None:
+    """Of one that is verified too, of which nothing else would remind it; no breakage, and no breaker."""
+    arn = verified(cloud)
+    order = {"by": "ops", "why": "ops asked for it to be put back (request r).", "at": NOW, "request_id": "r"}
+    ledger = cloud.ledger()
+    ledger.write([Change(entry=ledger.read([arn])[arn], attributes={"undo": order, "watch": "open"})], cloud.clock())
+    done = guard(cloud)
+    assert (1, 0) == (done.rolled_back, done.left_broken)
+    current = cloud.current(arn)
+    assert ("rolled_back", "manual", "ops") == (current["status"], current["source"], current["caller"])
+    assert not {"undo", "broken_at"} & set(current)
+    assert () == cloud.brakes().account(arn).rollbacks
+
+
+# --- What it costs -------------------------------------------------------------------------------------------------
+
+
+def test_a_pass_is_one_look_and_one_page_of_metrics(cloud: Cloud) -> None:
+    """Thirty instances under watch of one account and Region: life is asked for only where the watch might end."""
+    arns = cloud.launch(count=30)
+    cloud.line().run([asked(arn, Source.CONFIG) for arn in arns], "request-1")
+    made = len(cloud.wire.calls)
+    assert 30 == guard(cloud).watched
+    assert 1 == len([call for call in cloud.wire.calls[made:] if call.operation == DESCRIBE])
+    assert [("MetadataNoTokenRejected", 30)] == asked_about(cloud, made)
+    live(cloud, *arns, hours=25)
+    made = len(cloud.wire.calls)
+    assert 30 == guard(cloud).verified
+    assert 1 == len([call for call in cloud.wire.calls[made:] if call.operation == DESCRIBE])
+    assert [("CPUUtilization", 30), ("MetadataNoTokenRejected", 30)] == asked_about(cloud, made)
+
+
+def test_a_verified_one_that_did_not_start_costs_no_metric(cloud: Cloud) -> None:
+    """Nor a read or write of its item: one look at EC2 tells."""
+    verified(cloud)
+    made = len(cloud.wire.calls)
+    assert 1 == guard(cloud).watched
+    items = {"BatchGetItem", "TransactWriteItems"}
+    assert ([], []) == (
+        asked_about(cloud, made),
+        [call for call in cloud.wire.calls[made:] if call.operation in items and "instance/i-" in str(call.params)],
+    )
+
+
+def test_what_is_left_broken_is_written_once(cloud: Cloud) -> None:
+    """However often the guard passes by."""
+    cloud.policy(mode="enforce", rollback="alert")
+    arn = enforced(cloud)
+    reject(cloud, arn)
+    guard(cloud)
+    version = cloud.current(arn)["version"]
+    guard(cloud)
+    assert version == cloud.current(arn)["version"]
+
+
+def test_the_finding_of_a_verified_one_says_so(cloud: Cloud) -> None:
+    """Its note is the present verdict's."""
+    arn = verified(cloud)
+    assert "enforce (unused)" in str(cloud.hub.note_on(finding(str(arn))))
+
+
+def _stop(cloud: Cloud, arn: InstanceArn) -> None:
+    set_state(cloud, arn, "stopped")
+    cloud.instance(arn)._reason = f"User initiated ({cloud.clock() - timedelta(minutes=1):%Y-%m-%d %H:%M:%S} GMT)"

@@ -1,0 +1,86 @@
+"""Cohorts: which instances run the same software, how many of them go first, and in which order."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsv2.cohort import canaries_wanted, cohort_of, in_order
+from tests.unit.builders import ACCOUNT, REGION, arn, instance
+
+if TYPE_CHECKING:
+    from imdsv2.model import InstanceArn
+
+GROUP, TEMPLATE = "aws:autoscaling:groupName", "aws:ec2launchtemplate:id"
+PLACE = f"aws/{ACCOUNT}/{REGION}"
+
+
+@pytest.mark.parametrize(
+    ("tags", "image_id", "kind"),
+    [
+        ({GROUP: "web", TEMPLATE: "lt-1"}, "ami-1", "group:web"),
+        ({TEMPLATE: "lt-1"}, "ami-1", "template:lt-1"),
+        ({"Name": "web"}, "ami-1", "image:ami-1"),
+        ({}, "", f"instance:{arn().instance_id}"),
+    ],
+)
+def test_a_cohort_is_the_group_else_the_template_else_the_image(tags: dict[str, str], image_id: str, kind: str) -> None:
+    """What says most about the software counts; an instance of which nothing is known is alone."""
+    assert f"{PLACE}/{kind}" == cohort_of(instance(tags=tags, image_id=image_id))
+
+
+def test_a_group_and_a_template_of_one_name_are_two_cohorts() -> None:
+    """People give such names; they say nothing about each other."""
+    by_group = cohort_of(instance(tags={GROUP: "web"}))
+    assert by_group != cohort_of(instance(tags={TEMPLATE: "web"}))
+    assert by_group != cohort_of(instance(image_id="web"))
+
+
+@pytest.mark.parametrize("elsewhere", [{"account": "333333333333"}, {"region": "us-east-1"}, {"region": "cn-north-1"}])
+def test_a_cohort_does_not_reach_beyond_its_account_and_region(elsewhere: dict[str, Any]) -> None:
+    """A group of the same name elsewhere runs what others deployed there."""
+    here, there = (cohort_of(instance(arn=each, tags={GROUP: "web"})) for each in (arn(), arn(**elsewhere)))
+    assert here != there
+
+
+@pytest.mark.parametrize(
+    ("share", "candidates", "wanted"),
+    [(0.1, 1, 1), (0.1, 10, 1), (0.1, 11, 2), (0.1, 20, 2), (0.5, 3, 2), (1.0, 7, 7), (0.001, 40, 1), (0.1, 0, 1)],
+)
+def test_the_share_is_rounded_up_and_at_least_one(share: float, candidates: int, wanted: int) -> None:
+    """Whoever would round down would let small cohorts go without anybody first."""
+    assert wanted == canaries_wanted(share, candidates)
+
+
+@given(percent=st.integers(1, 100), candidates=st.integers(1, 100_000))
+def test_the_share_is_exact_whatever_floats_make_of_it(percent: int, candidates: int) -> None:
+    """0.07 * 100 is a little more than 7 to a computer, and still means seven."""
+    assert math.ceil(Fraction(percent, 100) * candidates) == canaries_wanted(percent / 100, candidates)
+
+
+@given(st.permutations([arn(number) for number in range(12)]))
+def test_the_order_does_not_depend_on_who_asks(arns: list[InstanceArn]) -> None:
+    """Every function puts the same instances in the same order."""
+    assert in_order(arn(number) for number in range(12)) == in_order(arns)
+
+
+def test_the_order_is_not_that_of_the_ids() -> None:
+    """Ids that follow each other were launched together; those that go first shall be spread over all of them."""
+    by_id = [arn(number) for number in range(50)]
+    ordered = in_order(by_id)
+    assert set(by_id) == set(ordered)
+    firsts = [by_id.index(each) for each in ordered[:10]]
+    assert min(firsts) < 15
+    assert max(firsts) > 35
+
+
+@given(st.sets(st.integers(0, 999), min_size=2))
+def test_who_joins_or_leaves_does_not_change_the_order_of_the_others(numbers: set[int]) -> None:
+    """A canary that is replaced is replaced by the next one; the others stay."""
+    gone, *left = numbers
+    assert in_order(map(arn, left)) == [each for each in in_order(map(arn, numbers)) if each != arn(gone)]

@@ -1,0 +1,215 @@
+"""Rows 8 and 9 of the verdict table: what people hold, and what broke before; and their place among the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsv2.decision import decide, decide_without_evidence
+from imdsv2.model import Decision, History, Hold, Missing, Reason, Unreachable, Verdict
+from imdsv2.policy import Policy
+from tests.unit.builders import ACCOUNT, NOW, arn, at, evidence, instance, options
+
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+POLICY = Policy()
+HELD = Hold(owner="alice", reason="Quarter-end closing.", until=date(2026, 12, 31))
+BROKE = History(enforced_at=NOW - 3 * DAY, confirmed=True, rolled_back_at=NOW - 2 * DAY)
+
+
+def judge(history: History, now: datetime = NOW, **fields: Any) -> Verdict:
+    """Judge an instance that, but for its history, could be enforced."""
+    return decide(instance(**fields), evidence(), history, POLICY, now)
+
+
+def row(verdict: Verdict) -> tuple[str, str]:
+    """Decision and reason."""
+    return verdict.decision.value, verdict.reason.value
+
+
+# --- Row 8: a person holds it --------------------------------------------------------------------------------------
+
+
+def test_what_a_person_holds_is_held() -> None:
+    """Whose word it is, why, until when, and how to end it sooner stand in the explanation."""
+    verdict = judge(History(hold=HELD))
+    assert ("hold", "held_by_person") == row(verdict)
+    for named in ("alice", "Quarter-end closing.", "2026-12-31", '"release"'):
+        assert named in verdict.explanation
+
+
+def test_the_verdict_names_the_last_day_of_the_hold() -> None:
+    """People are reminded of it."""
+    assert HELD.until == judge(History(hold=HELD)).ends_on
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        (at("2026-12-31 00:00"), "held_by_person"),
+        (at("2026-12-31 23:59:59"), "held_by_person"),
+        (at("2027-01-01 00:00"), "unused"),
+        # Half past midnight in Berlin is still the day before in UTC.
+        (datetime(2027, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), "held_by_person"),
+    ],
+)
+def test_a_hold_lasts_to_the_end_of_its_last_day_in_utc(now: datetime, reason: str) -> None:
+    """That day included, wherever the clock that asks stands; the day after, the evidence decides again."""
+    assert reason == judge(History(hold=HELD), now).reason
+
+
+@pytest.mark.parametrize(
+    ("until", "revisit_at"),
+    [
+        (date(2026, 11, 20), at("2026-11-21 00:00")),
+        (date(2026, 11, 21), NOW + DAY),
+        (date(2027, 11, 20), NOW + DAY),
+        (date.max, NOW + DAY),
+    ],
+)
+def test_a_hold_is_looked_at_daily_and_when_it_ends(until: date, revisit_at: datetime) -> None:
+    """Somebody may release it meanwhile, and those whom it concerns are reminded before it ends."""
+    assert revisit_at == judge(History(hold=replace(HELD, until=until))).revisit_at
+
+
+# --- Row 9: it broke before ----------------------------------------------------------------------------------------
+
+
+def test_what_was_rolled_back_is_held_until_a_person_clears_it() -> None:
+    """However clean the metric is since: IMDSv1 serves what needs it again, and need not be used often."""
+    verdict = judge(BROKE)
+    assert ("hold", "broke_before") == row(verdict)
+    assert "2026-11-18 14:30 UTC" in verdict.explanation
+    assert '"clear": true' in verdict.explanation
+    assert NOW + DAY == verdict.revisit_at
+
+
+@pytest.mark.parametrize(
+    ("cleared_at", "reason"),
+    [
+        (None, "broke_before"),
+        (NOW - 3 * DAY, "broke_before"),
+        (NOW - 2 * DAY - MINUTE, "broke_before"),
+        (NOW - 2 * DAY, "unused"),
+        (NOW - DAY, "unused"),
+    ],
+)
+def test_only_what_was_cleared_after_the_rollback_is_judged_by_its_evidence(
+    cleared_at: datetime | None, reason: str
+) -> None:
+    """A word from before it broke does not know of the breakage."""
+    assert reason == judge(replace(BROKE, cleared_at=cleared_at)).reason
+
+
+def test_what_broke_once_more_after_it_was_cleared_is_held_again() -> None:
+    """Each rollback needs a word of its own."""
+    again = replace(BROKE, cleared_at=NOW - DAY, enforced_at=NOW - DAY, rolled_back_at=NOW - MINUTE)
+    assert "broke_before" == judge(again).reason
+
+
+def test_a_rollback_ends_the_enforcement_it_took_back() -> None:
+    """`optional` is what we left there: nobody has changed it back."""
+    cleared = replace(BROKE, cleared_at=NOW - DAY)
+    assert not cleared.stands
+    assert ("enforce", "unused") == row(judge(cleared))
+
+
+def test_an_enforcement_after_a_rollback_stands() -> None:
+    """Once cleared and enforced anew, `optional` is somebody else's doing again."""
+    anew = replace(BROKE, cleared_at=NOW - DAY, enforced_at=NOW - timedelta(hours=1))
+    assert anew.stands
+    assert "changed_back" == judge(anew).reason
+
+
+# --- Their place in the table --------------------------------------------------------------------------------------
+
+HELD_AND_BROKEN = replace(BROKE, hold=HELD)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"state": "terminated"}, "gone"),
+        ({"options": options(http_tokens="required")}, "already_required"),
+        ({"options": options(http_endpoint="disabled")}, "endpoint_disabled"),
+        ({"tags": {"imdsv2:exempt-until": "2026-12-31"}}, "exempt"),
+        ({"tags": {"imdsv2:exempt-until": "soon"}}, "exemption_unreadable"),
+    ],
+)
+def test_the_rows_before_them_come_first(fields: dict[str, Any], reason: str) -> None:
+    """What the instance itself says comes before what the ledger knows of it."""
+    assert reason == judge(HELD_AND_BROKEN, **fields).reason
+
+
+def test_what_cannot_be_seen_comes_before_them() -> None:
+    """Rows 1 to 3: out of scope, unreachable, gone."""
+    outside = replace(POLICY, exclude_accounts=frozenset({ACCOUNT}))
+    reasons = [
+        decide(instance(), None, HELD_AND_BROKEN, outside, NOW).reason,
+        decide(Unreachable(arn=arn(), problem="denied"), None, HELD_AND_BROKEN, POLICY, NOW).reason,
+        decide(Missing(arn=arn()), None, HELD_AND_BROKEN, POLICY, NOW).reason,
+    ]
+    assert [Reason.OUT_OF_SCOPE, Reason.UNREACHABLE, Reason.GONE] == reasons
+
+
+def test_a_persons_hold_comes_before_what_broke() -> None:
+    """Who holds it has said so himself; clearing the breakage would not let it go."""
+    assert "held_by_person" == judge(HELD_AND_BROKEN).reason
+
+
+@pytest.mark.parametrize("history", [History(hold=HELD), BROKE])
+@pytest.mark.parametrize("state", ["pending", "stopping", "running", "stopped"])
+def test_both_come_before_the_rows_after_them(history: History, state: str) -> None:
+    """Whatever state it is in, and before CloudWatch is asked at all."""
+    verdict = decide_without_evidence(instance(state=state), history, POLICY, NOW)
+    assert verdict is not None
+    assert verdict.reason in {Reason.HELD_BY_PERSON, Reason.BROKE_BEFORE}
+
+
+def test_a_hold_comes_before_a_change_that_somebody_took_back() -> None:
+    """Row 8 before row 10: the person answers for it now."""
+    changed_back = History(enforced_at=NOW - DAY, confirmed=True)
+    assert "changed_back" == judge(changed_back).reason
+    assert "held_by_person" == judge(replace(changed_back, hold=HELD)).reason
+
+
+TIMES = st.none() | st.integers(0, 40).map(lambda half_days: NOW - half_days * DAY / 2)
+
+
+@given(
+    enforced_at=TIMES,
+    rolled_back_at=TIMES,
+    cleared_at=TIMES,
+    confirmed=st.booleans(),
+    until=st.none() | st.dates(date(2026, 11, 15), date(2026, 11, 25)),
+)
+def test_nothing_is_enforced_that_a_person_holds_or_that_broke_and_was_not_cleared(
+    enforced_at: datetime | None,
+    rolled_back_at: datetime | None,
+    cleared_at: datetime | None,
+    confirmed: bool,
+    until: date | None,
+) -> None:
+    """Whatever else the ledger remembers, in whatever order it happened."""
+    hold = replace(HELD, until=until) if until else None
+    history = History(
+        enforced_at=enforced_at,
+        rolled_back_at=rolled_back_at,
+        cleared_at=cleared_at,
+        confirmed=confirmed,
+        hold=hold,
+    )
+    verdict = judge(history)
+    if until is not None and until >= NOW.date():
+        assert ("hold", "held_by_person") == row(verdict)
+    elif rolled_back_at is not None and (cleared_at is None or cleared_at < rolled_back_at):
+        assert ("hold", "broke_before") == row(verdict)
+    else:
+        assert Reason.HELD_BY_PERSON is not verdict.reason
+        assert Reason.BROKE_BEFORE is not verdict.reason
+    assert verdict.decision in {Decision.ENFORCE, Decision.HOLD}

@@ -1,0 +1,249 @@
+"""The gates, one by one: when each is shut, what it says, and when it is asked again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsv2 import gate
+from imdsv2.brakes import Account
+from imdsv2.change_calendar import CalendarState
+from imdsv2.model import Decision, Reason
+from imdsv2.policy import Approval, Mode, Policy
+from imdsv2.policy_source import PolicyInForce
+from tests.unit.builders import NOW, at
+
+if TYPE_CHECKING:
+    from imdsv2.model import Verdict
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+TAG = "imdsv2:exempt-until"
+
+
+def shut(verdict: Verdict | None, reason: Reason) -> Verdict:
+    """The gate is shut, for that reason."""
+    assert verdict is not None
+    assert (Decision.HOLD, reason) == (verdict.decision, verdict.reason)
+    return verdict
+
+
+# --- The policy ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.ENFORCE])
+def test_a_policy_that_can_be_read_lets_it_through(mode: Mode) -> None:
+    """That `observe` changes nothing is not this gate's to say: a person may act in it."""
+    assert None is gate.ask_policy(PolicyInForce(policy=Policy(mode=mode)), NOW)
+
+
+def test_switched_off_holds_for_an_hour() -> None:
+    """It is judged again then, so that switching on needs nobody to start it."""
+    verdict = shut(gate.ask_policy(PolicyInForce(policy=Policy(mode=Mode.OFF)), NOW), Reason.SWITCHED_OFF)
+    assert NOW + HOUR == verdict.revisit_at
+    assert '"mode": "off"' in verdict.explanation
+
+
+def test_a_policy_with_a_problem_holds_and_says_which() -> None:
+    """Whoever reads it knows what to correct."""
+    in_force = PolicyInForce(policy=Policy(mode=Mode.ENFORCE), problem="The policy is refused (mode: typo).")
+    verdict = shut(gate.ask_policy(in_force, NOW), Reason.POLICY_UNREADABLE)
+    assert verdict.explanation.startswith("The policy is refused (mode: typo).")
+    assert NOW + HOUR == verdict.revisit_at
+
+
+def test_off_is_off_also_where_the_policy_has_a_problem() -> None:
+    """The last good policy was the kill switch."""
+    in_force = PolicyInForce(policy=Policy(mode=Mode.OFF), problem="unreadable")
+    shut(gate.ask_policy(in_force, NOW), Reason.SWITCHED_OFF)
+
+
+# --- Suppressed findings -------------------------------------------------------------------------------------------
+
+
+def test_a_suppressed_finding_holds() -> None:
+    """With the sentence that says which."""
+    assert None is gate.ask_suppressed(None, NOW)
+    verdict = shut(gate.ask_suppressed("Finding x is suppressed.", NOW), Reason.SUPPRESSED)
+    assert ("Finding x is suppressed.", NOW + HOUR) == (verdict.explanation, verdict.revisit_at)
+
+
+# --- The breaker ---------------------------------------------------------------------------------------------------
+
+
+def test_a_breaker_that_is_not_open_lets_it_through() -> None:
+    """However much was rolled back: the account itself says when it opens."""
+    assert None is gate.ask_breaker(Account(key="aws/222222222222", rollbacks=(NOW,) * 9), NOW)
+
+
+def test_an_open_breaker_holds_until_a_person_closes_it() -> None:
+    """However long ago it opened; the explanation shows the very call that closes it."""
+    account = Account(key="aws/222222222222", breaker_opened_at=at("2026-09-01 08:15"))
+    verdict = shut(gate.ask_breaker(account, NOW), Reason.BREAKER_OPEN)
+    assert "2026-09-01 08:15 UTC" in verdict.explanation
+    assert '"close_breaker": {"account": "222222222222"}' in verdict.explanation
+    assert NOW + HOUR == verdict.revisit_at
+
+
+# --- Approval ------------------------------------------------------------------------------------------------------
+
+NEEDED = Policy(approval=Approval.REQUIRED)
+
+
+def approval(word: str = "approved", **fields: str) -> dict[str, str]:
+    """A person's word as the ledger keeps it."""
+    return {"word": word, "by": "alice", "at": "2026-11-19T10:00:00Z", "expires_at": "2026-11-26T10:00:00Z"} | fields
+
+
+@pytest.mark.parametrize("known", [None, approval(), approval("refused")])
+def test_where_no_approval_is_needed_nobody_is_asked(known: dict[str, str] | None) -> None:
+    """A word from a time when one was needed no longer counts; a hold is for that."""
+    assert None is gate.ask_approval(Policy(), known, NOW)
+
+
+def test_without_a_word_it_waits_for_one() -> None:
+    """And says how to give it."""
+    verdict = shut(gate.ask_approval(NEEDED, None, NOW), Reason.APPROVAL_REQUIRED)
+    assert '"approve"' in verdict.explanation
+    assert NOW + HOUR == verdict.revisit_at
+
+
+def test_what_was_refused_waits_and_says_who_refused_it() -> None:
+    """A refusal does not run out."""
+    refused = approval("refused", expires_at="2026-11-19T11:00:00Z")
+    verdict = shut(gate.ask_approval(NEEDED, refused, NOW), Reason.APPROVAL_REQUIRED)
+    assert "alice refused the change on 2026-11-19" in verdict.explanation
+    assert '"approve"' in verdict.explanation
+
+
+@pytest.mark.parametrize(("early", "is_open"), [(MINUTE, True), (timedelta(), False), (-DAY, False)])
+def test_an_approval_counts_until_it_expires(early: timedelta, is_open: bool) -> None:
+    """To the second; then it says whose it was."""
+    ends_at = datetime.fromisoformat(approval()["expires_at"])
+    verdict = gate.ask_approval(NEEDED, approval(), ends_at - early)
+    assert is_open == (verdict is None)
+    if verdict is not None:
+        assert "The approval by alice expired on 2026-11-26" in shut(verdict, Reason.APPROVAL_REQUIRED).explanation
+
+
+# --- Notice --------------------------------------------------------------------------------------------------------
+
+NOTICE = Policy(notice_hours=72)
+
+
+def ask_notice(policy: Policy = NOTICE, ends_at: datetime | None = None, now: datetime = NOW) -> Verdict | None:
+    """Ask about an instance of the web team."""
+    return gate.ask_notice(policy, ends_at, "team-web", TAG, now)
+
+
+@pytest.mark.parametrize("ends_at", [None, NOW + DAY, NOW - DAY])
+def test_where_no_notice_is_given_it_goes_through(ends_at: datetime | None) -> None:
+    """Also in the middle of one that was begun before somebody set the hours to 0."""
+    assert None is ask_notice(Policy(), ends_at)
+
+
+def test_the_first_time_notice_is_given() -> None:
+    """It says when, whose it is, and how to object."""
+    verdict = shut(ask_notice(), Reason.NOTICE_GIVEN)
+    assert NOW + 72 * HOUR == verdict.revisit_at
+    for named in ("2026-11-23 14:30 UTC", "team-web", TAG, "YYYY-MM-DD", '"hold"'):
+        assert named in verdict.explanation
+
+
+@pytest.mark.parametrize("passed", [timedelta(), HOUR, 72 * HOUR - MINUTE])
+def test_a_notice_keeps_the_end_that_the_owner_was_told(passed: timedelta) -> None:
+    """Whoever asks meanwhile, and whatever the policy's hours have become, does not move it."""
+    told = NOW + 72 * HOUR
+    assert told == shut(ask_notice(Policy(notice_hours=1), told, NOW + passed), Reason.NOTICE_GIVEN).revisit_at
+
+
+@pytest.mark.parametrize("ago", [timedelta(), HOUR, 7 * DAY - MINUTE])
+def test_a_notice_that_has_ended_lets_it_through(ago: timedelta) -> None:
+    """For a week: other gates may be shut when it ends."""
+    assert None is ask_notice(ends_at=NOW - ago)
+
+
+@pytest.mark.parametrize("ago", [7 * DAY, 400 * DAY])
+def test_whoever_was_told_long_ago_is_told_again(ago: timedelta) -> None:
+    """Nobody remembers it, and a new notice runs its full time."""
+    assert NOW + 72 * HOUR == shut(ask_notice(ends_at=NOW - ago), Reason.NOTICE_GIVEN).revisit_at
+
+
+# --- The change calendar -------------------------------------------------------------------------------------------
+
+
+def test_an_open_calendar_lets_it_through() -> None:
+    """Whenever it will close."""
+    assert None is gate.ask_calendar(CalendarState(closed=None, changes_at=NOW + MINUTE), NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes_at", "revisit_at"),
+    [
+        (None, NOW + HOUR),
+        (NOW + 10 * MINUTE, NOW + 10 * MINUTE),
+        (NOW + 5 * HOUR, NOW + 5 * HOUR),
+        # Somebody may open it sooner than was planned.
+        (NOW + 9 * DAY, NOW + DAY),
+        # The answer is some seconds old.
+        (NOW, NOW + HOUR),
+        (NOW - MINUTE, NOW + HOUR),
+    ],
+)
+def test_a_closed_calendar_is_asked_again_when_it_opens(changes_at: datetime | None, revisit_at: datetime) -> None:
+    """Within a day in any case; where it does not say when, hourly."""
+    state = CalendarState(closed="The change calendar freeze is closed.", changes_at=changes_at)
+    verdict = shut(gate.ask_calendar(state, NOW), Reason.CALENDAR_CLOSED)
+    assert revisit_at == verdict.revisit_at
+    assert verdict.explanation.startswith("The change calendar freeze is closed.")
+
+
+# --- Caps and canaries ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opens_in", [-HOUR, timedelta(), MINUTE, 40 * MINUTE])
+def test_what_the_cap_holds_has_its_turn_when_there_is_room(opens_in: timedelta) -> None:
+    """Not before a minute has passed: nobody asks in a circle."""
+    verdict = shut(gate.cap_reached(Policy(max_enforcements_per_hour=7), NOW + opens_in, NOW), Reason.CAP_REACHED)
+    assert max(NOW + opens_in, NOW + MINUTE) == verdict.revisit_at
+    assert "7 instances an hour" in verdict.explanation
+    assert "max_enforcements_per_hour" in verdict.explanation
+
+
+@pytest.mark.parametrize(
+    ("opens_at", "revisit_at"),
+    [(None, NOW + HOUR), (NOW + DAY, NOW + DAY), (NOW + MINUTE, NOW + 15 * MINUTE), (NOW - DAY, NOW + 15 * MINUTE)],
+)
+def test_who_waits_for_canaries_is_asked_again_when_they_may_be_through(
+    opens_at: datetime | None, revisit_at: datetime
+) -> None:
+    """Where that is overdue, metrics may be late: in a quarter of an hour."""
+    verdict = shut(gate.canary_wait("i-1 goes first.", opens_at, NOW), Reason.CANARY_WAIT)
+    assert ("i-1 goes first.", revisit_at) == (verdict.explanation, verdict.revisit_at)
+
+
+# --- All of them ---------------------------------------------------------------------------------------------------
+
+MOMENTS = st.none() | st.integers(-10_000, 10_000).map(lambda minutes: NOW + minutes * MINUTE)
+
+
+@given(when=MOMENTS, word=st.sampled_from(["approved", "refused"]), hours=st.integers(0, 2000))
+def test_a_gate_that_is_shut_is_always_asked_again_later(when: datetime | None, word: str, hours: int) -> None:
+    """No moment in the ledger, past or to come, leads to an instance that nobody looks at any more."""
+    known: dict[str, Any] | None = approval(word, expires_at=when.isoformat()) if when else None
+    verdicts = [
+        gate.ask_approval(NEEDED, known, NOW),
+        gate.ask_notice(Policy(notice_hours=hours), when, "x", TAG, NOW),
+        gate.ask_calendar(CalendarState(closed="closed", changes_at=when), NOW),
+        gate.cap_reached(Policy(), when or NOW, NOW),
+        gate.canary_wait("why", when, NOW),
+        gate.ask_breaker(Account(key="aws/1", breaker_opened_at=when), NOW),
+    ]
+    for verdict in filter(None, verdicts):
+        assert verdict.revisit_at is not None
+        assert NOW < verdict.revisit_at

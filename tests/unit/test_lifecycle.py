@@ -1,0 +1,76 @@
+"""The life of an instance in the ledger: the moves that make sense, and the refusal of all others."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from imdsv2.errors import IllegalMove
+from imdsv2.lifecycle import MOVES, OURS, UNDER_WAY, check
+from imdsv2.model import Status
+
+STATUSES: list[Status | None] = [None, *Status]
+
+
+def reachable_from(start: Status | None, *, without: frozenset[Status] = frozenset()) -> set[Status]:
+    """Every status to which a way leads, without passing through some."""
+    found: set[Status] = set()
+    ahead = [start]
+    while ahead:
+        for status in MOVES[ahead.pop()] - found - without:
+            found.add(status)
+            ahead.append(status)
+    return found
+
+
+def test_every_status_has_its_moves() -> None:
+    """A status that was forgotten here would be the end of an instance."""
+    assert set(STATUSES) == set(MOVES)
+
+
+def test_every_status_can_be_reached_and_left() -> None:
+    """None is a mere name, and none is a trap: what was left behind is always judged again."""
+    assert set(Status) == reachable_from(None)
+    assert all(MOVES[status] - {status} for status in Status)
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(STATUSES, Status)))
+def test_the_check_refuses_exactly_the_other_moves(before: Status | None, after: Status) -> None:
+    """Statuses come from the table as plain text; staying is no move."""
+    text = str(before) if before else None
+    if before == after or after in MOVES[before]:
+        check(text, str(after))
+        return
+    with pytest.raises(IllegalMove) as refused:
+        check(text, str(after))
+    assert str(after) in str(refused.value)
+
+
+def test_nothing_is_enforced_that_was_not_written_ahead() -> None:
+    """The only way to `enforced` leads through `enforcing`, or back from a rollback that EC2 refused."""
+    assert {Status.ENFORCING, Status.ROLLING_BACK} == {status for status in Status if Status.ENFORCED in MOVES[status]}
+    assert Status.ENFORCED not in reachable_from(None, without=frozenset({Status.ENFORCING}))
+
+
+def test_nothing_is_rolled_back_that_was_not_enforced() -> None:
+    """`rolled_back` follows `rolling_back` alone, and that follows an enforcement alone."""
+    assert {Status.ROLLING_BACK} == {status for status in STATUSES if Status.ROLLED_BACK in MOVES[status]}
+    assert {Status.ENFORCED, Status.VERIFIED} == {status for status in STATUSES if Status.ROLLING_BACK in MOVES[status]}
+    assert Status.ROLLING_BACK not in reachable_from(None, without=frozenset({Status.ENFORCED, Status.VERIFIED}))
+
+
+def test_nothing_is_verified_that_was_not_enforced() -> None:
+    """Only the watch of an enforcement proves anything."""
+    assert {Status.ENFORCED, Status.ROLLING_BACK} == {status for status in Status if Status.VERIFIED in MOVES[status]}
+
+
+def test_a_rollback_under_way_is_nobody_elses_to_judge() -> None:
+    """A judgement in the middle of it could enforce what is just being put back."""
+    assert frozenset({Status.ROLLED_BACK, Status.ENFORCED, Status.VERIFIED}) == MOVES[Status.ROLLING_BACK]
+
+
+def test_what_is_under_way_is_ours() -> None:
+    """Both lists are read in the same breath: a lease is only ever taken for what we do."""
+    assert UNDER_WAY < OURS
+    assert set(Status) - OURS == {Status.WOULD_ENFORCE, Status.HELD, Status.SKIPPED, Status.FAILED}

@@ -1,0 +1,204 @@
+"""Reminders: people are told before and after an exemption, or a hold of theirs, ends; each time once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsv2 import record
+from imdsv2.decision import decide
+from imdsv2.judgement import Case, Judgement
+from imdsv2.ledger import Entry
+from imdsv2.model import Decision, History, Hold, Source, Status, Unreachable
+from imdsv2.notices import headline
+from imdsv2.policy import Policy
+from imdsv2.record import Signature
+from tests.unit.builders import arn, at, evidence, instance, request
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imdsv2.model import Target
+
+SOON = "What keeps IMDSv1 on ends soon"
+ENDED = "What kept IMDSv1 on has ended"
+END = date(2026, 12, 31)
+BEFORE = at("2026-12-28 00:00")
+"""Three days before the last day begins."""
+AFTER = at("2027-01-01 00:00")
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+STATUSES = {Decision.ENFORCE: Status.WOULD_ENFORCE, Decision.HOLD: Status.HELD, Decision.SKIP: Status.SKIPPED}
+
+
+def exempt_until(end: date | None) -> Target:
+    """An instance whose tag exempts it."""
+    return instance(tags={"imdsv2:exempt-until": end.isoformat()} if end else {})
+
+
+def hold_until(end: date) -> dict[str, Any]:
+    """What the ledger knows of an instance that alice holds."""
+    return {"hold": {"owner": "alice", "reason": "Quarter-end.", "until": end.isoformat()}}
+
+
+def judged(entry: Entry, target: Target, now: datetime) -> Entry:
+    """The entry after one more judgement."""
+    verdict = decide(target, evidence(), entry.history, Policy(), now)
+    case = Case(arn=entry.arn, requests=(request(source=Source.REVISIT, finding=None),))
+    judgement = Judgement(case=case, entry=entry, verdict=verdict, status=STATUSES[verdict.decision], target=target)
+    return record.final(judgement, Signature(request_id="request-1", session=None), now).applied()
+
+
+def told(entry: Entry, now: datetime) -> Entry:
+    """The entry once people have been told of it, where it is news."""
+    if headline(entry) is None or not entry.owes_notification():
+        return entry
+    return replace(entry, attributes={**entry.attributes, "notified_at": now.isoformat()})
+
+
+def news(entry: Entry) -> str | None:
+    """What people are about to be told."""
+    return headline(entry) if entry.owes_notification() else None
+
+
+NEW = Entry(arn=arn())
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [(BEFORE - MINUTE, None), (BEFORE, SOON), (at("2026-12-31 23:59"), SOON)],
+)
+def test_three_days_before_an_exemption_ends_people_are_told(now: datetime, expected: str | None) -> None:
+    """Not earlier: by then nobody would remember it."""
+    assert expected == news(judged(NEW, exempt_until(END), now))
+
+
+def test_three_days_before_a_persons_hold_ends_people_are_told() -> None:
+    """In place of the news that it is held, which they know."""
+    held = Entry(arn=arn(), version=1, attributes=hold_until(END))
+    known = told(judged(held, instance(), BEFORE - DAY), BEFORE - DAY)
+    assert None is news(known)
+    assert SOON == news(judged(known, instance(), BEFORE))
+
+
+def test_they_are_told_once() -> None:
+    """However often it is judged in those days."""
+    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    for hours in range(1, 72, 7):
+        entry = judged(entry, exempt_until(END), BEFORE + timedelta(hours=hours))
+        assert None is news(entry)
+
+
+def test_whoever_could_not_be_told_is_told_later() -> None:
+    """A message that fails stays owed: the next judgement does not take it for told."""
+    entry = judged(judged(NEW, exempt_until(END), BEFORE), exempt_until(END), BEFORE + DAY)
+    assert SOON == news(entry)
+    ended = judged(told(entry, BEFORE + DAY), exempt_until(END), AFTER)
+    assert ENDED == news(judged(ended, exempt_until(END), AFTER + DAY))
+
+
+def test_an_exemption_that_is_prolonged_is_reminded_of_anew() -> None:
+    """The new end is another one; until it is near there is nothing to say."""
+    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    longer = END + timedelta(days=90)
+    entry = judged(entry, exempt_until(longer), BEFORE + DAY)
+    assert None is news(entry)
+    assert SOON == news(judged(entry, exempt_until(longer), BEFORE + timedelta(days=90)))
+
+
+@pytest.mark.parametrize("target", [exempt_until(END), exempt_until(None)])
+def test_after_it_has_ended_people_are_told(target: Target) -> None:
+    """With what becomes of the instance now, whether the tag is still there or not."""
+    entry = judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), target, AFTER)
+    assert ENDED == news(entry)
+    assert entry.attributes["explanation"].startswith("What kept it from being changed ended on 2026-12-31. No IMDSv1")
+    assert "would_enforce" == entry.status
+
+
+def test_after_a_persons_hold_has_ended_people_are_told() -> None:
+    """Holds end like exemptions."""
+    held = Entry(arn=arn(), version=1, attributes=hold_until(END))
+    entry = judged(told(judged(held, instance(), BEFORE), BEFORE), instance(), AFTER)
+    assert ENDED == news(entry)
+
+
+def test_after_the_end_too_they_are_told_once() -> None:
+    """And from then on the news are those of the verdict."""
+    entry = told(judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), exempt_until(END), AFTER), AFTER)
+    entry = judged(entry, exempt_until(END), AFTER + DAY)
+    assert None is news(entry)
+    assert "IMDSv1 could be switched off (observe mode)" == headline(entry)
+
+
+@pytest.mark.parametrize("now", [at("2026-11-25 00:00"), BEFORE])
+def test_an_exemption_that_is_taken_away_has_not_ended(now: datetime) -> None:
+    """Whoever removed the tag knows; the verdict is news of its own."""
+    entry = told(judged(NEW, exempt_until(END), now), now)
+    entry = judged(entry, exempt_until(None), now + MINUTE)
+    assert "IMDSv1 could be switched off (observe mode)" == news(entry)
+    assert "ended on" not in entry.attributes["explanation"]
+
+
+def test_what_takes_the_place_of_an_exemption_is_what_is_told_of() -> None:
+    """The tag has ended, and alice holds it meanwhile: nothing has ended for those who asked for it to stay."""
+    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    entry = replace(entry, attributes={**entry.attributes, **hold_until(date(2027, 6, 1))})
+    assert "IMDSv1 stays on" == news(judged(entry, exempt_until(END), AFTER))
+
+
+def test_what_cannot_be_seen_does_not_end_unseen() -> None:
+    """An account that cannot be entered for a while: nobody knows whether the exemption has been prolonged there. Once it
+    can be seen again, people are told."""
+    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    away = judged(entry, Unreachable(arn=arn(), problem="denied"), AFTER)
+    assert "IMDSv1 stays on" == news(away)
+    assert "ended on" not in away.attributes["explanation"]
+    assert ENDED == news(judged(told(away, AFTER), exempt_until(END), AFTER + DAY))
+
+
+def test_what_needs_no_exemption_any_more_does_not_miss_it() -> None:
+    """It requires tokens by now, or has gone: there is nothing left for which people would be told."""
+    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    gone = judged(entry, instance(state="terminated"), AFTER)
+    assert None is news(gone)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_however_often_it_is_judged_each_news_comes_at_most_once(hours: list[int]) -> None:
+    """From long before the end to long after, at any moments."""
+    entry, now, heard = NEW, BEFORE - 3 * DAY, []
+    for step in hours:
+        now += timedelta(hours=step)
+        entry = judged(entry, exempt_until(END), now)
+        heard += [news(entry)] if news(entry) in {SOON, ENDED} else []
+        entry = told(entry, now)
+    assert heard in ([], [SOON], [SOON, ENDED], [ENDED])
+    assert (ENDED in heard) == (now >= AFTER and BEFORE - 3 * DAY + timedelta(hours=hours[0]) < AFTER)
+
+
+def test_an_enforcement_is_greater_news_than_the_end_that_allowed_it() -> None:
+    """Both are told in one message, under the headline of what was done."""
+    exempt = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    verdict = decide(instance(), evidence(), exempt.history, Policy(), AFTER)
+    judgement = Judgement(
+        case=Case(arn=arn(), requests=(request(),)),
+        entry=exempt,
+        verdict=verdict,
+        status=Status.ENFORCED,
+        target=instance(),
+    )
+    entry = record.final(judgement, Signature(request_id="request-1", session=None), AFTER).applied()
+    assert "IMDSv1 switched off" == news(entry)
+    assert entry.attributes["explanation"].startswith("What kept it from being changed ended on 2026-12-31.")
+
+
+def test_a_hold_that_was_never_seen_to_hold_does_not_end() -> None:
+    """It was over before the service looked."""
+    held = Entry(arn=arn(), version=1, attributes=hold_until(END))
+    assert ENDED != news(judged(held, instance(), AFTER + DAY))
+    assert History(hold=Hold(owner="alice", reason="Quarter-end.", until=END)) == held.history

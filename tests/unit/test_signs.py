@@ -1,0 +1,215 @@
+"""The signs that instances give, read through a CloudWatch in memory: refused calls, and life."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsv2.metrics import QUERIES_A_CALL
+from imdsv2.signs import gather_signs
+from imdsv2.watch import Signs
+from tests.unit.builders import NOW, arn, at
+from tests.unit.cloudwatch import CloudWatch, hour_of, refusal
+
+if TYPE_CHECKING:
+    from imdsv2.model import InstanceArn
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+PERIOD = timedelta(minutes=5)
+REFUSED = "MetadataNoTokenRejected"
+RAN = "CPUUtilization"
+
+ONE = arn(1)
+OTHER = arn(2)
+SINCE = at("2026-11-19 10:12")
+"""When the watch of these tests began: in the middle of an hour, and of five minutes."""
+
+
+@pytest.fixture
+def cloudwatch() -> CloudWatch:
+    """A CloudWatch that has seen nothing."""
+    return CloudWatch(now=NOW)
+
+
+def signs(
+    cloudwatch: CloudWatch,
+    target: InstanceArn = ONE,
+    *,
+    since: datetime = SINCE,
+    ripe: bool = True,
+    now: datetime = NOW,
+) -> Signs:
+    """The signs of one instance."""
+    return gather_signs(cloudwatch.client, {target: since}, {target} if ripe else set(), now)[target]
+
+
+def refuse(cloudwatch: CloudWatch, when: datetime, calls: float = 1, target: InstanceArn = ONE) -> None:
+    """Calls that were refused in the five minutes that begin then."""
+    cloudwatch.put(REFUSED, target.instance_id, when, calls)
+
+
+def live(cloudwatch: CloudWatch, first: datetime, end: datetime, target: InstanceArn = ONE) -> None:
+    """A datapoint of life for every five minutes between."""
+    for number in range((end - first) // PERIOD):
+        cloudwatch.put(RAN, target.instance_id, first + PERIOD * number, 3.5)
+
+
+# --- Refused calls -------------------------------------------------------------------------------------------------
+
+
+def test_an_instance_that_nothing_was_refused_gives_no_sign(cloudwatch: CloudWatch) -> None:
+    """CloudWatch publishes nothing where there is nothing: that is no problem, and no life either."""
+    assert Signs() == signs(cloudwatch)
+
+
+def test_refused_calls_are_added_up_and_the_last_is_told(cloudwatch: CloudWatch) -> None:
+    """Zeros, should CloudWatch send any, are no calls."""
+    refuse(cloudwatch, at("2026-11-19 11:00"), 2)
+    refuse(cloudwatch, at("2026-11-20 09:35"), 3)
+    refuse(cloudwatch, at("2026-11-20 09:40"), 0)
+    expected = Signs(rejected_calls=5, last_rejected_call=at("2026-11-20 09:35"))
+    assert expected == signs(cloudwatch)
+
+
+@pytest.mark.parametrize(
+    ("period", "counted"),
+    [
+        ("2026-11-19 10:00", 0),
+        ("2026-11-19 10:05", 0),
+        ("2026-11-19 10:10", 1),
+        ("2026-11-19 10:15", 1),
+        ("2026-11-20 14:25", 1),
+    ],
+)
+def test_periods_count_from_the_one_in_which_the_watch_began(cloudwatch: CloudWatch, period: str, counted: int) -> None:
+    """What was refused earlier in the same hour is an earlier change's, and not this one's."""
+    refuse(cloudwatch, at(period))
+    assert counted == signs(cloudwatch).rejected_calls
+
+
+def test_a_watch_that_began_on_the_dot_counts_its_first_period(cloudwatch: CloudWatch) -> None:
+    """The period that ended then is before it."""
+    refuse(cloudwatch, SINCE.replace(minute=0))
+    refuse(cloudwatch, SINCE.replace(minute=0) - PERIOD)
+    assert 1 == signs(cloudwatch, since=SINCE.replace(minute=0)).rejected_calls
+
+
+def test_the_five_minutes_under_way_count(cloudwatch: CloudWatch) -> None:
+    """A call of this very moment is not left for the next pass."""
+    refuse(cloudwatch, NOW)
+    assert 1 == signs(cloudwatch, now=NOW + timedelta(seconds=30)).rejected_calls
+
+
+def test_a_part_of_a_call_is_a_call(cloudwatch: CloudWatch) -> None:
+    """Should CloudWatch ever average, nothing is rounded away."""
+    refuse(cloudwatch, at("2026-11-20 09:35"), 0.2)
+    assert 1 == signs(cloudwatch).rejected_calls
+
+
+def test_a_watch_older_than_cloudwatch_remembers_is_asked_about_as_far_as_that(cloudwatch: CloudWatch) -> None:
+    """A longer question would be refused as a whole."""
+    refuse(cloudwatch, NOW - 100 * DAY)
+    refuse(cloudwatch, NOW - 61 * DAY)
+    seen = signs(cloudwatch, since=NOW - 200 * DAY)
+    assert (1, None) == (seen.rejected_calls, seen.problem)
+
+
+# --- Life ----------------------------------------------------------------------------------------------------------
+
+
+def test_life_is_counted_in_whole_hours_of_the_watch(cloudwatch: CloudWatch) -> None:
+    """The hour in which the watch began, and the one under way, are parts of hours."""
+    live(cloudwatch, hour_of(SINCE), NOW)
+    assert 27 == signs(cloudwatch).alive_hours
+
+
+def test_hours_without_a_datapoint_are_no_life(cloudwatch: CloudWatch) -> None:
+    """One datapoint makes an hour, none makes none."""
+    live(cloudwatch, at("2026-11-19 11:55"), at("2026-11-19 13:05"))
+    assert 3 == signs(cloudwatch).alive_hours
+
+
+def test_life_is_asked_for_where_the_watch_might_end(cloudwatch: CloudWatch) -> None:
+    """Nothing that is asked about every five minutes is asked in vain."""
+    live(cloudwatch, hour_of(SINCE), NOW)
+    assert 0 == signs(cloudwatch, ripe=False).alive_hours
+    assert (1, 0) == (len(cloudwatch.calls_for(REFUSED)), len(cloudwatch.calls_for(RAN)))
+
+
+def test_a_watch_without_a_whole_hour_asks_for_no_life(cloudwatch: CloudWatch) -> None:
+    """CloudWatch refuses an empty range."""
+    seen = signs(cloudwatch, since=NOW - timedelta(minutes=20))
+    assert (0, None) == (seen.alive_hours, seen.problem)
+    assert [] == cloudwatch.calls_for(RAN)
+
+
+# --- Many, and answers that are none -------------------------------------------------------------------------------
+
+
+def test_each_instance_has_its_own_watch(cloudwatch: CloudWatch) -> None:
+    """Asked about together, each counts from its own beginning."""
+    for target in (ONE, OTHER):
+        refuse(cloudwatch, at("2026-11-20 09:35"), target=target)
+        live(cloudwatch, at("2026-11-19 00:00"), NOW, target=target)
+    watches = {ONE: SINCE, OTHER: at("2026-11-20 10:20")}
+    seen = gather_signs(cloudwatch.client, watches, {ONE, OTHER}, NOW)
+    assert {ONE: (1, 27), OTHER: (0, 3)} == {each: (it.rejected_calls, it.alive_hours) for each, it in seen.items()}
+
+
+def test_many_are_read_in_pages_of_what_a_call_may_ask(cloudwatch: CloudWatch) -> None:
+    """Five minutes over an hour are twelve datapoints each: the number of queries is the limit."""
+    since = {arn(number): NOW - HOUR for number in range(QUERIES_A_CALL + 1)}
+    gather_signs(cloudwatch.client, since, set(), NOW)
+    assert [1, QUERIES_A_CALL] == sorted(len(call["MetricDataQueries"]) for call in cloudwatch.asked)
+
+
+@pytest.mark.parametrize("metric", [REFUSED, RAN])
+@pytest.mark.parametrize("status", ["PartialData", "Forbidden", "InternalError"])
+def test_an_answer_that_is_not_complete_is_a_problem_of_that_instance_alone(
+    cloudwatch: CloudWatch, metric: str, status: str
+) -> None:
+    """Of either metric; the others' answers stand."""
+    cloudwatch.statuses[metric, ONE.instance_id] = status
+    seen = gather_signs(cloudwatch.client, {ONE: SINCE, OTHER: SINCE}, {ONE, OTHER}, NOW)
+    assert {ONE: f"CloudWatch answered {status}", OTHER: None} == {each: it.problem for each, it in seen.items()}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_refused_call_is_a_problem_and_no_exception(cloudwatch: CloudWatch, number: int) -> None:
+    """The first asks for refused calls, the second for life."""
+    refuse(cloudwatch, at("2026-11-20 09:35"))
+    cloudwatch.refusals[number] = refusal("AccessDenied")
+    seen = signs(cloudwatch)
+    assert "AccessDenied to GetMetricData: refused" == seen.problem
+    assert number == seen.rejected_calls
+
+
+def test_what_was_refused_counts_in_an_answer_that_is_not_complete(cloudwatch: CloudWatch) -> None:
+    """It is a lower bound, and breakage already."""
+    refuse(cloudwatch, at("2026-11-20 09:35"))
+    cloudwatch.statuses[REFUSED, ONE.instance_id] = "PartialData"
+    seen = signs(cloudwatch)
+    assert (1, "CloudWatch answered PartialData") == (seen.rejected_calls, seen.problem)
+
+
+minutes = st.integers(0, 3 * 24 * 60)
+
+
+@given(began=minutes, refused=st.dictionaries(minutes.map(lambda each: each // 5 * 5), st.integers(0, 3), max_size=12))
+def test_every_refused_call_of_the_watch_is_counted_and_no_earlier_one(began: int, refused: dict[int, int]) -> None:
+    """Whatever the minute in which the watch began: to within the five minutes that contain it."""
+    cloudwatch = CloudWatch(now=NOW)
+    origin = hour_of(NOW) - 3 * DAY
+    for minute, calls in refused.items():
+        refuse(cloudwatch, origin + timedelta(minutes=minute), calls)
+    since = origin + timedelta(minutes=began)
+    inside = {minute: calls for minute, calls in refused.items() if calls and minute > began - 5}
+    seen = signs(cloudwatch, since=since, now=origin + 3 * DAY + HOUR)
+    assert sum(inside.values()) == seen.rejected_calls
+    last = origin + timedelta(minutes=max(inside)) if inside else None
+    assert last == seen.last_rejected_call

@@ -1,0 +1,203 @@
+"""The watch: when an instance counts as clean, as broken, and when nobody can say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsv2.watch import Health, Signs, alive_hours_needed, judge
+from tests.unit.builders import NOW
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+LATE = timedelta(minutes=15)
+MOMENT = timedelta(microseconds=1)
+
+SINCE = NOW - 2 * DAY
+"""When the watch of these tests began."""
+
+
+def health(signs: Signs, **how: Any) -> Health:
+    """The health of an instance that runs and is watched for a day, beginning two days ago."""
+    defaults: dict[str, Any] = {
+        "since": SINCE,
+        "hours": 24,
+        "running_since": SINCE - 90 * DAY,
+        "threshold": 1,
+        "min_coverage": 0.9,
+        "now": NOW,
+    }
+    return judge(signs, **(defaults | how))
+
+
+ALIVE = Signs(alive_hours=47)
+"""It ran in every whole hour of those two days."""
+
+
+# --- Clean ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_instance_that_ran_and_had_no_call_refused_is_clean() -> None:
+    """What all that was enforced is hoped to come to."""
+    assert Health.CLEAN is health(ALIVE)
+
+
+@pytest.mark.parametrize(
+    ("watched_for", "expected"),
+    [
+        (24 * HOUR, Health.WATCHED),
+        (24 * HOUR + LATE - MOMENT, Health.WATCHED),
+        (24 * HOUR + LATE, Health.CLEAN),
+    ],
+)
+def test_the_watch_lasts_its_hours_and_until_the_last_of_them_shows(watched_for: timedelta, expected: Health) -> None:
+    """CloudWatch may show a call of the last minute a quarter of an hour later."""
+    assert expected is health(ALIVE, since=NOW - watched_for)
+
+
+@pytest.mark.parametrize(("alive_hours", "expected"), [(0, Health.WATCHED), (21, Health.WATCHED), (22, Health.CLEAN)])
+def test_silence_is_health_only_where_the_instance_ran(alive_hours: int, expected: Health) -> None:
+    """Nine tenths of 24 hours are 21.6: it takes 22 whole ones."""
+    assert expected is health(Signs(alive_hours=alive_hours))
+
+
+@pytest.mark.parametrize(
+    ("hours", "min_coverage", "needed"),
+    [
+        (24, 0.9, 22),
+        (10, 0.9, 9),
+        (100, 0.07, 7),
+        (168, 1.0, 168),
+        (24, 0.0, 1),
+        (1, 0.1, 1),
+    ],
+)
+def test_how_many_hours_of_life_a_watch_asks_for(hours: int, min_coverage: float, needed: int) -> None:
+    """The share rounded up, never less than one, and not one too many for what floating point makes of a tenth."""
+    assert needed == alive_hours_needed(hours, min_coverage)
+
+
+def test_an_incomplete_answer_is_no_health() -> None:
+    """What was not counted may have been refused."""
+    assert Health.WATCHED is health(replace(ALIVE, problem="CloudWatch answered Forbidden"))
+
+
+# --- Broken --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rejected_calls", "threshold", "expected"),
+    [(1, 1, Health.BROKEN), (4, 5, Health.CLEAN), (5, 5, Health.BROKEN)],
+)
+def test_as_many_refused_calls_as_the_policy_says_are_breakage(
+    rejected_calls: int, threshold: int, expected: Health
+) -> None:
+    """Fewer are let pass."""
+    assert expected is health(replace(ALIVE, rejected_calls=rejected_calls), threshold=threshold)
+
+
+def test_breakage_waits_for_nothing() -> None:
+    """One refused call in the first minute is enough, though nothing else is known."""
+    assert Health.BROKEN is health(Signs(rejected_calls=1), since=NOW - timedelta(minutes=1))
+
+
+def test_what_was_counted_of_an_incomplete_answer_counts() -> None:
+    """It is a lower bound: more may have been refused, not fewer."""
+    assert Health.BROKEN is health(Signs(rejected_calls=1, problem="CloudWatch answered PartialData"))
+
+
+# --- Neither -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("watched_for", "expected"), [(7 * DAY - MOMENT, Health.WATCHED), (7 * DAY, Health.UNPROVEN)])
+def test_after_seven_days_of_running_without_proof_people_are_told(watched_for: timedelta, expected: Health) -> None:
+    """It runs, and CloudWatch shows no life of it."""
+    assert expected is health(Signs(), since=NOW - watched_for)
+
+
+@pytest.mark.parametrize(("alive_hours", "expected"), [(167, Health.WATCHED), (168, Health.UNPROVEN)])
+def test_life_is_counted_across_stops(alive_hours: int, expected: Health) -> None:
+    """An office-hours instance lives its seven days over weeks; here the metric of refused calls cannot be read."""
+    signs = Signs(alive_hours=alive_hours, problem="CloudWatch answered Forbidden")
+    assert expected is health(signs, since=NOW - 30 * DAY, running_since=NOW - HOUR)
+
+
+def test_an_instance_that_does_not_run_does_not_live() -> None:
+    """Stopped for a month: nothing could break, nothing was proved, and nobody needs to be told."""
+    assert Health.WATCHED is health(Signs(), since=NOW - 30 * DAY, running_since=None)
+
+
+def test_a_start_in_the_watch_begins_its_life_anew() -> None:
+    """For what CloudWatch does not show, only the time since the last start is sure to have been life."""
+    assert Health.WATCHED is health(Signs(), since=NOW - 30 * DAY, running_since=NOW - 6 * DAY)
+
+
+def test_a_watch_as_long_as_seven_days_has_time_to_come_to_an_end() -> None:
+    """The last hours show late; without that time the longest watch would always end without proof."""
+    week = {"since": NOW - 7 * DAY - LATE, "hours": 168}
+    assert Health.WATCHED is health(Signs(alive_hours=151), **week)
+    assert Health.CLEAN is health(Signs(alive_hours=152), **week)
+    assert Health.UNPROVEN is health(Signs(alive_hours=151), since=NOW - 7 * DAY - 6 * HOUR, hours=168)
+
+
+# --- Whatever comes ------------------------------------------------------------------------------------------------
+
+problems = st.none() | st.just("CloudWatch answered PartialData")
+signs_of_any_kind = st.builds(
+    Signs,
+    rejected_calls=st.integers(0, 3),
+    alive_hours=st.integers(0, 400),
+    problem=problems,
+)
+times_before = st.timedeltas(min_value=timedelta(), max_value=20 * DAY).map(lambda ago: NOW - ago)
+watches = st.fixed_dictionaries(
+    {
+        "since": times_before,
+        "hours": st.integers(1, 168),
+        "running_since": st.none() | times_before,
+        "threshold": st.integers(1, 3),
+        "min_coverage": st.floats(0, 1),
+    }
+)
+
+
+@given(signs=signs_of_any_kind, watch=watches, refused=st.integers(1, 3))
+def test_a_refused_call_is_never_clean_at_threshold_one(signs: Signs, watch: dict[str, Any], refused: int) -> None:
+    """Nothing else that is known makes up for it."""
+    assert Health.BROKEN is health(replace(signs, rejected_calls=refused), **watch | {"threshold": 1})
+
+
+@given(signs=signs_of_any_kind, watch=watches)
+def test_a_problem_is_never_clean(signs: Signs, watch: dict[str, Any]) -> None:
+    """However long it lived, and however few calls were counted."""
+    assert Health.CLEAN is not health(replace(signs, problem="CloudWatch answered Forbidden"), **watch)
+
+
+@given(signs=signs_of_any_kind, watch=watches, less=st.integers(0, 400))
+def test_less_life_never_makes_an_instance_clean(signs: Signs, watch: dict[str, Any], less: int) -> None:
+    """Whoever is not clean with so much life is not clean with less."""
+    if Health.CLEAN is not health(signs, **watch):
+        assert Health.CLEAN is not health(replace(signs, alive_hours=max(0, signs.alive_hours - less)), **watch)
+
+
+@given(signs=signs_of_any_kind, watch=watches, more=st.integers(1, 3))
+def test_more_refused_calls_never_make_an_instance_healthier(signs: Signs, watch: dict[str, Any], more: int) -> None:
+    """What is broken stays broken, and nothing becomes clean by it."""
+    before = health(signs, **watch)
+    after = health(replace(signs, rejected_calls=signs.rejected_calls + more), **watch)
+    assert after in {before, Health.BROKEN}
+
+
+@given(signs=signs_of_any_kind, watch=watches, later=st.timedeltas(min_value=timedelta(), max_value=30 * DAY))
+def test_time_alone_changes_no_judgement_that_was_reached(
+    signs: Signs, watch: dict[str, Any], later: timedelta
+) -> None:
+    """As long as nothing new is seen, what was broken is broken, and what was clean is clean."""
+    before = health(signs, **watch)
+    if before in {Health.BROKEN, Health.CLEAN}:
+        assert before is health(signs, **watch, now=NOW + later)
