@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +16,7 @@ from botocore.config import Config
 
 from local.cloud import ROOT, SECURITY, LocalCloud, LocalCloudError
 from local.findings import CIS, CONSOLIDATED, FOUNDATIONAL, config_change, finding, finding_v2
-from local.fleet import POLICY, Launched, Via, launch, machines
+from local.fleet import POLICY, Before, Launched, Via, canaries, launch, machines
 from local.report import Line, Report
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 RESULT: Final = ROOT / "build" / "demo" / "result.json"
 VERDICT_SECONDS: Final = 90
+GUARD: Final = "imdsv2-remediation-guard"
 GENERATORS: Final = {Via.SECURITY_HUB: CONSOLIDATED, Via.FOUNDATIONAL: FOUNDATIONAL, Via.CIS: CIS}
 # A change of ours that was undone counts as somebody's doing only after a while, so ours has to lie in the past.
 ENFORCED_AGO: Final = timedelta(days=3)
@@ -49,8 +53,7 @@ def main() -> None:
         cloud.deploy()
         report.step("stack deployed; launching the fleet with its past")
         _set_policy(cloud)
-        fleet = launch(cloud, machines())
-        _change_back(cloud, [each for each in fleet if each.machine.changed_back])
+        fleet = _launch(cloud)
         before = _tokens(cloud, fleet)
         sent_at = datetime.now(UTC)
         _send(cloud, fleet)
@@ -77,20 +80,57 @@ def _set_policy(cloud: LocalCloud) -> None:
     )
 
 
-def _change_back(cloud: LocalCloud, reopened: Iterable[Launched]) -> None:
-    """Let the service enforce, move that into the past, and open what it closed, as a person in a hurry would."""
-    for each in reopened:
-        [result] = _invoke(cloud, [each], dry_run=False)
-        if result["status"] != "enforced":
-            raise LocalCloudError(f"{each.machine.name} was not enforced by hand: {result}")
-        cloud.session().client("dynamodb").update_item(
-            TableName=cloud.outputs["LedgerTableName"],
-            Key={"pk": {"S": each.arn}, "sk": {"S": "current"}},
-            UpdateExpression="SET enforced_at = :then",
-            ExpressionAttributeValues={":then": {"S": f"{datetime.now(UTC) - ENFORCED_AGO:%Y-%m-%dT%H:%M:%S.%fZ}"}},
-        )
-        ec2 = cloud.session(account=each.machine.account, region=each.machine.region).client("ec2")
-        ec2.modify_instance_metadata_options(InstanceId=each.instance_id, HttpTokens="optional")
+def _launch(cloud: LocalCloud) -> list[Launched]:
+    """The fleet as it is when the events come: some have been through something already, canaries before all others."""
+    for canary in launch(cloud, canaries()):
+        _enforce(cloud, canary)
+    fleet = launch(cloud, machines())
+    for each in fleet:
+        _live_through(cloud, each)
+    _break(cloud, [each for each in fleet if each.machine.happened is Before.BROKE])
+    return fleet
+
+
+def _live_through(cloud: LocalCloud, each: Launched) -> None:
+    match each.machine.happened:
+        case Before.BROKE:
+            _enforce(cloud, each)
+        case Before.CHANGED_BACK:
+            _enforce(cloud, each)
+            _change_back(cloud, each)
+        case Before.HELD:
+            until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+            hold = {"hold": {"targets": [each.arn]}, "owner": "team blue", "reason": "Release in May.", "until": until}
+            _ask(cloud, {**hold, "dry_run": False})
+
+
+def _enforce(cloud: LocalCloud, each: Launched) -> None:
+    [result] = _invoke(cloud, [each], dry_run=False)
+    if result["status"] != "enforced":
+        raise LocalCloudError(f"{each.machine.name} was not enforced by hand: {result}")
+
+
+def _change_back(cloud: LocalCloud, each: Launched) -> None:
+    """Move the enforcement into the past, and open what it closed, as a person in a hurry would."""
+    cloud.session().client("dynamodb").update_item(
+        TableName=cloud.outputs["LedgerTableName"],
+        Key={"pk": {"S": each.arn}, "sk": {"S": "current"}},
+        UpdateExpression="SET enforced_at = :then",
+        ExpressionAttributeValues={":then": {"S": f"{datetime.now(UTC) - ENFORCED_AGO:%Y-%m-%dT%H:%M:%S.%fZ}"}},
+    )
+    ec2 = cloud.session(account=each.machine.account, region=each.machine.region).client("ec2")
+    ec2.modify_instance_metadata_options(InstanceId=each.instance_id, HttpTokens="optional")
+
+
+def _break(cloud: LocalCloud, broken: Iterable[Launched]) -> None:
+    """Let software call IMDSv1 and be refused; the guard's next pass puts its instance back."""
+    for each in broken:
+        endpoint = cloud.imds(each.instance_id, account=each.machine.account, region=each.machine.region)
+        with suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{endpoint}/latest/meta-data/").close()  # noqa: S310 - loopback
+    done = json.load(_patient(cloud).invoke(FunctionName=GUARD, Payload=b"{}")["Payload"])
+    if done.get("rolled_back", 0) < 1:
+        raise LocalCloudError(f"the guard put nothing back: {done}")
 
 
 def _send(cloud: LocalCloud, fleet: Iterable[Launched]) -> None:
@@ -175,15 +215,22 @@ def _dry_run(cloud: LocalCloud, fleet: list[Launched]) -> dict[str, Verdict]:
 
 
 def _invoke(cloud: LocalCloud, fleet: list[Launched], *, dry_run: bool) -> list[dict[str, Any]]:
-    payload = json.dumps({"targets": [each.arn for each in fleet], "dry_run": dry_run})
-    # The function may take a quarter of an hour, and must not be invoked twice.
-    patient = Config(read_timeout=900, retries={"total_max_attempts": 1})
-    client = cloud.session().client("lambda", config=patient)
+    return _ask(cloud, {"targets": [each.arn for each in fleet], "dry_run": dry_run})
+
+
+def _ask(cloud: LocalCloud, order: Mapping[str, Any]) -> list[dict[str, Any]]:
+    payload = json.dumps(order)
+    client = _patient(cloud)
     answer = json.load(client.invoke(FunctionName=cloud.outputs["ManualFunctionName"], Payload=payload)["Payload"])
     if "results" not in answer:
         raise LocalCloudError(f"the manual invoke answered {answer}")
     results: list[dict[str, Any]] = answer["results"]
     return results
+
+
+def _patient(cloud: LocalCloud) -> Any:
+    """The functions may take a quarter of an hour, and must not be invoked twice."""
+    return cloud.session().client("lambda", config=Config(read_timeout=900, retries={"total_max_attempts": 1}))
 
 
 def _tokens(cloud: LocalCloud, fleet: Iterable[Launched]) -> dict[str, str]:

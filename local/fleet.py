@@ -32,6 +32,14 @@ MOST_TAGS: Final = 50
 POLICY: Final = {"mode": "enforce", "exclude_accounts": [SANDBOX]}
 
 
+class Before(StrEnum):
+    """What has happened to an instance before its event comes."""
+
+    CHANGED_BACK = "enforced, and made optional again by somebody"
+    BROKE = "enforced, and put back because its software broke"
+    HELD = "held by somebody"
+
+
 class Via(StrEnum):
     """What tells the service about an instance."""
 
@@ -69,7 +77,8 @@ class Machine:
     image: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
-    changed_back: bool = False
+    happened: Before | None = None
+    runs_as: str | None = None
     suppressed: bool = False
 
     @property
@@ -98,9 +107,22 @@ class Launched:
 
 def machines() -> tuple[Machine, ...]:
     """The fleet, in the order of the verdict table."""
-    fleet = (*_skipped(), *_held_before_evidence(), *_held_by_evidence(), *_held_by_gates_and_ec2(), *_enforced())
-    # Each runs software of its own, so none of them has to wait for a canary of its cohort.
-    return tuple(replace(each, image=f"ami-{hashlib.sha256(each.name.encode()).hexdigest()[:17]}") for each in fleet)
+    held = (*_held_before_evidence(), *_held_by_evidence(), *_held_by_gates_and_ec2(), *_waiting())
+    return tuple(map(_with_software, (*_skipped(), *held, *_enforced())))
+
+
+def canaries() -> tuple[Machine, ...]:
+    """Those that were enforced before the others of their cohort were there."""
+    first = Machine(
+        name="shop-1", story="canary of the shop", account=BETA, runs_as="shop", decision="enforce", reason="unused"
+    )
+    return (_with_software(first),)
+
+
+def _with_software(machine: Machine) -> Machine:
+    """Each runs software of its own, but where it says otherwise: nobody has to wait for a canary of his cohort."""
+    software = hashlib.sha256((machine.runs_as or machine.name).encode()).hexdigest()
+    return replace(machine, image=f"ami-{software[:17]}")
 
 
 def launch(cloud: LocalCloud, fleet: Iterable[Machine]) -> list[Launched]:
@@ -160,9 +182,24 @@ def _held_before_evidence() -> tuple[Machine, ...]:
             name="web-reopened",
             story="opened again by hand",
             via=Via.CONFIG_FORWARDED,
-            changed_back=True,
+            happened=Before.CHANGED_BACK,
             decision="hold",
             reason="changed_back",
+        ),
+        Machine(
+            name="blue-batch",
+            story="never used, team blue holds it",
+            happened=Before.HELD,
+            decision="hold",
+            reason="held_by_person",
+        ),
+        Machine(
+            name="legacy-agent",
+            story="broke when tokens were required",
+            via=Via.CONFIG,
+            happened=Before.BROKE,
+            decision="hold",
+            reason="broke_before",
         ),
         Machine(
             name="web-booting",
@@ -253,6 +290,19 @@ def _held_by_gates_and_ec2() -> tuple[Machine, ...]:
             decision="hold",
             reason="managed_elsewhere",
             again=("enforce", "unused"),
+        ),
+    )
+
+
+def _waiting() -> tuple[Machine, ...]:
+    return (
+        Machine(
+            name="shop-2",
+            story="never used, runs what shop-1 runs",
+            account=BETA,
+            runs_as="shop",
+            decision="hold",
+            reason="canary_wait",
         ),
     )
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 from imdsv2.model import Decision, Reason
 from local.fleet import machines
 
-# Gates that bind the whole account at once, which would hide the rows.
-NOT_OF_ONE_INSTANCE = {Reason.SWITCHED_OFF, Reason.POLICY_UNREADABLE}
+# Gates that bind a whole account or everything at once, which would hide the rows.
+NOT_OF_ONE_INSTANCE = {
+    Reason.SWITCHED_OFF,
+    Reason.POLICY_UNREADABLE,
+    Reason.BREAKER_OPEN,
+    Reason.APPROVAL_REQUIRED,
+    Reason.NOTICE_GIVEN,
+    Reason.CALENDAR_CLOSED,
+    Reason.CAP_REACHED,
+}
 
 
 def test_every_reason_has_an_instance() -> None:
