@@ -10,7 +10,7 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.model import Request
 from imdsv2.orders import Command, parse
 from imdsv2.report import answer_document, error_document
-from imdsv2.wiring import wire
+from imdsv2.wiring import wire, wire_people
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imdsv2.orders import Order
 
 service = wire(os.environ, logger, request_id)
+people = wire_people(service)
 
 _STOP_BEFORE_END_MS = 180_000
 """What an undo has not begun by then is left to the guard."""
@@ -32,11 +33,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     try:
         asked = parse(event)
         if isinstance(asked, Command):
-            return service.people.carry_out(
-                asked,
-                context.aws_request_id,
-                lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS,
-            )
+            return _steer(asked, context)
         return _judge(asked, context.aws_request_id)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))
@@ -45,6 +42,15 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         return error_document(
             "InternalError", f"The request failed; its log has the id {context.aws_request_id}. Try it again."
         )
+
+
+def _steer(command: Command, context: LambdaContext) -> dict[str, Any]:
+    answer = people.carry_out(
+        command, context.aws_request_id, lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS
+    )
+    told = {"command": command.steer, "caller": command.caller, "dry_run": command.dry_run, "count": answer["count"]}
+    logger.info("command carried out", extra=told)
+    return answer
 
 
 def _judge(order: Order, request_id: str) -> dict[str, Any]:

@@ -101,8 +101,8 @@ class Steer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which instances a command is about: those named, else those that the ledger knows of a cohort, an account (and
-    Region), or since a time."""
+    """What a command is about: the instances named, else those that the ledger knows of a cohort or an account (and
+    Region), of all of these only what was enforced since a time; `since` alone is about every account."""
 
     targets: tuple[InstanceArn, ...] = ()
     cohort: str | None = None
@@ -150,7 +150,6 @@ def parse(event: object) -> Order | Command:
 def _command(event: Mapping[str, Any], steer: Steer) -> Command:
     extras = _EXTRAS.get(steer, frozenset())
     _refuse_unknown(event, {steer, "dry_run", "caller"} | extras)
-    until = _day(event, "until", required=steer is Steer.HOLD)
     return Command(
         steer=steer,
         scope=_scope(event[steer], steer),
@@ -158,7 +157,7 @@ def _command(event: Mapping[str, Any], steer: Steer) -> Command:
         caller=_text(event, "caller", required=steer in _BY_NAME),
         reason=_text(event, "reason", required=steer is Steer.HOLD),
         owner=_text(event, "owner", required=steer is Steer.HOLD),
-        until=until,
+        until=_day(event, "until", required=steer is Steer.HOLD),
     )
 
 
@@ -194,9 +193,9 @@ def _named(given: dict[str, Any], steer: Steer) -> tuple[InstanceArn, ...]:
 
 
 def _matching(given: Mapping[str, Any], steer: Steer, name: str, pattern: re.Pattern[str], takes: str) -> str | None:
-    value = given.get(name)
     if name not in given:
         return None
+    value = given[name]
     if not isinstance(value, str) or pattern.fullmatch(value) is None:
         raise InvalidRequest(f"{steer}.{name}", f"takes {takes}, not {shown(value)}")
     return value
@@ -208,13 +207,11 @@ def _moment(given: Mapping[str, Any], steer: Steer) -> datetime | None:
     value = given["since"]
     try:
         when = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        when = None
-    if when is None or when.tzinfo is None:
-        raise InvalidRequest(
-            f"{steer}.since", f"takes a time with its zone, e.g. 2026-11-01T00:00:00Z, not {shown(value)}"
-        )
-    return when.astimezone(UTC)
+        if when is not None and when.tzinfo is not None:
+            return when.astimezone(UTC)
+    except (ValueError, OverflowError):  # No time at all, or one that lies beyond the first or the last year in UTC.
+        pass
+    raise InvalidRequest(f"{steer}.since", f"takes a time with its zone, e.g. 2026-11-01T00:00:00Z, not {shown(value)}")
 
 
 def _day(event: Mapping[str, Any], name: str, *, required: bool) -> date | None:
@@ -222,12 +219,10 @@ def _day(event: Mapping[str, Any], name: str, *, required: bool) -> date | None:
     if value is None and not required:
         return None
     try:
-        return date.fromisoformat(value) if isinstance(value, str) and _DATE.fullmatch(value) else _no_day(name, value)
-    except ValueError:
-        return _no_day(name, value)
-
-
-def _no_day(name: str, value: object) -> date:
+        if isinstance(value, str) and _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:  # A day that no month has.
+        pass
     raise InvalidRequest(name, f"takes a date, YYYY-MM-DD, not {shown(value)}")
 
 

@@ -5,6 +5,7 @@ that the caller claims and the request id that finds the true one in CloudTrail.
 from __future__ import annotations
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import islice
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.errors import InvalidRequest
 from imdsv2.guard import Pass
 from imdsv2.ledger import OPEN, Change, account_key
-from imdsv2.model import Place, Reason, Source, Status, partition_of
+from imdsv2.lifecycle import OURS
+from imdsv2.model import Place, Reason, Source, Status, Unreachable, partition_of
 from imdsv2.orders import Steer
+from imdsv2.report import to_seconds
 from imdsv2.rollback import Return, obstacle
 
 if TYPE_CHECKING:
@@ -27,11 +30,19 @@ if TYPE_CHECKING:
     from imdsv2.orders import Command, Scope
     from imdsv2.policy_source import PolicySource
 
+RESULTS_SHOWN = 5_000
+"""Lambda's answer holds 6 MB. A command with a larger scope is carried out all the same; the ledger has the rest."""
+
 _APPROVED_FOR = timedelta(days=7)
+_PLACES_AT_ONCE = 8
 _UNDONE_AT_ONCE = 50
 """Instances of a place that are put back together; between two such groups it is looked whether there is time for more."""
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
-_OURS = frozenset({Status.ENFORCED, Status.VERIFIED})
+"""Nothing was enforced before it; the index sorts by the digits of a year."""
+_STANDING = frozenset({Status.ENFORCED, Status.VERIFIED})
+_BUSY = "Somebody is changing it right now; ask again in a few minutes."
+_OVERTAKEN = "Somebody else was quicker; ask again."
+_LATER = "It is put back within the next minutes, by the guard."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,8 @@ class People:
 
     def carry_out(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
         """Answer a command. Raises InvalidRequest, and ClientError where the ledger fails."""
+        if command.until is not None and command.until < self.now().astimezone(UTC).date():
+            raise InvalidRequest("until", f"takes today or a day that is still to come, not {command.until}")
         match command.steer:
             case Steer.CLOSE_BREAKER:
                 results = [self._close_breaker(command, request_id)]
@@ -54,132 +67,143 @@ class People:
                 results = self._undo(command, request_id, has_time)
             case Steer.APPROVE | Steer.REFUSE:
                 results = self._answer(command, request_id)
-            case Steer.HOLD | Steer.RELEASE:
+            case Steer.HOLD:
                 results = self._hold(command, request_id)
-        return {"command": command.steer, "dry_run": command.dry_run, "results": results}
+            case Steer.RELEASE:
+                results = self._release(command, request_id)
+        return {
+            "command": command.steer,
+            "dry_run": command.dry_run,
+            "count": len(results),
+            "results": results[:RESULTS_SHOWN],
+        }
 
     def _close_breaker(self, command: Command, request_id: str) -> dict[str, Any]:
-        if command.scope.account is None:
-            raise InvalidRequest("close_breaker.account", "takes an account id of 12 digits")
-        key = self._key(command.scope.account)
-        known = next((each for each in self.brakes.accounts() if each.key == key), None)
-        opened_at = known.breaker_opened_at if known else None
-        if opened_at is None:
-            return {"account": command.scope.account, "done": False, "problem": "Its breaker is not open."}
-        if not command.dry_run:
-            self.brakes.close_breaker(key, f"{command.caller}, request {request_id}")
+        number = command.scope.account
+        assert number is not None  # noqa: S101 - an order to close a breaker names its account
+        there = self._account(number)
+        opened_at = self.brakes.account(there).breaker_opened_at
+        closes = opened_at is not None and not command.dry_run
+        if closes:
+            self.brakes.close_breaker(account_key(there), _signed(command, request_id))
         return {
-            "account": command.scope.account,
-            "opened_at": opened_at.isoformat(),
-            "done": not command.dry_run,
-            "problem": None,
+            "account": number,
+            "opened_at": to_seconds(opened_at),
+            "done": closes,
+            "problem": None if opened_at else "Its breaker is not open.",
         }
 
     def _answer(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        """Approve or refuse: of those named, or of all that wait in an account or cohort."""
+        """Approve or refuse: those named, or all that wait in an account or cohort."""
         now = self.now()
-        expires_at = datetime.combine(command.until, time.max, UTC) if command.until else now + _APPROVED_FOR
-        if expires_at <= now:
-            raise InvalidRequest("until", "is past; takes a date that is still to come")
-        approval = {
-            "word": "approved" if command.steer is Steer.APPROVE else "refused",
+        approval: dict[str, Any] = {
+            "word": "refused" if command.steer is Steer.REFUSE else "approved",
             "by": command.caller,
             "request_id": request_id,
             "at": now,
-            "expires_at": expires_at,
         }
+        if command.steer is Steer.APPROVE:
+            day = command.until
+            approval["expires_at"] = datetime.combine(day, time.max, UTC) if day else now + _APPROVED_FOR
         entries = self._waiting(command.scope)
-        problems = {
-            each.arn: "It does not wait for approval."
-            for each in entries
-            if each.attributes.get("reason") not in _WAITING
-        }
+        problems = {each.arn: problem for each in entries if (problem := _unanswerable(each, command)) is not None}
         return self._write(entries, {"approval": approval, "revisit_at": now}, problems, command)
 
     def _waiting(self, scope: Scope) -> list[Entry]:
+        """Those named, or those of an account or cohort that wait for an answer, or have one that is not spent."""
         if scope.targets:
             return list(self.ledger.read(scope.targets).values())
-        account = self._account_of(scope)
-        if account is None:
-            raise InvalidRequest("approve", "takes one of targets, cohort and account")
-        known = self.ledger.read(self.ledger.waiting(account)).values()
-        return [
-            each
-            for each in known
-            if each.attributes.get("reason") == Reason.APPROVAL_REQUIRED and _is_within(each, scope)
-        ]
+        known = [each for key in self._accounts(scope) for each in self.ledger.read(self.ledger.waiting(key)).values()]
+        return [each for each in known if _awaits_answer(each) and _is_within(each, scope)]
 
     def _hold(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        """Hold instances for somebody until a day, or release them. An instance need not be known to the ledger."""
+        """Hold instances for somebody until a day. An instance need not be known to the ledger."""
         now = self.now()
-        hold: dict[str, Any] | None = None
-        if command.steer is Steer.HOLD:
-            assert command.until is not None  # noqa: S101 - an order to hold has its last day
-            if command.until < now.date():
-                raise InvalidRequest("until", "is past; takes a date that is still to come")
-            hold = {
-                "owner": command.owner,
-                "reason": command.reason,
-                "until": command.until.isoformat(),
-                "by": command.caller,
-                "request_id": request_id,
-                "at": now,
-            }
+        assert command.until is not None  # noqa: S101 - an order to hold has its last day
+        hold = {
+            "owner": command.owner,
+            "reason": command.reason,
+            "until": command.until.isoformat(),
+            "by": command.caller,
+            "request_id": request_id,
+            "at": now,
+        }
         entries = list(self.ledger.read(command.scope.targets).values())
-        problems = {}
-        if hold is None:
-            problems = {each.arn: "Nobody holds it." for each in entries if each.history.hold is None}
-        return self._write(entries, {"hold": hold, "revisit_at": now}, problems, command)
+        return self._write(entries, {"hold": hold, "released_by": None, "revisit_at": now}, {}, command)
+
+    def _release(self, command: Command, request_id: str) -> list[dict[str, Any]]:
+        released = {"hold": None, "released_by": _signed(command, request_id), "revisit_at": self.now()}
+        entries = list(self.ledger.read(command.scope.targets).values())
+        problems = {each.arn: "Nobody holds it." for each in entries if each.history.hold is None}
+        return self._write(entries, released, problems, command)
 
     def _undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
         """Put back what is still as we left it. What there is no time for is left to the guard's next passes."""
         entries = self._enforced(command.scope)
         targets = self._look([each.arn for each in entries])
-        problems = {each.arn: problem for each in entries if (problem := obstacle(each, targets[each.arn])) is not None}
-        by = command.caller or "somebody"
-        why = f"{by} asked for it to be put back (request {request_id})."
-        mark = {"undo": {"by": by, "why": why, "at": self.now(), "request_id": request_id}, "watch": OPEN}
-        results = self._write(entries, mark, problems, command, "rolled_back")
+        problems = {
+            each.arn: problem
+            for each in entries
+            if (problem := _hindrance(each, targets[each.arn], command)) is not None
+        }
+        mark: dict[str, Any] = {
+            "by": command.caller,
+            "why": f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}).",
+            "at": self.now(),
+            "request_id": request_id,
+        }
+        results = self._write(entries, {"undo": mark, "watch": OPEN}, problems, command, would_be=Status.ROLLED_BACK)
         if command.dry_run:
             return results
         marked = [each.arn for each, result in zip(entries, results, strict=True) if result["problem"] is None]
-        for batch in _by_place(marked):
-            if not has_time():
-                break
-            fresh = self.ledger.read(batch)
-            returns = [
-                Return(
-                    entry=fresh[arn],
-                    target=targets[arn],
-                    why=why,
-                    broken=False,
-                    source=Source.MANUAL,
-                    caller=command.caller,
-                )
-                for arn in batch
-                if fresh[arn].attributes.get("undo") is not None
-            ]
-            self.guard.put_back(returns, self.policies.current(self.now()).policy, request_id, Pass())
+        self._put_back(marked, mark["why"], command, request_id, has_time)
         ended = self.ledger.read(marked)
         return [_ended(result, ended.get(each.arn)) for each, result in zip(entries, results, strict=True)]
+
+    def _put_back(
+        self, marked: Iterable[InstanceArn], why: str, command: Command, request_id: str, has_time: Callable[[], bool]
+    ) -> None:
+        """Places side by side, each in small groups for as long as there is time."""
+
+        def put_back(place: Place, several: Sequence[InstanceArn]) -> None:
+            for batch in _batches(several):
+                if not has_time():
+                    return
+                # Anew, because the groups before it may have taken minutes: others change instances too.
+                targets = self.guard.look(place, batch)
+                returns = [
+                    Return(
+                        entry=entry,
+                        target=target,
+                        why=why,
+                        broken=False,
+                        source=Source.MANUAL,
+                        caller=command.caller,
+                    )
+                    for arn, entry in self.ledger.read(batch).items()
+                    if not isinstance(target := targets[arn], Unreachable) and _is_still_asked_back(entry)
+                ]
+                self.guard.put_back(returns, self.policies.current(self.now()).policy, request_id, Pass())
+
+        by_place = _by_place(marked)
+        with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
+            for _ in pool.map(put_back, by_place.keys(), by_place.values()):
+                pass
 
     def _enforced(self, scope: Scope) -> list[Entry]:
         if scope.targets:
             return list(self.ledger.read(scope.targets).values())
-        since = scope.since or _BEGINNING
-        account = self._account_of(scope)
-        keys = [account] if account else [each.key for each in self.brakes.accounts()]
-        arns = [row.arn for key in keys for row in self.ledger.enforced_since(key, since) if row.status in _OURS]
-        return [each for each in self.ledger.read(arns).values() if each.status in _OURS and _is_within(each, scope)]
+        since = max(scope.since or _BEGINNING, _BEGINNING)
+        arns = [row.arn for key in self._accounts(scope) for row in self.ledger.enforced_since(key, since)]
+        return [
+            each for each in self.ledger.read(arns).values() if each.status in _STANDING and _is_within(each, scope)
+        ]
 
-    def _look(self, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
-        seen: dict[InstanceArn, Target] = {}
-        by_place: dict[Place, list[InstanceArn]] = defaultdict(list)
-        for arn in arns:
-            by_place[Place(arn.partition, arn.region, arn.account)].append(arn)
-        for place, several in by_place.items():
-            seen |= self.guard.look(place, several)
-        return seen
+    def _look(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
+        by_place = _by_place(arns)
+        with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
+            looks = pool.map(self.guard.look, by_place.keys(), by_place.values())
+            return {arn: target for seen in looks for arn, target in seen.items()}
 
     def _write(
         self,
@@ -187,19 +211,14 @@ class People:
         attributes: Mapping[str, Any],
         problems: Mapping[InstanceArn, str],
         command: Command,
-        would_be: str | None = None,
+        would_be: Status | None = None,
     ) -> list[dict[str, Any]]:
         """Write the same to every entry against which nothing speaks. Returns a result for each entry, in order."""
         now = self.now()
-        busy = {
-            each.arn: "Somebody is changing it right now; ask again in a few minutes."
-            for each in entries
-            if each.is_leased(now) and each.arn not in problems
-        }
-        hindered = {**problems, **busy}
-        changes = [Change(entry=each, attributes=attributes) for each in entries if each.arn not in hindered]
-        overtaken = set() if command.dry_run else self.ledger.write(changes, now)
-        hindered |= dict.fromkeys(overtaken, "Somebody else was quicker; ask again.")
+        hindered = {**problems, **{each.arn: _BUSY for each in entries if each.is_leased(now)}}
+        if not command.dry_run:
+            changes = [Change(entry=each, attributes=attributes) for each in entries if each.arn not in hindered]
+            hindered |= dict.fromkeys(self.ledger.write(changes, now), _OVERTAKEN)
         return [
             {
                 "target": str(each.arn),
@@ -212,19 +231,54 @@ class People:
             for each in entries
         ]
 
-    def _account_of(self, scope: Scope) -> str | None:
-        if scope.cohort:
-            return "/".join(scope.cohort.split("/")[:2])
-        return self._key(scope.account) if scope.account else None
+    def _accounts(self, scope: Scope) -> list[str]:
+        """The accounts that a scope without targets is about, as the ledger names them."""
+        if scope.cohort is not None:
+            return ["/".join(scope.cohort.split("/")[:2])]
+        if scope.account is not None:
+            return [account_key(self._account(scope.account))]
+        return [each.key for each in self.brakes.accounts()]
 
-    def _key(self, account: str) -> str:
-        return account_key(Place(partition_of(self.region), self.region, account))
+    def _account(self, number: str) -> Place:
+        return Place(partition_of(self.region), self.region, number)
 
 
-_WAITING = frozenset(
-    {Reason.APPROVAL_REQUIRED, Reason.UNUSED, Reason.NOTICE_GIVEN, Reason.CANARY_WAIT, Reason.CAP_REACHED}
+_ALLOWED = frozenset(
+    {
+        Reason.UNUSED,
+        Reason.SWITCHED_OFF,
+        Reason.POLICY_UNREADABLE,
+        Reason.SUPPRESSED,
+        Reason.BREAKER_OPEN,
+        Reason.APPROVAL_REQUIRED,
+        Reason.NOTICE_GIVEN,
+        Reason.CANARY_WAIT,
+        Reason.CALENDAR_CLOSED,
+        Reason.CAP_REACHED,
+    }
 )
 """What may be approved: what the evidence allows, whatever gate holds it for now."""
+
+
+def _signed(command: Command, request_id: str) -> str:
+    return f"{command.caller or 'somebody'}, request {request_id}"
+
+
+def _awaits_answer(entry: Entry) -> bool:
+    """Whether it waits for approval, or has an answer that it could still lose."""
+    waits = entry.attributes.get("reason") == Reason.APPROVAL_REQUIRED or "approval" in entry.attributes
+    return waits and entry.status not in OURS
+
+
+def _unanswerable(entry: Entry, command: Command) -> str | None:
+    """Why an entry can be neither approved nor refused. What somebody has refused is approved by its name only."""
+    may_be_answered = entry.attributes.get("reason") in _ALLOWED and entry.status not in OURS
+    if not may_be_answered and not _awaits_answer(entry):
+        return "It does not wait for approval."
+    approval = entry.attributes.get("approval", {})
+    if command.steer is Steer.APPROVE and approval.get("word") == "refused" and not command.scope.targets:
+        return f"{approval['by']} refused it on {approval['at'][:10]}; name it under targets to approve it."
+    return None
 
 
 def _is_within(entry: Entry, scope: Scope) -> bool:
@@ -233,21 +287,48 @@ def _is_within(entry: Entry, scope: Scope) -> bool:
     return not scope.cohort or entry.attributes.get("cohort") == scope.cohort
 
 
+def _hindrance(entry: Entry, target: Target, command: Command) -> str | None:
+    """Why an instance is not put back for a person who asks."""
+    since, enforced_at = command.scope.since, entry.time("enforced_at")
+    if since is not None and enforced_at is not None and enforced_at < since:
+        return f"It was changed before that, at {to_seconds(enforced_at)}."
+    if entry.status == Status.ROLLING_BACK:
+        return "It is being put back already; the guard brings that to its end."
+    is_throttled = isinstance(target, Unreachable) and target.throttled
+    if is_throttled and entry.status in _STANDING and not command.dry_run:
+        return None  # It is marked all the same: the guard looks at it when EC2 has room again.
+    return obstacle(entry, target)
+
+
+def _is_still_asked_back(entry: Entry) -> bool:
+    """Whether it bears the mark of an undo, and the guard has not begun with it."""
+    return entry.attributes.get("undo") is not None and entry.status != Status.ROLLING_BACK
+
+
 def _ended(result: dict[str, Any], entry: Entry | None) -> dict[str, Any]:
     """A result of undo, once it has been tried: `done` only where tokens are optional again."""
     if entry is None:
         return result
-    rolled_back = entry.status == Status.ROLLED_BACK
-    problem = None if rolled_back else entry.attributes.get("left_because")
-    later = None if rolled_back or problem else "It is put back within the next minutes, by the guard."
-    return {**result, "status": entry.status, "done": rolled_back, "problem": problem or later}
+    known = entry.attributes
+    done, waits = entry.status == Status.ROLLED_BACK, known.get("undo") is not None
+    why_not = _LATER if waits else known.get("left_because") or known.get("explanation")
+    return {
+        **result,
+        "status": entry.status,
+        "reason": known.get("reason"),
+        "done": done,
+        "problem": None if done else why_not,
+    }
 
 
-def _by_place(arns: Iterable[InstanceArn]) -> Iterator[list[InstanceArn]]:
-    by_place: dict[tuple[str, str, str], list[InstanceArn]] = defaultdict(list)
+def _by_place(arns: Iterable[InstanceArn]) -> dict[Place, list[InstanceArn]]:
+    by_place: dict[Place, list[InstanceArn]] = defaultdict(list)
     for arn in arns:
-        by_place[(arn.partition, arn.account, arn.region)].append(arn)
-    for several in by_place.values():
-        remaining = iter(several)
-        while batch := list(islice(remaining, _UNDONE_AT_ONCE)):
-            yield batch
+        by_place[Place(arn.partition, arn.region, arn.account)].append(arn)
+    return by_place
+
+
+def _batches(arns: Iterable[InstanceArn]) -> Iterator[list[InstanceArn]]:
+    remaining = iter(arns)
+    while batch := list(islice(remaining, _UNDONE_AT_ONCE)):
+        yield batch

@@ -45,7 +45,7 @@ class Signature:
 def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now: datetime) -> Change:
     """Written ahead of the call to EC2: what was there before, who acts, and until when nobody else may.
 
-    An approval is spent here, and a notice over: the next change needs its own.
+    An approval is spent here, whatever comes of it: the next attempt needs its own.
     """
     instance = judgement.instance
     approval = judgement.entry.attributes.get("approval", {})
@@ -60,7 +60,6 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
         "canary": judgement.canary or None,
         "approval": None,
         "approved_by": f"{approval['by']}, request {approval['request_id']}" if is_approved else None,
-        "notice_ends_at": None,
         **_no_longer_watched(judgement.entry),
     }
     # A finding's state is stored with the final verdict only: if we die now, its event is no echo.
@@ -84,6 +83,7 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
             "owner": None,
             "lease_until": None,
             "left_because": None,
+            "undo": None,
         }
         if judgement.status is Status.ENFORCED:
             attributes |= _enforced(judgement.after, now, confirmed=True)
@@ -126,7 +126,7 @@ def _no_longer_watched(entry: Entry) -> dict[str, Any]:
 
 
 def _enforced(after: MetadataOptions | None, now: datetime, *, confirmed: bool) -> dict[str, Any]:
-    """The enforcement, and a new watch of it; what an earlier one left behind goes."""
+    """The enforcement, and a new watch of it; what an earlier one left behind goes, and the notice that led to it."""
     return {
         "enforced_at": now,
         "confirmed": confirmed,
@@ -138,6 +138,7 @@ def _enforced(after: MetadataOptions | None, now: datetime, *, confirmed: bool) 
         "canary_lost": None,
         "left_because": None,
         "unseen_since": None,
+        "notice_ends_at": None,
     }
 
 

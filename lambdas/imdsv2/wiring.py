@@ -1,4 +1,7 @@
-"""The one place where the service is put together: settings, clients, and what they are handed to."""
+"""The one place where the service is put together: settings, clients, and what they are handed to.
+
+The guard, and what stands on it, is imported where it is built: the start of every other function would pay for it.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,12 @@ from imdsv2.brakes import Brakes
 from imdsv2.canaries import Canaries
 from imdsv2.change_calendar import ChangeCalendar
 from imdsv2.gates import Gates
-from imdsv2.guard import Guard
 from imdsv2.intake import DeadLetters
 from imdsv2.ledger import Ledger
 from imdsv2.line import Line
 from imdsv2.notices import Notices
 from imdsv2.pacing import Pacing
-from imdsv2.people import People
 from imdsv2.policy_source import PolicySource
-from imdsv2.rollback import Rollback
 from imdsv2.security_hub import SecurityHub
 from imdsv2.settings import Settings, SweepSettings
 from imdsv2.sweep import active_accounts
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from mypy_boto3_organizations import OrganizationsClient
 
+    from imdsv2.guard import Guard
+    from imdsv2.people import People
+
 
 _TO_FINISH_SECONDS = 90
 """What a function keeps for what follows its last change: reading back, the ledger, the findings."""
@@ -46,8 +49,7 @@ class Service:
     """What a handler needs: the line, and the settings it was built with."""
 
     line: Line
-    guard: Guard
-    people: People
+    brakes: Brakes
     settings: Settings
     dead_letters: DeadLetters | None
     pacing: Pacing
@@ -98,20 +100,44 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
         now=now,
         logger=logger,
     )
-    guard = Guard(
-        members=members,
-        ledger=ledger,
-        brakes=brakes,
-        policies=policies,
-        rollback=Rollback(members=members, ledger=ledger, lease=settings.lease, now=now, logger=logger),
-        teller=teller,
-        now=now,
-        logger=logger,
-    )
-    people = People(ledger=ledger, brakes=brakes, guard=guard, policies=policies, region=settings.region, now=now)
     queue_url = settings.dead_letter_queue_url
     dead_letters = DeadLetters(client("sqs"), queue_url) if queue_url else None
-    return Service(line=line, guard=guard, people=people, settings=settings, dead_letters=dead_letters, pacing=pacing)
+    return Service(line=line, brakes=brakes, settings=settings, dead_letters=dead_letters, pacing=pacing)
+
+
+def wire_guard(service: Service) -> Guard:
+    """Build what looks after the enforced, on what judges them."""
+    from imdsv2.guard import Guard
+    from imdsv2.rollback import Rollback
+
+    line = service.line
+    rollback = Rollback(
+        members=line.members, ledger=line.ledger, lease=service.settings.lease, now=line.now, logger=line.logger
+    )
+    return Guard(
+        members=line.members,
+        ledger=line.ledger,
+        brakes=service.brakes,
+        policies=line.policies,
+        rollback=rollback,
+        teller=line.teller,
+        now=line.now,
+        logger=line.logger,
+    )
+
+
+def wire_people(service: Service) -> People:
+    """Build what carries out people's commands."""
+    from imdsv2.people import People
+
+    return People(
+        ledger=service.line.ledger,
+        brakes=service.brakes,
+        guard=wire_guard(service),
+        policies=service.line.policies,
+        region=service.settings.region,
+        now=service.line.now,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

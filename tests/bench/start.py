@@ -80,7 +80,7 @@ def remediate() -> Measurement:
     )
 
 
-FUNCTIONS = ("remediate", "manual", "revisit", "sweep", "check", "custom_action")
+FUNCTIONS = ("remediate", "manual", "revisit", "guard", "sweep", "check", "custom_action")
 DEPENDENCIES = (
     (
         "the interpreter's own modules that all need",
@@ -88,7 +88,6 @@ DEPENDENCIES = (
     ),
     ("botocore", "import botocore.session"),
     ("eight clients, models pruned", CLIENTS),
-    ("boto3's DynamoDB types", "import boto3.dynamodb.types"),
     ("Powertools' Logger and Metrics", "import aws_lambda_powertools.logging, aws_lambda_powertools.metrics"),
     ("the service itself", "import imdsv2.wiring"),
 )

@@ -520,6 +520,26 @@ def test_when_notice_ends_the_evidence_decides_anew(cloud: Cloud, arn: InstanceA
     assert [] == cloud.changes()
 
 
+def test_a_notice_outlives_a_change_that_was_stopped_before_ec2(cloud: Cloud, arn: InstanceArn) -> None:
+    """The owner was told, and nothing has happened since: once the switch is on again, he is not told anew."""
+    policy(cloud, notice_hours=48)
+    run(cloud, arn)
+    messages(cloud)
+    cloud.clock.move(hours=48)
+    late = [True]
+
+    def switch_off(_: Call) -> None:
+        if late.pop() if late else False:
+            cloud.clock.move(seconds=30)
+            policy(cloud, notice_hours=48, mode="off")
+
+    cloud.wire.on("CreateTags", switch_off)
+    assert "switched_off" == run(cloud, arn, Source.REVISIT).verdict.reason
+    policy(cloud, notice_hours=48)
+    cloud.clock.move(hours=1)
+    assert "enforced" == run(cloud, arn, Source.REVISIT).status
+
+
 def test_an_owner_gets_one_message_for_all_places(cloud: Cloud) -> None:
     """With every instance in it; an instance without an owner is its account's. The tag's name is the policy's."""
     cloud.policy(mode="enforce", notice_hours=48, owner_tag="team")

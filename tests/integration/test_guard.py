@@ -107,14 +107,15 @@ def test_the_policy_says_how_long_it_lasts(cloud: Cloud) -> None:
 def test_an_office_hours_instance_is_verified_after_days(cloud: Cloud) -> None:
     """Only the hours in which it ran count, across its starts."""
     arn = enforced(cloud)
-    for day in range(3):
+    proved = []
+    for _ in range(3):
         restart(cloud, arn)
         live(cloud, arn, hours=9)
-        assert 1 if day == 2 else guard(cloud, after=15).verified == 0
+        proved.append(guard(cloud, after=15).verified)
         set_state(cloud, arn, "stopped")
         cloud.clock.move(hours=14)
         set_state(cloud, arn, "running")
-    assert 1 == guard(cloud).verified
+    assert [0, 0, 1] == proved
 
 
 def test_one_that_was_stopped_at_its_enforcement_is_watched_from_its_start_on(cloud: Cloud) -> None:

@@ -381,7 +381,8 @@ def put_back(cloud: Cloud, arn: InstanceArn, *, as_far_as: Status = Status.ROLLE
     done: dict[str, Any] = {"status": Status.ROLLED_BACK, "decision": "hold", "reason": "broke_before"}
     done |= {"explanation": "It broke.", "rolled_back_at": now, "broken_at": now, "lease_until": None, "watch": "done"}
     for attributes in [under_way, done] if as_far_as is Status.ROLLED_BACK else [under_way]:
-        assert set() == ledger.write([Change(entry=ledger.read([arn])[arn], attributes=attributes)], now)
+        change = Change(entry=ledger.read([arn])[arn], attributes=attributes)
+        assert set() == ledger.write([change], cloud.clock.tick())
     cloud.set_options(arn, http_tokens="optional")
 
 

@@ -78,13 +78,22 @@ def test_ahead_of_ec2_a_canary_is_known_for_one() -> None:
     assert True is record.enforcing(judgement(canary=True), SIGNATURE, LEASE, NOW).attributes["canary"]
 
 
-def test_ahead_of_ec2_an_approval_is_spent_and_a_notice_over() -> None:
-    """The next change needs its own; who approved this one stays written."""
+def test_ahead_of_ec2_an_approval_is_spent() -> None:
+    """The next attempt needs its own; who approved this one stays written."""
     approval = {"word": "approved", "by": "alice", "request_id": "request-0", "at": "2026-11-20T10:00:00.000000Z"}
-    known = entry(Status.HELD, approval=approval, notice_ends_at="2026-11-20T12:00:00.000000Z")
+    known = entry(Status.HELD, approval=approval)
     written = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
     assert "alice, request request-0" == written.attributes["approved_by"]
-    assert not {"approval", "notice_ends_at"} & written.attributes.keys()
+    assert "approval" not in written.attributes
+
+
+@pytest.mark.parametrize(("status", "is_over"), [(Status.ENFORCED, True), (Status.HELD, False), (Status.FAILED, False)])
+def test_a_notice_is_over_once_the_change_is_made(status: Status, is_over: bool) -> None:
+    """The next change needs its own; one that was stopped before EC2, or refused there, is still the one announced."""
+    known = entry(Status.HELD, notice_ends_at="2026-11-20T12:00:00.000000Z")
+    ahead = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
+    ended = record.final(judgement(entry=ahead, status=status), SIGNATURE, NOW).applied()
+    assert is_over == ("notice_ends_at" not in ended.attributes)
 
 
 @pytest.mark.parametrize("approval", [{}, {"approval": {"word": "refused", "by": "bob", "request_id": "request-2"}}])
