@@ -1,0 +1,528 @@
+"""A walk through whole lives: events, people, time and trouble in any order, over the real line, guard, gates and ledger.
+
+Hypothesis draws the walks. A judge in the small world looks at every change at the moment at which it is made, and after each
+step the ledger has to explain itself. `PROOF_EXAMPLES` says how many walks are made (`make proof` makes many).
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from imdsv2 import action, brakes, enforcement, guard, ledger, line, metrics, orders, rollback
+from imdsv2.ledger import key_of
+from imdsv2.model import Finding, Request, Source
+from imdsv2.notices import headline
+from tests.integration.builders import LEASE, MEMBER, OTHER, TABLE
+from tests.integration.conftest import create_table
+from tests.integration.small_world import (
+    CALENDAR,
+    ENFORCED_TAG,
+    EXEMPT_TAG,
+    HOUR,
+    POLICY,
+    REGION,
+    Crash,
+    Fault,
+    Machine,
+    Run,
+    SerialPool,
+    World,
+)
+from tests.integration.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import botocore.session
+
+    from imdsv2.judgement import Outcomes
+    from imdsv2.model import InstanceArn
+    from tests.integration.builders import Function
+
+WALKS = int(os.environ.get("PROOF_EXAMPLES", "200"))
+STEPS = 40
+FLEET = [*((MEMBER, image) for image in ("ami-one", "ami-one", "ami-two", "ami-two")), *2 * [(OTHER, "ami-one")]]
+
+JUDGED = {"would_enforce", "enforcing", "held", "skipped"}
+FOLLOWS = {
+    "": JUDGED,
+    "would_enforce": JUDGED,
+    "held": JUDGED,
+    "skipped": JUDGED,
+    "failed": JUDGED,
+    "enforcing": JUDGED | {"enforced", "failed"},
+    "enforced": JUDGED | {"verified", "rolling_back"},
+    "verified": JUDGED | {"rolling_back"},
+    "rolling_back": {"rolled_back", "enforced", "verified"},
+    "rolled_back": JUDGED,
+}
+"""Which status may follow which: the life as people know it, written down a second time."""
+
+METRICS = ["MetadataNoToken", "MetadataNoTokenRejected", "CPUUtilization"]
+numbers = st.integers(0, len(FLEET) - 1)
+some_numbers = st.lists(numbers, min_size=1, max_size=4)
+times = st.sampled_from([timedelta(minutes=1), timedelta(minutes=7), HOUR, 3 * HOUR, 9 * HOUR, 26 * HOUR, 200 * HOUR])
+policies = st.sampled_from(
+    [
+        {},
+        {"mode": "off"},
+        {"mode": "observe"},
+        {"canary": {"share": 0.5, "hours": 6}},
+        {"max_enforcements_per_hour": 1},
+        {"rollback": "alert"},
+        {"rejected_threshold": 2},
+        {"approval": "required"},
+        {"notice_hours": 12},
+        {"change_calendar": CALENDAR},
+    ]
+)
+meddling = st.sampled_from(
+    [
+        {"HttpTokens": "optional"},
+        {"HttpTokens": "required"},
+        {"HttpPutResponseHopLimit": 2},
+        {"HttpEndpoint": "disabled"},
+        {"HttpEndpoint": "enabled"},
+        "removes our tag",
+        "exempts",
+        "ends the exemption",
+        "suppresses",
+    ]
+)
+POINTS = [
+    "ledger before",
+    "ledger after",
+    "describe",
+    "tag",
+    "tagged",
+    "modify",
+    "modified",
+    "untag",
+    "annotate",
+    "publish",
+]
+faults = st.sampled_from(
+    [
+        *((point, "crash") for point in POINTS),
+        ("ledger before", "ProvisionedThroughputExceededException"),
+        ("describe", "RequestLimitExceeded"),
+        ("tag", "RequestLimitExceeded"),
+        ("tag", "TagLimitExceeded"),
+        ("modify", "RequestLimitExceeded"),
+        ("modify", "UnsupportedOperation"),
+        ("modify", "unanswered"),
+        ("modified", "unanswered"),
+        ("untag", "UnauthorizedOperation"),
+        ("annotate", "InternalError"),
+        ("publish", "InternalError"),
+        ("tagged", "mode off"),
+        ("tagged", "calendar closes"),
+        ("tagged", "suppression"),
+        ("modified", "mode off"),
+    ]
+)
+
+
+class Lives(RuleBasedStateMachine):
+    """Six instances in two accounts, and all that may befall them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wrong: list[str] = []
+        self.world = World(self.dynamodb(), self.wrong)
+        self.undelivered: list[tuple[InstanceArn, Finding]] = []
+        self.delivered: dict[InstanceArn, set[str]] = {}
+
+    def dynamodb(self) -> Any:
+        """The ledger's table, a new one for each walk."""
+        return Table(lambda when: self.world.passing(f"ledger {when}")).client
+
+    @initialize(found=st.booleans(), fields=policies, unclear=st.none() | numbers)
+    def launch(self, fields: dict[str, Any], unclear: int | None, *, found: bool) -> None:
+        """Everything runs, nothing uses IMDSv1, and Security Hub may have found all of it already; one metric may be unclear."""
+        self.arns = [self.world.launch(account, number, image) for number, (account, image) in enumerate(FLEET)]
+        self.policy_changes(fields)
+        if unclear is not None:
+            self.something_turns(unclear, METRICS[0])
+        if found:
+            self.findings_arrive(list(range(len(FLEET))), timedelta())
+
+    def machine(self, number: int) -> Machine:
+        """An instance by its number."""
+        return self.world.machines[self.arns[number]]
+
+    # --- What reaches the service --------------------------------------------------------------------------------
+
+    @rule(chosen=some_numbers, age=st.sampled_from([timedelta(), HOUR, 30 * HOUR]))
+    def findings_arrive(self, chosen: list[int], age: timedelta) -> None:
+        """New ones, old ones and duplicates, in one batch; what fails stays in the queue."""
+        for number in chosen:
+            finding = Finding(
+                id=f"arn:aws:securityhub:{REGION}:{FLEET[number][0]}:finding/{number}",
+                product_arn=f"arn:aws:securityhub:{REGION}::product/aws/securityhub",
+                region=REGION,
+                updated_at=self.world.clock() - age,
+            )
+            self.undelivered.append((self.arns[number], finding))
+        self.deliver()
+
+    @rule()
+    def deliver(self) -> None:
+        """The queue's messages, old ones included, once more."""
+        requests = [Request(arn=arn, source=Source.SECURITYHUB, finding=each) for arn, each in self.undelivered]
+        outcomes = self.judge(requests)
+        settled = {*outcomes.judged, *outcomes.echoes} if outcomes else set()
+        for arn, finding in self.undelivered:
+            if arn in settled:
+                self.delivered.setdefault(arn, set()).add(key_of(finding))
+        self.undelivered = [each for each in self.undelivered if each[0] not in settled]
+
+    @rule(account=st.sampled_from([MEMBER, OTHER]))
+    def sweep(self, account: str) -> None:
+        """The daily look at all that allows IMDSv1."""
+        found = [
+            arn
+            for arn, each in self.world.machines.items()
+            if arn.account == account and each.state != "gone" and each.options["HttpTokens"] == "optional"
+        ]
+        self.judge([Request(arn=arn, source=Source.SWEEP) for arn in found])
+
+    @rule()
+    def revisit(self) -> None:
+        """What is due is judged anew."""
+
+        def act(function: Function) -> Outcomes:
+            now = function.line.now()
+            due = function.line.ledger.due(now, 300)
+            claimed = function.line.ledger.claim(due, now + function.line.lease)
+            return function.line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], "revisit")
+
+        self.do(act)
+
+    @rule(chosen=some_numbers, clear=st.booleans(), trouble=st.none() | faults)
+    def person_enforces(self, chosen: list[int], trouble: tuple[str, str] | None, *, clear: bool) -> None:
+        """By hand, in earnest."""
+        if trouble is not None:
+            self.trouble_waits(trouble, 0)
+        arns = {self.arns[number] for number in chosen}
+        requests = [Request(arn=arn, source=Source.MANUAL, clear=clear, caller="ops") for arn in sorted(arns)]
+        self.judge(requests, Run(by_person=True, clears=frozenset(arns if clear else ())))
+
+    @rule(chosen=some_numbers)
+    def person_asks(self, chosen: list[int]) -> None:
+        """A dry run changes nothing, whatever comes of it."""
+        before = self.everything()
+        requests = [Request(arn=self.arns[number], source=Source.MANUAL) for number in sorted(set(chosen))]
+        self.do(lambda function: function.line.run(requests, "dry", dry_run=True), Run(by_person=True))
+        assert before == self.everything()
+
+    @rule(
+        number=numbers,
+        order=st.sampled_from(
+            [
+                {"undo": {}},
+                {"approve": {}, "caller": "boss"},
+                {"refuse": {}, "caller": "boss"},
+                {"hold": {}, "reason": "Not now.", "owner": "team", "until": "2026-11-22"},
+                {"release": {}},
+            ]
+        ),
+    )
+    def person_steers(self, number: int, order: dict[str, Any]) -> None:
+        """Undo, approvals and holds, each for one instance."""
+        arn, steer = self.arns[number], next(iter(order))
+        if steer == "hold" and self.world.clock().date().isoformat() > order["until"]:
+            return
+        command = orders.parse(order | {steer: {"targets": [str(arn)]}, "dry_run": False})
+        assert isinstance(command, orders.Command)
+        answer = self.do(
+            lambda function: function.people.carry_out(command, "steer", lambda: True), Run(by_person=True)
+        )
+        if steer in {"approve", "refuse"}:
+            self.world.approved.pop(arn, None)
+        if steer == "approve" and answer and answer["results"][0]["done"]:
+            self.world.approved[arn] = self.world.clock() + timedelta(days=7)
+
+    @rule(account=st.sampled_from([MEMBER, OTHER]))
+    def person_closes_the_breaker(self, account: str) -> None:
+        """Whether it is open or not."""
+        command = orders.parse({"close_breaker": {"account": account}, "dry_run": False, "caller": "boss"})
+        assert isinstance(command, orders.Command)
+        self.do(lambda function: function.people.carry_out(command, "close", lambda: True), Run(by_person=True))
+
+    @rule()
+    def guard_passes(self) -> None:
+        """The next pass puts back everything that broke and may be put back."""
+        self.world.advance(timedelta(minutes=5))
+        due = [each for each in self.world.machines.values() if self.is_to_be_rescued(each)]
+        done = self.do(lambda function: function.guard.run("guard", lambda: True))
+        if done is None or self.world.faulted:
+            return
+        for each in due:
+            assert ("optional", "rolled_back") == (each.options["HttpTokens"], self.world.current(each.arn)["status"])
+
+    def is_to_be_rescued(self, machine: Machine) -> bool:
+        """Whether the ledger calls it ours, its software is refused what it asks for, and nothing stands in the way."""
+        item, policy = self.world.current(machine.arn), self.world.policy
+        if item.get("status") not in {"enforced", "verified"} or item["watch"] != "open":
+            return False
+        since = _time(item, "enforced_at")
+        if item["status"] == "verified":
+            since = _time(item, "restarted_at") or machine.launched_at
+            if since <= _time(item, "enforced_at"):
+                return False
+        since = max(since, _time(item, "cleared_at") or since)
+        refused = sum(when >= since for when in machine.rejected_at)
+        tried_at = _time(item, "left_at")
+        return (
+            refused >= policy.get("rejected_threshold", 1)
+            and bool(item["confirmed"])
+            and machine.options == machine.left
+            and ENFORCED_TAG in machine.tags
+            and machine.state != "gone"
+            and machine.arn.account not in self.world.closed
+            and not self.world.metrics[machine.arn.account].statuses
+            and policy.get("rollback", "auto") == "auto"
+            and self.world.policy_text is None
+            and (tried_at is None or self.world.clock() - tried_at >= HOUR)
+        )
+
+    # --- What happens in the world -------------------------------------------------------------------------------
+
+    @rule(by=times)
+    def time_passes(self, by: timedelta) -> None:
+        """Minutes to weeks."""
+        self.world.advance(by)
+
+    @rule(calling=some_numbers, life=st.sampled_from([HOUR / 6, 9 * HOUR]), trouble=st.none() | faults)
+    def life_goes_on(self, calling: list[int], life: timedelta, trouble: tuple[str, str] | None) -> None:
+        """Findings come, time passes, some instances call IMDSv1, the guard passes: what mostly happens. A guard that dies
+        leaves something half done, and the next finding meets it."""
+        self.findings_arrive(list(range(len(FLEET))), timedelta())
+        self.world.advance(life)
+        for number in calling:
+            self.world.call(self.arns[number])
+        if trouble is not None:
+            self.trouble_waits(trouble, 0)
+        self.guard_passes()
+        if self.world.faulted:
+            self.world.advance(LEASE + timedelta(minutes=1))
+            self.findings_arrive(calling, timedelta())
+
+    @rule(number=numbers)
+    def software_calls_imdsv1(self, number: int) -> None:
+        """And is answered, or refused, as the options say."""
+        self.world.call(self.arns[number])
+
+    @rule(number=numbers)
+    def stops(self, number: int) -> None:
+        """An instance is stopped."""
+        if self.machine(number).state == "running":
+            self.world.advance(timedelta(minutes=1))  # EC2 tells the time of a stop to the second.
+            self.world.stop(self.arns[number])
+
+    @rule(number=numbers, boots_with_imdsv1=st.booleans())
+    def starts(self, number: int, *, boots_with_imdsv1: bool) -> None:
+        """An instance is started, or restarted; what runs at boot may call IMDSv1."""
+        if self.machine(number).state != "gone":
+            self.world.start(self.arns[number])
+            if boots_with_imdsv1:
+                self.world.call(self.arns[number])
+
+    @rule(number=numbers)
+    def goes(self, number: int) -> None:
+        """An instance is terminated, and EC2 forgets it at once."""
+        if number == len(FLEET) - 1:  # One of them: most walks need their instances.
+            self.machine(number).state = "gone"
+
+    @rule(number=numbers, what=meddling)
+    def somebody_meddles(self, number: int, what: dict[str, Any] | str) -> None:
+        """With the options, our tag, an exemption or a finding, behind our back."""
+        machine = self.machine(number)
+        match what:
+            case "removes our tag":
+                machine.tags.pop(ENFORCED_TAG, None)
+            case "exempts":
+                machine.tags[EXEMPT_TAG] = "2026-11-22"
+            case "ends the exemption":
+                machine.tags.pop(EXEMPT_TAG, None)
+            case "suppresses":
+                self.world.suppressed ^= {machine.arn}
+            case dict():
+                machine.options |= what
+
+    @rule(fields=policies)
+    def policy_changes(self, fields: dict[str, Any]) -> None:
+        """One gate or another; the others are as they were by default."""
+        self.world.policy, self.world.policy_text = {**POLICY, **fields}, None
+
+    @rule(number=numbers, what=st.sampled_from(["policy", "calendar", "account", *METRICS]))
+    def something_turns(self, number: int, what: str) -> None:
+        """Worse, or better again: the policy has a typo, the calendar closes, an account or a metric cannot be read."""
+        arn = self.arns[number]
+        match what:
+            case "policy":
+                self.world.policy_text = '{"mode": "enforced"}' if self.world.policy_text is None else None
+            case "calendar":
+                self.world.calendar_open = not self.world.calendar_open
+            case "account":
+                self.world.closed ^= {arn.account}
+            case metric:
+                statuses = self.world.metrics[arn.account].statuses
+                if statuses.pop((metric, arn.instance_id), None) is None:
+                    statuses[metric, arn.instance_id] = "PartialData"
+
+    @rule(fault=faults, countdown=st.integers(0, 3))
+    def trouble_waits(self, fault: tuple[str, str], countdown: int) -> None:
+        """A crash or a failure, at a point that the service will pass."""
+        point, kind = fault
+        self.world.fault = Fault(point=point, kind=kind, countdown=countdown)
+
+    # --- What must be true ---------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_wrong(self) -> None:
+        """What the judge has seen."""
+        assert [] == self.wrong
+
+    @invariant()
+    def every_item_explains_itself(self) -> None:
+        """What was decided and why, in words, and when it is looked at again."""
+        for arn in self.world.machines:
+            item = self.world.current(arn)
+            if "status" in item:
+                assert all(item.get(name) for name in ("decision", "reason", "explanation", "source", "decided_at"))
+                under_way = item["status"] in {"enforcing", "rolling_back"}
+                assert under_way == ("lease_until" in item) == ("owner" in item)
+                if "revisit_at" not in item:
+                    assert item["status"] == "verified" or item["reason"] in {"gone", "already_required"}
+                if item["status"] == "rolling_back":
+                    assert "open" == item["watch"]
+                if item["status"] == "rolled_back":
+                    assert ("hold", "broke_before") == (item["decision"], item["reason"])
+
+    @invariant()
+    def every_move_is_allowed(self) -> None:
+        """From the first judgement on, and the last one is where it stands."""
+        for arn in self.world.machines:
+            history = self.world.history(arn)
+            assert all(after in FOLLOWS[before] for before, after in zip(["", *history], history, strict=False)), (
+                history
+            )
+            assert (history[-1] if history else None) == self.world.current(arn).get("status")
+
+    def teardown(self) -> None:
+        """Once the trouble is over, everything comes to an end: nothing stays half done, and everybody is told."""
+        if self.wrong or not hasattr(self, "arns"):
+            return
+        world = self.world
+        world.fault, world.closed, world.policy, world.policy_text = None, set(), dict(POLICY), None
+        for each in world.metrics.values():
+            each.statuses.clear()
+        for _ in range(3):
+            world.advance(26 * HOUR)
+            self.findings_arrive(list(range(len(FLEET))), timedelta())
+            self.revisit()
+            self.guard_passes()
+            self.nothing_is_wrong()
+            self.every_item_explains_itself()
+            self.every_move_is_allowed()
+        assert [] == self.undelivered
+        for arn, entry in world.function().line.ledger.read(world.machines).items():
+            assert entry.status not in {"enforcing", "rolling_back"}
+            assert self.delivered.get(arn, set()) <= entry.findings.keys()
+            assert {} == entry.owed_notes()
+            assert not (headline(entry) and entry.owes_notification())
+
+    # --- How the service is run ----------------------------------------------------------------------------------
+
+    def judge(self, requests: list[Request], how: Run | None = None) -> Outcomes | None:
+        """Have the line judge; None where it did not come to an end."""
+        outcomes: Outcomes | None = self.do(lambda function: function.line.run(requests, "line"), how)
+        return outcomes
+
+    def do(self, act: Callable[[Function], Any], how: Run | None = None) -> Any:
+        """Run a function once; None where it died, or AWS failed it."""
+        world, how = self.world, how or Run()
+        cleared = {arn: world.current(arn).get("cleared_at") for arn in world.machines}
+        world.run, world.faulted = how, False
+        world.changed.clear()
+        world.clock.tick()
+        try:
+            return act(world.function())
+        except Crash:
+            return None
+        except (ClientError, ReadTimeoutError):
+            assert world.faulted
+            return None
+        finally:
+            world.run = Run()
+            for arn, machine in world.machines.items():
+                self.note(machine, how, cleared[arn])
+
+    def note(self, machine: Machine, how: Run, cleared_at: str | None) -> None:
+        """What has come of a run, as far as people may rely on it."""
+        item = self.world.current(machine.arn)
+        if item.get("cleared_at") != cleared_at:
+            assert machine.arn in how.clears
+            machine.held = machine.standing = False
+        if machine.arn in self.world.changed and item["status"] == "enforced" and item["confirmed"]:
+            machine.standing = True
+
+    def everything(self) -> tuple[list[Any], list[Any]]:
+        """All that there is to change."""
+        items = [(self.world.current(arn), self.world.history(arn)) for arn in self.world.machines]
+        return items, [(dict(each.options), dict(each.tags)) for each in self.world.machines.values()]
+
+
+def _time(item: dict[str, Any], name: str) -> Any:
+    return datetime.fromisoformat(item[name]) if item.get(name) else None
+
+
+@pytest.fixture(autouse=True)
+def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thing at a time and no waiting, so that a walk that fails fails again."""
+    for module in (enforcement, guard, ledger, line, metrics, rollback):
+        monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)
+    for module in (brakes, ledger):
+        monkeypatch.setattr(module, "_pause", lambda _: None)
+    monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0))
+
+
+WALK = settings(
+    max_examples=WALKS,
+    stateful_step_count=STEPS,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)
+
+
+def test_no_walk_through_a_life_breaks_a_promise() -> None:
+    """Whatever happens in whatever order: the nevers hold, and every instance ends in a state that explains itself."""
+    run_state_machine_as_test(Lives, settings=WALK)
+
+
+def test_the_table_in_memory_answers_as_moto_does(outside: botocore.session.Session) -> None:
+    """Some of the same walks, over moto's table."""
+    client: Any = outside.create_client("dynamodb", region_name=REGION)
+
+    class OverMoto(Lives):
+        def dynamodb(self) -> Any:
+            if TABLE in client.list_tables()["TableNames"]:
+                client.delete_table(TableName=TABLE)
+            create_table(client)
+            return client
+
+    run_state_machine_as_test(OverMoto, settings=settings(WALK, max_examples=3, stateful_step_count=20))
