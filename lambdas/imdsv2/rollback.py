@@ -79,7 +79,7 @@ class Returned:
 def obstacle(entry: Entry, target: Target) -> str | None:
     """Why an instance must be left as it is, whatever broke; None where it is still as we left it."""
     match target:
-        case Missing():
+        case Missing() | Instance(state="terminated" | "shutting-down"):
             return "The instance has gone."
         case Unreachable():
             return target.problem

@@ -13,9 +13,12 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.ledger import ENFORCED_INDEX, OPEN, to_text
+from imdsv2.policy import Policy
 from infra.asset import assemble
 from local.cloud import HOME, MEMBERS, REGIONS, LocalCloud
 from tests.bench import fleet
@@ -45,12 +48,23 @@ CHANGES_A_SECOND = 5
 TRANSITIONS_A_PLACE = 5
 POLLS_A_MONTH = 5 * 3 * 60 * 730
 """Lambda keeps five long polls of twenty seconds on an empty queue."""
-REVISITS_A_MONTH = 12 * 730
-SECONDS_OF_AN_IDLE_REVISIT = 0.5
+REVISITS_A_MONTH = 60 * 730
 READS_OF_AN_IDLE_REVISIT = 8
+PASSES_AN_HOUR = 12
+PASSES_A_MONTH = PASSES_AN_HOUR * 730
+"""Of the guard."""
+SECONDS_OF_AN_IDLE_RUN = 0.5
+SECONDS_OF_A_PLACE = 0.1 / 8
+"""An account and Region in which instances wait for their next start: one look, eight accounts at a time."""
+UNITS_OF_AN_ACCOUNT = {"write_units": 1, "items_read": 1}
+"""A pass of the guard claims each account in which anything was enforced, and asks the index for it."""
 KEY_REQUESTS_A_MONTH = 3 * 12 * 730
 """SQS, SNS and DynamoDB each keep a data key for five minutes."""
-CUSTOM_METRICS = 5
+CUSTOM_METRICS = 10
+WATCHES = 2
+"""After the change, and once more after the next start."""
+PASSES_TO_BE_SURE = 3
+"""At the end of a watch, until CloudWatch can have shown all: these ask of each instance whether it ran, too."""
 
 HELD_SHARE = 0.2
 FINDINGS_A_MONTH = 40
@@ -123,6 +137,7 @@ def measure() -> dict[str, Any]:
         world = World(cloud)
         world.set_policy({"mode": "enforce"})
         world.set_queue_listening(enabled=False)
+        world.stop_schedules()
         idle, used, one_idle, one_used = (
             fleet.launch(cloud, account=MEMBERS[0], region=HOME, size=size, kinds=[kind])
             for kind, size in ((IDLE, BATCH), (USED, BATCH), (IDLE, 1), (USED, 1))
@@ -130,7 +145,7 @@ def measure() -> dict[str, Any]:
         fleet.launch(cloud, account=MEMBERS[1], region=HOME, size=SWEPT, kinds=[USED])
         place = {"account": MEMBERS[1], "region": HOME}
         cloud.faults([{"latency_ms": LATENCY_MS}])
-        with _meter(cloud) as do:
+        with _meter(cloud, "remediate") as do:
             do(_findings(cloud, one_used))
             metered = {
                 "enforced": _units(do(_findings(cloud, idle)), BATCH),
@@ -142,15 +157,45 @@ def measure() -> dict[str, Any]:
             do(place)
             metered["swept"] = _units(do(place), SWEPT)
             metered["empty"] = _units(do({**place, "region": REGIONS[1]}), 1)
+        with _meter(cloud, "guard") as do:
+            metered |= _passes(world, do)
         cloud.faults()
         sizes = _sizes(cloud)
         alarms = cloud.session().client("cloudwatch").describe_alarms()["MetricAlarms"]
     return {"work": metered, "bytes": sizes, "alarms": len(alarms)}
 
 
+def _passes(world: World, do: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Passes of the guard: while the watch lasts, when it ends well, and while it waits for the next start."""
+    enforced = BATCH + 1
+    metered = {"watched": _units(do({"watched": enforced}), enforced)}
+    world.cloud.faults()
+    _age(world.cloud, hours=Policy().watch_hours + 1)
+    world.cloud.faults([{"latency_ms": LATENCY_MS}])
+    for name in ("verified", "dormant"):
+        world._forget_of_accounts("guarded_at")
+        metered[name] = _units(do({"watched": enforced}), enforced)
+    return metered
+
+
+def _age(cloud: LocalCloud, *, hours: int) -> None:
+    """Let all enforcements have been so many hours ago."""
+    dynamodb, table = cloud.session().client("dynamodb"), cloud.outputs["LedgerTableName"]
+    then = to_text(datetime.now(UTC) - timedelta(hours=hours))
+    for page in dynamodb.get_paginator("scan").paginate(TableName=table, IndexName=ENFORCED_INDEX):
+        for item in page["Items"]:
+            dynamodb.update_item(
+                TableName=table,
+                Key={"pk": item["pk"], "sk": item["sk"]},
+                UpdateExpression="SET enforced_at = :then, enforced_key = :key",
+                ExpressionAttributeValues={":then": {"S": then}, ":key": {"S": f"{OPEN}#{then}"}},
+            )
+
+
 @contextmanager
-def _meter(cloud: LocalCloud) -> Iterator[Callable[[Mapping[str, Any]], dict[str, Any]]]:
-    environment = fleet.function_environment(cloud, "remediate")
+def _meter(cloud: LocalCloud, function: str) -> Iterator[Callable[[Mapping[str, Any]], dict[str, Any]]]:
+    """A process that does jobs with the rights of a function."""
+    environment = fleet.function_environment(cloud, "remediate") | fleet.function_environment(cloud, function)
     with tempfile.TemporaryDirectory() as asset:
         assemble(Path(asset))
         command = [sys.executable, "-I", "-S", str(METER), asset]
@@ -219,6 +264,16 @@ def enforcing(metered: Mapping[str, Any], findings: float, *, batch: int) -> Usa
     return _together(by_queue(metered, "alone" if batch == 1 else "enforced", findings, batch=batch), waiting)
 
 
+def watching(metered: Mapping[str, Any], instances: float) -> Usage:
+    """Both watches of so many instances that were enforced and turn out healthy."""
+    passes = WATCHES * (Policy().watch_hours * PASSES_AN_HOUR + PASSES_TO_BE_SURE)
+    return _together(
+        _scaled(metered, "watched", instances * passes),
+        _scaled(metered, "verified", instances * WATCHES),
+        {"metrics": instances * WATCHES * PASSES_TO_BE_SURE},
+    )
+
+
 def sweeping(metered: Mapping[str, Any], instances: float, places: int) -> Usage:
     """One sweep that finds so many instances with IMDSv1 allowed, none of which it may change."""
     return _together(
@@ -228,18 +283,28 @@ def sweeping(metered: Mapping[str, Any], instances: float, places: int) -> Usage
     )
 
 
+def waiting(metered: Mapping[str, Any], instances: float, *, accounts: int = 1, regions: int = 1) -> Usage:
+    """A month in which so many verified instances do not start anew: each pass of the guard looks whether they have."""
+    return _together(
+        _scaled(metered, "dormant", instances * PASSES_A_MONTH),
+        {unit: number * accounts * PASSES_A_MONTH for unit, number in UNITS_OF_AN_ACCOUNT.items()},
+        {"gb_seconds": accounts * regions * PASSES_A_MONTH * SECONDS_OF_A_PLACE * MEMORY_GB},
+    )
+
+
 def standing(metered: Mapping[str, Any], instances: int) -> Usage:
-    """What a month costs in which nothing happens."""
+    """What a month costs in which nothing happens, and nothing was ever enforced."""
+    runs = REVISITS_A_MONTH + PASSES_A_MONTH
     return {
         "keys": 1,
         "dashboards": 1,
         "alarms": metered["alarms"],
         "custom_metrics": CUSTOM_METRICS,
         "queue_requests": POLLS_A_MONTH,
-        "schedules": REVISITS_A_MONTH,
-        "invocations": REVISITS_A_MONTH,
-        "traces": REVISITS_A_MONTH,
-        "gb_seconds": REVISITS_A_MONTH * SECONDS_OF_AN_IDLE_REVISIT * MEMORY_GB,
+        "schedules": runs,
+        "invocations": runs,
+        "traces": runs,
+        "gb_seconds": runs * SECONDS_OF_AN_IDLE_RUN * MEMORY_GB,
         "items_read": REVISITS_A_MONTH * READS_OF_AN_IDLE_REVISIT,
         "key_requests": KEY_REQUESTS_A_MONTH,
         "stored_bytes": instances * metered["bytes"]["instance"],
@@ -247,9 +312,12 @@ def standing(metered: Mapping[str, Any], instances: int) -> Usage:
 
 
 def first_answers(metered: Mapping[str, Any], instances: int) -> Usage:
-    """Every instance has its finding answered for the first time: most are enforced, the others held. Each note comes back once."""
+    """Every instance has its finding answered for the first time: most are enforced and watched, the others held. Each note comes
+    back once, and that of the enforced once more when they are verified."""
     held = instances * HELD_SHARE
     return _together(
+        watching(metered, instances - held),
+        by_queue(metered, "echo", instances - held, batch=BATCH),
         enforcing(metered, instances - held, batch=BATCH),
         by_queue(metered, "held", held, batch=BATCH),
         by_queue(metered, "echo", instances, batch=BATCH),
@@ -257,12 +325,14 @@ def first_answers(metered: Mapping[str, Any], instances: int) -> Usage:
 
 
 def month(metered: Mapping[str, Any], instances: int) -> Usage:
-    """A month in which the held stay held: their findings come again one by one, they are revisited and swept every day."""
+    """A month in which the held stay held: their findings come again one by one, they are revisited and swept every day. The
+    enforced do not start anew."""
     accounts, regions = ORGANISATIONS[instances]
     held = instances * HELD_SHARE
     return _together(
         by_queue(metered, "again", held * FINDINGS_A_MONTH, batch=1),
         *[sweeping(metered, held, accounts * regions), _scaled(metered, "swept", held)] * DAYS,
+        waiting(metered, instances - held, accounts=accounts, regions=regions),
         standing(metered, instances),
     )
 
@@ -290,26 +360,46 @@ def _scaled(metered: Mapping[str, Any], work: str, instances: float) -> Usage:
 
 def page(metered: Mapping[str, Any]) -> str:
     """docs/cost.md."""
+    watched = usd(watching(metered, 1000))
+    both = usd(enforcing(metered, 1000, batch=BATCH)) + watched
     return TEXT.format(
+        watched=_money(watched),
+        share=f"{watched / both:.0%}",
+        hours=Policy().watch_hours,
+        passes=WATCHES * Policy().watch_hours * PASSES_AN_HOUR,
+        of_metrics=_money(watching(metered, 1000)["metrics"] * PRICES["metrics"].each),
+        watched_parts=_parts("for 1,000 watched", {"units": watching(metered, 1000)}),
         latency=LATENCY_MS,
         answers=_table(
             ("1,000 findings that are", "in batches of 500", "one by one"),
             [
                 ("enforced", *(_money(usd(enforcing(metered, 1000, batch=batch))) for batch in (BATCH, 1))),
+                ("watched after that, until they are verified twice", *[_money(watched)] * 2),
                 ("held, the first time", _money(usd(by_queue(metered, "held", 1000, batch=BATCH))), ""),
                 ("held, again", "", _money(usd(by_queue(metered, "again", 1000, batch=1)))),
                 ("our own note coming back", _money(usd(by_queue(metered, "echo", 1000, batch=BATCH))), ""),
             ],
         ),
-        parts=_parts(enforcing(metered, 1000, batch=BATCH), enforcing(metered, 1000, batch=1)),
+        parts=_parts(
+            "for 1,000 enforced",
+            {"in batches": enforcing(metered, 1000, batch=BATCH), "one by one": enforcing(metered, 1000, batch=1)},
+        ),
         months=_table(
-            ("instances", "accounts x Regions", "once, for all first answers", "every month after", "of it standing"),
+            (
+                "instances",
+                "accounts x Regions",
+                "once, for all first answers and the watch",
+                "every month after",
+                "of it waiting for the next start",
+                "of it standing",
+            ),
             [
                 (
                     f"{instances:,}",
                     f"{accounts} x {regions}",
                     _money(usd(first_answers(metered, instances))),
                     _money(usd(month(metered, instances))),
+                    _money(usd(waiting(metered, instances * (1 - HELD_SHARE), accounts=accounts, regions=regions))),
                     _money(usd(standing(metered, instances))),
                 )
                 for instances, (accounts, regions) in ORGANISATIONS.items()
@@ -322,14 +412,23 @@ def page(metered: Mapping[str, Any]) -> str:
                 "remediations a month",
                 "AWS's figure, USD",
                 "a 1,000",
-                "this service, one by one, the standing cost included",
+                "this service, one by one, watched, the standing cost included",
             ),
             [
                 (
                     f"{number:,}",
                     _money(figure),
                     _money(figure / number * 1000),
-                    _money(usd(_together(enforcing(metered, number, batch=1), standing(metered, number)))),
+                    _money(
+                        usd(
+                            _together(
+                                enforcing(metered, number, batch=1),
+                                watching(metered, number),
+                                waiting(metered, number),
+                                standing(metered, number),
+                            )
+                        )
+                    ),
                 )
                 for number, figure in PUBLISHED.items()
             ],
@@ -347,19 +446,18 @@ def page(metered: Mapping[str, Any]) -> str:
     )
 
 
-def _parts(together: Usage, alone: Usage) -> str:
+def _parts(what: str, ways: Mapping[str, Usage]) -> str:
+    head = [column for way in ways for column in (way, "USD")]
     rows = [
-        (
-            PRICES[unit].unit,
-            f"{together.get(unit, 0):,.0f}",
-            _money(together.get(unit, 0) * PRICES[unit].each),
-            f"{alone.get(unit, 0):,.0f}",
-            _money(alone.get(unit, 0) * PRICES[unit].each),
-        )
-        for unit in PRICES
-        if unit in alone
+        (price.unit, *(cell for used in ways.values() for cell in _amount(used.get(unit, 0), price)))
+        for unit, price in PRICES.items()
+        if any(unit in used for used in ways.values())
     ]
-    return _table(("for 1,000 enforced", "in batches", "USD", "one by one", "USD"), rows)
+    return _table((what, *head), rows)
+
+
+def _amount(number: float, price: Price) -> tuple[str, str]:
+    return f"{number:,.0f}", _money(number * price.each)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -388,13 +486,24 @@ Of what:
 Function time is what the code took on the local AWS with {latency} ms added to every call, plus a fifth of a second for each change,
 because EC2 lets five a second through and a waiting function is paid for. On AWS it is the least certain figure here.
 
+## The watch
+
+**Watching costs more than all the rest: {watched} USD for 1,000 enforced instances, {share} of what they cost from finding to proof.**
+Each is asked every five minutes, for {hours} hours after its change and for {hours} hours after its next start, whether IMDSv1 calls were
+refused: {passes} times in all, at the price that CloudWatch has for every answer ({of_metrics} USD of it). That is the price of finding
+breakage within minutes. It is paid once for each instance, and falls with `watch_hours`.
+
+{watched_parts}
+
 ## An organisation
 
 {months}
 
-Once: every instance has its finding answered for the first time, {held} of them by a hold. Every month after: the held ones are
-still held, each of their findings comes again {findings} times a month and by itself, and each is revisited and swept daily in all accounts
-and Regions, also in those where there is nothing. Instances that have been enforced cost nothing but their place in the ledger.
+Once: every instance has its finding answered for the first time, {held} of them by a hold; the others are enforced, and watched both
+times. Every month after: the held ones are still held, each of their findings comes again {findings} times a month and by itself, and each
+is revisited and swept daily in all accounts and Regions, also in those where there is nothing. The enforced ones wait for their next
+start: every five minutes the guard reads the index and looks at them in EC2, by the thousand, and asks for no metric. An instance whose
+second watch is over costs nothing but its place in the ledger.
 
 Not in it: what SNS takes for delivering a message (2 USD for 100,000 e-mails), the events of AWS Config that members forward (1 USD a million),
 and the few files that a sweep keeps in S3. X-Ray is reckoned as if it kept every trace; it keeps one a second and 5% of the rest.
@@ -403,7 +512,7 @@ and the few files that a sweep keeps in S3. X-Ray is reckoned as if it kept ever
 
 AWS publishes what its own solution costs by the number of remediations ([cost page]({published_at}); the page itself could not be
 read while this was written, the figures are as [quoted from it]({quoted_at}), for us-east-2). It remediates many controls, this service one; it does
-not look at usage before it acts, which is what `GetMetricData` is paid for here.
+not look at usage before it acts, nor whether anything broke after, which is what `GetMetricData` is paid for here.
 
 {published}
 

@@ -1,7 +1,8 @@
 """The functions' code at work in a process of its own, with a meter on every AWS call; started by `tests.bench.cost`.
 
-Reads one job a line from standard input, a batch of queue messages (`{"records": [...]}`) or an account and Region to sweep
-(`{"account": ..., "region": ...}`), and answers with one line of JSON each: what of it AWS bills, by the names in `Usage`.
+Reads one job a line from standard input, a batch of queue messages (`{"records": [...]}`), an account and Region to sweep
+(`{"account": ..., "region": ...}`) or a pass of the guard (`{"watched": <how many it must find>}`), and answers with one line of
+JSON each: what of it AWS bills, by the names in `Usage`.
 
     python -I -S meter.py <asset>
 """
@@ -25,10 +26,13 @@ sys.stdout = log
 
 import botocore.client  # noqa: E402 - the asset has to be found first
 
+import guard  # noqa: E402
 import remediate  # noqa: E402
 from imdsv2.sweep import Tally, go_through  # noqa: E402
 
 WRITE_UNIT = 1024
+READ_UNIT = 2 * 4096
+"""Of a query: what may be behind by moments costs half."""
 CONTEXT = SimpleNamespace(
     function_name="remediate",
     memory_limit_in_mb="1024",
@@ -45,12 +49,13 @@ call = client_class._make_api_call
 
 def metered(client: Any, operation: str, params: dict[str, Any]) -> Any:
     """Make a call, and note what it costs."""
+    answer = call(client, operation, params)
     with lock:
-        used.update(costs(client.meta.service_model.service_name, operation, params))
-    return call(client, operation, params)
+        used.update(costs(client.meta.service_model.service_name, operation, params, answer))
+    return answer
 
 
-def costs(service: str, operation: str, params: dict[str, Any]) -> dict[str, int]:
+def costs(service: str, operation: str, params: dict[str, Any], answer: dict[str, Any]) -> dict[str, int]:
     """The billed units of one call; those that cost nothing count as calls only."""
     match service, operation:
         case "cloudwatch", "GetMetricData":
@@ -58,8 +63,13 @@ def costs(service: str, operation: str, params: dict[str, Any]) -> dict[str, int
             return {} if params.get("NextToken") else {"metrics": len(params["MetricDataQueries"])}
         case "dynamodb", "BatchGetItem":
             return {"items_read": sum(len(table["Keys"]) for table in params["RequestItems"].values())}
-        case "dynamodb", "GetItem" | "Query":
+        case "dynamodb", "GetItem":
             return {"items_read": 1}
+        case "dynamodb", "Query":
+            # Billed by the size of all items together.
+            return {"items_read": math.ceil(len(json.dumps(answer["Items"])) / READ_UNIT)}
+        case "dynamodb", "UpdateItem":
+            return {"write_units": 1}
         case "dynamodb", "PutItem":
             return {"write_units": units(params["Item"])}
         case "dynamodb", "TransactWriteItems":
@@ -71,11 +81,11 @@ def costs(service: str, operation: str, params: dict[str, Any]) -> dict[str, int
 
 
 def writes(action: dict[str, Any]) -> Counter[str]:
-    """One action of a transaction, which costs twice; the index takes the old entry out and the new one in."""
+    """One action of a transaction, which costs twice; an index takes the old entry out and the new one in."""
     if "Put" in action:
         return Counter(write_units=2 * units(action["Put"]["Item"]))
-    moved = "revisit_at" in action["Update"].get("ExpressionAttributeNames", {}).values()
-    return Counter(items_updated=1, write_units=2 if moved else 0)
+    moved = {"revisit_at", "enforced_key"} & set(action["Update"].get("ExpressionAttributeNames", {}).values())
+    return Counter(items_updated=1, write_units=2 * len(moved))
 
 
 def units(item: dict[str, Any]) -> int:
@@ -90,6 +100,11 @@ def do(job: dict[str, Any]) -> None:
         answer = remediate.handler({"Records": records}, CONTEXT)
         if answer["batchItemFailures"]:
             raise RuntimeError(f"{len(answer['batchItemFailures'])} messages failed")
+        return
+    if "watched" in job:
+        done = guard.handler({}, CONTEXT)
+        if done["watched"] != job["watched"]:
+            raise RuntimeError(f"not the pass that was asked for: {done}")
         return
     line = remediate.service.line
     tally = go_through(line, Tally.from_document(job), "metered", dry_run=False, has_time=lambda: True)

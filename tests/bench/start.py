@@ -88,6 +88,7 @@ DEPENDENCIES = (
     ),
     ("botocore", "import botocore.session"),
     ("eight clients, models pruned", CLIENTS),
+    ("boto3's DynamoDB types", "import boto3.dynamodb.types"),
     ("Powertools' Logger and Metrics", "import aws_lambda_powertools.logging, aws_lambda_powertools.metrics"),
     ("the service itself", "import imdsv2.wiring"),
 )

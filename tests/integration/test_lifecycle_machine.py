@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from imdsv2.model import InstanceArn
     from tests.integration.builders import Function
 
-WALKS = int(os.environ.get("PROOF_EXAMPLES", "200"))
+WALKS = int(os.environ.get("PROOF_EXAMPLES", "150"))
 STEPS = 40
 FLEET = [*((MEMBER, image) for image in ("ami-one", "ami-one", "ami-two", "ami-two")), *2 * [(OTHER, "ami-one")]]
 

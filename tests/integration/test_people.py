@@ -1,0 +1,919 @@
+"""How people steer: approvals, refusals, holds, the breaker and undo, from the command to what the ledger and EC2 hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from imdsv2 import people as people_module
+from imdsv2.brakes import Brakes
+from imdsv2.errors import InvalidRequest
+from imdsv2.ledger import Change, Entry, Ledger
+from imdsv2.model import Instance, InstanceArn, MetadataOptions, Source
+from imdsv2.orders import Command, Steer, parse
+from imdsv2.people import People
+from tests.fixtures.events import finding
+from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
+from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, untag
+from tests.integration.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imdsv2.judgement import Judgement
+    from imdsv2.model import Place, Target
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+ELSEWHERE = "us-east-1"
+KEY = f"aws/{MEMBER}"
+HOUR = timedelta(hours=1)
+TODAY = "2026-11-20"
+YESTERDAY = "2026-11-19"
+BUSY = "Somebody is changing it right now; ask again in a few minutes."
+LATER = "It is put back within the next minutes, by the guard."
+NOT_OURS = "The service has no enforcement of its own to take back here."
+LOOK = "DescribeInstances"
+CHANGE = "ModifyInstanceMetadataOptions"
+WRITES = ("TransactWriteItems", "PutItem", "UpdateItem", CHANGE, "CreateTags", "DeleteTags", "Publish")
+
+
+def answer(cloud: Cloud, has_time: Callable[[], bool] = lambda: True, **event: Any) -> dict[str, Any]:
+    """What the next function instance answers to a command, which is carried out unless it says otherwise."""
+    command = parse({"dry_run": False, **event})
+    assert isinstance(command, Command)
+    return cloud.function().people.carry_out(command, "request-9", has_time)
+
+
+def steer(cloud: Cloud, **event: Any) -> list[dict[str, Any]]:
+    """The results of a command."""
+    results: list[dict[str, Any]] = answer(cloud, **event)["results"]
+    return results
+
+
+def named(*arns: InstanceArn) -> dict[str, Any]:
+    """A scope of instances by their names."""
+    return {"targets": [str(arn) for arn in arns]}
+
+
+def said(results: list[dict[str, Any]]) -> list[tuple[bool, str | None]]:
+    """Of each result, whether it is done and what stands in the way."""
+    return [(result["done"], result["problem"]) for result in results]
+
+
+def judge(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: Any) -> Judgement:
+    """What the line makes of an instance now."""
+    outcomes = cloud.line().run([asked(arn, source, **how)], "request-1")
+    assert {} == outcomes.failed
+    return outcomes.judged[arn]
+
+
+def reason(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: Any) -> str:
+    """Why the line does what it does with an instance now."""
+    return judge(cloud, arn, source, **how).verdict.reason
+
+
+def due(cloud: Cloud) -> set[InstanceArn]:
+    """What is to be judged anew by now."""
+    return set(cloud.ledger().due(cloud.clock.tick(), 100))
+
+
+def events(cloud: Cloud, arn: InstanceArn, status: str) -> list[dict[str, Any]]:
+    """What the ledger keeps for good of changes to a status."""
+    return [
+        each
+        for each in cloud.items()
+        if each["pk"] == str(arn) and each["sk"] != "current" and each["status"] == status
+    ]
+
+
+def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
+    """Somebody else writes to the ledger."""
+    ledger = cloud.ledger()
+    assert set() == ledger.write([Change(entry=ledger.read([arn])[arn], attributes=attributes)], cloud.clock())
+
+
+def waiting(cloud: Cloud, **how: Any) -> InstanceArn:
+    """An instance that waits for approval."""
+    arn = cloud.one(**how)
+    assert "approval_required" == reason(cloud, arn)
+    return arn
+
+
+def openings(cloud: Cloud) -> list[str]:
+    """The instances that EC2 was asked to set back."""
+    return [each["InstanceId"] for each in cloud.changes() if each.get("HttpTokens") == "optional"]
+
+
+def open_breaker(cloud: Cloud, account: str = MEMBER) -> None:
+    """Three rollbacks, and nothing else that was changed that day."""
+    cloud.brakes().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
+
+
+# --- Dry run -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steer_", Steer)
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, steer_: Steer) -> None:
+    """Neither to the ledger nor to EC2; nobody is told anything."""
+    mine = enforced(cloud)
+    cloud.policy(mode="enforce", approval="required")
+    scopes = {
+        Steer.UNDO: named(mine),
+        Steer.HOLD: named(cloud.one()),
+        Steer.RELEASE: named(held := cloud.one()),
+        Steer.CLOSE_BREAKER: {"account": MEMBER},
+    }
+    steer(cloud, hold=named(held), reason="Migration.", owner="blue", until=TODAY)
+    event: dict[str, Any] = {"caller": "alice", steer_: scopes.get(steer_, named(waiting(cloud)))}
+    open_breaker(cloud)
+    if steer_ is Steer.HOLD:
+        event |= {"reason": "Migration.", "owner": "blue", "until": TODAY}
+    before, made = cloud.items(), len(cloud.wire.calls)
+    dry = answer(cloud, **event, dry_run=True)
+    assert (steer_, True, 1) == (dry["command"], dry["dry_run"], dry["count"])
+    assert [(False, None)] == said(dry["results"])
+    assert before == cloud.items()
+    assert [] == [call for call in cloud.wire.calls[made:] if call.operation in WRITES]
+    real = answer(cloud, **event)
+    assert (False, [(True, None)]) == (real["dry_run"], said(real["results"]))
+
+
+def test_results_come_in_the_order_asked_each_instance_once(cloud: Cloud) -> None:
+    """Whatever is known of them."""
+    arns = [arn_of("c"), enforced(cloud), arn_of("a", account=OTHER), enforced(cloud, region=ELSEWHERE)]
+    results = steer(cloud, undo=named(*arns, arns[0]))
+    assert [str(arn) for arn in arns] == [result["target"] for result in results]
+    assert [False, True, False, True] == [result["done"] for result in results]
+
+
+def test_an_answer_is_never_longer_than_lambda_can_send(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it leaves out is done all the same, and counted."""
+    monkeypatch.setattr(people_module, "RESULTS_SHOWN", 2)
+    cloud.policy(mode="enforce", approval="required")
+    arns = [waiting(cloud) for _ in range(3)]
+    approved = answer(cloud, approve={"account": MEMBER}, caller="alice")
+    assert (3, 2) == (approved["count"], len(approved["results"]))
+    assert all("approval" in cloud.current(arn) for arn in arns)
+
+
+# --- Approval ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def careful(cloud: Cloud) -> Cloud:
+    """Nothing is enforced that was not approved."""
+    cloud.policy(mode="enforce", approval="required")
+    return cloud
+
+
+def test_what_was_approved_is_enforced_once(careful: Cloud) -> None:
+    """At once, by whoever judges what is due; the event says who approved. Then the approval is spent."""
+    arn = waiting(careful)
+    assert set() == due(careful)
+    (result,) = steer(careful, approve=named(arn), caller="alice")
+    assert {
+        "target": str(arn),
+        "status": "held",
+        "reason": "approval_required",
+        "would_be": None,
+        "done": True,
+        "problem": None,
+    } == result
+    assert {arn} == due(careful)
+    assert "unused" == reason(careful, arn, Source.REVISIT)
+    assert "required" == careful.tokens(arn)
+    (event,) = events(careful, arn, "enforcing")
+    assert "alice, request request-9" == event["approved_by"]
+    assert "approval" not in careful.current(arn)
+
+
+def test_the_evidence_is_looked_at_anew(careful: Cloud) -> None:
+    """What was approved and is used since is not changed."""
+    arn = waiting(careful)
+    steer(careful, approve=named(arn), caller="alice")
+    careful.metrics.put_at(arn.instance_id, "MetadataNoToken", careful.clock() - timedelta(minutes=5), 1)
+    assert "v1_in_use" == reason(careful, arn)
+
+
+def test_all_that_waits_in_an_account_is_approved(careful: Cloud) -> None:
+    """In all its Regions, or in one of them; what waits for something else, or elsewhere, is not."""
+    arns = [waiting(careful), waiting(careful, region=ELSEWHERE), waiting(careful, account=OTHER)]
+    used = careful.one(use=1.0)
+    judge(careful, used)
+    in_region = steer(careful, approve={"account": MEMBER, "region": ELSEWHERE}, caller="alice", dry_run=True)
+    assert [str(arns[1])] == [result["target"] for result in in_region]
+    in_account = steer(careful, approve={"account": MEMBER}, caller="alice")
+    assert {str(arn) for arn in arns[:2]} == {result["target"] for result in in_account}
+    assert ["unused", "unused", "approval_required"] == [reason(careful, arn) for arn in arns]
+    assert "v1_in_use" == reason(careful, used)
+
+
+def test_all_that_waits_in_a_cohort_is_approved(careful: Cloud) -> None:
+    """By the name that the ledger has for it."""
+    arns = [waiting(careful), waiting(careful)]
+    write(careful, arns[1], cohort=f"{KEY}/{REGION}/group:web")
+    results = steer(careful, approve={"cohort": f"{KEY}/{REGION}/image:{IMAGE}"}, caller="alice")
+    assert [(str(arns[0]), True)] == [(result["target"], result["done"]) for result in results]
+
+
+def test_where_nothing_waits_nothing_is_approved(careful: Cloud) -> None:
+    """An account that nobody knows is no error."""
+    waiting(careful)
+    none = answer(careful, approve={"account": "999999999999"}, caller="alice")
+    assert (0, []) == (none["count"], none["results"])
+
+
+@pytest.mark.parametrize(
+    ("until", "hours", "expected"),
+    [
+        (None, 167, "unused"),
+        (None, 168, "approval_required"),
+        (TODAY, 11.9, "unused"),
+        (TODAY, 12, "approval_required"),
+    ],
+)
+def test_an_approval_expires(careful: Cloud, until: str | None, hours: float, expected: str) -> None:
+    """After seven days, or with the end of the day that was named."""
+    arn = waiting(careful)
+    steer(careful, approve=named(arn), caller="alice", **({"until": until} if until else {}))
+    live(careful, arn, hours=hours)
+    careful.metrics.put(arn.instance_id, "MetadataNoToken", range(*_hours_back(careful, 200)))
+    assert expected == reason(careful, arn)
+
+
+def _hours_back(cloud: Cloud, hours: int) -> tuple[int, int]:
+    now = int(cloud.clock().timestamp() // 3600)
+    return now - hours, now
+
+
+@pytest.mark.parametrize("word", ["approve", "hold"])
+def test_a_day_that_is_past_is_refused(careful: Cloud, word: str) -> None:
+    """In a dry run too. Today is none: it lasts until midnight."""
+    event: dict[str, Any] = {word: named(waiting(careful)), "caller": "alice"}
+    event |= {"reason": "Migration.", "owner": "blue"} if word == "hold" else {}
+    with pytest.raises(InvalidRequest) as refused:
+        steer(careful, **event, until=YESTERDAY, dry_run=True)
+    assert "until" == refused.value.field
+    assert [(True, None)] == said(steer(careful, **event, until=TODAY))
+
+
+def test_what_somebody_refused_waits_until_somebody_approves_it_by_name(careful: Cloud) -> None:
+    """Whoever approves an account as a whole may not know of the refusal; he is told."""
+    arn, other = waiting(careful), waiting(careful)
+    assert [(True, None)] == said(steer(careful, refuse=named(arn), caller="bob"))
+    assert "approval_required" == reason(careful, arn)
+    assert "bob refused the change" in careful.current(arn)["explanation"]
+    broad = {result["target"]: result for result in steer(careful, approve={"account": MEMBER}, caller="alice")}
+    assert [True, False] == [broad[str(each)]["done"] for each in (other, arn)]
+    assert f"bob refused it on {TODAY}; name it under targets to approve it." == broad[str(arn)]["problem"]
+    assert "approval_required" == reason(careful, arn)
+    assert [(True, None)] == said(steer(careful, approve=named(arn), caller="alice"))
+    assert "unused" == reason(careful, arn)
+
+
+@pytest.mark.parametrize(
+    ("gate", "scope"), [("calendar_closed", "targets"), ("breaker_open", "account"), ("no_evidence", "account")]
+)
+def test_an_approval_can_be_taken_back_until_it_is_spent(careful: Cloud, gate: str, scope: str) -> None:
+    """Whatever holds the instance meanwhile: when that ends, the refusal holds it."""
+    arn = waiting(careful)
+    steer(careful, approve=named(arn), caller="alice")
+    if gate == "calendar_closed":
+        careful.policy(mode="enforce", approval="required", change_calendar="freeze")
+        careful.wire.fake("GetCalendarState", lambda _: {"State": "CLOSED"})
+    elif gate == "breaker_open":
+        open_breaker(careful)
+    else:
+        careful.metrics.forget(arn.instance_id)
+    assert gate == reason(careful, arn)
+    refused = steer(careful, refuse=named(arn) if scope == "targets" else {"account": MEMBER}, caller="bob")
+    assert [(True, None)] == said(refused)
+    careful.policy(mode="enforce", approval="required")
+    careful.brakes().close_breaker(KEY, "alice")
+    careful.metrics.put(arn.instance_id, "MetadataNoToken", range(*_hours_back(careful, 2400)))
+    assert "approval_required" == reason(careful, arn)
+
+
+def test_what_does_not_wait_is_neither_approved_nor_refused(careful: Cloud) -> None:
+    """What is used, what is done, what nobody has ever judged: an approval would lie about for another time."""
+    used, done, new = careful.one(use=1.0), waiting(careful), careful.one()
+    judge(careful, used)
+    steer(careful, approve=named(done), caller="alice")
+    assert "unused" == reason(careful, done)
+    for word in ("approve", "refuse"):
+        results = steer(careful, **{word: named(used, done, new)}, caller="alice")
+        assert [(False, "It does not wait for approval.")] * 3 == said(results)
+    assert not [each for each in careful.items() if "approval" in each]
+    assert str(new) not in {each["pk"] for each in careful.items()}
+
+
+def test_what_another_gate_holds_is_approved_ahead(careful: Cloud) -> None:
+    """It need not wait twice."""
+    arn = careful.one()
+    careful.policy(mode="off", approval="required")
+    assert "switched_off" == reason(careful, arn)
+    assert [(True, None)] == said(steer(careful, approve=named(arn), caller="alice"))
+    careful.policy(mode="enforce", approval="required")
+    assert "unused" == reason(careful, arn)
+
+
+# --- Holds ---------------------------------------------------------------------------------------------------------
+
+HOLD = {"reason": "Migration until May.", "owner": "blue", "until": "2026-12-31", "caller": "bob"}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_an_instance_is_held_whether_the_ledger_knows_it_or_not(cloud: Cloud, is_known: bool) -> None:
+    """At once, with owner, reason and last day, by whom and by which request."""
+    arn = cloud.one()
+    if is_known:
+        cloud.policy(mode="observe")
+        judge(cloud, arn)
+        cloud.policy(mode="enforce")
+    assert [(True, None)] == said(steer(cloud, hold=named(arn), **HOLD))
+    assert {arn} == due(cloud)
+    written = cloud.current(arn)["hold"]
+    assert {
+        "owner": "blue",
+        "reason": "Migration until May.",
+        "until": "2026-12-31",
+        "by": "bob",
+        "request_id": "request-9",
+    } == {name: value for name, value in written.items() if name != "at"}
+    assert "held_by_person" == reason(cloud, arn, Source.MANUAL)
+    explanation = cloud.current(arn)["explanation"]
+    assert all(word in explanation for word in ("blue", "Migration until May.", "2026-12-31"))
+    assert "optional" == cloud.tokens(arn)
+
+
+def test_a_hold_ends_with_its_last_day(cloud: Cloud) -> None:
+    """That day is still held."""
+    arn = cloud.one()
+    steer(cloud, hold=named(arn), **HOLD | {"until": TODAY})
+    live(cloud, arn, hours=11.9)
+    assert "held_by_person" == reason(cloud, arn)
+    live(cloud, arn, hours=0.1)
+    assert "unused" == reason(cloud, arn)
+
+
+def test_a_hold_takes_the_place_of_the_one_before(cloud: Cloud) -> None:
+    """So it is prolonged, or handed over."""
+    arn = cloud.one()
+    steer(cloud, hold=named(arn), **HOLD)
+    steer(cloud, hold=named(arn), **HOLD | {"owner": "green", "until": "2027-01-31"})
+    assert ("green", "2027-01-31") == tuple(cloud.current(arn)["hold"][name] for name in ("owner", "until"))
+
+
+def test_what_is_released_goes_on(cloud: Cloud) -> None:
+    """At once; the ledger says who released it."""
+    arn = cloud.one()
+    steer(cloud, hold=named(arn), **HOLD)
+    judge(cloud, arn)
+    assert [(True, None)] == said(steer(cloud, release=named(arn), caller="carol"))
+    assert {arn} == due(cloud)
+    assert "carol, request request-9" == cloud.current(arn)["released_by"]
+    assert "unused" == reason(cloud, arn, Source.REVISIT)
+    steer(cloud, hold=named(arn), **HOLD)
+    assert "released_by" not in cloud.current(arn)
+
+
+def test_what_nobody_holds_cannot_be_released(cloud: Cloud) -> None:
+    """Known to the ledger or not; nothing is written about it."""
+    known, unknown = enforced(cloud), cloud.one()
+    before = cloud.items()
+    assert [(False, "Nobody holds it.")] * 2 == said(steer(cloud, release=named(known, unknown)))
+    assert before == cloud.items()
+
+
+def test_what_broke_is_put_back_though_somebody_holds_it(cloud: Cloud) -> None:
+    """A hold is about changes to come."""
+    arn = enforced(cloud)
+    steer(cloud, hold=named(arn), **HOLD)
+    assert [(True, None)] == said(steer(cloud, undo=named(arn)))
+
+
+# --- The breaker ---------------------------------------------------------------------------------------------------
+
+
+def test_a_person_closes_the_breaker_of_an_account(cloud: Cloud) -> None:
+    """What is enforced there goes on; other accounts' stay as they are."""
+    open_breaker(cloud)
+    open_breaker(cloud, OTHER)
+    arns = [cloud.one(), cloud.one(account=OTHER)]
+    assert ["breaker_open"] * 2 == [reason(cloud, arn) for arn in arns]
+    (result,) = steer(cloud, close_breaker={"account": MEMBER}, caller="alice")
+    assert {"account": MEMBER, "opened_at": "2026-11-20T12:00:00Z", "done": True, "problem": None} == result
+    known = cloud.brakes().account(arns[0])
+    assert ("alice, request request-9", ()) == (known.breaker_closed_by, known.rollbacks)
+    assert ["unused", "breaker_open"] == [reason(cloud, arn) for arn in arns]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_breaker_that_is_not_open_is_said_to_be_so(cloud: Cloud, dry_run: bool) -> None:
+    """Of an account in which something was enforced, or nothing ever; nothing is written."""
+    enforced(cloud)
+    before = cloud.items()
+    for account in (MEMBER, OTHER):
+        (result,) = steer(cloud, close_breaker={"account": account}, caller="alice", dry_run=dry_run)
+        assert {"account": account, "opened_at": None, "done": False, "problem": "Its breaker is not open."} == result
+    assert before == cloud.items()
+
+
+# --- Undo: what is put back ----------------------------------------------------------------------------------------
+
+
+def test_an_undo_puts_back_what_is_as_we_left_it(cloud: Cloud) -> None:
+    """Tokens alone; the events in the ledger say who asked, and by which request."""
+    arn = enforced(cloud, hop_limit=2)
+    (result,) = steer(cloud, undo=named(arn), caller="carol")
+    assert {
+        "target": str(arn),
+        "status": "rolled_back",
+        "reason": "broke_before",
+        "would_be": "rolled_back",
+        "done": True,
+        "problem": None,
+    } == result
+    assert [{"InstanceId": arn.instance_id, "HttpTokens": "optional"}] == cloud.changes()[1:]
+    assert {ROLLED_BACK_TAG} == set(cloud.tags(arn))
+    assert ["enforcing", "enforced", "rolling_back", "rolled_back"] == cloud.history(arn)
+    for status in ("rolling_back", "rolled_back"):
+        (event,) = events(cloud, arn, status)
+        assert ("carol", "request-9", "manual") == (event["caller"], event["request_id"], event["source"])
+    current = cloud.current(arn)
+    assert str(current["explanation"]).startswith("carol asked for it to be put back (request request-9). Tokens are")
+    assert not {"undo", "broken_at", "lease_until"} & set(current)
+    assert "hold (broke_before)" in str(cloud.hub.note_on(finding(str(arn))))
+
+
+def test_nobody_need_say_who_he_is_to_undo(cloud: Cloud) -> None:
+    """The request id finds him."""
+    arn = enforced(cloud)
+    steer(cloud, undo=named(arn))
+    current = cloud.current(arn)
+    assert str(current["explanation"]).startswith("Somebody asked for it to be put back (request request-9).")
+    assert "caller" not in current
+
+
+def test_a_dry_undo_tells_what_would_become_of_each(cloud: Cloud) -> None:
+    """The same rule as the real one, on what EC2 shows now."""
+    mine, changed = enforced(cloud), enforced(cloud)
+    cloud.set_options(changed, http_endpoint="disabled")
+    would, would_not = steer(cloud, undo=named(mine, changed), dry_run=True)
+    assert ("enforced", "rolled_back", None) == (would["status"], would["would_be"], would["problem"])
+    assert ("enforced", None) == (would_not["status"], would_not["would_be"])
+    assert "HttpEndpoint" in str(would_not["problem"])
+
+
+def test_an_undo_is_no_breakage(cloud: Cloud) -> None:
+    """Neither the breaker nor the cohort hears of it; the instance is held until it is cleared."""
+    arns = [enforced(cloud) for _ in range(3)]
+    steer(cloud, undo=named(*arns))
+    assert () == cloud.brakes().account(arns[0]).rollbacks
+    assert not [each for each in cloud.items() if each["pk"].startswith("cohort#")]
+    assert "unused" == reason(cloud, cloud.one())
+    assert "broke_before" == reason(cloud, arns[0], Source.MANUAL)
+    assert "unused" == reason(cloud, arns[0], Source.MANUAL, clear=True)
+
+
+def test_what_is_verified_and_watched_no_longer_is_put_back_too(cloud: Cloud) -> None:
+    """However long ago it was enforced."""
+    arn = enforced(cloud)
+    write(cloud, arn, status="verified", watch="done")
+    cloud.clock.move(days=300)
+    assert [(True, None)] == said(steer(cloud, undo={"account": MEMBER}))
+    assert "optional" == cloud.tokens(arn)
+
+
+def fleet(cloud: Cloud) -> dict[str, InstanceArn]:
+    """An instance here, in another Region, in another account, in another cohort, and one that was changed later."""
+    arns = {
+        "here": enforced(cloud),
+        "region": enforced(cloud, region=ELSEWHERE),
+        "account": enforced(cloud, account=OTHER),
+        "cohort": enforced(cloud),
+    }
+    write(cloud, arns["cohort"], cohort=f"{KEY}/{REGION}/group:web")
+    cloud.clock.move(hours=2)
+    return arns | {"later": enforced(cloud)}
+
+
+SCOPES: list[tuple[dict[str, Any], set[str]]] = [
+    ({"account": MEMBER}, {"here", "region", "cohort", "later"}),
+    ({"account": MEMBER, "region": ELSEWHERE}, {"region"}),
+    ({"account": OTHER}, {"account"}),
+    ({"account": HUB}, set()),
+    ({"cohort": f"{KEY}/{REGION}/group:web"}, {"cohort"}),
+    ({"cohort": f"{KEY}/{REGION}/image:{IMAGE}"}, {"here", "later"}),
+    ({"since": "2026-11-20T12:00:00Z"}, {"here", "region", "account", "cohort", "later"}),
+    ({"since": "0026-11-20T13:00:00Z"}, {"here", "region", "account", "cohort", "later"}),
+    ({"since": "2026-11-20T13:00:00Z"}, {"later"}),
+    ({"since": "2026-11-20T15:00:00+02:00", "account": MEMBER}, {"later"}),
+    ({"since": "2026-11-20T13:00:00Z", "account": OTHER}, set()),
+    ({"since": "2026-11-20T13:00:00Z", "cohort": f"{KEY}/{REGION}/image:{IMAGE}"}, {"later"}),
+    ({"since": "2027-01-01T00:00:00Z"}, set()),
+]
+
+
+def test_a_dry_undo_names_its_scope_and_nothing_else(cloud: Cloud) -> None:
+    """An account, a Region of it, a cohort, a time, and what of them belongs together."""
+    arns = fleet(cloud)
+    for scope, expected in SCOPES:
+        results = steer(cloud, undo=scope, dry_run=True)
+        assert (scope, {str(arns[name]) for name in expected}) == (scope, {each["target"] for each in results})
+        assert {"rolled_back"} >= {each["would_be"] for each in results}
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ({"account": MEMBER}, {"here", "region", "cohort", "later"}),
+        ({"cohort": f"{KEY}/{REGION}/group:web"}, {"cohort"}),
+        ({"since": "2026-11-20T12:00:00Z"}, {"here", "region", "account", "cohort", "later"}),
+    ],
+)
+def test_an_undo_puts_back_its_scope_and_nothing_else(cloud: Cloud, scope: dict[str, Any], expected: set[str]) -> None:
+    """Over Regions and accounts."""
+    arns = fleet(cloud)
+    assert [(True, None)] * len(expected) == said(steer(cloud, undo=scope))
+    assert expected == {name for name, arn in arns.items() if cloud.tokens(arn) == "optional"}
+
+
+def test_of_instances_by_name_those_before_the_time_are_left(cloud: Cloud) -> None:
+    """The time narrows every scope; what it leaves out is said."""
+    arns = fleet(cloud)
+    named_ones = named(arns["here"], arns["later"])
+    results = steer(cloud, undo={**named_ones, "since": "2026-11-20T13:00:00Z"})
+    assert [(False, "It was changed before that, at 2026-11-20T12:00:00Z."), (True, None)] == said(results)
+    assert ["required", "optional"] == [cloud.tokens(arns[name]) for name in ("here", "later")]
+
+
+def test_what_was_put_back_before_is_not_in_the_scope_again(cloud: Cloud) -> None:
+    """Nor is what was never ours."""
+    arn, used = enforced(cloud), cloud.one(use=1.0)
+    judge(cloud, used)
+    assert [(True, None)] == said(steer(cloud, undo={"account": MEMBER}))
+    assert [] == steer(cloud, undo={"account": MEMBER})
+    assert [(False, NOT_OURS)] * 2 == said(steer(cloud, undo=named(arn, used)))
+
+
+# --- Undo: what is left, and why -----------------------------------------------------------------------------------
+
+
+def _shut_out(cloud: Cloud, arn: InstanceArn) -> None:
+    cloud.wire.refuse("AssumeRole", "AccessDenied", when=lambda call: f"::{arn.account}:" in call.params["RoleArn"])
+
+
+LEFT: dict[str, tuple[Callable[[Cloud, InstanceArn], object], str]] = {
+    "somebody raised its hop limit": (
+        lambda cloud, arn: setattr(cloud.instance(arn).metadata_options, "http_put_response_hop_limit", 2),
+        "Somebody has changed HttpPutResponseHopLimit since",
+    ),
+    "somebody closed its endpoint": (
+        lambda cloud, arn: cloud.set_options(arn, http_endpoint="disabled"),
+        "Somebody has changed HttpEndpoint since",
+    ),
+    "somebody put it back": (
+        lambda cloud, arn: cloud.set_options(arn, http_tokens="optional"),
+        "Somebody has changed HttpTokens since",
+    ),
+    "its tag is gone": (lambda cloud, arn: untag(cloud, arn, ENFORCED_TAG), f"Its tag {ENFORCED_TAG} is gone"),
+    "it was not surely us": (
+        lambda cloud, arn: write(cloud, arn, confirmed=False),
+        "It is not certain that the service made the change",
+    ),
+    "it has gone": (
+        lambda cloud, arn: cloud.as_account(arn.account, "ec2", arn.region).terminate_instances(
+            InstanceIds=[arn.instance_id]
+        ),
+        "The instance has gone.",
+    ),
+    "its account lets nobody in": (_shut_out, f"EC2 in account {OTHER}, {REGION} cannot be read (AccessDenied"),
+}
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_what_may_not_or_cannot_be_put_back_is_left_with_the_reason(cloud: Cloud, case: str) -> None:
+    """Dry and really. Nothing is written about it, and it holds up nobody else."""
+    arn, fine = enforced(cloud, account=OTHER), enforced(cloud)
+    change, expected = LEFT[case]
+    change(cloud, arn)
+    before, options = cloud.current(arn), vars(cloud.instance(arn).metadata_options).copy()
+    for dry_run in (True, False):
+        left, put_back = steer(cloud, undo=named(arn, fine), dry_run=dry_run)
+        assert (False, None) == (left["done"], left["would_be"])
+        assert str(left["problem"]).startswith(expected)
+        assert (not dry_run, "rolled_back") == (put_back["done"], put_back["would_be"])
+    assert before == cloud.current(arn)
+    assert options == vars(cloud.instance(arn).metadata_options)
+
+
+def test_an_instance_that_ec2_knows_no_longer_is_left(cloud: Cloud) -> None:
+    """An hour after its end, EC2 does not show it any more."""
+    arn = enforced(cloud)
+    cloud.wire.refuse(LOOK, "InvalidInstanceID.NotFound", f"The instance ID '{arn.instance_id}' does not exist")
+    assert [(False, "The instance has gone.")] == said(steer(cloud, undo=named(arn)))
+
+
+def test_what_ec2_forbids_is_left_in_its_words(cloud: Cloud) -> None:
+    """It is what it was, no longer asked back, and people are told."""
+    arn, fine = enforced(cloud), enforced(cloud)
+    message = "You can't set HttpTokens to optional because HttpTokensEnforced is enabled"
+    cloud.wire.refuse(
+        CHANGE, "UnsupportedOperation", message, when=lambda call: call.params["InstanceId"] == arn.instance_id
+    )
+    left, put_back = steer(cloud, undo=named(arn, fine), caller="carol")
+    assert ("enforced", False) == (left["status"], left["done"])
+    assert str(left["problem"]).startswith("The account's setting HttpTokensEnforced forbids going back")
+    assert put_back["done"]
+    current = cloud.current(arn)
+    assert not {"undo", "lease_until", "status_before"} & set(current)
+    assert "required" == cloud.tokens(arn)
+    assert [arn.instance_id] == [each for each in openings(cloud) if each == arn.instance_id]
+    (told,) = [each for each in cloud.published() if "could not be switched on again" in each["Subject"]]
+    assert str(arn) in told["Message"]
+
+
+# --- Undo: nothing stops it ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mode": "off"},
+        {"mode": "observe"},
+        {"mode": "enforce", "rollback": "alert"},
+        {"mode": "enforce", "max_enforcements_per_hour": 1},
+        {"mode": "enforce", "approval": "required", "notice_hours": 48, "change_calendar": "freeze"},
+        {"mode": "enforce", "exclude_accounts": [MEMBER]},
+    ],
+)
+def test_no_rule_for_changes_stops_an_undo(cloud: Cloud, fields: dict[str, Any]) -> None:
+    """Nor does it count against the cap."""
+    arns = [enforced(cloud) for _ in range(2)]
+    open_breaker(cloud)
+    before = cloud.brakes().account(arns[0]).enforcements
+    cloud.policy(**fields)
+    assert [(True, None)] * 2 == said(steer(cloud, undo=named(*arns)))
+    assert before == cloud.brakes().account(arns[0]).enforcements
+
+
+@pytest.mark.parametrize("text", ["{", '{"mode": "of"}'])
+def test_a_policy_that_nobody_can_read_stops_no_undo(cloud: Cloud, text: str) -> None:
+    """Whoever broke the policy may have to put back what it did."""
+    arn = enforced(cloud)
+    cloud.raw_policy(text)
+    assert [(True, None)] == said(steer(cloud, undo=named(arn)))
+
+
+# --- Undo: others at work, and time --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["enforcing", "rolling_back"])
+def test_what_somebody_is_changing_is_left_to_him(careful: Cloud, status: str) -> None:
+    """For as long as his lease lasts; whoever asks is told to come back."""
+    arn = careful.one()
+    write(careful, arn, status="enforcing", decision="enforce", reason="unused", lease_until=careful.clock() + LEASE)
+    if status == "rolling_back":
+        write(careful, arn, status="enforced", enforced_at=careful.clock())
+        write(careful, arn, status="rolling_back")
+    before = careful.items()
+    for word in ("approve", "refuse", "hold", "release", "undo"):
+        event: dict[str, Any] = {"caller": "alice", word: named(arn)} | (HOLD if word == "hold" else {})
+        for dry_run in (True, False):
+            assert [(False, BUSY)] == said(steer(careful, **event, dry_run=dry_run))
+    assert before == careful.items()
+
+
+def test_a_rollback_that_was_left_behind_is_the_guards_to_finish(cloud: Cloud) -> None:
+    """It knows why it was begun; a person's word would make an undo of what broke."""
+    arn = enforced(cloud)
+    write(cloud, arn, status="rolling_back", source="guard", lease_until=cloud.clock())
+    (result,) = steer(cloud, undo=named(arn))
+    assert "It is being put back already; the guard brings that to its end." == result["problem"]
+    assert "undo" not in cloud.current(arn)
+
+
+def test_whoever_is_overtaken_is_told_to_ask_again(cloud: Cloud) -> None:
+    """Somebody else's word came between his look at the ledger and his own; both stand."""
+    arn = cloud.one()
+    steer(cloud, hold=named(arn), **HOLD)
+    intruded: list[bool] = []
+
+    def intrude(_: Call) -> None:
+        if not intruded:
+            intruded.append(True)
+            steer(cloud, hold=named(arn), **HOLD | {"owner": "green"})
+
+    cloud.wire.on("TransactWriteItems", intrude)
+    assert [(False, "Somebody else was quicker; ask again.")] == said(steer(cloud, release=named(arn)))
+    assert "green" == cloud.current(arn)["hold"]["owner"]
+
+
+def test_what_there_is_no_time_for_the_guard_finishes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In groups, between which it is looked whether there is time; the rest bears the mark, and is not lost."""
+    monkeypatch.setattr(people_module, "_UNDONE_AT_ONCE", 2)
+    arns = [enforced(cloud) for _ in range(5)]
+    left = iter([True, True, False])
+    results = answer(cloud, lambda: next(left), undo=named(*arns), caller="carol")["results"]
+    assert [(True, None)] * 4 + [(False, LATER)] == said(results)
+    assert ("enforced", "required") == (results[4]["status"], cloud.tokens(arns[4]))
+    assert "carol" == cloud.current(arns[4])["undo"]["by"]
+    assert 1 == guard(cloud).rolled_back
+    current = cloud.current(arns[4])
+    assert ("rolled_back", "manual", "carol") == (current["status"], current["source"], current["caller"])
+    assert "request request-9" in current["explanation"]
+    assert "optional" == cloud.tokens(arns[4])
+
+
+def test_without_any_time_all_is_marked_and_the_guard_puts_it_back(cloud: Cloud) -> None:
+    """Also what nobody watches any longer, in every account."""
+    arns = [enforced(cloud), enforced(cloud, region=ELSEWHERE), enforced(cloud, account=OTHER)]
+    write(cloud, arns[0], status="verified", watch="done")
+    results = answer(cloud, lambda: False, undo={"since": "2026-11-20T00:00:00Z"})["results"]
+    assert [(False, LATER)] * 3 == said(results)
+    assert [] == openings(cloud)
+    assert 3 == guard(cloud).rolled_back
+    assert ["optional"] * 3 == [cloud.tokens(arn) for arn in arns]
+
+
+@pytest.mark.parametrize("operation", [LOOK, CHANGE])
+def test_what_ec2_has_no_room_for_the_guard_finishes(cloud: Cloud, operation: str) -> None:
+    """Throttling is no refusal: it is done a little later."""
+    arn = enforced(cloud)
+    throttled = [True]
+    cloud.wire.refuse(operation, "RequestLimitExceeded", when=lambda _: throttled[0])
+    assert [(False, LATER)] == said(steer(cloud, undo=named(arn)))
+    throttled.clear()
+    throttled.append(False)
+    assert 1 == guard(cloud).rolled_back
+    assert "optional" == cloud.tokens(arn)
+
+
+def test_a_dry_run_that_ec2_has_no_room_for_says_so(cloud: Cloud) -> None:
+    """It cannot know what would be."""
+    arn = enforced(cloud)
+    cloud.wire.refuse(LOOK, "RequestLimitExceeded")
+    (result,) = steer(cloud, undo=named(arn), dry_run=True)
+    assert result["would_be"] is None
+    assert "RequestLimitExceeded" in str(result["problem"])
+
+
+def after_the_mark(cloud: Cloud, step: Callable[[], object]) -> None:
+    """Something happens between the mark in the ledger and the group's turn."""
+    looks: list[Call] = []
+
+    def between(call: Call) -> None:
+        looks.append(call)
+        if len(looks) == 2:
+            step()
+
+    cloud.wire.on(LOOK, between)
+
+
+def test_what_somebody_changes_before_its_turn_is_left(cloud: Cloud) -> None:
+    """The groups before it may take minutes: each is looked at anew."""
+    arn = enforced(cloud)
+    after_the_mark(cloud, lambda: cloud.set_options(arn, http_endpoint="disabled"))
+    (result,) = steer(cloud, undo=named(arn))
+    assert str(result["problem"]).startswith("Somebody has changed HttpEndpoint since")
+    assert ("required", []) == (cloud.tokens(arn), openings(cloud))
+    assert "undo" not in cloud.current(arn)
+
+
+def test_what_the_guard_has_begun_before_its_turn_is_left_to_it(cloud: Cloud) -> None:
+    """It is between the ledger and EC2, under its lease."""
+    arn = enforced(cloud)
+    lease_until = cloud.clock() + LEASE
+    after_the_mark(cloud, lambda: write(cloud, arn, status="rolling_back", lease_until=lease_until, owner="guard"))
+    (result,) = steer(cloud, undo=named(arn))
+    assert ("rolling_back", False, LATER) == (result["status"], result["done"], result["problem"])
+    assert "guard" == cloud.current(arn)["owner"]
+    assert [] == openings(cloud)
+
+
+def test_what_the_guard_has_put_back_before_its_turn_is_done(cloud: Cloud) -> None:
+    """Once: EC2 is asked by one of them."""
+    arn = enforced(cloud)
+    after_the_mark(cloud, lambda: guard(cloud))
+    assert [(True, None)] == said(steer(cloud, undo=named(arn)))
+    assert [arn.instance_id] == openings(cloud)
+
+
+def test_an_undo_that_somebody_forestalled_is_over(cloud: Cloud) -> None:
+    """He put it back by hand before the guard came by; a change that a person makes later stands."""
+    arn = enforced(cloud)
+    answer(cloud, lambda: False, undo=named(arn))
+    cloud.set_options(arn, http_tokens="optional")
+    cloud.clock.move(minutes=30)
+    assert "changed_back" == reason(cloud, arn)
+    assert "unused" == reason(cloud, arn, Source.MANUAL, clear=True)
+    done = guard(cloud)
+    assert (1, 0) == (done.watched, done.rolled_back)
+    assert "required" == cloud.tokens(arn)
+
+
+def test_one_place_that_cannot_be_put_back_stops_no_other(cloud: Cloud) -> None:
+    """Its rollback role is missing: it is left with that reason."""
+    shut, fine = enforced(cloud, account=OTHER), enforced(cloud)
+    cloud.wire.refuse(
+        "AssumeRole",
+        "AccessDenied",
+        when=lambda call: call.params["RoleArn"].endswith(f"::{OTHER}:role/imdsv2-remediation-rollback"),
+    )
+    left, put_back = steer(cloud, undo=named(shut, fine))
+    assert "The role imdsv2-remediation-rollback cannot be used" in str(left["problem"])
+    assert put_back["done"]
+
+
+# --- What it costs -------------------------------------------------------------------------------------------------
+
+
+class CountedTable(Table):
+    """The ledger's table, which counts what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Counter[str] = Counter()
+
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        self.asked["read"] += 1
+        return super().batch_get_item(**request)
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        self.asked["query"] += 1
+        return super().query(**request)
+
+    def transact_write_items(self, **request: Any) -> dict[str, Any]:
+        self.asked["write"] += 1
+        return super().transact_write_items(**request)
+
+
+AS_LEFT = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
+
+
+class Onlooker:
+    """The guard's eyes: every instance is as the service left it."""
+
+    def __init__(self) -> None:
+        self.looks: list[int] = []
+
+    def look(self, place: Place, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
+        """One look at a place."""
+        self.looks.append(len(arns))
+        return {arn: dataclasses.replace(_SEEN, arn=arn) for arn in arns}
+
+
+_SEEN = Instance(
+    arn=arn_of("0"),
+    state="running",
+    launched_at=NOW - timedelta(days=100),
+    first_launched_at=None,
+    stopped_at=None,
+    options=MetadataOptions(http_tokens="required", http_endpoint="enabled", hop_limit=1),
+    tags={ENFORCED_TAG: "2026-11-20T12:00:00Z"},
+)
+
+
+def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls() -> None:
+    """One look at EC2, a read of the ledger for each hundred, and a write for each hundred that marks them."""
+    table, eyes = CountedTable(), Onlooker()
+    ledger = Ledger(table.client, "ledger")
+    entries = [Entry(arn=arn_of(f"{number:x}")) for number in range(1500)]
+    known = {"status": "enforcing", "enforced_at": NOW, "confirmed": True, "after": AS_LEFT, "watch": "open"}
+    ledger.write([Change(entry=each, attributes=known) for each in entries], NOW)
+    standing = ledger.read(each.arn for each in entries).values()
+    ledger.write([Change(entry=each, attributes={"status": "enforced"}) for each in standing], NOW)
+    people = People(
+        ledger=ledger,
+        brakes=Brakes(table.client, "ledger"),
+        guard=cast("Any", eyes),
+        policies=cast("Any", None),
+        region=REGION,
+        now=lambda: NOW,
+    )
+    for dry_run, expected in [(True, {"query": 2, "read": 15}), (False, {"query": 2, "read": 30, "write": 15})]:
+        table.asked.clear()
+        command = parse({"undo": {"account": MEMBER}, "dry_run": dry_run})
+        assert isinstance(command, Command)
+        answered = people.carry_out(command, "request-9", lambda: False)
+        assert 1500 == answered["count"] == sum(each["would_be"] == "rolled_back" for each in answered["results"])
+        assert expected == table.asked
+    assert [1500, 1500] == eyes.looks
+    assert all(each.attributes["undo"] for each in ledger.read(each.arn for each in entries).values())
+
+
+def test_a_group_costs_a_dozen_calls_and_one_a_change(cloud: Cloud) -> None:
+    """People get one message for it."""
+    arns = cloud.launch(count=20)
+    cloud.line().run([asked(arn) for arn in arns], "request-1")
+    cloud.wire.calls.clear()
+    assert [(True, None)] * 20 == said(steer(cloud, undo={"account": MEMBER}))
+    made = Counter(call.operation for call in cloud.wire.calls)
+    assert (20, 1) == (made.pop(CHANGE), made["Publish"])
+    assert sum(made.values()) <= 22

@@ -1,0 +1,353 @@
+"""Commands: what each of them may say, and by the name of which field it is refused where it says something else."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imdsv2.errors import InvalidRequest
+from imdsv2.model import InstanceArn
+from imdsv2.orders import Command, Order, Scope, Steer, parse
+from tests.fixtures.events import INSTANCE_ID, MEMBER, REGION, REGION_OF_PARTITION, instance_arn
+
+LONGEST_MESSAGE = 500
+HUGE = "x" * 10_000
+OTHER_ID = "i-00000000"
+TRIPLE = {"account": MEMBER, "region": REGION, "instance_id": INSTANCE_ID}
+COHORT = f"aws/{MEMBER}/{REGION}/group:web"
+
+TARGETS: dict[str, Any] = {"targets": [instance_arn()]}
+ACCOUNT: dict[str, Any] = {"account": MEMBER}
+LEAST: dict[Steer, dict[str, Any]] = {
+    Steer.UNDO: {"undo": TARGETS},
+    Steer.APPROVE: {"approve": TARGETS, "caller": "alice"},
+    Steer.REFUSE: {"refuse": TARGETS, "caller": "alice"},
+    Steer.HOLD: {"hold": TARGETS, "reason": "Migration.", "owner": "blue", "until": "2027-05-31"},
+    Steer.RELEASE: {"release": TARGETS},
+    Steer.CLOSE_BREAKER: {"close_breaker": ACCOUNT, "caller": "alice"},
+}
+"""Each command with no more than it needs."""
+BROAD = [Steer.UNDO, Steer.APPROVE, Steer.REFUSE]
+"""What may be about a cohort or an account."""
+NARROW = [Steer.HOLD, Steer.RELEASE]
+"""What is about instances by name."""
+
+
+def command(event: object) -> Command:
+    """What a request asks for, which is to steer."""
+    read = parse(event)
+    assert isinstance(read, Command)
+    return read
+
+
+def refusal(event: object) -> InvalidRequest:
+    """Why a request is refused; the complaint begins with the field, and can be sent."""
+    with pytest.raises(InvalidRequest) as caught:
+        parse(event)
+    message = str(caught.value)
+    assert message.startswith(caught.value.field)
+    assert len(message) <= LONGEST_MESSAGE
+    message.encode()
+    return caught.value
+
+
+def scoped(steer: Steer, scope: object) -> dict[str, Any]:
+    """A command about something else."""
+    return LEAST[steer] | {str(steer): scope}
+
+
+# --- What is understood --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steer", Steer)
+def test_a_command_is_a_dry_run_unless_it_says_otherwise(steer: Steer) -> None:
+    """As every manual invoke is."""
+    assert (steer, True) == (command(LEAST[steer]).steer, command(LEAST[steer]).dry_run)
+    assert not command(LEAST[steer] | {"dry_run": False}).dry_run
+
+
+@pytest.mark.parametrize("steer", Steer)
+def test_a_command_may_name_its_caller(steer: Steer) -> None:
+    """As claimed; who it was in truth is in CloudTrail."""
+    assert "bob" == command(LEAST[steer] | {"caller": "bob"}).caller
+
+
+@pytest.mark.parametrize("steer", [Steer.UNDO, *NARROW])
+def test_what_nobody_answers_for_needs_no_caller(steer: Steer) -> None:
+    """Whoever puts back in an incident is not kept by a form."""
+    assert command(LEAST[steer]).caller is None
+
+
+@pytest.mark.parametrize("steer", [*BROAD, *NARROW])
+def test_instances_are_named_by_arn_or_by_their_parts(steer: Steer) -> None:
+    """In the order asked, each once."""
+    asked = [{**TRIPLE, "instance_id": OTHER_ID}, instance_arn(), TRIPLE]
+    expected = tuple(InstanceArn.parse(instance_arn(each)) for each in (OTHER_ID, INSTANCE_ID))
+    assert Scope(targets=expected) == command(scoped(steer, {"targets": asked})).scope
+
+
+@pytest.mark.parametrize("steer", BROAD)
+def test_a_cohort_is_named_as_in_the_ledger(steer: Steer) -> None:
+    """Whatever kind of cohort it is, and however freely its group is called."""
+    for kind in ("group:web servers/blue: 1", "template:lt-0123", "image:ami-0123", f"instance:{INSTANCE_ID}"):
+        cohort = f"aws/{MEMBER}/{REGION}/{kind}"
+        assert Scope(cohort=cohort) == command(scoped(steer, {"cohort": cohort})).scope
+
+
+@pytest.mark.parametrize("steer", [*BROAD, Steer.CLOSE_BREAKER])
+def test_an_account_is_named_by_its_id(steer: Steer) -> None:
+    """All that the ledger knows of it."""
+    assert Scope(account=MEMBER) == command(scoped(steer, ACCOUNT)).scope
+
+
+@pytest.mark.parametrize("region", [*REGION_OF_PARTITION.values(), "ap-southeast-5", "us-isob-east-1"])
+@pytest.mark.parametrize("steer", BROAD)
+def test_a_region_narrows_an_account(steer: Steer, region: str) -> None:
+    """Of whatever partition it is."""
+    scope = command(scoped(steer, ACCOUNT | {"region": region})).scope
+    assert Scope(account=MEMBER, region=region) == scope
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-01T00:00:00Z", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T02:00:00.5+02:00", datetime(2026, 11, 1, 0, 0, 0, 500_000, UTC)),
+        ("2026-11-01 00:00-01:30", datetime(2026, 11, 1, 1, 30, tzinfo=UTC)),
+    ],
+)
+@pytest.mark.parametrize("beside", [{}, TARGETS, ACCOUNT, ACCOUNT | {"region": REGION}, {"cohort": COHORT}])
+def test_an_undo_may_go_back_to_a_time(beside: dict[str, Any], text: str, expected: datetime) -> None:
+    """Alone, it is about every account; beside another scope, it narrows that."""
+    scope = command({"undo": {**beside, "since": text}}).scope
+    assert (expected, UTC) == (scope.since, scope.since and scope.since.tzinfo)
+    assert (bool(beside.get("targets")), beside.get("account"), beside.get("region"), beside.get("cohort")) == (
+        bool(scope.targets),
+        scope.account,
+        scope.region,
+        scope.cohort,
+    )
+
+
+def test_a_hold_has_an_owner_a_reason_and_a_last_day() -> None:
+    """All three are what the next person asks for."""
+    read = command(LEAST[Steer.HOLD])
+    assert ("blue", "Migration.", date(2027, 5, 31)) == (read.owner, read.reason, read.until)
+
+
+def test_an_approval_may_have_a_last_day() -> None:
+    """Else it is given for as long as the service says."""
+    assert date(2027, 5, 31) == command(LEAST[Steer.APPROVE] | {"until": "2027-05-31"}).until
+    assert command(LEAST[Steer.APPROVE]).until is None
+
+
+def test_what_names_no_command_is_an_order_to_judge() -> None:
+    """Which has targets of its own."""
+    assert isinstance(parse(TARGETS), Order)
+    assert "targets" == refusal({"dry_run": False}).field
+
+
+def test_five_hundred_instances_are_taken_and_no_more() -> None:
+    """As in an order to judge."""
+    asked = [instance_arn(f"i-{number:017x}") for number in range(501)]
+    assert 500 == len(command({"undo": {"targets": asked[:500]}}).scope.targets)
+    assert "undo.targets" == refusal({"undo": {"targets": asked}}).field
+
+
+# --- What is refused -----------------------------------------------------------------------------------------------
+
+NO_SCOPES: list[Any] = [None, [], {}, "x", 5, True, [instance_arn()], instance_arn()]
+NO_FLAGS: list[Any] = [None, 0, "false", []]
+NO_TEXTS: list[Any] = [None, 5, True, [], {}, "", "x" * 257, "\ud800", "line\nbreak"]
+NO_DAYS: list[Any] = [5, True, [], {}, "", "2027-02-30", "2027-2-3", "20270531", "2027-05-31T00:00", "31.05.2027", HUGE]
+NO_TIMES: list[Any] = [
+    *(None, 5, True, [], {}, "", "yesterday", HUGE, "\ud800"),
+    *("2026-11-01", "2026-11-01T00:00:00", "2026-13-01T00:00:00Z"),
+    *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"),
+]
+
+
+@pytest.mark.parametrize("scope", NO_SCOPES)
+@pytest.mark.parametrize("steer", Steer)
+def test_a_command_without_a_scope_is_refused(steer: Steer, scope: object) -> None:
+    """It says what the command can be about, with an example that is one."""
+    refused = refusal(scoped(steer, scope))
+    assert steer == refused.field
+    example = refused.problem.partition("e.g. ")[2].replace("arn:aws:ec2:...", instance_arn())
+    assert isinstance(parse(scoped(steer, json.loads(example))), Command)
+
+
+@pytest.mark.parametrize(
+    ("steer", "scope", "field"),
+    [
+        *((steer, {"cohort": COHORT}, "cohort") for steer in [*NARROW, Steer.CLOSE_BREAKER]),
+        *((steer, ACCOUNT, "account") for steer in NARROW),
+        *(
+            (steer, LEAST[steer][steer] | {"since": "2026-11-01T00:00:00Z"}, "since")
+            for steer in Steer
+            if steer != Steer.UNDO
+        ),
+        (Steer.CLOSE_BREAKER, TARGETS, "targets"),
+        (Steer.CLOSE_BREAKER, ACCOUNT | {"region": REGION}, "region"),
+        *((steer, LEAST[steer][steer] | {"Targets": []}, "'Targets'") for steer in Steer),
+        *((steer, LEAST[steer][steer] | {HUGE: 1}, "xxx") for steer in Steer),
+        *((steer, LEAST[steer][steer] | {"\ud800": 1}, "ud800") for steer in Steer),
+    ],
+)
+def test_a_scope_that_the_command_has_not_is_refused_by_its_name(
+    steer: Steer, scope: dict[str, Any], field: str
+) -> None:
+    """It is never passed over: the command would be about more than was meant."""
+    refused = refusal(scoped(steer, scope))
+    assert refused.field.startswith(f"{steer}.")
+    assert field in refused.field
+
+
+@pytest.mark.parametrize(
+    ("steer", "event", "field"),
+    [
+        *((steer, {"targets": [instance_arn()]}, "targets") for steer in Steer),
+        *((steer, {"clear": True}, "clear") for steer in Steer),
+        *((steer, {"": 1}, "''") for steer in Steer),
+        *((steer, {"until": "2027-05-31"}, "until") for steer in Steer if steer not in {Steer.APPROVE, Steer.HOLD}),
+        *((steer, {name: "x"}, name) for steer in Steer if steer != Steer.HOLD for name in ("reason", "owner")),
+        (Steer.APPROVE, {"refuse": TARGETS}, "refuse"),
+        (Steer.UNDO, {"hold": TARGETS}, "undo"),
+    ],
+)
+def test_a_field_that_the_command_has_not_is_refused_by_its_name(
+    steer: Steer, event: dict[str, Any], field: str
+) -> None:
+    """Two commands in one request as well."""
+    assert field in refusal(LEAST[steer] | event).field
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        *((LEAST[steer] | {"dry_run": value}, "dry_run") for steer in Steer for value in NO_FLAGS),
+        *((LEAST[steer] | {"caller": value}, "caller") for steer in Steer for value in NO_TEXTS if value is not None),
+        *((LEAST[steer] | {"caller": None}, "caller") for steer in Steer if "caller" in LEAST[steer]),
+        *((LEAST[Steer.HOLD] | {name: value}, name) for name in ("reason", "owner") for value in NO_TEXTS),
+        *((LEAST[Steer.HOLD] | {"until": value}, "until") for value in [None, *NO_DAYS]),
+        *((LEAST[Steer.APPROVE] | {"until": value}, "until") for value in NO_DAYS),
+    ],
+)
+def test_a_field_of_a_wrong_kind_is_refused_by_its_name(event: dict[str, Any], field: str) -> None:
+    """Text is text, a day is a day that there is."""
+    assert field == refusal(event).field
+
+
+@pytest.mark.parametrize("steer", [Steer.APPROVE, Steer.REFUSE, Steer.CLOSE_BREAKER])
+def test_what_somebody_answers_for_needs_his_name(steer: Steer) -> None:
+    """An approval by nobody is none."""
+    assert "caller" == refusal({steer: LEAST[steer][steer]}).field
+
+
+@pytest.mark.parametrize("missing", ["reason", "owner", "until"])
+def test_a_hold_needs_all_it_is_to_tell(missing: str) -> None:
+    """One without end is forgotten."""
+    assert missing == refusal({name: value for name, value in LEAST[Steer.HOLD].items() if name != missing}).field
+
+
+NO_PARTS: dict[str, list[Any]] = {
+    "targets": [None, [], {}, "x", instance_arn(), TRIPLE],
+    "account": [None, 222222222222, "222", "", "x" * 12, "\uff12" * 12, HUGE],
+    "cohort": [None, 5, "", "web", "group:web", f"aws/{MEMBER}/group:web", HUGE],
+}
+NO_TARGETS: list[Any] = [None, 5, "", INSTANCE_ID, HUGE, "\ud800", {}, TRIPLE | {"partition": "aws"}]
+NO_REGIONS: list[Any] = [None, 5, "", "Dublin", "eu-west", HUGE]
+NO_KINDS = ["group:", "web", "tag:x", "group:x\ny"]
+
+
+@pytest.mark.parametrize(
+    ("scope", "field"),
+    [
+        *(({name: value}, name) for name, values in NO_PARTS.items() for value in values),
+        *(({"targets": [instance_arn(), value]}, "targets") for value in NO_TARGETS),
+        *(({"cohort": f"aws/{MEMBER}/{REGION}/{kind}"}, "cohort") for kind in NO_KINDS),
+        *((ACCOUNT | {"region": value}, "region") for value in NO_REGIONS),
+        *((beside | {"region": REGION}, "region") for beside in ({}, TARGETS, {"cohort": COHORT})),
+    ],
+)
+@pytest.mark.parametrize("steer", BROAD)
+def test_a_scope_that_is_none_is_refused_by_its_name(steer: Steer, scope: dict[str, Any], field: str) -> None:
+    """One bad target refuses the whole: half a command is not what was asked."""
+    assert f"{steer}.{field}" == refusal(scoped(steer, scope)).field
+
+
+@pytest.mark.parametrize("value", NO_TIMES)
+def test_a_time_without_its_zone_is_refused(value: object) -> None:
+    """Whose midnight it was cannot be guessed; nor can a time that has none in UTC."""
+    assert "undo.since" == refusal({"undo": {"since": value}}).field
+
+
+@pytest.mark.parametrize("steer", BROAD)
+def test_a_command_is_about_one_thing(steer: Steer) -> None:
+    """Whether both or either was meant cannot be guessed."""
+    pairs = [TARGETS | ACCOUNT, TARGETS | {"cohort": COHORT}, ACCOUNT | {"cohort": COHORT}]
+    assert [steer] * 3 == [refusal(scoped(steer, each)).field for each in pairs]
+
+
+# --- Anything at all -----------------------------------------------------------------------------------------------
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+json_values: st.SearchStrategy[Any] = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+scopes = st.fixed_dictionaries(
+    {},
+    optional={
+        "targets": st.lists(st.sampled_from([instance_arn(), TRIPLE]), min_size=1, max_size=3) | json_values,
+        "cohort": st.just(COHORT) | json_values,
+        "account": st.just(MEMBER) | json_values,
+        "region": st.just(REGION) | json_values,
+        "since": st.datetimes(timezones=st.timezones()).map(str) | json_values,
+    },
+)
+events = st.fixed_dictionaries(
+    {},
+    optional={
+        **{str(steer): scopes | json_values for steer in Steer},
+        "targets": json_values,
+        "dry_run": st.booleans() | json_values,
+        "caller": st.just("alice") | json_values,
+        "reason": st.just("Migration.") | json_values,
+        "owner": st.just("blue") | json_values,
+        "until": st.dates().map(str) | json_values,
+        "clear": json_values,
+    },
+)
+
+
+@given(json_values | events)
+def test_anything_is_understood_or_refused(event: object) -> None:
+    """It never raises anything else, and what it refuses can be sent back."""
+    try:
+        parse(event)
+    except InvalidRequest as refused:
+        str(refused).encode()
+
+
+@given(
+    st.sampled_from(sorted(Steer)).flatmap(
+        lambda steer: st.tuples(st.just(steer), scopes | json_values, st.dictionaries(st.text(max_size=3), json_values))
+    )
+)
+def test_a_command_is_about_what_it_names_and_nothing_else(drawn: tuple[Steer, Any, dict[str, Any]]) -> None:
+    """What is understood has every field that was sent, and a scope that is not empty."""
+    steer, scope, more = drawn
+    try:
+        read = command(scoped(steer, scope) | more)
+    except InvalidRequest:
+        return
+    assert {} == more
+    sent = {name for name in ("targets", "cohort", "account", "region", "since") if getattr(read.scope, name)}
+    assert set(scope) == sent != set()
