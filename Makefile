@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
-.PHONY: help setup demo test bench lint unit integration infra local e2e docs local-up local-down local-env clean
+.PHONY: help setup demo test bench proof lint unit integration infra local e2e docs local-up local-down local-env clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ infra local e2e docs: setup ## a part of the tests that shares what it starts
 
 bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
 	PYTHONPATH=lambdas $(PY) -m tests.bench
+
+proof: setup ## the long proof: many random walks through whole lives of instances
+	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
 
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
 	$(PY) -m local up

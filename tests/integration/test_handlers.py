@@ -481,6 +481,33 @@ def test_clear_is_recorded(cloud: Cloud, handler_of: Any) -> None:
     assert all("cleared_at" in cloud.current(each) for each in (arn, used))
 
 
+@pytest.mark.parametrize(("seconds_left", "expected"), [(181, "rolled_back"), (180, "enforced")])
+def test_an_undo_begins_nothing_that_it_could_not_end(
+    cloud: Cloud, handler_of: Any, caplog: pytest.LogCaptureFixture, seconds_left: int, expected: str
+) -> None:
+    """The guard finishes it. Whoever asked is in the log, too."""
+    arn = cloud.one()
+    manual = handler_of("manual")
+    ask(manual, targets=[str(arn)], dry_run=False)
+    event = {"undo": {"account": MEMBER}, "dry_run": False, "caller": "alice"}
+    answer = json.loads(json.dumps(manual(event, LambdaContext(time_left=seconds_left * 1000))))
+    assert ("undo", False, 1) == (answer["command"], answer["dry_run"], answer["count"])
+    assert expected == cloud.current(arn)["status"] == answer["results"][0]["status"]
+    (logged,) = [vars(each) for each in caplog.records if each.message == "command carried out"]
+    assert ("undo", "alice", 1) == (logged["command"], logged["caller"], logged["count"])
+
+
+def test_a_command_that_is_none_is_answered_with_what_is_wrong(cloud: Cloud, handler_of: Any) -> None:
+    """By the name of the field, whether its form is wrong or its time is past."""
+    manual, arn = handler_of("manual"), cloud.one()
+    past = {"hold": {"targets": [str(arn)]}, "reason": "Migration.", "owner": "blue", "until": "2020-01-01"}
+    asked: list[tuple[dict[str, Any], str]] = [({"undo": {"account": "222"}}, "undo.account"), (past, "until")]
+    for event, field in asked:
+        error = ask(manual, **event, dry_run=False)["error"]
+        assert ("InvalidRequest", True) == (error["code"], error["message"].startswith(f"{field}: "))
+    assert [] == cloud.items()
+
+
 def test_a_failure_of_the_whole_is_a_sentence_and_no_trace(cloud: Cloud, handler_of: Any) -> None:
     """Nobody reads a stack trace in a terminal; the log has it under the id that is told."""
     cloud.wire.refuse("GetItem", "AccessDeniedException")

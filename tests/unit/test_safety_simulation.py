@@ -1,0 +1,149 @@
+"""The safety simulation's own parts: its fleet, its stand-ins for AWS, and what it leaves out to be quick."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from imdsv2.errors import IllegalMove
+from imdsv2.ledger import Change, Entry
+from imdsv2.metrics import REJECTED_CALLS, TOKENLESS_CALLS, UTILIZATION, Hours, Metric, Series, read
+from imdsv2.model import InstanceArn, Status
+from imdsv2.policy import Mode, Policy
+from tests.bench.safety import AT_ONCE, CLEAN, SERVICE, Fate, Variant, first_clean, hidden, simulate
+from tests.bench.safety_aws import Box, Clock, Members, MemoryLedger, Place
+from tests.bench.safety_fleet import BEGIN, DAY, END, HOUR, MINUTE, Machine, Mix, Software, build
+from tests.bench.safety_life import Life, _day_by_day
+
+ARN = InstanceArn("aws", "eu-west-1", "000000000001", "i-00000000000000001")
+SMALL = Mix(hidden={Software.MONTHLY: 0.03, Software.LOAD: 0.1, Software.BOOT: 0.1}, alone=1.0, instances=100)
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def machine(*calls: int, runs: tuple[tuple[int, int], ...] = ((BEGIN - 50 * DAY, END),), **fields: Any) -> Machine:
+    """An instance that runs all the time, unless told otherwise."""
+    return Machine(
+        arn=ARN, group="group", software=Software.LOAD, first_launched=runs[0][0], runs=runs, calls=calls, **fields
+    )
+
+
+def look(box: Box, metric: Metric, now: float, hours: int = 3, period: int = HOUR) -> Series:
+    """What the service's own code reads of the last hours."""
+    place = Place(Clock(now), [box])
+    cloudwatch = Members({(ARN.account, ARN.region): place}).cloudwatch(ARN)
+    end = int(now // HOUR) + 1
+    return read(cloudwatch, metric, {ARN: Hours(end - hours, end)}, period)[ARN]
+
+
+def test_the_same_seed_makes_the_same_fleet() -> None:
+    """Figures can be had again; another seed makes another fleet."""
+    assert build(1, SMALL) == build(1, SMALL)
+    assert build(1, SMALL) != build(2, SMALL)
+
+
+def test_a_fleet_is_as_large_and_as_treacherous_as_it_is_to_be() -> None:
+    """Every kind is there as often as the mix says, and only software that calls has calls."""
+    machines = build(3, Mix(instances=4000))
+    count = {kind: sum(each.software is kind for each in machines) for kind in Software}
+    assert (4000, 20, 20, 20, 20) == (len(machines), *(count[kind] for kind in Mix().hidden))
+    assert all(not each.calls for each in machines if each.software is Software.SAFE)
+
+
+def test_instances_call_only_while_they_run() -> None:
+    """A job whose time comes while the instance is stopped does not run; runs follow one another."""
+    for each in build(4, Mix(instances=4000)):
+        assert all(each.is_running(call) for call in each.calls)
+        edges = [edge for run in each.runs for edge in run]
+        assert sorted(edges) == edges
+        assert each.first_launched <= each.runs[0][0]
+
+
+def test_no_datapoint_of_an_hour_in_which_nothing_ran() -> None:
+    """What is stopped is silent in every metric, and so is an hour that the metric lost."""
+    stopped = machine(runs=((BEGIN - DAY, BEGIN - 2 * HOUR), (BEGIN + DAY, END)))
+    hour = BEGIN // HOUR
+    assert {hour - 4, hour - 3} == look(Box(stopped), UTILIZATION, BEGIN, hours=5).values.keys()
+    lossy = machine(lost_hours=frozenset({hour - 1}))
+    assert {hour - 2} == look(Box(lossy), TOKENLESS_CALLS, BEGIN).values.keys()
+    assert {hour - 2, hour - 1} == look(Box(lossy), UTILIZATION, BEGIN).values.keys()
+
+
+def test_a_call_shows_when_its_period_has_arrived() -> None:
+    """Five minutes after the end of its five minutes, and not before."""
+    call = BEGIN + 12 * MINUTE
+    used = [look(Box(machine(call)), TOKENLESS_CALLS, BEGIN + minutes * MINUTE).values for minutes in (19, 20)]
+    assert [0.0, 1.0] == [each[BEGIN // HOUR] for each in used]
+
+
+def test_calls_are_refused_only_while_tokens_are_required() -> None:
+    """Each call counts in one of the two metrics; refused ones publish no zeros."""
+    calls = [BEGIN + minutes * MINUTE for minutes in (1, 21, 41)]
+    box = Box(machine(*calls), required_at=BEGIN + 10 * MINUTE, restored_at=BEGIN + 30 * MINUTE)
+    now = BEGIN + 2 * HOUR
+    assert 2.0 == look(box, TOKENLESS_CALLS, now).values[BEGIN // HOUR]
+    assert {BEGIN + 20 * MINUTE: 1.0} == look(box, REJECTED_CALLS, now, period=300).values
+
+
+def test_an_instance_is_enforced_once_at_most() -> None:
+    """No fleet may hide that the service changed one twice."""
+    place = Place(Clock(), [Box(machine())])
+    place.modify_instance_metadata_options(InstanceId=ARN.instance_id, HttpTokens="required")
+    with pytest.raises(AssertionError, match="twice"):
+        place.modify_instance_metadata_options(InstanceId=ARN.instance_id, HttpTokens="required")
+
+
+def test_the_ledger_refuses_what_the_table_refuses() -> None:
+    """A write that has not seen the newest version loses; a move that no life makes raises."""
+    ledger = MemoryLedger()
+    change = Change(entry=Entry(arn=ARN), attributes={"status": Status.HELD})
+    assert [set(), {ARN}] == [ledger.write([change], NOW), ledger.write([change], NOW)]
+    with pytest.raises(IllegalMove):
+        ledger.write([Change(entry=ledger.entries[ARN], attributes={"status": Status.VERIFIED})], NOW)
+
+
+def test_the_clean_window_takes_silence_for_health() -> None:
+    """It waits its days after a call, for the instance to run, and for nothing else."""
+    assert BEGIN == first_clean(machine(BEGIN - 15 * DAY), 14)
+    assert BEGIN + 4 * DAY == pytest.approx(first_clean(machine(BEGIN - 10 * DAY), 14), abs=1)
+    away = machine(BEGIN - 20 * DAY, runs=((BEGIN - 30 * DAY, BEGIN - 19 * DAY), (BEGIN + DAY, END)))
+    assert BEGIN + DAY == first_clean(away, 14)
+    assert first_clean(machine(runs=((BEGIN - DAY, BEGIN - HOUR),)), 14) is None
+
+
+def test_broken_is_from_the_first_failed_call_to_the_end_or_the_way_back() -> None:
+    """Calls before the change and after the way back fail for nobody."""
+    calls = machine(BEGIN + HOUR, BEGIN + 3 * HOUR)
+    assert 2.0 == Fate(machine=calls, required_at=BEGIN + 2 * HOUR, restored_at=BEGIN + 5 * HOUR).hours_broken
+    assert (END - BEGIN) / HOUR - 3 == Fate(machine=calls, required_at=BEGIN + 2 * HOUR).hours_broken
+    assert 0.0 == Fate(machine=calls, required_at=BEGIN + 4 * HOUR).hours_broken
+    assert 0.0 == Fate(machine=calls, required_at=BEGIN + 1.5 * HOUR, restored_at=BEGIN + 2 * HOUR).hours_broken
+    assert 0.0 == Fate(machine=calls, required_at=None).hours_broken
+
+
+def test_daily_revisits_that_are_skipped_keep_their_hour() -> None:
+    """What is judged every day is judged at the same hour of the day after some days were left out."""
+    assert BEGIN + 2 * DAY == _day_by_day(BEGIN, BEGIN + 1.5 * DAY)
+    assert BEGIN == _day_by_day(BEGIN, BEGIN - HOUR)
+
+
+def test_what_is_left_out_changes_nothing() -> None:
+    """Every look of the guard and every revisit, or only those that can come out differently: the same fate for each instance."""
+    fates = []
+    for thrifty in (True, False):
+        with mock.patch("imdsv2.record.random.random", return_value=0.0):
+            life = Life(build(5, SMALL), Policy(mode=Mode.ENFORCE), thrifty=thrifty)
+            life.run(5, until=BEGIN + 4 * DAY)
+        fates.append({arn: (box.required_at, box.restored_at) for arn, box in life.boxes.items()})
+    assert fates[0] == fates[1]
+    assert any(restored_at is not None for _, restored_at in fates[0].values())
+
+
+def test_the_service_breaks_less_than_those_who_do_not_watch() -> None:
+    """A small fleet through every way of enforcing; the figures are the benchmark's business."""
+    run = simulate(6, Variant(name="small", mix=SMALL))
+    hours = [hidden(run[way], "hours") for way in (SERVICE, CLEAN, AT_ONCE)]
+    assert sorted(hours) == hours
+    assert hidden(run[SERVICE], "broke") == sum(run[SERVICE]["first_failed"].values())
