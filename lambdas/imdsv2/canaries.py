@@ -126,6 +126,13 @@ class Canaries:
             and (not kept[key] or len(kept[key]) < cohort.wanted)
         }
         further = [each for each in look_further(short) if _may_be_summoned(each.entry)] if short else []
+        if short:
+            # A canary that was enforced meanwhile is not among those that EC2 shows, but has been in the ledger before.
+            entries = self._entries(known.values(), willing, now)
+            kept = {
+                key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], entries)]
+                for key, cohort in cohorts.items()
+            }
         turns: dict[str, Turns | None] = {}
         for key, several in by_cohort.items():
             others = [each for each in further if each.cohort == key]

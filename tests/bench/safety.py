@@ -35,7 +35,7 @@ SIMULATED = Path(__file__).with_name("simulated.json")
 SEEDS = (1, 2, 3, 4, 5)
 PROOF_SEEDS = tuple(range(101, 109))
 VARIANT_SEEDS = (1, 2, 3)
-VARIANT_INSTANCES = 4_000
+VARIANT_INSTANCES = 2_000
 PROCESSES = 2
 
 CLEAN_DAYS = 14
