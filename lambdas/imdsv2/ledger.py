@@ -374,8 +374,9 @@ class Ledger:
         if "revisit_at" in attributes:
             update.set("revisit_shard", _shard(entry.arn) if attributes["revisit_at"] else None)
         if "watch" in attributes:
+            enforced_at = change.applied().attributes.get("enforced_at")
             update.set("enforced_in", account_key(entry.arn))
-            update.set("enforced_key", f"{attributes['watch']}#{change.applied().attributes['enforced_at']}")
+            update.set("enforced_key", f"{attributes['watch']}#{enforced_at}" if enforced_at else None)
         self._merge_findings(update, entry, change.findings)
         actions = [self._update_action(entry.arn, update)]
         status = attributes.get("status")

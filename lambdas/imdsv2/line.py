@@ -40,6 +40,9 @@ _TRIES = 3
 _CALLS_AT_ONCE = 8
 _GROUPS_AT_ONCE = 8
 """Accounts and Regions side by side: a slow one holds up only its own."""
+_AWS_FAILURES = (*CALL_FAILURES, LedgerContended)
+_HALVINGS = 6
+"""How often a group is halved to find the instance that nobody can work on; a defect that all share must end too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,10 @@ class Line:
             self.logger.exception("notice not given")
             outcomes.failed.update(dict.fromkeys(told_of, error))
 
-    def _run_alone(self, group: Sequence[Case], request_id: str, outcomes: Outcomes, *, dry_run: bool) -> None:
+    def _run_alone(
+        self, group: Sequence[Case], request_id: str, outcomes: Outcomes, *, dry_run: bool, halvings: int = _HALVINGS
+    ) -> None:
+        """A defect that one instance brings about must not keep the others of its place waiting for ever."""
         try:
             if dry_run:
                 outcomes.judged.update({each.arn: each for each in self._dry_run(group)})
@@ -90,8 +96,12 @@ class Line:
         except Exception as error:
             place = {"account": group[0].arn.account, "region": group[0].arn.region}
             self.logger.exception("group failed", extra=place)
-            left = [case.arn for case in group if case.arn not in outcomes.judged and case.arn not in outcomes.echoes]
-            outcomes.failed.update(dict.fromkeys(left, error))
+            left = [case for case in group if case.arn not in outcomes.judged and case.arn not in outcomes.echoes]
+            if isinstance(error, _AWS_FAILURES) or not halvings or len(left) == 1:
+                outcomes.failed.update({case.arn: error for case in left})
+                return
+            for half in (left[: len(left) // 2], left[len(left) // 2 :]):
+                self._run_alone(half, request_id, outcomes, dry_run=dry_run, halvings=halvings - 1)
 
     def _dry_run(self, group: Sequence[Case]) -> list[Judgement]:
         judged = self._judge(group, self.ledger.read(case.arn for case in group))

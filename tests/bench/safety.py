@@ -35,7 +35,7 @@ SIMULATED = Path(__file__).with_name("simulated.json")
 SEEDS = (1, 2, 3, 4, 5)
 PROOF_SEEDS = tuple(range(101, 109))
 VARIANT_SEEDS = (1, 2, 3)
-VARIANT_INSTANCES = 2_000
+VARIANT_INSTANCES = 4_000
 PROCESSES = 2
 
 CLEAN_DAYS = 14
@@ -504,7 +504,7 @@ def _assumptions() -> str:
             ),
             (
                 "stopped",
-                f"{f.PARKED_SHARE:.0%} of the others, since {f.PARKED_DAYS[0]} to {f.PARKED_DAYS[1]} days; half of them come back in the time",
+                f"{f.PARKED_SHARE:.0%} of the others, since {f.PARKED_DAYS[0]} to {f.PARKED_DAYS[1]} days; half of them come back in time",
                 "kept just in case",
             ),
             (
@@ -581,7 +581,7 @@ All fleets together:
 {kinds}
 
 {put_back}. They are the ones whose first failed call came while the guard was watching: for {watch_hours} hours after the change, and again after the next start.
-What was not put back failed for the first time after that, and stayed broken to the end, unless people notice.
+What was not put back failed for the first time at another time, or in an hour that the metric lacks, and stayed broken to the end, unless people notice.
 
 {first_failed}
 

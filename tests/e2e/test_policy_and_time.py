@@ -74,12 +74,12 @@ def test_what_a_dead_function_left_half_done_is_taken_over(world: World) -> None
     ec2.modify_instance_metadata_options(InstanceId=undone.instance_id, HttpTokens="optional")
     over = _text(datetime.now(UTC) - timedelta(seconds=1))
     for one in (done, undone):
-        _make_due(world, one, status="enforcing", lease_until=over, enforced_at="2026-01-01T00:00:00.000000Z")
-    world.home.client("dynamodb").update_item(
-        TableName=world.cloud.outputs["LedgerTableName"],
-        Key={"pk": {"S": undone.arn}, "sk": {"S": "current"}},
-        UpdateExpression="REMOVE enforced_at",
-    )
+        _make_due(world, one, status="enforcing", lease_until=over)
+        world.home.client("dynamodb").update_item(
+            TableName=world.cloud.outputs["LedgerTableName"],
+            Key={"pk": {"S": one.arn}, "sk": {"S": "current"}},
+            UpdateExpression="REMOVE enforced_at, watch, enforced_in, enforced_key",
+        )
     world.revisit()
     assert [("enforced", "unused")] * 2 == world.verdicts([done, undone])
     assert [False, True] == [world.current(one)["confirmed"] for one in (done, undone)]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 40
 POLICY_LIVE_SECONDS = 6
+"""A function looks at the parameter again after at most this long."""
 GATES_OFF = {"canary": None, "max_enforcements_per_hour": 10_000}
 """All instances of these tests come from one image, which would make them one cohort."""
-"""A function looks at the parameter again after at most this long."""
 
 FINAL = {"would_enforce", "enforced", "verified", "rolled_back", "held", "skipped", "failed"}
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 from imdsv2.ledger import Change
 from imdsv2.model import Source, Status
 from tests.fixtures.events import finding
-from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
+from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, TABLE, arn_of, asked
 
 if TYPE_CHECKING:
     from imdsv2.judgement import Judgement
@@ -640,6 +640,16 @@ def test_a_group_in_which_something_breaks_fails_alone_and_may_come_again(cloud:
     outcomes = cloud.line().run([asked(arn, Source.CONFIG) for arn in (broken, fine)], "request-1")
     assert [broken] == list(outcomes.failed)
     assert "enforced" == outcomes.judged[fine].status
+
+
+def test_an_item_that_nobody_can_work_on_holds_up_only_itself(cloud: Cloud) -> None:
+    """A defect that one instance brings about is logged and tried again; the others of its place get their verdicts."""
+    broken, *fine = [cloud.one() for _ in range(5)]
+    unheard_of = {"pk": {"S": str(broken)}, "sk": {"S": "current"}, "status": {"S": "paused"}, "version": {"N": "1"}}
+    cloud.client("dynamodb").put_item(TableName=TABLE, Item=unheard_of)
+    outcomes = cloud.line().run([asked(arn, Source.CONFIG) for arn in (*fine, broken)], "request-1")
+    assert [broken] == list(outcomes.failed)
+    assert ["enforced"] * 4 == [str(outcomes.judged[arn].status) for arn in fine]
 
 
 def test_an_account_out_of_scope_is_never_entered(cloud: Cloud) -> None:
