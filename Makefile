@@ -58,8 +58,9 @@ infra local e2e docs: setup ## a part of the tests that shares what it starts
 bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
 	PYTHONPATH=lambdas $(PY) -m tests.bench
 
-proof: setup ## the long proof: many random walks through whole lives of instances
+proof: setup ## the long proofs: many random walks through whole lives of instances, and more simulated fleets
 	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
+	PYTHONPATH=lambdas $(PY) -m tests.bench.safety proof
 
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
 	$(PY) -m local up

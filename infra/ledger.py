@@ -43,7 +43,7 @@ class Ledger(Construct):
             partition_key=aws_dynamodb.Attribute(name="enforced_in", type=aws_dynamodb.AttributeType.STRING),
             sort_key=aws_dynamodb.Attribute(name="enforced_key", type=aws_dynamodb.AttributeType.STRING),
             projection_type=aws_dynamodb.ProjectionType.INCLUDE,
-            non_key_attributes=["status", "enforced_at", "restarted_at", "cohort", "undo"],
+            non_key_attributes=["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"],
         )
 
     def grant_records(self, role: aws_iam.IGrantable) -> None:

@@ -102,7 +102,13 @@ def _functions_that_enter(
 
 def _look() -> aws_iam.PolicyStatement:
     return aws_iam.PolicyStatement(
-        actions=["ec2:DescribeInstances", "ec2:DescribeRegions", "cloudwatch:GetMetricData"], resources=["*"]
+        actions=[
+            "ec2:DescribeInstances",
+            "ec2:DescribeRegions",
+            "cloudwatch:GetMetricData",
+            "cloudwatch:ListMetrics",
+        ],
+        resources=["*"],
     )
 
 

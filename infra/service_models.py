@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 OPERATIONS: dict[str, frozenset[str]] = {
-    "cloudwatch": frozenset({"GetMetricData"}),
+    "cloudwatch": frozenset({"GetMetricData", "ListMetrics"}),
     "dynamodb": frozenset({"BatchGetItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}),
     "ec2": frozenset(
         {"CreateTags", "DeleteTags", "DescribeInstances", "DescribeRegions", "ModifyInstanceMetadataOptions"}

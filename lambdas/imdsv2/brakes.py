@@ -45,12 +45,14 @@ _deserialize = TypeDeserializer().deserialize
 class Account:
     """What the ledger knows of an account as a whole.
 
-    ``enforcements``: by Region, how many began in each minute of the last hour. ``rollbacks``: when, over the last day.
+    ``enforcements``: by Region, how many began in each minute of the last hour. ``last_enforced``: by Region, when any
+    last did. ``rollbacks``: when, over the last day.
     """
 
     key: str
     version: int = 0
     enforcements: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    last_enforced: Mapping[str, datetime] = field(default_factory=dict)
     rollbacks: tuple[datetime, ...] = ()
     breaker_opened_at: datetime | None = None
     breaker_closed_by: str | None = None
@@ -76,7 +78,11 @@ class Account:
         key = to_text(minute.replace(second=0, microsecond=0))
         own[key] = own.get(key, 0) + count
         kept = {each: self._lately(each, now) for each in self.enforcements} | {region: own}
-        return replace(self, enforcements={each: counts for each, counts in kept.items() if counts})
+        return replace(
+            self,
+            enforcements={each: counts for each, counts in kept.items() if counts},
+            last_enforced={**self.last_enforced, region: now} if count > 0 else self.last_enforced,
+        )
 
     def _lately(self, region: str, now: datetime) -> Mapping[str, int]:
         oldest = to_text(now - _CAP_WINDOW)
@@ -237,6 +243,7 @@ class Brakes:
                 return known
             attributes = {
                 "enforcements": {region: dict(counts) for region, counts in changed.enforcements.items()},
+                "last_enforced": {region: to_text(when) for region, when in changed.last_enforced.items()},
                 "rollbacks": [to_text(each) for each in changed.rollbacks],
                 "breaker_opened_at": to_text(changed.breaker_opened_at) if changed.breaker_opened_at else None,
                 "breaker_closed_by": changed.breaker_closed_by,
@@ -273,6 +280,9 @@ def _account(key: str, item: Mapping[str, Any]) -> Account:
     return Account(
         key=key,
         version=int(values.get("version", 0)),
+        last_enforced={
+            region: datetime.fromisoformat(when) for region, when in values.get("last_enforced", {}).items()
+        },
         enforcements={
             region: {minute: int(count) for minute, count in counts.items()}
             for region, counts in values.get("enforcements", {}).items()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _WEEK = 7 * 24 * HOUR
 _BOOT = timedelta(hours=2)
+_SHUTDOWN = timedelta(minutes=10)
+"""How long an instance may run on after EC2 was told to stop it."""
 _WORTH_OBSERVING = timedelta(minutes=15)
 """What is left of the hour of the start must have a datapoint where it is at least this long."""
 
@@ -39,7 +41,9 @@ class _Look:
 
     @property
     def touched(self) -> Hours:
-        return Hours.touching(self.start, self.end)
+        """For use; software may call until the machine is really off."""
+        is_stopped = self.instance.state == "stopped"
+        return Hours.touching(self.start, self.end + _SHUTDOWN if is_stopped else self.end)
 
     @property
     def inside(self) -> Hours:

@@ -2,6 +2,8 @@
 
 For each account and Region: EC2 (is it as we left it, has it started since) -> CloudWatch (refused calls, life) -> health
 -> ledger (`verified`), or rollback, cohort, breaker, and people. Gates and caps do not bind it.
+
+What has proved healthy is recalled if it breaks later: every hour CloudWatch is asked which instances refuse calls.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import watch
-from imdsv2.aws import CALL_FAILURES
+from imdsv2.aws import CALL_FAILURES, describe_error
 from imdsv2.brakes import A_DAY, Cohort
 from imdsv2.decision import is_settling
-from imdsv2.ledger import OVER, Change
-from imdsv2.model import Instance, Place, Source, Status, Unreachable
+from imdsv2.ledger import OPEN, OVER, Change
+from imdsv2.metrics import REJECTED_CALLS, instances_with_news
+from imdsv2.model import Instance, InstanceArn, Place, Source, Status, Unreachable
 from imdsv2.policy import Mode, RollbackMode
 from imdsv2.rollback import End, Return, obstacle
 from imdsv2.signs import gather_signs
@@ -27,6 +30,7 @@ from imdsv2.watch import LONGEST_LIFE, Health, Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from aws_lambda_powertools import Logger
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from imdsv2.aws import Members
     from imdsv2.brakes import Account, Brakes
     from imdsv2.ledger import Enforced, Entry, Ledger
-    from imdsv2.model import InstanceArn, Target
+    from imdsv2.model import Target
     from imdsv2.policy import Policy
     from imdsv2.policy_source import PolicySource
     from imdsv2.rollback import Returned, Rollback
@@ -93,7 +97,7 @@ class Guard:
         def look_after(account: Account) -> None:
             if not has_time() or not self.brakes.claim(account, self.now()):
                 return
-            done = self._guard_account(account.key, request_id)
+            done = self._guard_account(account, request_id, recalls=_is_first_of_the_hour(account, self.now()))
             with lock:
                 result.watched += done.watched
                 result.verified += done.verified
@@ -109,28 +113,49 @@ class Guard:
         result.breakers_open = sum(each.breaker_opened_at is not None for each in self.brakes.accounts())
         return result
 
-    def _guard_account(self, account: str, request_id: str) -> Pass:
+    def _guard_account(self, account: Account, request_id: str, *, recalls: bool) -> Pass:
         done = Pass()
-        by_place: dict[Place, list[Enforced]] = defaultdict(list)
-        for each in self.ledger.watched(account):
-            by_place[Place(each.arn.partition, each.arn.region, each.arn.account)].append(each)
-        for place, rows in by_place.items():
+        watched: dict[Place, list[Enforced]] = defaultdict(list)
+        for each in self.ledger.watched(account.key):
+            watched[Place(each.arn.partition, each.arn.region, each.arn.account)].append(each)
+        refusing = self._refusing(account) if recalls else {}
+        for place in watched.keys() | refusing.keys():
             try:
-                self._guard_place(place, rows, request_id, done)
+                self._guard_place(place, watched[place], refusing.get(place, []), request_id, done)
             except Exception:
                 self.logger.exception("place not guarded", extra={"account": place.account, "region": place.region})
                 done.failed += 1
         return done
 
-    def _guard_place(self, place: Place, rows: Sequence[Enforced], request_id: str, done: Pass) -> None:
+    def _refusing(self, account: Account) -> dict[Place, list[InstanceArn]]:
+        """Instances of an account that were enforced, and that have refused calls of late: for as long as the window
+        that was looked back at, because what happens once in a window has happened by then."""
+        now = self.now()
+        oldest = now - timedelta(days=self.policies.current(now).policy.lookback_days)
+        partition, _, number = account.key.partition("/")
+        refusing: dict[Place, list[InstanceArn]] = {}
+        lately = [region for region, when in account.last_enforced.items() if when >= oldest]
+        for place in (Place(partition, region, number) for region in lately):
+            try:
+                named = instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS)
+            except CALL_FAILURES as error:
+                self.logger.warning(
+                    "not known which instances refuse calls",
+                    extra={"account": place.account, "region": place.region, "problem": describe_error(error)},
+                )
+                continue
+            entries = self.ledger.read(InstanceArn(partition, place.region, number, each) for each in sorted(named))
+            refusing[place] = [arn for arn, entry in entries.items() if _stands(entry) and _since(entry, oldest)]
+        return refusing
+
+    def _guard_place(
+        self, place: Place, rows: Sequence[Enforced], refusing: Sequence[InstanceArn], request_id: str, done: Pass
+    ) -> None:
         done.watched += len(rows)
-        targets = self.look(place, [each.arn for each in rows])
-        awake = [each.arn for each in rows if not _is_dormant(each, targets[each.arn])]
-        entries = {
-            arn: entry
-            for arn, entry in self.ledger.read(awake).items()
-            if entry.is_watched and not entry.is_leased(self.now())
-        }
+        targets = self.look(place, list({*(each.arn for each in rows), *refusing}))
+        awake = {each.arn for each in rows if not _is_dormant(each, targets[each.arn])}
+        recalled = {arn for arn in refusing if arn not in awake and _requires_tokens(targets[arn])}
+        entries = self._in_force(awake, recalled)
         policy = self.policies.current(self.now()).policy
         asked_back = [
             arn for arn, entry in entries.items() if _is_to_go_back(entry) and not isinstance(targets[arn], Unreachable)
@@ -147,6 +172,8 @@ class Guard:
         )
         signs = self._signs(place, watched)
         health = {arn: self._health(each, signs[arn], policy) for arn, each in watched.items()}
+        # Of those whose watch is over, or has yet to begin anew, nothing is to be learnt but that they break.
+        watched = {arn: each for arn, each in watched.items() if arn not in recalled or health[arn] is Health.BROKEN}
         broken = [_return(each, signs[arn]) for arn, each in watched.items() if health[arn] is Health.BROKEN]
         broken += [_resumed(entries[arn], targets[arn]) for arn in asked_back]
         self._settle(watched, health, signs, policy, done)
@@ -159,6 +186,17 @@ class Guard:
             + [(entry, entry_target.problem) for entry, entry_target in self._out_of_sight(entries, targets)]
         )
         self.put_back(broken, policy, request_id, done)
+
+    def _in_force(
+        self, awake: AbstractSet[InstanceArn], recalled: AbstractSet[InstanceArn]
+    ) -> dict[InstanceArn, Entry]:
+        """The ledger's items of those that are watched, or are to be again, and that nobody else is working on."""
+        entries = self.ledger.read(sorted(awake | recalled))
+        return {
+            arn: entry
+            for arn, entry in entries.items()
+            if (entry.is_watched or (arn in recalled and _stands(entry))) and not entry.is_leased(self.now())
+        }
 
     def put_back(self, broken: Sequence[Return], policy: Policy, request_id: str, done: Pass) -> None:
         """Answer breakage: hold the cohort, roll back (or leave, and say why), count towards the breaker, tell."""
@@ -252,7 +290,7 @@ class Guard:
             if each.entry.attributes.get("canary") and each.entry.time("clean_at") is None:
                 attributes["clean_at"] = now
             if self._health(replace(each, hours=policy.watch_hours), signs[arn], policy) is Health.CLEAN:
-                attributes |= _verified(each, signs[arn], now)
+                attributes |= _verified(each, signs[arn], timedelta(days=policy.lookback_days), now)
             if attributes:
                 changes[arn] = Change(entry=each.entry, attributes=attributes)
         overtaken = self.ledger.write(list(changes.values()), now)
@@ -315,7 +353,7 @@ class Guard:
             if entry.attributes.get("left_because") != problem:
                 attributes |= {"left_because": problem, "explanation": explanation, "changed_at": now}
             if asked.broken and not entry.is_broken:
-                attributes["broken_at"] = now
+                attributes |= {"broken_at": now, "watch": OPEN}
             if not asked.broken:
                 attributes["undo"] = None
             if attributes:
@@ -340,6 +378,28 @@ class Guard:
         self.teller.tell(sorted(arns), self.now(), workflow=workflow)
 
 
+def _is_first_of_the_hour(account: Account, now: datetime) -> bool:
+    """Whether the pass before this one was in an earlier hour."""
+    before = account.guarded_at
+    return before is None or before.replace(minute=0, second=0, microsecond=0) != now.replace(
+        minute=0, second=0, microsecond=0
+    )
+
+
+def _stands(entry: Entry) -> bool:
+    """Whether we enforced it and, as far as the ledger knows, left it at that; watched or not."""
+    return entry.status in {Status.ENFORCED, Status.VERIFIED}
+
+
+def _since(entry: Entry, oldest: datetime) -> bool:
+    enforced_at = entry.time("enforced_at")
+    return enforced_at is not None and enforced_at >= oldest
+
+
+def _requires_tokens(target: Target) -> bool:
+    return isinstance(target, Instance) and target.options.http_tokens == "required"
+
+
 def _broken_by(arn: InstanceArn, now: datetime) -> Callable[[Cohort], Cohort]:
     return lambda known: Cohort(key=known.key, version=known.version, broken_by=arn, broken_at=now)
 
@@ -354,7 +414,7 @@ def _is_only_told(each: Return, policy: Policy) -> bool:
 
 def _is_dormant(row: Enforced, target: Target) -> bool:
     """Verified, and not started since as far as can be seen: nothing to look at but its next start."""
-    if row.status != Status.VERIFIED or row.restarted_at is not None or row.asked_back:
+    if row.status != Status.VERIFIED or row.restarted_at is not None or row.asked_back or row.broken:
         return False
     match target:
         case Instance():
@@ -405,12 +465,13 @@ def _watched(entry: Entry, instance: Instance, policy: Policy) -> Watched:
     return Watched(entry=entry, instance=instance, since=max(since, cleared_at or since), hours=hours)
 
 
-def _verified(each: Watched, signs: Signs, now: datetime) -> dict[str, Any]:
+def _verified(each: Watched, signs: Signs, lookback: timedelta, now: datetime) -> dict[str, Any]:
     if each.entry.status == Status.VERIFIED:
         return {"watch": OVER}
+    until = (each.entry.time("enforced_at") or now) + lookback
     why = (
         f"Tokens are required since {each.since:%Y-%m-%d %H:%M UTC}; no IMDSv1 call was rejected in {signs.alive_hours} hours in "
-        "which it ran. It is watched once more after its next start."
+        f"which it ran. It is looked at every hour until {until:%Y-%m-%d}, and watched once more after its next start."
     )
     return {
         "status": Status.VERIFIED,

@@ -165,7 +165,7 @@ class Change:
 class Enforced:
     """An instance that was enforced, as the index of those knows it; it may be behind by moments.
 
-    ``asked_back``: a person has asked for it to be put back.
+    ``asked_back``: a person has asked for it to be put back. ``broken``: its software broke.
     """
 
     arn: InstanceArn
@@ -174,6 +174,7 @@ class Enforced:
     restarted_at: datetime | None
     cohort: str | None
     asked_back: bool = False
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -525,6 +526,7 @@ def _enforced(item: Mapping[str, Any]) -> Enforced:
         restarted_at=datetime.fromisoformat(restarted_at) if restarted_at else None,
         cohort=values.get("cohort"),
         asked_back="undo" in values,
+        broken="broken_at" in values,
     )
 
 

@@ -24,6 +24,8 @@ HEADLINES = {
     "held": "IMDSv1 stays on",
 }
 """What people are told about; a skipped instance is nobody's news, and a verified one needs nobody."""
+_NO_NEWS = {"verified": "IMDSv1 is off, and nothing has needed it since"}
+"""What only the findings say."""
 _BROKEN = "Something broke, and IMDSv1 is still off"
 _NOT_UNDONE = "IMDSv1 could not be switched on again"
 _UNPROVEN = "IMDSv1 is off, and nobody can say that nothing broke"
@@ -57,7 +59,7 @@ class Notices:
         """What findings with this verdict say; the same for all of them, so that one call can write many."""
         verdict = entry.attributes
         return (
-            f"{headline(entry) or 'Nothing to do'}: {verdict['decision']} ({verdict['reason']}). The evidence and what to do are in the DynamoDB table "
+            f"{headline(entry) or _NO_NEWS.get(verdict['status'], 'Nothing to do')}: {verdict['decision']} ({verdict['reason']}). The evidence and what to do are in the DynamoDB table "
             f"{self._ledger_table}, item pk = ARN of the instance, sk = current."
         )
 

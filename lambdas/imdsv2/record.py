@@ -138,6 +138,7 @@ def _enforced(after: MetadataOptions | None, now: datetime, *, confirmed: bool) 
         "canary_lost": None,
         "left_because": None,
         "unseen_since": None,
+        "broken_at": None,
         "notice_ends_at": None,
     }
 

@@ -33,6 +33,8 @@ MOST_QUERIES: Final = 500
 MOST_DATAPOINTS: Final = 100_800
 MOST_STATISTICS_POINTS: Final = 1_440
 MOST_DATA: Final = 1_000
+MOST_METRICS: Final = 500
+RECENTLY: Final = 3 * 3600
 MOST_VALUES: Final = 150
 STATISTICS: Final = frozenset({"Average", "Sum", "SampleCount", "Minimum", "Maximum"})
 INCOMPLETE: Final = frozenset({"PartialData", "InternalError", "Forbidden"})
@@ -123,19 +125,25 @@ def get_metric_statistics(request: Json) -> Json:
 
 
 def list_metrics(request: Json) -> Json:
-    """The metrics that have points, by name and dimensions."""
+    """The metrics that have points (of late, if asked for), by name and dimensions, 500 a page."""
     wanted = {(each["Name"], each.get("Value")) for each in request.get("Dimensions", [])}
+    if request.get("RecentlyActive") not in {None, "PT3H"}:
+        raise MetricError("InvalidParameterValue", "The value for parameter RecentlyActive is not supported.")
+    since = time.time() - RECENTLY if request.get("RecentlyActive") else 0
+    first, _ = _position(request.get("NextToken"))
     metrics = [
         {
             "Namespace": namespace,
             "MetricName": name,
             "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
         }
-        for namespace, name, dimensions in _store().series
-        if request.get("MetricName") in {None, name}
+        for (namespace, name, dimensions), series in _store().series.items()
+        if series.latest >= since
+        and request.get("MetricName") in {None, name}
         and all(any(key == has and value in {None, of} for has, of in dimensions) for key, value in wanted)
     ]
-    return {"Metrics": metrics}
+    page = {"Metrics": metrics[first : first + MOST_METRICS]}
+    return page | ({"NextToken": _token(first + MOST_METRICS, 0)} if first + MOST_METRICS < len(metrics) else {})
 
 
 ACTIONS: Final[dict[str, Callable[[Json], Json]]] = {

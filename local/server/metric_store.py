@@ -63,6 +63,11 @@ class Series:
     minutes: dict[int, Datapoint] = field(default_factory=dict)
     by_period: dict[tuple[int, int], tuple[list[int], list[Datapoint]]] = field(default_factory=dict)
 
+    @property
+    def latest(self) -> int:
+        """The minute of the newest point."""
+        return max(self.minutes)
+
     def put(self, timestamp: float, total: float, count: float, low: float, high: float) -> None:
         """Publish a statistic set at a time (epoch seconds)."""
         minute = int(timestamp) // MINUTE * MINUTE

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.cloud import LocalCloud
-from tests.bench import batch, latency, quota, regions, start
+from tests.bench import batch, latency, quota, regions, safety, start
 from tests.e2e.world import World
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def main() -> None:
     measured.append(start.remediate())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
     measured.append(quota.drain())
+    _say("safety: a quarter of a year of 10,000 instances, five times, on two processors; some minutes ...")
+    measured += safety.measure()
     _say("Starting the local AWS and deploying the stack ...")
     with LocalCloud() as cloud:
         cloud.deploy(quota_share=LIFTED)

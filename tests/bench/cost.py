@@ -99,6 +99,7 @@ PRICES = {
     "write_units": Price(usd=0.625, per=1e6, unit="DynamoDB write units, on demand", source="dynamodb"),
     "items_read": Price(usd=0.125, per=1e6, unit="DynamoDB read units, on demand", source="dynamodb"),
     "metrics": Price(usd=0.01, per=1e3, unit="metrics asked for by GetMetricData", source="cloudwatch"),
+    "listings": Price(usd=0.01, per=1e3, unit="requests of ListMetrics", source="cloudwatch"),
     "log_bytes": Price(usd=0.50, per=1e9, unit="bytes of logs taken in", source="cloudwatch"),
     "publishes": Price(usd=0.50, per=1e6, unit="SNS publishes", source="sns"),
     "key_requests": Price(usd=0.03, per=1e4, unit="KMS requests", source="kms"),
@@ -274,6 +275,11 @@ def watching(metered: Mapping[str, Any], instances: float) -> Usage:
     )
 
 
+def recalling(places: int) -> Usage:
+    """What names those that break after the watch: a request an hour for each account and Region, however many they are."""
+    return {"listings": places * Policy().lookback_days * 24}
+
+
 def sweeping(metered: Mapping[str, Any], instances: float, places: int) -> Usage:
     """One sweep that finds so many instances with IMDSv1 allowed, none of which it may change."""
     return _together(
@@ -314,9 +320,10 @@ def standing(metered: Mapping[str, Any], instances: int) -> Usage:
 def first_answers(metered: Mapping[str, Any], instances: int) -> Usage:
     """Every instance has its finding answered for the first time: most are enforced and watched, the others held. Each note comes
     back once, and that of the enforced once more when they are verified."""
-    held = instances * HELD_SHARE
+    held, (accounts, regions) = instances * HELD_SHARE, ORGANISATIONS[instances]
     return _together(
         watching(metered, instances - held),
+        recalling(accounts * regions),
         by_queue(metered, "echo", instances - held, batch=BATCH),
         enforcing(metered, instances - held, batch=BATCH),
         by_queue(metered, "held", held, batch=BATCH),
@@ -368,6 +375,8 @@ def page(metered: Mapping[str, Any]) -> str:
         hours=Policy().watch_hours,
         passes=WATCHES * Policy().watch_hours * PASSES_AN_HOUR,
         of_metrics=_money(watching(metered, 1000)["metrics"] * PRICES["metrics"].each),
+        recall_days=Policy().lookback_days,
+        recall=_money(usd(recalling(1))),
         watched_parts=_parts("for 1,000 watched", {"units": watching(metered, 1000)}),
         latency=LATENCY_MS,
         answers=_table(
@@ -388,7 +397,7 @@ def page(metered: Mapping[str, Any]) -> str:
             (
                 "instances",
                 "accounts x Regions",
-                "once, for all first answers and the watch",
+                "once, for all first answers, the watch and the recall",
                 "every month after",
                 "of it waiting for the next start",
                 "of it standing",
@@ -494,6 +503,9 @@ refused: {passes} times in all, at the price that CloudWatch has for every answe
 breakage within minutes. It is paid once for each instance, and falls with `watch_hours`.
 
 {watched_parts}
+
+For {recall_days} days after the last change in an account and Region, one request an hour tells which instances there refuse calls: {recall} USD for each account
+and Region, however many instances it has.
 
 ## An organisation
 

@@ -71,6 +71,7 @@ class Variant:
     policy: Policy = DEFAULTS
     mix: Mix = field(default_factory=lambda: Mix(instances=VARIANT_INSTANCES))
     guarded: bool = True
+    recalls: bool = True
 
 
 def _policy(**changes: Any) -> Policy:
@@ -84,6 +85,7 @@ def _mix(*, share: float = 0.005, alone: float = 0.5) -> Mix:
 VARIANTS = (
     Variant(name="as it comes"),
     Variant(name="no guard and no canaries: evidence alone", policy=_policy(canary=None), guarded=False),
+    Variant(name="no recall after the watch", recalls=False),
     Variant(name="no canaries", policy=_policy(canary=None)),
     Variant(name="`watch_hours` 168, the longest there is", policy=_policy(watch_hours=168)),
     Variant(name="`lookback_days` 14", policy=_policy(lookback_days=14)),
@@ -121,7 +123,7 @@ class Fate:
 def simulate(seed: int, variant: Variant) -> dict[str, Any]:
     """One fleet, each way of enforcing."""
     machines = build(seed, variant.mix)
-    life = Life(machines, variant.policy, guarded=variant.guarded)
+    life = Life(machines, variant.policy, guarded=variant.guarded, recalls=variant.recalls)
     life.run(seed)
     served = [
         Fate(machine=box.machine, required_at=box.required_at, restored_at=box.restored_at)
@@ -312,6 +314,7 @@ def page(simulated: Mapping[str, Any]) -> str:
         variant_fleets=len(VARIANT_SEEDS),
         assumptions=_assumptions(),
         watch_hours=DEFAULTS.watch_hours,
+        lookback=DEFAULTS.lookback_days,
         delay=(PERIOD + ARRIVES_AFTER) // MINUTE,
         observed_hours=DEFAULTS.min_observed_hours,
     )
@@ -568,6 +571,9 @@ instances that run in office hours. One is broken from the first call that fails
 **Instance-hours broken against the clean window: {broken_ratio}** (the aim is {broken_aim} at most: {broken_judged}).
 **Safe instances reached: {useful_ratio}** of all (the aim is {useful_aim} at least: {useful_judged}).
 
+The service's first run through these fleets missed the first of these aims: what it left broken failed for the first time after the watch. The recall of such
+instances is what came of that; further down is what it is worth.
+
 "If people notice" counts no breakage for longer than {noticed_after} hours, as if somebody always found out by himself within that time and put it back. Open
 callers, which use IMDSv1 every day, are not in the other columns: the clean window breaks those that it meets before their first call or after a pause, because
 it takes silence for health.
@@ -580,8 +586,9 @@ All fleets together:
 
 {kinds}
 
-{put_back}. They are the ones whose first failed call came while the guard was watching: for {watch_hours} hours after the change, and again after the next start.
-What was not put back failed for the first time at another time, or in an hour that the metric lacks, and stayed broken to the end, unless people notice.
+{put_back}. Minutes are for those whose first call failed while the guard was watching: for {watch_hours} hours after the change, and again after the next start. An
+hour or so is for those that it recalls: {lookback} days long CloudWatch is asked every hour who refuses calls. What was not put back failed for the first time
+later than that, or in an hour that the metric lacks, and stayed broken to the end, unless people notice.
 
 {first_failed}
 
@@ -590,8 +597,10 @@ Why they had been changed at all:
 {why}
 
 - A monthly job on an instance that is younger than a month has not run yet. {observed_hours} observed hours are enough for the verdict, so the job can be
-  missed; its older siblings show it, but each instance is judged by its own evidence. The canaries' day is over before the job runs.
-- Bursts that are rarer than the window are missed by every window. A longer one sees more of them, and keeps instances waiting longer that once called.
+  missed; its older siblings show it, but each instance is judged by its own evidence. The canaries' day is over before the job runs. On its day it fails, is
+  recalled within two hours, and holds its cohort.
+- Bursts that are rarer than the window are missed by every window. A longer one sees more of them, recalls for longer, and keeps instances waiting longer
+  that once called. These are most of what stays broken.
 - Software that calls at boot is seen at the last start, however long ago. What was installed since is not: it fails at the next start, which the guard
   watches, and is put back within minutes.
 - On office-hours instances days without a run are no evidence here, and zeros for the clean window: after a pause of two weeks it takes any of them for clean.
@@ -604,13 +613,15 @@ Why they had been changed at all:
 
 The default policy changes at most 50 instances an hour in an account and Region, and a tenth of each cohort a day before the rest; the younger ones
 wait for their {observed_hours} observed hours. `no_evidence` are those whose metric has gaps. `canary_wait` are siblings of an instance that broke: nobody updates
-its software in these {days} days, so they stay held. {breakers} breakers opened; a person closes one at {breaker_hour}:00 UTC of the next working day.
+its software in these {days} days, so they stay held. Breakers of accounts that opened: {breakers}; a person closes one at {breaker_hour}:00 UTC of the next working day.
 
 ## What depends on what
 
 {variant_fleets} fleets of {variant_instances} instances, one thing changed at a time; the clean window always takes {clean_days} days and meets the same fleet.
 
 {variants}
+
+A shorter window lets more through that breaks, and what breaks holds its cohort: that is why fewer safe instances are reached then.
 
 ## The fleet
 
@@ -630,7 +641,7 @@ come out the same are skipped, and work that runs side by side is done one after
 
 
 def main() -> None:
-    """Simulate, and write what came out and the page; with `proof`, other fleets, which are only printed."""
+    """Simulate, and write what came out and the page, which takes half an hour; with `proof`, other fleets, which are only printed."""
     if sys.argv[1:] == ["proof"]:
         for each in measure(PROOF_SEEDS):
             sys.stdout.write(

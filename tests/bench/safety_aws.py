@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 PERIOD = 5 * MINUTE
 ARRIVES_AFTER = 5 * MINUTE
 """Seconds from the end of five minutes to their datapoint; AWS promises nothing, and shows most within a few minutes."""
+LISTED_AFTER = 15 * MINUTE
+"""Seconds more until ListMetrics names an instance that had none before (its API reference)."""
 
 
 @dataclass(slots=True)
@@ -81,6 +83,8 @@ class Place:
     def __init__(self, clock: Clock, boxes: Iterable[Box]) -> None:
         self._clock = clock
         self.boxes = {box.machine.arn.instance_id: box for box in boxes}
+        self.looked_at: Collection[str] | None = None
+        """What ListMetrics gets to see; None: all."""
 
     # EC2
 
@@ -128,6 +132,18 @@ class Place:
             stamps, values = self._points(box, stat["Metric"]["MetricName"], stat["Period"], int(begin), int(end))
             results.append({"Id": query["Id"], "StatusCode": "Complete", "Timestamps": stamps, "Values": values})
         return {"MetricDataResults": results}
+
+    def list_metrics(self, **_: str) -> dict[str, Any]:
+        """Instances of which refused calls of the last three hours show."""
+        end = int(self._clock.seconds - LISTED_AFTER - ARRIVES_AFTER) // PERIOD * PERIOD
+        begin = self._clock.seconds - 3 * HOUR
+        named = [
+            name
+            for name in (self.boxes if self.looked_at is None else self.looked_at)
+            if (box := self.boxes.get(name)) is not None
+            and any(call >= begin and call // HOUR not in box.machine.lost_hours for call in box.rejected(end))
+        ]
+        return {"Metrics": [{"Dimensions": [{"Name": "InstanceId", "Value": name}]} for name in named]}
 
     def _points(self, box: Box, metric: str, period: int, begin: int, end: int) -> tuple[list[int], list[float]]:
         """Datapoints of whole periods that CloudWatch shows by now; periods are counted from ``begin``."""

@@ -26,6 +26,7 @@ from imdsv2.sweep import INSTANCES_A_BATCH
 from imdsv2.watch import alive_hours_needed
 from tests.bench.safety_aws import (
     ARRIVES_AFTER,
+    LISTED_AFTER,
     PERIOD,
     Box,
     Clock,
@@ -92,7 +93,13 @@ class Life:
     """The fleet, the service and the few things that people do."""
 
     def __init__(
-        self, machines: Sequence[Machine], policy: Policy, *, guarded: bool = True, thrifty: bool = True
+        self,
+        machines: Sequence[Machine],
+        policy: Policy,
+        *,
+        guarded: bool = True,
+        recalls: bool = True,
+        thrifty: bool = True,
     ) -> None:
         self.clock = Clock()
         self.policy = policy
@@ -104,7 +111,7 @@ class Life:
         self.ledger = MemoryLedger()
         self.brakes = MemoryBrakes()
         self.people = Ears()
-        self._guarded = guarded
+        self._guarded, self._recalls = guarded, recalls
         self._thrifty = thrifty
         self._revisits, self._looks = Agenda(), Agenda()
         self._closings: list[tuple[float, str]] = []
@@ -115,10 +122,12 @@ class Life:
         by_place: dict[tuple[str, str], list[Box]] = defaultdict(list)
         for arn, box in self.boxes.items():
             by_place[arn.account, arn.region].append(box)
-        members: Any = Members({place: Place(self.clock, boxes) for place, boxes in by_place.items()})
+        self._places = {place: Place(self.clock, boxes) for place, boxes in by_place.items()}
+        members: Any = Members(self._places)
         policies: Any = FixedPolicy(self.policy)
         teller: Any = self.people
         logger: Any = logging.getLogger("simulation")
+        logger.addHandler(logging.NullHandler())
         canaries = Canaries(self.brakes, self.ledger)
         # No calendar stands in the policy, so none is asked.
         gates = Gates(
@@ -177,11 +186,13 @@ class Life:
 
     def _look(self, arns: Iterable[InstanceArn]) -> None:
         """A pass of the guard."""
-        seen = {arn for arn in arns if self.ledger.entries[arn].is_watched}
+        seen = {arn for arn in arns if _stands(self.ledger.entries[arn])}
         if not seen:
             return
         if self._thrifty:
             self.ledger.looked_at, self.brakes.looked_at = seen, {account_key(arn) for arn in seen}
+            for place in self._places.values():
+                place.looked_at = {arn.instance_id for arn in seen} if self._recalls else ()
         done = self._guard.run(f"guard-{self.clock.seconds}", lambda: True)
         if done.failed:
             raise RuntimeError(f"the guard failed in {done.failed} places")
@@ -240,13 +251,16 @@ class Life:
     def _next_look(self, entry: Entry) -> float | None:
         """When an instance gives the guard its next sign: a refused call, a start or a stop, or the end of its watch."""
         enforced_at, restarted_at = entry.time("enforced_at"), entry.time("restarted_at")
-        if not entry.is_watched or enforced_at is None:
+        if not _stands(entry) or enforced_at is None:
             return None
         if not self._thrifty:
             return self.clock.seconds + GUARD_EVERY
         machine, now = self.boxes[entry.arn].machine, self.clock.seconds
+        if not entry.is_watched:
+            return self._recall(machine, enforced_at.timestamp())
         verified = entry.status == Status.VERIFIED
-        signs = [machine.next_start(now) or math.inf] if restarted_at is None else []
+        signs = [self._recall(machine, enforced_at.timestamp())]
+        signs += [machine.next_start(now) or math.inf] if restarted_at is None else []
         if not verified or restarted_at is not None:
             since = (restarted_at if verified and restarted_at else enforced_at).timestamp()
             waits = bool(entry.attributes.get("canary")) and entry.time("clean_at") is None
@@ -258,12 +272,27 @@ class Life:
                 signs.append(max(now, machine.run_at(now)[1]))
         return min(signs)
 
+    def _recall(self, machine: Machine, enforced_at: float) -> float:
+        """The first pass of an hour at which CloudWatch names it for a refused call."""
+        now, end = self.clock.seconds, enforced_at + self.policy.lookback_days * DAY
+        if not self._recalls:
+            return math.inf
+        for call in machine.calls_between(max(enforced_at, now - DAY), end):
+            named = _up(_arrival(call) + LISTED_AFTER, HOUR)
+            if now < named <= end and call // HOUR not in machine.lost_hours:
+                return named
+        return math.inf
+
     def _end_of_watch(self, machine: Machine, since: float, hours: int) -> float:
         """When a watch may end, at the earliest: it is over, and the instance has run long enough, by whole hours."""
         now = self.clock.seconds
         lacking = alive_hours_needed(hours, self.policy.min_coverage) - len(hours_of(machine, since, now))
         end = max(since + hours * HOUR + _LATE, (now // HOUR + lacking) * HOUR)
         return end if end > now else (now // HOUR + 1) * HOUR
+
+
+def _stands(entry: Entry) -> bool:
+    return entry.is_watched or entry.status in {Status.ENFORCED, Status.VERIFIED}
 
 
 def _day_by_day(first: float, bar: float) -> float:

@@ -19,5 +19,5 @@ def test_the_page_is_what_the_script_writes() -> None:
 @pytest.mark.parametrize("unit", list(cost.PRICES))
 def test_every_price_counts(unit: str) -> None:
     """A unit that no work uses would be a price for nothing, or a part of the bill that was forgotten."""
-    used = cost.enforcing(METERED, 1, batch=1) | cost.month(METERED, 100_000)
+    used = cost.enforcing(METERED, 1, batch=1) | cost.month(METERED, 100_000) | cost.recalling(1)
     assert unit in {name for name, number in used.items() if number}

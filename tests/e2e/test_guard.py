@@ -3,6 +3,7 @@ service that obeys each instance's own options."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,3 +195,40 @@ def test_a_container_behind_one_more_hop_breaks_for_real(world: World) -> None:
     assert "denied" == workloads.sdk(inside)
     assert 1 <= world.guard()["rolled_back"]
     assert "ok" == workloads.sdk(inside)
+
+
+def test_a_monthly_job_that_comes_after_the_watch_has_its_credentials_back_within_the_hour(world: World) -> None:
+    """By then the instance has long been verified; CloudWatch names it all the same."""
+    one = world.launch_one()
+    job = workloads.MonthlyJob(endpoint=_imds(world, one), day=1)
+    _enforce(world, one)
+    world.age(one, hours=26)
+    world.guard()
+    assert "verified" == world.current(one)["status"]
+    world.age(one, hours=20 * 24)
+    assert job.lives_through(date(2026, 8, 31)) is None
+    assert "denied" == job.lives_through(date(2026, 9, 1))
+    assert 1 <= world.guard()["rolled_back"]
+    assert ("rolled_back", "broke_before") == world.verdicts([one])[0]
+    assert "ok" == job.lives_through(date(2026, 10, 1))
+
+
+def test_a_container_that_falls_back_holds_its_host_before_anything_breaks(world: World) -> None:
+    """Tokens do not reach it at a hop limit of 1, so its SDK does without: that is seen, and the remedy is said."""
+    one = world.launch_one(tags={"eks:cluster-name": "shop"}, options={"HttpPutResponseHopLimit": 1})
+    inside = _imds(world, one, hops=1)
+    assert "ok" == workloads.sdk(inside)
+    [result] = world.ask({"targets": [one.arn], "dry_run": False})["results"]
+    assert ("hold", "hop_limit_fallback") == (result["decision"], result["reason"])
+    assert "Set the hop limit to 2" in result["explanation"]
+    ec2 = world.cloud.session(account=one.machine.account, region=one.machine.region).client("ec2")
+    ec2.modify_instance_metadata_options(InstanceId=one.instance_id, HttpPutResponseHopLimit=2)
+    used = _tokenless_calls(world, one)
+    assert "ok" == workloads.sdk(inside)
+    assert used == _tokenless_calls(world, one)
+
+
+def _tokenless_calls(world: World, one: Launched) -> int:
+    [result] = world.ask({"targets": [one.arn]})["results"]
+    calls: int = result["evidence"]["tokenless_calls"]
+    return calls

@@ -222,6 +222,7 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
         "look at instances": in_account(template, READ, "ec2:DescribeInstances", "*"),
         "look which Regions are enabled": in_account(template, READ, "ec2:DescribeRegions", "*"),
         "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
+        "look who refuses calls": in_account(template, READ, "cloudwatch:ListMetrics", "*"),
         "require tokens": in_account(template, WRITE, modify, instance, REQUIRE),
         "require tokens, endpoint named": in_account(template, WRITE, modify, instance, enabled),
         "require tokens, EC2 sends fewer keys": in_account(template, WRITE, modify, instance, unknown_state),

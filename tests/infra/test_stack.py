@@ -184,7 +184,7 @@ def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Te
     ]
     types = {"pk": "S", "sk": "S", "revisit_shard": "N", "revisit_at": "S", "enforced_in": "S", "enforced_key": "S"}
     assert types == {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
-    sorts = ["status", "enforced_at", "restarted_at", "cohort", "undo"]
+    sorts = ["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"]
     assert [
         {
             "IndexName": "due",

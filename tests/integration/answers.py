@@ -229,11 +229,13 @@ def _comment(known: dict[str, Any]) -> dict[str, Any]:
 class Metrics:
     """CloudWatch's memory of instances, with its real limits; moto's takes minutes over a fleet."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, now: Callable[[], datetime]) -> None:
+        self._now = now
         self._points: dict[tuple[str, str], dict[int, float]] = {}
         self.status: str | None = "Complete"
         """The word for every result; None leaves the answer to moto."""
         wire.fake("GetMetricData", self._get)
+        wire.fake("ListMetrics", self._list)
 
     def put(self, instance_id: str, metric: str, hours: Iterable[int], value: float = 0.0) -> None:
         """One datapoint an hour, at its beginning; hours are counted since 1970."""
@@ -247,6 +249,18 @@ class Metrics:
     def forget(self, instance_id: str) -> None:
         """Drop everything about an instance."""
         self._points = {key: value for key, value in self._points.items() if key[0] != instance_id}
+
+    def _list(self, call: Call) -> Answer:
+        """What had a datapoint in the last three hours."""
+        assert {"Namespace": "AWS/EC2", "RecentlyActive": "PT3H"}.items() <= call.params.items()
+        since = self._now().timestamp() - 3 * 3600
+        names = {"Namespace": "AWS/EC2", "MetricName": call.params["MetricName"]}
+        ids = [
+            instance_id
+            for (instance_id, metric), points in self._points.items()
+            if metric == call.params["MetricName"] and max(points) >= since
+        ]
+        return {"Metrics": [{**names, "Dimensions": [{"Name": "InstanceId", "Value": each}]} for each in ids]}
 
     def _get(self, call: Call) -> Answer | None:
         if self.status is None:

@@ -92,7 +92,7 @@ class Cloud:
     outside: botocore.session.Session
     topic_arn: str
     dead_letter_url: str
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock
     _clients: dict[tuple[str, str, str], Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:

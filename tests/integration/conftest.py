@@ -21,7 +21,7 @@ from moto.ec2.utils import filter_dict_attribute_mapping
 
 from imdsv2 import action
 from tests.integration.answers import Hub, Metrics, Wire, refusal
-from tests.integration.builders import REGION, TABLE, Cloud, Stub
+from tests.integration.builders import REGION, TABLE, Clock, Cloud, Stub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,10 +80,12 @@ def cloud(outside: botocore.session.Session, wire: Wire) -> Cloud:
     create_table(outside.create_client("dynamodb", region_name=REGION))
     sns: Any = outside.create_client("sns", region_name=REGION)
     sqs: Any = outside.create_client("sqs", region_name=REGION)
+    clock = Clock()
     made = Cloud(
         wire=wire,
+        clock=clock,
         hub=Hub(wire),
-        metrics=Metrics(wire),
+        metrics=Metrics(wire, clock),
         session=botocore.session.Session(),
         outside=outside,
         topic_arn=sns.create_topic(Name="notifications")["TopicArn"],
@@ -124,7 +126,7 @@ def create_table(dynamodb: Any) -> None:
                 ],
                 "Projection": {
                     "ProjectionType": "INCLUDE",
-                    "NonKeyAttributes": ["status", "enforced_at", "restarted_at", "cohort", "undo"],
+                    "NonKeyAttributes": ["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"],
                 },
             },
         ],

@@ -25,7 +25,7 @@ _CONDITION = re.compile(r"(attribute_exists|attribute_not_exists)\(([\w#.]+)\)|(
 _KEY = re.compile(r"(\w+) BETWEEN (:\w+) AND (:\w+)|(\w+) (=|<=) (:\w+)")
 _FILTER = re.compile(r"(begins_with|contains)\((\w+), (:\w+)\)")
 _INDEXES = {"due": ("revisit_shard", "revisit_at"), "enforced": ("enforced_in", "enforced_key")}
-_PROJECTED = {"status", "enforced_at", "restarted_at", "cohort", "undo"}
+_PROJECTED = {"status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"}
 
 
 class Table:

@@ -115,6 +115,34 @@ def test_every_protocol_says_the_same(cloud: LocalCloud, account: str, protocol:
     ]
 
 
+def test_metrics_are_listed_by_name_as_moto_lists_them(cloudwatch: CloudWatchClient) -> None:
+    """Whatever has points, with its dimensions."""
+
+    def listed(client: CloudWatchClient) -> list[Any]:
+        _put(client, [_datum(_this_hour(), Value=1.0)])
+        return client.list_metrics(Namespace="AWS/EC2", MetricName="MetadataNoToken")["Metrics"]
+
+    with mock_aws():
+        theirs = listed(boto3.client("cloudwatch", region_name="eu-west-1"))
+    assert theirs == listed(cloudwatch)
+
+
+def test_what_has_had_points_of_late_can_be_told_from_the_rest(cloudwatch: CloudWatchClient) -> None:
+    """Three hours back, which is all that CloudWatch takes; 500 metrics a page."""
+    now = datetime.now(UTC)
+    ids = [f"i-{number:017x}" for number in range(600)]
+    recent = [_datum(now - timedelta(hours=2), each) for each in ids]
+    _put(cloudwatch, [*recent, _datum(now - timedelta(hours=4), "i-old")])
+    asked: Any = {"Namespace": "AWS/EC2", "MetricName": "MetadataNoToken", "RecentlyActive": "PT3H"}
+    pages = list(cloudwatch.get_paginator("list_metrics").paginate(**asked))
+    assert [500, 100] == [len(page["Metrics"]) for page in pages]
+    named = [each["Dimensions"][0]["Value"] for page in pages for each in page["Metrics"]]
+    assert ids == named
+    with Refused() as refusal:
+        cloudwatch.list_metrics(**{**asked, "RecentlyActive": "PT1H"})
+    assert "InvalidParameterValue" == refusal.code
+
+
 def _speaking(protocol: str, cloud: LocalCloud, account: str) -> CloudWatchClient:
     class OneProtocol(botocore.loaders.Loader):
         def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:

@@ -93,6 +93,18 @@ class CloudWatch:
             self._pages[answer["NextToken"]] = pages[1:]
         return answer
 
+    def list_metrics(self, *, Namespace: str, MetricName: str, RecentlyActive: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        """`ListMetrics`, on one page: what had a datapoint in the last three hours."""
+        assert ("AWS/EC2", "PT3H") == (Namespace, RecentlyActive)
+        since = self.now - timedelta(hours=3)
+        ids = [
+            instance_id
+            for (metric, instance_id), points in self.points.items()
+            if metric == MetricName and max(points) >= since
+        ]
+        names = {"Namespace": Namespace, "MetricName": MetricName}
+        return {"Metrics": [{**names, "Dimensions": [{"Name": "InstanceId", "Value": each}]} for each in ids]}
+
     def _check(self, request: dict[str, Any]) -> None:
         assert _OPERATION.input_shape is not None
         report = ParamValidator().validate(request, _OPERATION.input_shape)

@@ -437,6 +437,16 @@ def test_the_first_whole_hour_must_be_over(launched_at: datetime, now: datetime,
         assert hour_of(launched_at + HOUR - timedelta(seconds=1)) + 2 * HOUR == verdict.revisit_at
 
 
+@pytest.mark.parametrize(("minute", "calls"), [(55, 1), (45, 0)], ids=["it may have run on", "it had long been off"])
+def test_what_calls_while_the_machine_shuts_down_is_use(cloudwatch: CloudWatch, minute: int, calls: int) -> None:
+    """EC2 says when it was told to stop the instance; software goes on for some minutes, and into the next hour."""
+    stopped_at = hour_of(NOW - 5 * DAY) + timedelta(minutes=minute)
+    target = instance(state="stopped", launched_at=NOW - 60 * DAY, stopped_at=stopped_at)
+    report(cloudwatch, target, target.launched_at, stopped_at)
+    cloudwatch.put(USE, target.arn.instance_id, hour_of(stopped_at) + HOUR, 1)
+    assert calls == look(cloudwatch, target).tokenless_calls
+
+
 def test_a_stopped_instance_showed_its_start_if_the_hours_have_datapoints(cloudwatch: CloudWatch) -> None:
     """It need not have run to the end of the first whole hour; the hour is over, and what it did in it was seen."""
     launched_at, stopped_at = at("2026-11-20 10:20"), at("2026-11-20 11:40")

@@ -74,7 +74,8 @@ def test_a_command_is_a_dry_run_unless_it_says_otherwise(steer: Steer) -> None:
 @pytest.mark.parametrize("steer", Steer)
 def test_a_command_may_name_its_caller(steer: Steer) -> None:
     """As claimed; who it was in truth is in CloudTrail."""
-    assert "bob" == command(LEAST[steer] | {"caller": "bob"}).caller
+    for caller in ("b", "bob", "b" * 256):
+        assert caller == command(LEAST[steer] | {"caller": caller}).caller
 
 
 @pytest.mark.parametrize("steer", [Steer.UNDO, *NARROW])

@@ -1,0 +1,30 @@
+"""docs/safety.md says what came out of the simulation."""
+
+from __future__ import annotations
+
+import json
+
+from tests.bench import safety
+
+SIMULATED = json.loads(safety.SIMULATED.read_text())
+
+
+def test_the_page_is_what_the_script_writes() -> None:
+    """Nobody has edited a figure, or changed the fleet or a seed without writing the page anew."""
+    assert safety.page(SIMULATED) == safety.PAGE.read_text()
+
+
+def test_every_variant_was_simulated() -> None:
+    """A variant that is only defined would be a promise."""
+    assert {each.name: len(safety.VARIANT_SEEDS) for each in safety.VARIANTS} == {
+        name: len(runs) for name, runs in SIMULATED["variants"].items()
+    }
+
+
+def test_what_broke_has_a_reason_and_a_time() -> None:
+    """The tables of who was broken and why count the same instances."""
+    for run in SIMULATED["runs"]:
+        service = run[safety.SERVICE]
+        broke = safety.hidden(service, "broke")
+        assert broke == sum(count for kind in service["why"].values() for count in kind.values())
+        assert broke == sum(service["first_failed"].values())
