@@ -223,6 +223,7 @@ def test_a_container_that_falls_back_holds_its_host_before_anything_breaks(world
     assert "Set the hop limit to 2" in result["explanation"]
     ec2 = world.cloud.session(account=one.machine.account, region=one.machine.region).client("ec2")
     ec2.modify_instance_metadata_options(InstanceId=one.instance_id, HttpPutResponseHopLimit=2)
+    eventually(lambda: True if world.options(one)["State"] == "applied" else None, "EC2 to apply it")
     used = _tokenless_calls(world, one)
     assert "ok" == workloads.sdk(inside)
     assert used == _tokenless_calls(world, one)
