@@ -24,9 +24,9 @@ from imdsv2.metrics import REJECTED_CALLS, instances_with_news
 from imdsv2.model import Instance, InstanceArn, Place, Source, Status, Unreachable
 from imdsv2.policy import Mode, RollbackMode
 from imdsv2.rollback import End, Return, obstacle
-from imdsv2.signs import gather_signs
+from imdsv2.signs import Begin, gather_signs
 from imdsv2.target import describe, unreachable
-from imdsv2.watch import LONGEST_LIFE, Health, Signs
+from imdsv2.watch import LATE, LONGEST_LIFE, Health, Signs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,11 +53,12 @@ _BETWEEN_ATTEMPTS = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """One instance under watch: its ledger entry, what EC2 shows, and since when this watch counts."""
+    """One instance under watch: its ledger entry, what EC2 shows, since when it has to live, and refused calls count."""
 
     entry: Entry
     instance: Instance
     since: datetime
+    counted_from: datetime
     hours: int
 
     @property
@@ -250,17 +251,17 @@ class Guard:
             if news:
                 notes[entry.arn] = Change(entry=entry, attributes=news)
             noted = notes[entry.arn].applied() if news else entry
-            watched[entry.arn] = _watched(noted, instance, policy)
+            watched[entry.arn] = _watched(noted, instance, policy, self.now())
         overtaken = self.ledger.write(list(notes.values()), self.now())
         return {arn: each for arn, each in watched.items() if arn not in overtaken}
 
     def _signs(self, place: Place, watched: Mapping[InstanceArn, Watched]) -> dict[InstanceArn, Signs]:
         if not watched:
             return {}
-        since = {arn: each.since for arn, each in watched.items()}
+        begins = {arn: Begin(watch=each.since, count=each.counted_from) for arn, each in watched.items()}
         now = self.now()
         ripe = {arn for arn, each in watched.items() if now - each.since >= timedelta(hours=each.hours)}
-        return gather_signs(self.members.cloudwatch(place), since, ripe, now)
+        return gather_signs(self.members.cloudwatch(place), begins, ripe, now)
 
     def _health(self, each: Watched, signs: Signs, policy: Policy) -> Health:
         return watch.judge(
@@ -455,19 +456,39 @@ def _news(entry: Entry, instance: Instance) -> dict[str, Any]:
     return news
 
 
-def _watched(entry: Entry, instance: Instance, policy: Policy) -> Watched:
+def _watched(entry: Entry, instance: Instance, policy: Policy, now: datetime) -> Watched:
     restarted_at, enforced_at = entry.time("restarted_at"), entry.time("enforced_at")
     since = restarted_at if entry.status == Status.VERIFIED and restarted_at else enforced_at
-    cleared_at = entry.time("cleared_at")
     assert since is not None  # noqa: S101 - the index holds nothing that was not enforced
+    cleared_at = entry.time("cleared_at") or since
     waits_for_cohort = policy.canary is not None and entry.attributes.get("canary") and entry.time("clean_at") is None
     hours = policy.canary.hours if policy.canary is not None and waits_for_cohort else policy.watch_hours
-    return Watched(entry=entry, instance=instance, since=max(since, cleared_at or since), hours=hours)
+    return Watched(
+        entry=entry,
+        instance=instance,
+        since=max(since, cleared_at),
+        counted_from=max(_counted_from(entry, since, policy, now), cleared_at),
+        hours=hours,
+    )
+
+
+def _counted_from(entry: Entry, since: datetime, policy: Policy, now: datetime) -> datetime:
+    """From when on refused calls count: the beginning of the watch; once it was proved healthy, what came after that and
+    lies no longer back than a watch is long. What is broken stays so."""
+    verified_at = entry.time("verified_at")
+    if verified_at is None:
+        return since
+    proved_until = verified_at - LATE
+    if entry.is_broken:
+        return proved_until
+    lately = now - timedelta(hours=policy.watch_hours)
+    is_watched_again = entry.is_watched and entry.time("restarted_at") is not None
+    return max(proved_until, min(since, lately) if is_watched_again else lately)
 
 
 def _verified(each: Watched, signs: Signs, lookback: timedelta, now: datetime) -> dict[str, Any]:
     if each.entry.status == Status.VERIFIED:
-        return {"watch": OVER}
+        return {"watch": OVER} if each.entry.time("restarted_at") else {}
     until = (each.entry.time("enforced_at") or now) + lookback
     why = (
         f"Tokens are required since {each.since:%Y-%m-%d %H:%M UTC}; no IMDSv1 call was rejected in {signs.alive_hours} hours in "
@@ -487,7 +508,7 @@ def _verified(each: Watched, signs: Signs, lookback: timedelta, now: datetime) -
 def _return(each: Watched, signs: Signs) -> Return:
     count = "1 IMDSv1 call was" if signs.rejected_calls == 1 else f"{signs.rejected_calls} IMDSv1 calls were"
     last = f", the last at {signs.last_rejected_call:%Y-%m-%d %H:%M UTC}" if signs.last_rejected_call else ""
-    why = f"{count} rejected since {each.since:%Y-%m-%d %H:%M UTC}{last}: its software needs IMDSv1."
+    why = f"{count} rejected since {each.counted_from:%Y-%m-%d %H:%M UTC}{last}: its software needs IMDSv1."
     return Return(entry=each.entry, target=each.instance, why=why, broken=True, source=Source.GUARD)
 
 

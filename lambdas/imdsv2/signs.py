@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,21 @@ _REMEMBERED = timedelta(days=62)
 """CloudWatch keeps datapoints of five minutes for 63 days."""
 
 
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """When a watch began: an instance has to live from ``watch`` on, and refused calls count from ``count`` on."""
+
+    watch: datetime
+    count: datetime
+
+
 def gather_signs(
-    cloudwatch: CloudWatchClient, since: Mapping[InstanceArn, datetime], ripe: AbstractSet[InstanceArn], now: datetime
+    cloudwatch: CloudWatchClient, begins: Mapping[InstanceArn, Begin], ripe: AbstractSet[InstanceArn], now: datetime
 ) -> dict[InstanceArn, Signs]:
     """Read the signs of instances of one account and Region.
 
     Args:
-        since: when each one's watch began.
+        begins: when each one's watch began, and its refused calls count from.
         ripe: those whose watch might end now; only of them it has to be known whether they ran.
         now: the time of the look.
 
@@ -40,21 +49,21 @@ def gather_signs(
     rejected = read(
         cloudwatch,
         REJECTED_CALLS,
-        {arn: Hours.touching(max(begin, oldest), now) for arn, begin in since.items()},
+        {arn: Hours.touching(max(begin.count, oldest), now) for arn, begin in begins.items()},
         period=_PERIOD,
     )
-    ran = read(cloudwatch, UTILIZATION, {arn: Hours.inside(since[arn], now) for arn in ripe})
-    return {arn: _signs(begin, rejected[arn], ran.get(arn), now) for arn, begin in since.items()}
+    ran = read(cloudwatch, UTILIZATION, {arn: Hours.inside(begins[arn].watch, now) for arn in ripe})
+    return {arn: _signs(begin, rejected[arn], ran.get(arn), now) for arn, begin in begins.items()}
 
 
-def _signs(since: datetime, rejected: Series, ran: Series | None, now: datetime) -> Signs:
+def _signs(begin: Begin, rejected: Series, ran: Series | None, now: datetime) -> Signs:
     # Every period that touches the watch counts, and so does the one in which it began.
-    begin = math.floor(since.timestamp() / _PERIOD) * _PERIOD
-    refused = {second: value for second, value in rejected.values.items() if value and second >= begin}
+    first = math.floor(begin.count.timestamp() / _PERIOD) * _PERIOD
+    refused = {second: value for second, value in rejected.values.items() if value and second >= first}
     problem = rejected.problem or (ran.problem if ran else None)
     return Signs(
         rejected_calls=math.ceil(sum(refused.values())),
         last_rejected_call=datetime.fromtimestamp(max(refused), UTC) if refused else None,
-        alive_hours=sum(hour in ran.values for hour in Hours.inside(since, now)) if ran else 0,
+        alive_hours=sum(hour in ran.values for hour in Hours.inside(begin.watch, now)) if ran else 0,
         problem=problem,
     )

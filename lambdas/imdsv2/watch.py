@@ -15,7 +15,7 @@ LONGEST_LIFE = timedelta(days=7)
 """How long an instance may live without its health being proved, before people are told so."""
 
 _SETTLING = timedelta(hours=6)
-_LATE = timedelta(minutes=15)
+LATE = timedelta(minutes=15)
 """How long after it happened CloudWatch may come to show a call."""
 
 
@@ -73,7 +73,7 @@ def judge(
     watched_for = now - since
     if (
         signs.problem is None
-        and watched_for >= timedelta(hours=hours) + _LATE
+        and watched_for >= timedelta(hours=hours) + LATE
         and signs.alive_hours >= alive_hours_needed(hours, min_coverage)
     ):
         return Health.CLEAN

@@ -267,7 +267,12 @@ class Life:
             canary = self.policy.canary
             hours = canary.hours if canary is not None and waits else self.policy.watch_hours
             signs.append(self._end_of_watch(machine, since, hours))
-            signs.extend(_arrival(call) for call in machine.calls_between(since // PERIOD * PERIOD, END)[:1])
+            # A watch that began anew with a start counts what came since the proof before it, too.
+            counted_from = since - self.policy.watch_hours * HOUR if verified else since
+            arrivals = map(
+                _arrival, machine.calls_between(max(counted_from, enforced_at.timestamp()) // PERIOD * PERIOD, END)
+            )
+            signs.append(next((arrival for arrival in arrivals if arrival > now), math.inf))
             if waits and not entry.attributes.get("canary_lost"):
                 signs.append(max(now, machine.run_at(now)[1]))
         return min(signs)

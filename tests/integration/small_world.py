@@ -213,11 +213,11 @@ class World:
             return
         if machine.options["HttpTokens"] == "optional":
             machine.used_at.append(now)
-            self.metrics[arn.account].put("MetadataNoToken", arn.instance_id, hour_of(now), 1.0)
+            self.metrics[arn.account].add("MetadataNoToken", arn.instance_id, hour_of(now), 1.0)
         else:
             machine.rejected_at.append(now)
             minute = now.replace(second=0, microsecond=0)
-            self.metrics[arn.account].put("MetadataNoTokenRejected", arn.instance_id, minute, 1.0)
+            self.metrics[arn.account].add("MetadataNoTokenRejected", arn.instance_id, minute, 1.0)
 
     def stop(self, arn: InstanceArn) -> None:
         """It stops."""

@@ -68,6 +68,16 @@ def test_one_whose_life_could_not_be_proved_is_noticed_too(cloud: Cloud) -> None
     assert 1 == guard(cloud, after=60).rolled_back
 
 
+def test_what_was_refused_just_before_its_next_start_counts_in_the_watch_of_that(cloud: Cloud) -> None:
+    """The start comes before the hour is over, and so before CloudWatch is asked."""
+    arn = verified(cloud)
+    guard(cloud, after=60)
+    reject(cloud, arn)
+    cloud.clock.move(minutes=1)
+    restart(cloud, arn)
+    assert 1 == guard(cloud).rolled_back
+
+
 def test_it_is_asked_once_an_hour_and_place_however_many_there_are(cloud: Cloud) -> None:
     """Every pass costs something; this one call does for all instances."""
     for account in (MEMBER, OTHER):
@@ -101,6 +111,20 @@ def test_fewer_refused_calls_than_the_policy_says_end_no_watch(cloud: Cloud) -> 
     assert ("verified", "open", version) == tuple(cloud.current(arn)[name] for name in ("status", "watch", "version"))
 
 
+def test_refused_calls_count_together_no_longer_than_a_watch_lasts(cloud: Cloud) -> None:
+    """A stray one now and then never adds up to breakage; as many within a day are."""
+    cloud.policy(mode="enforce", rejected_threshold=2)
+    arn = verified(cloud)
+    for _ in range(3):
+        reject(cloud, arn)
+        assert 0 == guard(cloud, after=60).rolled_back
+        live(cloud, arn, hours=30)
+    reject(cloud, arn)
+    live(cloud, arn, hours=2)
+    reject(cloud, arn)
+    assert 1 == guard(cloud, after=60).rolled_back
+
+
 def test_where_people_alone_may_put_it_back_it_stays_in_sight(cloud: Cloud) -> None:
     """Told once, counted at every pass for as long as it is broken, as what breaks under watch is."""
     cloud.policy(mode="enforce", rollback="alert")
@@ -118,6 +142,8 @@ def test_one_left_broken_before_its_next_start_stays_in_sight(cloud: Cloud) -> N
     arn = verified(cloud)
     reject(cloud, arn)
     assert [1, 1] == [guard(cloud, after=60).left_broken, guard(cloud).left_broken]
+    live(cloud, arn, hours=5 * 24)
+    assert 1 == guard(cloud).left_broken
 
 
 def test_what_somebody_has_changed_back_since_is_left_alone(cloud: Cloud) -> None:

@@ -69,6 +69,11 @@ class CloudWatch:
         """One datapoint."""
         self.points.setdefault((metric, instance_id), {})[when] = value
 
+    def add(self, metric: str, instance_id: str, when: datetime, value: float) -> None:
+        """One sample more of a datapoint."""
+        before = self.points.get((metric, instance_id), {}).get(when, 0.0)
+        self.put(metric, instance_id, when, before + value)
+
     def calls_for(self, metric: str) -> list[dict[str, Any]]:
         """The requests about a metric, without those that only fetch the next page."""
         return [

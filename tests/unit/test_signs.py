@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdsv2.metrics import QUERIES_A_CALL
-from imdsv2.signs import gather_signs
+from imdsv2.signs import Begin, gather_signs
 from imdsv2.watch import Signs
 from tests.unit.builders import NOW, arn, at
 from tests.unit.cloudwatch import CloudWatch, hour_of, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imdsv2.model import InstanceArn
 
 HOUR = timedelta(hours=1)
@@ -45,7 +47,7 @@ def signs(
     now: datetime = NOW,
 ) -> Signs:
     """The signs of one instance."""
-    return gather_signs(cloudwatch.client, {target: since}, {target} if ripe else set(), now)[target]
+    return gather_signs(cloudwatch.client, {target: Begin(since, since)}, {target} if ripe else set(), now)[target]
 
 
 def refuse(cloudwatch: CloudWatch, when: datetime, calls: float = 1, target: InstanceArn = ONE) -> None:
@@ -60,6 +62,10 @@ def live(cloudwatch: CloudWatch, first: datetime, end: datetime, target: Instanc
 
 
 # --- Refused calls -------------------------------------------------------------------------------------------------
+
+
+def _begins(watches: Mapping[InstanceArn, datetime]) -> dict[InstanceArn, Begin]:
+    return {each: Begin(since, since) for each, since in watches.items()}
 
 
 def test_an_instance_that_nothing_was_refused_gives_no_sign(cloudwatch: CloudWatch) -> None:
@@ -157,14 +163,23 @@ def test_each_instance_has_its_own_watch(cloudwatch: CloudWatch) -> None:
         refuse(cloudwatch, at("2026-11-20 09:35"), target=target)
         live(cloudwatch, at("2026-11-19 00:00"), NOW, target=target)
     watches = {ONE: SINCE, OTHER: at("2026-11-20 10:20")}
-    seen = gather_signs(cloudwatch.client, watches, {ONE, OTHER}, NOW)
+    seen = gather_signs(cloudwatch.client, _begins(watches), {ONE, OTHER}, NOW)
     assert {ONE: (1, 27), OTHER: (0, 3)} == {each: (it.rejected_calls, it.alive_hours) for each, it in seen.items()}
+
+
+def test_calls_may_count_from_earlier_than_life(cloudwatch: CloudWatch) -> None:
+    """A watch that began anew with a start."""
+    refuse(cloudwatch, at("2026-11-20 09:35"))
+    live(cloudwatch, at("2026-11-19 00:00"), NOW)
+    begin = Begin(watch=at("2026-11-20 10:20"), count=SINCE)
+    seen = gather_signs(cloudwatch.client, {ONE: begin}, {ONE}, NOW)[ONE]
+    assert (1, 3) == (seen.rejected_calls, seen.alive_hours)
 
 
 def test_many_are_read_in_pages_of_what_a_call_may_ask(cloudwatch: CloudWatch) -> None:
     """Five minutes over an hour are twelve datapoints each: the number of queries is the limit."""
     since = {arn(number): NOW - HOUR for number in range(QUERIES_A_CALL + 1)}
-    gather_signs(cloudwatch.client, since, set(), NOW)
+    gather_signs(cloudwatch.client, _begins(since), set(), NOW)
     assert [1, QUERIES_A_CALL] == sorted(len(call["MetricDataQueries"]) for call in cloudwatch.asked)
 
 
@@ -175,7 +190,7 @@ def test_an_answer_that_is_not_complete_is_a_problem_of_that_instance_alone(
 ) -> None:
     """Of either metric; the others' answers stand."""
     cloudwatch.statuses[metric, ONE.instance_id] = status
-    seen = gather_signs(cloudwatch.client, {ONE: SINCE, OTHER: SINCE}, {ONE, OTHER}, NOW)
+    seen = gather_signs(cloudwatch.client, _begins({ONE: SINCE, OTHER: SINCE}), {ONE, OTHER}, NOW)
     assert {ONE: f"CloudWatch answered {status}", OTHER: None} == {each: it.problem for each, it in seen.items()}
 
 
