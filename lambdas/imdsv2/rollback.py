@@ -20,7 +20,7 @@ from imdsv2 import action
 from imdsv2.aws import CALL_FAILURES, describe_error, error_code, error_message, is_throttling, may_have_been_done
 from imdsv2.decision import DAILY
 from imdsv2.errors import QuotaExhausted
-from imdsv2.ledger import OVER, Change
+from imdsv2.ledger import OPEN, OVER, Change
 from imdsv2.model import Decision, Instance, Missing, Reason, Status, Unreachable
 from imdsv2.report import options_document
 from imdsv2.target import describe
@@ -161,6 +161,7 @@ class Rollback:
         attributes = {
             "status": Status.ROLLING_BACK,
             "status_before": before,
+            "watch": OPEN,  # Whoever dies half-way leaves it to the guard, whose watch of it may have been over.
             "explanation": each.why,
             "owner": request_id,
             "lease_until": now + self.lease,

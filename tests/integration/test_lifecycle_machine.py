@@ -262,7 +262,16 @@ class Lives(RuleBasedStateMachine):
     def guard_passes(self) -> None:
         """The next pass puts back everything that broke and may be put back."""
         self.world.advance(timedelta(minutes=5))
-        due = [each for each in self.world.machines.values() if self.is_to_be_rescued(each)]
+        self._guard_rescues([each for each in self.world.machines.values() if self.is_to_be_rescued(each)])
+
+    @rule()
+    def guard_passes_in_the_next_hour(self) -> None:
+        """It recalls what broke after it had proved healthy."""
+        self.world.advance(timedelta(minutes=65))
+        machines = self.world.machines.values()
+        self._guard_rescues([each for each in machines if self.is_to_be_rescued(each) or self.is_to_be_recalled(each)])
+
+    def _guard_rescues(self, due: list[Machine]) -> None:
         done = self.do(lambda function: function.guard.run("guard", lambda: True))
         if done is None or self.world.faulted:
             return
@@ -271,7 +280,7 @@ class Lives(RuleBasedStateMachine):
 
     def is_to_be_rescued(self, machine: Machine) -> bool:
         """Whether the ledger calls it ours, its software is refused what it asks for, and nothing stands in the way."""
-        item, policy = self.world.current(machine.arn), self.world.policy
+        item = self.world.current(machine.arn)
         if item.get("status") not in {"enforced", "verified"} or item["watch"] != "open":
             return False
         since = _time(item, "enforced_at")
@@ -280,11 +289,29 @@ class Lives(RuleBasedStateMachine):
             if since <= _time(item, "enforced_at"):
                 return False
         since = max(since, _time(item, "cleared_at") or since)
-        refused = sum(when >= since for when in machine.rejected_at)
-        tried_at = _time(item, "left_at")
+        return self._is_refused(machine, since) and self._may_be_put_back(machine, item)
+
+    def is_to_be_recalled(self, machine: Machine) -> bool:
+        """Whether it was refused what it asked for in the last three hours, and had proved healthy before."""
+        item, now = self.world.current(machine.arn), self.world.clock()
+        if item.get("status") != "verified":
+            return False
+        lookback = timedelta(days=self.world.policy.get("lookback_days", 35))
+        proved = max(_time(item, "verified_at"), _time(item, "cleared_at") or _time(item, "verified_at"))
         return (
-            refused >= policy.get("rejected_threshold", 1)
-            and bool(item["confirmed"])
+            now - _time(item, "enforced_at") < lookback
+            and self._is_refused(machine, max(proved, now - 3 * HOUR))
+            and self._may_be_put_back(machine, item)
+        )
+
+    def _is_refused(self, machine: Machine, since: datetime) -> bool:
+        refused = sum(when >= since for when in machine.rejected_at)
+        return refused >= int(self.world.policy.get("rejected_threshold", 1))
+
+    def _may_be_put_back(self, machine: Machine, item: dict[str, Any]) -> bool:
+        policy, tried_at = self.world.policy, _time(item, "left_at")
+        return (
+            bool(item["confirmed"])
             and machine.options == machine.left
             and ENFORCED_TAG in machine.tags
             and machine.state != "gone"

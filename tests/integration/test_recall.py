@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.integration.builders import MEMBER, OTHER
-from tests.integration.guarding import enforced, guard, live, reject, restart, set_state
+import pytest
+
+from tests.integration.builders import LEASE, MEMBER, OTHER
+from tests.integration.guarding import Died, enforced, guard, live, reject, restart, set_state
 
 if TYPE_CHECKING:
     from imdsv2.model import InstanceArn
+    from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
 LIST = "ListMetrics"
@@ -55,6 +58,26 @@ def test_what_has_started_since_and_proved_healthy_twice_is_noticed_too(cloud: C
     arn = started_since(cloud)
     reject(cloud, arn)
     assert 1 == guard(cloud, after=60).rolled_back
+    assert ("rolled_back", "optional") == status(cloud, arn)
+
+
+def test_a_recall_that_was_left_half_done_is_finished_by_the_next_pass(cloud: Cloud) -> None:
+    """Its watch was over, and nothing but the ledger knows of it."""
+    arn = started_since(cloud)
+    reject(cloud, arn)
+    dies = [True]
+
+    def die(_: Call) -> None:
+        if dies[0]:
+            raise Died
+
+    cloud.wire.on("ModifyInstanceMetadataOptions", die)
+    with pytest.raises(Died):
+        guard(cloud, after=60)
+    dies[0] = False
+    assert "rolling_back" == cloud.current(arn)["status"]
+    cloud.clock.move(seconds=LEASE.total_seconds())
+    assert 1 == guard(cloud).rolled_back
     assert ("rolled_back", "optional") == status(cloud, arn)
 
 
