@@ -379,69 +379,15 @@ def page(metered: Mapping[str, Any]) -> str:
         recall=_money(usd(recalling(1))),
         watched_parts=_parts("for 1,000 watched", {"units": watching(metered, 1000)}),
         latency=LATENCY_MS,
-        answers=_table(
-            ("1,000 findings that are", "in batches of 500", "one by one"),
-            [
-                ("enforced", *(_money(usd(enforcing(metered, 1000, batch=batch))) for batch in (BATCH, 1))),
-                ("watched after that, until they are verified twice", *[_money(watched)] * 2),
-                ("held, the first time", _money(usd(by_queue(metered, "held", 1000, batch=BATCH))), ""),
-                ("held, again", "", _money(usd(by_queue(metered, "again", 1000, batch=1)))),
-                ("our own note coming back", _money(usd(by_queue(metered, "echo", 1000, batch=BATCH))), ""),
-            ],
-        ),
+        answers=_answers(metered),
         parts=_parts(
             "for 1,000 enforced",
             {"in batches": enforcing(metered, 1000, batch=BATCH), "one by one": enforcing(metered, 1000, batch=1)},
         ),
-        months=_table(
-            (
-                "instances",
-                "accounts x Regions",
-                "once, for all first answers, the watch and the recall",
-                "every month after",
-                "of it waiting for the next start",
-                "of it standing",
-            ),
-            [
-                (
-                    f"{instances:,}",
-                    f"{accounts} x {regions}",
-                    _money(usd(first_answers(metered, instances))),
-                    _money(usd(month(metered, instances))),
-                    _money(usd(waiting(metered, instances * (1 - HELD_SHARE), accounts=accounts, regions=regions))),
-                    _money(usd(standing(metered, instances))),
-                )
-                for instances, (accounts, regions) in ORGANISATIONS.items()
-            ],
-        ),
+        months=_months(metered),
         held=f"{HELD_SHARE:.0%}",
         findings=FINDINGS_A_MONTH,
-        published=_table(
-            (
-                "remediations a month",
-                "AWS's figure, USD",
-                "a 1,000",
-                "this service, one by one, watched, the standing cost included",
-            ),
-            [
-                (
-                    f"{number:,}",
-                    _money(figure),
-                    _money(figure / number * 1000),
-                    _money(
-                        usd(
-                            _together(
-                                enforcing(metered, number, batch=1),
-                                watching(metered, number),
-                                waiting(metered, number),
-                                standing(metered, number),
-                            )
-                        )
-                    ),
-                )
-                for number, figure in PUBLISHED.items()
-            ],
-        ),
+        published=_published(metered),
         published_at=PUBLISHED_AT,
         quoted_at=QUOTED_AT,
         prices=_table(
@@ -452,6 +398,76 @@ def page(metered: Mapping[str, Any]) -> str:
             ],
         ),
         priced_on=PRICED_ON,
+    )
+
+
+def _answers(metered: Mapping[str, Any]) -> str:
+    """What a thousand findings cost, by what comes of them."""
+    watched = _money(usd(watching(metered, 1000)))
+    return _table(
+        ("1,000 findings that are", "in batches of 500", "one by one"),
+        [
+            ("enforced", *(_money(usd(enforcing(metered, 1000, batch=batch))) for batch in (BATCH, 1))),
+            ("watched after that, until they are verified twice", *[watched] * 2),
+            ("held, the first time", _money(usd(by_queue(metered, "held", 1000, batch=BATCH))), ""),
+            ("held, again", "", _money(usd(by_queue(metered, "again", 1000, batch=1)))),
+            ("our own note coming back", _money(usd(by_queue(metered, "echo", 1000, batch=BATCH))), ""),
+        ],
+    )
+
+
+def _months(metered: Mapping[str, Any]) -> str:
+    """What organisations pay, once and every month."""
+    return _table(
+        (
+            "instances",
+            "accounts x Regions",
+            "once, for all first answers, the watch and the recall",
+            "every month after",
+            "of it waiting for the next start",
+            "of it standing",
+        ),
+        [
+            (
+                f"{instances:,}",
+                f"{accounts} x {regions}",
+                _money(usd(first_answers(metered, instances))),
+                _money(usd(month(metered, instances))),
+                _money(usd(waiting(metered, instances * (1 - HELD_SHARE), accounts=accounts, regions=regions))),
+                _money(usd(standing(metered, instances))),
+            )
+            for instances, (accounts, regions) in ORGANISATIONS.items()
+        ],
+    )
+
+
+def _published(metered: Mapping[str, Any]) -> str:
+    """What AWS publishes for its own solution, beside ours."""
+    return _table(
+        (
+            "remediations a month",
+            "AWS's figure, USD",
+            "a 1,000",
+            "this service, one by one, watched, the standing cost included",
+        ),
+        [
+            (
+                f"{number:,}",
+                _money(figure),
+                _money(figure / number * 1000),
+                _money(
+                    usd(
+                        _together(
+                            enforcing(metered, number, batch=1),
+                            watching(metered, number),
+                            waiting(metered, number),
+                            standing(metered, number),
+                        )
+                    )
+                ),
+            )
+            for number, figure in PUBLISHED.items()
+        ],
     )
 
 
