@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
-from imdsv2.policy import Policy
 from infra.errors import SettingRefused
 
 if TYPE_CHECKING:

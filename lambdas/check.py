@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 
-from imdsv2.aws import CONFIG, Members, metrics_session
+from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.errors import InvalidRequest
-from imdsv2.permissions_check import check
-from imdsv2.report import error_document
+from imdsv2.people.answer import error_document
+from imdsv2.people.permissions_check import check
 from invocation import logger, request_id
 
 if TYPE_CHECKING:

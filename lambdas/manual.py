@@ -6,17 +6,17 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
+from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
-from imdsv2.model import Request
-from imdsv2.orders import Command, parse
-from imdsv2.report import answer_document, error_document
+from imdsv2.people.answer import answer_document, error_document
+from imdsv2.people.request import Command, parse
 from imdsv2.wiring import wire, wire_people
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from imdsv2.orders import Order
+    from imdsv2.people.request import Order
 
 service = wire(os.environ, logger, request_id)
 people = wire_people(service)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
 from imdsv2.errors import SettingMissing
-from imdsv2.intake import process
+from imdsv2.line.intake import process
 from imdsv2.wiring import wire
 from invocation import logger, metrics, request_id
 

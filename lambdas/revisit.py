@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
-from imdsv2.model import Request, Source
+from imdsv2.domain.request import Request, Source
 from imdsv2.wiring import wire
 from invocation import logger, metrics, request_id
 

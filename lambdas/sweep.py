@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
-from imdsv2.sweep import Tally, add_up, go_through, parse_order, plan
+from imdsv2.sweep.run import Tally, add_up, go_through, parse_order, plan
 from imdsv2.wiring import wire, wire_sweep
 from invocation import logger, metrics, request_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imdsv2.model import Place
+    from imdsv2.domain.instance import Place
 
 
 class RemediationError(Exception):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from imdsv2.model import Status
+from imdsv2.domain.lifecycle import Status
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
 
-    from imdsv2.guard import Pass
-    from imdsv2.judgement import Outcomes
-    from imdsv2.policy_source import PolicyInForce
+    from imdsv2.domain.policy import PolicyInForce
+    from imdsv2.guard.run import Pass
+    from imdsv2.line.judgement import Outcomes
 
 
 def report(

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 
-from imdsv2.aws import CONFIG, Members, metrics_session
-from imdsv2.brakes import Brakes
-from imdsv2.canaries import Canaries
-from imdsv2.change_calendar import ChangeCalendar
-from imdsv2.gates import Gates
-from imdsv2.intake import DeadLetters
-from imdsv2.ledger import Ledger
-from imdsv2.line import Line
-from imdsv2.notices import Notices
-from imdsv2.pacing import Pacing
-from imdsv2.policy_source import PolicySource
-from imdsv2.security_hub import SecurityHub
+from imdsv2.aws.change_calendar import ChangeCalendar
+from imdsv2.aws.pacing import Pacing
+from imdsv2.aws.s3 import SweepFiles
+from imdsv2.aws.security_hub import SecurityHub
+from imdsv2.aws.sessions import CONFIG, Members, metrics_session
+from imdsv2.ledger.brakes import Brakes
+from imdsv2.ledger.policy import PolicySource
+from imdsv2.ledger.table import Ledger
+from imdsv2.line.canaries import Canaries
+from imdsv2.line.gate import Gates
+from imdsv2.line.intake import DeadLetters
+from imdsv2.line.notices import Notices
+from imdsv2.line.run import Line
+from imdsv2.line.tell import Teller
 from imdsv2.settings import Settings, SweepSettings
-from imdsv2.sweep import active_accounts
-from imdsv2.sweep_files import SweepFiles
-from imdsv2.telling import Teller
+from imdsv2.sweep.run import active_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from mypy_boto3_organizations import OrganizationsClient
 
-    from imdsv2.guard import Guard
-    from imdsv2.people import People
+    from imdsv2.guard.run import Guard
+    from imdsv2.people.command import People
 
 
 _TO_FINISH_SECONDS = 90
@@ -107,8 +107,8 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
 
 def wire_guard(service: Service) -> Guard:
     """Build what looks after the enforced, on what judges them."""
-    from imdsv2.guard import Guard
-    from imdsv2.rollback import Rollback
+    from imdsv2.guard.rollback import Rollback
+    from imdsv2.guard.run import Guard
 
     line = service.line
     rollback = Rollback(
@@ -128,7 +128,7 @@ def wire_guard(service: Service) -> Guard:
 
 def wire_people(service: Service) -> People:
     """Build what carries out people's commands."""
-    from imdsv2.people import People
+    from imdsv2.people.command import People
 
     return People(
         ledger=service.line.ledger,

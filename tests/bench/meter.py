@@ -28,7 +28,7 @@ import botocore.client  # noqa: E402 - the asset has to be found first
 
 import guard  # noqa: E402
 import remediate  # noqa: E402
-from imdsv2.sweep import Tally, go_through  # noqa: E402
+from imdsv2.sweep.run import Tally, go_through  # noqa: E402
 
 WRITE_UNIT = 1024
 READ_UNIT = 2 * 4096

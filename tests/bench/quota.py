@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import TYPE_CHECKING, Literal
 
+from imdsv2.aws.pacing import LEAST_DATAPOINTS, QUOTAS, Pacing
+from imdsv2.domain.instance import Place
 from imdsv2.errors import QuotaExhausted
-from imdsv2.model import Place
-from imdsv2.pacing import LEAST_DATAPOINTS, QUOTAS, Pacing
-from imdsv2.sweep import INSTANCES_A_BATCH
+from imdsv2.sweep.run import INSTANCES_A_BATCH
 from infra.service_stack import REMEDIATIONS_AT_ONCE
 from infra.sweep import PLACES_AT_ONCE
 from tests.bench.measurement import Measurement, against
@@ -29,7 +29,7 @@ from tests.bench.measurement import Measurement, against
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    from imdsv2.pacing import Quota
+    from imdsv2.aws.pacing import Quota
 
     Steps = Generator[float, None, None]
     """Work, as the seconds that pass between its steps."""

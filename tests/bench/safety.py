@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.policy import Mode, Policy
+from imdsv2.domain.policy import Mode, Policy
 from tests.bench import safety_fleet
 from tests.bench.measurement import Measurement, against
 from tests.bench.safety_aws import ARRIVES_AFTER, PERIOD

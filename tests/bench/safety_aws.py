@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from imdsv2.brakes import Brakes
-from imdsv2.ledger import Enforced, Entry, Ledger, account_key
-from imdsv2.lifecycle import check
-from imdsv2.metrics import HOUR, REJECTED_CALLS, UTILIZATION
-from imdsv2.policy_source import PolicyInForce
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, UTILIZATION
+from imdsv2.domain.hours import HOUR
+from imdsv2.domain.lifecycle import check
+from imdsv2.domain.policy import PolicyInForce
+from imdsv2.ledger.brakes import Brakes
+from imdsv2.ledger.table import Enforced, Entry, Ledger, account_key
 from tests.bench.safety_fleet import BEGIN, MINUTE
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
 
-    from imdsv2.brakes import Account
-    from imdsv2.ledger import Change
-    from imdsv2.model import Finding, InstanceArn, Placed
-    from imdsv2.policy import Policy
+    from imdsv2.domain.account import Account
+    from imdsv2.domain.instance import InstanceArn, Placed
+    from imdsv2.domain.policy import Policy
+    from imdsv2.domain.request import Finding
+    from imdsv2.ledger.table import Change
     from tests.bench.safety_fleet import Machine
 
 PERIOD = 5 * MINUTE

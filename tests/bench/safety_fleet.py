@@ -15,7 +15,7 @@ from enum import StrEnum
 from itertools import count
 from typing import TYPE_CHECKING
 
-from imdsv2.model import InstanceArn
+from imdsv2.domain.instance import InstanceArn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

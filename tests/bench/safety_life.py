@@ -17,13 +17,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
-from imdsv2 import action, enforcement, guard, line, metrics, rollback
-from imdsv2.canaries import Canaries
-from imdsv2.gates import Gates
-from imdsv2.ledger import account_key
-from imdsv2.model import Reason, Request, Source, Status
-from imdsv2.sweep import INSTANCES_A_BATCH
-from imdsv2.watch import alive_hours_needed
+from imdsv2.aws import cloudwatch as metrics
+from imdsv2.aws import metadata_options as action
+from imdsv2.domain.health import alive_hours_needed
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.request import Request, Source
+from imdsv2.domain.verdict import Reason
+from imdsv2.guard import rollback
+from imdsv2.guard import run as guard
+from imdsv2.ledger.table import account_key
+from imdsv2.line import enforce as enforcement
+from imdsv2.line import run as line
+from imdsv2.line.canaries import Canaries
+from imdsv2.line.gate import Gates
+from imdsv2.sweep.run import INSTANCES_A_BATCH
 from tests.bench.safety_aws import (
     ARRIVES_AFTER,
     LISTED_AFTER,
@@ -45,9 +52,9 @@ from tests.bench.safety_fleet import DAY, END, HOUR, MINUTE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from imdsv2.ledger import Entry
-    from imdsv2.model import InstanceArn
-    from imdsv2.policy import Policy
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.policy import Policy
+    from imdsv2.ledger.table import Entry
     from tests.bench.safety_fleet import Machine
 
 GUARD_EVERY = 5 * MINUTE

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, sys.argv[1])
 
-from imdsv2.sweep import Tally, go_through
+from imdsv2.sweep.run import Tally, go_through
 from imdsv2.wiring import wire
 from invocation import logger
 
 if TYPE_CHECKING:
-    from imdsv2.judgement import Outcomes
-    from imdsv2.line import Line
+    from imdsv2.line.judgement import Outcomes
+    from imdsv2.line.run import Line
 
 
 class Watched:

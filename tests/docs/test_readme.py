@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from imdsv2.model import Reason, Request
-from imdsv2.orders import Command, Steer, parse, parse_order
-from imdsv2.policy import Policy
-from imdsv2.sweep import parse_order as parse_sweep_order
+from imdsv2.domain.policy import Policy
+from imdsv2.domain.request import Request
+from imdsv2.domain.verdict import Reason
+from imdsv2.people.request import Command, Steer, parse, parse_order
+from imdsv2.sweep.run import parse_order as parse_sweep_order
 from infra.names import FORWARDING_STACK, ROLES_STACK
 
 ROOT = Path(__file__).resolve().parents[2]

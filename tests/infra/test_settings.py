@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imdsv2.policy import Policy
+from imdsv2.domain.policy import Policy
 from infra.errors import SettingRefused
 from infra.settings import Settings
 from tests.infra.templates import ROOT

@@ -12,21 +12,22 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.stub import Stubber
 from moto.ec2.models import ec2_backends
 
-from imdsv2.aws import CONFIG, Members, metrics_session
-from imdsv2.brakes import Brakes
-from imdsv2.canaries import Canaries
-from imdsv2.change_calendar import ChangeCalendar
-from imdsv2.gates import Gates
-from imdsv2.guard import Guard
-from imdsv2.ledger import Ledger
-from imdsv2.line import Line
-from imdsv2.model import Finding, InstanceArn, Request, Source
-from imdsv2.notices import Notices
-from imdsv2.people import People
-from imdsv2.policy_source import PolicySource
-from imdsv2.rollback import Rollback
-from imdsv2.security_hub import SecurityHub
-from imdsv2.telling import Teller
+from imdsv2.aws.change_calendar import ChangeCalendar
+from imdsv2.aws.security_hub import SecurityHub
+from imdsv2.aws.sessions import CONFIG, Members, metrics_session
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.request import Finding, Request, Source
+from imdsv2.guard.rollback import Rollback
+from imdsv2.guard.run import Guard
+from imdsv2.ledger.brakes import Brakes
+from imdsv2.ledger.policy import PolicySource
+from imdsv2.ledger.table import Ledger
+from imdsv2.line.canaries import Canaries
+from imdsv2.line.gate import Gates
+from imdsv2.line.notices import Notices
+from imdsv2.line.run import Line
+from imdsv2.line.tell import Teller
+from imdsv2.people.command import People
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

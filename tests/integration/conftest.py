@@ -19,7 +19,7 @@ from moto.dynamodb.models.table import Table
 from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.utils import filter_dict_attribute_mapping
 
-from imdsv2 import action
+from imdsv2.aws import metadata_options as action
 from tests.integration.answers import Hub, Metrics, Wire, refusal
 from tests.integration.builders import REGION, TABLE, Clock, Cloud, Stub
 

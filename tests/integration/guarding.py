@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.model import Source
+from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import asked
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.guard import Pass
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.guard.run import Pass
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

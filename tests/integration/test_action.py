@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2 import action
-from imdsv2.model import Instance, MetadataOptions, Missing, Reason, Unreachable
+from imdsv2.aws import metadata_options as action
+from imdsv2.domain.instance import Instance, MetadataOptions, Missing, Unreachable
+from imdsv2.domain.verdict import Reason
 from tests.integration.builders import NOW, REFUSED_WITHOUT_ENDPOINT, arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from imdsv2.action import Refusal
-    from imdsv2.model import InstanceArn, Target
+    from imdsv2.aws.metadata_options import Refusal
+    from imdsv2.domain.instance import InstanceArn, Target
     from tests.integration.builders import Stub
 
 ARN = arn_of("a")

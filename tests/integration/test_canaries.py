@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imdsv2.brakes import Cohort
-from imdsv2.canaries import Canaries
-from imdsv2.cohort import canaries_wanted, in_order
+from imdsv2.domain.cohort import Cohort, canaries_wanted, in_order
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Canary
+from imdsv2.domain.request import Source
+from imdsv2.domain.verdict import Decision
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger import Change
-from imdsv2.model import Decision, InstanceArn, Source, Status
-from imdsv2.policy import Canary
+from imdsv2.ledger.table import Change
+from imdsv2.line.canaries import Canaries
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, MEMBER, NOW, REGION, TABLE, asked
 from tests.unit import builders
@@ -25,9 +26,10 @@ from tests.unit import builders
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from imdsv2.canaries import Turns
-    from imdsv2.judgement import Judgement, Outcomes
-    from imdsv2.ledger import Entry
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.ledger.table import Entry
+    from imdsv2.line.canaries import Turns
+    from imdsv2.line.judgement import Judgement, Outcomes
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

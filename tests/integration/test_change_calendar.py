@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from imdsv2.change_calendar import CalendarState, ChangeCalendar
+from imdsv2.aws.change_calendar import ChangeCalendar
+from imdsv2.domain.gates import CalendarState
 from tests.integration.builders import NOW
 
 if TYPE_CHECKING:

@@ -10,18 +10,19 @@ import pytest
 from aws_lambda_powertools import Logger
 from botocore.exceptions import ReadTimeoutError
 
-from imdsv2.decision import HOURLY
-from imdsv2.enforcement import Enforcement
-from imdsv2.judgement import Case, Judgement
-from imdsv2.ledger import Entry
-from imdsv2.model import Decision, Instance, Reason, Status, Verdict
-from imdsv2.target import describe
+from imdsv2.aws.ec2 import describe
+from imdsv2.domain.instance import Instance
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.verdict import HOURLY, Decision, Reason, Verdict
+from imdsv2.ledger.table import Entry
+from imdsv2.line.enforce import Enforcement
+from imdsv2.line.judgement import Case, Judgement
 from tests.integration.builders import MEMBER, NOW, REFUSED_WITHOUT_ENDPOINT, asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

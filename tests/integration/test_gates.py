@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from imdsv2.brakes import Cohort
-from imdsv2.ledger import Change
-from imdsv2.model import Source
+from imdsv2.domain.cohort import Cohort
+from imdsv2.domain.request import Source
+from imdsv2.ledger.table import Change
 from tests.fixtures.events import finding
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imdsv2.judgement import Judgement
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.line.judgement import Judgement
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.ledger import Change
-from imdsv2.model import Source
+from imdsv2.domain.request import Source
+from imdsv2.ledger.table import Change
 from tests.fixtures.events import finding
 from tests.integration.answers import refusal
 from tests.integration.builders import LEASE, MEMBER, NOW, OTHER, asked
@@ -25,8 +25,8 @@ from tests.integration.guarding import (
 )
 
 if TYPE_CHECKING:
-    from imdsv2.guard import Pass
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.guard.run import Pass
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

@@ -19,7 +19,7 @@ from tests.integration.builders import HUB, LEASE, MEMBER, OTHER, PARAMETER, REG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

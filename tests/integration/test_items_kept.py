@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.orders import Command, parse
+from imdsv2.people.request import Command, parse
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, OTHER, TABLE, arn_of, asked
 from tests.integration.guarding import enforced, guard, live, reject, untag
@@ -20,7 +20,7 @@ from tests.integration.guarding import enforced, guard, live, reject, untag
 if TYPE_CHECKING:
     import pytest
 
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
     from tests.integration.builders import Cloud
 
 KEPT = Path(__file__).parent / "kept" / "items.json"

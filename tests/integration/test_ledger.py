@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from imdsv2 import ledger as ledger_module
+from imdsv2.domain.history import Hold
+from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import IllegalMove, LedgerContended
-from imdsv2.ledger import FINDINGS_KEPT, OPEN, OVER, Change, Enforced, Entry, Told, key_of
-from imdsv2.model import Hold, Status
+from imdsv2.ledger import table as ledger_module
+from imdsv2.ledger.table import FINDINGS_KEPT, OPEN, OVER, Change, Enforced, Entry, Told, key_of
 from tests.integration.answers import refusal
 from tests.integration.builders import HUB, MEMBER, NOW, OTHER, TABLE, arn_of, known_finding
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.ledger import Ledger
-    from imdsv2.model import Finding, InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.request import Finding
+    from imdsv2.ledger.table import Ledger
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

@@ -16,10 +16,18 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from imdsv2 import action, brakes, enforcement, guard, ledger, line, metrics, orders, rollback
-from imdsv2.ledger import key_of
-from imdsv2.model import Finding, Request, Source
-from imdsv2.notices import headline
+from imdsv2.aws import cloudwatch as metrics
+from imdsv2.aws import metadata_options as action
+from imdsv2.domain.request import Finding, Request, Source
+from imdsv2.guard import rollback
+from imdsv2.guard import run as guard
+from imdsv2.ledger import brakes
+from imdsv2.ledger import table as ledger
+from imdsv2.ledger.table import key_of
+from imdsv2.line import enforce as enforcement
+from imdsv2.line import run as line
+from imdsv2.line.notices import headline
+from imdsv2.people import request as orders
 from tests.integration.builders import LEASE, MEMBER, OTHER, TABLE
 from tests.integration.conftest import create_table
 from tests.integration.small_world import (
@@ -43,8 +51,8 @@ if TYPE_CHECKING:
 
     import botocore.session
 
-    from imdsv2.judgement import Outcomes
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.line.judgement import Outcomes
     from tests.integration.builders import Function
 
 WALKS = int(os.environ.get("PROOF_EXAMPLES", "150"))

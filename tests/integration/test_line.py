@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from imdsv2.ledger import Change
-from imdsv2.model import Source, Status
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.request import Source
+from imdsv2.ledger.table import Change
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, TABLE, arn_of, asked
 
 if TYPE_CHECKING:
-    from imdsv2.judgement import Judgement
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.line.judgement import Judgement
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

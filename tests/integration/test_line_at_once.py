@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.model import Source
+from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, LEASE, OTHER, asked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from imdsv2.judgement import Outcomes
-    from imdsv2.line import Line
-    from imdsv2.model import Request
+    from imdsv2.domain.request import Request
+    from imdsv2.line.judgement import Outcomes
+    from imdsv2.line.run import Line
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

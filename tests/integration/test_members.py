@@ -11,12 +11,12 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from imdsv2.aws import Members, metrics_session
-from imdsv2.model import InstanceArn
+from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.domain.instance import InstanceArn
 from tests.integration.builders import MEMBER, NOW, OTHER, Clock, arn_of
 
 if TYPE_CHECKING:
-    from imdsv2.aws import Role
+    from imdsv2.aws.sessions import Role
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud, Stub
 

@@ -15,20 +15,23 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
-from imdsv2 import action
-from imdsv2.aws import Members, metrics_session
-from imdsv2.evidence import gather
-from imdsv2.model import Place, Reason, Source, Status, Unreachable
-from imdsv2.pacing import Pacing
-from imdsv2.policy import Policy
-from imdsv2.target import describe
+from imdsv2.aws import metadata_options as action
+from imdsv2.aws.ec2 import describe
+from imdsv2.aws.pacing import Pacing
+from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.domain.instance import Place, Unreachable
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Policy
+from imdsv2.domain.request import Source
+from imdsv2.domain.verdict import Reason
+from imdsv2.line.gather import gather
 from tests.integration.builders import NOW, Clock, arn_of, asked
 from tests.unit.builders import instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imdsv2.model import Target
+    from imdsv2.domain.instance import Target
     from tests.integration.builders import Cloud, Stub
 
 HERE = arn_of("1")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from imdsv2 import people as people_module
-from imdsv2.brakes import Brakes
+from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
+from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest
-from imdsv2.ledger import Change, Entry, Ledger
-from imdsv2.model import Instance, InstanceArn, MetadataOptions, Source
-from imdsv2.orders import Command, Steer, parse
-from imdsv2.people import People
+from imdsv2.ledger.brakes import Brakes
+from imdsv2.ledger.table import Change, Entry, Ledger
+from imdsv2.people import command as people_module
+from imdsv2.people.command import People
+from imdsv2.people.request import Command, Steer, parse
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
 from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, untag
@@ -24,8 +25,8 @@ from tests.integration.table import Table
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imdsv2.judgement import Judgement
-    from imdsv2.model import Place, Target
+    from imdsv2.domain.instance import Place, Target
+    from imdsv2.line.judgement import Judgement
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.aws import Members, metrics_session
+from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.errors import InvalidRequest
-from imdsv2.permissions_check import check
+from imdsv2.people.permissions_check import check
 from tests.integration.answers import refusal
 from tests.integration.builders import MEMBER, OTHER, arn_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-    from imdsv2.aws import Role
-    from imdsv2.model import Placed
+    from imdsv2.aws.sessions import Role
+    from imdsv2.domain.instance import Placed
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imdsv2.policy import Mode, Policy
-from imdsv2.policy_source import PolicySource
+from imdsv2.domain.policy import Mode, Policy
+from imdsv2.ledger.policy import PolicySource
 from tests.integration.builders import NOW, PARAMETER
 
 if TYPE_CHECKING:
-    from imdsv2.policy_source import PolicyInForce
+    from imdsv2.domain.policy import PolicyInForce
     from tests.integration.builders import Cloud
 
 

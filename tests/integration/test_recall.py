@@ -10,7 +10,7 @@ from tests.integration.builders import LEASE, MEMBER, OTHER
 from tests.integration.guarding import Died, enforced, guard, live, reject, restart, set_state
 
 if TYPE_CHECKING:
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

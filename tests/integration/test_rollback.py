@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from imdsv2.model import Source
+from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import LEASE, MEMBER, OTHER, asked
 from tests.integration.guarding import (
@@ -24,8 +24,8 @@ from tests.integration.guarding import (
 )
 
 if TYPE_CHECKING:
-    from imdsv2.guard import Pass
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.guard.run import Pass
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

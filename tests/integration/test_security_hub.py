@@ -9,8 +9,8 @@ import pytest
 from aws_lambda_powertools import Logger
 from botocore.exceptions import EndpointConnectionError
 
-from imdsv2.model import Finding
-from imdsv2.security_hub import SecurityHub
+from imdsv2.aws.security_hub import SecurityHub
+from imdsv2.domain.request import Finding
 from tests.integration.builders import MEMBER, NOW, OTHER, REGION, arn_of, known_finding
 
 if TYPE_CHECKING:

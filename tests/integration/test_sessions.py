@@ -14,10 +14,10 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
-from imdsv2 import aws
-from imdsv2.aws import Members, metrics_session
-from imdsv2.model import Unreachable
-from imdsv2.target import describe
+from imdsv2.aws import sessions as aws
+from imdsv2.aws.ec2 import describe
+from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.domain.instance import Unreachable
 from tests.integration.builders import MEMBER, Clock, arn_of
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import ANY
 
-from imdsv2.model import Instance, MetadataOptions, Missing, Place, Unreachable
-from imdsv2.target import describe, running_instances
+from imdsv2.aws.ec2 import describe, running_instances
+from imdsv2.domain.instance import Instance, MetadataOptions, Missing, Place, Unreachable
 from tests.integration.builders import MEMBER, REGION, arn_of
 
 if TYPE_CHECKING:
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
     from tests.integration.builders import Cloud, Stub
 
 LAUNCHED = datetime(2026, 10, 1, 8, 0, tzinfo=UTC)

@@ -11,16 +11,17 @@ import pytest
 from aws_lambda_powertools import Logger
 from moto.sns.models import sns_backends
 
-from imdsv2.brakes import Account
-from imdsv2.ledger import Change, Entry
-from imdsv2.model import Status
-from imdsv2.notices import Notices
-from imdsv2.security_hub import SecurityHub
-from imdsv2.telling import Teller
+from imdsv2.aws.security_hub import SecurityHub
+from imdsv2.domain.account import Account
+from imdsv2.domain.lifecycle import Status
+from imdsv2.ledger.table import Change, Entry
+from imdsv2.line.notices import Notices
+from imdsv2.line.tell import Teller
 from tests.integration.builders import HUB, NOW, OTHER, REGION, TABLE, arn_of, known_finding
 
 if TYPE_CHECKING:
-    from imdsv2.model import Finding, InstanceArn
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.request import Finding
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

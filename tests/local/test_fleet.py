@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imdsv2.model import Decision, Reason
+from imdsv2.domain.verdict import Decision, Reason
 from local.fleet import machines
 
 # Gates that bind a whole account or everything at once, which would hide the rows.

@@ -5,21 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from imdsv2.judgement import Case, Judgement
-from imdsv2.ledger import Entry
-from imdsv2.model import (
-    Decision,
-    Evidence,
-    Finding,
-    Instance,
-    InstanceArn,
-    MetadataOptions,
-    Reason,
-    Request,
-    Source,
-    Status,
-    Verdict,
-)
+from imdsv2.domain.evidence import Evidence
+from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.request import Finding, Request, Source
+from imdsv2.domain.verdict import Decision, Reason, Verdict
+from imdsv2.ledger.table import Entry
+from imdsv2.line.judgement import Case, Judgement
 
 NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 """The time of every judgement, unless a test says otherwise: half past, so that first and last hour are partial."""

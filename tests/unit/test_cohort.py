@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.cohort import canaries_wanted, cohort_of, in_order
+from imdsv2.domain.cohort import canaries_wanted, cohort_of, in_order
 from tests.unit.builders import ACCOUNT, REGION, arn, instance
 
 if TYPE_CHECKING:
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
 
 GROUP, TEMPLATE = "aws:autoscaling:groupName", "aws:ec2launchtemplate:id"
 PLACE = f"aws/{ACCOUNT}/{REGION}"

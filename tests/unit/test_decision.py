@@ -11,13 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.decision import decide, decide_without_evidence
-from imdsv2.model import Decision, Evidence, History, Instance, Missing, Reason, Unreachable
-from imdsv2.policy import BootEvidence, Mode, Policy
+from imdsv2.domain.decision import decide, decide_without_evidence
+from imdsv2.domain.evidence import Evidence
+from imdsv2.domain.history import History
+from imdsv2.domain.instance import Instance, Missing, Unreachable
+from imdsv2.domain.policy import BootEvidence, Mode, Policy
+from imdsv2.domain.verdict import Decision, Reason
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, at, evidence, instance, options
 
 if TYPE_CHECKING:
-    from imdsv2.model import Target, Verdict
+    from imdsv2.domain.instance import Target
+    from imdsv2.domain.verdict import Verdict
 
 ENFORCED = History(enforced_at=NOW - timedelta(hours=1), confirmed=True)
 EXEMPT_TAG = "imdsv2:exempt-until"

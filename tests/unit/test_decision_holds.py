@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.decision import decide, decide_without_evidence
-from imdsv2.model import Decision, History, Hold, Missing, Reason, Unreachable, Verdict
-from imdsv2.policy import Policy
+from imdsv2.domain.decision import decide, decide_without_evidence
+from imdsv2.domain.history import History, Hold
+from imdsv2.domain.instance import Missing, Unreachable
+from imdsv2.domain.policy import Policy
+from imdsv2.domain.verdict import Decision, Reason, Verdict
 from tests.unit.builders import ACCOUNT, NOW, arn, at, evidence, instance, options
 
 DAY = timedelta(days=1)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.events import Parsed, parse
-from imdsv2.model import Request, Source
-from imdsv2.orders import parse_order
+from imdsv2.line.events import Parsed, parse
+from imdsv2.people.request import parse_order
 from tests.fixtures.events import (
     CONFIG_RULES,
     INSTANCE_ID,

@@ -14,18 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from imdsv2.decision import decide
-from imdsv2.evidence import gather
-from imdsv2.metrics import DATAPOINTS_A_CALL, QUERIES_A_CALL, Hours, pack
-from imdsv2.model import Decision, History, Reason
-from imdsv2.policy import BootEvidence, Policy
+from imdsv2.aws.cloudwatch import DATAPOINTS_A_CALL, QUERIES_A_CALL, pack
+from imdsv2.domain.decision import decide
+from imdsv2.domain.history import History
+from imdsv2.domain.hours import Hours
+from imdsv2.domain.policy import BootEvidence, Policy
+from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.line.gather import gather
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, at, instance
 from tests.unit.cloudwatch import DATAPOINTS, HOUR, MEMORY, CloudWatch, hour_of, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imdsv2.model import Evidence, Instance, Verdict
+    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.instance import Instance
+    from imdsv2.domain.verdict import Verdict
 
 DAY = timedelta(days=1)
 USE = "MetadataNoToken"
@@ -635,7 +639,7 @@ def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(
     cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The instances of that call are judged without evidence; those of the next call are not touched."""
-    monkeypatch.setattr("imdsv2.metrics._CALLS_AT_ONCE", 1)  # so that it is known which page is the second
+    monkeypatch.setattr("imdsv2.aws.cloudwatch._CALLS_AT_ONCE", 1)  # so that it is known which page is the second
     targets = [instance(arn=arn(number), launched_at=NOW - 30 * DAY) for number in range(1, 201)]
     for target in targets:
         report(cloudwatch, target, NOW - 30 * DAY, NOW, [USE])

@@ -9,16 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2 import gate
-from imdsv2.brakes import Account
-from imdsv2.change_calendar import CalendarState
-from imdsv2.model import Decision, Reason
-from imdsv2.policy import Approval, Mode, Policy
-from imdsv2.policy_source import PolicyInForce
+from imdsv2.domain import gates as gate
+from imdsv2.domain.account import Account
+from imdsv2.domain.gates import CalendarState
+from imdsv2.domain.policy import Approval, Mode, Policy, PolicyInForce
+from imdsv2.domain.verdict import Decision, Reason
 from tests.unit.builders import NOW, at
 
 if TYPE_CHECKING:
-    from imdsv2.model import Verdict
+    from imdsv2.domain.verdict import Verdict
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""The layers: who may know AWS, the clock and the environment. Design that is only written down does not last."""
+"""The layers: who may know whom, AWS, the clock and the environment. Design that is only written down does not last."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ from pathlib import Path
 import pytest
 
 LAMBDAS = Path(__file__).parents[2] / "lambdas"
-MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted((LAMBDAS / "imdsv2").glob("*.py"))}
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "domain": set(),
+    "aws": {"domain"},
+    "ledger": {"domain", "aws"},
+    "line": {"domain", "aws", "ledger"},
+    "guard": {"domain", "aws", "ledger", "line"},
+    "people": {"domain", "aws", "ledger", "line", "guard"},
+    "sweep": {"domain", "aws", "line"},
+}
+"""The packages of the service, each with those it may know. All may know `errors`; only `wiring` knows all of them."""
+
+
+def _name(path: Path) -> str:
+    """The module's name within the package: `domain.verdict`."""
+    return ".".join(path.relative_to(LAMBDAS / "imdsv2").with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {_name(path): ast.parse(path.read_text()) for path in sorted((LAMBDAS / "imdsv2").rglob("*.py"))}
 HANDLERS = {path.stem: ast.parse(path.read_text()) for path in sorted(LAMBDAS.glob("*.py"))}
 EVERYWHERE = MODULES | HANDLERS
+DOMAIN = sorted(name for name in MODULES if name.startswith("domain."))
 
-PURE = [
-    "decision",
-    "model",
-    "policy",
-    "errors",
-    "events",
-    "orders",
-    "gate",
-    "judgement",
-    "cohort",
-    "watch",
-    "lifecycle",
-]
+PURE = [*DOMAIN, "errors", "line.events", "people.request"]
 """What can be reasoned about without AWS."""
 STANDARD = {"__future__", "collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing"}
 """All of the standard library that a pure function needs; nothing of it reaches outside the process."""
@@ -47,13 +54,13 @@ def names_called(tree: ast.Module) -> set[str]:
     }
 
 
-def imports(tree: ast.Module) -> set[str]:
-    """Every module that a module imports when it runs, by full name; what only the type checker reads is left out."""
+def imports(tree: ast.Module, *, with_types: bool = False) -> set[str]:
+    """Every module that a module imports when it runs, by full name; what only the type checker reads if asked for."""
     found: set[str] = set()
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if not with_types and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting.extend(node.orelse)
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -97,21 +104,10 @@ def test_pure_modules_load_without_aws(module: str) -> None:
     assert set() == {name.partition(".")[0] for name in loaded} & AWS
 
 
-@pytest.mark.parametrize(
-    ("module", "stands_on"),
-    [
-        ("decision", {"model", "policy", "errors"}),
-        ("gate", {"decision", "model", "policy", "errors"}),
-        ("lifecycle", {"model", "errors"}),
-        ("cohort", set()),
-        ("watch", set()),
-    ],
-)
-def test_what_decides_is_pure(module: str, stands_on: set[str]) -> None:
+@pytest.mark.parametrize("module", DOMAIN)
+def test_what_decides_is_pure(module: str) -> None:
     """Values in, a verdict out, and nothing read on the way: neither there nor in what it stands on."""
-    modules = closure(module)
-    assert stands_on | {module} == modules
-    for each in modules:
+    for each in closure(module):
         outside = {name.partition(".")[0] for name in imports(MODULES[each])} - {"imdsv2"}
         assert outside <= STANDARD
         assert set() == reads_clock(MODULES[each]) | reads_environment(MODULES[each])
@@ -120,6 +116,22 @@ def test_what_decides_is_pure(module: str, stands_on: set[str]) -> None:
             for node in ast.walk(MODULES[each])
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if "." in name))
+def test_a_package_knows_only_those_below_it(module: str) -> None:
+    """What only the type checker reads counts too: a type is knowledge."""
+    package = module.partition(".")[0]
+    known = {name.split(".")[1] for name in imports(MODULES[module], with_types=True) if name.startswith("imdsv2.")}
+    assert known <= MAY_IMPORT[package] | {package, "errors"}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_every_package_says_what_it_is_for(package: str) -> None:
+    """A line in its docstring, and nothing else: what a package offers is imported from its modules."""
+    [only] = MODULES[package].body
+    assert isinstance(only, ast.Expr)
+    assert 20 < len(ast.get_docstring(MODULES[package]) or "") <= 120
 
 
 @pytest.mark.parametrize("module", sorted(EVERYWHERE.keys() - KNOWS_CLOCK_AND_ENVIRONMENT))
@@ -165,6 +177,8 @@ def test_the_check_sees_what_it_forbids() -> None:
         "if TYPE_CHECKING:\n    import boto3\nelse:\n    import json\n"
         "def f():\n    import urllib3\n    return os.environ, time.time(), datetime.now(UTC), time.sleep(1)\n"
     )
-    assert {"os", "time", "typing", "typing.TYPE_CHECKING", "json", "urllib3"} == imports(tree)
+    run = {"os", "time", "typing", "typing.TYPE_CHECKING", "json", "urllib3"}
+    assert run == imports(tree)
+    assert run | {"boto3"} == imports(tree, with_types=True)
     assert {"time.time", "datetime.now"} == reads_clock(tree)
     assert {"os.environ"} == reads_environment(tree)

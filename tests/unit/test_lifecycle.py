@@ -6,9 +6,8 @@ from itertools import product
 
 import pytest
 
+from imdsv2.domain.lifecycle import MOVES, OURS, UNDER_WAY, Status, check
 from imdsv2.errors import IllegalMove
-from imdsv2.lifecycle import MOVES, OURS, UNDER_WAY, check
-from imdsv2.model import Status
 
 STATUSES: list[Status | None] = [None, *Status]
 

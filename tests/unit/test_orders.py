@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import InvalidRequest
-from imdsv2.model import InstanceArn
-from imdsv2.orders import Command, Order, Scope, Steer, parse
+from imdsv2.people.request import Command, Order, Scope, Steer, parse
 from tests.fixtures.events import INSTANCE_ID, MEMBER, REGION, REGION_OF_PARTITION, instance_arn
 
 LONGEST_MESSAGE = 500

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imdsv2.aws.pacing import LEAST_DATAPOINTS, QUOTAS, Bucket, Pacing, Quota
+from imdsv2.domain.instance import Place
 from imdsv2.errors import QuotaExhausted, SettingMissing
-from imdsv2.model import Place
-from imdsv2.pacing import LEAST_DATAPOINTS, QUOTAS, Bucket, Pacing, Quota
 from imdsv2.settings import Settings
 
 HERE = Place("aws", "eu-west-1", "222222222222")

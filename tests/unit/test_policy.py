@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode
 from imdsv2.errors import PolicyRefused
-from imdsv2.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode
 
 LONGEST_MESSAGE = 400
 """A person reads it in a note or an alarm."""

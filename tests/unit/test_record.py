@@ -10,20 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2 import lifecycle, record
-from imdsv2.decision import decide
-from imdsv2.ledger import Entry, key_of
-from imdsv2.model import Decision, Finding, Reason, Source, Status, Unreachable
-from imdsv2.policy import Policy
-from imdsv2.record import Signature
+from imdsv2.domain import lifecycle
+from imdsv2.domain.decision import decide
+from imdsv2.domain.instance import Unreachable
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Policy
+from imdsv2.domain.request import Finding, Source
+from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.ledger.table import Entry, key_of
+from imdsv2.line import record
+from imdsv2.line.record import Signature
 from tests.unit.builders import NOW, arn, evidence, finding, instance, judgement, options, request, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from imdsv2.judgement import Judgement
-    from imdsv2.ledger import Change
+    from imdsv2.ledger.table import Change
+    from imdsv2.line.judgement import Judgement
 
 SIGNATURE = Signature(request_id="request-1", session="session-1")
 LEASE = timedelta(seconds=360)

@@ -10,20 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2 import record
-from imdsv2.decision import decide
-from imdsv2.judgement import Case, Judgement
-from imdsv2.ledger import Entry
-from imdsv2.model import Decision, History, Hold, Source, Status, Unreachable
-from imdsv2.notices import headline
-from imdsv2.policy import Policy
-from imdsv2.record import Signature
+from imdsv2.domain.decision import decide
+from imdsv2.domain.history import History, Hold
+from imdsv2.domain.instance import Unreachable
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Policy
+from imdsv2.domain.request import Source
+from imdsv2.domain.verdict import Decision
+from imdsv2.ledger.table import Entry
+from imdsv2.line import record
+from imdsv2.line.judgement import Case, Judgement
+from imdsv2.line.notices import headline
+from imdsv2.line.record import Signature
 from tests.unit.builders import arn, at, evidence, instance, request
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.model import Target
+    from imdsv2.domain.instance import Target
 
 SOON = "What keeps IMDSv1 on ends soon"
 ENDED = "What kept IMDSv1 on has ended"

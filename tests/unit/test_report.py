@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from imdsv2.domain.documents import evidence_document, options_document, to_seconds
+from imdsv2.domain.instance import InstanceArn, Missing
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.request import Source
+from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.errors import LedgerContended
-from imdsv2.judgement import Outcomes
-from imdsv2.model import Decision, InstanceArn, Missing, Reason, Source, Status
-from imdsv2.orders import Order, parse_order
-from imdsv2.report import answer_document, error_document, evidence_document, options_document, to_seconds
+from imdsv2.line.judgement import Outcomes
+from imdsv2.people.answer import answer_document, error_document
+from imdsv2.people.request import Order, parse_order
 from tests.unit.builders import NOW, arn, at, evidence, judgement, options, request, verdict
 
 FIELDS = [

@@ -8,11 +8,13 @@ from unittest import mock
 
 import pytest
 
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, UTILIZATION, Metric, read
+from imdsv2.domain.hours import Hours, Series
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Mode, Policy
 from imdsv2.errors import IllegalMove
-from imdsv2.ledger import Change, Entry
-from imdsv2.metrics import REJECTED_CALLS, TOKENLESS_CALLS, UTILIZATION, Hours, Metric, Series, read
-from imdsv2.model import InstanceArn, Status
-from imdsv2.policy import Mode, Policy
+from imdsv2.ledger.table import Change, Entry
 from tests.bench.safety import AT_ONCE, CLEAN, SERVICE, Fate, Variant, first_clean, hidden, simulate
 from tests.bench.safety_aws import Box, Clock, Members, MemoryLedger, Place
 from tests.bench.safety_fleet import BEGIN, DAY, END, HOUR, MINUTE, Machine, Mix, Software, build
@@ -133,7 +135,7 @@ def test_what_is_left_out_changes_nothing() -> None:
     """Every look of the guard and every revisit, or only those that can come out differently: the same fate for each instance."""
     fates = []
     for thrifty in (True, False):
-        with mock.patch("imdsv2.record.random.random", return_value=0.0):
+        with mock.patch("imdsv2.line.record.random.random", return_value=0.0):
             life = Life(build(5, SMALL), Policy(mode=Mode.ENFORCE), thrifty=thrifty)
             life.run(5, until=BEGIN + 4 * DAY)
         fates.append({arn: (box.required_at, box.restored_at) for arn, box in life.boxes.items()})

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.metrics import QUERIES_A_CALL
-from imdsv2.signs import Begin, gather_signs
-from imdsv2.watch import Signs
+from imdsv2.aws.cloudwatch import QUERIES_A_CALL
+from imdsv2.domain.health import Signs
+from imdsv2.guard.signs import Begin, gather_signs
 from tests.unit.builders import NOW, arn, at
 from tests.unit.cloudwatch import CloudWatch, hour_of, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imdsv2.model import InstanceArn
+    from imdsv2.domain.instance import InstanceArn
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from imdsv2.domain.instance import Place
+from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest, LedgerContended
-from imdsv2.judgement import Outcomes
-from imdsv2.model import Place, Source
-from imdsv2.sweep import SweepOrder, Tally, active_accounts, add_up, go_through, parse_order, plan
+from imdsv2.line.judgement import Outcomes
+from imdsv2.sweep.run import SweepOrder, Tally, active_accounts, add_up, go_through, parse_order, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mypy_boto3_organizations import OrganizationsClient
 
-    from imdsv2.aws import Members
-    from imdsv2.line import Line
-    from imdsv2.model import Request
+    from imdsv2.aws.sessions import Members
+    from imdsv2.domain.request import Request
+    from imdsv2.line.run import Line
 
 PLACE = Place("aws", "eu-west-1", "222222222222")
 REFUSED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "AssumeRole")
@@ -85,7 +86,7 @@ def _instance(name: str) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two instances a batch, so that a handful shows what thousands would."""
-    monkeypatch.setattr("imdsv2.sweep.INSTANCES_A_BATCH", 2)
+    monkeypatch.setattr("imdsv2.sweep.run.INSTANCES_A_BATCH", 2)
 
 
 def _go(line: CountingLine, tally: Tally, *, dry_run: bool = False, batches: int = 99) -> Tally:

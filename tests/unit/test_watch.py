@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.watch import Health, Signs, alive_hours_needed, judge
+from imdsv2.domain.health import Health, Signs, alive_hours_needed, judge
 from tests.unit.builders import NOW
 
 HOUR = timedelta(hours=1)

@@ -1,0 +1,55 @@
+"""SSM Change Calendar: whether changes are allowed now. What cannot be read is closed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imdsv2.aws.errors import describe_error
+from imdsv2.domain.gates import CalendarState
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+
+_FRESH_FOR = timedelta(seconds=20)
+
+
+class ChangeCalendar:
+    """Reads a calendar's state at most every few seconds.
+
+    IAM: ``ssm:GetCalendarState`` by the function's own role; a calendar of another account is shared with it.
+    """
+
+    def __init__(self, ssm: SSMClient) -> None:
+        self._ssm = ssm
+        self._read: dict[str, tuple[datetime, CalendarState]] = {}
+
+    def state(self, calendar: str, now: datetime) -> CalendarState:
+        """The state of a calendar (its name or ARN) now. Never raises: what cannot be read is closed."""
+        known = self._read.get(calendar)
+        if known is None or now - known[0] >= _FRESH_FOR:
+            self._read[calendar] = known = (now, self._ask(calendar))
+        return known[1]
+
+    def _ask(self, calendar: str) -> CalendarState:
+        try:
+            answer = self._ssm.get_calendar_state(CalendarNames=[calendar])
+        except (ClientError, BotoCoreError) as error:
+            why = f"The change calendar {calendar} cannot be read ({describe_error(error)}); correct change_calendar in the policy."
+            return CalendarState(closed=why)
+        changes_at = _time(answer.get("NextTransitionTime"))
+        if answer.get("State") == "OPEN":
+            return CalendarState(closed=None, changes_at=changes_at)
+        until = f" until {changes_at:%Y-%m-%d %H:%M UTC}" if changes_at else ""
+        return CalendarState(closed=f"The change calendar {calendar} is closed{until}.", changes_at=changes_at)
+
+
+def _time(text: str | None) -> datetime | None:
+    """SSM tells times as ISO 8601 strings."""
+    try:
+        when = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return when.astimezone(UTC) if when is not None and when.tzinfo is not None else None

@@ -1,0 +1,168 @@
+"""Metrics of instances, read from CloudWatch in as few calls as its limits allow. Hours are whole numbers since 1970."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, is_throttling
+from imdsv2.domain.hours import HOUR, Hours, Series, at
+from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+    from imdsv2.domain.instance import InstanceArn
+
+
+QUERIES_A_CALL = 500
+DATAPOINTS_A_CALL = 100_800
+"""Limits of GetMetricData (its API reference)."""
+
+_CALLS_AT_ONCE = 3
+"""A page of datapoints takes CloudWatch as long as it takes us to read the one before; more would only fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of EC2's own, and how its samples are put together."""
+
+    name: str
+    stat: str
+
+
+TOKENLESS_CALLS = Metric("MetadataNoToken", "Sum")
+REJECTED_CALLS = Metric("MetadataNoTokenRejected", "Sum")
+UTILIZATION = Metric("CPUUtilization", "Average")
+"""Has a datapoint for every period in which an instance ran."""
+
+
+def read(
+    cloudwatch: CloudWatchClient, metric: Metric, spans: Mapping[InstanceArn, Hours], period: int = HOUR
+) -> dict[InstanceArn, Series]:
+    """Read one metric of instances of one account and Region, each over its own hours.
+
+    ``period`` is in seconds. A refused or incomplete answer is a series with a ``problem``, never an exception.
+    """
+
+    def read_alone(group: Sequence[InstanceArn]) -> dict[InstanceArn, Series]:
+        try:
+            return _read_group(cloudwatch, metric, group, spans, period)
+        except CALL_FAILURES as error:
+            return dict.fromkeys(group, Series(problem=describe_error(error), throttled=is_throttling(error)))
+
+    # CloudWatch refuses an empty range: where there is nothing to ask about, nothing is known.
+    series = {arn: Series() for arn, span in spans.items() if not span}
+    with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+        for part in pool.map(read_alone, pack({arn: span for arn, span in spans.items() if span}, period)):
+            series |= part
+    return series
+
+
+def instances_with_news(cloudwatch: CloudWatchClient, metric: Metric) -> set[str]:
+    """Ids of the instances of a place for which a metric had a datapoint in the last three hours (CloudWatch may reach
+    back up to 50 minutes more, and take 15 minutes to list what is new: its API reference on ListMetrics).
+
+    It costs the same however many instances there are, but only names them. Raises what a call can raise.
+    """
+    request: dict[str, Any] = {"Namespace": "AWS/EC2", "MetricName": metric.name, "RecentlyActive": "PT3H"}
+    found: set[str] = set()
+    while True:
+        page = cloudwatch.list_metrics(**request)
+        for each in page["Metrics"]:
+            found.update(item["Value"] for item in each["Dimensions"] if item["Name"] == "InstanceId")
+        if not page.get("NextToken"):
+            return found
+        request["NextToken"] = page["NextToken"]
+
+
+def pack(spans: Mapping[InstanceArn, Hours], period: int = HOUR) -> list[list[InstanceArn]]:
+    """Group instances so that each group is one call: the time range of a call is one for all its queries, so those
+    whose ranges lie close together go together."""
+    groups: list[list[InstanceArn]] = []
+    reach = Hours(0, 0)
+    for arn in sorted(spans, key=lambda each: (spans[each], each)):
+        span = spans[arn]
+        wider = Hours(min(reach.first, span.first), max(reach.end, span.end)) if groups else span
+        datapoints = math.ceil(len(wider) * HOUR / period) * (len(groups[-1]) + 1 if groups else 1)
+        if not groups or len(groups[-1]) == QUERIES_A_CALL or datapoints > DATAPOINTS_A_CALL:
+            groups.append([arn])
+            reach = span
+        else:
+            groups[-1].append(arn)
+            reach = wider
+    return groups
+
+
+def _read_group(
+    cloudwatch: CloudWatchClient,
+    metric: Metric,
+    group: Sequence[InstanceArn],
+    spans: Mapping[InstanceArn, Hours],
+    period: int,
+) -> dict[InstanceArn, Series]:
+    values: list[dict[int, float]] = [{} for _ in group]
+    statuses: list[set[str]] = [set() for _ in group]
+    last_status: list[str] = ["no answer"] * len(group)
+    request: dict[str, Any] = {
+        "MetricDataQueries": [
+            {
+                "Id": f"m{index}",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "AWS/EC2",
+                        "MetricName": metric.name,
+                        "Dimensions": [{"Name": "InstanceId", "Value": arn.instance_id}],
+                    },
+                    "Period": period,
+                    "Stat": metric.stat,
+                },
+            }
+            for index, arn in enumerate(group)
+        ],
+        "StartTime": at(min(spans[arn].first for arn in group)),
+        "EndTime": at(max(spans[arn].end for arn in group)),
+        "MaxDatapoints": DATAPOINTS_A_CALL,
+    }
+    while True:
+        page = cloudwatch.get_metric_data(**request)
+        for result in page["MetricDataResults"]:
+            index = int(result["Id"][1:])
+            last_status[index] = result["StatusCode"]
+            statuses[index].add(result["StatusCode"])
+            stamps = map(_hour if period >= HOUR else _second, result["Timestamps"])
+            # Nearly all values are zero, and one zero does for all of them: there are hundreds of thousands a page.
+            values[index].update(zip(stamps, (value or 0.0 for value in result["Values"]), strict=True))
+        if not page.get("NextToken"):
+            break
+        request["NextToken"] = page["NextToken"]
+    return {
+        arn: Series(values=values[index], problem=_incomplete(statuses[index], last_status[index]))
+        for index, arn in enumerate(group)
+    }
+
+
+@lru_cache(maxsize=LONGEST_MEMORY_DAYS * 24)
+def _hour(stamp: datetime | float) -> int:
+    """Remembered, because the same hours come again for every instance: it is quicker, and all share one number."""
+    seconds = stamp.timestamp() if isinstance(stamp, datetime) else stamp
+    return int(seconds) // HOUR
+
+
+def _second(stamp: datetime | float) -> int:
+    return int(stamp.timestamp() if isinstance(stamp, datetime) else stamp)
+
+
+def _incomplete(statuses: set[str], last_status: str) -> str | None:
+    """PartialData is how a result says that its next page follows; only the last page's word is final. The other two
+    words are never taken back by a later page."""
+    for fatal in ("Forbidden", "InternalError"):
+        if fatal in statuses:
+            return f"CloudWatch answered {fatal}"
+    return None if last_status == "Complete" else f"CloudWatch answered {last_status}"

@@ -1,0 +1,183 @@
+"""The instance as EC2 shows it: described in batches, one missing id never fails the others."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling
+from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+    from imdsv2.domain.instance import Placed
+
+IDS_A_CALL = 1000
+"""What DescribeInstances takes at once (EC2 API reference)."""
+
+_INSTANCE_ID = re.compile(r"i-[0-9a-zA-Z]+")
+_NO_SUCH_INSTANCE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
+_STOPPED_AT = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) (?:GMT|UTC)\)")
+
+
+def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
+    """Look at instances of one account and Region. What cannot be read is Unreachable, never an exception."""
+    wanted = {arn.instance_id: arn for arn in arns}
+    found: dict[InstanceArn, Target] = {}
+    remaining = iter(wanted)
+    while batch := list(islice(remaining, IDS_A_CALL)):
+        try:
+            seen = {each["InstanceId"]: each for each in _describe_known(ec2, batch)}
+        except CALL_FAILURES as error:
+            found |= {wanted[each]: unreachable(wanted[each], error) for each in batch}
+            continue
+        for instance_id in batch:
+            arn = wanted[instance_id]
+            found[arn] = _instance(arn, seen[instance_id]) if instance_id in seen else Missing(arn=arn)
+    return found
+
+
+def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
+    """Every running instance of an account and Region that allows IMDSv1. Raises ClientError or BotoCoreError."""
+    request: dict[str, Any] = {
+        "MaxResults": IDS_A_CALL,
+        "Filters": [
+            {"Name": "instance-state-name", "Values": ["running"]},
+            {"Name": "metadata-options.http-tokens", "Values": ["optional"]},
+        ],
+    }
+    found: list[Instance] = []
+    while True:
+        page = ec2.describe_instances(**request)
+        for each in (each for reservation in page["Reservations"] for each in reservation["Instances"]):
+            arn = InstanceArn(place.partition, place.region, place.account, each["InstanceId"])
+            found.append(_instance(arn, each))
+        if not page.get("NextToken"):
+            return found
+        request["NextToken"] = page["NextToken"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """An account and Region: the instances that allow IMDSv1, in order of their ids, and how many there are in all
+    (None: not asked for)."""
+
+    allowing_imdsv1: list[str]
+    instances: int | None
+
+
+def list_instances(ec2: EC2Client, *, every: bool) -> Listing:
+    """List what allows IMDSv1; ``every`` lists the others too, so that they can be counted.
+
+    Only ids are kept, so that a Region of any size is a small thing, and all of them before anything is changed: what a
+    page's token means once instances have dropped out of the filter is not documented. Raises ClientError or BotoCoreError.
+    """
+    filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    if not every:
+        filters.append({"Name": "metadata-options.http-tokens", "Values": ["optional"]})
+    request: dict[str, Any] = {"MaxResults": IDS_A_CALL, "Filters": filters}
+    allowing: list[str] = []
+    count = 0
+    while True:
+        page = ec2.describe_instances(**request)
+        for each in (each for reservation in page["Reservations"] for each in reservation["Instances"]):
+            count += 1
+            if each.get("MetadataOptions", {}).get("HttpTokens") != "required":
+                allowing.append(each["InstanceId"])
+        if not page.get("NextToken"):
+            return Listing(allowing_imdsv1=sorted(allowing), instances=count if every else None)
+        request["NextToken"] = page["NextToken"]
+
+
+def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:
+    """The target that stands for an account or Region that refuses to be read."""
+    problem = (
+        f"EC2 in account {arn.account}, {arn.region} cannot be read ({describe_error(error)}); deploy the member roles "
+        "there and enable the Region, or exclude it in the policy."
+    )
+    return Unreachable(arn=arn, problem=problem, throttled=is_throttling(error))
+
+
+def _describe_known(ec2: EC2Client, instance_ids: Sequence[str]) -> list[InstanceTypeDef]:
+    """EC2 refuses the whole call for one unknown id, and names the unknown ones: ask again without them."""
+    known = list(instance_ids)
+    while known:
+        try:
+            return list(_pages(ec2, known))
+        except ClientError as error:
+            fewer = [instance_id for instance_id in known if instance_id not in _unknown_ids(error)]
+            if len(fewer) == len(known):
+                raise
+            known = fewer
+    return []
+
+
+def _unknown_ids(error: ClientError) -> set[str]:
+    if error_code(error) not in _NO_SUCH_INSTANCE:
+        return set()
+    return set(_INSTANCE_ID.findall(error.response["Error"]["Message"]))
+
+
+def _pages(ec2: EC2Client, instance_ids: Sequence[str]) -> Iterator[InstanceTypeDef]:
+    page = ec2.describe_instances(InstanceIds=instance_ids)
+    while True:
+        for reservation in page["Reservations"]:
+            yield from reservation["Instances"]
+        if not page.get("NextToken"):
+            return
+        page = ec2.describe_instances(InstanceIds=instance_ids, NextToken=page["NextToken"])
+
+
+def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
+    options = seen.get("MetadataOptions", {})
+    state = seen["State"]["Name"]
+    return Instance(
+        arn=arn,
+        state=state,
+        launched_at=seen["LaunchTime"],
+        first_launched_at=_first_launch(seen),
+        stopped_at=_stop_time(seen.get("StateTransitionReason", "")) if state == "stopped" else None,
+        options=MetadataOptions(
+            http_tokens=options.get("HttpTokens", "unknown"),
+            http_endpoint=options.get("HttpEndpoint", "unknown"),
+            hop_limit=options.get("HttpPutResponseHopLimit", 0),
+            state=options.get("State", "unknown"),
+        ),
+        image_id=seen.get("ImageId", ""),
+        tags={tag["Key"]: tag["Value"] for tag in seen.get("Tags", [])},
+        managed_by=_manager(seen),
+    )
+
+
+def _first_launch(seen: InstanceTypeDef) -> datetime | None:
+    """The primary network interface is attached at the first launch and stays for good; LaunchTime moves."""
+    for interface in seen.get("NetworkInterfaces", []):
+        attachment = interface.get("Attachment", {})
+        if attachment.get("DeviceIndex") == 0 and "AttachTime" in attachment:
+            return min(attachment["AttachTime"], seen["LaunchTime"])
+    return None
+
+
+def _stop_time(reason: str) -> datetime | None:
+    """EC2 tells the stop time only in words, and sometimes not at all."""
+    match = _STOPPED_AT.search(reason)
+    if match is None:
+        return None
+    try:
+        return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _manager(seen: InstanceTypeDef) -> str | None:
+    operator = seen.get("Operator", {})
+    return operator.get("Principal", "another AWS service") if operator.get("Managed") else None

@@ -1,0 +1,217 @@
+"""The change itself: tag, require tokens, read back. Nothing else of an instance's options is ever sent.
+
+IAM: ``ec2:CreateTags``, ``ec2:DeleteTags`` and ``ec2:ModifyInstanceMetadataOptions`` by the write role,
+``ec2:DescribeInstances`` by the read role.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imdsv2.aws.errors import (
+    CALL_FAILURES,
+    describe_error,
+    error_code,
+    error_message,
+    is_throttling,
+    may_have_been_done,
+)
+from imdsv2.domain.instance import Instance
+from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
+from imdsv2.errors import QuotaExhausted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from imdsv2.domain.instance import InstanceArn, Target
+
+ENFORCED_TAG = "imdsv2:enforced-at"
+ROLLED_BACK_TAG = "imdsv2:rolled-back-at"
+PLANNED_CALL = {"HttpTokens": "required"}
+
+_RESOURCES_A_TAGGING = 1000
+_READ_BACK_AFTER = (0.4, 0.8, 1.5, 3, 5, 8, 10, 15)
+"""Seconds to wait before each look; EC2 applies the change within seconds."""
+
+MANAGED_ELSEWHERE = re.compile(r"declarative[ -]polic|organizational policy|managed instance|managed by|operator", re.I)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """EC2's final word against a change: a verdict, and EC2's own code where the attempt counts as failed."""
+
+    verdict: Verdict
+    error: Mapping[str, str] | None = None
+
+
+GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The instance has gone meanwhile.")
+
+
+def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[InstanceArn, Refusal]:
+    """Tag instances of one account and Region. Returns those that cannot be tagged; they must not be changed."""
+    refused: dict[InstanceArn, Refusal] = {}
+    for batch in _batches(instances, _RESOURCES_A_TAGGING):
+        try:
+            _create_tags(ec2, batch, now)
+        except CALL_FAILURES as error:
+            if is_throttling(error):
+                refused |= {instance.arn: _untaggable(error, now) for instance in batch}
+                continue
+            # One instance with fifty tags refuses the whole call: find out which, one by one.
+            for instance in batch:
+                try:
+                    _create_tags(ec2, [instance], now)
+                except CALL_FAILURES as refusal:
+                    refused[instance.arn] = _untaggable(refusal, now)
+    return refused
+
+
+def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> None:
+    """Remove our tag where the instance was not changed after all. Raises ClientError."""
+    for batch in _batches(arns, _RESOURCES_A_TAGGING):
+        ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
+
+
+def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime) -> None:
+    """Replace our tag on instances that were put back. Raises ClientError."""
+    value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for batch in _batches(arns, _RESOURCES_A_TAGGING):
+        ids = [arn.instance_id for arn in batch]
+        # In this order, because the instance may have fifty tags.
+        ec2.delete_tags(Resources=ids, Tags=[{"Key": ENFORCED_TAG}])
+        ec2.create_tags(Resources=ids, Tags=[{"Key": ROLLED_BACK_TAG, "Value": value}])
+
+
+def require_tokens(
+    ec2: EC2Client, look_again: Callable[[], Target], instance: Instance, now: datetime
+) -> Refusal | None:
+    """Make tokens required, on one instance. Returns why not, or None where EC2 took it.
+
+    EC2 has refused ``HttpTokens`` sent alone and wants ``HttpEndpoint=enabled`` with it. That is sent only after such
+    a refusal and a fresh look, because it would open an endpoint that somebody has closed meanwhile.
+
+    Raises ClientError or BotoCoreError where nobody knows whether EC2 did it: a failure of EC2's own, or no answer.
+    """
+    instance_id = instance.arn.instance_id
+    try:
+        try:
+            ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required")
+        except ClientError as error:
+            if not _wants_endpoint(error):
+                raise
+            fresh = look_again()
+            if not isinstance(fresh, Instance) or fresh.options.http_endpoint != "enabled":
+                why = "Its metadata endpoint was no longer enabled when the change was due; it is judged again."
+                return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
+            ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required", HttpEndpoint="enabled")
+    except (ClientError, QuotaExhausted) as error:
+        if may_have_been_done(error):
+            raise
+        return _refusal(error, instance, now)
+    return None
+
+
+def read_back(
+    look: Callable[[Sequence[InstanceArn]], Mapping[InstanceArn, Target]],
+    arns: Sequence[InstanceArn],
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[InstanceArn, Target]:
+    """Look at instances until EC2 says `applied`; a stopped one applies at its next start and is not waited for."""
+    seen: dict[InstanceArn, Target] = {}
+    pending = list(arns)
+    for pause in _READ_BACK_AFTER:
+        if not pending:
+            break
+        sleep(pause)
+        seen |= look(pending)
+        pending = [arn for arn in pending if _still_pending(seen[arn])]
+    return seen
+
+
+def is_permitted(ec2: EC2Client, arn: InstanceArn) -> tuple[bool | None, str | None]:
+    """EC2's own answer to the planned call, asked without making it: (permitted, problem)."""
+    try:
+        ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens="required", DryRun=True)
+    except ClientError as error:
+        match error_code(error):
+            case "DryRunOperation":
+                return True, None
+            case "UnauthorizedOperation":
+                return False, None
+            case _:
+                return None, describe_error(error)
+    except BotoCoreError as error:
+        return None, describe_error(error)
+    return None, "EC2 answered a dry run without DryRunOperation"
+
+
+def _create_tags(ec2: EC2Client, instances: Sequence[Instance], now: datetime) -> None:
+    value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    before = [instance.arn.instance_id for instance in instances if ROLLED_BACK_TAG in instance.tags]
+    if before:
+        # Ahead of ours, because an instance may have fifty tags, and because one that refuses this bears no tag of ours.
+        ec2.delete_tags(Resources=before, Tags=[{"Key": ROLLED_BACK_TAG}])
+    ec2.create_tags(
+        Resources=[instance.arn.instance_id for instance in instances], Tags=[{"Key": ENFORCED_TAG, "Value": value}]
+    )
+
+
+def _untaggable(error: Exception, now: datetime) -> Refusal:
+    if error_code(error) == "InvalidInstanceID.NotFound":
+        return Refusal(verdict=GONE)
+    why = f"Its tag {ENFORCED_TAG} cannot be written ({describe_error(error)}), so a later rollback could not tell our change; "
+    if is_throttling(error):
+        return Refusal(verdict=_throttled(error, why + "EC2 asks to come back later.", now))
+    return Refusal(verdict=_hold(Reason.UNTAGGABLE, why + "free one of its 50 tags, or allow the tag.", now))
+
+
+def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
+    code, message = error_code(error), error_message(error)
+    if is_throttling(error):
+        return Refusal(verdict=_throttled(error, f"EC2 asks to come back later ({code}: {message}).", now))
+    if code == "InvalidInstanceID.NotFound":
+        return Refusal(verdict=GONE)
+    if code == "IncorrectInstanceState":
+        return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 cannot change it in its present state ({message}).", now))
+    if instance.managed_by is not None or MANAGED_ELSEWHERE.search(message):
+        owner = instance.managed_by or "a declarative policy or another service"
+        why = f"Its metadata options are managed by {owner}, which refuses the change ({code}: {message}); change them there."
+        return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now))
+    why = f"EC2 refused the change ({code}: {message})."
+    attempted = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + DAILY)
+    return Refusal(verdict=attempted, error={"code": code, "message": message})
+
+
+def _throttled(error: Exception, explanation: str, now: datetime) -> Verdict:
+    verdict = _hold(Reason.NOT_READY, explanation, now)
+    ready_in = timedelta(seconds=error.ready_in) if isinstance(error, QuotaExhausted) else SOON
+    return replace(verdict, revisit_at=now + ready_in)
+
+
+def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
+    revisit_in = SOON if reason is Reason.NOT_READY else DAILY
+    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + revisit_in)
+
+
+def _wants_endpoint(error: ClientError) -> bool:
+    return error_code(error) == "InvalidParameterValue" and "HttpEndpoint" in error_message(error)
+
+
+def _still_pending(target: Target) -> bool:
+    return isinstance(target, Instance) and target.state != "stopped" and target.options.state == "pending"
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

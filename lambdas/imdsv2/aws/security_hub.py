@@ -1,0 +1,190 @@
+"""The findings behind a verdict: whether somebody has suppressed one, and our note on them.
+
+Both Security Hubs are spoken to, the older (ASFF) and the newer (OCSF, operations that end in V2). Notes never
+resolve, reopen or suppress: that is Security Hub's and people's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from imdsv2.aws.errors import describe_error, error_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from aws_lambda_powertools import Logger
+    from mypy_boto3_securityhub import SecurityHubClient
+
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.request import Finding
+
+UPDATED_BY = "imdsv2-remediation"
+NOTE_LENGTH = 512
+
+_IDS_A_LOOK = 20
+"""Values that one filter of GetFindings takes (Security Hub API reference)."""
+_FINDINGS_A_PAGE = 100
+_FINDINGS_AN_UPDATE = 100
+_NOT_ENABLED = {"InvalidAccessException", "ResourceNotFoundException"}
+_Item = TypeVar("_Item")
+
+_V2_NEW, _V2_IN_PROGRESS, _V2_SUPPRESSED = 1, 2, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A finding as Security Hub shows it now."""
+
+    is_new: bool
+    is_suppressed: bool
+    note: str | None
+
+
+class SecurityHub:
+    """The hub of the security account's home Region, which holds the findings of all accounts and linked Regions."""
+
+    def __init__(self, client: SecurityHubClient, logger: Logger) -> None:
+        self._client = client
+        self._logger = logger
+
+    def suppressed(self, findings: Mapping[InstanceArn, Iterable[Finding]]) -> dict[InstanceArn, str]:
+        """Instances of which somebody has suppressed a finding, or of which that cannot be known: with the reason."""
+        try:
+            seen = self._look(each for several in findings.values() for each in several)
+        except (ClientError, BotoCoreError) as error:
+            why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
+            return {arn: why for arn, several in findings.items() if any(True for _ in several)}
+        return {
+            arn: f"Somebody has suppressed its finding {each.id}; set that back to NEW or NOTIFIED to have it remediated."
+            for arn, several in findings.items()
+            for each in several
+            if each.id in seen and seen[each.id].is_suppressed
+        }
+
+    def annotate(self, findings: Mapping[Finding, str], text: str, *, workflow: bool) -> set[Finding]:
+        """Write one note on findings (each with the account it lies in), and NOTIFIED in place of NEW if ``workflow``.
+
+        Never raises: a finding that Security Hub does not know, or does not let us update, is logged and left out of
+        what is returned.
+        """
+        note = text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - 3] + "..."
+        old = {each: account for each, account in findings.items() if not each.is_v2}
+        new = {each: account for each, account in findings.items() if each.is_v2}
+        return self._annotate_in_one_hub(old, note, workflow) | self._annotate_in_one_hub(new, note, workflow)
+
+    def _annotate_in_one_hub(self, findings: Mapping[Finding, str], note: str, workflow: bool) -> set[Finding]:
+        try:
+            seen = self._look(findings)
+        except (ClientError, BotoCoreError) as error:
+            problem = {"problem": describe_error(error), "findings": len(findings)}
+            self._logger.warning("findings not annotated", extra=problem)
+            return set()
+        done = {each for each in findings if each.id in seen and seen[each.id].note == note}
+        becoming_notified = {each for each in findings if workflow and each.id in seen and seen[each.id].is_new}
+        for new in (False, True):
+            chosen = [each for each in findings if each not in done and (each in becoming_notified) is new]
+            for batch in _batches(chosen, _FINDINGS_AN_UPDATE):
+                done |= self._update(batch, findings, note, new=new)
+        return done
+
+    def _look(self, findings: Iterable[Finding]) -> dict[str, Seen]:
+        wanted = {each.id: each.is_v2 for each in findings}
+        old = [finding_id for finding_id, is_v2 in wanted.items() if not is_v2]
+        new = [finding_id for finding_id, is_v2 in wanted.items() if is_v2]
+        return self._look_in(old, self._look_v1) | self._look_in(new, self._look_v2)
+
+    def _look_in(
+        self, ids: Sequence[str], look: Callable[[Sequence[str]], Iterator[tuple[str, Seen]]]
+    ) -> dict[str, Seen]:
+        seen: dict[str, Seen] = {}
+        try:
+            for batch in _batches(ids, _IDS_A_LOOK):
+                seen |= look(batch)
+        except ClientError as error:
+            if error_code(error) not in _NOT_ENABLED:
+                raise
+            self._logger.info("Security Hub is not enabled here", extra={"problem": describe_error(error)})
+        return seen
+
+    def _look_v1(self, ids: Sequence[str]) -> Iterator[tuple[str, Seen]]:
+        request: dict[str, Any] = {
+            "Filters": {"Id": [{"Value": each, "Comparison": "EQUALS"} for each in ids]},
+            "MaxResults": _FINDINGS_A_PAGE,
+        }
+        for each in _pages(self._client.get_findings, request):
+            status = each.get("Workflow", {}).get("Status")
+            note = each.get("Note", {}).get("Text")
+            yield each["Id"], Seen(is_new=status == "NEW", is_suppressed=status == "SUPPRESSED", note=note)
+
+    def _look_v2(self, ids: Sequence[str]) -> Iterator[tuple[str, Seen]]:
+        by_id = [{"FieldName": "finding_info.uid", "Filter": {"Value": each, "Comparison": "EQUALS"}} for each in ids]
+        request: dict[str, Any] = {
+            "Filters": {"CompositeFilters": [{"StringFilters": by_id, "Operator": "OR"}]},
+            "MaxResults": _FINDINGS_A_PAGE,
+        }
+        for each in _pages(self._client.get_findings_v2, request):
+            status = each.get("status_id")
+            yield (
+                each["finding_info"]["uid"],
+                Seen(is_new=status == _V2_NEW, is_suppressed=status == _V2_SUPPRESSED, note=each.get("comment")),
+            )
+
+    def _update(
+        self, batch: Sequence[Finding], accounts: Mapping[Finding, str], note: str, *, new: bool
+    ) -> set[Finding]:
+        try:
+            if batch[0].is_v2:
+                refused = self._update_v2(batch, accounts, note, new=new)
+            else:
+                refused = self._update_v1(batch, note, new=new)
+        except (ClientError, BotoCoreError) as error:
+            refused = {each.id: describe_error(error) for each in batch}
+        for finding_id, problem in refused.items():
+            self._logger.warning("finding not annotated", extra={"finding": finding_id, "problem": problem})
+        return {each for each in batch if each.id not in refused}
+
+    def _update_v1(self, batch: Sequence[Finding], note: str, *, new: bool) -> dict[str, str]:
+        workflow: Any = {"Workflow": {"Status": "NOTIFIED"}} if new else {}
+        answer = self._client.batch_update_findings(
+            FindingIdentifiers=[{"Id": each.id, "ProductArn": each.product_arn} for each in batch],
+            Note={"Text": note, "UpdatedBy": UPDATED_BY},
+            **workflow,
+        )
+        return {each["FindingIdentifier"]["Id"]: each["ErrorCode"] for each in answer["UnprocessedFindings"]}
+
+    def _update_v2(
+        self, batch: Sequence[Finding], accounts: Mapping[Finding, str], note: str, *, new: bool
+    ) -> dict[str, str]:
+        status: Any = {"StatusId": _V2_IN_PROGRESS} if new else {}
+        answer = self._client.batch_update_findings_v2(
+            FindingIdentifiers=[
+                {"CloudAccountUid": accounts[each], "FindingInfoUid": each.id, "MetadataProductUid": each.product_arn}
+                for each in batch
+            ],
+            Comment=note,
+            **status,
+        )
+        return {
+            each.get("FindingIdentifier", {}).get("FindingInfoUid", ""): each.get("ErrorCode", "unprocessed")
+            for each in answer["UnprocessedFindings"]
+        }
+
+
+def _pages(operation: Callable[..., Any], request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    while True:
+        page = operation(**request)
+        yield from page["Findings"]
+        if not page.get("NextToken"):
+            return
+        request = {**request, "NextToken": page["NextToken"]}
+
+
+def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -1,0 +1,1 @@
+"""What is known, judged and decided, as pure values and functions: no AWS, clock, environment or thread."""

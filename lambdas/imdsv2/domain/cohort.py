@@ -1,0 +1,61 @@
+"""Cohorts: instances that run the same software, and which of them go first."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from imdsv2.domain.instance import Instance, InstanceArn
+
+_GROUP_TAG = "aws:autoscaling:groupName"
+_TEMPLATE_TAG = "aws:ec2launchtemplate:id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """Instances that run the same software: which of them go first, and whether the others may follow.
+
+    ``wanted``: how many canaries there are to be. ``broken_by``, ``broken_at``: the instance whose software
+    broke, and when; that holds the cohort until a person has cleared that instance since.
+    """
+
+    key: str
+    version: int = 0
+    canaries: tuple[InstanceArn, ...] = ()
+    wanted: int = 0
+    opened_at: datetime | None = None
+    broken_by: InstanceArn | None = None
+    broken_at: datetime | None = None
+
+
+def cohort_of(instance: Instance) -> str:
+    """The name of its cohort: its Auto Scaling group, else its launch template, else its AMI, in one account and Region.
+
+    AWS sets both tags itself. An instance of which none is known is a cohort of its own.
+    """
+    arn, tags = instance.arn, instance.tags
+    if group := tags.get(_GROUP_TAG):
+        kind = f"group:{group}"
+    elif template := tags.get(_TEMPLATE_TAG):
+        kind = f"template:{template}"
+    elif instance.image_id:
+        kind = f"image:{instance.image_id}"
+    else:
+        kind = f"instance:{arn.instance_id}"
+    return f"{arn.partition}/{arn.account}/{arn.region}/{kind}"
+
+
+def canaries_wanted(share: float, candidates: int) -> int:
+    """How many of a cohort's enforceable instances go first: the share, rounded up, at least one."""
+    return max(1, math.ceil(round(share * candidates, 9)))
+
+
+def in_order(arns: Iterable[InstanceArn]) -> list[InstanceArn]:
+    """The order in which instances become canaries: the same whoever asks, and spread over ids as chance would."""
+    return sorted(arns, key=lambda arn: hashlib.sha256(arn.instance_id.encode()).digest())

@@ -1,0 +1,136 @@
+"""Gates: what turns an `enforce` into a `hold`, whatever the evidence says. Each is a pure question.
+
+They bind enforcement only, never a rollback or an undo. `gates` asks them, in this order: switched_off,
+policy_unreadable, suppressed, breaker_open, approval_required, notice_given, canary_wait, calendar_closed, cap_reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.domain.policy import Approval, Mode
+from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imdsv2.domain.account import Account
+    from imdsv2.domain.policy import Policy, PolicyInForce
+
+_NOTICE_HOLDS_FOR = timedelta(days=7)
+"""How long after its end a notice still counts; whoever was told long ago is told again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarState:
+    """What a calendar says. ``closed``: a sentence that says why not, None while it is open."""
+
+    closed: str | None
+    changes_at: datetime | None = None
+
+
+def ask_policy(in_force: PolicyInForce, now: datetime) -> Verdict | None:
+    """Whether the policy lets anything be enforced at all; None where it does."""
+    if in_force.policy.mode is Mode.OFF:
+        why = 'The service is switched off ("mode": "off" in the policy); it is judged again once it is on.'
+        return _hold(Reason.SWITCHED_OFF, why, now)
+    if in_force.problem is not None:
+        return _hold(Reason.POLICY_UNREADABLE, f"{in_force.problem} Until then nothing is enforced.", now)
+    return None
+
+
+def ask_suppressed(suppressed: str | None, now: datetime) -> Verdict | None:
+    """Whether somebody has suppressed a finding of the instance; ``suppressed`` says which, or why it is not known."""
+    return _hold(Reason.SUPPRESSED, suppressed, now) if suppressed is not None else None
+
+
+def ask_breaker(account: Account, now: datetime) -> Verdict | None:
+    """Whether too much broke in the account lately; a person closes the breaker again."""
+    if account.breaker_opened_at is None:
+        return None
+    number = account.key.rpartition("/")[2]
+    why = (
+        f"Too many instances of account {number} had to be rolled back; since {_minute(account.breaker_opened_at)} nothing is "
+        f'enforced there. Find out why, then invoke the service by hand with "close_breaker": {{"account": "{number}"}}.'
+    )
+    return _hold(Reason.BREAKER_OPEN, why, now)
+
+
+def ask_approval(policy: Policy, approval: Mapping[str, str] | None, now: datetime) -> Verdict | None:
+    """Whether a person has approved the change, where that is required. ``approval`` is the ledger's."""
+    if policy.approval is Approval.NONE:
+        return None
+    ask = 'Approve it by invoking the service by hand with "approve".'
+    if approval is None:
+        return _hold(Reason.APPROVAL_REQUIRED, f"The evidence allows the change; it waits for approval. {ask}", now)
+    if approval["word"] == "refused":
+        why = f"{approval['by']} refused the change on {approval['at'][:10]}. {ask}"
+        return _hold(Reason.APPROVAL_REQUIRED, why, now)
+    if now >= datetime.fromisoformat(approval["expires_at"]):
+        why = f"The approval by {approval['by']} expired on {approval['expires_at'][:10]}. {ask}"
+        return _hold(Reason.APPROVAL_REQUIRED, why, now)
+    return None
+
+
+def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, exempt_tag: str, now: datetime) -> Verdict | None:
+    """Whether the owner has been told, and long enough ago. ``ends_at`` is the end of the notice in the ledger.
+
+    The verdict's ``revisit_at`` is the end of the notice.
+    """
+    if policy.notice_hours == 0 or (ends_at is not None and ends_at <= now < ends_at + _NOTICE_HOLDS_FOR):
+        return None
+    if ends_at is None or ends_at <= now:
+        ends_at = now + timedelta(hours=policy.notice_hours)
+    why = (
+        f"IMDSv1 will be switched off after {_minute(ends_at)}, unless it is used until then. Owner: {owner}. To object, set the tag "
+        f'{exempt_tag} to a date (YYYY-MM-DD), or have the service invoked by hand with "hold".'
+    )
+    return Verdict(decision=Decision.HOLD, reason=Reason.NOTICE_GIVEN, explanation=why, revisit_at=ends_at)
+
+
+def ask_calendar(state: CalendarState, now: datetime) -> Verdict | None:
+    """Whether the change calendar is open."""
+    if state.closed is None:
+        return None
+    opens_at = state.changes_at if state.changes_at is not None and state.changes_at > now else now + HOURLY
+    why = f"{state.closed} It is judged again then."
+    return Verdict(
+        decision=Decision.HOLD,
+        reason=Reason.CALENDAR_CLOSED,
+        explanation=why,
+        revisit_at=min(opens_at, now + DAILY),
+    )
+
+
+def cap_reached(policy: Policy, opens_at: datetime, now: datetime) -> Verdict:
+    """There is no room for more enforcements in this hour."""
+    why = (
+        f"{policy.max_enforcements_per_hour} instances an hour are changed in an account and Region (max_enforcements_per_hour); "
+        f"it has its turn after {_minute(opens_at)}."
+    )
+    return Verdict(
+        decision=Decision.HOLD,
+        reason=Reason.CAP_REACHED,
+        explanation=why,
+        revisit_at=max(opens_at, now + timedelta(minutes=1)),
+    )
+
+
+def canary_wait(explanation: str, opens_at: datetime | None, now: datetime) -> Verdict:
+    """Others of its cohort go first, or one of them broke."""
+    return Verdict(
+        decision=Decision.HOLD,
+        reason=Reason.CANARY_WAIT,
+        explanation=explanation,
+        revisit_at=max(opens_at or now + HOURLY, now + SOON),
+    )
+
+
+def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
+    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + HOURLY)
+
+
+def _minute(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M UTC}"

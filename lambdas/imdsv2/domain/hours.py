@@ -1,0 +1,54 @@
+"""Series of datapoints, by the hours in which their periods begin. Hours are whole numbers since 1970."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Hours:
+    """Consecutive hours, ``first`` included, ``end`` not."""
+
+    first: int
+    end: int
+
+    @classmethod
+    def touching(cls, start: datetime, end: datetime) -> Hours:
+        return cls(math.floor(start.timestamp() / HOUR), math.ceil(end.timestamp() / HOUR))
+
+    @classmethod
+    def inside(cls, start: datetime, end: datetime) -> Hours:
+        first = math.ceil(start.timestamp() / HOUR)
+        return cls(first, max(first, math.floor(end.timestamp() / HOUR)))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.end))
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One metric of one instance: a value for each period that has a datapoint, or the problem that makes it unusable.
+
+    Periods are known by the hour, as a whole number since 1970, in which they begin; those shorter than an hour by the second.
+    """
+
+    values: Mapping[int, float] = field(default_factory=dict)
+    problem: str | None = None
+    throttled: bool = False
+
+
+def at(hour: int) -> datetime:
+    """When an hour begins."""
+    return datetime.fromtimestamp(hour * HOUR, UTC)

@@ -1,0 +1,117 @@
+"""The values that travel along the line, from a finding to its record. All are frozen; none knows AWS's SDK."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+_INSTANCE_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):ec2:(?P<region>[a-z0-9-]{5,30}):(?P<account>\d{12})"
+    r":instance/(?P<instance_id>i-[0-9a-f]{8,17})",
+    re.ASCII,
+)
+
+
+class Placed(Protocol):
+    """What lies in an account and Region: an instance, or the place itself."""
+
+    @property
+    def partition(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """One account and Region."""
+
+    partition: str
+    region: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class InstanceArn:
+    """One EC2 instance: where it lives and its id."""
+
+    partition: str
+    region: str
+    account: str
+    instance_id: str
+
+    @classmethod
+    def parse(cls, text: str) -> InstanceArn:
+        """Read ``arn:<partition>:ec2:<region>:<account>:instance/<id>``; raises ValueError for anything else."""
+        match = _INSTANCE_ARN.fullmatch(text)
+        if match is None:
+            raise ValueError("takes the ARN of an EC2 instance, arn:aws:ec2:<region>:<account>:instance/i-<hex>")
+        return cls(**match.groupdict())
+
+    @classmethod
+    def of(cls, *, region: str, account: str, instance_id: str) -> InstanceArn:
+        """Build the ARN from its parts; the Region tells the partition. Raises ValueError if a part is malformed."""
+        return cls.parse(f"arn:{partition_of(region)}:ec2:{region}:{account}:instance/{instance_id}")
+
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:ec2:{self.region}:{self.account}:instance/{self.instance_id}"
+
+
+def partition_of(region: str) -> str:
+    """The partition of a Region, by its name: AWS names Regions after their partition."""
+    prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
+    return next((partition for prefix, partition in prefixes.items() if region.startswith(prefix)), "aws")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataOptions:
+    """The part of an instance's metadata options that the service reads and records."""
+
+    http_tokens: str
+    http_endpoint: str
+    hop_limit: int
+    state: str = "applied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """An instance as EC2 shows it.
+
+    ``launched_at`` is the *last* start. ``first_launched_at`` is None where EC2 does not show it, and then nothing
+    may be concluded from it. ``stopped_at`` is None while it runs, and where EC2's words cannot be read.
+    """
+
+    arn: InstanceArn
+    state: str
+    launched_at: datetime
+    first_launched_at: datetime | None
+    stopped_at: datetime | None
+    options: MetadataOptions
+    image_id: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    managed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """EC2 knows no such instance (any more)."""
+
+    arn: InstanceArn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """The account, the Region or the instance cannot be read."""
+
+    arn: InstanceArn
+    problem: str
+    throttled: bool = False
+
+
+Target = Instance | Missing | Unreachable

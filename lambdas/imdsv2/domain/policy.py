@@ -1,0 +1,273 @@
+"""The policy: one JSON document in an SSM parameter, refused as a whole if any of it is not understood."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from imdsv2.errors import PolicyRefused
+
+LONGEST_MEMORY_DAYS = 455
+"""Days for which CloudWatch keeps one-hour datapoints."""
+
+LONGEST_WATCH_HOURS = 168
+"""The guard gives up on a watch after seven days of the instance's life."""
+
+LONGEST_NOTICE_HOURS = 90 * 24
+"""Whoever is told earlier than a quarter of a year before has forgotten it by then."""
+
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
+_CALENDAR = re.compile(
+    rf"(arn:aws[a-z-]*:ssm:{_REGION.pattern}:{_ACCOUNT.pattern}:document/)?[a-zA-Z0-9_.-]{{3,128}}", re.ASCII
+)
+_TAG_KEY_CHARACTERS = 128
+_SHOWN_NAME_CHARACTERS = 64
+
+_Check = Callable[[str, object], Any]
+"""Takes the name to complain of and the value as parsed; answers the value as the policy keeps it."""
+
+
+class Mode(StrEnum):
+    """What the service may do."""
+
+    OFF = "off"
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+class BootEvidence(StrEnum):
+    """Whether the last start must have been observed."""
+
+    REQUIRE = "require"
+    IGNORE = "ignore"
+
+
+class RollbackMode(StrEnum):
+    """What the guard does when software breaks."""
+
+    AUTO = "auto"
+    ALERT = "alert"
+
+
+class Approval(StrEnum):
+    """Whether a person has to approve each change."""
+
+    NONE = "none"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """How much of a cohort goes first, and for how many hours the rest waits for it to stay clean."""
+
+    share: float = 0.1
+    hours: int = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What has to be true before an instance is changed, and where. Absent fields take these defaults."""
+
+    mode: Mode = Mode.OBSERVE
+    lookback_days: int = 35
+    min_observed_hours: int = 168
+    min_coverage: float = 0.9
+    boot_evidence: BootEvidence = BootEvidence.REQUIRE
+    exempt_tag: str = "imdsv2:exempt-until"
+    include_accounts: frozenset[str] = frozenset()
+    exclude_accounts: frozenset[str] = frozenset()
+    exclude_regions: frozenset[str] = frozenset()
+    max_enforcements_per_hour: int = 50
+    watch_hours: int = 24
+    rollback: RollbackMode = RollbackMode.AUTO
+    rejected_threshold: int = 1
+    canary: Canary | None = Canary()
+    change_calendar: str | None = None
+    approval: Approval = Approval.NONE
+    notice_hours: int = 0
+    owner_tag: str = "owner"
+
+    @classmethod
+    def from_json(cls, text: str) -> Policy:
+        """Read the document of the SSM parameter. Raises PolicyRefused, which names the field and what it takes."""
+        try:
+            document = json.loads(text, object_pairs_hook=_without_repeats)
+        except (ValueError, RecursionError) as error:
+            raise PolicyRefused("policy", f"is not a JSON document ({error}); write one JSON object") from error
+        return cls.from_document(document)
+
+    @classmethod
+    def from_document(cls, document: object) -> Policy:
+        """Check a parsed document. Raises PolicyRefused, which names the field and what it takes."""
+        if not isinstance(document, Mapping):
+            raise PolicyRefused("policy", 'takes a JSON object, e.g. {"mode": "observe"}')
+        policy = cls(**_checked(document, _CHECKS, of="the policy"))
+        hours = policy.lookback_days * 24
+        if policy.min_observed_hours > hours:
+            raise PolicyRefused(
+                "min_observed_hours",
+                f"is {_shown(policy.min_observed_hours)}, but {policy.lookback_days} days have {hours} hours; lower it or raise lookback_days",
+            )
+        return policy
+
+    def to_document(self) -> dict[str, Any]:
+        """The same policy as plain JSON values, every field spelled out."""
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+
+
+def _plain(value: object) -> object:
+    match value:
+        case frozenset():
+            return sorted(value)
+        case Canary():
+            return asdict(value)
+        case _:
+            return value
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A field given twice has no one meaning; json would silently take the last."""
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        repeated = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
+        raise PolicyRefused(_shown_name(repeated), "is given twice; keep one")
+    return document
+
+
+def _checked(
+    document: Mapping[str, object], checks: Mapping[str, _Check], *, of: str, path: str = ""
+) -> dict[str, Any]:
+    """Every value as its field's check reads it; a field that has none is refused."""
+    for name in document:
+        if name not in checks:
+            problem = f"is no field of {of}; known are {', '.join(sorted(checks))}"
+            raise PolicyRefused(_shown_name(f"{path}{name}"), problem)
+    return {name: checks[name](f"{path}{name}", value) for name, value in document.items()}
+
+
+def _one_of(choices: type[StrEnum]) -> _Check:
+    *others, last = (f'"{each}"' for each in choices)
+    takes = f"takes {', '.join(others)} or {last}"
+
+    def check(name: str, value: object) -> StrEnum:
+        if not isinstance(value, str) or value not in set(choices):
+            raise PolicyRefused(name, f"{takes}, not {_shown(value)}")
+        return choices(value)
+
+    return check
+
+
+def _whole(unit: str, lowest: int, highest: int | None = None) -> _Check:
+    bounds = f", {lowest} or more" if highest is None else f" from {lowest} to {highest}"
+    takes = f"takes a whole number of {unit}{bounds}"
+
+    def check(name: str, value: object) -> int:
+        # Not isinstance: true is no number here.
+        if type(value) is not int or value < lowest or (highest is not None and value > highest):
+            raise PolicyRefused(name, f"{takes}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def _share(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise PolicyRefused(name, f"takes a number above 0 and up to 1, not {_shown(value)}")
+    return float(value)
+
+
+def _canary(name: str, value: object) -> Canary | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise PolicyRefused(name, f'takes an object, e.g. {{"share": 0.1, "hours": 24}}, or null, not {_shown(value)}')
+    return Canary(**_checked(value, _CANARY_CHECKS, of=name, path=f"{name}."))
+
+
+def _calendar(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or _CALENDAR.fullmatch(value) is None:
+        raise PolicyRefused(name, f"takes the name or ARN of an SSM Change Calendar, or null, not {_shown(value)}")
+    return value
+
+
+def _tag_key(name: str, value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= _TAG_KEY_CHARACTERS or value.startswith("aws:"):
+        raise PolicyRefused(
+            name, f"takes a tag key of 1 to 128 characters that does not begin with aws:, not {_shown(value)}"
+        )
+    return value
+
+
+def _accounts(name: str, value: object) -> frozenset[str]:
+    return _all_matching(name, value, _ACCOUNT, 'a list of account ids, e.g. ["222222222222"]')
+
+
+def _regions(name: str, value: object) -> frozenset[str]:
+    return _all_matching(name, value, _REGION, 'a list of Regions, e.g. ["us-east-1"]')
+
+
+def _all_matching(name: str, value: object, pattern: re.Pattern[str], takes: str) -> frozenset[str]:
+    if not isinstance(value, list | tuple):
+        raise PolicyRefused(name, f"takes {takes}, not {_shown(value)}")
+    for each in value:
+        if not isinstance(each, str) or pattern.fullmatch(each) is None:
+            raise PolicyRefused(name, f"takes {takes}; {_shown(each)} is none")
+    return frozenset(value)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:
+        return "a value nested too deep to be shown"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _shown_name(name: str) -> str:
+    """Short, and without the lone surrogates that JSON can spell and no message can carry."""
+    return name[:_SHOWN_NAME_CHARACTERS].encode(errors="replace").decode()
+
+
+_CANARY_CHECKS: Mapping[str, _Check] = {
+    "share": _share,
+    "hours": _whole("hours", 1, LONGEST_WATCH_HOURS),
+}
+_CHECKS: Mapping[str, _Check] = {
+    "mode": _one_of(Mode),
+    "lookback_days": _whole("days", 1, LONGEST_MEMORY_DAYS),
+    "min_observed_hours": _whole("hours", 0),
+    "min_coverage": _share,
+    "boot_evidence": _one_of(BootEvidence),
+    "exempt_tag": _tag_key,
+    "include_accounts": _accounts,
+    "exclude_accounts": _accounts,
+    "exclude_regions": _regions,
+    "max_enforcements_per_hour": _whole("enforcements", 1),
+    "watch_hours": _whole("hours", 1, LONGEST_WATCH_HOURS),
+    "rollback": _one_of(RollbackMode),
+    "rejected_threshold": _whole("rejected calls", 1),
+    "canary": _canary,
+    "change_calendar": _calendar,
+    "approval": _one_of(Approval),
+    "notice_hours": _whole("hours", 0, LONGEST_NOTICE_HOURS),
+    "owner_tag": _tag_key,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyInForce:
+    """The rules that verdicts follow; while there is a ``problem`` with them, nothing is enforced.
+
+    ``is_from_parameter``: they have just been read, and do not merely stand in for what cannot be.
+    """
+
+    policy: Policy
+    problem: str | None = None
+    is_from_parameter: bool = False

@@ -1,0 +1,74 @@
+"""What is decided about an instance, why, and when to look again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import date, datetime
+
+
+SOON = timedelta(minutes=15)
+HOURLY = timedelta(hours=1)
+DAILY = timedelta(hours=24)
+"""How long until a verdict is looked at again: while EC2 or a quota settles, while a gate is shut, otherwise."""
+
+
+class Decision(StrEnum):
+    """What a verdict says."""
+
+    ENFORCE = "enforce"
+    HOLD = "hold"
+    SKIP = "skip"
+
+
+class Reason(StrEnum):
+    """Why: the rows of the verdict table, the gates, and EC2's refusals."""
+
+    OUT_OF_SCOPE = "out_of_scope"
+    UNREACHABLE = "unreachable"
+    GONE = "gone"
+    ALREADY_REQUIRED = "already_required"
+    ENDPOINT_DISABLED = "endpoint_disabled"
+    EXEMPT = "exempt"
+    EXEMPTION_UNREADABLE = "exemption_unreadable"
+    HELD_BY_PERSON = "held_by_person"
+    BROKE_BEFORE = "broke_before"
+    CHANGED_BACK = "changed_back"
+    NOT_READY = "not_ready"
+    EVIDENCE_INCOMPLETE = "evidence_incomplete"
+    HOP_LIMIT_FALLBACK = "hop_limit_fallback"
+    V1_IN_USE = "v1_in_use"
+    V1_AT_BOOT = "v1_at_boot"
+    NO_EVIDENCE = "no_evidence"
+    TOO_YOUNG = "too_young"
+    BOOT_NOT_OBSERVABLE = "boot_not_observable"
+    UNUSED = "unused"
+    SWITCHED_OFF = "switched_off"
+    POLICY_UNREADABLE = "policy_unreadable"
+    SUPPRESSED = "suppressed"
+    BREAKER_OPEN = "breaker_open"
+    CANARY_WAIT = "canary_wait"
+    APPROVAL_REQUIRED = "approval_required"
+    NOTICE_GIVEN = "notice_given"
+    CALENDAR_CLOSED = "calendar_closed"
+    CAP_REACHED = "cap_reached"
+    MANAGED_ELSEWHERE = "managed_elsewhere"
+    UNTAGGABLE = "untaggable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A decision with its reason, a sentence a person can act on, and when to judge again (None: never).
+
+    ``ends_on`` is the last day of the exemption or hold that it rests on, of which people are reminded.
+    """
+
+    decision: Decision
+    reason: Reason
+    explanation: str
+    revisit_at: datetime | None = None
+    ends_on: date | None = None

@@ -1,0 +1,1 @@
+"""What happens after enforcement: watch, recall what breaks later, roll back."""

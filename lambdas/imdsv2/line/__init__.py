@@ -1,0 +1,1 @@
+"""The way of a finding: look, gather evidence, decide, pass the gates, enforce, record, tell."""

@@ -1,0 +1,286 @@
+"""Canaries: of instances that run the same software a few go first, and the others wait until those have stayed clean.
+
+Chosen from what EC2 shows of the whole cohort, not from who happened to ask, and then kept in the ledger: whoever asks
+is told the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.domain import gates as gate
+from imdsv2.domain.cohort import Cohort, canaries_wanted, in_order
+from imdsv2.domain.lifecycle import UNDER_WAY, Status
+from imdsv2.domain.verdict import Reason
+from imdsv2.errors import LedgerContended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.policy import Canary
+    from imdsv2.domain.verdict import Verdict
+    from imdsv2.ledger.brakes import Brakes
+    from imdsv2.ledger.table import Entry, Ledger
+    from imdsv2.line.judgement import Judgement
+
+    LookFurther = Callable[[set[str]], list[Judgement]]
+    """Judges the running instances of cohorts that were not asked about and on which nobody is at work, and returns those
+    that could be enforced."""
+
+_OPEN_FOR = timedelta(days=30)
+"""By then a group or an image has other software, and canaries go first again."""
+_METRICS_SETTLE = timedelta(minutes=20)
+_TRIES = 3
+_CHANGED = frozenset({Status.ENFORCING, Status.ENFORCED, Status.VERIFIED})
+_ITS_TURN_WILL_COME = frozenset(
+    {
+        Reason.UNUSED,
+        Reason.SWITCHED_OFF,
+        Reason.POLICY_UNREADABLE,
+        Reason.BREAKER_OPEN,
+        Reason.APPROVAL_REQUIRED,
+        Reason.NOTICE_GIVEN,
+        Reason.CANARY_WAIT,
+        Reason.CALENDAR_CLOSED,
+        Reason.CAP_REACHED,
+        Reason.NOT_READY,
+    }
+)
+_REFUSED = frozenset({Reason.SUPPRESSED, Reason.MANAGED_ELSEWHERE, Reason.UNTAGGABLE})
+"""What evidence knows nothing of: whoever is refused so would be chosen again and again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Whose turn it is: who has to wait and why, who goes first, and canaries that nobody had asked about."""
+
+    held: dict[InstanceArn, Verdict]
+    canaries: set[InstanceArn]
+    summoned: list[Judgement]
+
+
+class Canaries:
+    """Chooses canaries and keeps them in the ledger. Methods may raise ClientError or LedgerContended."""
+
+    def __init__(self, brakes: Brakes, ledger: Ledger) -> None:
+        self._brakes = brakes
+        self._ledger = ledger
+
+    def broken(self, willing: Sequence[Judgement], now: datetime) -> dict[InstanceArn, Verdict]:
+        """Those of a cohort in which something broke, whoever went first."""
+        cohorts = self._brakes.cohorts({each.cohort for each in willing if each.cohort})
+        entries = self._entries(cohorts.values(), willing, now)
+        return {
+            each.arn: verdict
+            for each in willing
+            if (cohort := cohorts.get(each.cohort or "")) and (verdict := _broken(cohort, entries, now))
+        }
+
+    def ask(
+        self, willing: Sequence[Judgement], rule: Canary, look_further: LookFurther, now: datetime, *, dry_run: bool
+    ) -> Turns:
+        """Whose turn it is among instances of one account and Region. A dry run writes nothing."""
+        by_cohort: dict[str, list[Judgement]] = {}
+        for each in willing:
+            by_cohort.setdefault(each.cohort or "", []).append(each)
+        turns = Turns(held={}, canaries=set(), summoned=[])
+        for _ in range(_TRIES):
+            asked = self._ask(by_cohort, rule, look_further, now, dry_run=dry_run)
+            settled = {key: each for key, each in asked.items() if each is not None}
+            for turn in settled.values():
+                turns.held.update(turn.held)
+                turns.canaries.update(turn.canaries)
+                turns.summoned.extend(turn.summoned)
+            by_cohort = {key: several for key, several in by_cohort.items() if key not in settled}
+            if not by_cohort:
+                return turns
+        raise LedgerContended("others keep choosing canaries of the same cohorts; this is tried again")
+
+    def _ask(
+        self,
+        by_cohort: Mapping[str, Sequence[Judgement]],
+        rule: Canary,
+        look_further: LookFurther,
+        now: datetime,
+        *,
+        dry_run: bool,
+    ) -> dict[str, Turns | None]:
+        """The turns in each cohort; None where somebody else has changed it meanwhile."""
+        known = self._brakes.cohorts(by_cohort)
+        willing = [each for several in by_cohort.values() for each in several]
+        entries = self._entries(known.values(), willing, now)
+        cohorts = {key: _renewed(cohort, entries, now) for key, cohort in known.items()}
+        kept = {
+            key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], entries)]
+            for key, cohort in cohorts.items()
+        }
+        short = {
+            key
+            for key, cohort in cohorts.items()
+            if cohort.broken_by is None
+            and cohort.opened_at is None
+            and (not kept[key] or len(kept[key]) < cohort.wanted)
+        }
+        further = [each for each in look_further(short) if _may_be_summoned(each.entry)] if short else []
+        if short:
+            # A canary that was enforced meanwhile is not among those that EC2 shows, but has been in the ledger before.
+            entries = self._entries(known.values(), willing, now)
+            kept = {
+                key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], entries)]
+                for key, cohort in cohorts.items()
+            }
+        turns: dict[str, Turns | None] = {}
+        for key, several in by_cohort.items():
+            others = [each for each in further if each.cohort == key]
+            candidates = [*several, *others]
+            chosen = _choose(cohorts[key], kept[key], candidates, entries, rule) if key in short else cohorts[key]
+            opened = _opened(chosen, entries, now)
+            if opened != known[key] and not dry_run and not self._brakes.save(opened):
+                turns[key] = None
+                continue
+            new = [each for each in others if each.arn not in kept[key]]
+            turns[key] = _turns(opened, several, new, entries, rule, now)
+        return turns
+
+    def _entries(
+        self, cohorts: Iterable[Cohort], willing: Sequence[Judgement], now: datetime
+    ) -> dict[InstanceArn, Entry]:
+        """What the ledger knows of the instances on which each cohort depends, and of those asked about."""
+        in_hand = {each.arn: each.entry.cleared(now) if each.case.clear else each.entry for each in willing}
+        missing = {arn for cohort in cohorts for arn in _decisive(cohort) if arn not in in_hand}
+        return (self._ledger.read(missing) if missing else {}) | in_hand
+
+
+def _decisive(cohort: Cohort) -> tuple[InstanceArn, ...]:
+    if cohort.broken_by is not None:
+        return (cohort.broken_by,)
+    return () if cohort.opened_at is not None else cohort.canaries
+
+
+def _renewed(cohort: Cohort, entries: Mapping[InstanceArn, Entry], now: datetime) -> Cohort:
+    """The cohort as it begins anew, where it was opened long ago, or what broke has been cleared."""
+    opened_long_ago = cohort.opened_at is not None and now - cohort.opened_at >= _OPEN_FOR
+    cleared = cohort.broken_by is not None and _held_by(cohort, entries) is None
+    return Cohort(key=cohort.key, version=cohort.version) if opened_long_ago or cleared else cohort
+
+
+def _held_by(cohort: Cohort, entries: Mapping[InstanceArn, Entry]) -> InstanceArn | None:
+    """The instance whose breakage holds the cohort, from the moment at which the guard sees it, until a person clears it."""
+    if cohort.broken_by is None or cohort.broken_at is None:
+        return None
+    cleared_at = entries[cohort.broken_by].time("cleared_at")
+    return None if cleared_at is not None and cleared_at >= cohort.broken_at else cohort.broken_by
+
+
+def _broken(cohort: Cohort, entries: Mapping[InstanceArn, Entry], now: datetime) -> Verdict | None:
+    held_by = _held_by(cohort, entries)
+    if held_by is None:
+        return None
+    why = (
+        f"{held_by.instance_id}, which runs the same software ({_name(cohort)}), broke without IMDSv1. Update that software; "
+        f'then invoke the service by hand for {held_by} with "clear": true.'
+    )
+    return gate.canary_wait(why, None, now)
+
+
+def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], entries: Mapping[InstanceArn, Entry]) -> bool:
+    """Whether a canary is still one; one that stopped, went, is held or proves nothing is replaced."""
+    asked = next((each for each in willing if each.arn == arn), None)
+    if asked is not None:
+        return asked.instance is not None and asked.instance.state == "running"
+    entry = entries.get(arn)
+    if entry is None:
+        return False
+    if entry.status in _CHANGED:
+        return not entry.attributes.get("canary_lost")
+    return entry.status != Status.FAILED and entry.attributes.get("reason") in _ITS_TURN_WILL_COME
+
+
+def _may_be_summoned(entry: Entry) -> bool:
+    return entry.status not in UNDER_WAY | {Status.FAILED} and entry.attributes.get("reason") not in _REFUSED
+
+
+def _choose(
+    cohort: Cohort,
+    kept: Sequence[InstanceArn],
+    candidates: Sequence[Judgement],
+    entries: Mapping[InstanceArn, Entry],
+    rule: Canary,
+) -> Cohort:
+    """The cohort with as many canaries as it is to have, running ones where there are any."""
+    running = [each.arn for each in candidates if each.instance is not None and each.instance.state == "running"]
+    if not running:
+        # Another that does not run proves no more than one that stopped after its change: its next start is watched.
+        kept = [arn for arn in cohort.canaries if arn in kept or _proves_itself_later(entries.get(arn))]
+    pool = [arn for arn in running or [each.arn for each in candidates] if arn not in kept]
+    wanted = cohort.wanted if kept else canaries_wanted(rule.share, len(pool))
+    new = in_order(pool)[: wanted - len(kept)]
+    return Cohort(key=cohort.key, version=cohort.version, canaries=(*kept, *new), wanted=wanted)
+
+
+def _proves_itself_later(entry: Entry | None) -> bool:
+    return entry is not None and entry.status in _CHANGED and entry.is_watched
+
+
+def _opened(cohort: Cohort, entries: Mapping[InstanceArn, Entry], now: datetime) -> Cohort:
+    if cohort.opened_at is None and cohort.canaries and all(_is_clean(entries.get(arn)) for arn in cohort.canaries):
+        return replace(cohort, opened_at=now)
+    return cohort
+
+
+def _is_clean(entry: Entry | None) -> bool:
+    if entry is None or entry.status not in _CHANGED:
+        return False
+    clean_at, enforced_at = entry.time("clean_at"), entry.time("enforced_at")
+    return clean_at is not None and enforced_at is not None and clean_at >= enforced_at
+
+
+def _turns(
+    cohort: Cohort,
+    willing: Sequence[Judgement],
+    others: Sequence[Judgement],
+    entries: Mapping[InstanceArn, Entry],
+    rule: Canary,
+    now: datetime,
+) -> Turns:
+    canaries = set(cohort.canaries)
+    summoned = [each for each in others if each.arn in canaries]
+    broken = _broken(cohort, entries, now)
+    if broken is not None:
+        return Turns(held={each.arn: broken for each in willing}, canaries=set(), summoned=[])
+    if cohort.opened_at is not None:
+        return Turns(held={}, canaries=set(), summoned=[])
+    wait = _wait(cohort, entries, rule, now)
+    return Turns(
+        held={each.arn: wait for each in willing if each.arn not in canaries}, canaries=canaries, summoned=summoned
+    )
+
+
+def _wait(cohort: Cohort, entries: Mapping[InstanceArn, Entry], rule: Canary, now: datetime) -> Verdict:
+    since = {
+        arn: entry.time("enforced_at")
+        for arn in cohort.canaries
+        if (entry := entries.get(arn)) is not None and entry.status in _CHANGED
+    }
+    changed = [when for when in since.values() if when is not None]
+    all_changed = len(changed) == len(cohort.canaries)
+    opens_at = max(changed) + timedelta(hours=rule.hours) + _METRICS_SETTLE if all_changed else None
+    ids = ", ".join(arn.instance_id for arn in cohort.canaries[:5]) + (
+        " and others" if len(cohort.canaries) > 5 else ""
+    )
+    what = "have been changed" if all_changed else "go first, and wait for their own turn"
+    why = (
+        f"Of the instances that run the same software ({_name(cohort)}), {ids} {what}; the others follow when those have stayed "
+        f"clean for {rule.hours} hours."
+    )
+    return gate.canary_wait(why, opens_at, now)
+
+
+def _name(cohort: Cohort) -> str:
+    kind, _, name = cohort.key.split("/", 3)[-1].partition(":")
+    known = {"group": "Auto Scaling group", "template": "launch template", "image": "AMI", "instance": "instance"}
+    return f"{known[kind]} {name}"

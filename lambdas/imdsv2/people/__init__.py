@@ -1,0 +1,1 @@
+"""What people ask for by hand, and the answers."""

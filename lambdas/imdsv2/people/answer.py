@@ -1,0 +1,74 @@
+"""The documents that other programs read: evidence and options as JSON values, and the answer to a manual invoke."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.errors import error_code, error_message
+from imdsv2.aws.metadata_options import PLANNED_CALL
+from imdsv2.domain.documents import evidence_document, options_document
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.errors import TargetRefused
+
+if TYPE_CHECKING:
+    from imdsv2.domain.request import Request
+    from imdsv2.line.judgement import Judgement, Outcomes
+    from imdsv2.people.request import Order
+
+
+def answer_document(order: Order, outcomes: Outcomes, mode: str) -> dict[str, Any]:
+    """The answer to a manual invoke: a result for each target, in the order asked."""
+    results = [_result(name, target, outcomes) for name, target in zip(order.names, order.targets, strict=True)]
+    return {"dry_run": order.dry_run, "mode": mode, "results": results}
+
+
+def error_document(code: str, message: str) -> dict[str, Any]:
+    """The answer to a manual invoke that could not be understood or carried out as a whole."""
+    return {"error": {"code": code, "message": message}}
+
+
+def _result(name: str, target: Request | TargetRefused, outcomes: Outcomes) -> dict[str, Any]:
+    if isinstance(target, TargetRefused):
+        return failure_document(name, target.code, str(target))
+    failure = outcomes.failed.get(target.arn)
+    if failure is not None:
+        return failure_document(name, error_code(failure), error_message(failure))
+    return result_document(name, outcomes.judged[target.arn])
+
+
+def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
+    """One entry of ``results`` in the answer to a manual invoke."""
+    verdict, instance = judgement.verdict, judgement.instance
+    planned = verdict.decision is Decision.ENFORCE and verdict.reason is Reason.UNUSED
+    failed = judgement.status is Status.FAILED or (
+        judgement.error is not None and judgement.error["code"] == "InProgress"
+    )
+    return {
+        "target": name,
+        "decision": None if failed else verdict.decision,
+        "reason": None if failed else verdict.reason,
+        "explanation": verdict.explanation,
+        "evidence": evidence_document(judgement.evidence),
+        "before": options_document(instance.options if instance else None),
+        "planned_call": dict(PLANNED_CALL) if planned else None,
+        "permitted": judgement.permitted,
+        "status": judgement.status,
+        "error": dict(judgement.error) if judgement.error else None,
+    }
+
+
+def failure_document(name: str, code: str, message: str) -> dict[str, Any]:
+    """The entry of a target that could not be judged at all."""
+    return {
+        "target": name,
+        "decision": None,
+        "reason": None,
+        "explanation": message,
+        "evidence": None,
+        "before": None,
+        "planned_call": None,
+        "permitted": None,
+        "status": None,
+        "error": {"code": code, "message": message},
+    }
