@@ -83,7 +83,7 @@ def remediate() -> Measurement:
 FUNCTIONS = ("remediate", "manual", "revisit", "guard", "sweep", "check", "custom_action")
 DEPENDENCIES = (
     (
-        "the interpreter's own modules that all need",
+        "standard library modules that all functions use",
         "import json, re, dataclasses, datetime, concurrent.futures, logging",
     ),
     ("botocore", "import botocore.session"),
@@ -107,7 +107,7 @@ def table() -> list[str]:
         compiled = {name: _median(f"import {name}", folder) for name in FUNCTIONS}
         added = _added(folder)
     rows = [f"One package for all functions: {packed / 1e6:.1f} MB zipped, {unpacked / 1e6:.1f} MB unpacked.", ""]
-    rows += ["| function | start, s | first start, modules compiled on the way, s |", "| --- | --- | --- |"]
+    rows += ["| function | start, s | first start, including compilation of modules, s |", "| --- | --- | --- |"]
     rows += [f"| `{name}` | {compiled[name]:.2f} | {bare[name]:.2f} |" for name in FUNCTIONS]
     rows += ["", "| what `remediate` loads | adds, s |", "| --- | --- |"]
     rows += [f"| {what} | {seconds:.3f} |" for (what, _), seconds in zip(DEPENDENCIES, added, strict=True)]
