@@ -40,7 +40,7 @@ PROCESSES = 2
 
 CLEAN_DAYS = 14
 NOTICED_AFTER = 72
-"""Hours until people find out by themselves, in the kinder reckoning."""
+"""Hours until people notice breakage themselves, in the more lenient calculation."""
 REACHED_BY = (1, 3, 7, 14, 30, 60, DAYS)
 FAILED_WITHIN = (1, 7, 35, DAYS)
 SERVICE, CLEAN, AT_ONCE = "service", "clean", "at_once"
@@ -52,13 +52,13 @@ KINDS = {
     Software.BOOT: "only at boot",
     Software.LOAD: "only under load",
     Software.OFFICE: "only in office hours",
-    Software.OPEN: "every day, in the open",
+    Software.OPEN: "every day (open callers)",
 }
 WHY = {
-    "young": "no call yet, in a life shorter than the window",
-    "never": "no call yet, in a longer life",
-    "older": "calls, all of them before the window",
-    "inside": "calls in the window, in hours that the metric lacks",
+    "young": "no call yet, instance younger than the window",
+    "never": "no call yet, older instance",
+    "older": "calls, all before the window",
+    "inside": "calls in the window, in hours missing from the metric",
 }
 """What `_seen_before` answers, in words."""
 
@@ -83,11 +83,11 @@ def _mix(*, share: float = 0.005, alone: float = 0.5) -> Mix:
 
 
 VARIANTS = (
-    Variant(name="as it comes"),
+    Variant(name="default policy and fleet"),
     Variant(name="no guard and no canaries: evidence alone", policy=_policy(canary=None), guarded=False),
     Variant(name="no recall after the watch", recalls=False),
     Variant(name="no canaries", policy=_policy(canary=None)),
-    Variant(name="`watch_hours` 168, the longest there is", policy=_policy(watch_hours=168)),
+    Variant(name="`watch_hours` 168, the maximum", policy=_policy(watch_hours=168)),
     Variant(name="`lookback_days` 14", policy=_policy(lookback_days=14)),
     Variant(name="`lookback_days` 60", policy=_policy(lookback_days=60)),
     Variant(name="every breaker alone in its cohort", mix=_mix(alone=1.0)),
@@ -326,9 +326,9 @@ def _judged(is_met: bool) -> str:
 
 def _ways(runs: Sequence[Mapping[str, Any]]) -> str:
     names = {
-        SERVICE: "this service, as it comes",
-        CLEAN: f"after a clean {CLEAN_DAYS}-day window, no watch",
-        AT_ONCE: "at once",
+        SERVICE: "this service, default policy",
+        CLEAN: f"after a clean {CLEAN_DAYS}-day window, without a watch",
+        AT_ONCE: "all at once",
     }
     return _table(
         (
@@ -337,7 +337,7 @@ def _ways(runs: Sequence[Mapping[str, Any]]) -> str:
             "instance-hours",
             "if people notice",
             "open callers, instance-hours",
-            "safe ones reached",
+            "safe instances reached",
         ),
         [
             (
@@ -355,7 +355,14 @@ def _ways(runs: Sequence[Mapping[str, Any]]) -> str:
 
 def _by_seed(runs: Sequence[Mapping[str, Any]]) -> str:
     return _table(
-        ("fleet", "this service", f"clean {CLEAN_DAYS} days", "ratio", "ratio if people notice", "safe ones reached"),
+        (
+            "fleet",
+            "this service",
+            f"clean {CLEAN_DAYS} days",
+            "ratio",
+            "ratio if people notice",
+            "safe instances reached",
+        ),
         [
             (
                 str(seed),
@@ -378,10 +385,10 @@ def _kinds(runs: Sequence[Mapping[str, Any]]) -> str:
     return _table(
         (
             "calls IMDSv1",
-            "there are",
+            "instances",
             "changed",
             "broke",
-            "put back",
+            "rolled back",
             "instance-hours",
             "clean window: broke",
             "instance-hours",
@@ -400,7 +407,7 @@ def _kinds(runs: Sequence[Mapping[str, Any]]) -> str:
 
 def _why_table(runs: Sequence[Mapping[str, Any]]) -> str:
     return _table(
-        ("what there was to be seen before the change", *(KINDS[kind] for kind in HIDDEN)),
+        ("what was observable before the change", *(KINDS[kind] for kind in HIDDEN)),
         [
             (text, *(f"{sum(run[SERVICE]['why'][kind].get(why, 0) for run in runs):,}" for kind in HIDDEN))
             for why, text in WHY.items()
@@ -412,7 +419,7 @@ def _first_failed_table(runs: Sequence[Mapping[str, Any]]) -> str:
     heads = [f"within {day} {'day' if day == 1 else 'days'}" for day in FAILED_WITHIN[:-1]]
     counts = [sum(run[SERVICE]["first_failed"].get(str(day), 0) for run in runs) for day in FAILED_WITHIN]
     return _table(
-        ("after the change the first call failed", *heads, "later"),
+        ("first failed call after the change", *heads, "later"),
         [("instances", *(f"{count:,}" for count in counts))],
     )
 
@@ -420,17 +427,17 @@ def _first_failed_table(runs: Sequence[Mapping[str, Any]]) -> str:
 def _put_back(runs: Sequence[Mapping[str, Any]]) -> str:
     minutes = sorted(each for run in runs for each in run[SERVICE]["minutes_to_put_back"])
     if not minutes:
-        return "None was put back"
+        return "No instance was rolled back"
     return (
-        f"{len(minutes):,} instances were put back, half of them within {statistics.median(minutes):g} minutes of their first failed call "
+        f"{len(minutes):,} instances were rolled back, half of them within {statistics.median(minutes):g} minutes of their first failed call "
         f"and the slowest after {minutes[-1]:,}"
     )
 
 
 def _reached(runs: Sequence[Mapping[str, Any]]) -> str:
-    names = {SERVICE: "this service", CLEAN: f"clean {CLEAN_DAYS} days", AT_ONCE: "at once"}
+    names = {SERVICE: "this service", CLEAN: f"clean {CLEAN_DAYS} days", AT_ONCE: "all at once"}
     return _table(
-        ("share of the safe ones after days", *map(str, REACHED_BY)),
+        ("share of safe instances reached, by day", *map(str, REACHED_BY)),
         [
             (name, *(f"{statistics.median(_reached_share(run, way, day) for run in runs):.1%}" for day in REACHED_BY))
             for way, name in names.items()
@@ -446,14 +453,14 @@ def _reached_share(run: Mapping[str, Any], way: str, day: int) -> float:
 def _left(runs: Sequence[Mapping[str, Any]]) -> str:
     reasons = sorted({reason for run in runs for reason in run[SERVICE]["left"]})
     return _table(
-        ("safe ones not reached, by reason at the end", *(f"`{reason}`" for reason in reasons)),
+        ("safe instances not reached, by reason at the end", *(f"`{reason}`" for reason in reasons)),
         [("", *(_spread([run[SERVICE]["left"].get(reason, 0) for run in runs]) for reason in reasons))],
     )
 
 
 def _variants(variants: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return _table(
-        ("changed", "this service, instance-hours", f"clean {CLEAN_DAYS} days", "ratio", "safe ones reached"),
+        ("changed", "this service, instance-hours", f"clean {CLEAN_DAYS} days", "ratio", "safe instances reached"),
         [
             (
                 name,
@@ -482,60 +489,60 @@ def _assumptions() -> str:
             (
                 "cohorts",
                 f"Auto Scaling groups of 1 to {f.LARGEST_COHORT} instances; twice as large is half as frequent (log-uniform)",
-                "from pets to web farms",
+                "from single servers to web farms",
             ),
             (
                 "age",
-                f"a cohort {f.YOUNGEST_COHORT_DAYS} to {f.OLDEST_DAYS} days (log-uniform); {f.REPLACED_SHARE:.0%} of its instances were replaced since, at any time",
-                "old machines are there beside ones of last week",
+                f"a cohort {f.YOUNGEST_COHORT_DAYS} to {f.OLDEST_DAYS} days (log-uniform); {f.REPLACED_SHARE:.0%} of its instances have been replaced since, at a random time",
+                "old machines run next to last week's",
             ),
-            ("habits of cohorts", habits, "servers that are left alone, servers that are patched, workplaces"),
+            ("habits of cohorts", habits, "servers that nobody touches, patched servers, workstations"),
             (
                 "steady",
                 f"stopped and started every {f.RESTARTS_EVERY_DAYS} days on average",
-                "retired hardware, another size",
+                "retired hardware, resizing",
             ),
             (
                 "patched",
-                f"stopped and started every {f.PATCHED_EVERY_DAYS} days, the cohort together",
+                f"stopped and started every {f.PATCHED_EVERY_DAYS} days, the whole cohort at once",
                 "monthly maintenance",
             ),
             (
                 "office",
-                f"Monday to Friday {f.OFFICE_HOURS[0]} to {f.OFFICE_HOURS[1]} local time; {f.BREAK_SHARE:.0%} of the cohorts pause once for {f.BREAK_DAYS[0]} to {f.BREAK_DAYS[1]} days",
-                "schedulers that save money, holidays",
+                f"Monday to Friday {f.OFFICE_HOURS[0]} to {f.OFFICE_HOURS[1]} local time; {f.BREAK_SHARE:.0%} of the cohorts have one break of {f.BREAK_DAYS[0]} to {f.BREAK_DAYS[1]} days",
+                "cost-saving schedules, holidays",
             ),
             (
                 "stopped",
-                f"{f.PARKED_SHARE:.0%} of the others, since {f.PARKED_DAYS[0]} to {f.PARKED_DAYS[1]} days; half of them come back in time",
+                f"{f.PARKED_SHARE:.0%} of the others, for {f.PARKED_DAYS[0]} to {f.PARKED_DAYS[1]} days so far; half of them start again in time",
                 "kept just in case",
             ),
             (
                 "gaps",
-                f"{f.FEW_GAPS[0]:.0%} lack {_range(f.FEW_GAPS[1])} of their hours of both metrics of IMDSv1, {f.MANY_GAPS[0]:.0%} lack {_range(f.MANY_GAPS[1])}",
-                "monitoring is never whole",
+                f"{f.FEW_GAPS[0]:.0%} lack {_range(f.FEW_GAPS[1])} of their hours in both IMDSv1 metrics, {f.MANY_GAPS[0]:.0%} lack {_range(f.MANY_GAPS[1])}",
+                "monitoring is never complete",
             ),
-            ("open callers", f"{f.OPEN_SHARE:.0%} of the cohorts call every day", "old SDKs; any look finds them"),
+            ("open callers", f"{f.OPEN_SHARE:.0%} of the cohorts call every day", "old SDKs; any check finds them"),
             (
                 "hidden breakers",
-                "2% of the instances, a quarter of each kind; half of them fill whole cohorts, half are alone in an otherwise safe one",
-                "an image's own software, and what somebody has installed by hand",
+                "2% of the instances, a quarter of each kind; half of them in whole cohorts, half alone in an otherwise safe cohort",
+                "software in an image, and software that someone installed by hand",
             ),
             ("only monthly", "once a month on a day and minute of the cohort", "billing, certificates, reports"),
             (
                 "only at boot",
-                f"{f.BOOT_CALL_AFTER[0] // 60} to {f.BOOT_CALL_AFTER[1] // 60} minutes after each start; {f.CHANGED_SINCE_SHARE:.0%} got that software only in the last {f.CHANGED_WITHIN_DAYS} days, and have mostly not started since",
+                f"{f.BOOT_CALL_AFTER[0] // 60} to {f.BOOT_CALL_AFTER[1] // 60} minutes after each start; {f.CHANGED_SINCE_SHARE:.0%} got that software only in the last {f.CHANGED_WITHIN_DAYS} days, and most have not started since",
                 "user data, agents; configuration management changes what runs at the next boot",
             ),
             (
                 "only under load",
-                f"two hours of calls in bursts of the whole cohort, every {f.BURSTS_EVERY_DAYS[0]} to {f.BURSTS_EVERY_DAYS[1]} days on average (log-uniform, Poisson); each hits {f.BURST_HITS:.0%} of it",
-                "rare paths of the code, campaigns, failovers",
+                f"two-hour bursts of calls across the cohort, every {f.BURSTS_EVERY_DAYS[0]} to {f.BURSTS_EVERY_DAYS[1]} days on average (log-uniform, Poisson); each burst affects {f.BURST_HITS:.0%} of it",
+                "rare code paths, campaigns, failovers",
             ),
             (
                 "only on office-hours instances",
                 f"at any time of a working day, every {f.OFFICE_CALLS_EVERY_DAYS[0]} to {f.OFFICE_CALLS_EVERY_DAYS[1]} working days on average (log-uniform)",
-                "what a person starts",
+                "software that a person starts",
             ),
         ],
     )
@@ -557,26 +564,31 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 TEXT = """# What enforcing breaks, and what it leaves undone
 
-Written by `python -m tests.bench.safety`, which lets {fleets} simulated fleets of {instances} instances live for {days} days, each three
-times over with the same calls: under this service with its default policy in `enforce`, under a job that requires tokens as soon as
-the sum of `MetadataNoToken` over {clean_days} days is zero (no datapoint counts as zero) and looks no more, and with all changed at once.
-For the service, the line and the guard are the real code, from the verdict table to the rollback; EC2, CloudWatch, the table's storage and time
-are stood in for. Figures are medians of the fleets, with the least and the most in brackets.
+This page is generated by `python -m tests.bench.safety`. The script simulates {fleets} fleets of {instances} instances for {days} days. It runs
+each fleet three times with the same IMDSv1 calls:
 
-2% of the instances are hidden breakers: software that calls IMDSv1 only monthly, only at boot, only under load, or only now and then on
-instances that run in office hours. One is broken from the first call that fails until it is put back, or to the end.
+- under this service, with its default policy in `enforce`;
+- under a clean-window job, which requires tokens as soon as the sum of `MetadataNoToken` over {clean_days} days is zero (a missing datapoint
+  counts as zero) and never checks again;
+- with all instances changed at once.
+
+For the service, the pipeline and the guard are the real code, from the verdict table to the rollback. EC2, CloudWatch, the table's storage and
+time are simulated. Figures are medians of the fleets, with minimum and maximum in brackets.
+
+2% of the instances are hidden breakers: their software calls IMDSv1 only monthly, only at boot, only under load, or only occasionally on
+instances that run in office hours. A hidden breaker counts as broken from its first failed call until it is rolled back, or to the end.
 
 {ways}
 
-**Instance-hours broken against the clean window: {broken_ratio}** (the aim is {broken_aim} at most: {broken_judged}).
-**Safe instances reached: {useful_ratio}** of all (the aim is {useful_aim} at least: {useful_judged}).
+**Instance-hours broken, compared with the clean window: {broken_ratio}** (the target is {broken_aim} at most: {broken_judged}).
+**Safe instances reached: {useful_ratio}** of all (the target is {useful_aim} at least: {useful_judged}).
 
-The service's first run through these fleets missed the first of these aims: what it left broken failed for the first time after the watch. The recall of such
-instances is what came of that; further down is what it is worth.
+The service missed the first target in its first run with these fleets: the instances that stayed broken failed for the first time after the watch.
+The recall of such instances was added for this reason; its effect is shown below.
 
-"If people notice" counts no breakage for longer than {noticed_after} hours, as if somebody always found out by himself within that time and put it back. Open
-callers, which use IMDSv1 every day, are not in the other columns: the clean window breaks those that it meets before their first call or after a pause, because
-it takes silence for health.
+"If people notice" counts no breakage for longer than {noticed_after} hours, as if someone always noticed within that time and rolled the instance back. Open
+callers, which use IMDSv1 every day, are not included in the other columns. The clean window breaks the open callers that it evaluates before their first call
+or after a break, because it treats silence as health.
 
 {by_seed}
 
@@ -586,9 +598,9 @@ All fleets together:
 
 {kinds}
 
-{put_back}. Minutes are for those whose first call failed while the guard was watching: for {watch_hours} hours after the change, and again after the next start. An
-hour or so is for those that it recalls: {lookback} days long CloudWatch is asked every hour who refuses calls. What was not put back failed for the first time
-later than that, or in an hour that the metric lacks, and stayed broken to the end, unless people notice.
+{put_back}. Rollbacks within minutes are those whose first call failed while the guard was watching: for {watch_hours} hours after the change, and again after the next
+start. Rollbacks after about an hour are recalls: for {lookback} days, the service asks CloudWatch every hour which instances reject calls. Instances that were not
+rolled back failed for the first time later than that, or in an hour missing from the metric. They stayed broken to the end, unless people notice.
 
 {first_failed}
 
@@ -596,14 +608,15 @@ Why they had been changed at all:
 
 {why}
 
-- A monthly job on an instance that is younger than a month has not run yet. {observed_hours} observed hours are enough for the verdict, so the job can be
-  missed; its older siblings show it, but each instance is judged by its own evidence. The canaries' day is over before the job runs. On its day it fails, is
-  recalled within two hours, and holds its cohort.
-- Bursts that are rarer than the window are missed by every window. A longer one sees more of them, recalls for longer, and keeps instances waiting longer
-  that once called. These are most of what stays broken.
-- Software that calls at boot is seen at the last start, however long ago. What was installed since is not: it fails at the next start, which the guard
-  watches, and is put back within minutes.
-- On office-hours instances days without a run are no evidence here, and zeros for the clean window: after a pause of two weeks it takes any of them for clean.
+- **Monthly jobs.** A monthly job on an instance younger than a month has not run yet. {observed_hours} observed hours are enough for the verdict, so the job can be
+  missed. Older instances of the cohort show it, but each instance is judged by its own evidence, and the canaries' day is over before the job runs. When
+  the job runs, it fails, the instance is recalled within two hours, and its cohort is held.
+- **Bursts.** Any window misses bursts that are rarer than the window. A longer window sees more of them and recalls for longer, but instances with past calls
+  wait longer. Bursts are most of what stays broken.
+- **Boot software.** Software that calls at boot is observed at the last start, however long ago. Software installed since then is not: it fails at the next start,
+  which the guard watches, and is rolled back within minutes.
+- **Office-hours instances.** Days on which the instance did not run are not evidence for this service. The clean window counts them as zeros, so after a break of
+  two weeks it treats any such instance as clean.
 
 ## What safe instances wait for
 
@@ -611,29 +624,33 @@ Why they had been changed at all:
 
 {left}
 
-The default policy changes at most 50 instances an hour in an account and Region, and a tenth of each cohort a day before the rest; the younger ones
-wait for their {observed_hours} observed hours. `no_evidence` are those whose metric has gaps. `canary_wait` are siblings of an instance that broke: nobody updates
-its software in these {days} days, so they stay held. Breakers of accounts that opened: {breakers}; a person closes one at {breaker_hour}:00 UTC of the next working day.
+The default policy changes at most 50 instances an hour in an account and Region, and a tenth of each cohort one day before the rest. Younger instances
+wait for their {observed_hours} observed hours. `no_evidence` are instances whose metric has gaps. `canary_wait` are instances in the cohort of an instance that broke: nobody
+updates its software in these {days} days, so they stay held. Account circuit breakers that opened: {breakers}; a person closes each at {breaker_hour}:00 UTC on the next working day.
 
 ## What depends on what
 
-{variant_fleets} fleets of {variant_instances} instances, one thing changed at a time; the clean window always takes {clean_days} days and meets the same fleet.
+{variant_fleets} fleets of {variant_instances} instances, with one change at a time. The clean window always takes {clean_days} days and runs on the same fleet.
 
 {variants}
 
-A shorter window lets more through that breaks, and what breaks holds its cohort: that is why fewer safe instances are reached then.
+A shorter window lets more breaking changes through, and each breakage holds its cohort. That is why a shorter window reaches fewer safe instances.
 
 ## The fleet
 
-Put down before the first run, and not changed after it. They are guesses of what organisations have, not measurements.
+These assumptions were fixed before the first run and not changed afterwards. They are guesses about what organisations have, not measurements.
 
 {assumptions}
 
 ## What is left out
 
-Instances that are launched or terminated meanwhile; people who update software, exempt, clear or object; API quotas and failures (the pacing has a simulation of
-its own); delays of CloudWatch beyond {delay} minutes. What waits is judged again every ten minutes in place of every minute. Looks of which it is known beforehand that they
-come out the same are skipped, and work that runs side by side is done one after the other; a test compares a small fleet with and without.
+- Instances that are launched or terminated during the simulation.
+- People who update software, exempt, clear or object.
+- API quotas and failures (the pacing has its own simulation).
+- CloudWatch delays of more than {delay} minutes.
+
+Waiting instances are re-evaluated every ten minutes instead of every minute. Evaluations whose result is known not to change are skipped, and work
+that runs in parallel in production is run sequentially. A test compares a small fleet with and without these simplifications.
 """
 
 
