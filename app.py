@@ -1,4 +1,4 @@
-"""Settings in, templates out: `CDK_OUTDIR=cdk.out python app.py`, or `npx cdk synth`."""
+"""Read settings, write templates: `CDK_OUTDIR=cdk.out python app.py`, or `npx cdk synth`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def main() -> None:
     app = App(context=context)
     settings = Settings.from_context(context)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
-    # In a stage of its own, so that `cdk deploy` without a name means the service.
+    # In a stage of its own, so that `cdk deploy` without a name deploys only the service.
     stage = Stage(app, "Member")
     members = (MemberStack(stage), ForwardingStack(stage))
     stage.synth()
-    # A stage puts templates where nobody looks for them; these are also deployed without the CDK.
+    # A stage writes templates into a subdirectory; these two are also deployed without the CDK, so they move up.
     for member in members:
         shutil.copyfile(
             Path(stage.outdir, member.template_file), Path(app.outdir, f"{member.stack_name}.template.json")
@@ -49,9 +49,10 @@ def main() -> None:
 
 
 def settings_context() -> dict[str, Any]:
-    """What cdk.json says, and what the CLI hands over beside it, `-c` included; without the CLI nobody else does.
+    """Return the settings in cdk.json, merged with those that the CLI passes (`-c` included).
 
-    Not what the App knows of it: every null is lost on the way there, and a setting with it.
+    Without the CLI, cdk.json is read directly. The App's own context is not used: it drops every null, and with it the
+    setting.
     """
     own: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
     return {**own, **json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))}

@@ -1,1 +1,1 @@
-"""The stack: one construct a file; the stack only composes and grants."""
+"""The stacks: one construct per file; the stack modules only compose constructs and grant permissions."""

@@ -1,4 +1,4 @@
-"""What must not go unnoticed."""
+"""The alarms of the service."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 FIVE_MINUTES = Duration.minutes(5)
 OLDEST_FINDING = Duration.hours(1)
-"""Longer than one failed attempt and its retry take."""
+"""Longer than a failed attempt and its retry take."""
 LONGEST_SILENCE = Duration.minutes(15)
-"""Three passes of the guard, and as long as one of them can take."""
+"""Three passes of the guard, which is the longest that one pass can take."""
 
 Comparison = aws_cloudwatch.ComparisonOperator
 Missing = aws_cloudwatch.TreatMissingData
 
 
 class Alarms(Construct):
-    """Each tells the topic when it is raised and when it is over."""
+    """Every alarm notifies the topic when it is raised and when it clears."""
 
     def __init__(self, scope: Construct, id_: str, *, topic: aws_sns.ITopic) -> None:
         super().__init__(scope, id_)
@@ -31,7 +31,7 @@ class Alarms(Construct):
         self.all: list[aws_cloudwatch.Alarm] = []
 
     def on_dead_letters(self, *, queues: Mapping[str, aws_sqs.IQueue]) -> None:
-        """Anything in a dead-letter queue is a finding or an invocation that nobody has answered."""
+        """A message in a dead-letter queue is a finding or an invocation that was never processed."""
         for name, queue in queues.items():
             self._alarm(
                 f"{name}-dead-letters",
@@ -41,7 +41,7 @@ class Alarms(Construct):
             )
 
     def on_age(self, *, queue: aws_sqs.IQueue) -> None:
-        """Findings wait longer than a failed attempt and its retry explain."""
+        """Raised when findings wait longer than a failed attempt and its retry would explain."""
         self._alarm(
             "findings-waiting",
             "The oldest finding has waited for an hour: look at the errors of function remediate.",
@@ -50,7 +50,7 @@ class Alarms(Construct):
         )
 
     def on_errors(self, *, functions: Mapping[str, aws_lambda.IFunction]) -> None:
-        """Any invocation that ended in an error."""
+        """Raised by any invocation that ended in an error."""
         for name, function in functions.items():
             self._alarm(
                 f"{name}-errors",
@@ -60,7 +60,7 @@ class Alarms(Construct):
             )
 
     def on_refused_policy(self) -> None:
-        """While it lasts nothing is enforced."""
+        """Nothing is enforced while this alarm is raised."""
         self._alarm(
             "policy-refused",
             "The policy parameter is refused or cannot be read. Nothing is enforced until it is mended.",
@@ -69,7 +69,8 @@ class Alarms(Construct):
         )
 
     def on_breakage(self) -> None:
-        """What the guard found and a person has to deal with. Between two passes both stay as the last one left them."""
+        """Breakage that the guard found and a person must resolve. Between two passes, both alarms keep their last
+        state."""
         self._alarm(
             "breaker-open",
             "Too much broke in an account, and nothing more is enforced there: find out why, then close its breaker.",
@@ -80,14 +81,14 @@ class Alarms(Construct):
         self._alarm(
             "left-broken",
             "An instance refuses calls of its software and was not put back: its item in the ledger says why.",
-            # Long enough for every account to have had its turn: passes may share the accounts.
+            # Long enough for every account to be processed once: concurrent passes may split the accounts.
             service_metric("LeftBroken", statistic="Maximum", period=LONGEST_SILENCE),
             threshold=1,
             missing=Missing.IGNORE,
         )
 
     def on_silent_guard(self) -> None:
-        """While it lasts nothing that breaks is seen, nor put back."""
+        """While this alarm is raised, new breakage is neither detected nor rolled back."""
         self._alarm(
             "guard-silent",
             "The guard has not passed for a quarter of an hour: look at its errors and at its schedule.",
@@ -98,7 +99,8 @@ class Alarms(Construct):
         )
 
     def on_lost_events(self, *, rules: Sequence[aws_events.CfnRule]) -> None:
-        """Events that EventBridge could hand neither to the queue nor to its dead-letter queue, e.g. for want of a key."""
+        """Events that EventBridge could deliver neither to the queue nor to its dead-letter queue, e.g. because it may
+        not use the key."""
         metrics = {
             f"m{number}": aws_cloudwatch.Metric(
                 namespace="AWS/Events",
@@ -148,7 +150,7 @@ class Alarms(Construct):
 
 
 def service_metric(name: str, *, statistic: str = "Sum", period: Duration = FIVE_MINUTES) -> aws_cloudwatch.Metric:
-    """A metric that the functions write themselves."""
+    """A metric that the functions publish themselves."""
     return aws_cloudwatch.Metric(
         namespace=METRIC_NAMESPACE,
         metric_name=name,

@@ -1,4 +1,4 @@
-"""The code that is deployed: our handlers and the few pure-Python packages that they import, without Docker."""
+"""The deployed code, built without Docker: the handlers and the few pure-Python packages that they import."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ PACKAGES = (
     "typing_extensions",
     "urllib3",
 )
-"""What the handlers import, and what that imports. Of boto3 that is its DynamoDB types; sessions are botocore's own,
-which start faster."""
+"""Packages that the handlers import, with their dependencies. Of boto3, only its DynamoDB types; sessions are
+botocore's own, which start faster."""
 
 BOTOCORE_DATA = PurePosixPath("botocore/data")
 BOTO3_DATA = PurePosixPath("boto3/data")
-"""Models of boto3's resources, which nothing here uses."""
+"""Models of boto3's resources, which the service does not use."""
 
 
 def assemble(destination: Path) -> None:
-    """Fill an empty directory with the asset. The same sources give the same bytes, so the same asset hash."""
+    """Fill an empty directory with the asset. The same sources give the same bytes, and so the same asset hash."""
     shutil.copytree(LAMBDAS, destination, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for package in PACKAGES:
         for file in metadata.files(package) or ():
@@ -45,7 +45,7 @@ def assemble(destination: Path) -> None:
 
 
 def _is_needed(file: PurePosixPath) -> bool:
-    """Code and its data; not scripts beside the packages, nor what installers and interpreters leave behind."""
+    """Keep code and its data; drop scripts of packages and files that installers and interpreters create."""
     return (
         ".." not in file.parts
         and "__pycache__" not in file.parts

@@ -1,7 +1,7 @@
-"""botocore's service models, cut down to the operations in use.
+"""botocore's service models, reduced to the operations in use.
 
-Reading models is most of what a cold start does, and EC2's is the largest there is. What is cut is cut by name from
-botocore's own files: the service, the operation, the shapes that no kept operation reaches, the prose.
+A cold start spends most of its time reading models, and EC2's is the largest. Unused services, operations, shapes that
+no kept operation reaches, and documentation are removed by name from botocore's own files.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 SHARED_FILES = ("_retry.json", "partitions.json", "sdk-default-configuration.json")
-"""Data that every client reads, whatever its service."""
+"""Files that every client reads, whatever its service."""
 
 
 def prune(source: Path, destination: Path, operations: Mapping[str, frozenset[str]]) -> None:
-    """Write to `destination` what clients of these operations read from `source`, a botocore data directory."""
+    """Write to `destination` the part of `source`, a botocore data directory, that clients of these operations read."""
     destination.mkdir(parents=True)
     for name in SHARED_FILES:
         shutil.copyfile(source / name, destination / name)
@@ -59,12 +59,12 @@ def _model_of(model: Json, operations: frozenset[str]) -> Json:
     shapes = {name: shape for name, shape in model["shapes"].items() if name in reached}
     pruned: Json = _without_prose({**model, "operations": kept, "shapes": shapes})
     for parameter in pruned.get("clientContextParams", {}).values():
-        parameter["documentation"] = ""  # The one place where botocore insists on it.
+        parameter["documentation"] = ""  # The one place where botocore requires documentation.
     return pruned
 
 
 def _shapes_named(value: object) -> Iterator[str]:
-    """Names of shapes that an operation or a shape refers to: `{"shape": name}`, however deep."""
+    """Names of shapes that an operation or a shape refers to: `{"shape": name}`, at any depth."""
     if isinstance(value, dict):
         if isinstance(value.get("shape"), str):
             yield value["shape"]
@@ -76,7 +76,7 @@ def _shapes_named(value: object) -> Iterator[str]:
 
 
 def _without_prose(value: Any) -> Any:
-    """A model's text for people is a string under `documentation`; a member of that name is an object, and stays."""
+    """Drop documentation: a string under the key `documentation`. A member with that name is an object, and stays."""
     if isinstance(value, dict):
         return {
             name: _without_prose(each)
@@ -89,7 +89,7 @@ def _without_prose(value: Any) -> Any:
 
 
 def _read(path: Path) -> Json:
-    """A file of botocore's, plain or, as most are, compressed."""
+    """Read one of botocore's files, which is plain or, like most of them, compressed."""
     compressed = path.with_name(path.name + ".gz")
     text = gzip.decompress(compressed.read_bytes()) if compressed.exists() else path.read_bytes()
     document: Json = json.loads(text)

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 
 class CentralBus(Construct):
-    """Config tells of a change only in the instance's own account and Region: members send theirs here."""
+    """Config emits a compliance change only in the instance's own account and Region. Member accounts forward theirs
+    to this bus."""
 
     def __init__(
         self, scope: Construct, id_: str, *, organization_id: str | None, member_accounts: Sequence[str]
     ) -> None:
-        """Lets in every account of the organisation, else the accounts that are named."""
+        """Allow every account of the organisation or, without an organisation, the listed accounts."""
         super().__init__(scope, id_)
         self.bus = aws_events.EventBus(
             self, "Bus", event_bus_name=EVENT_BUS, description="Config events of member accounts"
         )
-        # A policy that names nobody is none: the own account needs no leave.
+        # A bus policy cannot have an empty list of principals. The bus's own account needs no permission.
         if organization_id is not None:
             self._let_in("*", {"StringEquals": {"aws:PrincipalOrgID": organization_id}})
         elif member_accounts:
@@ -44,8 +45,9 @@ class CentralBus(Construct):
                 "Resource": self.bus.event_bus_arn,
                 "Condition": {
                     **conditions,
-                    # Both keys hold a list, one value an event of the call. No demand that they be present: nobody
-                    # outside AWS can send events of a source `aws.*`, and what is forwarded may come without them.
+                    # Both keys hold a list, with one value per event of the call. The condition does not require the
+                    # keys to be present: nobody outside AWS can send events with a source `aws.*`, and forwarded events
+                    # may arrive without the keys.
                     "ForAllValues:StringEquals": {
                         "events:source": "aws.config",
                         "events:detail-type": "Config Rules Compliance Change",

@@ -1,4 +1,4 @@
-"""The Security Hub custom action "Require IMDSv2", which CloudFormation itself cannot make."""
+"""The Security Hub custom action "Require IMDSv2", which CloudFormation has no resource type for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ RESOURCE_TYPE = "Custom::SecurityHubActionTarget"
 
 
 class CustomAction(Construct):
-    """An action target in this Region, made and kept by a function."""
+    """An action target in this Region, created and maintained by a function."""
 
     def __init__(self, scope: Construct, id_: str, *, function: ServiceFunction, release: str) -> None:
-        """`release` changes with the code: every new one looks whether the action is still there, and makes it again.
+        """`release` changes with the code, so that every release checks the action and creates it again if it is
+        missing.
 
-        That is also how an account gets it that turned Security Hub on after the first deployment.
+        This also creates the action in an account that enabled Security Hub only after the first deployment.
         """
         super().__init__(scope, id_)
         hub = f"arn:{Aws.PARTITION}:securityhub:{Aws.REGION}:{Aws.ACCOUNT_ID}:hub/default"

@@ -1,4 +1,4 @@
-"""One page that answers: is it working, and what does it do?"""
+"""One dashboard that answers: does the service work, and what does it do?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDTH = 12
 
 
 class Dashboard(Construct):
-    """Alarms first, then verdicts, then what became of them, then the queue and the functions."""
+    """Alarms first, then verdicts, then the outcome of changes, then the queue and the functions."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The one key under which queue, topic and ledger are encrypted."""
+"""The key that encrypts queue, topic and ledger."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ USE_OF_KEY = (
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 )
-"""What DynamoDB, SQS and SNS do with the key in the name of a caller."""
+"""The operations that DynamoDB, SQS and SNS perform with the key on behalf of a caller."""
 
 
 class ServiceKey(Construct):
-    """A customer-managed key that EventBridge and CloudWatch may use too: without that, deliveries fail in silence."""
+    """A customer-managed key that EventBridge and CloudWatch may also use. Without this, their deliveries fail
+    silently."""
 
     def __init__(self, scope: Construct, id_: str) -> None:
         super().__init__(scope, id_)
@@ -31,8 +32,9 @@ class ServiceKey(Construct):
             description="Findings, notifications and ledger of imdsv2-remediation",
             enable_key_rotation=True,
         )
-        # The account narrows it, not the ARN of each rule and alarm: those name queue and topic, which name this key.
-        # The policies of queue and topic do name rules and alarms.
+        # The condition names the account, not the ARN of each rule and alarm: those refer to queue and topic, which
+        # refer to this key, and the reference would be circular. The policies of queue and topic do name rules and
+        # alarms.
         for service in ("events.amazonaws.com", "cloudwatch.amazonaws.com"):
             self.key.add_to_resource_policy(
                 aws_iam.PolicyStatement(
@@ -45,7 +47,7 @@ class ServiceKey(Construct):
             )
 
     def grant_use_through(self, role: aws_iam.IGrantable, *services: str) -> None:
-        """Let a role use the key, but only by way of the named services, e.g. `sqs`."""
+        """Let a role use the key, but only through the named services, e.g. `sqs`."""
         via: dict[str, Any] = {"kms:ViaService": [f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}" for service in services]}
         role.grant_principal.add_to_principal_policy(
             aws_iam.PolicyStatement(

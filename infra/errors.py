@@ -1,10 +1,10 @@
-"""What can be wrong before anything is deployed."""
+"""Errors found before anything is deployed."""
 
 from __future__ import annotations
 
 
 class SettingRefused(Exception):
-    """A setting is missing, unknown or impossible; the message names it and says what it takes."""
+    """A setting is missing, unknown or invalid. The message names the setting and the values it accepts."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"cdk.json, context: {name} {problem}")

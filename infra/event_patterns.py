@@ -1,7 +1,7 @@
-"""The events that concern us, one pattern for each shape in which a failed check can arrive.
+"""The events that the service processes: one pattern for each form in which a failed check can arrive.
 
-A rule that drops an event costs nothing, so each pattern asks for all that makes an event ours. Conditions on one
-element of `findings` hold together: EventBridge matches fields of an array within the same element.
+A rule that drops an event costs nothing, so each pattern tests everything that identifies a relevant event. Conditions
+on `findings` apply to the same element: EventBridge matches the fields of an array within one element.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CONTROL = "EC2.8"
 
 Pattern = dict[str, Any]
 
-# Any account may import findings of its own, with any text in them; only Security Hub's own carry its product ARN.
+# Any account may import its own findings with any text in them; only Security Hub's own carry its product ARN.
 # The control's id is the same in every standard, consolidated or not; GeneratorId and titles are not.
 _OWN_FINDING: Pattern = {
     "ProductArn": [{"wildcard": "arn:*:securityhub:*::product/aws/securityhub"}],
@@ -34,7 +34,7 @@ SECURITY_HUB: Pattern = {
     },
 }
 
-# A person asks for one finding: its status does not matter here, and a suppressed one gets an answer.
+# A person selected this finding: its status does not matter, and a suppressed finding is answered too.
 CUSTOM_ACTION: Pattern = {
     "source": ["aws.securityhub"],
     "detail-type": ["Security Hub Findings - Custom Action"],
@@ -55,7 +55,7 @@ SECURITY_HUB_V2: Pattern = {
     },
 }
 
-# One managed rule, many names: Security Hub, conformance packs and organisation rules put words around its own.
+# One managed rule, many names: Security Hub, conformance packs and organisation rules add text around its name.
 CONFIG: Pattern = {
     "source": ["aws.config"],
     "detail-type": ["Config Rules Compliance Change"],
@@ -73,4 +73,4 @@ PATTERNS: dict[str, Pattern] = {
     "securityhub-v2": SECURITY_HUB_V2,
     "config": CONFIG,
 }
-"""Rule name, without the service's, to pattern."""
+"""Rule name, without the service's name, to pattern."""

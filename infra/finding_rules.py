@@ -1,4 +1,4 @@
-"""The rules that bring findings from an event bus to the queue."""
+"""The rules that deliver findings from an event bus to the queue."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 RETRY_FOR = Duration.hours(24)
 RETRY_ATTEMPTS = 185
-"""As often as EventBridge tries in that time."""
+"""As many attempts as EventBridge makes in that time."""
 
 
 class FindingRules(Construct):
-    """One rule for each shape of event. The same on every bus, so that an event may take either way in."""
+    """One rule for each form of event. The rules are the same on every bus, so that an event may arrive on either."""
 
     def __init__(
         self, scope: Construct, id_: str, *, bus: aws_events.IEventBus | None, findings: FindingsQueue
@@ -42,12 +42,12 @@ class FindingRules(Construct):
 
     @property
     def rule_arns(self) -> list[str]:
-        """For the policies of the queues that the rules deliver to."""
+        """The rules' ARNs, for the policies of the queues that the rules deliver to."""
         return [rule.attr_arn for rule in self.rules.values()]
 
 
 def allow_deliveries(findings: FindingsQueue, *, rule_arns: list[str]) -> None:
-    """Let these rules, and no others, put events into the queue and what fails into its dead-letter queue."""
+    """Let only these rules put events into the queue, and failed deliveries into its dead-letter queue."""
     for queue in (findings.queue, findings.dead_letters):
         queue.add_to_resource_policy(
             aws_iam.PolicyStatement(

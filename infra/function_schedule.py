@@ -1,4 +1,4 @@
-"""What starts a function again and again."""
+"""A schedule that invokes a function repeatedly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ GIVE_UP_AFTER = Duration.hours(1)
 
 
 class FunctionSchedule(Construct):
-    """At a rate, e.g. `rate(1 minute)`. A start that failed for an hour is set aside: others have followed it."""
+    """A fixed rate, e.g. `rate(1 minute)`. An invocation that fails for an hour goes to the dead-letter queue: later
+    ones have replaced it."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class FunctionSchedule(Construct):
             description=f"{SERVICE}: start function {function.name}",
             assumed_by=aws_iam.ServicePrincipal("scheduler.amazonaws.com"),
         )
-        # CDK's own target would also grant every version and alias of the function.
+        # CDK's own target would also grant access to every version and alias of the function.
         role.add_to_policy(
             aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function.function_arn])
         )
@@ -60,5 +61,5 @@ class FunctionSchedule(Construct):
                 ),
             ),
         )
-        # Without leave to invoke, the first starts after a deployment would fail.
+        # Without this permission, the first invocations after a deployment would fail.
         self.schedule.node.add_dependency(role)

@@ -1,4 +1,4 @@
-"""A function of the service, with the role that the roles in every account know by name."""
+"""A function of the service, with the role that the roles in every account trust by name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEASE_MARGIN = Duration.seconds(60)
-"""A lease outlives the function that took it by this much, so that no second one acts beside the first."""
+"""A lease outlives the function that took it by this duration, so that no second function acts at the same time."""
 
 
 class ServiceFunction(Construct):
-    """A handler of the asset, its role, its log group, and where its failed asynchronous invocations go."""
+    """A handler of the asset with its role, its log group, and the queue for its failed asynchronous invocations."""
 
     def __init__(
         self,
@@ -35,9 +35,10 @@ class ServiceFunction(Construct):
         environment: Mapping[str, str],
         in_the_role_of: ServiceFunction | None = None,
     ) -> None:
-        """`failed_invocations` is None where only a queue invokes the function, which keeps what failed itself.
+        """`failed_invocations` is None if only a queue invokes the function, because that queue keeps failed messages
+        itself.
 
-        A function is in the role of another to find out what that one may do.
+        A function that checks the permissions of another function runs with that function's role.
         """
         super().__init__(scope, id_)
         self.name = name
@@ -46,7 +47,8 @@ class ServiceFunction(Construct):
             self,
             "Logs",
             log_group_name=f"/aws/lambda/{function_name(name)}",
-            # Its name is fixed, so one that stayed behind would stop the next deployment. The ledger is the record.
+            # The log group has a fixed name: one that was left behind would block the next deployment. The ledger is
+            # the record.
             removal_policy=RemovalPolicy.DESTROY,
         )
         cast("CfnResource", self.log_group.node.default_child).add_property_override(
@@ -72,7 +74,7 @@ class ServiceFunction(Construct):
                 "POWERTOOLS_SERVICE_NAME": SERVICE,
                 "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
-                # Else every thread keeps memory of its own that it has done with, and a long sweep grows by it.
+                # Otherwise each thread keeps memory that it has freed, and memory use grows during a long sweep.
                 "MALLOC_ARENA_MAX": "2",
                 **environment,
             },
@@ -93,7 +95,8 @@ class ServiceFunction(Construct):
         return role
 
     def allow_entering_accounts(self) -> None:
-        """Assume the roles that trust it, of any account. Which accounts let it in is for their trust to say."""
+        """Assume the roles that trust this function, in any account. The trust policies there decide which accounts
+        allow it."""
         entered = [role for role, functions in ENTERED_BY.items() if self.name in functions]
         roles = {role: f"arn:{Aws.PARTITION}:iam::*:role/{role}" for role in entered}
         self.role.add_to_policy(
@@ -107,7 +110,8 @@ class ServiceFunction(Construct):
             )
 
     def allow_asking_calendars(self) -> None:
-        """Ask whether changes are allowed now. Which calendar is asked, the policy says without a deploy."""
+        """Query whether changes are allowed now. The policy names the calendar and can change it without a
+        deployment."""
         calendars = f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:*:document/*"
         self.role.add_to_policy(aws_iam.PolicyStatement(actions=["ssm:GetCalendarState"], resources=[calendars]))
         acknowledge(
@@ -117,11 +121,12 @@ class ServiceFunction(Construct):
         )
 
     def allow_listing_accounts(self) -> None:
-        """Ask Organizations for the accounts; it answers its management account and delegated administrators only."""
+        """List the accounts of the organisation; Organizations answers only its management account and delegated
+        administrators."""
         self.role.add_to_policy(aws_iam.PolicyStatement(actions=["organizations:ListAccounts"], resources=["*"]))
 
     def allow_answering_findings(self) -> None:
-        """Read findings and annotate them, without ever closing, reopening or suppressing one."""
+        """Read and annotate findings, but never close, reopen or suppress one."""
         hubs = f"arn:{Aws.PARTITION}:securityhub:{Aws.REGION}:{Aws.ACCOUNT_ID}:"
         resources = [f"{hubs}hub/default", f"{hubs}hubv2/*"]
         # The APIs of the newer Security Hub are authorised by the same two actions, on its own hub.

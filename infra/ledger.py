@@ -1,4 +1,4 @@
-"""The ledger: what was decided about every instance, and what is to be judged anew."""
+"""The ledger: the verdict on every instance, and what is due for re-evaluation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ ENFORCED_INDEX = "enforced"
 
 
 class Ledger(Construct):
-    """One item group an instance; an index of what is due, spread over shards; and one of what was enforced, by account.
+    """One item group per instance; an index of due instances, spread over shards; and an index of enforced instances,
+    by account.
 
-    The second carries the few attributes by which the guard sorts what it watches. It reads all of that at every pass, and
-    would otherwise fetch every item whole, only to see that most need nothing yet.
+    The second index carries the few attributes by which the guard sorts what it watches. The guard reads all of it at
+    every pass; without these attributes it would fetch every item whole, only to find that most need no action yet.
     """
 
     def __init__(self, scope: Construct, id_: str, *, key: aws_kms.IKey) -> None:
@@ -29,7 +30,7 @@ class Ledger(Construct):
             point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            # It holds how every instance was before we changed it: it outlives the stack.
+            # The ledger records every instance's state before the change, so it outlives the stack.
             removal_policy=RemovalPolicy.RETAIN,
         )
         self.table.add_global_secondary_index(
@@ -47,7 +48,7 @@ class Ledger(Construct):
         )
 
     def grant_records(self, role: aws_iam.IGrantable) -> None:
-        """Read and write items. Not delete: the ledger forgets nothing."""
+        """Read and write items, but not delete them: the ledger keeps everything."""
         self._grant(
             role,
             self.table.table_arn,
@@ -60,11 +61,11 @@ class Ledger(Construct):
         )
 
     def grant_due(self, role: aws_iam.IGrantable) -> None:
-        """Ask the index what is due."""
+        """Query the index of due instances."""
         self._grant_index(role, DUE_INDEX)
 
     def grant_enforced(self, role: aws_iam.IGrantable) -> None:
-        """Ask the index what was enforced in an account."""
+        """Query the index of instances enforced in an account."""
         self._grant_index(role, ENFORCED_INDEX)
 
     def _grant_index(self, role: aws_iam.IGrantable, index: str) -> None:

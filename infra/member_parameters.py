@@ -1,4 +1,4 @@
-"""What whoever deploys a member's template has to say about the security account."""
+"""Parameters of the member templates that describe the security account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOME_REGION = "HomeRegion"
 
 
 def security_account_parameter(scope: Construct) -> CfnParameter:
-    """The account that the member answers to; there is no default."""
+    """The security account that the member trusts; there is no default."""
     return CfnParameter(
         scope,
         SECURITY_ACCOUNT,
@@ -26,7 +26,7 @@ def security_account_parameter(scope: Construct) -> CfnParameter:
 
 
 def organization_parameter(scope: Construct) -> CfnParameter:
-    """The organisation that both belong to."""
+    """The organisation that both accounts belong to."""
     return CfnParameter(
         scope,
         ORGANIZATION,
@@ -38,7 +38,7 @@ def organization_parameter(scope: Construct) -> CfnParameter:
 
 
 def home_region_parameter(scope: Construct) -> CfnParameter:
-    """Where the security account's bus is; there is no default."""
+    """The Region of the security account's bus; there is no default."""
     return CfnParameter(
         scope,
         HOME_REGION,

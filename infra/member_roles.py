@@ -1,4 +1,4 @@
-"""The roles through which the service looks at an account, changes instances there, and puts them back."""
+"""The roles through which the service inspects an account, changes its instances, and rolls them back."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 CHANGE = ["ec2:ModifyInstanceMetadataOptions"]
 
-# What a call sends is in the keys of `ec2:Attribute`, how the instance is when it comes in those of `ec2:Metadata...`.
+# `ec2:Attribute` has the keys that a call sends; `ec2:Metadata...` has the instance's options before the call.
 OPTIONS_SENT = "ec2:Attribute"
 TOKENS_SENT = "ec2:Attribute/HttpTokens"
 ENDPOINT_SENT = "ec2:Attribute/HttpEndpoint"
 ENDPOINT_NOW = "ec2:MetadataHttpEndpoint"
 
 OTHER_OPTIONS = ["HttpPutResponseHopLimit", "HttpProtocolIpv6", "InstanceMetadataTags"]
-"""Neither tokens nor endpoint."""
+"""Options other than tokens and endpoint."""
 
 
 class MemberRoles(Construct):
-    """The same in every account, the security account included: there is one path to any instance."""
+    """The same roles in every account, the security account included: there is one path to any instance."""
 
     def __init__(
         self,
@@ -48,7 +48,8 @@ class MemberRoles(Construct):
         organization_id: str | None,
         only_if: CfnCondition | None = None,
     ) -> None:
-        """`only_if` tells at deployment whether the organisation counts, where that is not known before."""
+        """`only_if` decides at deployment whether the organisation applies, for templates in which it is not known
+        earlier."""
         super().__init__(scope, id_)
         self._security_account = security_account
         self._organization_id = organization_id
@@ -87,7 +88,7 @@ class MemberRoles(Construct):
 def _functions_that_enter(
     role: str, security_account: str, organization_id: str | None, only_if: CfnCondition | None
 ) -> aws_iam.PrincipalBase:
-    """The functions' roles by name: a role ARN as principal would break when the role is made anew."""
+    """The trusted functions' roles, matched by name: a role ARN as principal breaks when the role is recreated."""
     roles = f"arn:{Aws.PARTITION}:iam::{security_account}:role/"
     conditions: dict[str, Any] = {
         "ArnEquals": {"aws:PrincipalArn": [roles + function_role_name(each) for each in ENTERED_BY[role]]}
@@ -115,8 +116,8 @@ def _look() -> aws_iam.PolicyStatement:
 def _write_statements() -> list[aws_iam.PolicyStatement]:
     return [
         _statement("RequireTokens", CHANGE, {"StringEquals": {TOKENS_SENT: "required"}}),
-        # What follows is denied, not left out of the Allow: should EC2 not send one of these keys, the service's own
-        # checks stand alone, but it still works.
+        # The following is denied, not left out of the Allow: if EC2 does not send one of these keys, the service still
+        # works, with only its own checks.
         _never("OpenAClosedEndpoint", {"StringEquals": {ENDPOINT_NOW: "disabled"}}),
         _never("CloseAnEndpoint", {"StringEquals": {ENDPOINT_SENT: "disabled"}}),
         _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: OTHER_OPTIONS}}),
@@ -125,7 +126,8 @@ def _write_statements() -> list[aws_iam.PolicyStatement]:
 
 
 def _rollback_statements() -> list[aws_iam.PolicyStatement]:
-    """Of the two tags it removes the one and writes the other, so it can never mark an instance in order to open it."""
+    """Of the service's two tags, the role removes one and writes the other, so it can never tag an instance in order
+    to make its tokens optional."""
     left_alone = ["HttpEndpoint", *OTHER_OPTIONS]
     marked = {f"aws:ResourceTag/{ENFORCED_AT_TAG}": "false"}
     nothing_beside = {f"{OPTIONS_SENT}/{option}": "true" for option in left_alone}
@@ -136,7 +138,7 @@ def _rollback_statements() -> list[aws_iam.PolicyStatement]:
             {"StringEquals": {TOKENS_SENT: "optional"}, "Null": {**marked, **nothing_beside}},
         ),
         _never("TouchAClosedEndpoint", {"StringEquals": {ENDPOINT_NOW: "disabled"}}),
-        # Again, should EC2 send no key of an option's own: whether this one holds more than one name, it does not say.
+        # Denied in case EC2 sends no key per option. EC2 does not document whether this key can hold several names.
         _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: left_alone}}),
         _tags("MarkWhatWasPutBack", ["ec2:CreateTags"], [ROLLED_BACK_AT_TAG]),
         _tags("UnmarkWhatWasPutBack", ["ec2:DeleteTags"], [ENFORCED_AT_TAG]),
@@ -160,7 +162,8 @@ def _never(what: str, conditions: dict[str, Any]) -> aws_iam.PolicyStatement:
 
 
 def _tags(sid: str, actions: list[str], keys: list[str]) -> aws_iam.PolicyStatement:
-    # ForAllValues also holds for no keys at all, and DeleteTags without keys deletes every tag: hence Null.
+    # ForAllValues also matches if there are no keys at all, and DeleteTags without keys deletes every tag; therefore
+    # Null.
     return _statement(
         sid, actions, {"ForAllValues:StringEquals": {"aws:TagKeys": keys}, "Null": {"aws:TagKeys": "false"}}
     )

@@ -1,4 +1,4 @@
-"""The template of a member account: the roles, and nothing that would need a bootstrapped account."""
+"""The template of a member account: only the roles, so that the account needs no CDK bootstrap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class MemberStack(Stack):
-    """Deployed once in every account whose instances the service shall answer for."""
+    """Deployed once in every account whose instances the service manages."""
 
     def __init__(self, scope: Construct) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Exceptions to cdk-nag's rules, each written where it is needed, with its reason."""
+"""Exceptions to cdk-nag's rules, each next to the construct that needs it, with its reason."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
-    """Accept one finding of cdk-nag, e.g. `AwsSolutions-IAM5[Resource::*]`, for a construct and what is in it."""
+    """Accept one finding of cdk-nag, e.g. `AwsSolutions-IAM5[Resource::*]`, for a construct and its children."""
     Validations.of(construct).acknowledge(Acknowledgment(id=rule, reason=reason))

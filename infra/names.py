@@ -1,4 +1,4 @@
-"""Physical names that something outside its own construct must know: another account, a policy, a person."""
+"""Physical names that something outside their own construct must know: another account, a policy, a person."""
 
 SERVICE = "imdsv2-remediation"
 METRIC_NAMESPACE = "Imdsv2Remediation"
@@ -25,7 +25,7 @@ ENTERED_BY = {
     WRITE_ROLE: ("remediate", "manual", "revisit", "sweep"),
     ROLLBACK_ROLE: ("manual", "guard"),
 }
-"""Role of an account to the functions that it trusts, and whose own roles may assume it."""
+"""Role in an account, to the functions that it trusts and whose roles may assume it."""
 
 
 def function_name(function: str) -> str:

@@ -1,4 +1,4 @@
-"""The topic on which people hear of changes and of alarms."""
+"""The topic that notifies people of changes and alarms."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from constructs import Construct
 
 
 class Notifications(Construct):
-    """One encrypted topic, for what the service did and for what is wrong with it."""
+    """One encrypted topic, for the service's changes and its alarms."""
 
     def __init__(self, scope: Construct, id_: str, *, key: aws_kms.IKey, email: str | None) -> None:
         super().__init__(scope, id_)
         self.topic = aws_sns.Topic(self, "Topic", display_name="IMDSv2 remediation", master_key=key, enforce_ssl=True)
-        # A topic with a policy of its own lacks the default one, and with it CloudWatch's leave to publish.
+        # A topic with its own policy lacks the default policy, and with it CloudWatch's permission to publish.
         self.topic.add_to_resource_policy(
             aws_iam.PolicyStatement(
                 sid="Alarms",
@@ -31,7 +31,7 @@ class Notifications(Construct):
             self.topic.add_subscription(aws_sns_subscriptions.EmailSubscription(email))
 
     def grant_publish(self, role: aws_iam.IGrantable) -> None:
-        """Publish; the use of the key is granted beside it."""
+        """Allow publishing; the use of the key is granted separately."""
         role.grant_principal.add_to_principal_policy(
             aws_iam.PolicyStatement(actions=["sns:Publish"], resources=[self.topic.topic_arn])
         )

@@ -1,4 +1,4 @@
-"""The policy parameter: the switch that works without a deploy."""
+"""The policy parameter, which changes the service's behaviour without a deployment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infra.names import POLICY_PARAMETER
 
 
 class PolicyParameter(Construct):
-    """First written from the settings; a deploy writes it again only if the settings have changed."""
+    """Created from the settings; a deployment writes it again only if the settings have changed."""
 
     def __init__(self, scope: Construct, id_: str, *, document: str) -> None:
         super().__init__(scope, id_)
@@ -22,7 +22,7 @@ class PolicyParameter(Construct):
         )
 
     def grant_read(self, role: aws_iam.IGrantable) -> None:
-        """Read it, and nothing else that CDK's own grant would add."""
+        """Allow reading it. CDK's own grant would add more actions."""
         role.grant_principal.add_to_principal_policy(
             aws_iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[self.parameter.parameter_arn])
         )

@@ -1,4 +1,4 @@
-"""What the stack itself deploys to the accounts of an organisation, those included that join it later."""
+"""StackSets that deploy the member templates to the accounts of an organisation, including accounts that join later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 TOLERATED_PERCENTAGE = 25
-"""Accounts of a Region that may refuse, e.g. suspended ones, before the deployment of the security account fails too."""
+"""Accounts of a Region that may refuse, e.g. suspended ones, before the deployment of the security account fails
+too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +30,11 @@ class MemberTemplates:
 
 
 class RollOut(Construct):
-    """Service-managed StackSets: AWS Organizations gives them the way into its accounts, except the management account."""
+    """Service-managed StackSets: AWS Organizations grants them access to its accounts, except the management
+    account."""
 
     def __init__(self, scope: Construct, id_: str, *, settings: Settings, templates: MemberTemplates) -> None:
-        """The settings name an organisation and units of it."""
+        """The settings name an organisation and its organizational units."""
         super().__init__(scope, id_)
         self._settings = settings
         security_account = {SECURITY_ACCOUNT: Aws.ACCOUNT_ID}
@@ -42,11 +44,12 @@ class RollOut(Construct):
             description="Roles by which imdsv2-remediation enters the accounts of the organisation",
             template=templates.roles,
             parameters={**security_account, ORGANIZATION: settings.organization_id or ""},
-            # IAM is global: which Region it is does not matter, as long as it is one.
+            # IAM is global: any single Region will do.
             regions=[Aws.REGION],
             capability="CAPABILITY_NAMED_IAM",
-            # Its roles are part of this stack, and have the same names. Should StackSets not heed this when the account
-            # is moved into a unit later, CloudFormation refuses the second pair there, and nothing else comes of it.
+            # The security account's roles are part of this stack and have the same names. If StackSets ignores this
+            # filter when the account is moved into a unit later, CloudFormation refuses the duplicate roles, with no
+            # other effect.
             except_security_account=True,
         )
         self.forwarding = self._stack_set(
@@ -88,7 +91,7 @@ class RollOut(Construct):
             permission_model="SERVICE_MANAGED",
             call_as=self._settings.call_as,
             auto_deployment=CfnStackSet.AutoDeploymentProperty(enabled=True, retain_stacks_on_account_removal=False),
-            # An account that joins meanwhile waits for its turn instead of failing.
+            # An account that joins during an operation waits for its turn instead of failing.
             managed_execution={"Active": True},
             operation_preferences=CfnStackSet.OperationPreferencesProperty(
                 concurrency_mode="SOFT_FAILURE_TOLERANCE",

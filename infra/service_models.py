@@ -1,4 +1,5 @@
-"""Every operation the functions call: what is shipped of botocore's service models, and what tests expect IAM to allow."""
+"""Every AWS operation that the functions call. The asset ships botocore's models of these, and tests expect IAM to
+allow them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stack of the security account: what the constructs are given, and what they may do with one another."""
+"""The stack of the security account: composes the constructs and grants their permissions to one another."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ CUSTOM_ACTION_MEMORY = 256
 
 BATCH_SIZE = 500
 BATCH_SIZE_WITHOUT_WINDOW = 10
-"""Lambda takes no more at once without a batching window."""
+"""The most that Lambda accepts at once without a batching window."""
 
 REMEDIATIONS_AT_ONCE = 5
-"""Enough for a storm of findings, and little enough not to be throttled by EC2 and CloudWatch."""
+"""Enough for a storm of findings, and few enough not to be throttled by EC2 and CloudWatch."""
 
 
 class ServiceStack(Stack):
@@ -67,7 +67,7 @@ class ServiceStack(Stack):
             self,
             "Findings",
             key=self.key.key,
-            # Lambda retries a throttled batch within this time; AWS advises six times the function's own.
+            # Lambda retries a throttled batch within this time; AWS recommends six times the function's timeout.
             visibility_timeout=Duration.seconds(6 * REMEDIATE_TIMEOUT.to_seconds() + settings.batching_window_seconds),
         )
         self.failed = FailedInvocations(self, "FailedInvocations", key=self.key.key)
@@ -97,7 +97,7 @@ class ServiceStack(Stack):
             enforcing.allow_asking_calendars()
         self._check()
         self.custom_action = self._custom_action()
-        # The security account's own instances are entered by the same way as everybody's.
+        # The security account's own instances are reached through the same roles as all others.
         MemberRoles(self, "MemberRoles", security_account=Aws.ACCOUNT_ID, organization_id=settings.organization_id)
         if settings.organizational_units:
             RollOut(self, "RollOut", settings=settings, templates=member_templates)
@@ -143,7 +143,7 @@ class ServiceStack(Stack):
         keeps_failed: bool = True,
         environment: Mapping[str, str] | None = None,
     ) -> ServiceFunction:
-        """A function that goes the whole line from target to record, with what each step of it needs."""
+        """A function that runs the whole pipeline from target to record, with the permissions of each step."""
         lease_seconds = timeout.to_seconds() + LEASE_MARGIN.to_seconds()
         function = self._function(
             name,
@@ -177,7 +177,7 @@ class ServiceStack(Stack):
     def _guard(self) -> ServiceFunction:
         function = self._judge("guard", "Watches what was enforced, and puts back what breaks", GUARD_TIMEOUT)
         self.ledger.grant_enforced(function.role)
-        # A pass may outlast that: each claims in the ledger what it looks at.
+        # A pass may take longer than the interval: each pass claims its accounts in the ledger.
         self._start(function, "rate(5 minutes)", "Watch what was enforced")
         return function
 
@@ -214,7 +214,8 @@ class ServiceStack(Stack):
             keeps_failed=True,
             memory_size=CHECK_MEMORY,
             environment={},
-            # What it proves has to hold for a function that enforces, and no account has to trust it beside those.
+            # It runs with the role of an enforcing function, so that its proof applies there and no account has to
+            # trust another role.
             in_the_role_of=self.manual,
         )
 

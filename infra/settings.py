@@ -1,4 +1,4 @@
-"""The settings of a deployment: read from the CDK context once, checked, and never changed."""
+"""The settings of a deployment: read from the CDK context once, validated, and immutable."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 LONGEST_BATCHING_WINDOW_SECONDS = 10
-"""A finding waits no longer than this before it is looked at."""
+"""The longest that a finding waits for its batch."""
 
 LONGEST_STANDARD_PARAMETER = 4096
-"""Bytes that an SSM parameter of the standard tier holds."""
+"""Maximum bytes of an SSM parameter of the standard tier."""
 
 LOG_RETENTION_DAYS = (
     1,
@@ -45,10 +45,10 @@ LOG_RETENTION_DAYS = (
     3288,
     3653,
 )
-"""The only retentions that CloudWatch Logs knows."""
+"""The only retention periods that CloudWatch Logs accepts."""
 
 CALLERS = ("DELEGATED_ADMIN", "SELF")
-"""As what the security account may call StackSets: the organisation's delegate for them, or its management account."""
+"""The role in which the security account calls StackSets: delegated administrator or management account."""
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
@@ -59,30 +59,32 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What `cdk.json` says under `context`; `-c name=value` on the command line overrides one of them."""
+    """The settings under `context` in `cdk.json`; `-c name=value` on the command line overrides one of them."""
 
     policy: str
-    """The first policy document, as the JSON text that goes into the parameter."""
+    """The initial policy document, as the JSON text that goes into the parameter."""
     member_accounts: tuple[str, ...]
-    """Accounts that may put their Config events on the bus; none beside an organisation, whose accounts all may."""
+    """Accounts that may put their Config events on the bus; empty with an organisation, because all of its accounts
+    may."""
     organization_id: str | None
-    """Nobody outside this organisation enters an account or puts events on the bus."""
+    """Nobody outside this organisation may put events on the bus, and its roles trust only accounts inside it."""
     organizational_units: tuple[str, ...]
-    """Where the stack itself deploys what members need; empty: people do."""
+    """Organizational units to which the stack deploys the member templates; empty: they are deployed by hand."""
     member_regions: tuple[str, ...]
     """Regions whose Config events the organisation's accounts forward; empty: the Region of the stack."""
     call_as: str
     notification_email: str | None
-    """Who is told; nobody is subscribed if it is empty."""
+    """The email address to subscribe to the topic; empty: no subscription."""
     log_retention_days: int
     quota_share: float
-    """The part of AWS's request quotas that the service takes of those that people need too."""
+    """The share of AWS's request quotas that the service uses; people share these quotas."""
     batching_window_seconds: int
-    """How long findings are collected into one batch; 0 answers each at once, in batches of ten at most."""
+    """Seconds for which findings are collected into a batch; 0: no window, and batches of ten at most."""
 
     @classmethod
     def from_context(cls, context: Mapping[str, Any]) -> Settings:
-        """Check the settings among a CDK context's keys. The CDK's own keys hold a colon or a slash, ours never do."""
+        """Validate the settings in a CDK context. The CDK's own keys contain a colon or a slash; the service's keys
+        never do."""
         given = {name: value for name, value in context.items() if name.isidentifier()}
         known = {each.name for each in fields(cls)}
         for name in sorted(given.keys() ^ known):
@@ -94,7 +96,7 @@ class Settings:
         return settings
 
     def _check_together(self) -> None:
-        """Refuse a setting that another one would leave without effect: whoever wrote it expects one."""
+        """Refuse a setting that another setting would make ineffective, because its author expects an effect."""
         if self.organization_id is not None and self.member_accounts:
             takes = "takes no accounts beside organization_id, which lets all of its accounts in; make it []"
             raise SettingRefused("member_accounts", takes)
@@ -106,7 +108,7 @@ class Settings:
 
 
 def _policy(name: str, value: object) -> str:
-    """The document as it stands, once the code that will read it has accepted it."""
+    """The document as written, once the code that reads it at run time has accepted it."""
     document = _from_command_line(value)
     text = json.dumps(document, indent=2)
     try:
@@ -119,7 +121,7 @@ def _policy(name: str, value: object) -> str:
 
 
 def _list_of(what: str, pattern: re.Pattern[str], example: str) -> Callable[[str, object], tuple[str, ...]]:
-    """A check for a list of texts that all look alike; it answers without doubles, in order."""
+    """A check for a list of texts of one format; it returns them in order, without duplicates."""
     takes = f'takes a list of {what} in quotes, e.g. ["{example}"]'
 
     def check(name: str, value: object) -> tuple[str, ...]:
@@ -180,7 +182,7 @@ def _quota_share(name: str, value: object) -> float:
 
 
 def _from_command_line(value: object) -> object:
-    """`cdk -c name=value` hands every value over as text: read it as the JSON that would stand in cdk.json."""
+    """`cdk -c name=value` passes every value as text: parse it as the JSON that cdk.json would contain."""
     if not isinstance(value, str):
         return value
     try:

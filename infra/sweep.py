@@ -1,4 +1,4 @@
-"""The sweep: a state machine that goes through every account and Region with the function `sweep`."""
+"""The sweep: a state machine that runs the function `sweep` for every account and Region."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from infra.queues import FailedInvocations
 
 PLACES_AT_ONCE = 100
-"""Accounts and Regions at the same time. Each has quotas of its own: it is our concurrency in Lambda that is spared, a tenth
-of what an account has by default."""
+"""Concurrent accounts and Regions. Each has its own quotas; the limit protects the Lambda concurrency of the security
+account: it is a tenth of an account's default."""
 
 TOLERATED_FAILURES_PERCENT = 10
-"""Places that may fail before the sweep as a whole does, which can then be redriven for them alone."""
+"""Percentage of account and Region pairs that may fail before the sweep fails; a redrive then repeats only those."""
 
 DAILY = "cron(30 2 * * ? *)"
 RESULTS_KEPT = Duration.days(90)
@@ -42,11 +42,11 @@ LONGEST_SWEEP = Duration.hours(20)
 
 
 class Sweep(Construct):
-    """Plan, go through each place until it ends, add up. Started daily, or by hand with `{"dry_run": true}`."""
+    """Plan, process each account and Region to its end, add up. Started daily, or by hand with `{"dry_run": true}`."""
 
     def __init__(self, scope: Construct, id_: str, *, key: ServiceKey, log_retention_days: int) -> None:
         super().__init__(scope, id_)
-        # Without it the CDK drops the newer result writer in silence, and the older one is deprecated.
+        # Without this flag, the CDK silently drops the newer result writer; the older one is deprecated.
         self.node.set_context("@aws-cdk/aws-stepfunctions:useDistributedMapResultWriterV2", True)
         self._key = key
         self.bucket = aws_s3.Bucket(
@@ -67,7 +67,7 @@ class Sweep(Construct):
         cast("CfnResource", self._logs.node.default_child).add_property_override("RetentionInDays", log_retention_days)
 
     def run_with(self, function: ServiceFunction, failed: FailedInvocations) -> sfn.StateMachine:
-        """Make the state machine around the function, and its schedule."""
+        """Create the state machine around the function, and its schedule."""
         function.role.add_to_policy(
             aws_iam.PolicyStatement(
                 actions=["s3:GetObject", "s3:PutObject"], resources=[self.bucket.arn_for_objects("*")]
@@ -116,7 +116,7 @@ class Sweep(Construct):
             acknowledge(machine, f"AwsSolutions-IAM5[{rule}]", reason)
 
     def _reference(self, construct: Resource) -> str:
-        """How cdk-nag spells a resource: by its logical id."""
+        """cdk-nag's notation for a resource: its logical id."""
         return Stack.of(self).get_logical_id(cast("CfnElement", construct.node.default_child))
 
     def _places(self, function: ServiceFunction) -> sfn.DistributedMap:
