@@ -1,4 +1,4 @@
-"""docs/cost.md says what follows from what was metered."""
+"""docs/cost.md matches the metered figures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ METERED = json.loads(cost.METERED.read_text())
 
 
 def test_the_page_is_what_the_script_writes() -> None:
-    """Nobody has edited a figure, or changed a price or an assumption, without writing the page anew."""
+    """Any edit of the page, a price or an assumption requires the page to be generated again."""
     assert cost.page(METERED) == cost.PAGE.read_text()
 
 
 @pytest.mark.parametrize("unit", list(cost.PRICES))
 def test_every_price_counts(unit: str) -> None:
-    """A unit that no work uses would be a price for nothing, or a part of the bill that was forgotten."""
+    """A unit without use would be an unneeded price, or a part of the bill that was forgotten."""
     used = cost.enforcing(METERED, 1, batch=1) | cost.month(METERED, 100_000) | cost.recalling(1)
     assert unit in {name for name, number in used.items() if number}

@@ -1,4 +1,4 @@
-"""The operations guide knows every alarm that can be raised."""
+"""The operations guide explains every alarm."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ALARMS = (ROOT / "infra" / "alarms.py").read_text()
 
 
 def _keys(call: str) -> list[str]:
-    """Names of the queues or functions that a kind of alarm is made for, as the stack composes them."""
+    """Names of the queues or functions for which the stack creates an alarm of this kind."""
     [body] = re.findall(rf"{call}\(queues=\{{(.*?)\}}\)", STACK, re.DOTALL)
     return re.findall(r'"([a-z-]+)":', body)
 
 
 def test_every_alarm_is_explained() -> None:
-    """A person who is woken finds the alarm's name, what it means and what to do."""
+    """Whoever is paged finds the alarm's name, its meaning and what to do."""
     fixed = set(re.findall(r'self\._alarm\(\s*"([a-z-]+)"', ALARMS))
     assert {"findings-waiting", "policy-refused", "events-lost"} <= fixed
     of_queues = {f"{name}-dead-letters" for name in _keys("on_dead_letters")}

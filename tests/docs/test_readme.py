@@ -1,4 +1,4 @@
-"""The README tells the truth: what it names exists, what exists is named, and its examples run."""
+"""The README is accurate and complete: what it names exists, what exists is named, and its examples run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_field_of_the_policy_is_documented_with_its_default() -> None:
 
 
 def test_every_setting_of_the_stack_is_documented_with_its_default() -> None:
-    """The settings' table and cdk.json agree; the policy has a table of its own."""
+    """The settings' table and cdk.json agree; the policy has its own table."""
     documented = _table("| setting | default | meaning |")
     assert CONTEXT.keys() == documented.keys()
     defaults = {name: json.dumps(value) for name, value in CONTEXT.items() if name != "policy"}
@@ -48,25 +48,25 @@ def test_every_setting_of_the_stack_is_documented_with_its_default() -> None:
 
 
 def test_the_settings_start_with_the_policy_s_defaults() -> None:
-    """A new deployment observes, by the same defaults that absent fields take."""
+    """A new deployment observes, with the same defaults that absent fields take."""
     assert Policy() == Policy.from_document(CONTEXT["policy"])
 
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_is_explained(reason: Reason) -> None:
-    """Nobody meets a reason that the README does not know."""
+    """The README explains every reason that a verdict can have."""
     assert f"`{reason}`" in README
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|\$ |\()make (?:-s )?([a-z][a-z0-9-]+)", README))))
 def test_every_make_target_that_is_named_exists(target: str) -> None:
-    """A command that is copied from the README does something."""
+    """A command copied from the README works."""
     targets = {name for line in re.findall(r"^([a-z0-9 -]+):", MAKEFILE, re.MULTILINE) for name in line.split()}
     assert target in targets
 
 
 def test_the_example_of_a_manual_invoke_is_one() -> None:
-    """The document under "Ask by hand" is understood, and names the same instance in both forms."""
+    """The document under "Ask by hand" is valid, and names the same instance in both forms."""
     [example] = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
     order = parse_order(json.loads(example))
     arns = {target.arn for target in order.targets if isinstance(target, Request)}
@@ -75,12 +75,12 @@ def test_the_example_of_a_manual_invoke_is_one() -> None:
 
 @pytest.mark.parametrize("payload", re.findall(r"--payload '(.*?)'", README))
 def test_the_payload_of_an_example_invoke_is_one(payload: str) -> None:
-    """The payloads on the command line are understood, too."""
+    """The payloads on the command line are valid, too."""
     assert parse(json.loads(payload)).dry_run
 
 
 def test_every_command_is_documented_and_its_example_is_one() -> None:
-    """What people can steer stands in a table, in the form in which it is sent."""
+    """The table lists everything that people can control, in the form in which it is sent."""
     examples = [parse(json.loads(example)) for example in _table("| command | does |")]
     assert [(steer, True) for steer in Steer] == sorted(
         ((each.steer, each.dry_run) for each in examples if isinstance(each, Command)),
@@ -89,19 +89,19 @@ def test_every_command_is_documented_and_its_example_is_one() -> None:
 
 
 def test_the_stacks_that_are_deployed_by_hand_exist() -> None:
-    """Template file and stack have the name that the app gives them."""
+    """Template file and stack have the names that the app gives them."""
     deployed = re.findall(r"--template-file cdk\.out/(\w+)\.template\.json --stack-name (\w+)", README)
     assert [(name, name) for name in (ROLES_STACK, FORWARDING_STACK)] == deployed
 
 
 def test_the_example_of_a_sweep_is_one() -> None:
-    """The input on the command line is understood, and dry."""
+    """The input on the command line is valid and a dry run."""
     [order] = re.findall(r"--input '(.*?)'", README)
     assert parse_sweep_order(json.loads(order)).dry_run
 
 
 def test_the_example_of_a_policy_is_one() -> None:
-    """What the README puts into the parameter is accepted."""
+    """The example value of the parameter is a valid policy."""
     [document] = re.findall(r"--value '(.*?)'", README)
     assert Policy.from_json(document).lookback_days == 60
 

@@ -1,4 +1,4 @@
-"""docs/safety.md says what came out of the simulation."""
+"""docs/safety.md matches the simulation's results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SIMULATED = json.loads(safety.SIMULATED.read_text())
 
 
 def test_the_page_is_what_the_script_writes() -> None:
-    """Nobody has edited a figure, or changed the fleet or a seed without writing the page anew."""
+    """Any edit of the page, the fleet or a seed requires the page to be generated again."""
     assert safety.page(SIMULATED) == safety.PAGE.read_text()
 
 
 def test_every_variant_was_simulated() -> None:
-    """A variant that is only defined would be a promise."""
+    """A variant must have results, not only a definition."""
     assert {each.name: len(safety.VARIANT_SEEDS) for each in safety.VARIANTS} == {
         name: len(runs) for name, runs in SIMULATED["variants"].items()
     }

@@ -1,4 +1,4 @@
-"""The app is synthesised once a session: starting jsii takes longer than every test of its templates."""
+"""The app is synthesised once per session: starting jsii takes longer than all tests of its templates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `python app.py` writes, for a deployment with a member account and somebody to tell."""
+    """The output of `python app.py` for a deployment with a member account and a notification address."""
     outdir = tmp_path_factory.mktemp("cdk") / "out"
     run = synthesise(outdir, member_accounts=[MEMBER_ACCOUNT], notification_email="ops@example.com")
     assert 0 == run.returncode, run.stderr
@@ -23,7 +23,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def organization_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `python app.py` writes, for a deployment that serves an organisation."""
+    """The output of `python app.py` for a deployment that serves an organisation."""
     outdir = tmp_path_factory.mktemp("cdk") / "organization"
     run = synthesise(
         outdir,

@@ -1,4 +1,4 @@
-"""What the app synthesises, read as CloudFormation would: references become names and ARNs."""
+"""The app's templates, resolved as CloudFormation would: references become names and ARNs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Template:
         ]
 
     def resolve(self, value: Any) -> Any:
-        """Replace references and functions by what they will be."""
+        """Replace references and functions by the values they will have."""
         match value:
             case {"Fn::If": [str(condition), then, otherwise]}:
                 return self.resolve(then if self._holds(self.document["Conditions"][condition]) else otherwise)
@@ -157,7 +157,7 @@ class Template:
 
 
 def synthesise(outdir: Path, **context: Any) -> subprocess.CompletedProcess[str]:
-    """Run the app as a person without the CDK's command line does, with some settings of one's own."""
+    """Run the app without the CDK's command line, with some settings changed."""
     environment = {**os.environ, "CDK_OUTDIR": str(outdir), "CDK_CONTEXT_JSON": json.dumps(context)}
     return subprocess.run(
         [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""What is shipped is all that the handlers need, no more, and the same bytes every time."""
+"""The asset contains everything the handlers need and nothing else, and the same bytes every time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ REGION_OF_EVERY_PARTITION = ("eu-west-1", "cn-north-1", "us-gov-west-1", "eusc-d
 
 @pytest.fixture(scope="module")
 def asset(assembly: Path) -> Path:
-    """The one directory that the functions' code is made of."""
+    """The directory that contains the code of all functions."""
     (directory,) = assembly.glob("asset.*")
     return directory
 
 
 @pytest.fixture(scope="module")
 def shipped(asset: Path) -> Loader:
-    """botocore's loader, seeing only what is shipped."""
+    """botocore's loader, which sees only the shipped files."""
     return Loader(extra_search_paths=[str(asset / "botocore/data")], include_default_search_paths=False)
 
 
@@ -80,7 +80,7 @@ def test_handlers_start_from_what_is_shipped_alone(asset: Path, template: Templa
     [(service, operation) for service, operations in OPERATIONS.items() for operation in sorted(operations)],
 )
 def test_an_operation_that_is_shipped_is_whole(service: str, operation: str, shipped: Loader) -> None:
-    """Input, output and errors are what the full model says, however deep."""
+    """Input, output and errors equal those of the full model, at any depth."""
     assert described(model(Loader(), service).operation_model(operation)) == described(
         model(shipped, service).operation_model(operation)
     )
@@ -95,23 +95,23 @@ def test_no_other_operation_is_shipped(service: str, shipped: Loader) -> None:
 @pytest.mark.parametrize("region", REGION_OF_EVERY_PARTITION)
 @pytest.mark.parametrize("service", OPERATIONS)
 def test_clients_find_the_same_endpoint(service: str, region: str, shipped: Loader) -> None:
-    """Also where hosts have other names."""
+    """Also in partitions whose hosts have other names."""
     assert endpoint(Loader(), service, region) == endpoint(shipped, service, region)
 
 
 def test_the_account_is_not_in_what_is_shipped(asset: Path) -> None:
-    """Code is the same wherever it is deployed."""
+    """The code is the same in every account."""
     own_code = list(asset.glob("*.py")) + list((asset / "imdsv2").rglob("*.py"))
     assert [] == [path.name for path in own_code if SECURITY_ACCOUNT in path.read_text()]
 
 
 def model(loader: Loader, service: str) -> ServiceModel:
-    """A service as a loader knows it."""
+    """A service's model as a loader reads it."""
     return ServiceModel(loader.load_service_model(service, "service-2"), service_name=service)
 
 
 def endpoint(loader: Loader, service: str, region: str) -> str:
-    """Where a client sends its requests."""
+    """The URL to which a client sends its requests."""
     session = get_session()
     session.register_component("data_loader", loader)
     client = session.create_client(
@@ -124,7 +124,7 @@ def endpoint(loader: Loader, service: str, region: str) -> str:
 
 
 def described(operation: OperationModel) -> dict[str, Any]:
-    """All that decides how a request is written and an answer is read."""
+    """Everything that determines how a request is serialised and an answer is parsed."""
     return {
         "http": operation.http,
         "input": shape(operation.input_shape, ()),
@@ -134,7 +134,7 @@ def described(operation: OperationModel) -> dict[str, Any]:
 
 
 def shape(value: Shape | None, parents: tuple[str, ...]) -> Any:
-    """A shape and all within it; one within itself is named and not entered again."""
+    """A shape and all shapes within it; a recursive one is named and not expanded again."""
     if value is None or value.name in parents:
         return value and value.name
     inner = (*parents, value.name)

@@ -1,4 +1,4 @@
-"""cfn-lint, which knows CloudFormation's own schemas, has nothing to say."""
+"""cfn-lint, which knows CloudFormation's own schemas, reports nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The synthesised rules let through what is ours and drop what is not, as an event engine that is not ours sees it."""
+"""The synthesised rules pass relevant events and drop all others, as evaluated by a third-party event engine."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DEFAULT_PRODUCT = "arn:aws:securityhub:eu-west-1:222222222222:product/2222222222
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """An event, and the one rule that lets it through, if any does."""
+    """An event, and the one rule that matches it, if any."""
 
     name: str
     event: Json
@@ -55,7 +55,7 @@ def _elsewhere(partition: str) -> str:
 
 
 def _ours() -> list[Case]:
-    """Every shape, standard, partition and rule name in which a failed check can arrive."""
+    """Every form, standard, partition and rule name in which a failed check can arrive."""
     return [
         *(
             Case(name=f"imported {standard} {status}", event=imported(event), rule="securityhub")
@@ -112,7 +112,7 @@ NOT_ACTIONABLE: dict[str, Json] = {
     "suppressed": {"Workflow": {"Status": "SUPPRESSED"}},
     "resolved": {"Workflow": {"Status": "RESOLVED"}},
 }
-"""States of an EC2.8 finding upon which nobody but a person acts."""
+"""States of an EC2.8 finding that only a person may act on."""
 
 NOT_OURS: dict[str, Json] = {
     "other control": {"Compliance": {"SecurityControlId": "EC2.7"}},
@@ -121,7 +121,7 @@ NOT_OURS: dict[str, Json] = {
     "forged product": {"ProductArn": FORGED_PRODUCT},
     "own import": {"ProductArn": DEFAULT_PRODUCT},
 }
-"""Findings that are not Security Hub's own about EC2.8, whoever sends them."""
+"""Findings that are not Security Hub's own about EC2.8, regardless of the sender."""
 
 V2_NEAR_MISSES: dict[str, Json] = {
     "other control": {"compliance": {"control": "EC2.7"}},
@@ -148,7 +148,7 @@ def _other_control() -> Json:
 
 
 def _near_misses() -> list[Case]:
-    """What differs from one of ours in a single respect."""
+    """Events that differ from a relevant event in exactly one respect."""
     shapes = {
         "imported": imported(),
         "custom action": custom_action(),
@@ -192,7 +192,7 @@ def patterns(template: Template) -> dict[str, dict[str, Json]]:
 
 @pytest.fixture(scope="module")
 def verdicts(patterns: dict[str, dict[str, Json]]) -> dict[str, dict[str, Any]]:
-    """Case to rule to whether ministack's EventBridge lets it through; its error message where it refuses a pattern."""
+    """Case to rule to whether ministack's EventBridge matches it, or its error message if it rejects the pattern."""
     asked = [(case, rule, pattern) for case in CASES for rule, pattern in patterns[""].items()]
     questions = [{"Event": json.dumps(case.event), "EventPattern": json.dumps(pattern)} for case, _, pattern in asked]
     run = subprocess.run(
@@ -210,22 +210,22 @@ def verdicts(patterns: dict[str, dict[str, Json]]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_exactly_its_own_rule_lets_an_event_through(case: Case, verdicts: dict[str, dict[str, Any]]) -> None:
-    """Ours passes by one rule, so that it is queued once; near misses pass by none."""
+    """A relevant event matches exactly one rule, so that it is queued once; near misses match none."""
     assert {rule: rule == case.rule for rule in verdicts[case.name]} == verdicts[case.name]
 
 
 def test_cases_have_names_of_their_own() -> None:
-    """Two cases of one name would be judged as one."""
+    """Two cases of the same name would be evaluated as one."""
     assert len(CASES) == len({case.name for case in CASES})
 
 
 def test_both_buses_have_the_same_rules(patterns: dict[str, dict[str, Json]]) -> None:
-    """An event is judged alike whichever way it comes."""
+    """An event is treated alike on either bus."""
     assert {"", "imdsv2-remediation"} == set(patterns)
     assert patterns[""] == patterns["imdsv2-remediation"]
     assert {"securityhub", "custom-action", "securityhub-v2", "config"} == set(patterns[""])
 
 
 def test_patterns_fit_the_quota(patterns: dict[str, dict[str, Json]]) -> None:
-    """EventBridge takes each as it is."""
+    """EventBridge accepts each pattern without a raised quota."""
     assert [] == [name for name, each in patterns[""].items() if len(json.dumps(each)) > LONGEST_PATTERN]

@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions rules hold, and every exception to them is needed and has a reason."""
+"""cdk-nag's AwsSolutions rules pass, and every exception to them is needed and has a reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ except RuntimeError:
 
 @pytest.fixture(scope="module")
 def without_exceptions(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[str]], list[tuple[str, str]]]:
-    """The exceptions that the constructs ask for, and what cdk-nag finds when none is granted: construct and rule."""
+    """The exceptions that the constructs request, and cdk-nag's findings without any of them: construct and rule."""
     outdir = tmp_path_factory.mktemp("nag") / "out"
     run = subprocess.run(
         [sys.executable, "-c", SYNTHESISE_WITHOUT_EXCEPTIONS],
@@ -62,7 +62,7 @@ def test_nothing_is_left_to_find(deployment: str, request: pytest.FixtureRequest
 
 
 def test_the_pack_looks_at_every_stack(without_exceptions: tuple[list[list[str]], list[tuple[str, str]]]) -> None:
-    """Without the exceptions there are findings in each: the pack is at work, in the stage too."""
+    """Without the exceptions, every stack has findings: the pack is active, in the stage too."""
     _, found = without_exceptions
     stacks = {"Imdsv2Remediation", "Member/Imdsv2RemediationMember", "Member/Imdsv2RemediationForwarding"}
     assert stacks == {stack for stack in stacks for path, _ in found if path.startswith(f"{stack}/")}
@@ -71,7 +71,7 @@ def test_the_pack_looks_at_every_stack(without_exceptions: tuple[list[list[str]]
 def test_every_exception_is_needed_and_says_why(
     without_exceptions: tuple[list[list[str]], list[tuple[str, str]]],
 ) -> None:
-    """An exception that nothing needs any more would hide the next mistake."""
+    """An exception that is no longer needed would hide the next mistake."""
     noted, found = without_exceptions
     idle = [
         (path, rule)

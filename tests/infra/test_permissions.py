@@ -1,4 +1,4 @@
-"""Every call that the code makes is allowed, and what must never happen is denied, as an IAM evaluator that is not ours sees it."""
+"""Every call of the code is allowed, and forbidden calls are denied, as evaluated by a third-party IAM evaluator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READ, WRITE, ROLLBACK = "imdsv2-remediation-read", "imdsv2-remediation-write", "
 ENTRANTS = {READ: JUDGES, WRITE: ENFORCERS, ROLLBACK: ("manual", "guard")}
 """Role of an account to the functions that may enter it."""
 ACCOUNTS = ("template", "member_template", "organization_template", "organization_member_template")
-"""The roles of an account, wherever they come from: the stack or a member's template, without and with an organisation."""
+"""The roles of an account, from the stack and from the member template, without and with an organisation."""
 STRANGER = "999999999999"
 OTHER_MEMBER = "333333333333"
 ANOTHER_ORGANIZATION = "o-0000000000"
@@ -39,7 +39,7 @@ REQUIRE = {
     "ec2:MetadataHttpEndpoint": "enabled",
 }
 MARKED = {"aws:ResourceTag/imdsv2:enforced-at": "2026-01-31T07:00:00Z"}
-"""An instance that bears our tag."""
+"""An instance with the service's tag."""
 PUT_BACK = {
     **MARKED,
     "ec2:Attribute": ["HttpTokens"],
@@ -51,7 +51,7 @@ CONFIG_EVENT = {"events:source": ["aws.config"], "events:detail-type": ["Config 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request to AWS, and every policy that has a say in it."""
+    """One request to AWS, and every policy that applies to it."""
 
     principal: str
     action: str
@@ -61,8 +61,8 @@ class Request:
     resource_policy: Json | None = None
 
     def to_simulation(self) -> Json:
-        """The evaluator's form of it."""
-        # A request that names no resource, or one whose ARN has no account, concerns the account of the one who makes it.
+        """The request in the evaluator's format."""
+        # A request without a resource, or with an ARN without an account, concerns the account of its principal.
         owner = self.principal if self.resource == "*" or self.resource.startswith("arn:aws:s3:") else self.resource
         account = owner.split(":")[4]
         simulation: Json = {
@@ -80,7 +80,8 @@ class Request:
 
 
 def judged(requests: dict[str, Request]) -> dict[str, str]:
-    """Name of each request to `Allowed` or the kind of denial; a request that the evaluator does not understand fails."""
+    """Name of each request to `Allowed` or the kind of denial; a request that the evaluator does not understand
+    fails."""
     run = subprocess.run(
         ["node", str(ROOT / "tests/infra/iam_judge.mjs")],
         input=json.dumps([request.to_simulation() for request in requests.values()]),
@@ -128,7 +129,7 @@ def by_function(template: Template, function: str, action: str, resource: str, *
 
 
 def in_account(template: Template, role: str, action: str, resource: str, context: Json | None = None) -> Request:
-    """A request made through one of the roles of an account."""
+    """A request made through one of the roles in an account."""
     return Request(
         principal=session_arn(role, template.account),
         action=action,
@@ -139,7 +140,7 @@ def in_account(template: Template, role: str, action: str, resource: str, contex
 
 
 def arn_of(template: Template, kind: str, logical_id_starts: str = "") -> str:
-    """The ARN of the only resource of a type whose logical id starts so."""
+    """The ARN of the only resource of a type whose logical id starts with this text."""
     (logical_id,) = (name for name in template.resources(kind) if name.startswith(logical_id_starts))
     return str(template.resolve({"Fn::GetAtt": [logical_id, "Arn"]}))
 
@@ -151,7 +152,7 @@ def key_policy(template: Template) -> Json:
 
 
 def calls_of_functions(template: Template) -> dict[str, Request]:
-    """Whatever the handlers ask of AWS with their own roles."""
+    """Every call that the handlers make to AWS with their own roles."""
     table = arn_of(template, "AWS::DynamoDB::Table")
     topic = next(iter(template.resources("AWS::SNS::TopicPolicy").values()))["Topics"][0]
     dead_letters = arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
@@ -199,7 +200,7 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
 
 
 def with_policy(request: Request, policy: Json) -> Request:
-    """The same request, to a resource that has a policy of its own."""
+    """The same request, to a resource with its own policy."""
     return Request(
         principal=request.principal,
         action=request.action,
@@ -211,7 +212,7 @@ def with_policy(request: Request, policy: Json) -> Request:
 
 
 def calls_in_accounts(template: Template) -> dict[str, Request]:
-    """Whatever the service asks of EC2 and CloudWatch through the roles of an account."""
+    """Every call that the service makes to EC2 and CloudWatch through the roles in an account."""
     instance = INSTANCE.replace(MEMBER_ACCOUNT, template.account)
     tags = {"aws:TagKeys": ["imdsv2:enforced-at"]}
     put_back_tags = {"aws:TagKeys": ["imdsv2:rolled-back-at"]}
@@ -254,7 +255,7 @@ def entering(
     account: str = SECURITY_ACCOUNT,
     organization: str | None = ORGANIZATION,
 ) -> Request:
-    """A role's attempt to assume a role of the template; it has every permission of its own."""
+    """A role's attempt to assume a role of the template; the role's own permissions allow everything."""
     target = template.one("AWS::IAM::Role", RoleName=role)
     belongs = {} if organization is None else {"aws:PrincipalOrgID": organization}
     return Request(
@@ -268,12 +269,12 @@ def entering(
 
 
 def test_what_the_functions_call_is_allowed(template: Template) -> None:
-    """A permission that is missing would show up in production as a finding that is never answered."""
+    """In production, a missing permission would show up as a finding that is never answered."""
     assert [] == names_of(judged(calls_of_functions(template)), allowed=False)
 
 
 def test_only_the_sweep_asks_an_organisation_for_its_accounts(organization_template: Template) -> None:
-    """The others are told which instance it is."""
+    """The other functions are given their instances."""
     requests = {
         function: by_function(organization_template, function, "organizations:ListAccounts", "*") for function in JUDGES
     }
@@ -282,12 +283,12 @@ def test_only_the_sweep_asks_an_organisation_for_its_accounts(organization_templ
 
 @pytest.mark.parametrize("stack", ["template", "member_template"])
 def test_what_is_called_in_accounts_is_allowed(stack: str, request: pytest.FixtureRequest) -> None:
-    """In members and in the security account itself, whether or not EC2 sends the keys that only deny."""
+    """In members and in the security account itself, whether or not EC2 sends the keys that are used only in a Deny."""
     assert [] == names_of(judged(calls_in_accounts(request.getfixturevalue(stack))), allowed=False)
 
 
 def test_every_operation_that_is_shipped_is_judged_here(template: Template, member_template: Template) -> None:
-    """An operation added to the code is added to these tests, or this one fails."""
+    """An operation that is added to the code must be added to these tests; otherwise this test fails."""
     judged_here = {each.action for each in (calls_of_functions(template) | calls_in_accounts(member_template)).values()}
     authorised_as = {
         "dynamodb:TransactWriteItems": "dynamodb:ConditionCheckItem",
@@ -303,7 +304,7 @@ def test_every_operation_that_is_shipped_is_judged_here(template: Template, memb
 
 @pytest.mark.parametrize("stack", ACCOUNTS)
 def test_only_the_functions_that_judge_enter_an_account(stack: str, request: pytest.FixtureRequest) -> None:
-    """By name and account: not another function, not another role, not one of the same name elsewhere."""
+    """By name and account: no other function, no other role, and no role of the same name in another account."""
     roles = request.getfixturevalue(stack)
     functions = {
         f"{function} enters {role}": entering(roles, role, principal_role=function_role(function))
@@ -330,7 +331,7 @@ def test_only_the_functions_that_judge_enter_an_account(stack: str, request: pyt
 def test_a_security_account_that_has_left_the_organisation_is_shut_out(
     organization: str | None, stack: str, request: pytest.FixtureRequest
 ) -> None:
-    """Whoever takes the account out of the organisation takes its functions out of the others' accounts."""
+    """If the account is removed from the organisation, its functions lose access to the other accounts."""
     roles = request.getfixturevalue(stack)
     requests = {
         f"{function} enters {role}": entering(
@@ -343,7 +344,7 @@ def test_a_security_account_that_has_left_the_organisation_is_shut_out(
 
 
 def test_without_an_organisation_none_is_asked_for(member_template: Template) -> None:
-    """A condition on a key that is never sent would shut everybody out."""
+    """A condition on a key that is never sent would deny everyone."""
     requests = {
         role: entering(member_template, role, principal_role=function_role(entrant), organization=None)
         for role, (entrant, *_) in ENTRANTS.items()
@@ -355,7 +356,8 @@ def test_without_an_organisation_none_is_asked_for(member_template: Template) ->
 def test_functions_may_assume_their_roles_and_no_other(
     function: str, template: Template, member_template: Template
 ) -> None:
-    """The function's own policy says no, though the trust of the read role, which all of them may enter, would let it in."""
+    """The function's own policy denies it, although the trust policy of the read role, which all of them may assume,
+    would allow it."""
     trust = member_template.one("AWS::IAM::Role", RoleName=READ)["AssumeRolePolicyDocument"]
     requests = {}
     for role in (*ENTRANTS, "OrganizationAccountAccessRole"):
@@ -369,7 +371,7 @@ def test_functions_may_assume_their_roles_and_no_other(
 
 @pytest.mark.parametrize("stack", ["template", "member_template"])
 def test_the_write_role_can_do_nothing_but_require_tokens_and_mark(stack: str, request: pytest.FixtureRequest) -> None:
-    """Whatever a mistake, or an intruder in the function, sends through it."""
+    """Regardless of a mistake in the function, or an intruder who controls it."""
     roles = request.getfixturevalue(stack)
     instance = INSTANCE.replace(MEMBER_ACCOUNT, roles.account)
     elsewhere = INSTANCE.replace(MEMBER_ACCOUNT, STRANGER)
@@ -412,7 +414,8 @@ def test_the_write_role_can_do_nothing_but_require_tokens_and_mark(stack: str, r
 def test_the_rollback_role_can_do_nothing_but_put_back_what_we_changed(
     stack: str, request: pytest.FixtureRequest
 ) -> None:
-    """What we changed bears our tag, which this role cannot write: it opens nothing that we have not closed."""
+    """Instances that the service changed have its tag, which this role cannot write: it cannot make tokens optional on
+    any other instance."""
     roles = request.getfixturevalue(stack)
     instance = INSTANCE.replace(MEMBER_ACCOUNT, roles.account)
     elsewhere = INSTANCE.replace(MEMBER_ACCOUNT, STRANGER)
@@ -465,7 +468,7 @@ def test_the_rollback_role_can_do_nothing_but_put_back_what_we_changed(
 
 
 def test_either_key_that_tells_of_another_option_is_enough(member_template: Template) -> None:
-    """EC2 documents both thinly: the endpoint is left alone, whichever of them it sends."""
+    """EC2 documents both keys only briefly: whichever of them it sends, the endpoint is protected."""
     modify = "ec2:ModifyInstanceMetadataOptions"
     requests = {
         "by its name": {**PUT_BACK, "ec2:Attribute": ["HttpEndpoint"]},
@@ -478,7 +481,7 @@ def test_either_key_that_tells_of_another_option_is_enough(member_template: Temp
 
 
 def test_the_read_role_changes_nothing(member_template: Template) -> None:
-    """It only looks."""
+    """It can only read."""
     tags = {"aws:TagKeys": ["imdsv2:enforced-at"]}
     modify = "ec2:ModifyInstanceMetadataOptions"
     requests = {
@@ -491,7 +494,7 @@ def test_the_read_role_changes_nothing(member_template: Template) -> None:
 
 
 def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
-    """The ledger forgets nothing, the policy is for people, and no finding is closed or hidden."""
+    """The ledger cannot be deleted from, only people write the policy, and no finding can be closed or hidden."""
     table = arn_of(template, "AWS::DynamoDB::Table")
     queue = arn_of(template, "AWS::SQS::Queue", "FindingsQueue")
     key = arn_of(template, "AWS::KMS::Key")
@@ -541,7 +544,7 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
 
 
 def delivered(template: Template, service: str, action: str, resource: str, policy: Json, **context: Any) -> Request:
-    """A request that an AWS service makes for the account."""
+    """A request that an AWS service makes on behalf of the account."""
     return Request(
         principal=f"{service}.amazonaws.com",
         action=action,
@@ -564,7 +567,8 @@ def queue_policy(template: Template, logical_id_starts: str) -> Json:
 
 @pytest.mark.parametrize("queue", ["FindingsQueue", "FindingsDeadLetters"])
 def test_only_our_rules_deliver_to_the_queues(queue: str, template: Template) -> None:
-    """All eight, on both buses; without this, or without the key, EventBridge drops events in silence."""
+    """All eight rules, on both buses; without this permission, or without the key, EventBridge drops events
+    silently."""
     policy, arn = queue_policy(template, queue), arn_of(template, "AWS::SQS::Queue", queue)
     rules = [
         str(template.resolve({"Fn::GetAtt": [logical_id, "Arn"]}))
@@ -587,7 +591,8 @@ def test_only_our_rules_deliver_to_the_queues(queue: str, template: Template) ->
 
 
 def test_services_that_must_may_use_the_key_and_only_for_us(template: Template) -> None:
-    """EventBridge for the queues, CloudWatch for the topic: where the key refuses them, nothing arrives and nobody is told."""
+    """EventBridge for the queues, CloudWatch for the topic: if the key denies them, nothing arrives and nobody is
+    notified."""
     key, policy = arn_of(template, "AWS::KMS::Key"), key_policy(template)
     actions = ("kms:Decrypt", "kms:GenerateDataKey")
     needed = {
@@ -608,7 +613,7 @@ def test_services_that_must_may_use_the_key_and_only_for_us(template: Template) 
 
 
 def test_alarms_reach_the_topic(template: Template) -> None:
-    """Those of this account and Region, over TLS, and no other service's messages."""
+    """Alarms of this account and Region, over TLS, and no other service's messages."""
     policy = template.one("AWS::SNS::TopicPolicy")
     (topic,), document = policy["Topics"], policy["PolicyDocument"]
     alarm = f"arn:aws:cloudwatch:{REGION}:{SECURITY_ACCOUNT}:alarm:imdsv2-remediation-policy-refused"
@@ -629,7 +634,7 @@ def test_alarms_reach_the_topic(template: Template) -> None:
 def put_events(
     template: Template, account: str, context: Json | None = None, *, organization: str | None = ORGANIZATION
 ) -> Request:
-    """The attempt of an account's role, which may do everything there, to put events on the bus."""
+    """An attempt of a role with full permissions in its account to put events on the bus."""
     belongs = {} if organization is None else {"aws:PrincipalOrgID": organization}
     statement = template.one("AWS::Events::EventBusPolicy")["Statement"]
     return Request(
@@ -649,7 +654,7 @@ OTHER_EVENTS: dict[str, Json] = {
 
 
 def test_members_put_config_events_on_the_bus_and_nothing_else(template: Template) -> None:
-    """What else a member could say would be believed no further than an instance's name, but it is not even heard."""
+    """The service would use nothing of another event but an instance's name; even so, the bus rejects it."""
     requests = {
         "member": put_events(template, MEMBER_ACCOUNT),
         "member without an organisation": put_events(template, MEMBER_ACCOUNT, organization=None),
@@ -660,7 +665,7 @@ def test_members_put_config_events_on_the_bus_and_nothing_else(template: Templat
 
 
 def test_an_organisation_puts_config_events_on_the_bus_and_nobody_else(organization_template: Template) -> None:
-    """Every account of it, those included that join later, without being listed."""
+    """Every account of the organisation may, including accounts that join later, without being listed."""
     members = {account: put_events(organization_template, account) for account in (MEMBER_ACCOUNT, OTHER_MEMBER)}
     others = {
         "another organisation": put_events(organization_template, STRANGER, organization=ANOTHER_ORGANIZATION),
@@ -673,7 +678,8 @@ def test_an_organisation_puts_config_events_on_the_bus_and_nobody_else(organizat
 def test_the_bus_takes_what_the_rule_of_a_member_sends(
     organization_template: Template, forwarding_template: Template
 ) -> None:
-    """The rule's role may put events there and nowhere else, and the bus lets it: both must agree between accounts."""
+    """The rule's role may put events there and nowhere else, and the bus allows it: access across accounts needs
+    both."""
     (sender,) = (each["PolicyDocument"] for each in forwarding_template.resources("AWS::IAM::Policy").values())
     sent = put_events(organization_template, MEMBER_ACCOUNT)
 
@@ -696,7 +702,7 @@ def test_the_bus_takes_what_the_rule_of_a_member_sends(
 
 
 def test_only_the_rule_of_a_member_leaves_what_it_could_not_deliver(forwarding_template: Template) -> None:
-    """Without leave to, EventBridge would drop it in silence."""
+    """Without this permission, EventBridge would drop the event silently."""
     policy = queue_policy(forwarding_template, "Undelivered")
     arn = arn_of(forwarding_template, "AWS::SQS::Queue", "Undelivered")
     rule = arn_of(forwarding_template, "AWS::Events::Rule")

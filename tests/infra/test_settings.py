@@ -1,4 +1,4 @@
-"""Settings are refused before anything is deployed, by name and with what would be accepted."""
+"""Settings are refused before anything is deployed, with the name of the setting and its accepted values."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ IN_ORGANIZATION = {"organization_id": "o-a1b2c3d4e5"}
 
 
 def settings(**changes: Any) -> Settings:
-    """The settings in cdk.json, some of them changed."""
+    """The settings in cdk.json, with changes."""
     return Settings.from_context({**DEFAULTS, **changes})
 
 
 def test_defaults_are_those_of_the_policy_itself() -> None:
-    """A deployment as it comes and a policy with nothing in it mean the same."""
+    """The default deployment and an empty policy mean the same."""
     assert Policy() == Policy.from_json(settings().policy)
 
 
 def test_every_field_of_the_policy_can_be_read_in_the_settings() -> None:
-    """Nobody has to look elsewhere for what may be set, or for what holds if nothing is."""
+    """cdk.json shows every available field and its default."""
     assert Policy().to_document() == DEFAULTS["policy"]
 
 
 def test_as_it_comes_nobody_but_the_own_account_is_let_in_or_told() -> None:
-    """A first deployment opens nothing."""
+    """A first deployment grants access to no other account and notifies nobody."""
     given = settings()
     assert ((), None, (), None) == (
         given.member_accounts,
@@ -45,12 +45,12 @@ def test_as_it_comes_nobody_but_the_own_account_is_let_in_or_told() -> None:
 
 
 def test_a_policy_may_leave_fields_to_their_defaults() -> None:
-    """The document goes into the parameter as it stands."""
+    """The document goes into the parameter as written."""
     assert {"mode": "enforce"} == json.loads(settings(policy={"mode": "enforce"}).policy)
 
 
 def test_a_policy_may_do_without_a_canary() -> None:
-    """Null is a value of the field, on the command line too: all of a cohort at once."""
+    """Null is a valid value of the field, on the command line too: the whole cohort at once."""
     for given in ({"canary": None}, '{"canary": null}'):
         assert Policy.from_json(settings(policy=given).policy).canary is None
 
@@ -66,7 +66,7 @@ def test_the_command_line_hands_over_text() -> None:
 
 
 def test_an_organisation_is_understood() -> None:
-    """With its units, in order and each once, and the Regions to listen in."""
+    """With its organizational units, in order and without duplicates, and the Regions whose events are forwarded."""
     given = settings(
         organization_id="o-a1b2c3d4e5",
         organizational_units='["r-ab12", "ou-ab12-cd34ef56", "r-ab12"]',
@@ -122,7 +122,7 @@ def test_keys_of_the_cdk_are_not_settings() -> None:
     ],
 )
 def test_an_unusable_setting_is_named_with_its_remedy(changes: dict[str, Any], name: str, takes: str) -> None:
-    """The message begins with the field and says what the field takes."""
+    """The message begins with the setting's name and lists the accepted values."""
     with pytest.raises(SettingRefused) as refusal:
         settings(**changes)
     assert str(refusal.value).startswith(f"cdk.json, context: {name} ")
@@ -131,6 +131,6 @@ def test_an_unusable_setting_is_named_with_its_remedy(changes: dict[str, Any], n
 
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_a_missing_setting_is_named(name: str) -> None:
-    """cdk.json holds every setting, so that it can be read there."""
+    """cdk.json contains every setting, so that all of them are visible there."""
     with pytest.raises(SettingRefused, match=f"{name} is missing"):
         Settings.from_context({each: value for each, value in DEFAULTS.items() if each != name})

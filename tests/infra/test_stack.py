@@ -1,4 +1,4 @@
-"""The templates have what the contract promises, and what the real AWS needs though no local one would miss it."""
+"""The templates meet the contract, and the requirements of AWS that a local AWS would not enforce."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_outputs_are_those_of_the_contract(template: Template) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_run_as_promised(name: str, template: Template) -> None:
-    """Runtime, processor, tracing, and a log group of their own that is emptied in time."""
+    """Runtime, processor, tracing, and a log group per function with limited retention."""
     properties = function(template, name)
     assert ("python3.13", ["arm64"], {"Mode": "Active"}) == (
         properties["Runtime"],
@@ -87,21 +87,21 @@ def test_functions_run_as_promised(name: str, template: Template) -> None:
 
 @pytest.mark.parametrize("name", ["manual", "revisit", "sweep", "guard", "check", "custom-action"])
 def test_input_of_failed_asynchronous_invocations_is_kept(name: str, template: Template) -> None:
-    """Whoever invokes them without waiting would not hear of it."""
+    """A caller that does not wait would not learn of the failure."""
     kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
     assert {"TargetArn": kept_in} == function(template, name)["DeadLetterConfig"]
 
 
 @pytest.mark.parametrize("name", JUDGES)
 def test_a_lease_outlives_the_function_that_took_it(name: str, template: Template) -> None:
-    """Or a second function would act beside the first."""
+    """Otherwise a second function could act at the same time."""
     properties = function(template, name)
     assert properties["Timeout"] + 60 == int(properties["Environment"]["Variables"]["LEASE_SECONDS"])
 
 
 @pytest.mark.parametrize("name", JUDGES)
 def test_functions_are_told_where_everything_is(name: str, template: Template) -> None:
-    """The names that the code reads at its start, and those that only one of them needs."""
+    """The variables that the code reads at its start, including those that only one function needs."""
     variables = function(template, name)["Environment"]["Variables"]
     outputs = template.outputs()
     expected = {
@@ -126,7 +126,7 @@ def test_functions_are_told_where_everything_is(name: str, template: Template) -
 
 
 def test_the_queue_feeds_remediate_in_batches_with_partial_answers(template: Template) -> None:
-    """One bad message must not bring the others back; a storm must not be throttled."""
+    """One bad message must not bring back the others; a storm of findings must not be throttled."""
     mapping = template.one("AWS::Lambda::EventSourceMapping")
     assert {
         "BatchSize": 500,
@@ -139,13 +139,13 @@ def test_the_queue_feeds_remediate_in_batches_with_partial_answers(template: Tem
 
 
 def test_a_message_stays_hidden_while_lambda_may_still_try_it(template: Template) -> None:
-    """Six times the function's time and the window, as AWS advises; shorter than the function is refused."""
+    """Six times the function's timeout plus the window, as AWS recommends; SQS rejects less than the timeout."""
     timeout = function(template, "remediate")["Timeout"]
     assert 6 * timeout + 10 == queue(template, "FindingsQueue")["VisibilityTimeout"]
 
 
 def test_what_cannot_be_delivered_or_processed_is_kept_for_two_weeks(template: Template) -> None:
-    """In one place, from which it can be moved back."""
+    """In one queue, from which the messages can be moved back."""
     dead_letters = arn(template, "AWS::SQS::Queue", "FindingsDeadLetters")
     assert {"deadLetterTargetArn": dead_letters, "maxReceiveCount": 5} == queue(template, "FindingsQueue")[
         "RedrivePolicy"
@@ -168,7 +168,7 @@ def test_every_rule_delivers_to_the_queue_and_what_fails_to_its_dead_letter_queu
 
 
 def test_what_is_stored_is_encrypted_with_the_one_key(template: Template) -> None:
-    """Queues, topic and ledger; the key renews itself."""
+    """Queues, topic and ledger; the key is rotated automatically."""
     assert template.one("AWS::KMS::Key")["EnableKeyRotation"]
     key = arn(template, "AWS::KMS::Key", "")
     queues = [each["KmsMasterKeyId"] for each in template.resources("AWS::SQS::Queue").values()]
@@ -177,7 +177,7 @@ def test_what_is_stored_is_encrypted_with_the_one_key(template: Template) -> Non
 
 
 def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Template) -> None:
-    """Keys, the indexes of what is due and of what was enforced, recovery to any second, and no deletion with the stack."""
+    """Keys, both indexes, point-in-time recovery, and no deletion with the stack."""
     table = template.one("AWS::DynamoDB::Table")
     assert [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}] == table[
         "KeySchema"
@@ -212,7 +212,7 @@ def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Te
 
 
 def test_the_policy_parameter_holds_the_settings_document(template: Template) -> None:
-    """A plain string, which people change without a deploy."""
+    """A plain string, which people change without a deployment."""
     parameter = template.one("AWS::SSM::Parameter")
     settings = json.loads((ROOT / "cdk.json").read_text())["context"]
     assert ("String", settings["policy"]) == (parameter["Type"], json.loads(parameter["Value"]))
@@ -226,7 +226,8 @@ def test_a_setting_may_be_null(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("name", "rate"), [("revisit", "rate(1 minute)"), ("guard", "rate(5 minutes)")])
 def test_functions_are_started_again_and_again(name: str, rate: str, template: Template) -> None:
-    """What is due is judged every minute, what was enforced is looked at every five. A start that fails is kept."""
+    """Due instances are re-evaluated every minute, enforced instances are checked every five. A failed start is
+    kept."""
     schedule = template.one("AWS::Scheduler::Schedule", Name=f"imdsv2-remediation-{name}")
     assert (rate, {"Mode": "OFF"}) == (schedule["ScheduleExpression"], schedule["FlexibleTimeWindow"])
     assert arn(template, "AWS::Lambda::Function", f"Function{name}") == schedule["Target"]["Arn"]
@@ -235,7 +236,7 @@ def test_functions_are_started_again_and_again(name: str, rate: str, template: T
 
 
 def test_everything_is_swept_every_day(template: Template) -> None:
-    """For real: what it may enforce, policy and evidence decide. A start that fails is kept."""
+    """For real: policy and evidence decide what it may enforce. A failed start is kept."""
     schedule = template.one("AWS::Scheduler::Schedule", Name="imdsv2-remediation-sweep")
     assert ("cron(30 2 * * ? *)", {"dry_run": False}) == (
         schedule["ScheduleExpression"],
@@ -247,12 +248,12 @@ def test_everything_is_swept_every_day(template: Template) -> None:
 
 
 def test_an_organisation_is_asked_for_its_accounts(organization_template: Template) -> None:
-    """Those that join are swept without being listed."""
+    """Accounts that join are swept without being listed."""
     assert "" == function(organization_template, "sweep")["Environment"]["Variables"]["SWEEP_ACCOUNTS"]
 
 
 def test_the_custom_action_is_looked_at_by_every_release(template: Template) -> None:
-    """It comes back if somebody deleted it, and comes at all if Security Hub was enabled later."""
+    """It is created again if someone deleted it, or created at last if Security Hub was enabled later."""
     action = template.one("Custom::SecurityHubActionTarget")
     (code,) = {each["Code"]["S3Key"] for each in template.resources("AWS::Lambda::Function").values()}
     assert ("RequireIMDSv2", "Require IMDSv2") == (action["ActionId"], action["Name"])
@@ -262,7 +263,7 @@ def test_the_custom_action_is_looked_at_by_every_release(template: Template) -> 
 
 
 def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> None:
-    """Dead letters, errors, waiting findings, a refused policy, what broke, a silent guard, and events that were lost."""
+    """Dead letters, errors, waiting findings, a refused policy, breakage, a silent guard, and lost events."""
     alarms = list(template.resources("AWS::CloudWatch::Alarm").values())
     assert {
         "imdsv2-remediation-findings-dead-letters",
@@ -287,9 +288,10 @@ def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> 
     ("name", "metric", "period", "without_data"),
     [
         ("policy-refused", "PolicyRefused", 300, "notBreaching"),
-        # Told once a pass, which is not once every five minutes by the clock: in between nothing is known to have changed.
+        # Published once per pass, which is not exactly every five minutes: between passes, nothing is known to have
+        # changed.
         ("breaker-open", "BreakersOpen", 300, "ignore"),
-        # One pass may leave accounts to another: within a quarter of an hour each has had its turn.
+        # A pass may leave accounts to another pass: every account is processed within 15 minutes.
         ("left-broken", "LeftBroken", 900, "ignore"),
     ],
 )
@@ -313,7 +315,7 @@ def test_alarms_watch_what_the_functions_write(
 
 
 def test_a_guard_that_is_silent_is_heard(template: Template) -> None:
-    """Not one pass in a quarter of an hour; a guard that does not run writes nothing at all."""
+    """No pass in 15 minutes; a guard that does not run publishes nothing."""
     alarm = template.one("AWS::CloudWatch::Alarm", AlarmName="imdsv2-remediation-guard-silent")
     expected = {
         "Namespace": "Imdsv2Remediation",
@@ -330,7 +332,7 @@ def test_a_guard_that_is_silent_is_heard(template: Template) -> None:
 
 
 def test_the_dashboard_shows_what_became_of_the_changes(template: Template) -> None:
-    """Verified, rolled back, left broken, and stopped by a breaker."""
+    """Verified, rolled back, left broken, and stopped by a circuit breaker."""
     body = template.one("AWS::CloudWatch::Dashboard")["DashboardBody"]
     assert [] == [
         metric for metric in ("Verified", "RolledBack", "LeftBroken", "BreakersOpen") if f'"{metric}"' not in body
@@ -338,7 +340,7 @@ def test_the_dashboard_shows_what_became_of_the_changes(template: Template) -> N
 
 
 def test_the_alarm_on_lost_events_watches_every_rule(template: Template) -> None:
-    """By name, and by bus where it is not the default one: so are the metrics filed."""
+    """By rule name and, for a bus other than the default one, by bus name: these are the metrics' dimensions."""
     alarm = template.one("AWS::CloudWatch::Alarm", AlarmName="imdsv2-remediation-events-lost")
     watched = [
         {each["Name"]: each["Value"] for each in query["MetricStat"]["Metric"]["Dimensions"]}
@@ -353,18 +355,18 @@ def test_the_alarm_on_lost_events_watches_every_rule(template: Template) -> None
 
 
 def test_somebody_is_told(template: Template) -> None:
-    """The address in the settings."""
+    """The address in the settings is subscribed."""
     subscription = template.one("AWS::SNS::Subscription")
     assert ("email", "ops@example.com") == (subscription["Protocol"], subscription["Endpoint"])
 
 
 def test_the_check_speaks_for_a_function_that_enforces(template: Template) -> None:
-    """In a role of its own it would prove nothing about theirs."""
+    """With a role of its own, it would prove nothing about the enforcing functions."""
     assert function(template, "manual")["Role"] == function(template, "check")["Role"]
 
 
 def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> None:
-    """By hand: nothing to bootstrap or upload, just the roles, and one parameter that has no default."""
+    """By hand: no bootstrap, no upload, only the roles, and one parameter without a default."""
     parameters = member_template.document["Parameters"]
     assert {"SecurityAccountId": False, "OrganizationId": True} == {
         name: "Default" in each for name, each in parameters.items()
@@ -376,13 +378,14 @@ def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> 
 
 
 def test_the_forwarding_template_is_deployed_as_it_is(forwarding_template: Template) -> None:
-    """By hand: nothing to bootstrap or upload."""
+    """By hand: no bootstrap, no upload."""
     assert {"Description", "Parameters", "Conditions", "Resources"} == set(forwarding_template.document)
     assert ["SecurityAccountId", "HomeRegion"] == list(forwarding_template.document["Parameters"])
 
 
 def test_a_member_forwards_what_the_bus_listens_for(template: Template, forwarding_template: Template) -> None:
-    """The same pattern, to the bus of the security account in its home Region, for a day, with a place for what fails."""
+    """The same pattern, to the bus of the security account in its home Region, retried for a day, with a dead-letter
+    queue."""
     rule = forwarding_template.one("AWS::Events::Rule")
     heard = template.one("AWS::Events::Rule", Name="imdsv2-remediation-config", EventBusName="imdsv2-remediation")
     assert (heard["EventPattern"], "ENABLED", None) == (rule["EventPattern"], rule["State"], rule.get("EventBusName"))
@@ -400,7 +403,7 @@ def test_a_member_forwards_what_the_bus_listens_for(template: Template, forwardi
 
 
 def test_forwarding_may_be_deployed_in_every_region_of_an_account(forwarding_template: Template) -> None:
-    """IAM is global: a role with a name of its own would be there only once."""
+    """IAM is global: a role with a fixed name could exist only once."""
     assert "RoleName" not in forwarding_template.one("AWS::IAM::Role")
 
 
@@ -413,14 +416,14 @@ def test_forwarding_may_be_deployed_in_every_region_of_an_account(forwarding_tem
     ],
 )
 def test_nothing_is_heard_twice_at_home(account: str, region: str, state: str, assembly: Path) -> None:
-    """The security account's own rules listen in its home Region; from its other Regions it forwards as a member does."""
+    """The security account's own rules match in its home Region; its other Regions forward as a member's do."""
     path = assembly / "Imdsv2RemediationForwarding.template.json"
     deployed = Template.of(path, account=account, region=region, SecurityAccountId=SECURITY_ACCOUNT, HomeRegion=REGION)
     assert state == deployed.one("AWS::Events::Rule")["State"]
 
 
 def test_without_units_nothing_is_rolled_out(template: Template) -> None:
-    """People deploy the members' templates by hand."""
+    """The members' templates are deployed by hand."""
     assert {} == template.resources("AWS::CloudFormation::StackSet")
 
 
@@ -431,7 +434,8 @@ STACK_SETS = ("Imdsv2RemediationMember", "Imdsv2RemediationForwarding")
 def test_accounts_of_the_units_get_the_templates_that_are_deployed_by_hand(
     name: str, organization_template: Template, organization_assembly: Path
 ) -> None:
-    """By AWS Organizations, those included that join later; all at once, and one that refuses does not stop the others."""
+    """By AWS Organizations, including accounts that join later; in parallel, and an account that refuses does not stop
+    the others."""
     stack_set = organization_template.one("AWS::CloudFormation::StackSet", StackSetName=name)
     by_hand = json.loads((organization_assembly / f"{name}.template.json").read_text())
     assert by_hand == json.loads(stack_set["TemplateBody"])
@@ -455,7 +459,7 @@ def test_accounts_of_the_units_get_the_templates_that_are_deployed_by_hand(
 
 
 def test_roles_are_rolled_out_once_an_account_and_rules_to_every_region(organization_template: Template) -> None:
-    """The security account has the roles from this stack: a second pair of the same names would be refused."""
+    """The security account has its roles from this stack; a second pair of the same names would be rejected."""
     roles, forwarding = (
         organization_template.one("AWS::CloudFormation::StackSet", StackSetName=name) for name in STACK_SETS
     )
@@ -467,7 +471,7 @@ def test_roles_are_rolled_out_once_an_account_and_rules_to_every_region(organiza
 
 
 def test_members_are_told_where_the_security_account_is(organization_template: Template) -> None:
-    """By the parameters of their templates."""
+    """Through the parameters of their templates."""
     told = {
         each["StackSetName"]: {entry["ParameterKey"]: entry["ParameterValue"] for entry in each["Parameters"]}
         for each in organization_template.resources("AWS::CloudFormation::StackSet").values()
@@ -481,7 +485,7 @@ def test_members_are_told_where_the_security_account_is(organization_template: T
 def test_roles_are_the_same_in_members_and_in_the_security_account(
     template: Template, member_template: Template
 ) -> None:
-    """There is one path to an instance, whoever owns it."""
+    """There is one path to an instance, regardless of its account."""
 
     def policies(roles: Template) -> str:
         found = {name: roles.policies_of(f"imdsv2-remediation-{name}") for name in ("read", "write", "rollback")}
@@ -491,7 +495,7 @@ def test_roles_are_the_same_in_members_and_in_the_security_account(
 
 
 def test_a_deploy_without_a_name_means_the_service(assembly: Path) -> None:
-    """The command line takes the only stack at the top of the assembly."""
+    """The command line deploys the only stack at the top level of the assembly."""
     artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
     stacks = [name for name, each in artifacts.items() if each["type"] == "aws:cloudformation:stack"]
     assert ["Imdsv2Remediation"] == stacks
@@ -505,7 +509,7 @@ def test_no_partition_account_or_region_is_written_down(assembly: Path) -> None:
 
 
 def test_a_setting_that_is_refused_is_the_whole_answer(tmp_path: Path) -> None:
-    """No traceback, nothing synthesised."""
+    """No traceback, and no template is written."""
     run = synthesise(tmp_path / "out", log_retention_days=31)
     assert 1 == run.returncode
     assert run.stderr.strip().splitlines()[-1].startswith("cdk.json, context: log_retention_days takes one of 1, 3, 5")
@@ -513,7 +517,7 @@ def test_a_setting_that_is_refused_is_the_whole_answer(tmp_path: Path) -> None:
 
 
 def synthesised(tmp_path: Path, **changes: Any) -> Json:
-    """The service's template for settings of one's own, its code left out."""
+    """The service's template with changed settings, without its code."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     settings = Settings.from_context({**context, **changes})
     members = MemberTemplates(roles="{}", forwarding="{}")
@@ -522,13 +526,13 @@ def synthesised(tmp_path: Path, **changes: Any) -> Json:
 
 
 def test_as_it_comes_nobody_else_may_put_events_on_the_bus(tmp_path: Path) -> None:
-    """An empty list of members is no policy, and nobody is subscribed without an address."""
+    """Without members, the bus has no policy; without an address, the topic has no subscription."""
     kinds = {each["Type"] for each in synthesised(tmp_path)["Resources"].values()}
     assert {"AWS::Events::EventBusPolicy", "AWS::SNS::Subscription"}.isdisjoint(kinds)
 
 
 def test_rules_are_rolled_out_to_the_home_region_unless_others_are_named(tmp_path: Path) -> None:
-    """Most have Config there; further Regions are a decision."""
+    """Most organisations use Config there; further Regions must be chosen explicitly."""
     document = synthesised(tmp_path, organization_id=ORGANIZATION, organizational_units=["r-ab12"], call_as="SELF")
     stack_sets = [
         each["Properties"] for each in document["Resources"].values() if each["Type"] == "AWS::CloudFormation::StackSet"
@@ -539,7 +543,7 @@ def test_rules_are_rolled_out_to_the_home_region_unless_others_are_named(tmp_pat
 
 
 def test_without_a_window_batches_are_as_small_as_lambda_then_wants_them(tmp_path: Path) -> None:
-    """Lambda refuses more than ten without a window."""
+    """Lambda rejects batches of more than ten without a window."""
     document = synthesised(tmp_path, batching_window_seconds=0)
     (mapping,) = (
         each["Properties"]

@@ -1,7 +1,7 @@
-"""Templates come out as they did: what a change of the code does to what is deployed is seen, and meant.
+"""The templates match the committed copies, so that every change of what is deployed is visible and intended.
 
-`make kept` writes the files anew; the difference is read before it is committed. A logical id that changes replaces its
-resource, with what is in it.
+`make kept` updates the copies; review the difference before you commit it. A changed logical id replaces its resource
+and destroys what is in it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RENEW = "KEEP" in os.environ
     ],
 )
 def test_the_template_is_the_kept_one(made_by: str, stack: str, request: pytest.FixtureRequest) -> None:
-    """Byte for byte, but for the hash of the code."""
+    """Byte for byte, except for the hash of the code."""
     synthesised: Path = request.getfixturevalue(made_by) / f"{stack}.template.json"
     template = json.dumps(json.loads(ASSET.sub("<hash>", synthesised.read_text())), indent=1) + "\n"
     kept = KEPT / f"{made_by}.{stack}.json"
