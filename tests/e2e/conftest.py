@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[World]:
-    """The stack as `cdk deploy` sends it; its tests do not wait for batches, and revisit when they want to."""
+    """The stack as `cdk deploy` sends it, without a batching window and with the schedule under the tests' control."""
     with LocalCloud() as cloud:
         cloud.deploy()
         world = World(cloud)

@@ -1,4 +1,4 @@
-"""What people see in Security Hub, and what they say there."""
+"""What people see and do in Security Hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _import(world: World, one: Launched, **fields: Any) -> dict[str, Any]:
-    """Have Security Hub itself find the instance; it sends the event."""
+    """Let Security Hub itself report the instance; it sends the event."""
     finding = events.finding(one.arn, finding_id=f"{one.arn}/finding/{time.monotonic_ns()}", **fields)
     hub: Any = world.cloud.session(account=one.machine.account).client("securityhub")
     assert 0 == hub.batch_import_findings(Findings=[finding])["FailedCount"]
@@ -37,7 +37,8 @@ def _noted(world: World, finding: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_finding_is_annotated_and_notified_and_its_echo_changes_nothing(world: World) -> None:
-    """Writing to the finding makes another event of the same finding; it is recognised, so nothing loops."""
+    """Updating the finding emits another event for the same finding; the service recognises it as an echo, so there is
+    no loop."""
     one = world.launch_one()
     world.cloud.calls(reset=True)
     finding = _import(world, one)
@@ -51,7 +52,7 @@ def test_a_finding_is_annotated_and_notified_and_its_echo_changes_nothing(world:
 
 
 def test_in_observe_mode_the_finding_gets_a_note_and_nothing_else(world: World) -> None:
-    """Decided and recorded, nothing changed: neither the instance nor the workflow."""
+    """Decided and recorded; neither the instance nor the workflow status is changed."""
     world.set_policy({"mode": "observe"})
     one = world.launch_one()
     finding = _import(world, one)
@@ -61,7 +62,7 @@ def test_in_observe_mode_the_finding_gets_a_note_and_nothing_else(world: World) 
 
 
 def test_a_suppressed_finding_holds_whatever_else_names_the_instance(world: World) -> None:
-    """Somebody's decision on one stored finding binds Config's event, too, and stays as it is."""
+    """A person's decision on one stored finding also holds the instance for Config's event, and is not changed."""
     one = world.launch_one(calls={5: 1})
     finding = _import(world, one)
     assert "v1_in_use" == world.decided(one)["reason"]
@@ -99,7 +100,7 @@ def test_the_custom_action_acts_in_observe_mode(world: World) -> None:
 
 
 def test_a_note_that_security_hub_did_not_take_is_made_up_for(world: World) -> None:
-    """While Security Hub refuses, the instance is remediated all the same; the next event completes the note."""
+    """While Security Hub refuses updates, the instance is still remediated; the next event adds the note."""
     one = world.launch_one()
     world.cloud.faults(
         [{"service": "securityhub", "action": "BatchUpdateFindings", "error": "InternalException", "status": 500}]

@@ -1,4 +1,4 @@
-"""Going gently: caps, canaries, approval, notice, holds, calendars and undo, on the deployed stack."""
+"""The gates on the deployed stack: caps, canaries, approval, notice, holds, calendars and undo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.e2e.world import World
 
 CALM = {"account": MEMBERS[1], "region": "us-east-1"}
-"""Where no other test has used up room for changes lately."""
+"""A Region in which no other test has used the cap recently."""
 
 
 def _act(world: World, *fleet: Launched) -> list[tuple[str, str]]:
@@ -23,7 +23,7 @@ def _act(world: World, *fleet: Launched) -> list[tuple[str, str]]:
 
 
 def _steer(world: World, **command: Any) -> list[dict[str, Any]]:
-    """Try it dry first, as people should, then really."""
+    """Send a command dry first, as people should, then for real."""
     dry = world.ask(command)
     assert not any(result["done"] for result in dry["results"]), dry
     answer = world.ask({**command, "dry_run": False})
@@ -38,7 +38,7 @@ def _make_due(world: World, *fleet: Launched) -> None:
 
 
 def test_no_more_than_the_cap_is_changed_in_an_hour(world: World) -> None:
-    """Several batches at once share the room of an account and Region; the rest waits with its reason."""
+    """Concurrent batches share the cap of an account and Region; the rest waits, with the reason."""
     world.set_policy({"mode": "enforce", "max_enforcements_per_hour": 3})
     fleet = world.launch(number=8, **CALM)
     world.send(*(events.config_change(one.instance_id, account=MEMBERS[1], region="us-east-1") for one in fleet))
@@ -48,7 +48,7 @@ def test_no_more_than_the_cap_is_changed_in_an_hour(world: World) -> None:
 
 
 def test_canaries_go_first_and_the_rest_follows_when_they_stay_clean(world: World) -> None:
-    """Whoever asks is told the same; the canary that nobody had asked for is summoned."""
+    """The answer does not depend on the order of requests; a canary that no request named is evaluated, too."""
     world.set_policy({"mode": "enforce", "canary": {"share": 0.1, "hours": 24}})
     fleet = world.launch(number=6, image="ami-0c0ffee0c0ffee001")
     asked = world.ask({"targets": [one.arn for one in fleet]})["results"]
@@ -63,7 +63,7 @@ def test_canaries_go_first_and_the_rest_follows_when_they_stay_clean(world: Worl
 
 
 def test_approval_is_given_once_and_spent(world: World) -> None:
-    """Holds collect; an account is approved as a whole; the event says who approved."""
+    """Instances wait for approval; an account is approved as a whole; the event says who approved."""
     world.set_policy({"mode": "enforce", "approval": "required"})
     one = world.launch_one(**CALM)
     assert [("held", "approval_required")] == _act(world, one)
@@ -77,7 +77,8 @@ def test_approval_is_given_once_and_spent(world: World) -> None:
 
 
 def test_the_owner_is_told_before_the_change(world: World) -> None:
-    """One message for all instances of an owner; after the notice the change is made, by evidence looked at anew."""
+    """One message for all instances of an owner; after the notice, the evidence is read again and the change is
+    made."""
     world.set_policy({"mode": "enforce", "notice_hours": 48, "owner_tag": "team"})
     world.messages()
     fleet = [world.launch_one(tags={"team": "blue"}, **place) for place in ({}, CALM)]
@@ -96,7 +97,7 @@ def test_the_owner_is_told_before_the_change(world: World) -> None:
 
 
 def test_a_person_holds_an_instance_that_nobody_has_judged_yet(world: World) -> None:
-    """With reason, owner and last day; released, it goes on."""
+    """With reason, owner and last day; after the release, the instance is evaluated again."""
     one = world.launch_one()
     until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
     [held] = _steer(
@@ -110,7 +111,7 @@ def test_a_person_holds_an_instance_that_nobody_has_judged_yet(world: World) -> 
 
 
 def test_nothing_is_changed_while_the_calendar_is_closed(world: World) -> None:
-    """A calendar that is closed, or that nobody knows, holds."""
+    """A calendar that is closed, or that does not exist, holds."""
     ssm = world.home.client("ssm")
     closed = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//AWS//Change Calendar 1.0//EN\r\nX-CALENDAR-TYPE:DEFAULT_CLOSED\r\nEND:VCALENDAR\r\n"
     ssm.create_document(Name="freeze", Content=closed, DocumentType="ChangeCalendar", DocumentFormat="TEXT")
@@ -123,7 +124,8 @@ def test_nothing_is_changed_while_the_calendar_is_closed(world: World) -> None:
 
 
 def test_everything_since_a_time_is_undone(world: World) -> None:
-    """Dry first; what somebody has changed since is left; also while the service is switched off."""
+    """Dry first; instances that someone has changed since are left alone; it works while the service is switched off,
+    too."""
     started = datetime.now(UTC)
     mine, changed = world.launch(number=2, **CALM)
     assert [("enforced", "unused")] * 2 == _act(world, mine, changed)
@@ -144,7 +146,7 @@ def test_everything_since_a_time_is_undone(world: World) -> None:
 
 
 def test_switching_off_stops_what_is_between_ledger_and_ec2(world: World) -> None:
-    """EC2 is slow to tag; meanwhile somebody throws the switch: not one instance is changed, and none is lost."""
+    """EC2 is slow to tag; meanwhile someone sets the mode to off: no instance is changed, and none is lost."""
     fleet = world.launch(number=3)
     world.cloud.faults([{"service": "ec2", "action": "CreateTags", "latency_ms": 9_000, "times": 3}])
     world.send(*(events.config_change(one.instance_id) for one in fleet))
@@ -159,7 +161,7 @@ def test_switching_off_stops_what_is_between_ledger_and_ec2(world: World) -> Non
 
 
 def test_what_cannot_be_understood_names_the_field(world: World) -> None:
-    """A command that is not one changes nothing."""
+    """An invalid command changes nothing."""
     answer = world.ask({"undo": {"account": "222"}, "dry_run": False})
     assert "InvalidRequest" == answer["error"]["code"]
     assert "undo.account" in answer["error"]["message"]

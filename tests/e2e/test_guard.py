@@ -1,5 +1,5 @@
-"""After the change: what breaks is put back by itself, what does not is verified. Workloads are real clients of a metadata
-service that obeys each instance's own options."""
+"""After the change: instances whose software breaks are rolled back automatically, healthy ones are verified.
+Workloads are real clients of a metadata service that obeys each instance's own options."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def _enforce(world: World, one: Launched) -> None:
 
 
 def _image(name: str) -> str:
-    """Software that no other test runs."""
+    """An AMI that no other test uses."""
     return f"ami-{name.encode().hex():0<17}"[:21]
 
 
 def test_an_instance_whose_software_breaks_is_put_back_by_itself(world: World) -> None:
-    """Its old SDK gets its credentials again; options, tag, ledger, finding, cohort and owner's mail all say so."""
+    """Its old SDK gets credentials again; options, tag, ledger, finding, cohort and the owner's mail all record the
+    rollback."""
     world.set_policy(GUARDED)
     image = _image("old-sdk")
     first, second = world.launch(number=2, image=image)
@@ -68,7 +69,7 @@ def test_an_instance_whose_software_breaks_is_put_back_by_itself(world: World) -
 
 
 def test_clearing_what_broke_lets_its_cohort_go_on(world: World) -> None:
-    """A person who has mended the software clears the instance; canaries go first again."""
+    """A person who has fixed the software clears the instance; canaries go first again."""
     world.set_policy(GUARDED)
     one, other = world.launch(number=2, image=_image("mended"))
     asked = world.ask({"targets": [one.arn, other.arn], "dry_run": False})["results"]
@@ -80,7 +81,7 @@ def test_clearing_what_broke_lets_its_cohort_go_on(world: World) -> None:
 
 
 def _one_enforced_of(world: World, *fleet: Launched) -> None:
-    """Wait for the canary, whose own finding may come before or after it has been summoned."""
+    """Wait for the canary, whose own finding may arrive before or after its evaluation as a canary."""
 
     def look() -> bool | None:
         return "enforced" in {world.current(one).get("status") for one in fleet} or None
@@ -125,7 +126,7 @@ def test_a_clean_instance_is_verified_and_watched_once_more_after_its_next_start
 
 
 def test_alert_only_tells(world: World) -> None:
-    """With `rollback` on `alert` people are told once, and nothing is changed."""
+    """With `rollback` set to `alert`, people are notified once, and nothing is changed."""
     world.set_policy({"mode": "enforce", "rollback": "alert"})
     one = world.launch_one()
     _enforce(world, one)
@@ -139,7 +140,7 @@ def test_alert_only_tells(world: World) -> None:
 
 
 def test_what_somebody_has_changed_since_is_left_alone(world: World) -> None:
-    """A hop limit that others set is others' doing: they are told, and the instance is not touched."""
+    """Someone else set a hop limit: people are notified, and the instance is left alone."""
     one = world.launch_one()
     _enforce(world, one)
     ec2 = world.cloud.session(account=one.machine.account, region=one.machine.region).client("ec2")
@@ -154,7 +155,7 @@ def test_what_somebody_has_changed_since_is_left_alone(world: World) -> None:
     ("obstacle", "says"), [("tag", "imdsv2:enforced-at"), ("enforced by account", "HttpTokensEnforced")]
 )
 def test_what_may_not_be_put_back_is_said_at_once(world: World, obstacle: str, says: str) -> None:
-    """A tag that is gone, or an account that enforces tokens: what a person can do is in the ledger."""
+    """The tag is missing, or the account enforces tokens: the ledger says what a person can do."""
     one = world.launch_one(account=MEMBERS[1], region="us-east-1")
     _enforce(world, one)
     ec2 = world.cloud.session(account=MEMBERS[1], region="us-east-1").client("ec2")
@@ -172,7 +173,7 @@ def test_what_may_not_be_put_back_is_said_at_once(world: World, obstacle: str, s
 
 
 def test_the_breaker_opens_and_a_person_closes_it(world: World) -> None:
-    """Three rollbacks in a day stop enforcement in the account, never a rollback."""
+    """Three rollbacks in a day stop enforcement in the account, but never a rollback."""
     fleet = world.launch(number=4, account=MEMBERS[1])
     for one in fleet[:3]:
         _enforce(world, one)
@@ -188,7 +189,8 @@ def test_the_breaker_opens_and_a_person_closes_it(world: World) -> None:
 
 
 def test_a_container_behind_one_more_hop_breaks_for_real(world: World) -> None:
-    """Its SDK falls back to IMDSv1 while it may, and gets nothing afterwards, until the guard has put the instance back."""
+    """Its SDK falls back to IMDSv1 while it can, and gets nothing afterwards, until the guard has rolled the instance
+    back."""
     one = world.launch_one()
     inside = _imds(world, one, hops=1)
     _enforce(world, one)
@@ -198,7 +200,7 @@ def test_a_container_behind_one_more_hop_breaks_for_real(world: World) -> None:
 
 
 def test_a_monthly_job_that_comes_after_the_watch_has_its_credentials_back_within_the_hour(world: World) -> None:
-    """By then the instance has long been verified; CloudWatch names it all the same."""
+    """The instance was verified long before; CloudWatch lists it all the same."""
     one = world.launch_one()
     job = workloads.MonthlyJob(endpoint=_imds(world, one), day=1)
     _enforce(world, one)
@@ -214,7 +216,8 @@ def test_a_monthly_job_that_comes_after_the_watch_has_its_credentials_back_withi
 
 
 def test_a_container_that_falls_back_holds_its_host_before_anything_breaks(world: World) -> None:
-    """Tokens do not reach it at a hop limit of 1, so its SDK does without: that is seen, and the remedy is said."""
+    """Tokens do not reach the container at a hop limit of 1, so its SDK uses IMDSv1: the service detects this and
+    names the remedy."""
     one = world.launch_one(tags={"eks:cluster-name": "shop"}, options={"HttpPutResponseHopLimit": 1})
     inside = _imds(world, one, hops=1)
     assert "ok" == workloads.sdk(inside)

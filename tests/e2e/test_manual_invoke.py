@@ -1,4 +1,4 @@
-"""A person asks by hand."""
+"""Manual invocations of the service."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_dry_run_is_the_default_and_writes_nothing(world: World) -> None:
 
 
 def test_acting_by_hand_says_what_was_there_before(world: World) -> None:
-    """`dry_run: false` enforces; the ledger names the caller as claimed, beside the request."""
+    """`dry_run: false` enforces; the ledger has the claimed name of the caller and the request id."""
     one = world.launch_one()
     answer = world.ask({"targets": [one.arn], "dry_run": False, "caller": "ada"})
     [result] = answer["results"]
@@ -74,7 +74,7 @@ def test_acting_by_hand_says_what_was_there_before(world: World) -> None:
 
 
 def test_results_come_in_the_order_asked_and_bad_targets_in_their_place(world: World) -> None:
-    """What is no instance fails alone; a missing instance is no error; asking twice answers twice."""
+    """An invalid target fails alone; a missing instance is no error; a repeated target is answered twice."""
     one = world.launch_one()
     triple = {"account": "222222222222", "region": "eu-west-1", "instance_id": one.instance_id}
     results = world.ask({"targets": ["nonsense", one.arn, GONE, triple, 7]})["results"]
@@ -101,14 +101,14 @@ def test_results_come_in_the_order_asked_and_bad_targets_in_their_place(world: W
     ],
 )
 def test_what_cannot_be_understood_is_answered_with_the_field(world: World, payload: Any, field: str) -> None:
-    """The invocation succeeds, and its answer says what to mend."""
+    """The invocation succeeds, and its answer says what to fix."""
     error = world.ask(payload)["error"]
     assert "InvalidRequest" == error["code"]
     assert field in error["message"]
 
 
 def test_500_targets_are_answered_at_once(world: World) -> None:
-    """The most that one call takes, most of them unknown to EC2, which refuses them by name."""
+    """The maximum of one call; most targets are unknown to EC2, which names them in its refusal."""
     one = world.launch_one()
     targets = [f"arn:aws:ec2:eu-west-1:222222222222:instance/i-{number:017x}" for number in range(499)]
     results = world.ask({"targets": [*targets, one.arn]})["results"]

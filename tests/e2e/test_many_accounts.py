@@ -1,4 +1,4 @@
-"""One bad account must not hold up, nor take down, the others in its batch."""
+"""A failing account must neither delay nor break the others in its batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _batch(*fleet: Launched) -> list[str]:
 
 
 def test_an_account_that_answers_slowly_holds_up_only_its_own(world: World) -> None:
-    """The other instance of the same batch is done while the slow account still thinks."""
+    """The other instance of the same batch is done before the slow account answers."""
     good, slow = _both(world)
     world.cloud.faults(
         [{"account": BAD, "service": "ec2", "action": "DescribeInstances", "latency_ms": 20_000, "times": 1}]
@@ -39,7 +39,8 @@ def test_an_account_that_answers_slowly_holds_up_only_its_own(world: World) -> N
 
 
 def test_an_account_that_answers_too_late_is_left_for_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After half a minute, twice (so long does this test take): its instance is held with the reason, the other is done."""
+    """After two timeouts of half a minute (which is why the test is slow), its instance is held with the reason; the
+    other is done."""
     monkeypatch.setattr("tests.e2e.world.PATIENCE_SECONDS", 80)
     good, late = _both(world)
     world.cloud.faults([{"account": BAD, "service": "ec2", "latency_ms": 31_000}])
@@ -55,7 +56,7 @@ def test_an_account_that_answers_too_late_is_left_for_later(world: World, monkey
 
 
 def test_an_account_that_throttles_every_second_call_is_served_or_waits(world: World) -> None:
-    """Throttled work waits in the ledger, is never dropped and never counted as failed; the other account is done."""
+    """Throttled work waits in the ledger and is neither dropped nor counted as failed; the other account is done."""
     good, throttled = _both(world)
     world.cloud.faults(
         [{"account": BAD, "service": "ec2", "error": "RequestLimitExceeded", "status": 503, "share": 0.5}]
@@ -68,7 +69,7 @@ def test_an_account_that_throttles_every_second_call_is_served_or_waits(world: W
 
 
 def test_an_account_whose_role_is_gone_fails_alone_with_the_reason_in_the_ledger(world: World) -> None:
-    """The message is answered; the account is looked at again later."""
+    """The message is answered; the account is evaluated again later."""
     good = world.launch_one(account=GOOD)
     lost = "arn:aws:ec2:eu-west-1:888888888888:instance/i-0123456789abcdef0"
     stranger = json.dumps(events.config_change(account="888888888888"))
@@ -79,7 +80,7 @@ def test_an_account_whose_role_is_gone_fails_alone_with_the_reason_in_the_ledger
 
 
 def test_a_region_that_is_off_fails_alone(world: World) -> None:
-    """EC2 refuses the account in that Region; the other Region of the same account is served."""
+    """EC2 refuses the account in the disabled Region; the other Region of the same account is served."""
     here = world.launch_one(account=BAD)
     away = world.launch_one(account=BAD, region="us-east-1")
     off = {"account": BAD, "region": "us-east-1", "service": "ec2", "error": "OptInRequired", "status": 401}

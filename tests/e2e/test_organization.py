@@ -1,4 +1,5 @@
-"""The stack deployed for an organisation: it sees to the members itself, and they answer to it alone."""
+"""The stack deployed for an organisation: it deploys the member templates itself, and members trust only its
+account."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def world(deployed_for_organization: World) -> World:
 
 
 def config_says(world: World, one: Launched, *, account: str | None = None) -> None:
-    """Config finds an instance at fault, in its own account and Region (or the account that claims to have it)."""
+    """Config reports an instance as non-compliant, in the instance's account and Region (or from the account that
+    claims to own it)."""
     session = world.cloud.session(account=account or one.machine.account, region=one.machine.region)
     event = events.config_change(one.instance_id, account=one.machine.account, region=one.machine.region)
     entry: Any = {
@@ -71,7 +73,8 @@ def test_members_have_roles_once_and_rules_in_every_region(account: str, world: 
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("account", MEMBERS)
 def test_what_config_says_in_a_member_account_has_its_effect(account: str, region: str, world: World) -> None:
-    """From the member's default bus to the security account's, to the queue, and back into the member by its role."""
+    """From the member's default bus to the security account's bus, to the queue, and back into the member through its
+    role."""
     one = world.launch_one(account=account, region=region)
     config_says(world, one)
     item = world.decided(one)
@@ -80,14 +83,14 @@ def test_what_config_says_in_a_member_account_has_its_effect(account: str, regio
 
 
 def test_the_security_account_s_own_instances_take_the_same_way(world: World) -> None:
-    """By the rules and the roles of the stack itself."""
+    """Through the rules and the roles of the stack itself."""
     one = world.launch_one(account=SECURITY)
     config_says(world, one)
     assert [("enforced", "unused")] == world.verdicts([one])
 
 
 def test_an_account_outside_the_organisation_is_not_heard(world: World) -> None:
-    """It may deploy the rule, which is no secret; its events stay with it, even about an instance of a member."""
+    """It may deploy the rule, which is not secret; its events are rejected, even those about a member's instance."""
     outside = world.cloud.session(account=STRANGER)
     deployment = Deployment.synthesised(ROOT, SETTINGS)
     deployment.deploy_forwarding(outside, security_account=SECURITY, home_region=HOME)
@@ -103,7 +106,7 @@ def test_an_account_outside_the_organisation_is_not_heard(world: World) -> None:
 
 
 def check(world: World, *targets: object) -> Any:
-    """Ask what the write role may do."""
+    """Check the permissions of the write role."""
     answer = world.home.client("lambda").invoke(
         FunctionName="imdsv2-remediation-check", Payload=json.dumps({"targets": targets})
     )
@@ -123,7 +126,7 @@ def test_an_operator_sees_proved_that_the_roles_allow_what_they_must_and_no_more
 
 
 def test_a_role_that_somebody_has_widened_does_not_pass(world: World) -> None:
-    """The operator learns which call EC2 would now let through, and where the role's Deny still stands against it."""
+    """The operator learns which call EC2 would now allow, and where the role's Deny still blocks it."""
     iam = world.cloud.session(account=MEMBERS[1]).client("iam")
     opened, closed = (
         world.launch_one(account=MEMBERS[1], options={"HttpEndpoint": each}) for each in ("enabled", "disabled")
@@ -141,14 +144,14 @@ def test_a_role_that_somebody_has_widened_does_not_pass(world: World) -> None:
 
 
 def test_a_check_of_nothing_is_refused(world: World) -> None:
-    """With the name of the field, as a manual invoke is."""
+    """With the name of the field, as for a manual invocation."""
     answer = check(world)
     assert "InvalidRequest" == answer["error"]["code"]
     assert "targets" in answer["error"]["message"]
 
 
 def test_an_organisation_of_a_thousand_accounts_is_swept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that are active are asked for, page by page; most have no role, which is told of each and fails nothing."""
+    """All active accounts are listed, page by page; most have no role, which is reported for each and fails nothing."""
     monkeypatch.setattr("tests.e2e.world.PATIENCE_SECONDS", 120)
     organizations, states = world.home.client("organizations"), world.home.client("stepfunctions")
     created = [

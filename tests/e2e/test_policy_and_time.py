@@ -1,4 +1,4 @@
-"""The policy is live, and what could not be answered at once is judged anew."""
+"""Policy changes take effect without a deployment, and instances that wait are re-evaluated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_switching_off_holds_and_switching_on_goes_on(world: World) -> None:
 
 
 def test_a_refused_policy_enforces_nothing_and_alarms(world: World) -> None:
-    """A kill switch with a typo must not leave the service running; verdicts follow the last good policy."""
+    """A kill switch with a typo must not leave the service running; verdicts follow the last valid policy."""
     world.set_policy('{"mode": "of"}')
     one = world.launch_one()
     world.send(events.config_change(one.instance_id))
@@ -52,7 +52,7 @@ def test_a_refused_policy_enforces_nothing_and_alarms(world: World) -> None:
 
 
 def test_observed_instances_are_enforced_once_the_mode_says_so(world: World) -> None:
-    """`would_enforce` waits in the ledger; the schedule's next look acts."""
+    """`would_enforce` waits in the ledger; the schedule's next run enforces."""
     world.set_policy({"mode": "observe"})
     fleet = world.launch(number=3)
     world.send(*(events.config_change(one.instance_id) for one in fleet))
@@ -66,7 +66,8 @@ def test_observed_instances_are_enforced_once_the_mode_says_so(world: World) -> 
 
 
 def test_what_a_dead_function_left_half_done_is_taken_over(world: World) -> None:
-    """After the lease: if EC2 already requires tokens it is completed, unconfirmed; if not, it is judged anew."""
+    """After the lease: if EC2 already requires tokens, the change is completed as unconfirmed; if not, the instance is
+    re-evaluated."""
     done, undone = world.launch(number=2)
     world.send(*(events.config_change(one.instance_id) for one in (done, undone)))
     world.verdicts([done, undone])
@@ -87,7 +88,7 @@ def test_what_a_dead_function_left_half_done_is_taken_over(world: World) -> None
 
 
 def test_nobody_else_acts_while_a_lease_runs(world: World) -> None:
-    """A second function finds `enforcing`, leaves its finding for the first, and goes."""
+    """A second function finds `enforcing`, leaves its finding to the first, and ends."""
     one = world.launch_one(calls={2: 1})
     world.send(events.config_change(one.instance_id))
     world.decided(one)
@@ -101,7 +102,7 @@ def test_nobody_else_acts_while_a_lease_runs(world: World) -> None:
 
 
 def test_what_somebody_changed_back_is_not_fought_until_a_person_clears_it(world: World) -> None:
-    """Enforced, made optional again by somebody else: held; cleared by hand: enforced again."""
+    """Enforced, then made optional by someone else: held; cleared by hand: enforced again."""
     one = world.launch_one()
     world.send(events.config_change(one.instance_id))
     world.decided(one)
@@ -120,7 +121,7 @@ def test_what_somebody_changed_back_is_not_fought_until_a_person_clears_it(world
 
 
 def test_an_account_whose_role_is_missing_fails_alone(world: World) -> None:
-    """The others in the batch go on; the unreachable one says what to do."""
+    """The others in the batch are processed; the unreachable one says what to do."""
     good, bad = world.launch_one(), "arn:aws:ec2:eu-west-1:999999999999:instance/i-0123456789abcdef0"
     results = world.ask({"targets": [bad, good.arn]})["results"]
     assert ["unreachable", "unused"] == [each["reason"] for each in results]
@@ -128,7 +129,7 @@ def test_an_account_whose_role_is_missing_fails_alone(world: World) -> None:
 
 
 def test_a_permission_that_is_missing_is_seen_here_first(world: World) -> None:
-    """IAM is enforced for the functions' roles: without its policy the write role may not change the instance."""
+    """IAM is enforced for the functions' roles: without its policy, the write role may not change the instance."""
     iam = world.cloud.session(account=MEMBERS[1]).client("iam")
     one = world.launch_one(account=MEMBERS[1])
     [policy] = iam.list_role_policies(RoleName="imdsv2-remediation-write")["PolicyNames"]

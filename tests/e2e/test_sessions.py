@@ -1,4 +1,4 @@
-"""Sessions of roles end, by their time or by somebody's hand, and the work goes on."""
+"""Role sessions expire or are revoked, and the work continues."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ if TYPE_CHECKING:
     from tests.e2e.world import World
 
 NOT_QUITE_NEW_SECONDS = 10.5
-"""Only sessions that are older than ten seconds are blamed for a refusal."""
+"""Only sessions older than ten seconds are considered the cause of a refusal."""
 LONG_ENOUGH_SECONDS = 604
-"""Sessions with ten minutes left are renewed; these are after four seconds."""
+"""Sessions with less than ten minutes left are renewed; these reach that point after four seconds."""
 
 
 @pytest.fixture
 def short(world: World) -> Iterator[World]:
-    """The deployed stack, with sessions that do not last."""
+    """The deployed stack with short sessions."""
     world.cloud.sessions_last(LONG_ENOUGH_SECONDS)
     yield world
     world.cloud.sessions_last(None)
 
 
 def test_an_instance_is_enforced_though_the_keys_end_half_way(world: World) -> None:
-    """They are good when it is looked at, and refused when it is tagged: the function opens a new session and goes on."""
+    """The keys are valid when the instance is described, and refused when it is tagged: the function opens a new
+    session and continues."""
     one = world.launch_one(account=MEMBERS[1])
     world.ask({"targets": [one.arn]})
     time.sleep(NOT_QUITE_NEW_SECONDS)
@@ -49,7 +50,8 @@ def test_an_instance_is_enforced_though_the_keys_end_half_way(world: World) -> N
 
 
 def test_a_warm_function_renews_its_sessions_before_they_end(short: World) -> None:
-    """It uses the same two while they are good for longer than it may run, and then opens two others, unasked."""
+    """It reuses two sessions while they are valid for longer than it may run, and then opens two new ones without
+    being refused first."""
     one = short.launch_one()
     short.ask({"targets": [one.arn]})
     time.sleep(NOT_QUITE_NEW_SECONDS)

@@ -1,4 +1,4 @@
-"""The sweep: every account and Region, through the same line, by the real state machine."""
+"""The sweep: every account and Region, through the same pipeline, by the real state machine."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def _sweep(world: World, **order: Any) -> dict[str, Any]:
 
 
 def _result(world: World, output: dict[str, Any]) -> dict[str, Any]:
-    """The whole result, place by place, that lies in the bucket."""
+    """The full result in the bucket, by account and Region."""
     body = world.home.client("s3").get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read()
     result: dict[str, Any] = json.loads(body)
     return result
 
 
 def test_a_sweep_finds_what_no_finding_reported(world: World) -> None:
-    """Idle instances in every place are enforced, busy ones held, and the summary counts them."""
+    """Idle instances in every account and Region are enforced, busy ones are held, and the summary counts them."""
     idle = [world.launch_one(account=account, region=region) for account, region in PLACES]
     busy = world.launch_one(calls={4: 2})
     output = _sweep(world, dry_run=False)
@@ -63,7 +63,7 @@ def test_a_sweep_finds_what_no_finding_reported(world: World) -> None:
 
 
 def test_a_dry_sweep_writes_only_its_result(world: World) -> None:
-    """Neither the ledger nor EC2 changes; the result counts instances, IMDSv1 and verdicts of each place."""
+    """Neither the ledger nor EC2 changes; the result counts instances, IMDSv1 and verdicts by account and Region."""
     idle = world.launch_one(account=MEMBERS[1], region="us-east-1")
     world.launch_one(account=MEMBERS[1], region="us-east-1", options={"HttpTokens": "required"})
     output = _sweep(world, accounts=[MEMBERS[1]], regions=["us-east-1"])
@@ -76,14 +76,14 @@ def test_a_dry_sweep_writes_only_its_result(world: World) -> None:
 
 
 def test_an_account_that_cannot_be_entered_is_told_and_stops_nobody(world: World) -> None:
-    """Its reason stands in the result."""
+    """The result has the reason."""
     output = _sweep(world, accounts=["999999999999", MEMBERS[0]], regions=["us-east-1"])
     assert (1, 1) == (output["places"], output["unreachable"])
     assert "AssumeRole" in _result(world, output)["unreachable"]["999999999999"]
 
 
 def test_a_place_that_refuses_is_told_and_fails_nothing(world: World) -> None:
-    """Nobody could mend it by trying again."""
+    """A retry would not help."""
     refuses = {"account": MEMBERS[0], "region": "us-east-1", "service": "ec2", "action": "DescribeInstances"}
     world.cloud.faults([{**refuses, "error": "UnauthorizedOperation", "status": 403}])
     output = _sweep(world, accounts=[MEMBERS[0]])
@@ -92,7 +92,8 @@ def test_a_place_that_refuses_is_told_and_fails_nothing(world: World) -> None:
 
 
 def test_a_sweep_that_failed_is_redriven_for_what_failed(world: World) -> None:
-    """EC2 is away in one place of four, which is more than is borne; once it is back, only that place is gone through anew."""
+    """EC2 is down in one of four accounts and Regions, which is above the tolerance; after recovery, only that one is
+    repeated."""
     idle = world.launch_one(account=MEMBERS[1], region="us-east-1")
     away = {"account": MEMBERS[1], "region": "us-east-1", "service": "ec2", "action": "DescribeInstances"}
     world.cloud.faults([{**away, "error": "InternalError", "status": 500}])
@@ -119,7 +120,7 @@ def test_a_sweep_that_failed_is_redriven_for_what_failed(world: World) -> None:
 
 @pytest.mark.parametrize("order", [{"dry_run": "no"}, {"accounts": ["1"]}, {"mode": "enforce"}])
 def test_a_sweep_that_cannot_be_understood_fails_with_the_field(world: World, order: dict[str, Any]) -> None:
-    """The execution's cause names what to mend."""
+    """The execution's cause names the field to fix."""
     ended = _end(world, _start(world, order))
     assert "FAILED" == ended["status"]
     assert next(iter(order)) in ended["cause"]

@@ -1,4 +1,4 @@
-"""Every way in leads to the same line: rules on both buses, the queue, the function, the instance."""
+"""Every way in leads through the same pipeline: rules on both buses, the queue, the function, the instance."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_every_shape_of_event_switches_imdsv1_off(world: World, bus: str) -> Non
 
 
 def test_instances_of_the_security_account_and_of_other_regions_take_the_same_way(world: World) -> None:
-    """The account and Region come from the instance's ARN, not from the envelope."""
+    """Account and Region come from the instance's ARN, not from the envelope."""
     own = world.launch_one(account=SECURITY)
     abroad = world.launch_one(account=MEMBERS[1], region="us-east-1")
     world.send(
@@ -51,7 +51,7 @@ def test_instances_of_the_security_account_and_of_other_regions_take_the_same_wa
 
 
 def test_what_is_none_of_our_business_is_dropped(world: World) -> None:
-    """Other controls, products and states cost nothing; an event behind them is answered, so they were not merely late."""
+    """Other controls, products and states are dropped; a later event is answered, so they were not merely delayed."""
     bystander, ours = world.launch(number=2)
     arn = bystander.arn
     world.send(
@@ -73,7 +73,7 @@ def test_what_is_none_of_our_business_is_dropped(world: World) -> None:
 
 
 def test_one_event_may_name_several_instances(world: World) -> None:
-    """Each of them gets its verdict, with the one finding on record."""
+    """Each of them gets its verdict, and one finding is recorded for all."""
     several = world.launch(number=3)
     world.send(events.imported(events.finding(*(one.arn for one in several))))
     assert [ENFORCED] * 3 == world.verdicts(several)
@@ -81,7 +81,7 @@ def test_one_event_may_name_several_instances(world: World) -> None:
 
 
 def test_a_config_event_forwarded_by_a_member_account_arrives(world: World) -> None:
-    """A rule in the member account targets the security account's bus, as the roll-out to members will."""
+    """A rule in the member account targets the security account's bus, as in the roll-out to members."""
     one = world.launch_one()
     bus = f"arn:aws:events:eu-west-1:{SECURITY}:event-bus/imdsv2-remediation"
     admit = {"Sid": "Member", "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{MEMBERS[0]}:root"}}
@@ -111,7 +111,8 @@ def test_a_config_event_forwarded_by_a_member_account_arrives(world: World) -> N
 
 
 def test_duplicates_however_they_come_have_one_effect(world: World) -> None:
-    """Forty events in every shape, on both buses, and by hand at the same time: one change, one `enforcing`."""
+    """Forty events in every form, on both buses, and manual invocations at the same time: one change, one
+    `enforcing`."""
     one = world.launch_one()
     world.cloud.calls(reset=True)
     for _ in range(4):
@@ -132,7 +133,7 @@ def test_duplicates_however_they_come_have_one_effect(world: World) -> None:
 
 
 def test_poison_ends_in_the_dead_letter_queue_and_the_rest_goes_on(world: World) -> None:
-    """Bad messages name their field; the good one between them has its effect."""
+    """Malformed messages name their field; the valid message between them is processed."""
     good = world.launch_one()
     long_id = events.config_change("i-" + "a" * 10_000)
     missing = events.imported(events.finding(good.arn))
@@ -148,7 +149,7 @@ def test_poison_ends_in_the_dead_letter_queue_and_the_rest_goes_on(world: World)
 
 
 def test_a_batch_is_answered_partially(world: World) -> None:
-    """While the member's EC2 is unusable for us, only what concerns a failing ledger is asked for again."""
+    """While the member's EC2 is unavailable, only messages for which the ledger failed are retried."""
     one = world.launch_one()
     world.cloud.faults(
         [{"service": "dynamodb", "action": "TransactWriteItems", "error": "InternalServerError", "status": 500}]

@@ -1,7 +1,7 @@
-"""Software that runs on instances: real clients of the metadata service, each a process of its own.
+"""Software that runs on instances: real clients of the metadata service, each in its own process.
 
-All of them want the instance's credentials, and all answer the same question: did they get them (`ok`), or were they refused or left
-without an answer (`denied`)? What goes wrong in any other way fails the test. Where they run is in the endpoint that they are given:
+All of them request the instance's credentials and return whether they got them (`ok`), or were refused or got no
+answer (`denied`). Any other failure fails the test. The endpoint determines where they run:
 
     endpoint = cloud.imds(instance, account=MEMBERS[0], region=HOME, hops=1)
     assert "denied" == workloads.sdk(endpoint)
@@ -23,9 +23,9 @@ Outcome: TypeAlias = Literal["ok", "denied"]
 Client: TypeAlias = "Callable[[str], Outcome]"
 
 PATIENCE_SECONDS = 2
-"""How long each of them waits for one answer; SDKs wait one second, which a busy machine may need for itself."""
+"""How long each of them waits for an answer. SDKs wait one second, which may be too short on a busy machine."""
 
-# curl's own words: an error status (-f), no answer in time, an answer without a byte.
+# curl's exit codes: an error status (-f), no answer in time, an empty answer.
 CURL_DENIED = {22, 28, 52}
 
 CURL = """
@@ -48,7 +48,7 @@ credentials = botocore.session.Session().get_credentials()
 print(f'"AccessKeyId" : "{credentials.access_key}"' if credentials else "denied")
 """
 
-# boto 2 is the SDK that never learned of tokens. Python 3.12 has dropped what the copy of six in it and one of its imports lean on.
+# boto 2 never supported tokens. Python 3.12 has removed what its copy of six and one of its imports need.
 OLD_SDK = """
 import importlib, os, sys, types
 import six
@@ -67,7 +67,7 @@ print(list(roles.values()) or "denied")
 
 
 def curl(endpoint: str) -> Outcome:
-    """A shell script that knows nothing of tokens."""
+    """A shell script without tokens."""
     return _shell(CURL, endpoint)
 
 
@@ -77,18 +77,18 @@ def curl_with_token(endpoint: str) -> Outcome:
 
 
 def sdk(endpoint: str) -> Outcome:
-    """Today's SDK: asks for a token, and where no answer comes in time does without."""
+    """A current SDK: requests a token, and falls back to IMDSv1 if no answer arrives in time."""
     return _python(SDK, endpoint)
 
 
 def old_sdk(endpoint: str) -> Outcome:
-    """An SDK from before there were tokens."""
+    """An SDK that predates tokens."""
     return _python(OLD_SDK, endpoint)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BootScript:
-    """Asks once at every start of the instance, and never again."""
+    """Requests credentials once at every start of the instance."""
 
     endpoint: str
     client: Client = curl
@@ -100,14 +100,14 @@ class BootScript:
 
 @dataclass(frozen=True, kw_only=True)
 class MonthlyJob:
-    """Asks on one day of the month."""
+    """Requests credentials on one day of the month."""
 
     endpoint: str
     day: int = 1
     client: Client = curl
 
     def lives_through(self, today: date) -> Outcome | None:
-        """A day passes; None: it was not the day."""
+        """A day passes; None if it is not the job's day."""
         return self.client(self.endpoint) if today.day == self.day else None
 
 
@@ -129,7 +129,7 @@ def _judged(ended: subprocess.CompletedProcess[str]) -> Outcome:
 def _run(command: list[str], endpoint: str) -> subprocess.CompletedProcess[str]:
     patience = str(PATIENCE_SECONDS)
     environment = {
-        # Nothing but the metadata service may have credentials for them.
+        # No source but the metadata service may provide credentials.
         "PATH": os.environ["PATH"],
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

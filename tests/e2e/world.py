@@ -1,4 +1,4 @@
-"""What the end-to-end tests do as a user or as AWS would: launch, send events, ask by hand, look at what came of it."""
+"""The actions of users and of AWS in end-to-end tests: launch, send events, invoke by hand, read the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 40
 POLICY_LIVE_SECONDS = 6
-"""A function looks at the parameter again after at most this long."""
+"""The longest that a function uses a policy before it reads the parameter again."""
 GATES_OFF = {"canary": None, "max_enforcements_per_hour": 10_000}
 """All instances of these tests come from one image, which would make them one cohort."""
 
@@ -47,7 +47,7 @@ class World:
         self._numbered = 0
 
     def launch(self, *, number: int = 1, **fields: Any) -> list[Launched]:
-        """Launch instances with a past; by default idle ones in the first member account that may be enforced."""
+        """Launch instances with a history; by default, idle ones in the first member account that may be enforced."""
         self._numbered += 1
         machine = Machine(name=f"e2e-{self._numbered}", story="", decision="enforce", reason="unused")
         return launch(self.cloud, [replace(machine, **fields)] * number)
@@ -82,17 +82,17 @@ class World:
         return self._invoke(self.cloud.outputs["ManualFunctionName"], payload)
 
     def revisit(self) -> Any:
-        """Run the schedule's function now."""
+        """Run the scheduled function now."""
         return self._invoke("imdsv2-remediation-revisit", {})
 
     def guard(self) -> dict[str, int]:
-        """Run a pass of the guard now, although another one has just been."""
+        """Run a pass of the guard now, even if another has just ended."""
         self._forget_of_accounts("guarded_at")
         done: dict[str, int] = self._invoke("imdsv2-remediation-guard", {})
         return done
 
     def forget_breakage(self) -> None:
-        """Let nothing have broken in any account lately, and nothing been changed."""
+        """Reset the counts of rollbacks and changes in all accounts."""
         self._forget_of_accounts("rollbacks", "breaker_opened_at", "enforcements")
 
     def _forget_of_accounts(self, *attributes: str) -> None:
@@ -105,13 +105,13 @@ class World:
             self._dynamodb.update_item(TableName=table, Key=key, UpdateExpression="REMOVE " + ", ".join(attributes))
 
     def age(self, one: Launched, hours: int) -> None:
-        """Let an enforcement have been so many hours ago, in which the instance ran."""
+        """Move an enforcement so many hours into the past; the instance ran during these hours."""
         enforced_at = datetime.now(UTC) - timedelta(hours=hours)
         text = enforced_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         self.change_ledger(one, enforced_at=text, enforced_key=f"open#{text}")
 
     def reject(self, one: Launched, calls: int = 1) -> None:
-        """Let CloudWatch count IMDSv1 calls that were refused just now."""
+        """Record rejected IMDSv1 calls in CloudWatch as of now."""
         session = self.cloud.session(account=one.machine.account, region=one.machine.region)
         session.client("cloudwatch").put_metric_data(
             Namespace="AWS/EC2",
@@ -126,7 +126,7 @@ class World:
         )
 
     def messages(self) -> list[dict[str, Any]]:
-        """What people have been told since the last time: the topic's messages."""
+        """The topic's messages since the last call."""
         if self._inbox is None:
             self._inbox = self._sqs.create_queue(QueueName="inbox")["QueueUrl"]
             asked = self._sqs.get_queue_attributes(QueueUrl=self._inbox, AttributeNames=["QueueArn"])
@@ -144,12 +144,12 @@ class World:
         return told
 
     def remediate(self, *bodies: str) -> Any:
-        """Hand a batch to the function that the queue feeds, and return its partial answer."""
+        """Pass a batch to the function behind the queue, and return its partial answer."""
         records = [{"messageId": str(index), "body": body} for index, body in enumerate(bodies)]
         return self._invoke("imdsv2-remediation-remediate", {"Records": records})
 
     def set_policy(self, document: Mapping[str, Any] | str) -> None:
-        """Write the parameter, with gates off that it does not name, and wait until every function must have seen it."""
+        """Write the parameter, with all gates off that it does not name, and wait until every function has read it."""
         text = document if isinstance(document, str) else json.dumps({**GATES_OFF, **document})
         if text == self._policy:
             return
@@ -161,13 +161,13 @@ class World:
         self._policy = text
 
     def current(self, one: Launched) -> dict[str, Any]:
-        """The instance's current item in the ledger; empty where there is none."""
+        """The instance's current item in the ledger; empty if there is none."""
         key = {"pk": {"S": one.arn}, "sk": {"S": "current"}}
         item = self._dynamodb.get_item(TableName=self.cloud.outputs["LedgerTableName"], Key=key, ConsistentRead=True)
         return {name: _deserialize(value) for name, value in item.get("Item", {}).items()}
 
     def history(self, one: Launched) -> list[str]:
-        """The statuses that the instance has been through, by its event items."""
+        """The instance's past statuses, from its event items."""
         found = self._dynamodb.query(
             TableName=self.cloud.outputs["LedgerTableName"],
             KeyConditionExpression="pk = :pk AND begins_with(sk, :event)",
@@ -176,7 +176,7 @@ class World:
         return [item["status"]["S"] for item in found["Items"]]
 
     def change_ledger(self, one: Launched, **attributes: Any) -> None:
-        """Rewrite attributes of the current item, to bring about what only time or a crash would."""
+        """Overwrite attributes of the current item, to simulate the passage of time or a crash."""
         names = {f"#{name}": name for name in attributes}
         self._dynamodb.update_item(
             TableName=self.cloud.outputs["LedgerTableName"],
@@ -187,7 +187,7 @@ class World:
         )
 
     def decided(self, one: Launched, *, after: str = "") -> dict[str, Any]:
-        """Wait for a final verdict (one that was decided after a time, if given) and return the current item."""
+        """Wait for a final verdict (after a given time, if any) and return the current item."""
 
         def look() -> dict[str, Any] | None:
             item = self.current(one)
@@ -196,12 +196,12 @@ class World:
         return eventually(look, f"a final verdict on {one.arn}")
 
     def verdicts(self, many: Sequence[Launched]) -> list[tuple[str, str]]:
-        """Wait for the verdicts of several: status and reason of each."""
+        """Wait for the verdicts of several instances: status and reason of each."""
         items = [self.decided(one) for one in many]
         return [(item["status"], item["reason"]) for item in items]
 
     def options(self, one: Launched) -> dict[str, Any]:
-        """The metadata options that EC2 shows."""
+        """The metadata options in EC2."""
         ec2 = self.cloud.session(account=one.machine.account, region=one.machine.region).client("ec2")
         [reservation] = ec2.describe_instances(InstanceIds=[one.instance_id])["Reservations"]
         return dict(reservation["Instances"][0]["MetadataOptions"])
@@ -212,7 +212,7 @@ class World:
         return {tag["Key"]: tag["Value"] for tag in reservation["Instances"][0]["Tags"]}
 
     def dead_letters(self, number: int) -> list[dict[str, Any]]:
-        """Wait for so many messages in the dead-letter queue, and take them out."""
+        """Wait for so many messages in the dead-letter queue, and remove them."""
         url = self.cloud.outputs["FindingsDeadLetterQueueUrl"]
         taken: list[dict[str, Any]] = []
 
@@ -226,7 +226,7 @@ class World:
         return eventually(look, f"{number} dead letters") if number else []
 
     def empty_queue(self) -> None:
-        """Forget what waits in the findings queue."""
+        """Delete all messages in the findings queue."""
         self._sqs.purge_queue(QueueUrl=self.cloud.outputs["FindingsQueueUrl"])
 
     def empty_dead_letters(self) -> None:
@@ -241,11 +241,11 @@ class World:
         )
 
     def switch_batching_window_off(self) -> None:
-        """Have findings handed over as soon as they come."""
+        """Deliver findings without a batching window."""
         self._change_mapping(MaximumBatchingWindowInSeconds=0)
 
     def stop_schedules(self) -> None:
-        """Have nothing start by itself."""
+        """Disable all schedules."""
         scheduler: Any = self.home.client("scheduler")
         for each in scheduler.list_schedules()["Schedules"]:
             known = scheduler.get_schedule(Name=each["Name"])
@@ -253,7 +253,7 @@ class World:
             scheduler.update_schedule(**changes, State="DISABLED")
 
     def set_queue_listening(self, *, enabled: bool) -> None:
-        """Have the queue feed its function, or not."""
+        """Enable or disable the queue's event source mapping."""
         self._change_mapping(Enabled=enabled)
 
     def _change_mapping(self, **changes: Any) -> None:
@@ -270,7 +270,7 @@ class World:
 
 
 def eventually(look: Callable[[], Seen | None], what: str) -> Seen:
-    """Look until there is something to see; fails with what was waited for."""
+    """Poll until there is a result; fails with a description of what was awaited."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         seen = look()
