@@ -1,4 +1,5 @@
-"""Values as the line carries them, with defaults that lead to `enforce` `unused`; each test changes what it is about."""
+"""Values as the pipeline passes them, with defaults that lead to `enforce` `unused`; each test changes what it
+covers."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from imdsv2.ledger.table import Entry
 from imdsv2.line.judgement import Case, Judgement
 
 NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
-"""The time of every judgement, unless a test says otherwise: half past, so that first and last hour are partial."""
+"""The time of every verdict, unless a test says otherwise: half past, so that the first and the last hour are
+partial."""
 
 ACCOUNT = "222222222222"
 REGION = "eu-west-1"
@@ -26,7 +28,7 @@ def at(text: str) -> datetime:
 
 
 def arn(number: int = 1, *, account: str = ACCOUNT, region: str = REGION) -> InstanceArn:
-    """The ARN of the instance of that number."""
+    """The ARN of the instance with that number."""
     return InstanceArn.of(region=region, account=account, instance_id=f"i-{number:017x}")
 
 
@@ -37,7 +39,7 @@ def options(**fields: Any) -> MetadataOptions:
 
 
 def instance(**fields: Any) -> Instance:
-    """A running instance that was launched once, 100 days ago."""
+    """A running instance, launched 100 days ago and never restarted."""
     launched_at = fields.get("launched_at", NOW - timedelta(days=100))
     defaults: dict[str, Any] = {
         "arn": arn(),
@@ -51,7 +53,7 @@ def instance(**fields: Any) -> Instance:
 
 
 def evidence(**fields: Any) -> Evidence:
-    """35 days without a call, the last start included."""
+    """35 days without an IMDSv1 call, including the last start."""
     defaults: dict[str, Any] = {
         "window_start": NOW - timedelta(days=35),
         "window_end": NOW,
@@ -81,7 +83,7 @@ def request(**fields: Any) -> Request:
 
 
 def verdict(**fields: Any) -> Verdict:
-    """The verdict that enforces."""
+    """The verdict `enforce`."""
     defaults: dict[str, Any] = {
         "decision": Decision.ENFORCE,
         "reason": Reason.UNUSED,

@@ -1,4 +1,4 @@
-"""The custom resource answers CloudFormation whatever happens, and keeps one action of a known ARN."""
+"""The custom resource always answers CloudFormation, and maintains one action with a known ARN."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Context:
 
 
 class CloudFormation:
-    """A listener at the URL at which CloudFormation waits; the first answers may be refused."""
+    """A listener at CloudFormation's response URL; it can refuse the first answers."""
 
     def __init__(self) -> None:
         self.answers: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ class CloudFormation:
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  The base class calls it so.
-                """Say nothing."""
+                """Log nothing."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
 
@@ -73,7 +73,8 @@ def cloudformation() -> Iterator[CloudFormation]:
 
 @pytest.fixture
 def security_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """A client of Security Hub that checks requests and answers against botocore's model, and that all were used."""
+    """A client of Security Hub that checks requests and answers against botocore's model, and that all answers were
+    used."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     client = get_session().create_client("securityhub", region_name="cn-north-1")
@@ -119,7 +120,7 @@ DESCRIBED = {"ActionTargetArn": ACTION_ARN, "Name": "Require IMDSv2", "Descripti
 def test_create_makes_the_action_and_names_the_resource_by_its_arn(
     security_hub: Stubber, cloudformation: CloudFormation
 ) -> None:
-    """The first deployment finds no action, makes it, and answers with everything CloudFormation needs."""
+    """The first deployment finds no action, creates it, and sends CloudFormation every required field."""
     security_hub.add_client_error("update_action_target", "ResourceNotFoundException", expected_params=DESCRIBED)
     security_hub.add_response(
         "create_action_target",
@@ -142,7 +143,7 @@ def test_create_makes_the_action_and_names_the_resource_by_its_arn(
 def test_an_action_that_is_there_is_brought_up_to_date(
     kind: str, security_hub: Stubber, cloudformation: CloudFormation
 ) -> None:
-    """A repeated create, one after a stack that left its action behind, and an update all end with one action."""
+    """A repeated create, a create after a stack that left its action behind, and an update all result in one action."""
     security_hub.add_response("update_action_target", {}, DESCRIBED)
     handle(request(kind, cloudformation))
     assert ("SUCCESS", ACTION_ARN) == (
@@ -154,7 +155,7 @@ def test_an_action_that_is_there_is_brought_up_to_date(
 def test_update_makes_an_action_again_that_a_person_deleted(
     security_hub: Stubber, cloudformation: CloudFormation
 ) -> None:
-    """Every new release looks whether the action is still there."""
+    """Every new release checks whether the action still exists."""
     security_hub.add_client_error("update_action_target", "ResourceNotFoundException")
     security_hub.add_response(
         "create_action_target", {"ActionTargetArn": ACTION_ARN}, {"Id": ANY, "Name": ANY, "Description": ANY}
@@ -164,7 +165,7 @@ def test_update_makes_an_action_again_that_a_person_deleted(
 
 
 def test_another_id_is_another_resource(security_hub: Stubber, cloudformation: CloudFormation) -> None:
-    """An update to a new id answers with the new ARN, whereupon CloudFormation asks for the old one to be deleted."""
+    """An update to a new id answers with the new ARN, and CloudFormation then requests deletion of the old one."""
     security_hub.add_response("update_action_target", {}, {**DESCRIBED, "ActionTargetArn": ANY})
     update = request("Update", cloudformation, PhysicalResourceId=ACTION_ARN)
     update["ResourceProperties"]["ActionId"] = "Another"
@@ -175,7 +176,7 @@ def test_another_id_is_another_resource(security_hub: Stubber, cloudformation: C
 def test_delete_removes_the_resource_it_names_not_the_one_in_the_properties(
     security_hub: Stubber, cloudformation: CloudFormation
 ) -> None:
-    """After a replacement, and after one taken back, the properties are not those of what is deleted."""
+    """After a replacement, or the rollback of one, the properties are not those of the resource to delete."""
     old = ACTION_ARN.replace("RequireIMDSv2", "Old")
     security_hub.add_response("delete_action_target", {"ActionTargetArn": old}, {"ActionTargetArn": old})
     handle(request("Delete", cloudformation, PhysicalResourceId=old))
@@ -189,7 +190,7 @@ def test_delete_removes_the_resource_it_names_not_the_one_in_the_properties(
 def test_an_action_that_cannot_be_deleted_does_not_hold_the_stack(
     code: str, security_hub: Stubber, cloudformation: CloudFormation
 ) -> None:
-    """Gone already, Security Hub switched off, no permission any more: the stack is deleted all the same."""
+    """Already deleted, Security Hub disabled, or permission missing: the stack is deleted all the same."""
     security_hub.add_client_error("delete_action_target", code)
     handle(request("Delete", cloudformation, PhysicalResourceId=ACTION_ARN))
     assert "SUCCESS" == only_answer(cloudformation)["Status"]
@@ -198,7 +199,7 @@ def test_an_action_that_cannot_be_deleted_does_not_hold_the_stack(
 def test_an_account_without_security_hub_still_gets_its_stack(
     security_hub: Stubber, cloudformation: CloudFormation
 ) -> None:
-    """Config events alone are reason enough to deploy; the answer says what is missing."""
+    """Config events alone justify a deployment; the answer says what is missing."""
     security_hub.add_client_error("update_action_target", "InvalidAccessException")
     handle(request("Create", cloudformation))
     answer = only_answer(cloudformation)
@@ -207,7 +208,7 @@ def test_an_account_without_security_hub_still_gets_its_stack(
 
 
 def test_a_refusal_fails_the_deployment_with_its_reason(security_hub: Stubber, cloudformation: CloudFormation) -> None:
-    """What nobody foresaw is answered too, with the resource named so that the roll-back can delete it."""
+    """Unexpected errors are answered too, with the resource's id, so that CloudFormation can delete it on rollback."""
     security_hub.add_client_error("update_action_target", "InternalException", "no " * 5000)
     handle(request("Create", cloudformation))
     answer = only_answer(cloudformation)
@@ -217,7 +218,7 @@ def test_a_refusal_fails_the_deployment_with_its_reason(security_hub: Stubber, c
 
 
 def test_an_answer_that_is_not_taken_is_sent_again(security_hub: Stubber, cloudformation: CloudFormation) -> None:
-    """The place where CloudFormation waits may be out of order for a moment."""
+    """The response URL may be unavailable for a moment."""
     cloudformation.refusals = 2
     security_hub.add_response("update_action_target", {}, DESCRIBED)
     handle(request("Update", cloudformation))

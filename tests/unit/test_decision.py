@@ -1,4 +1,4 @@
-"""The verdict table, row by row, at its edges and in its order."""
+"""The verdict table: each row, its boundaries, and the order of the rows."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_what_the_policy_leaves_out_is_skipped(fields: dict[str, Any], named: tu
     ],
 )
 def test_what_the_policy_does_not_leave_out_is_judged(policy: Policy) -> None:
-    """Neither other accounts and Regions nor the mode take an instance out of scope; the mode is a gate's business."""
+    """Other accounts, other Regions and the mode do not put an instance out of scope; the mode is a gate."""
     assert ("enforce", "unused") == row(judge(policy=policy))
 
 
@@ -187,7 +187,7 @@ def test_a_past_exemption_exempts_nothing(value: str, now: datetime) -> None:
     ],
 )
 def test_an_exemption_that_is_no_date_holds(value: str) -> None:
-    """Row 7: `YYYY-MM-DD` and nothing else; the explanation tells the tag, the value and how to write it."""
+    """Row 7: only `YYYY-MM-DD` is valid; the explanation names the tag, its value and the correct format."""
     verdict = judge(instance(tags={EXEMPT_TAG: value}))
     assert ("hold", "exemption_unreadable") == row(verdict)
     assert EXEMPT_TAG in verdict.explanation
@@ -198,7 +198,7 @@ def test_an_exemption_that_is_no_date_holds(value: str) -> None:
 
 
 def test_the_exempt_tag_is_the_one_of_the_policy() -> None:
-    """Another tag of the policy's choosing exempts, and then the default one no longer does."""
+    """The tag named in the policy exempts; the default tag then no longer does."""
     policy = Policy(exempt_tag="keep-v1-until")
     assert ("skip", "exempt") == row(judge(instance(tags={"keep-v1-until": "2027-01-01"}), policy=policy))
     assert ("enforce", "unused") == row(judge(instance(tags={EXEMPT_TAG: "2027-01-01"}), policy=policy))
@@ -208,7 +208,7 @@ def test_the_exempt_tag_is_the_one_of_the_policy() -> None:
 
 
 def test_what_somebody_changed_back_is_never_fought() -> None:
-    """Row 10; the explanation says when it was enforced and how a person takes it up again."""
+    """Row 10; the explanation says when it was enforced and how a person clears it."""
     verdict = judge(history=ENFORCED)
     assert ("hold", "changed_back") == row(verdict)
     assert "2026-11-20 13:30 UTC" in verdict.explanation
@@ -227,14 +227,14 @@ def test_what_somebody_changed_back_is_never_fought() -> None:
     ],
 )
 def test_a_change_has_ten_minutes_to_settle(since: timedelta, reason: str) -> None:
-    """Row 10: EC2 may show the old value for a while; that is nobody's change."""
+    """Row 10: EC2 may show the old value for a while; this does not mean that someone changed it back."""
     verdict = judge(history=History(enforced_at=NOW - since, confirmed=True))
     assert ("hold", reason) == row(verdict)
     assert NOW + (DAY if reason == "changed_back" else timedelta(minutes=15)) == verdict.revisit_at
 
 
 def test_a_change_that_ec2_is_still_applying_is_nobody_s_word_yet() -> None:
-    """Row 10: `pending` says that what EC2 shows is not its last word."""
+    """Row 10: `pending` means that the value in EC2 is not final."""
     verdict = judge(instance(options=options(state="pending")), history=ENFORCED)
     assert ("hold", "not_ready") == row(verdict)
 
@@ -258,13 +258,13 @@ def test_a_change_to_a_stopped_instance_waits_for_its_start() -> None:
     ],
 )
 def test_only_a_confirmed_enforcement_that_was_not_cleared_counts(history: History) -> None:
-    """Row 10 is about what we did ourselves, and a person may void it."""
+    """Row 10 applies only to the service's own changes, and a person may clear them."""
     assert ("enforce", "unused") == row(judge(history=history))
 
 
 @pytest.mark.parametrize("cleared_at", [ENFORCED.enforced_at, NOW - DAY])
 def test_a_clearance_voids_earlier_enforcements_only(cleared_at: datetime) -> None:
-    """A call with `clear` enforces at the very time at which it clears; that enforcement is not voided by it."""
+    """A call with `clear` enforces at the same time as it clears; it does not void that enforcement."""
     assert ("hold", "changed_back") == row(judge(history=replace(ENFORCED, cleared_at=cleared_at)))
 
 
@@ -273,7 +273,7 @@ def test_a_clearance_voids_earlier_enforcements_only(cleared_at: datetime) -> No
 
 @pytest.mark.parametrize("state", ["pending", "stopping", "rebooting-one-day", ""])
 def test_an_instance_between_states_is_not_ready(state: str) -> None:
-    """Row 11: whatever is neither running nor stopped, words of tomorrow included."""
+    """Row 11: any state except running and stopped, including states that EC2 may add."""
     verdict = judge(instance(state=state))
     assert ("hold", "not_ready") == row(verdict)
     assert NOW + timedelta(minutes=15) == verdict.revisit_at
@@ -281,7 +281,7 @@ def test_an_instance_between_states_is_not_ready(state: str) -> None:
 
 @pytest.mark.parametrize("state", ["running", "stopped"])
 def test_running_and_stopped_instances_are_judged_by_their_evidence(state: str) -> None:
-    """Row 11 lets both pass, and only what passes needs a look at CloudWatch."""
+    """Row 11 lets both pass; only instances that pass need a query to CloudWatch."""
     target = instance(state=state, stopped_at=NOW if state == "stopped" else None)
     assert decide_without_evidence(target, History(), POLICY, NOW) is None
     assert ("enforce", "unused") == row(judge(target))
@@ -300,7 +300,7 @@ def test_running_and_stopped_instances_are_judged_by_their_evidence(state: str) 
     ],
 )
 def test_incomplete_evidence_is_none(seen: Evidence | None, wait: timedelta) -> None:
-    """Row 12, whatever else the answers said; the explanation tells what went wrong."""
+    """Row 12, whatever else the answers contain; the explanation says what went wrong."""
     verdict = decide(instance(), seen, History(), POLICY, NOW)
     assert ("hold", "evidence_incomplete") == row(verdict)
     assert (seen.problem if seen and seen.problem else "no answer") in verdict.explanation
@@ -323,7 +323,7 @@ USED = evidence(tokenless_calls=3, last_tokenless_call=at("2026-11-20 14:00"))
     ],
 )
 def test_use_on_a_container_host_with_a_hop_limit_of_one_may_be_the_limits_fault(tag: str) -> None:
-    """Row 13; the explanation tells the use, the remedy, and its price."""
+    """Row 13; the explanation names the use, the remedy and its risk."""
     verdict = judge(instance(tags={tag: ""}), USED)
     assert ("hold", "hop_limit_fallback") == row(verdict)
     assert "3 IMDSv1 calls, the last on 2026-11-20 14:00 UTC" in verdict.explanation
@@ -345,7 +345,7 @@ def test_use_on_a_container_host_with_a_hop_limit_of_one_may_be_the_limits_fault
     ],
 )
 def test_other_use_in_the_window_holds(tags: dict[str, str], hop_limit: int) -> None:
-    """Row 14; the explanation gives number and last time."""
+    """Row 14; the explanation gives the number of calls and the time of the last one."""
     verdict = judge(instance(tags=tags, options=options(hop_limit=hop_limit)), USED)
     assert ("hold", "v1_in_use") == row(verdict)
     assert verdict.explanation.startswith("3 IMDSv1 calls, the last on 2026-11-20 14:00 UTC")
@@ -353,14 +353,14 @@ def test_other_use_in_the_window_holds(tags: dict[str, str], hop_limit: int) -> 
 
 
 def test_one_call_is_told_as_one() -> None:
-    """The explanation is a sentence, not a template."""
+    """The explanation uses the singular."""
     verdict = judge(seen=replace(USED, tokenless_calls=1))
     assert verdict.explanation.startswith("1 IMDSv1 call, the last on")
 
 
 @pytest.mark.parametrize("boot_evidence", list(BootEvidence))
 def test_use_around_the_last_start_holds(boot_evidence: BootEvidence) -> None:
-    """Row 15 holds whether or not the start *must* be observed, and on container hosts too."""
+    """Row 15 holds whether or not the policy requires that the start was observed, and on container hosts too."""
     target = instance(tags={"eks:cluster-name": "prod"})
     verdict = judge(target, evidence(boot_tokenless_calls=2), policy=Policy(boot_evidence=boot_evidence))
     assert ("hold", "v1_at_boot") == row(verdict)
@@ -391,7 +391,7 @@ def test_coverage_must_reach_the_minimum(coverage: float, expected: tuple[str, s
 
 
 def test_without_a_stop_time_there_is_no_window() -> None:
-    """Row 16, even where the numbers look well: nobody knows which days they are about."""
+    """Row 16, even if the numbers look good: the days they refer to are unknown."""
     verdict = judge(instance(state="stopped"), evidence(window_known=False))
     assert ("hold", "no_evidence") == row(verdict)
     assert "stopped" in verdict.explanation
@@ -399,7 +399,7 @@ def test_without_a_stop_time_there_is_no_window() -> None:
 
 
 def test_observed_hours_must_reach_the_minimum() -> None:
-    """Row 17 asks for as many hours as the policy says, not one more."""
+    """Row 17 requires as many hours as the policy says, not one more."""
     assert ("enforce", "unused") == row(judge(seen=evidence(observed_hours=168)))
     assert ("hold", "too_young") == row(judge(seen=evidence(observed_hours=167)))
 
@@ -430,7 +430,7 @@ def test_a_young_instance_is_judged_when_it_is_old_enough() -> None:
     ],
 )
 def test_hours_that_cannot_be_reached_are_told(why: str, target: Instance, seen: Evidence, policy: Policy) -> None:
-    """Row 17: then it is looked at in a day, and the explanation says that waiting will not do."""
+    """Row 17: the instance is re-evaluated in a day, and the explanation says that waiting does not help."""
     verdict = judge(target, seen, policy=policy)
     assert ("hold", "too_young") == row(verdict), why
     assert "too little" in verdict.explanation, why
@@ -442,7 +442,7 @@ def test_hours_that_cannot_be_reached_are_told(why: str, target: Instance, seen:
 
 
 def test_a_start_that_was_not_observed_holds() -> None:
-    """Row 18; a restart makes it observable, and the policy may waive it."""
+    """Row 18; a restart makes the start observable, and the policy may waive the requirement."""
     verdict = judge(seen=evidence(boot_observed=False))
     assert ("hold", "boot_not_observable") == row(verdict)
     assert f"{instance().launched_at:%Y-%m-%d %H:%M} UTC" in verdict.explanation
@@ -452,7 +452,7 @@ def test_a_start_that_was_not_observed_holds() -> None:
 
 
 def test_a_forgotten_start_holds() -> None:
-    """Row 18: the explanation says that the metric no longer remembers it."""
+    """Row 18: the explanation says that the start is older than the metric's retention."""
     verdict = judge(seen=evidence(boot_observed=False, boot_forgotten=True))
     assert ("hold", "boot_not_observable") == row(verdict)
     assert "no longer remembers" in verdict.explanation
@@ -464,7 +464,7 @@ def test_a_forgotten_start_holds() -> None:
     "over_at", [NOW + timedelta(minutes=30), NOW + timedelta(seconds=1), NOW - timedelta(minutes=59)]
 )
 def test_a_start_that_is_not_yet_observable_is_looked_at_an_hour_after_it_is(over_at: datetime, state: str) -> None:
-    """Row 18: an hour after the periods end, so that CloudWatch has had the time to show them."""
+    """Row 18: an hour after the periods end, when CloudWatch has had time to show them."""
     target = instance(state=state, stopped_at=NOW if state == "stopped" else None)
     verdict = judge(target, evidence(boot_observed=False, boot_observable_at=over_at))
     assert ("hold", "boot_not_observable") == row(verdict)
@@ -473,13 +473,13 @@ def test_a_start_that_is_not_yet_observable_is_looked_at_an_hour_after_it_is(ove
 
 
 def test_an_hour_after_the_periods_ended_there_is_nothing_more_to_wait_for() -> None:
-    """Row 18: a datapoint that is not there by then will not come; it is looked at in a day."""
+    """Row 18: a datapoint still missing by then will not arrive; the instance is re-evaluated in a day."""
     assert NOW + DAY == judge(seen=evidence(boot_observed=False, boot_observable_at=NOW - HOUR)).revisit_at
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
 def test_the_policy_may_ignore_the_start(forgotten: bool) -> None:
-    """Row 18 does not apply with `boot_evidence: ignore`, and the explanation does not claim what was not seen."""
+    """Row 18 does not apply with `boot_evidence: ignore`, and the explanation does not claim what was not observed."""
     seen = evidence(boot_observed=False, boot_forgotten=forgotten)
     verdict = judge(seen=seen, policy=Policy(boot_evidence=BootEvidence.IGNORE))
     assert ("enforce", "unused") == row(verdict)
@@ -490,7 +490,7 @@ def test_the_policy_may_ignore_the_start(forgotten: bool) -> None:
 
 
 def test_what_did_not_use_it_is_enforced() -> None:
-    """Row 19; the explanation says how much was seen."""
+    """Row 19; the explanation says how much was observed."""
     verdict = judge()
     assert ("enforce", "unused") == row(verdict)
     assert "No IMDSv1 call since 2026-10-16 14:30 UTC" in verdict.explanation
@@ -500,7 +500,7 @@ def test_what_did_not_use_it_is_enforced() -> None:
 
 
 def test_older_use_is_told_and_does_not_hold() -> None:
-    """Row 19: use before the window and not around the last start is worth a word."""
+    """Row 19: the explanation mentions use before the window that was not around the last start."""
     seen = evidence(older_tokenless_calls=12, older_last_tokenless_call=at("2026-08-03 05:00"))
     verdict = judge(seen=seen)
     assert ("enforce", "unused") == row(verdict)
@@ -509,7 +509,7 @@ def test_older_use_is_told_and_does_not_hold() -> None:
 
 
 def test_a_stopped_instance_is_told_to_change_at_its_start() -> None:
-    """Row 19: a person who looks at the instance now must not be surprised."""
+    """Row 19: the explanation says that EC2 applies the change at the next start."""
     verdict = judge(instance(state="stopped", stopped_at=NOW))
     assert "stopped" in verdict.explanation
     assert "starts" in verdict.explanation
@@ -537,11 +537,11 @@ ROWS: list[tuple[Reason, dict[str, Any]]] = [
     (Reason.BOOT_NOT_OBSERVABLE, {"evidence": {"boot_observed": False}}),
     (Reason.UNUSED, {}),
 ]
-"""Every row that an instance which EC2 shows can reach, in the table's order, and what alone makes it match."""
+"""Every row that an instance in EC2 can reach, in the table's order, with the only condition that makes it match."""
 
 
 def combined(conditions: list[dict[str, Any]]) -> tuple[Instance, Evidence, History, Policy]:
-    """An instance to which all conditions apply; where two set the same field, the first does."""
+    """An instance to which all conditions apply; if two set the same field, the first does."""
     fields: dict[str, dict[str, Any]] = {}
     history = History()
     for condition in reversed(conditions):
@@ -558,7 +558,7 @@ def combined(conditions: list[dict[str, Any]]) -> tuple[Instance, Evidence, Hist
 
 @pytest.mark.parametrize("condition", ROWS, ids=[reason for reason, _ in ROWS])
 def test_every_row_is_reached_by_what_it_says_alone(condition: tuple[Reason, dict[str, Any]]) -> None:
-    """Each row's condition, and nothing else, leads to its reason."""
+    """Each row's condition alone leads to its reason."""
     reason, fields = condition
     assert reason is decide(*combined([fields]), NOW).reason
 
@@ -574,7 +574,7 @@ def test_rows_are_asked_in_order(numbers: set[int]) -> None:
     "target", [Missing(arn=arn()), Unreachable(arn=arn(), problem="Access denied."), instance(state="terminated")]
 )
 def test_scope_comes_before_anything_that_is_read(target: Target) -> None:
-    """Row 1 is decided before the account is asked, whatever it would answer."""
+    """Row 1 is decided before the account is queried, whatever the account would answer."""
     assert ("skip", "out_of_scope") == row(judge(target, policy=Policy(exclude_regions=frozenset({REGION}))))
 
 
@@ -643,7 +643,7 @@ policies = st.builds(
 def test_there_is_always_a_verdict(
     target: Target, seen: Evidence | None, history: History, policy: Policy, now: datetime
 ) -> None:
-    """It never raises, always explains itself in a sentence, and only what is final is not judged anew."""
+    """It never raises, always gives a sentence as explanation, and re-evaluates everything that is not final."""
     verdict = decide(target, seen, history, policy, now)
     assert re.search(r"\S", verdict.explanation) or isinstance(target, Unreachable)
     assert (verdict.reason in {Reason.GONE, Reason.ALREADY_REQUIRED}) is (verdict.revisit_at is None)
@@ -681,7 +681,7 @@ worse = st.sampled_from(
 def test_more_use_or_less_evidence_never_permits_more(
     target: Instance, seen: Evidence, spoil: Any, history: History, policy: Policy
 ) -> None:
-    """What was not enforced is not enforced because more calls were seen, or because less was."""
+    """A held instance is not enforced because more calls or less evidence were observed."""
     before = decide(target, seen, history, policy, NOW).decision
     after = decide(target, spoil(seen), history, policy, NOW).decision
     assert before is Decision.ENFORCE or after is not Decision.ENFORCE
@@ -691,7 +691,7 @@ def test_more_use_or_less_evidence_never_permits_more(
 def test_any_use_any_gap_and_any_doubt_rules_enforcement_out(
     target: Instance, seen: Evidence, history: History, policy: Policy
 ) -> None:
-    """What is enforced was complete, unused, covered and old enough, and nobody had said no."""
+    """An enforced instance had complete, unused, sufficient evidence, and no person objected."""
     if decide(target, seen, history, policy, NOW).decision is not Decision.ENFORCE:
         return
     assert seen.problem is None

@@ -1,4 +1,4 @@
-"""Rows 8 and 9 of the verdict table: what people hold, and what broke before; and their place among the others."""
+"""Rows 8 and 9 of the verdict table: holds by people and earlier breakage; and their order among the other rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BROKE = History(enforced_at=NOW - 3 * DAY, confirmed=True, rolled_back_at=NOW - 
 
 
 def judge(history: History, now: datetime = NOW, **fields: Any) -> Verdict:
-    """Judge an instance that, but for its history, could be enforced."""
+    """Judge an instance that, apart from its history, could be enforced."""
     return decide(instance(**fields), evidence(), history, POLICY, now)
 
 
@@ -38,7 +38,7 @@ def row(verdict: Verdict) -> tuple[str, str]:
 
 
 def test_what_a_person_holds_is_held() -> None:
-    """Whose word it is, why, until when, and how to end it sooner stand in the explanation."""
+    """The explanation says who holds it, why, until when, and how to end the hold earlier."""
     verdict = judge(History(hold=HELD))
     assert ("hold", "held_by_person") == row(verdict)
     for named in ("alice", "Quarter-end closing.", "2026-12-31", '"release"'):
@@ -46,7 +46,7 @@ def test_what_a_person_holds_is_held() -> None:
 
 
 def test_the_verdict_names_the_last_day_of_the_hold() -> None:
-    """People are reminded of it."""
+    """People are reminded of this day."""
     assert HELD.until == judge(History(hold=HELD)).ends_on
 
 
@@ -61,7 +61,7 @@ def test_the_verdict_names_the_last_day_of_the_hold() -> None:
     ],
 )
 def test_a_hold_lasts_to_the_end_of_its_last_day_in_utc(now: datetime, reason: str) -> None:
-    """That day included, wherever the clock that asks stands; the day after, the evidence decides again."""
+    """Inclusive, whatever the local time zone; from the next day on, the evidence decides again."""
     assert reason == judge(History(hold=HELD), now).reason
 
 
@@ -75,7 +75,7 @@ def test_a_hold_lasts_to_the_end_of_its_last_day_in_utc(now: datetime, reason: s
     ],
 )
 def test_a_hold_is_looked_at_daily_and_when_it_ends(until: date, revisit_at: datetime) -> None:
-    """Somebody may release it meanwhile, and those whom it concerns are reminded before it ends."""
+    """Someone may release it earlier, and the owner is reminded before it ends."""
     assert revisit_at == judge(History(hold=replace(HELD, until=until))).revisit_at
 
 
@@ -83,7 +83,7 @@ def test_a_hold_is_looked_at_daily_and_when_it_ends(until: date, revisit_at: dat
 
 
 def test_what_was_rolled_back_is_held_until_a_person_clears_it() -> None:
-    """However clean the metric is since: IMDSv1 serves what needs it again, and need not be used often."""
+    """Even if the metric is clean since: software that needs IMDSv1 works again, and may call it rarely."""
     verdict = judge(BROKE)
     assert ("hold", "broke_before") == row(verdict)
     assert "2026-11-18 14:30 UTC" in verdict.explanation
@@ -104,25 +104,25 @@ def test_what_was_rolled_back_is_held_until_a_person_clears_it() -> None:
 def test_only_what_was_cleared_after_the_rollback_is_judged_by_its_evidence(
     cleared_at: datetime | None, reason: str
 ) -> None:
-    """A word from before it broke does not know of the breakage."""
+    """A clearance before the rollback does not cover it."""
     assert reason == judge(replace(BROKE, cleared_at=cleared_at)).reason
 
 
 def test_what_broke_once_more_after_it_was_cleared_is_held_again() -> None:
-    """Each rollback needs a word of its own."""
+    """Each rollback needs its own clearance."""
     again = replace(BROKE, cleared_at=NOW - DAY, enforced_at=NOW - DAY, rolled_back_at=NOW - MINUTE)
     assert "broke_before" == judge(again).reason
 
 
 def test_a_rollback_ends_the_enforcement_it_took_back() -> None:
-    """`optional` is what we left there: nobody has changed it back."""
+    """The service itself left `optional`: nobody has changed it back."""
     cleared = replace(BROKE, cleared_at=NOW - DAY)
     assert (False, False) == (BROKE.stands, cleared.stands)
     assert ("enforce", "unused") == row(judge(cleared))
 
 
 def test_an_enforcement_after_a_rollback_stands() -> None:
-    """Once cleared and enforced anew, `optional` is somebody else's doing again."""
+    """After a clearance and a new enforcement, `optional` means that someone changed it back."""
     anew = replace(BROKE, cleared_at=NOW - DAY, enforced_at=NOW - timedelta(hours=1))
     assert anew.stands
     assert "changed_back" == judge(anew).reason
@@ -144,7 +144,7 @@ HELD_AND_BROKEN = replace(BROKE, hold=HELD)
     ],
 )
 def test_the_rows_before_them_come_first(fields: dict[str, Any], reason: str) -> None:
-    """What the instance itself says comes before what the ledger knows of it."""
+    """The instance's own state takes precedence over the ledger's history."""
     assert reason == judge(HELD_AND_BROKEN, **fields).reason
 
 
@@ -160,21 +160,21 @@ def test_what_cannot_be_seen_comes_before_them() -> None:
 
 
 def test_a_persons_hold_comes_before_what_broke() -> None:
-    """Who holds it has said so himself; clearing the breakage would not let it go."""
+    """Clearing the breakage would not release the hold, so the hold is reported."""
     assert "held_by_person" == judge(HELD_AND_BROKEN).reason
 
 
 @pytest.mark.parametrize("history", [History(hold=HELD), BROKE])
 @pytest.mark.parametrize("state", ["pending", "stopping", "running", "stopped"])
 def test_both_come_before_the_rows_after_them(history: History, state: str) -> None:
-    """Whatever state it is in, and before CloudWatch is asked at all."""
+    """In any state of the instance, and before CloudWatch is queried."""
     verdict = decide_without_evidence(instance(state=state), history, POLICY, NOW)
     assert verdict is not None
     assert verdict.reason in {Reason.HELD_BY_PERSON, Reason.BROKE_BEFORE}
 
 
 def test_a_hold_comes_before_a_change_that_somebody_took_back() -> None:
-    """Row 8 before row 10: the person answers for it now."""
+    """Row 8 before row 10: the holder is now responsible."""
     changed_back = History(enforced_at=NOW - DAY, confirmed=True)
     assert "changed_back" == judge(changed_back).reason
     assert "held_by_person" == judge(replace(changed_back, hold=HELD)).reason
@@ -197,7 +197,7 @@ def test_nothing_is_enforced_that_a_person_holds_or_that_broke_and_was_not_clear
     confirmed: bool,
     until: date | None,
 ) -> None:
-    """Whatever else the ledger remembers, in whatever order it happened."""
+    """For any other history, in any order."""
     hold = replace(HELD, until=until) if until else None
     history = History(
         enforced_at=enforced_at,

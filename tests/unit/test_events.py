@@ -1,4 +1,5 @@
-"""Ways in: what each shape of event asks for, what is dropped in silence, and what is poison by which field."""
+"""Ways in: the requests in each form of event, the events that are dropped silently, and the field that makes an event
+poison."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ HUGE = "x" * 10_000
 
 
 def read(event: object) -> Parsed:
-    """What a message with this event asks for; every complaint can be sent on, and read."""
+    """The requests in a message with this event; every complaint can be sent on, and read."""
     parsed = parse(json.dumps(event))
     for complaint in parsed.poison:
         assert len(str(complaint)) <= LONGEST_MESSAGE
@@ -51,14 +52,14 @@ def read(event: object) -> Parsed:
 
 
 def asked(event: object) -> list[str]:
-    """The instances that a good event names."""
+    """The instances named by a valid event."""
     parsed = read(event)
     assert [] == parsed.poison
     return [str(request.arn) for request in parsed.requests]
 
 
 def complaints(event: object) -> list[str]:
-    """The fields that a bad event is refused for."""
+    """The fields for which an invalid event is refused."""
     return [complaint.field for complaint in read(event).poison]
 
 
@@ -76,14 +77,14 @@ EVENTS = {
 @pytest.mark.parametrize("partition", REGION_OF_PARTITION)
 @pytest.mark.parametrize("standard", STANDARDS)
 def test_findings_of_every_standard_and_partition_name_their_instance(standard: str, partition: str) -> None:
-    """By the ARN of the resource; the envelope is the administrator's, and says nothing."""
+    """By the ARN of the resource; the envelope is the administrator account's and is ignored."""
     arn = instance_arn(partition=partition, region=REGION_OF_PARTITION[partition])
     for event in (imported(finding(arn, standard=standard)), custom_action(finding(arn, standard=standard))):
         assert [arn] == asked(event)
 
 
 def test_an_imported_finding_is_kept_as_security_hub_knows_it() -> None:
-    """Id, product and Region are what writing back takes; the time is what tells an echo."""
+    """Updating the finding needs id, product and Region; the time identifies an echo."""
     asff = finding(UpdatedAt="2026-11-20T07:00:00.5+01:00")
     (request,) = read(imported(asff)).requests
     assert Source.SECURITYHUB is request.source
@@ -100,7 +101,7 @@ def test_an_imported_finding_is_kept_as_security_hub_knows_it() -> None:
 
 
 def test_a_finding_of_a_linked_region_is_written_back_there() -> None:
-    """The Region of the product's ARN, not that of the envelope."""
+    """In the Region of the product's ARN, not that of the envelope."""
     asff = finding(instance_arn(region="us-east-1"))
     (request,) = read(imported(asff, region="eu-west-1")).requests
     assert ("us-east-1", "us-east-1") == (request.arn.region, request.finding and request.finding.region)
@@ -108,21 +109,21 @@ def test_a_finding_of_a_linked_region_is_written_back_there() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"account": "999999999999", "region": "us-west-2"}, {"account": None}])
 def test_the_envelope_is_neither_used_nor_compared(fields: Json) -> None:
-    """Missing, wrong or mistyped: the finding alone says where the instance lives."""
+    """Missing, wrong or mistyped: only the finding determines the instance's account and Region."""
     for event in EVENTS.values():
         bare = {key: value for key, value in event.items() if key not in {"account", "region", "id", "time", "version"}}
         assert [instance_arn()] == asked(bare | fields)
 
 
 def test_one_finding_may_name_several_instances() -> None:
-    """And resources of other kinds, which are not looked at."""
+    """Resources of other kinds are ignored."""
     asff = finding(instance_arn(), instance_arn(OTHER_ID))
     asff["Resources"].insert(1, {"Type": "AwsEc2Vpc", "Id": "anything"})
     assert [instance_arn(), instance_arn(OTHER_ID)] == asked(imported(asff))
 
 
 def test_one_event_may_hold_several_findings() -> None:
-    """Each with its instance and its identity."""
+    """Each with its instance and its id."""
     event = imported(finding(instance_arn()), finding(instance_arn(OTHER_ID), standard="cis"))
     parsed = read(event)
     assert [instance_arn(), instance_arn(OTHER_ID)] == [str(request.arn) for request in parsed.requests]
@@ -140,7 +141,7 @@ def test_one_event_may_hold_several_findings() -> None:
     ],
 )
 def test_a_custom_action_is_filtered_by_control_and_product_only(fields: Json) -> None:
-    """A person chose the finding; what state it is in does not matter."""
+    """A person chose the finding, so its state does not matter."""
     (request,) = read(custom_action(finding(**fields))).requests
     assert Source.CUSTOM_ACTION is request.source
     assert request.asked_by_person
@@ -193,7 +194,7 @@ def test_the_newer_security_hub_may_name_the_instance_in_many_ways(resource: Jso
 
 
 def test_the_newer_security_hub_may_date_in_milliseconds() -> None:
-    """`modified_time` where `modified_time_dt` is absent; where both are there, the readable one counts."""
+    """`modified_time` is used if `modified_time_dt` is absent; if both are present, `modified_time_dt` counts."""
     ocsf = finding_v2(finding_info={"modified_time": 1_795_154_400_123})
     (both,) = read(imported_v2(ocsf)).requests
     del ocsf["finding_info"]["modified_time_dt"]
@@ -207,7 +208,7 @@ def test_the_newer_security_hub_may_date_in_milliseconds() -> None:
 @pytest.mark.parametrize("rule", CONFIG_RULES)
 @pytest.mark.parametrize("region", REGION_OF_PARTITION.values())
 def test_a_compliance_change_of_any_of_the_rules_names_its_instance(rule: str, region: str) -> None:
-    """Id, Region and account stand apart; the Region tells the partition."""
+    """Id, Region and account are separate fields; the Region determines the partition."""
     (request,) = read(config_change(rule=rule, region=region)).requests
     assert (Source.CONFIG, None) == (request.source, request.finding)
     assert (INSTANCE_ID, region, MEMBER) == (request.arn.instance_id, request.arn.region, request.arn.account)
@@ -267,7 +268,7 @@ FORGED = f"arn:aws:securityhub:{REGION}:{MEMBER}:product/{MEMBER}/default"
     ],
 )
 def test_other_valid_values_are_dropped_in_silence(event: Json) -> None:
-    """Neither a request nor poison: it is none of our business, whatever else it lacks."""
+    """Neither a request nor poison, whatever else is missing from the event."""
     assert Parsed() == read(event)
 
 
@@ -371,7 +372,7 @@ def steps(path: str) -> list[str | int]:
 
 
 def changed(event: Json, path: list[str | int], *value: object) -> Json:
-    """A copy with another value at the path, or with none there."""
+    """A copy with another value at the path, or without the path."""
     copy: Any = deepcopy(event)
     place = copy
     for step in path[:-1]:
@@ -385,7 +386,7 @@ def changed(event: Json, path: list[str | int], *value: object) -> Json:
 
 @pytest.mark.parametrize(("kind", "path"), NEEDS)
 def test_a_missing_field_is_poison_by_its_name(kind: str, path: str) -> None:
-    """The complaint names the very field, or the list that is now empty."""
+    """The complaint names exactly that field, or the list that is now empty."""
     (field,) = complaints(changed(EVENTS[kind], steps(path)))
     assert (path.rpartition("[")[0] if path.endswith("]") else path) == field
 
@@ -393,7 +394,7 @@ def test_a_missing_field_is_poison_by_its_name(kind: str, path: str) -> None:
 @pytest.mark.parametrize(("kind", "path"), NEEDS)
 @pytest.mark.parametrize("value", [None, 5, 5.5, True, [], {}, ""])
 def test_a_mistyped_field_is_poison_by_its_name(kind: str, path: str, value: object) -> None:
-    """Or by the name of what should be within it."""
+    """Or by the name of a field within it."""
     if path.endswith("status_id") and type(value) is int:
         return
     (field,) = complaints(changed(EVENTS[kind], steps(path), value))
@@ -438,7 +439,7 @@ def test_json_that_is_no_object_is_poison(body: str) -> None:
     ],
 )
 def test_what_is_no_instance_arn_is_poison(arn: str) -> None:
-    """In each of the places in which an ARN may stand."""
+    """In each field that may contain an ARN."""
     assert ["detail.findings[0].Resources[0].Id"] == complaints(
         changed(imported(finding()), steps("detail.findings[0].Resources[0].Id"), arn)
     )
@@ -497,7 +498,7 @@ def test_a_resource_of_the_newer_security_hub_that_names_no_instance_is_poison(c
     ],
 )
 def test_a_time_that_is_none_is_poison(value: str) -> None:
-    """Without it no echo could be told; a time beyond the calendar is no better."""
+    """Without it, no echo could be recognised; times out of range are invalid, too."""
     assert ["detail.findings[0].UpdatedAt"] == complaints(imported(finding(UpdatedAt=value)))
     assert ["detail.findings[0].finding_info.modified_time_dt"] == complaints(
         imported_v2(finding_v2(finding_info={"modified_time_dt": value}))
@@ -506,14 +507,14 @@ def test_a_time_that_is_none_is_poison(value: str) -> None:
 
 @pytest.mark.parametrize("value", [None, "1795154400123", 1.5, True, 10**30, -(10**30), 10**300])
 def test_a_time_in_milliseconds_that_is_none_is_poison(value: object) -> None:
-    """Wrong types and times beyond the calendar."""
+    """Wrong types and times out of range."""
     ocsf = finding_v2(finding_info={"modified_time": value})
     del ocsf["finding_info"]["modified_time_dt"]
     assert ["detail.findings[0].finding_info.modified_time"] == complaints(imported_v2(ocsf))
 
 
 def test_a_finding_without_any_time_is_poison() -> None:
-    """The newer Security Hub has two fields for it; one has to be there."""
+    """The newer Security Hub has two fields for it; one is required."""
     ocsf = finding_v2()
     del ocsf["finding_info"]["modified_time_dt"]
     assert ["detail.findings[0].finding_info.modified_time"] == complaints(imported_v2(ocsf))
@@ -521,7 +522,7 @@ def test_a_finding_without_any_time_is_poison() -> None:
 
 @pytest.mark.parametrize("finding_id", [HUGE, "\ud800"])
 def test_an_id_that_security_hub_could_not_have_given_is_poison(finding_id: str) -> None:
-    """Ids have at most 512 characters; 200 longer ones would not fit into a ledger item, for ever."""
+    """Ids have at most 512 characters; 200 longer ones would permanently exceed the size of a ledger item."""
     assert ["detail.findings[0].Id"] == complaints(imported(finding(Id=finding_id)))
     assert ["detail.findings[0].Id"] == complaints(custom_action(finding(Id=finding_id)))
     assert ["detail.findings[0].finding_info.uid"] == complaints(
@@ -535,7 +536,7 @@ def test_an_id_of_full_length_is_taken() -> None:
 
 
 def test_a_finding_that_names_no_instance_is_poison() -> None:
-    """It passes the filters, and cannot be answered."""
+    """It passes the filters, but cannot be answered."""
     asff = finding(Resources=[{"Type": "AwsEc2Vpc", "Id": "vpc-1"}])
     assert ["detail.findings[0].Resources"] == complaints(imported(asff))
     ocsf = finding_v2(resources=[{"type": "AWS::S3::Bucket", "uid": "x"}])
@@ -544,7 +545,7 @@ def test_a_finding_that_names_no_instance_is_poison() -> None:
 
 @pytest.mark.parametrize("bad", [None, "finding", {}, finding(UpdatedAt=5), finding(RecordState=None)])
 def test_a_bad_finding_does_not_stop_the_others(bad: object) -> None:
-    """The others in the event go on; the message is poison all the same."""
+    """The other findings in the event are processed; the message is still poison."""
     event = imported(finding())
     event["detail"]["findings"] = [finding(), bad, finding(instance_arn(OTHER_ID))]
     parsed = read(event)
@@ -555,7 +556,7 @@ def test_a_bad_finding_does_not_stop_the_others(bad: object) -> None:
 
 @pytest.mark.parametrize("bad", [None, "x", {}, {"Type": "AwsEc2Instance"}, {"Type": "AwsEc2Instance", "Id": HUGE}])
 def test_a_bad_resource_does_not_stop_the_others(bad: object) -> None:
-    """The other instances of the finding go on."""
+    """The other instances of the finding are processed."""
     asff = finding(instance_arn(), instance_arn(OTHER_ID))
     asff["Resources"].insert(1, bad)
     parsed = read(imported(asff))
@@ -565,7 +566,7 @@ def test_a_bad_resource_does_not_stop_the_others(bad: object) -> None:
 
 
 def test_a_complaint_shows_what_was_sent() -> None:
-    """The field, what it takes, and enough of the value to recognise it."""
+    """The field, its accepted values, and enough of the value to recognise it."""
     (complaint,) = read(config_change(detail={"awsAccountId": "12345"})).poison
     assert "detail.awsAccountId: takes an account id of 12 digits, not '12345'" == str(complaint)
 
@@ -581,7 +582,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 def paths_of(value: object, path: tuple[str | int, ...] = ()) -> Iterator[list[str | int]]:
-    """Every place in a document."""
+    """Every path in a document."""
     if path:
         yield list(path)
     if isinstance(value, dict):
@@ -597,19 +598,20 @@ PLACES = [(kind, path) for kind, event in EVENTS.items() for path in paths_of(ev
 
 @given(st.sampled_from(PLACES), st.lists(json_values, max_size=1))
 def test_any_change_to_an_event_is_borne(place: tuple[str, list[str | int]], value: list[Any]) -> None:
-    """A field deleted or replaced makes the same request, none, or poison that names a field on the way; no crash."""
+    """Deleting or replacing a field gives the same request, no request, or poison that names a field on the path; no
+    crash."""
     kind, path = place
     parsed = read(changed(EVENTS[kind], path, *value))
     assert {str(request.arn) for request in parsed.requests} <= {instance_arn()}
     for complaint in parsed.poison:
         shared = zip(steps(complaint.field), path, strict=False)
-        # The newer Security Hub has several fields for one thing: another one may be missed in place of it.
+        # The newer Security Hub has several fields for one fact: the complaint may name another one of them.
         assert all(ours == theirs for ours, theirs in shared) or "v2" == kind
 
 
 @given(json_values)
 def test_any_json_is_borne(value: object) -> None:
-    """No crash, and nothing that is not ours becomes a request."""
+    """No crash, and no request from a foreign event."""
     assert [] == read(value).requests
 
 
@@ -633,7 +635,7 @@ def test_any_text_is_borne(text: str) -> None:
     ],
 )
 def test_nesting_of_any_depth_is_borne(kind: str, path: str) -> None:
-    """What is parsed just so is still too deep to be shown; it is poison like anything else."""
+    """A document that can just be parsed is still too deep to be serialised; it is poison like any other."""
     hole = json.dumps(changed(EVENTS[kind], steps(path), "HOLE"))
     for depth in (*range(900, 1000, 4), 50_000):
         for text in ("[" * depth + "]" * depth, '{"x":' * depth + "1" + "}" * depth):
@@ -651,7 +653,7 @@ NO_CALLERS: list[object] = [5, True, [], {}, "", "x" * 257, "\ud800", "line\nbre
 
 
 def test_an_order_is_a_dry_run_unless_it_says_otherwise() -> None:
-    """ARN or triple, in the order asked."""
+    """ARN or triple, in the order of the request."""
     order = parse_order({"targets": [TRIPLE, instance_arn(OTHER_ID)]})
     assert order.dry_run
     assert (instance_arn(), instance_arn(OTHER_ID)) == order.names
@@ -666,7 +668,7 @@ def test_an_order_is_a_dry_run_unless_it_says_otherwise() -> None:
 
 
 def test_an_order_may_act_clear_and_claim_a_caller() -> None:
-    """All of it reaches each target."""
+    """Every option applies to each target."""
     order = parse_order({"targets": [TRIPLE], "dry_run": False, "clear": True, "caller": "alice"})
     (target,) = order.targets
     assert not order.dry_run
@@ -676,14 +678,14 @@ def test_an_order_may_act_clear_and_claim_a_caller() -> None:
 
 @pytest.mark.parametrize("partition", REGION_OF_PARTITION)
 def test_a_triple_lies_in_the_partition_of_its_region(partition: str) -> None:
-    """A person need not know its name."""
+    """The caller does not need to name the partition."""
     region = REGION_OF_PARTITION[partition]
     order = parse_order({"targets": [TRIPLE | {"region": region}]})
     assert (instance_arn(region=region, partition=partition),) == order.names
 
 
 def test_a_target_named_twice_is_answered_twice() -> None:
-    """Results come in the order asked."""
+    """Results come in the order of the request."""
     assert (instance_arn(), instance_arn()) == parse_order({"targets": [TRIPLE, instance_arn()]}).names
 
 
@@ -707,7 +709,7 @@ def test_a_target_named_twice_is_answered_twice() -> None:
     ],
 )
 def test_an_order_that_cannot_be_understood_is_refused_by_the_name_of_a_field(event: object, field: str) -> None:
-    """The message names the field and what it takes; it is one that can be sent."""
+    """The message names the field and its accepted values, and can be serialised."""
     with pytest.raises(InvalidRequest) as caught:
         parse_order(event)
     assert "InvalidRequest" == caught.value.code
@@ -719,7 +721,7 @@ def test_an_order_that_cannot_be_understood_is_refused_by_the_name_of_a_field(ev
 
 
 def test_five_hundred_targets_are_taken() -> None:
-    """The most there may be."""
+    """The maximum."""
     assert 500 == len(parse_order({"targets": [instance_arn()] * 500}).targets)
 
 
@@ -749,7 +751,7 @@ def test_five_hundred_targets_are_taken() -> None:
     ],
 )
 def test_a_bad_target_fails_alone_in_its_place(target: object) -> None:
-    """The others go on; the answer names it by what was sent, as far as that can be sent back."""
+    """The others are processed; the answer repeats the invalid target as far as it can be serialised."""
     order = parse_order({"targets": [instance_arn(), target, instance_arn(OTHER_ID)]})
     first, refused, last = order.targets
     assert isinstance(first, Request)
@@ -762,7 +764,7 @@ def test_a_bad_target_fails_alone_in_its_place(target: object) -> None:
 
 
 def test_a_target_nested_too_deep_to_be_shown_fails_alone() -> None:
-    """However deep it is, as long as it could be read at all."""
+    """At any depth that could be parsed."""
     nested: list[Any] = []
     for _ in range(2000):
         nested = [nested]
@@ -771,7 +773,7 @@ def test_a_target_nested_too_deep_to_be_shown_fails_alone() -> None:
 
 @given(st.dictionaries(st.sampled_from(["targets", "dry_run", "clear", "caller"]) | st.text(max_size=3), json_values))
 def test_any_order_is_understood_or_refused(event: dict[str, Any]) -> None:
-    """It never raises anything else, and answers one result for each target."""
+    """It raises nothing else, and returns one result for each target."""
     try:
         order = parse_order(event)
     except InvalidRequest:
@@ -782,7 +784,7 @@ def test_any_order_is_understood_or_refused(event: dict[str, Any]) -> None:
 
 @given(st.lists(json_values | st.just(instance_arn()) | st.just(TRIPLE), min_size=1, max_size=5))
 def test_any_targets_are_each_answered_in_their_place(targets: list[Any]) -> None:
-    """Good ones are taken whatever stands beside them."""
+    """Valid targets are accepted whatever the others are."""
     order = parse_order({"targets": targets})
     good = [target in (instance_arn(), TRIPLE) for target in targets]
     assert good == [isinstance(target, Request) for target in order.targets]

@@ -1,4 +1,4 @@
-"""What CloudWatch remembers, read through a CloudWatch in memory that is itself held against moto's."""
+"""Evidence from CloudWatch, read through an in-memory CloudWatch that is itself compared with moto's."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ POLICY = Policy()
 
 
 def hours(start: datetime, end: datetime) -> list[datetime]:
-    """The beginnings of the hours that touch the time between."""
+    """The start of every hour that overlaps the given time range."""
     first = hour_of(start)
     return [first + HOUR * number for number in range(math.ceil((end - first) / HOUR))]
 
@@ -51,7 +51,7 @@ def report(
     metrics: Iterable[str] = (USE, RAN),
     value: float = 0,
 ) -> None:
-    """A datapoint in each hour between, as an instance that runs sends it."""
+    """A datapoint in each hour of the range, as a running instance sends it."""
     for metric in metrics:
         for hour in hours(start, end):
             cloudwatch.put(metric, target.arn.instance_id, hour, value)
@@ -69,7 +69,7 @@ def verdict_on(cloudwatch: CloudWatch, target: Instance, policy: Policy = POLICY
 
 @pytest.fixture
 def cloudwatch() -> CloudWatch:
-    """A CloudWatch that has seen nothing."""
+    """A CloudWatch without datapoints."""
     return CloudWatch(now=NOW)
 
 
@@ -85,7 +85,7 @@ def steady(cloudwatch: CloudWatch) -> Instance:
 
 
 def fill_both(double: CloudWatch, moto: Any, metric: str, instance_id: str, points: dict[datetime, float]) -> None:
-    """The same datapoints here and there."""
+    """Put the same datapoints into both."""
     data = [
         {
             "MetricName": metric,
@@ -102,13 +102,13 @@ def fill_both(double: CloudWatch, moto: Any, metric: str, instance_id: str, poin
 
 @pytest.fixture
 def moto_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Moto answers in process; boto3 wants credentials all the same."""
+    """moto answers in process, but boto3 requires credentials."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
 def without_label(result: Any) -> dict[str, Any]:
-    """A result of `GetMetricData`, but for the words it is labelled with."""
+    """A result of `GetMetricData` without its label."""
     return {key: value for key, value in result.items() if key != "Label"}
 
 
@@ -147,7 +147,7 @@ def test_the_double_answers_as_moto_does(cloudwatch: CloudWatch) -> None:
 
 @pytest.mark.usefixtures("moto_credentials")
 def test_the_evidence_is_the_same_by_moto(cloudwatch: CloudWatch) -> None:
-    """The whole look, against a CloudWatch that somebody else wrote."""
+    """The whole query, against an independent implementation of CloudWatch."""
     policy = Policy(lookback_days=2, min_observed_hours=20)
     targets = [instance(arn=arn(number), launched_at=NOW - timedelta(days=5)) for number in range(1, 4)]
     office_hours = [hour for hour in hours(NOW - timedelta(days=5), NOW) if hour.hour in range(7, 18)]
@@ -163,7 +163,7 @@ def test_the_evidence_is_the_same_by_moto(cloudwatch: CloudWatch) -> None:
 
 
 def test_the_double_refuses_what_cloudwatch_refuses(cloudwatch: CloudWatch) -> None:
-    """Too many queries, a coarseness that the past no longer has, an empty range, a token it never gave."""
+    """Too many queries, a period shorter than the retention allows, an empty range, an unknown token."""
     query = {
         "Id": "m0",
         "MetricStat": {
@@ -195,7 +195,7 @@ def test_the_double_refuses_what_cloudwatch_refuses(cloudwatch: CloudWatch) -> N
 
 
 def test_a_steady_instance_is_seen_whole(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """35 days from half past to half past hold 839 whole hours; one call shows them, one tells of older use."""
+    """35 days from half past to half past contain 839 whole hours; one call reads them, another one older use."""
     seen = look(cloudwatch, steady)
     assert (NOW - 35 * DAY, NOW) == (seen.window_start, seen.window_end)
     assert (839, 1.0) == (seen.observed_hours, seen.coverage)
@@ -220,7 +220,7 @@ def test_a_steady_instance_is_seen_whole(cloudwatch: CloudWatch, steady: Instanc
 def test_use_counts_in_every_hour_that_touches_the_window(
     cloudwatch: CloudWatch, steady: Instance, now: datetime, hour: datetime, counts: bool
 ) -> None:
-    """Use just before the window is older use, and told as such."""
+    """Use just before the window is reported as older use."""
     cloudwatch.put(USE, steady.arn.instance_id, hour, 7)
     seen = look(cloudwatch, steady, now=now)
     assert (7, hour) if counts else (0, None) == (seen.tokenless_calls, seen.last_tokenless_call)
@@ -234,12 +234,12 @@ def test_use_counts_in_every_hour_that_touches_the_window(
 def test_only_hours_wholly_inside_are_observed(
     cloudwatch: CloudWatch, steady: Instance, now: datetime, observed: int
 ) -> None:
-    """Two days from half past to half past hold 47 whole hours."""
+    """Two days from half past to half past contain 47 whole hours."""
     assert observed == look(cloudwatch, steady, Policy(lookback_days=2, min_observed_hours=1), now).observed_hours
 
 
 def test_use_is_added_up_and_dated_by_its_last_hour(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """Whatever the order in which CloudWatch sends the hours."""
+    """In whatever order CloudWatch returns the hours."""
     for when, calls in ((at("2026-11-10 03:00"), 2), (at("2026-11-19 04:00"), 1), (at("2026-11-01 05:00"), 40)):
         cloudwatch.put(USE, steady.arn.instance_id, when, calls)
     seen = look(cloudwatch, steady)
@@ -247,13 +247,13 @@ def test_use_is_added_up_and_dated_by_its_last_hour(cloudwatch: CloudWatch, stea
 
 
 def test_a_fraction_of_a_call_is_a_call(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """CloudWatch counts in floats; nothing above zero is rounded away."""
+    """CloudWatch counts in floats; no value above zero is rounded down to zero."""
     cloudwatch.put(USE, steady.arn.instance_id, at("2026-11-10 03:00"), 0.01)
     assert 1 == look(cloudwatch, steady).tokenless_calls
 
 
 def test_the_window_begins_with_the_first_launch_not_the_last(cloudwatch: CloudWatch) -> None:
-    """Use before the last start counts: restarting is no way to look clean."""
+    """Use before the last start counts: a restart must not hide it."""
     first = NOW - 10 * DAY
     target = instance(launched_at=NOW - 3 * DAY, first_launched_at=first)
     report(cloudwatch, target, first, NOW)
@@ -265,7 +265,7 @@ def test_the_window_begins_with_the_first_launch_not_the_last(cloudwatch: CloudW
 
 
 def test_without_a_known_first_launch_the_whole_window_is_looked_at(cloudwatch: CloudWatch) -> None:
-    """Nothing is concluded from what EC2 does not show."""
+    """Nothing is assumed from an attribute that EC2 does not show."""
     target = instance(launched_at=NOW - 3 * DAY, first_launched_at=None)
     report(cloudwatch, target, NOW - 30 * DAY, NOW)
     cloudwatch.put(USE, target.arn.instance_id, NOW - 30 * DAY, 1)
@@ -274,7 +274,7 @@ def test_without_a_known_first_launch_the_whole_window_is_looked_at(cloudwatch: 
 
 
 def test_a_stopped_instance_is_looked_at_before_it_stopped(cloudwatch: CloudWatch) -> None:
-    """Its window ends where it stopped, months ago if need be."""
+    """Its window ends when it stopped, even if that was months ago."""
     stopped_at = NOW - 90 * DAY
     target = instance(state="stopped", launched_at=NOW - 200 * DAY, stopped_at=stopped_at)
     report(cloudwatch, target, target.launched_at, stopped_at)
@@ -287,7 +287,7 @@ def test_a_stopped_instance_is_looked_at_before_it_stopped(cloudwatch: CloudWatc
 
 
 def test_an_unreadable_stop_time_leaves_no_window(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """Row 16, and nothing is asked, because there is nothing to ask about."""
+    """Row 16, and no query, because the window is unknown."""
     target = replace(steady, state="stopped", stopped_at=None)
     assert not look(cloudwatch, target).window_known
     assert Reason.NO_EVIDENCE is verdict_on(cloudwatch, target).reason
@@ -304,13 +304,13 @@ def test_an_unreadable_stop_time_leaves_no_window(cloudwatch: CloudWatch, steady
     ids=["stopped long ago, on the hour", "just launched", "launched this second"],
 )
 def test_an_answer_that_is_complete_but_empty_is_coverage_zero(cloudwatch: CloudWatch, target: Instance) -> None:
-    """Row 16, not row 12: CloudWatch was asked nothing improper, and had nothing to say."""
+    """Row 16, not row 12: the query was valid, and CloudWatch had no data."""
     assert Reason.NO_EVIDENCE is verdict_on(cloudwatch, target).reason
     assert (0.0, 0) == (look(cloudwatch, target).coverage, look(cloudwatch, target).observed_hours)
 
 
 def test_an_instance_launched_on_the_hour_of_the_question_has_no_window_yet(cloudwatch: CloudWatch) -> None:
-    """An empty range is none that CloudWatch takes; it is not asked, and nothing is known."""
+    """CloudWatch rejects an empty range; it is not queried, and there is no evidence."""
     now = at("2026-11-20 14:00")
     assert Reason.NO_EVIDENCE is verdict_on(cloudwatch, instance(launched_at=now), now=now).reason
 
@@ -319,12 +319,12 @@ def test_an_instance_launched_on_the_hour_of_the_question_has_no_window_yet(clou
 
 
 def office_hours(end: datetime = NOW) -> list[datetime]:
-    """The hours in which an instance runs that is started at 7 and stopped at 19, over 40 days."""
+    """The running hours of an instance that is started at 7 and stopped at 19, over 40 days."""
     return [hour for hour in hours(end - 40 * DAY, end) if hour.hour in range(7, 19)]
 
 
 def test_hours_in_which_it_did_not_run_are_not_missed(cloudwatch: CloudWatch) -> None:
-    """An office-hours instance is covered whole; CPUUtilization tells that it was off at night."""
+    """An office-hours instance has full coverage; CPUUtilization shows that it was off at night."""
     target = instance(launched_at=at("2026-11-20 07:00"), first_launched_at=NOW - 40 * DAY)
     for hour in office_hours():
         cloudwatch.put(USE, target.arn.instance_id, hour, 0)
@@ -335,7 +335,7 @@ def test_hours_in_which_it_did_not_run_are_not_missed(cloudwatch: CloudWatch) ->
 
 
 def test_no_datapoint_is_never_zero(cloudwatch: CloudWatch) -> None:
-    """Hours in which it ran and the metric said nothing count against it, quiet as they are."""
+    """Hours in which it ran without a datapoint of the metric count against it, although they were probably quiet."""
     target = instance(launched_at=at("2026-11-20 07:00"), first_launched_at=NOW - 40 * DAY)
     for number, hour in enumerate(office_hours()):
         cloudwatch.put(RAN, target.arn.instance_id, hour, 1.5)
@@ -348,7 +348,7 @@ def test_no_datapoint_is_never_zero(cloudwatch: CloudWatch) -> None:
 
 @pytest.mark.parametrize("metrics", [[], [RAN]])
 def test_silence_covers_nothing(cloudwatch: CloudWatch, metrics: list[str]) -> None:
-    """Neither an instance that nobody heard of, nor one that ran and did not report."""
+    """Neither an instance without any datapoints, nor one that ran and did not report, has coverage."""
     target = instance()
     report(cloudwatch, target, target.launched_at, NOW, metrics)
     seen = look(cloudwatch, target)
@@ -357,7 +357,7 @@ def test_silence_covers_nothing(cloudwatch: CloudWatch, metrics: list[str]) -> N
 
 
 def test_an_hour_with_the_metric_is_an_hour_in_which_it_ran(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """Even where CPUUtilization has gaps of its own."""
+    """Even if CPUUtilization has gaps."""
     for hour in list(cloudwatch.points[USE, steady.arn.instance_id])[::3]:
         del cloudwatch.points[USE, steady.arn.instance_id][hour]
     del cloudwatch.points[RAN, steady.arn.instance_id]
@@ -369,7 +369,7 @@ def test_an_hour_with_the_metric_is_an_hour_in_which_it_ran(cloudwatch: CloudWat
 def test_processor_load_is_asked_for_only_where_the_metric_falls_short(
     cloudwatch: CloudWatch, steady: Instance
 ) -> None:
-    """And only for the hours that are to be explained: from the first to the last that is missing."""
+    """And only for the hours that need it: from the first to the last missing one."""
     short = replace(steady, arn=arn(2))
     used = replace(steady, arn=arn(3))
     report(cloudwatch, short, NOW - 100 * DAY, NOW)
@@ -386,7 +386,7 @@ def test_processor_load_is_asked_for_only_where_the_metric_falls_short(
 def test_processor_load_is_not_asked_for_where_a_few_hours_are_missing(
     cloudwatch: CloudWatch, steady: Instance
 ) -> None:
-    """The metric alone proves 90 % and more, whatever the instance did in the rest."""
+    """The metric alone proves 90% or more, whatever the instance did in the other hours."""
     for hour in hours(NOW - 13 * DAY, NOW - 10 * DAY):
         del cloudwatch.points[USE, steady.arn.instance_id][hour]
     seen = look(cloudwatch, steady)
@@ -409,7 +409,7 @@ def test_processor_load_is_not_asked_for_where_a_few_hours_are_missing(
     ],
 )
 def test_the_start_is_observed_where_its_hours_have_datapoints(launched_at: datetime, needed: list[int]) -> None:
-    """The first whole hour after it, and the hour that contains it where 15 minutes of it were left."""
+    """The first whole hour after the start, and the hour of the start if at least 15 minutes of it remained."""
     target = instance(launched_at=launched_at, first_launched_at=NOW - 100 * DAY)
     for missing in (None, 13, 14, 15, 16):
         cloudwatch = CloudWatch(now=NOW)
@@ -431,7 +431,7 @@ def test_the_start_is_observed_where_its_hours_have_datapoints(launched_at: date
     ],
 )
 def test_the_first_whole_hour_must_be_over(launched_at: datetime, now: datetime, observed: bool) -> None:
-    """A datapoint of an hour under way may still grow."""
+    """The datapoint of the current hour may still grow."""
     target = instance(launched_at=launched_at, first_launched_at=NOW - 100 * DAY)
     cloudwatch = CloudWatch(now=now)
     report(cloudwatch, target, NOW - 100 * DAY, now)
@@ -443,7 +443,7 @@ def test_the_first_whole_hour_must_be_over(launched_at: datetime, now: datetime,
 
 @pytest.mark.parametrize(("minute", "calls"), [(55, 1), (45, 0)], ids=["it may have run on", "it had long been off"])
 def test_what_calls_while_the_machine_shuts_down_is_use(cloudwatch: CloudWatch, minute: int, calls: int) -> None:
-    """EC2 says when it was told to stop the instance; software goes on for some minutes, and into the next hour."""
+    """EC2 reports when the stop was requested; software runs for some minutes more, possibly into the next hour."""
     stopped_at = hour_of(NOW - 5 * DAY) + timedelta(minutes=minute)
     target = instance(state="stopped", launched_at=NOW - 60 * DAY, stopped_at=stopped_at)
     report(cloudwatch, target, target.launched_at, stopped_at)
@@ -452,7 +452,7 @@ def test_what_calls_while_the_machine_shuts_down_is_use(cloudwatch: CloudWatch, 
 
 
 def test_a_stopped_instance_showed_its_start_if_the_hours_have_datapoints(cloudwatch: CloudWatch) -> None:
-    """It need not have run to the end of the first whole hour; the hour is over, and what it did in it was seen."""
+    """It need not have run to the end of the first whole hour: the hour is over, and its calls were counted."""
     launched_at, stopped_at = at("2026-11-20 10:20"), at("2026-11-20 11:40")
     target = instance(
         state="stopped", launched_at=launched_at, first_launched_at=NOW - 100 * DAY, stopped_at=stopped_at
@@ -462,7 +462,7 @@ def test_a_stopped_instance_showed_its_start_if_the_hours_have_datapoints(cloudw
 
 
 def test_a_start_before_the_window_gets_a_look_of_its_own(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """The two hours from it, by the hours they touch, and no others."""
+    """A query for the hours that overlap the two hours from the start, and no others."""
     for hour, calls in (
         (steady.launched_at - HOUR, 100),
         (steady.launched_at, 1),
@@ -479,7 +479,7 @@ def test_a_start_before_the_window_gets_a_look_of_its_own(cloudwatch: CloudWatch
 
 
 def test_a_start_within_the_window_is_looked_at_with_it(cloudwatch: CloudWatch) -> None:
-    """One call shows both."""
+    """One call reads both."""
     target = instance(launched_at=NOW - 5 * DAY, first_launched_at=NOW - 35 * DAY)
     report(cloudwatch, target, NOW - 35 * DAY, NOW)
     assert look(cloudwatch, target).boot_observed
@@ -487,7 +487,7 @@ def test_a_start_within_the_window_is_looked_at_with_it(cloudwatch: CloudWatch) 
 
 
 def test_a_start_that_straddles_the_beginning_of_the_window_is_seen_whole(cloudwatch: CloudWatch) -> None:
-    """The hour of the start lies before the window, the rest within."""
+    """The hour of the start is before the window, the following hours are inside."""
     launched_at = NOW - 35 * DAY - HOUR
     target = instance(launched_at=launched_at)
     report(cloudwatch, target, launched_at, NOW)
@@ -502,7 +502,7 @@ def test_a_start_that_straddles_the_beginning_of_the_window_is_seen_whole(cloudw
 def test_a_start_beyond_the_memory_of_the_metric_is_forgotten(
     cloudwatch: CloudWatch, age: timedelta, forgotten: bool, lookback_days: int
 ) -> None:
-    """CloudWatch keeps hours for 455 days; of an earlier start nothing is believed, even if a rest is still there."""
+    """CloudWatch keeps hourly data for 455 days; datapoints of an older start are not used, even if some remain."""
     cloudwatch.memory = MEMORY + DAY
     target = instance(launched_at=NOW - age)
     report(cloudwatch, target, target.launched_at, NOW, [USE])
@@ -515,7 +515,7 @@ def test_a_start_beyond_the_memory_of_the_metric_is_forgotten(
 
 
 def test_no_question_reaches_beyond_the_memory_of_the_metric(cloudwatch: CloudWatch) -> None:
-    """What CloudWatch has forgotten costs datapoints all the same."""
+    """Expired datapoints count against the limits all the same."""
     targets = [
         instance(launched_at=NOW - 900 * DAY),
         instance(arn=arn(2), launched_at=NOW - 3 * DAY, first_launched_at=None),
@@ -529,7 +529,7 @@ def test_no_question_reaches_beyond_the_memory_of_the_metric(cloudwatch: CloudWa
 
 
 def test_older_use_is_told_where_the_window_speaks_for_enforcing(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """Counted, and dated by the week."""
+    """The number of calls, and the week of the last one."""
     cloudwatch.put(USE, steady.arn.instance_id, at("2026-09-30 08:00"), 5)
     cloudwatch.put(USE, steady.arn.instance_id, at("2026-09-01 08:00"), 6)
     seen = look(cloudwatch, steady)
@@ -542,7 +542,7 @@ def test_older_use_is_told_where_the_window_speaks_for_enforcing(cloudwatch: Clo
 
 
 def test_older_use_is_not_asked_for_where_it_cannot_matter(cloudwatch: CloudWatch, steady: Instance) -> None:
-    """Neither where the window holds it already, nor where there is nothing older."""
+    """Not if the window already holds the instance, and not if there is no older time."""
     young = instance(arn=arn(2), launched_at=NOW - 20 * DAY)
     report(cloudwatch, young, young.launched_at, NOW)
     cloudwatch.put(USE, steady.arn.instance_id, NOW - DAY, 1)
@@ -556,7 +556,7 @@ def test_older_use_is_not_asked_for_where_it_cannot_matter(cloudwatch: CloudWatc
 @pytest.mark.parametrize("status", ["PartialData", "InternalError", "Forbidden"])
 @pytest.mark.parametrize("metric", [USE, RAN])
 def test_anything_but_complete_is_no_evidence(cloudwatch: CloudWatch, status: str, metric: str) -> None:
-    """Row 12 for the instance concerned, and for no other."""
+    """Row 12 for the affected instance only."""
     target, other = instance(launched_at=NOW - 30 * DAY), instance(arn=arn(2), launched_at=NOW - 30 * DAY)
     for each in (target, other):
         report(cloudwatch, each, NOW - 30 * DAY, NOW, [RAN])
@@ -570,7 +570,7 @@ def test_anything_but_complete_is_no_evidence(cloudwatch: CloudWatch, status: st
 
 @pytest.mark.parametrize("page", [1, 7, 100, 839, 840, 841, 842, 1700])
 def test_pages_are_followed_to_the_end(cloudwatch: CloudWatch, page: int) -> None:
-    """`PartialData` with a further page is not the last word; a window split anywhere is the same window."""
+    """`PartialData` with a further page is not final; a window split at any point is the same window."""
     policy = Policy(lookback_days=2, min_observed_hours=24) if page < 100 else POLICY
     targets = [instance(arn=arn(number), launched_at=NOW - 36 * DAY) for number in (1, 2)]
     for target in targets:
@@ -586,7 +586,7 @@ def test_pages_are_followed_to_the_end(cloudwatch: CloudWatch, page: int) -> Non
 def test_a_failure_on_one_page_is_not_made_good_by_the_next(
     cloudwatch: CloudWatch, steady: Instance, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a page did not hold is missing, whatever the last page says."""
+    """What a page lacked is missing, whatever the last page says."""
     cloudwatch.page = 500
     answer = cloudwatch.get_metric_data
 
@@ -603,7 +603,7 @@ def test_a_failure_on_one_page_is_not_made_good_by_the_next(
 def test_an_instance_that_the_answer_leaves_out_has_no_evidence(
     cloudwatch: CloudWatch, steady: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A result that never came is not an empty one."""
+    """A missing result is not an empty one."""
     answer = cloudwatch.get_metric_data
 
     def leaving_out(**request: Any) -> dict[str, Any]:
@@ -627,7 +627,7 @@ def test_an_instance_that_the_answer_leaves_out_has_no_evidence(
 def test_a_refused_call_is_no_evidence_and_no_exception(
     cloudwatch: CloudWatch, steady: Instance, error: Exception, throttled: bool, call: int
 ) -> None:
-    """Whichever of the looks it was: the window, the start, the past."""
+    """Whichever query failed: window, start, or older use."""
     cloudwatch.refusals[call] = error
     seen = look(cloudwatch, steady)
     assert seen.problem is not None
@@ -638,8 +638,8 @@ def test_a_refused_call_is_no_evidence_and_no_exception(
 def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(
     cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The instances of that call are judged without evidence; those of the next call are not touched."""
-    monkeypatch.setattr("imdsv2.aws.cloudwatch._CALLS_AT_ONCE", 1)  # so that it is known which page is the second
+    """Instances of that call are judged without evidence; those of the next call are not affected."""
+    monkeypatch.setattr("imdsv2.aws.cloudwatch._CALLS_AT_ONCE", 1)  # makes it certain which page is the second
     targets = [instance(arn=arn(number), launched_at=NOW - 30 * DAY) for number in range(1, 201)]
     for target in targets:
         report(cloudwatch, target, NOW - 30 * DAY, NOW, [USE])
@@ -658,7 +658,7 @@ def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(
 
 
 def datapoints(call: dict[str, Any]) -> int:
-    """How many datapoints a request asks for."""
+    """The number of datapoints that a request asks for."""
     return sum(
         math.ceil((call["EndTime"] - call["StartTime"]).total_seconds() / query["MetricStat"]["Period"])
         for query in call["MetricDataQueries"]
@@ -666,7 +666,7 @@ def datapoints(call: dict[str, Any]) -> int:
 
 
 def test_three_hundred_instances_cost_three_calls_for_the_window(cloudwatch: CloudWatch) -> None:
-    """35 days of hours are 841 datapoints an instance, 119 instances a call; no page more is needed."""
+    """35 days are 841 hourly datapoints per instance, 119 instances per call, without further pages."""
     targets = [instance(arn=arn(number), launched_at=NOW - 34 * DAY) for number in range(300)]
     for target in targets:
         report(cloudwatch, target, target.launched_at, NOW, [USE])
@@ -675,7 +675,7 @@ def test_three_hundred_instances_cost_three_calls_for_the_window(cloudwatch: Clo
 
 
 def test_a_fleet_with_a_past_costs_one_call_more_for_it(cloudwatch: CloudWatch) -> None:
-    """The starts lie before the window and at the same time; they and the older use are one call each."""
+    """The starts are before the window and at the same time; starts and older use take one call each."""
     targets = [instance(arn=arn(number), launched_at=NOW - 100 * DAY) for number in range(300)]
     for target in targets:
         report(cloudwatch, target, target.launched_at, NOW, [USE])
@@ -699,7 +699,7 @@ spans = st.builds(
 @given(st.lists(spans, max_size=700), st.sampled_from([1, 168]))
 @settings(max_examples=60)
 def test_packing_keeps_the_limits_and_loses_nobody(wanted: list[Hours], hours_a_period: int) -> None:
-    """Every instance is in one call, and every call is one that CloudWatch takes and answers on one page."""
+    """Every instance is in one call, and CloudWatch accepts every call and answers it on one page."""
     asked = {arn(number): span for number, span in enumerate(wanted)}
     groups = pack(asked, hours_a_period)
     assert sorted(asked) == sorted(each for group in groups for each in group)
@@ -710,7 +710,7 @@ def test_packing_keeps_the_limits_and_loses_nobody(wanted: list[Hours], hours_a_
 
 
 def test_short_questions_are_packed_by_the_number_of_queries() -> None:
-    """500 a call, and no call more than that takes."""
+    """500 a call, the maximum."""
     wanted = {arn(number): Hours(500_000, 500_003) for number in range(1001)}
     assert [500, 500, 1] == [len(group) for group in pack(wanted)]
 
@@ -719,12 +719,12 @@ def test_short_questions_are_packed_by_the_number_of_queries() -> None:
 
 BRIEF = Policy(lookback_days=2, min_observed_hours=8)
 PAST = 84
-"""Hours of history in which anything may happen; longer than the window and the start before it."""
+"""Hours of history with arbitrary events; longer than the window and the start before it."""
 
 
 @st.composite
 def fleets(draw: st.DrawFn, size: int = 1) -> tuple[datetime, list[Instance], CloudWatch]:
-    """Instances that were launched, used, stopped and started at any time of the past days, with gaps."""
+    """Instances launched, used, stopped and started at arbitrary times in recent days, with gaps."""
     now = NOW.replace(minute=0) + timedelta(minutes=draw(st.integers(0, 59)))
     cloudwatch = CloudWatch(now=now)
     targets = [draw(histories(cloudwatch, number, now)) for number in range(1, size + 1)]
@@ -733,7 +733,7 @@ def fleets(draw: st.DrawFn, size: int = 1) -> tuple[datetime, list[Instance], Cl
 
 @st.composite
 def histories(draw: st.DrawFn, cloudwatch: CloudWatch, number: int, now: datetime) -> Instance:
-    """One instance with its past."""
+    """One instance with its history."""
     minutes = st.integers(0, PAST * 60)
     first, last = sorted((draw(minutes), draw(minutes)), reverse=True)
     stopped = draw(st.none() | st.integers(0, max(0, last - 1)))
@@ -756,7 +756,7 @@ def histories(draw: st.DrawFn, cloudwatch: CloudWatch, number: int, now: datetim
 
 
 def plain_reason(cloudwatch: CloudWatch, target: Instance, policy: Policy, now: datetime) -> Reason:
-    """Rows 13 to 19, read off the datapoints in the contract's words and with no thought of calls or pages."""
+    """Rows 13 to 19, computed directly from the datapoints as the contract defines them, without calls or pages."""
     calls = cloudwatch.points.get((USE, target.arn.instance_id), {})
     ran = calls.keys() | cloudwatch.points.get((RAN, target.arn.instance_id), {}).keys()
     end = target.stopped_at or now
@@ -788,7 +788,7 @@ def plain_reason(cloudwatch: CloudWatch, target: Instance, policy: Policy, now: 
 @given(fleets())
 @settings(max_examples=200, deadline=None)
 def test_the_verdict_is_what_the_datapoints_say(fleet: tuple[datetime, list[Instance], CloudWatch]) -> None:
-    """However the questions are cut, the answer is that of the plain reading."""
+    """However the queries are split, the result equals the direct computation."""
     now, (target,), cloudwatch = fleet
     expected = plain_reason(cloudwatch, target, BRIEF, now)
     assert expected is verdict_on(cloudwatch, target, BRIEF, now).reason
@@ -799,7 +799,7 @@ def test_the_verdict_is_what_the_datapoints_say(fleet: tuple[datetime, list[Inst
 def test_the_company_an_instance_is_asked_about_in_changes_nothing(
     fleet: tuple[datetime, list[Instance], CloudWatch], page: int
 ) -> None:
-    """Instances share calls, and a call has one time range for all; each is judged as if it were alone."""
+    """Instances share calls, and a call has one time range for all; each verdict is as if the instance were alone."""
     now, targets, cloudwatch = fleet
     alone = {target.arn: look(cloudwatch, target, BRIEF, now) for target in targets}
     cloudwatch.page = page
@@ -808,7 +808,7 @@ def test_the_company_an_instance_is_asked_about_in_changes_nothing(
 
 
 def test_use_that_only_a_neighbour_s_longer_range_shows_is_not_this_instance_s_business(cloudwatch: CloudWatch) -> None:
-    """An office-hours instance with use before its window is not denied the look at when it ran."""
+    """An office-hours instance with use before its window still has its CPUUtilization read."""
     stopped = instance(arn=arn(2), state="stopped", launched_at=NOW - 60 * DAY, stopped_at=NOW - 5 * DAY)
     report(cloudwatch, stopped, stopped.launched_at, NOW - 5 * DAY)
     target = instance(launched_at=at("2026-11-20 07:00"), first_launched_at=NOW - 60 * DAY)
@@ -827,7 +827,7 @@ def told(seen: Evidence) -> Evidence:
 @given(fleets(), st.data())
 @settings(max_examples=150, deadline=None)
 def test_a_call_more_never_permits(fleet: tuple[datetime, list[Instance], CloudWatch], data: st.DataObject) -> None:
-    """One call in any hour that touches the window or the start rules enforcement out."""
+    """One call in any hour that overlaps the window or the start rules out enforcement."""
     now, (target,), cloudwatch = fleet
     end = target.stopped_at or now
     start = max(end - 2 * DAY, target.first_launched_at or end)
@@ -844,7 +844,7 @@ def test_a_call_more_never_permits(fleet: tuple[datetime, list[Instance], CloudW
 def test_a_datapoint_less_never_permits(
     fleet: tuple[datetime, list[Instance], CloudWatch], data: st.DataObject
 ) -> None:
-    """Taking away what was seen, as long as it was no use, never makes a verdict more permissive."""
+    """Removing datapoints without use never makes a verdict more permissive."""
     now, (target,), cloudwatch = fleet
     before = verdict_on(cloudwatch, target, BRIEF, now).decision
     calls = cloudwatch.points.get((USE, target.arn.instance_id), {})
@@ -859,6 +859,6 @@ def test_a_datapoint_less_never_permits(
 
 @pytest.mark.parametrize("account", [ACCOUNT, "333333333333"])
 def test_the_instance_is_named_to_cloudwatch_by_its_id(cloudwatch: CloudWatch, account: str) -> None:
-    """Account and Region are the client's; the answer comes back under the whole ARN."""
+    """Account and Region belong to the client; the result has the full ARN."""
     target = instance(arn=arn(7, account=account))
     assert [target.arn] == list(gather(cloudwatch.client, [target], POLICY, NOW))
