@@ -1,4 +1,4 @@
-"""The gates, one by one: when each is shut, what it says, and when it is asked again."""
+"""The gates, one by one: when each is closed, its explanation, and when it is checked again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TAG = "imdsv2:exempt-until"
 
 
 def shut(verdict: Verdict | None, reason: Reason) -> Verdict:
-    """The gate is shut, for that reason."""
+    """Assert that the gate is closed, for that reason."""
     assert verdict is not None
     assert (Decision.HOLD, reason) == (verdict.decision, verdict.reason)
     return verdict
@@ -37,19 +37,19 @@ def shut(verdict: Verdict | None, reason: Reason) -> Verdict:
 
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.ENFORCE])
 def test_a_policy_that_can_be_read_lets_it_through(mode: Mode) -> None:
-    """That `observe` changes nothing is not this gate's to say: a person may act in it."""
+    """`observe` does not close this gate: a person may act in that mode."""
     assert None is gate.ask_policy(PolicyInForce(policy=Policy(mode=mode)), NOW)
 
 
 def test_switched_off_holds_for_an_hour() -> None:
-    """It is judged again then, so that switching on needs nobody to start it."""
+    """Then it is checked again, so that switching on needs no further action."""
     verdict = shut(gate.ask_policy(PolicyInForce(policy=Policy(mode=Mode.OFF)), NOW), Reason.SWITCHED_OFF)
     assert NOW + HOUR == verdict.revisit_at
     assert '"mode": "off"' in verdict.explanation
 
 
 def test_a_policy_with_a_problem_holds_and_says_which() -> None:
-    """Whoever reads it knows what to correct."""
+    """The explanation says what to correct."""
     in_force = PolicyInForce(policy=Policy(mode=Mode.ENFORCE), problem="The policy is refused (mode: typo).")
     verdict = shut(gate.ask_policy(in_force, NOW), Reason.POLICY_UNREADABLE)
     assert verdict.explanation.startswith("The policy is refused (mode: typo).")
@@ -57,7 +57,7 @@ def test_a_policy_with_a_problem_holds_and_says_which() -> None:
 
 
 def test_off_is_off_also_where_the_policy_has_a_problem() -> None:
-    """The last good policy was the kill switch."""
+    """The last valid policy was the kill switch."""
     in_force = PolicyInForce(policy=Policy(mode=Mode.OFF), problem="unreadable")
     shut(gate.ask_policy(in_force, NOW), Reason.SWITCHED_OFF)
 
@@ -66,7 +66,7 @@ def test_off_is_off_also_where_the_policy_has_a_problem() -> None:
 
 
 def test_a_suppressed_finding_holds() -> None:
-    """With the sentence that says which."""
+    """The explanation names the finding."""
     assert None is gate.ask_suppressed(None, NOW)
     verdict = shut(gate.ask_suppressed("Finding x is suppressed.", NOW), Reason.SUPPRESSED)
     assert ("Finding x is suppressed.", NOW + HOUR) == (verdict.explanation, verdict.revisit_at)
@@ -76,12 +76,12 @@ def test_a_suppressed_finding_holds() -> None:
 
 
 def test_a_breaker_that_is_not_open_lets_it_through() -> None:
-    """However much was rolled back: the account itself says when it opens."""
+    """Whatever the number of rollbacks: the account's state alone decides."""
     assert None is gate.ask_breaker(Account(key="aws/222222222222", rollbacks=(NOW,) * 9), NOW)
 
 
 def test_an_open_breaker_holds_until_a_person_closes_it() -> None:
-    """However long ago it opened; the explanation shows the very call that closes it."""
+    """However long ago it opened; the explanation has the exact call that closes it."""
     account = Account(key="aws/222222222222", breaker_opened_at=at("2026-09-01 08:15"))
     verdict = shut(gate.ask_breaker(account, NOW), Reason.BREAKER_OPEN)
     assert "2026-09-01 08:15 UTC" in verdict.explanation
@@ -95,25 +95,25 @@ NEEDED = Policy(approval=Approval.REQUIRED)
 
 
 def approval(word: str = "approved", **fields: str) -> dict[str, str]:
-    """A person's word as the ledger keeps it."""
+    """A person's decision as stored in the ledger."""
     return {"word": word, "by": "alice", "at": "2026-11-19T10:00:00Z", "expires_at": "2026-11-26T10:00:00Z"} | fields
 
 
 @pytest.mark.parametrize("known", [None, approval(), approval("refused")])
 def test_where_no_approval_is_needed_nobody_is_asked(known: dict[str, str] | None) -> None:
-    """A word from a time when one was needed no longer counts; a hold is for that."""
+    """A refusal from a time when approval was required no longer counts; use a hold for that."""
     assert None is gate.ask_approval(Policy(), known, NOW)
 
 
 def test_without_a_word_it_waits_for_one() -> None:
-    """And says how to give it."""
+    """The explanation says how to approve."""
     verdict = shut(gate.ask_approval(NEEDED, None, NOW), Reason.APPROVAL_REQUIRED)
     assert '"approve"' in verdict.explanation
     assert NOW + HOUR == verdict.revisit_at
 
 
 def test_what_was_refused_waits_and_says_who_refused_it() -> None:
-    """A refusal does not run out."""
+    """A refusal does not expire."""
     refused = approval("refused", expires_at="2026-11-19T11:00:00Z")
     verdict = shut(gate.ask_approval(NEEDED, refused, NOW), Reason.APPROVAL_REQUIRED)
     assert "alice refused the change on 2026-11-19" in verdict.explanation
@@ -122,7 +122,7 @@ def test_what_was_refused_waits_and_says_who_refused_it() -> None:
 
 @pytest.mark.parametrize(("early", "is_open"), [(MINUTE, True), (timedelta(), False), (-DAY, False)])
 def test_an_approval_counts_until_it_expires(early: timedelta, is_open: bool) -> None:
-    """To the second; then it says whose it was."""
+    """To the second; then the explanation says who gave it."""
     ends_at = datetime.fromisoformat(approval()["expires_at"])
     verdict = gate.ask_approval(NEEDED, approval(), ends_at - early)
     assert is_open == (verdict is None)
@@ -142,12 +142,12 @@ def ask_notice(policy: Policy = NOTICE, ends_at: datetime | None = None, now: da
 
 @pytest.mark.parametrize("ends_at", [None, NOW + DAY, NOW - DAY])
 def test_where_no_notice_is_given_it_goes_through(ends_at: datetime | None) -> None:
-    """Also in the middle of one that was begun before somebody set the hours to 0."""
+    """Even during a notice that began before the hours were set to 0."""
     assert None is ask_notice(Policy(), ends_at)
 
 
 def test_the_first_time_notice_is_given() -> None:
-    """It says when, whose it is, and how to object."""
+    """The explanation says when, who the owner is, and how to object."""
     verdict = shut(ask_notice(), Reason.NOTICE_GIVEN)
     assert NOW + 72 * HOUR == verdict.revisit_at
     for named in ("2026-11-23 14:30 UTC", "team-web", TAG, "YYYY-MM-DD", '"hold"'):
@@ -156,20 +156,20 @@ def test_the_first_time_notice_is_given() -> None:
 
 @pytest.mark.parametrize("passed", [timedelta(), HOUR, 72 * HOUR - MINUTE])
 def test_a_notice_keeps_the_end_that_the_owner_was_told(passed: timedelta) -> None:
-    """Whoever asks meanwhile, and whatever the policy's hours have become, does not move it."""
+    """Neither further requests nor changed hours in the policy move it."""
     told = NOW + 72 * HOUR
     assert told == shut(ask_notice(Policy(notice_hours=1), told, NOW + passed), Reason.NOTICE_GIVEN).revisit_at
 
 
 @pytest.mark.parametrize("ago", [timedelta(), HOUR, 7 * DAY - MINUTE])
 def test_a_notice_that_has_ended_lets_it_through(ago: timedelta) -> None:
-    """For a week: other gates may be shut when it ends."""
+    """For a week, because other gates may be closed when it ends."""
     assert None is ask_notice(ends_at=NOW - ago)
 
 
 @pytest.mark.parametrize("ago", [7 * DAY, 400 * DAY])
 def test_whoever_was_told_long_ago_is_told_again(ago: timedelta) -> None:
-    """Nobody remembers it, and a new notice runs its full time."""
+    """The old notice is forgotten by then; a new one runs for its full time."""
     assert NOW + 72 * HOUR == shut(ask_notice(ends_at=NOW - ago), Reason.NOTICE_GIVEN).revisit_at
 
 
@@ -177,7 +177,7 @@ def test_whoever_was_told_long_ago_is_told_again(ago: timedelta) -> None:
 
 
 def test_an_open_calendar_lets_it_through() -> None:
-    """Whenever it will close."""
+    """Whenever it closes next."""
     assert None is gate.ask_calendar(CalendarState(closed=None, changes_at=NOW + MINUTE), NOW)
 
 
@@ -187,7 +187,7 @@ def test_an_open_calendar_lets_it_through() -> None:
         (None, NOW + HOUR),
         (NOW + 10 * MINUTE, NOW + 10 * MINUTE),
         (NOW + 5 * HOUR, NOW + 5 * HOUR),
-        # Somebody may open it sooner than was planned.
+        # Someone may open it earlier than planned.
         (NOW + 9 * DAY, NOW + DAY),
         # The answer is some seconds old.
         (NOW, NOW + HOUR),
@@ -195,7 +195,7 @@ def test_an_open_calendar_lets_it_through() -> None:
     ],
 )
 def test_a_closed_calendar_is_asked_again_when_it_opens(changes_at: datetime | None, revisit_at: datetime) -> None:
-    """Within a day in any case; where it does not say when, hourly."""
+    """Within a day in any case; hourly if the opening time is unknown."""
     state = CalendarState(closed="The change calendar freeze is closed.", changes_at=changes_at)
     verdict = shut(gate.ask_calendar(state, NOW), Reason.CALENDAR_CLOSED)
     assert revisit_at == verdict.revisit_at
@@ -207,7 +207,7 @@ def test_a_closed_calendar_is_asked_again_when_it_opens(changes_at: datetime | N
 
 @pytest.mark.parametrize("opens_in", [-HOUR, timedelta(), MINUTE, 40 * MINUTE])
 def test_what_the_cap_holds_has_its_turn_when_there_is_room(opens_in: timedelta) -> None:
-    """Not before a minute has passed: nobody asks in a circle."""
+    """Not before a minute has passed, to prevent a busy loop."""
     verdict = shut(gate.cap_reached(Policy(max_enforcements_per_hour=7), NOW + opens_in, NOW), Reason.CAP_REACHED)
     assert max(NOW + opens_in, NOW + MINUTE) == verdict.revisit_at
     assert "7 instances an hour" in verdict.explanation
@@ -221,7 +221,7 @@ def test_what_the_cap_holds_has_its_turn_when_there_is_room(opens_in: timedelta)
 def test_who_waits_for_canaries_is_asked_again_when_they_may_be_through(
     opens_at: datetime | None, revisit_at: datetime
 ) -> None:
-    """Where that is overdue, metrics may be late: in a quarter of an hour."""
+    """If that time has passed, metrics may be late: in 15 minutes."""
     verdict = shut(gate.canary_wait("i-1 goes first.", opens_at, NOW), Reason.CANARY_WAIT)
     assert ("i-1 goes first.", revisit_at) == (verdict.explanation, verdict.revisit_at)
 
@@ -233,7 +233,7 @@ MOMENTS = st.none() | st.integers(-10_000, 10_000).map(lambda minutes: NOW + min
 
 @given(when=MOMENTS, word=st.sampled_from(["approved", "refused"]), hours=st.integers(0, 2000))
 def test_a_gate_that_is_shut_is_always_asked_again_later(when: datetime | None, word: str, hours: int) -> None:
-    """No moment in the ledger, past or to come, leads to an instance that nobody looks at any more."""
+    """No time in the ledger, past or future, leads to an instance that is never evaluated again."""
     known: dict[str, Any] | None = approval(word, expires_at=when.isoformat()) if when else None
     verdicts = [
         gate.ask_approval(NEEDED, known, NOW),

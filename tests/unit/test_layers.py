@@ -1,4 +1,5 @@
-"""The layers: who may know whom, AWS, the clock and the environment. Design that is only written down does not last."""
+"""Layers: which package may import which, and which may use AWS, the clock and the environment. The tests enforce the
+design."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "people": {"domain", "aws", "ledger", "line", "guard"},
     "sweep": {"domain", "aws", "line"},
 }
-"""The packages of the service, each with those it may know. All may know `errors`; only `wiring` knows all of them."""
+"""The packages of the service, each with the packages it may import. All may import `errors`; only `wiring` imports
+all of them."""
 
 
 def _name(path: Path) -> str:
@@ -34,11 +36,11 @@ EVERYWHERE = MODULES | HANDLERS
 DOMAIN = sorted(name for name in MODULES if name.startswith("domain."))
 
 PURE = [*DOMAIN, "errors", "line.events", "people.request"]
-"""What can be reasoned about without AWS."""
+"""Packages that work without AWS."""
 STANDARD = {"__future__", "collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing"}
-"""All of the standard library that a pure function needs; nothing of it reaches outside the process."""
+"""The part of the standard library that a pure function may import; none of it reaches outside the process."""
 KNOWS_CLOCK_AND_ENVIRONMENT = {"wiring", *HANDLERS}
-"""The edge."""
+"""The modules that read the clock and the environment."""
 
 AWS = {"boto3", "botocore", "aws_lambda_powertools", "aws_xray_sdk", "urllib3"}
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "perf_counter", "localtime", "gmtime"}
@@ -55,7 +57,7 @@ def names_called(tree: ast.Module) -> set[str]:
 
 
 def imports(tree: ast.Module, *, with_types: bool = False) -> set[str]:
-    """Every module that a module imports when it runs, by full name; what only the type checker reads if asked for."""
+    """Every module that a module imports at run time, by full name; optionally including type-checking imports."""
     found: set[str] = set()
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
@@ -72,7 +74,7 @@ def imports(tree: ast.Module, *, with_types: bool = False) -> set[str]:
 
 
 def closure(module: str) -> set[str]:
-    """A module of the package and all of the package that it imports."""
+    """A module of the package and everything in the package that it imports."""
     known: set[str] = set()
     waiting = {module}
     while waiting:
@@ -84,12 +86,12 @@ def closure(module: str) -> set[str]:
 
 
 def reads_clock(tree: ast.Module) -> set[str]:
-    """The ways in which a module asks what time it is."""
+    """The expressions with which a module reads the clock."""
     return {f"{owner}.{clock}" for owner in CLOCK_OWNERS for clock in CLOCKS} & names_called(tree)
 
 
 def reads_environment(tree: ast.Module) -> set[str]:
-    """The ways in which a module looks at its environment."""
+    """The expressions with which a module reads its environment."""
     return {"os.environ", "os.environb", "os.getenv"} & names_called(tree)
 
 
@@ -106,7 +108,7 @@ def test_pure_modules_load_without_aws(module: str) -> None:
 
 @pytest.mark.parametrize("module", DOMAIN)
 def test_what_decides_is_pure(module: str) -> None:
-    """Values in, a verdict out, and nothing read on the way: neither there nor in what it stands on."""
+    """Values in, a verdict out, without reading anything else: neither these modules nor their dependencies."""
     for each in closure(module):
         outside = {name.partition(".")[0] for name in imports(MODULES[each])} - {"imdsv2"}
         assert outside <= STANDARD
@@ -120,7 +122,7 @@ def test_what_decides_is_pure(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if "." in name))
 def test_a_package_knows_only_those_below_it(module: str) -> None:
-    """What only the type checker reads counts too: a type is knowledge."""
+    """Type-checking imports count too."""
     package = module.partition(".")[0]
     known = {name.split(".")[1] for name in imports(MODULES[module], with_types=True) if name.startswith("imdsv2.")}
     assert known <= MAY_IMPORT[package] | {package, "errors"}
@@ -128,7 +130,7 @@ def test_a_package_knows_only_those_below_it(module: str) -> None:
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_every_package_says_what_it_is_for(package: str) -> None:
-    """A line in its docstring, and nothing else: what a package offers is imported from its modules."""
+    """A docstring and nothing else: what a package offers is imported from its modules."""
     [only] = MODULES[package].body
     assert isinstance(only, ast.Expr)
     assert 20 < len(ast.get_docstring(MODULES[package]) or "") <= 120
@@ -136,7 +138,7 @@ def test_every_package_says_what_it_is_for(package: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(EVERYWHERE.keys() - KNOWS_CLOCK_AND_ENVIRONMENT))
 def test_only_the_edge_reads_the_clock_and_the_environment(module: str) -> None:
-    """Everybody else is told the time, and the settings."""
+    """All other modules get the time and the settings as arguments."""
     assert set() == reads_clock(EVERYWHERE[module]) | reads_environment(EVERYWHERE[module])
 
 
@@ -148,12 +150,12 @@ def test_the_service_does_not_know_its_handlers(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - {"wiring"}))
 def test_only_the_wiring_puts_the_service_together(module: str) -> None:
-    """Nobody else imports it."""
+    """No other module imports it."""
     assert "imdsv2.wiring" not in imports(MODULES[module])
 
 
 def test_nobody_imports_in_a_circle() -> None:
-    """The line goes one way."""
+    """Imports go one way."""
     for module in MODULES:
         others = {name.removeprefix("imdsv2.") for name in imports(MODULES[module])} & MODULES.keys() - {module}
         assert all(module not in closure(other) for other in others), module
@@ -161,7 +163,7 @@ def test_nobody_imports_in_a_circle() -> None:
 
 @pytest.mark.parametrize("module", EVERYWHERE)
 def test_every_failure_has_its_class_in_one_place(module: str) -> None:
-    """`errors.py` is where a person looks for what can go wrong, and what to do."""
+    """`errors.py` lists what can go wrong, and what to do."""
     if module == "errors":
         return
     classes = [node for node in ast.walk(EVERYWHERE[module]) if isinstance(node, ast.ClassDef)]
@@ -170,7 +172,7 @@ def test_every_failure_has_its_class_in_one_place(module: str) -> None:
 
 
 def test_the_check_sees_what_it_forbids() -> None:
-    """A test of absence is worth as much as its eyes."""
+    """A test that asserts absence needs a proof that it can detect presence."""
     tree = ast.parse(
         "import os, time\n"
         "from typing import TYPE_CHECKING\n"

@@ -1,4 +1,4 @@
-"""The life of an instance in the ledger: the moves that make sense, and the refusal of all others."""
+"""The life cycle of an instance in the ledger: the transitions that are valid, and the refusal of all others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATUSES: list[Status | None] = [None, *Status]
 
 
 def reachable_from(start: Status | None, *, without: frozenset[Status] = frozenset()) -> set[Status]:
-    """Every status to which a way leads, without passing through some."""
+    """Every status that can be reached without passing through the given ones."""
     found: set[Status] = set()
     ahead = [start]
     while ahead:
@@ -24,19 +24,19 @@ def reachable_from(start: Status | None, *, without: frozenset[Status] = frozens
 
 
 def test_every_status_has_its_moves() -> None:
-    """A status that was forgotten here would be the end of an instance."""
+    """A status that is missing here would be a dead end."""
     assert set(STATUSES) == set(MOVES)
 
 
 def test_every_status_can_be_reached_and_left() -> None:
-    """None is a mere name, and none is a trap: what was left behind is always judged again."""
+    """Every status is used, and none is a trap: abandoned work is always re-evaluated."""
     assert set(Status) == reachable_from(None)
     assert all(MOVES[status] - {status} for status in Status)
 
 
 @pytest.mark.parametrize(("before", "after"), list(product(STATUSES, Status)))
 def test_the_check_refuses_exactly_the_other_moves(before: Status | None, after: Status) -> None:
-    """Statuses come from the table as plain text; staying is no move."""
+    """Statuses in the table are plain text; staying in a status is no transition."""
     text = str(before) if before else None
     if before == after or after in MOVES[before]:
         check(text, str(after))
@@ -53,14 +53,14 @@ def test_nothing_is_enforced_that_was_not_written_ahead() -> None:
 
 
 def test_nothing_is_rolled_back_that_was_not_enforced() -> None:
-    """`rolled_back` follows `rolling_back` alone, and that follows an enforcement alone."""
+    """Only `rolling_back` leads to `rolled_back`, and only an enforcement to `rolling_back`."""
     assert {Status.ROLLING_BACK} == {status for status in STATUSES if Status.ROLLED_BACK in MOVES[status]}
     assert {Status.ENFORCED, Status.VERIFIED} == {status for status in STATUSES if Status.ROLLING_BACK in MOVES[status]}
     assert Status.ROLLING_BACK not in reachable_from(None, without=frozenset({Status.ENFORCED, Status.VERIFIED}))
 
 
 def test_nothing_is_verified_that_was_not_enforced() -> None:
-    """Only the watch of an enforcement proves anything."""
+    """Only the watch of an enforcement can verify an instance."""
     assert {Status.ENFORCED, Status.ROLLING_BACK} == {status for status in Status if Status.VERIFIED in MOVES[status]}
 
 

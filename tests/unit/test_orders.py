@@ -1,4 +1,4 @@
-"""Commands: what each of them may say, and by the name of which field it is refused where it says something else."""
+"""Commands: the fields that each accepts, and the field named in each refusal."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ LEAST: dict[Steer, dict[str, Any]] = {
     Steer.RELEASE: {"release": TARGETS},
     Steer.CLOSE_BREAKER: {"close_breaker": ACCOUNT, "caller": "alice"},
 }
-"""Each command with no more than it needs."""
+"""Each command with the minimum of fields."""
 BROAD = [Steer.UNDO, Steer.APPROVE, Steer.REFUSE]
-"""What may be about a cohort or an account."""
+"""Commands that accept a cohort or an account."""
 NARROW = [Steer.HOLD, Steer.RELEASE]
-"""What is about instances by name."""
+"""Commands that accept instances."""
 
 
 def command(event: object) -> Command:
-    """What a request asks for, which is to steer."""
+    """The command in a request."""
     read = parse(event)
     assert isinstance(read, Command)
     return read
 
 
 def refusal(event: object) -> InvalidRequest:
-    """Why a request is refused; the complaint begins with the field, and can be sent."""
+    """The message with which a request is refused; it begins with the field, and can be serialised."""
     with pytest.raises(InvalidRequest) as caught:
         parse(event)
     message = str(caught.value)
@@ -57,7 +57,7 @@ def refusal(event: object) -> InvalidRequest:
 
 
 def scoped(steer: Steer, scope: object) -> dict[str, Any]:
-    """A command about something else."""
+    """A command with another scope."""
     return LEAST[steer] | {str(steer): scope}
 
 
@@ -66,27 +66,27 @@ def scoped(steer: Steer, scope: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize("steer", Steer)
 def test_a_command_is_a_dry_run_unless_it_says_otherwise(steer: Steer) -> None:
-    """As every manual invoke is."""
+    """Like every manual invocation."""
     assert (steer, True) == (command(LEAST[steer]).steer, command(LEAST[steer]).dry_run)
     assert not command(LEAST[steer] | {"dry_run": False}).dry_run
 
 
 @pytest.mark.parametrize("steer", Steer)
 def test_a_command_may_name_its_caller(steer: Steer) -> None:
-    """As claimed; who it was in truth is in CloudTrail."""
+    """As claimed; the real identity is in CloudTrail."""
     for caller in ("b", "bob", "b" * 256):
         assert caller == command(LEAST[steer] | {"caller": caller}).caller
 
 
 @pytest.mark.parametrize("steer", [Steer.UNDO, *NARROW])
 def test_what_nobody_answers_for_needs_no_caller(steer: Steer) -> None:
-    """Whoever puts back in an incident is not kept by a form."""
+    """An undo during an incident must not require a form."""
     assert command(LEAST[steer]).caller is None
 
 
 @pytest.mark.parametrize("steer", [*BROAD, *NARROW])
 def test_instances_are_named_by_arn_or_by_their_parts(steer: Steer) -> None:
-    """In the order asked, each once."""
+    """In the order of the request, without duplicates."""
     asked = [{**TRIPLE, "instance_id": OTHER_ID}, instance_arn(), TRIPLE]
     expected = tuple(InstanceArn.parse(instance_arn(each)) for each in (OTHER_ID, INSTANCE_ID))
     assert Scope(targets=expected) == command(scoped(steer, {"targets": asked})).scope
@@ -94,7 +94,7 @@ def test_instances_are_named_by_arn_or_by_their_parts(steer: Steer) -> None:
 
 @pytest.mark.parametrize("steer", BROAD)
 def test_a_cohort_is_named_as_in_the_ledger(steer: Steer) -> None:
-    """Whatever kind of cohort it is, and however freely its group is called."""
+    """Any kind of cohort, with any group name that AWS accepts."""
     for kind in ("group:web servers/blue: 1", "template:lt-0123", "image:ami-0123", f"instance:{INSTANCE_ID}"):
         cohort = f"aws/{MEMBER}/{REGION}/{kind}"
         assert Scope(cohort=cohort) == command(scoped(steer, {"cohort": cohort})).scope
@@ -102,14 +102,14 @@ def test_a_cohort_is_named_as_in_the_ledger(steer: Steer) -> None:
 
 @pytest.mark.parametrize("steer", [*BROAD, Steer.CLOSE_BREAKER])
 def test_an_account_is_named_by_its_id(steer: Steer) -> None:
-    """All that the ledger knows of it."""
+    """The command covers everything that the ledger has for it."""
     assert Scope(account=MEMBER) == command(scoped(steer, ACCOUNT)).scope
 
 
 @pytest.mark.parametrize("region", [*REGION_OF_PARTITION.values(), "ap-southeast-5", "us-isob-east-1"])
 @pytest.mark.parametrize("steer", BROAD)
 def test_a_region_narrows_an_account(steer: Steer, region: str) -> None:
-    """Of whatever partition it is."""
+    """In any partition."""
     scope = command(scoped(steer, ACCOUNT | {"region": region})).scope
     assert Scope(account=MEMBER, region=region) == scope
 
@@ -124,7 +124,7 @@ def test_a_region_narrows_an_account(steer: Steer, region: str) -> None:
 )
 @pytest.mark.parametrize("beside", [{}, TARGETS, ACCOUNT, ACCOUNT | {"region": REGION}, {"cohort": COHORT}])
 def test_an_undo_may_go_back_to_a_time(beside: dict[str, Any], text: str, expected: datetime) -> None:
-    """Alone, it is about every account; beside another scope, it narrows that."""
+    """Alone, it covers every account; combined with another scope, it narrows that scope."""
     scope = command({"undo": {**beside, "since": text}}).scope
     assert (expected, UTC) == (scope.since, scope.since and scope.since.tzinfo)
     assert (bool(beside.get("targets")), beside.get("account"), beside.get("region"), beside.get("cohort")) == (
@@ -136,19 +136,19 @@ def test_an_undo_may_go_back_to_a_time(beside: dict[str, Any], text: str, expect
 
 
 def test_a_hold_has_an_owner_a_reason_and_a_last_day() -> None:
-    """All three are what the next person asks for."""
+    """The next person needs all three."""
     read = command(LEAST[Steer.HOLD])
     assert ("blue", "Migration.", date(2027, 5, 31)) == (read.owner, read.reason, read.until)
 
 
 def test_an_approval_may_have_a_last_day() -> None:
-    """Else it is given for as long as the service says."""
+    """Otherwise the service's default applies."""
     assert date(2027, 5, 31) == command(LEAST[Steer.APPROVE] | {"until": "2027-05-31"}).until
     assert command(LEAST[Steer.APPROVE]).until is None
 
 
 def test_what_names_no_command_is_an_order_to_judge() -> None:
-    """Which has targets of its own."""
+    """It has its own targets."""
     assert isinstance(parse(TARGETS), Order)
     assert "targets" == refusal({"dry_run": False}).field
 
@@ -176,7 +176,7 @@ NO_TIMES: list[Any] = [
 @pytest.mark.parametrize("scope", NO_SCOPES)
 @pytest.mark.parametrize("steer", Steer)
 def test_a_command_without_a_scope_is_refused(steer: Steer, scope: object) -> None:
-    """It says what the command can be about, with an example that is one."""
+    """The message lists the possible scopes, with a valid example."""
     refused = refusal(scoped(steer, scope))
     assert steer == refused.field
     example = refused.problem.partition("e.g. ")[2].replace("arn:aws:ec2:...", instance_arn())
@@ -203,7 +203,7 @@ def test_a_command_without_a_scope_is_refused(steer: Steer, scope: object) -> No
 def test_a_scope_that_the_command_has_not_is_refused_by_its_name(
     steer: Steer, scope: dict[str, Any], field: str
 ) -> None:
-    """It is never passed over: the command would be about more than was meant."""
+    """Ignoring it would widen the command beyond what was meant."""
     refused = refusal(scoped(steer, scope))
     assert refused.field.startswith(f"{steer}.")
     assert field in refused.field
@@ -224,7 +224,7 @@ def test_a_scope_that_the_command_has_not_is_refused_by_its_name(
 def test_a_field_that_the_command_has_not_is_refused_by_its_name(
     steer: Steer, event: dict[str, Any], field: str
 ) -> None:
-    """Two commands in one request as well."""
+    """Also two commands in one request."""
     assert field in refusal(LEAST[steer] | event).field
 
 
@@ -240,19 +240,19 @@ def test_a_field_that_the_command_has_not_is_refused_by_its_name(
     ],
 )
 def test_a_field_of_a_wrong_kind_is_refused_by_its_name(event: dict[str, Any], field: str) -> None:
-    """Text is text, a day is a day that there is."""
+    """Text must be text, and a day must be a valid date."""
     assert field == refusal(event).field
 
 
 @pytest.mark.parametrize("steer", [Steer.APPROVE, Steer.REFUSE, Steer.CLOSE_BREAKER])
 def test_what_somebody_answers_for_needs_his_name(steer: Steer) -> None:
-    """An approval by nobody is none."""
+    """An approval needs the name of the person who gives it."""
     assert "caller" == refusal({steer: LEAST[steer][steer]}).field
 
 
 @pytest.mark.parametrize("missing", ["reason", "owner", "until"])
 def test_a_hold_needs_all_it_is_to_tell(missing: str) -> None:
-    """One without end is forgotten."""
+    """A hold without an end would be forgotten."""
     assert missing == refusal({name: value for name, value in LEAST[Steer.HOLD].items() if name != missing}).field
 
 
@@ -278,13 +278,13 @@ NO_KINDS = ["group:", "web", "tag:x", "group:x\ny"]
 )
 @pytest.mark.parametrize("steer", BROAD)
 def test_a_scope_that_is_none_is_refused_by_its_name(steer: Steer, scope: dict[str, Any], field: str) -> None:
-    """One bad target refuses the whole: half a command is not what was asked."""
+    """One invalid target refuses the whole command: half a command is not what was asked."""
     assert f"{steer}.{field}" == refusal(scoped(steer, scope)).field
 
 
 @pytest.mark.parametrize("value", NO_TIMES)
 def test_a_time_without_its_zone_is_refused(value: object) -> None:
-    """Whose midnight it was cannot be guessed; nor can a time that has none in UTC."""
+    """The time zone cannot be guessed; the time must also be valid in UTC."""
     assert "undo.since" == refusal({"undo": {"since": value}}).field
 
 
@@ -330,7 +330,7 @@ events = st.fixed_dictionaries(
 
 @given(json_values | events)
 def test_anything_is_understood_or_refused(event: object) -> None:
-    """It never raises anything else, and what it refuses can be sent back."""
+    """It raises nothing else, and the refusal can be serialised."""
     try:
         parse(event)
     except InvalidRequest as refused:
@@ -343,7 +343,7 @@ def test_anything_is_understood_or_refused(event: object) -> None:
     )
 )
 def test_a_command_is_about_what_it_names_and_nothing_else(drawn: tuple[Steer, Any, dict[str, Any]]) -> None:
-    """What is understood has every field that was sent, and a scope that is not empty."""
+    """An accepted command has every field that was sent, and a scope that is not empty."""
     steer, scope, more = drawn
     try:
         read = command(scoped(steer, scope) | more)

@@ -1,4 +1,4 @@
-"""Pacing: what it lets through, how long it makes wait, and how it yields and comes back."""
+"""Pacing: which calls it admits, how long it delays them, and how it backs off and recovers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAUSES = st.lists(st.floats(min_value=0, max_value=30), min_size=1, max_size=80)
 
 @dataclass
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that moves only when the test advances it."""
 
     now: float = 1000.0
 
@@ -34,12 +34,12 @@ class Clock:
 
 
 def pacing(clock: Clock, *, share: float = 1.0, chance: float = 0.0) -> Pacing:
-    """Pacing without jitter, unless asked for."""
+    """Pacing without jitter, unless requested."""
     return Pacing(share=share, clock=clock, chance=lambda: chance)
 
 
 def use_up(paced: Pacing, operation: str = CHANGE, place: Place = HERE) -> int:
-    """How many calls go through at once."""
+    """The number of calls admitted at once."""
     calls = 0
     while paced.reserve(place, operation) == 0.0:
         calls += 1
@@ -47,7 +47,7 @@ def use_up(paced: Pacing, operation: str = CHANGE, place: Place = HERE) -> int:
 
 
 def ask(paced: Pacing) -> tuple[float, float | None]:
-    """The seconds to wait for a call, and where it is refused, when there is room."""
+    """The seconds to wait for a call or, if it is refused, until there is capacity."""
     try:
         return paced.reserve(HERE, CHANGE), None
     except QuotaExhausted as exhausted:
@@ -56,7 +56,7 @@ def ask(paced: Pacing) -> tuple[float, float | None]:
 
 @given(quota=QUOTA_ANY, pauses=PAUSES)
 def test_no_window_of_time_sees_more_than_the_quota(quota: Quota, pauses: list[float]) -> None:
-    """Between any two calls lie no more others than the bucket holds and gets in that time."""
+    """Between any two calls, there are at most as many as the bucket holds and is refilled with in that time."""
     bucket, now = Bucket(quota, 0.0), 0.0
     sent: list[float] = []
     for pause in pauses:
@@ -70,7 +70,7 @@ def test_no_window_of_time_sees_more_than_the_quota(quota: Quota, pauses: list[f
 
 @given(quota=QUOTA_ANY, pauses=PAUSES, throttlings=st.lists(st.booleans(), min_size=80, max_size=80))
 def test_yielding_only_ever_makes_it_slower(quota: Quota, pauses: list[float], throttlings: list[bool]) -> None:
-    """Each call comes no sooner than where nobody had been throttled, and so never too soon for the quota."""
+    """Backing off never makes a call earlier than it would be without throttling, so the quota still holds."""
     yielding, steady, now = Bucket(quota, 0.0), Bucket(quota, 0.0), 0.0
     for pause, throttled in zip(pauses, throttlings, strict=False):
         now += pause
@@ -93,7 +93,7 @@ def test_the_rate_never_falls_below_its_floor_nor_rises_above_the_quota(quota: Q
 
 @given(quota=QUOTA_ANY, pauses=PAUSES)
 def test_the_whole_rate_is_back_a_minute_after_the_last_throttling(quota: Quota, pauses: list[float]) -> None:
-    """And on the way there it never sinks."""
+    """And it never falls during the recovery."""
     bucket, now = Bucket(quota, 0.0), 0.0
     for pause in pauses:
         now += pause
@@ -109,7 +109,7 @@ def test_the_whole_rate_is_back_a_minute_after_the_last_throttling(quota: Quota,
     chance=st.floats(min_value=0, max_value=1),
 )
 def test_nobody_waits_beyond_the_end(pauses: list[float], left: float, chance: float) -> None:
-    """A call gets its turn before the end, or is refused at once with the time at which there is room."""
+    """A call is admitted before the deadline, or refused at once with the time at which there is capacity."""
     clock = Clock(0.0)
     paced = pacing(clock, chance=chance)
     paced.end_in(left)
@@ -122,7 +122,7 @@ def test_nobody_waits_beyond_the_end(pauses: list[float], left: float, chance: f
 
 
 def test_a_burst_goes_through_and_the_rest_at_the_rate_of_the_quota() -> None:
-    """A hundred at once, then five a second; each knows its turn when it asks."""
+    """A hundred at once, then five a second; each call learns its delay when it asks."""
     paced = pacing(Clock())
     assert [0.0] * 100 == [paced.reserve(HERE, CHANGE) for _ in range(100)]
     assert [pytest.approx(0.2), pytest.approx(0.4), pytest.approx(0.6)] == [
@@ -131,7 +131,7 @@ def test_a_burst_goes_through_and_the_rest_at_the_rate_of_the_quota() -> None:
 
 
 def test_an_hour_of_rest_fills_the_bucket_and_no_more() -> None:
-    """What AWS's own bucket cannot hold is not there."""
+    """The bucket never holds more than AWS's own."""
     clock = Clock()
     paced = pacing(clock)
     use_up(paced)
@@ -140,7 +140,7 @@ def test_an_hour_of_rest_fills_the_bucket_and_no_more() -> None:
 
 
 def test_a_refused_call_takes_nothing() -> None:
-    """Who may not wait does not lengthen the wait of others."""
+    """A refused call does not delay other calls."""
     clock = Clock()
     paced = pacing(clock)
     use_up(paced)
@@ -162,7 +162,7 @@ def test_the_refusal_says_what_where_and_for_how_long() -> None:
 
 
 def test_a_request_in_doubt_is_never_refused() -> None:
-    """It waits as long as there is time, is sent on credit then, and those who come later wait for it."""
+    """It waits as long as possible and is then sent on credit; later calls wait for the bucket to recover."""
     paced = pacing(Clock())
     use_up(paced)
     paced.end_in(0.1)
@@ -172,7 +172,7 @@ def test_a_request_in_doubt_is_never_refused() -> None:
 
 
 def test_each_account_region_and_api_has_a_quota_of_its_own() -> None:
-    """Nobody waits for somebody else's."""
+    """They do not delay each other."""
     paced = pacing(Clock())
     use_up(paced)
     assert 100 == use_up(paced, place=Place("aws", "us-east-1", "222222222222"))
@@ -181,7 +181,7 @@ def test_each_account_region_and_api_has_a_quota_of_its_own() -> None:
 
 
 def test_an_api_without_a_known_quota_is_not_held_up() -> None:
-    """Nor does its throttling matter here; botocore's own retries see to it."""
+    """Nor does its throttling count here; botocore retries it."""
     paced = pacing(Clock())
     paced.throttled(HERE, "DescribeRegions")
     assert [0.0] * 500 == [paced.reserve(HERE, "DescribeRegions") for _ in range(500)]
@@ -199,12 +199,13 @@ def test_an_api_without_a_known_quota_is_not_held_up() -> None:
     ],
 )
 def test_what_people_need_too_is_used_by_a_share(share: float, operation: str, burst: int) -> None:
-    """Changing metadata options is ours almost alone; a share above 1 is for quotas that AWS has raised, all of them."""
+    """The service uses nearly all of the quota for changes of metadata options; a share above 1 scales all quotas, for
+    accounts in which AWS has raised them."""
     assert burst == use_up(pacing(Clock(), share=share), operation)
 
 
 def test_throttling_stops_the_burst_and_halves_the_rate() -> None:
-    """AWS's bucket is empty, so ours is; calls that were under way together count once."""
+    """AWS's bucket is empty, so this one is emptied; concurrent throttled calls count once."""
     clock = Clock()
     paced = pacing(clock)
     for _ in range(8):
@@ -215,7 +216,7 @@ def test_throttling_stops_the_burst_and_halves_the_rate() -> None:
 
 
 def test_functions_that_are_throttled_together_do_not_come_back_together() -> None:
-    """Each waits for its token, and then for any part of the time of another one."""
+    """Each waits for its token plus a random part of the time for another."""
     clock = Clock()
     waits = []
     for chance in (0.0, 0.5, 1.0):
@@ -237,7 +238,7 @@ def test_metrics_are_paid_by_the_datapoint_and_at_least_by_the_call() -> None:
 
 
 def test_a_call_that_costs_more_than_the_bucket_holds_goes_through_in_time() -> None:
-    """A small share must not lock a large call out for ever."""
+    """A small share must not block a large call forever."""
     clock = Clock()
     paced = pacing(clock, share=0.1)
     wait = paced.reserve(HERE, "GetMetricData", 100_800)
@@ -246,7 +247,7 @@ def test_a_call_that_costs_more_than_the_bucket_holds_goes_through_in_time() -> 
 
 @given(seed=st.integers(min_value=0, max_value=2**16), functions=st.integers(min_value=2, max_value=8))
 def test_functions_that_do_not_know_each_other_come_to_share_a_quota(seed: int, functions: int) -> None:
-    """Against a bucket as EC2 keeps it they get nearly all that it gives, and none is left out."""
+    """Against a bucket like EC2's, they use nearly all of its rate, and none is starved."""
     chance = random.Random(seed)  # noqa: S311 - a simulation, not a secret
     clock = Clock(0.0)
     paced = [Pacing(share=1.0, clock=clock, chance=chance.random) for _ in range(functions)]
@@ -269,7 +270,7 @@ def test_functions_that_do_not_know_each_other_come_to_share_a_quota(seed: int, 
 
 
 def test_threads_together_take_no_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight threads ask, and each is made to give way to the others while it reckons: still every turn is given once."""
+    """Eight threads ask, and each is forced to yield during its calculation: every token is still given once."""
     reckon = Bucket.room_in
 
     def dawdle(self: Bucket, cost: float, now: float) -> float:
@@ -286,7 +287,7 @@ def test_threads_together_take_no_more_than_there_is(monkeypatch: pytest.MonkeyP
 
 
 def test_every_quota_lets_something_through() -> None:
-    """A bucket that holds nothing, or is never refilled, would hold calls up for ever."""
+    """A bucket without capacity or refill would block calls forever."""
     assert all(each.rate > 0 and each.burst >= 1 for each in QUOTAS.values())
 
 
@@ -307,6 +308,6 @@ def test_half_of_what_people_need_is_left_to_them_unless_the_stack_says_otherwis
 
 @pytest.mark.parametrize("share", ["", "half", "0", "-1", "nan", "inf"])
 def test_a_share_that_lets_nothing_through_or_is_none_fails_at_start(share: str) -> None:
-    """And not with the first call."""
+    """Not only at the first call."""
     with pytest.raises(SettingMissing, match="QUOTA_SHARE"):
         Settings.from_environment(ENVIRONMENT | {"QUOTA_SHARE": share})

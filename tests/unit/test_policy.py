@@ -1,4 +1,4 @@
-"""The policy document: every field, what it takes, and what a person reads where it is refused."""
+"""The policy document: every field, its accepted values, and the message for a refused value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_MESSAGE = 400
 """A person reads it in a note or an alarm."""
 
 LONGEST_NAME = 64
-"""As much of a field's name as a complaint shows."""
+"""The maximum length of a field's name in a complaint."""
 
 DEFAULTS: dict[str, Any] = {
     "mode": "observe",
@@ -127,7 +127,7 @@ def test_what_a_field_takes(field: str, value: object, expected: object) -> None
 
 @pytest.mark.parametrize(("field", "words"), [("rollback", ["auto", "alert"]), ("approval", ["none", "required"])])
 def test_the_words_of_a_gate_are_the_contracts(field: str, words: list[str]) -> None:
-    """They are what stands in people's parameters; the complaint about another one lists them all."""
+    """These values are in people's parameters; the complaint about any other value lists them all."""
     assert words == [Policy.from_document({field: word}).to_document()[field] for word in words]
     assert f'takes "{words[0]}" or "{words[1]}", not "yes"' == refused(f'{{"{field}": "yes"}}').problem
 
@@ -213,7 +213,7 @@ LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["
     ],
 )
 def test_what_a_field_refuses(field: str, value: object, takes: str) -> None:
-    """The complaint names the field and says what it takes."""
+    """The complaint names the field and its accepted values."""
     complaint = refused(json.dumps({field: value}))
     assert field == complaint.field
     assert takes in str(complaint)
@@ -232,7 +232,7 @@ def test_what_a_field_refuses(field: str, value: object, takes: str) -> None:
     ],
 )
 def test_what_a_canary_refuses(canary: dict[str, object], field: str, takes: str) -> None:
-    """The complaint names the field with its path: other hours stand beside it."""
+    """The complaint names the full path of the field, because the policy has other fields for hours."""
     complaint = refused(json.dumps({"canary": canary}))
     assert field == complaint.field
     assert takes in complaint.problem
@@ -252,7 +252,7 @@ def test_what_a_canary_refuses(canary: dict[str, object], field: str, takes: str
     ],
 )
 def test_more_hours_than_the_window_has_are_impossible(document: dict[str, int], accepted: bool) -> None:
-    """No instance could ever satisfy it; the complaint says what the window has and how to mend it."""
+    """No instance could ever satisfy it; the complaint gives the hours in the window and the correction."""
     if accepted:
         assert document == {name: Policy.from_json(json.dumps(document)).to_document()[name] for name in document}
         return
@@ -281,7 +281,7 @@ def test_more_hours_than_the_window_has_are_impossible(document: dict[str, int],
     ],
 )
 def test_an_unknown_field_is_refused(name: str) -> None:
-    """No gate is promised that is not there; the complaint names the field and lists those there are."""
+    """A misspelled gate must not go unnoticed; the complaint names the field and lists the known ones."""
     complaint = refused(json.dumps({"mode": "enforce", name: 1}))
     assert name[:LONGEST_NAME] == complaint.field
     assert all(each.name in complaint.problem for each in fields(Policy))
@@ -300,7 +300,7 @@ def test_an_unknown_field_is_refused(name: str) -> None:
     ],
 )
 def test_a_field_given_twice_is_refused(text: str, name: str) -> None:
-    """Of an `off` and an `enforce` nobody knows which was meant."""
+    """With both `off` and `enforce`, the intention is unknown."""
     complaint = refused(text)
     assert name == complaint.field
     assert "twice" in complaint.problem
@@ -347,7 +347,7 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
     ],
 )
 def test_nesting_of_any_depth_is_refused_and_never_a_crash(start: str, end: str, named: set[str]) -> None:
-    """What is parsed just so is still too deep to be shown."""
+    """A document that can just be parsed is still too deep to be serialised."""
     for depth in range(900, 1000, 3):
         for text in ("[" * depth + "]" * depth, '{"x":' * depth + "1" + "}" * depth):
             assert refused(f"{start}{text}{end}").field in {*named, "policy"}
@@ -355,13 +355,13 @@ def test_nesting_of_any_depth_is_refused_and_never_a_crash(start: str, end: str,
 
 @pytest.mark.parametrize("document", [None, [], "observe", 35, [("mode", "off")], {"mode": "off"}.items()])
 def test_a_parsed_document_must_be_an_object(document: object) -> None:
-    """Settings that come from elsewhere than JSON are checked alike."""
+    """Settings from sources other than JSON are checked alike."""
     with pytest.raises(PolicyRefused, match=r"^policy: takes a JSON object"):
         Policy.from_document(document)
 
 
 def test_the_complaint_shows_what_was_sent_and_stays_short() -> None:
-    """Enough to find it, never a page of it."""
+    """Enough of the value to find it, never a page."""
     assert '"enforced"' in str(refused('{"mode": "enforced"}'))
     refused(json.dumps({"mode": "x" * 100_000}))
     refused(json.dumps({"include_accounts": ["y" * 100_000]}))
@@ -393,7 +393,7 @@ calendars = documents | st.builds("arn:{}:{}:document/{}".format, places, accoun
 
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
-    """Any policy that is possible."""
+    """Any valid policy."""
     lookback_days = draw(st.integers(1, 455))
     return Policy(
         mode=draw(st.sampled_from(Mode)),
@@ -419,7 +419,7 @@ def policies(draw: st.DrawFn) -> Policy:
 
 @given(policies())
 def test_a_policy_comes_back_from_its_document(policy: Policy) -> None:
-    """The ledger keeps the last good policy as JSON; nothing of it is lost, and every field is spelled out."""
+    """The ledger keeps the last valid policy as JSON, complete and with every field."""
     document = policy.to_document()
     assert [each.name for each in fields(Policy)] == list(document)
     assert policy == Policy.from_json(json.dumps(document)) == Policy.from_document(document)
@@ -433,7 +433,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 
 def spelled_out(name: str, value: Any) -> Any:
-    """What a policy keeps of a value that it has accepted: lists without doubles and in order, a whole canary."""
+    """The normalised form of an accepted value: lists in order without duplicates, a complete canary."""
     if isinstance(value, list):
         return sorted(set(value))
     return DEFAULTS[name] | value if isinstance(value, dict) else value
@@ -444,7 +444,7 @@ def spelled_out(name: str, value: Any) -> Any:
     | st.fixed_dictionaries({"canary": st.dictionaries(st.sampled_from(["share", "hours", "x"]), json_values)})
 )
 def test_any_document_is_a_policy_or_refused_by_the_name_of_a_field(document: dict[str, Any]) -> None:
-    """It never raises anything else, and what it accepts is what was written."""
+    """It raises nothing else, and an accepted policy equals the document."""
     outcome = read(json.dumps(document))
     if isinstance(outcome, PolicyRefused):
         canary = document.get("canary")
@@ -459,6 +459,6 @@ def test_any_document_is_a_policy_or_refused_by_the_name_of_a_field(document: di
 
 @given(st.text())
 def test_any_text_is_a_policy_or_refused(text: str) -> None:
-    """It never raises anything but a refusal, and text that is no object is refused as a whole."""
+    """It raises nothing but a refusal, and text that is no object is refused as a whole."""
     outcome = read(text)
     assert isinstance(outcome, Policy) or "policy" == outcome.field

@@ -1,4 +1,4 @@
-"""What a judgement becomes in the ledger: what is written, what stays, and when it is judged anew."""
+"""The ledger entry after a judgement: what is written, what is kept, and when the instance is re-evaluated."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DAY = timedelta(days=1)
 
 
 def entry(status: Status, *, findings: Iterable[Finding] = (), **attributes: Any) -> Entry:
-    """An item as it was read from the ledger."""
+    """An item as read from the ledger."""
     defaults = {"status": status, "decision": "enforce", "reason": "unused"}
     return Entry(
         arn=arn(), version=3, attributes=defaults | attributes, findings={key_of(each): each for each in findings}
@@ -44,7 +44,7 @@ def entry(status: Status, *, findings: Iterable[Finding] = (), **attributes: Any
 
 
 def final(judged: Judgement, now: datetime = NOW) -> Change:
-    """What is written at the end; the ledger would take it."""
+    """The item written at the end; the ledger accepts it."""
     change = record.final(judged, SIGNATURE, now)
     lifecycle.check(judged.entry.status, str(change.applied().status))
     return change
@@ -54,7 +54,7 @@ def final(judged: Judgement, now: datetime = NOW) -> Change:
 
 
 def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() -> None:
-    """The item is looked at again when the lease ends, to the second: whoever died is then taken over."""
+    """The item is due exactly when the lease ends, so that the work of a function that died is taken over."""
     judged = judgement(target=instance(image_id="ami-1"))
     change = record.enforcing(judged, SIGNATURE, LEASE, NOW)
     expected = {
@@ -78,12 +78,12 @@ def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() 
 
 
 def test_ahead_of_ec2_a_canary_is_known_for_one() -> None:
-    """The guard looks after it for its cohort's sake too."""
+    """The guard watches it on behalf of its cohort, too."""
     assert True is record.enforcing(judgement(canary=True), SIGNATURE, LEASE, NOW).attributes["canary"]
 
 
 def test_ahead_of_ec2_an_approval_is_spent() -> None:
-    """The next attempt needs its own; who approved this one stays written."""
+    """The next attempt needs a new approval; the name of the approver is kept."""
     approval = {"word": "approved", "by": "alice", "request_id": "request-0", "at": "2026-11-20T10:00:00.000000Z"}
     known = entry(Status.HELD, approval=approval)
     written = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
@@ -93,7 +93,7 @@ def test_ahead_of_ec2_an_approval_is_spent() -> None:
 
 @pytest.mark.parametrize(("status", "is_over"), [(Status.ENFORCED, True), (Status.HELD, False), (Status.FAILED, False)])
 def test_a_notice_is_over_once_the_change_is_made(status: Status, is_over: bool) -> None:
-    """The next change needs its own; one that was stopped before EC2, or refused there, is still the one announced."""
+    """The next change needs a new notice; a change that was stopped before EC2, or refused there, keeps its notice."""
     known = entry(Status.HELD, notice_ends_at="2026-11-20T12:00:00.000000Z")
     ahead = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
     ended = record.final(judgement(entry=ahead, status=status), SIGNATURE, NOW).applied()
@@ -102,21 +102,21 @@ def test_a_notice_is_over_once_the_change_is_made(status: Status, is_over: bool)
 
 @pytest.mark.parametrize("approval", [{}, {"approval": {"word": "refused", "by": "bob", "request_id": "request-2"}}])
 def test_ahead_of_ec2_nobody_approved_what_needed_no_approval(approval: dict[str, Any]) -> None:
-    """Neither who approved an earlier change stands beside this one, nor who refused it when he was still asked."""
+    """A change without approval carries neither the approver nor the refuser of an earlier change."""
     known = entry(Status.HELD, approved_by="alice, request request-0", **approval)
     written = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
     assert not {"approval", "approved_by"} & written.attributes.keys()
 
 
 def test_ahead_of_ec2_no_finding_counts_as_answered() -> None:
-    """If we die now, the finding's next event is no echo."""
+    """If the function dies now, the finding's next event is not dropped as an echo."""
     (written,) = record.enforcing(judgement(), SIGNATURE, LEASE, NOW).findings
     assert finding().id == written.id
     assert written.updated_at is None
 
 
 def test_ahead_of_ec2_a_known_finding_keeps_its_state() -> None:
-    """What was answered before stays answered."""
+    """Findings already answered stay answered."""
     known = entry(Status.HELD, findings=[finding()])
     assert () == record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).findings
 
@@ -125,7 +125,7 @@ def test_ahead_of_ec2_a_known_finding_keeps_its_state() -> None:
 
 
 def test_an_enforcement_is_recorded_with_its_time_and_what_ec2_shows() -> None:
-    """From then on the instance counts as enforced by us, and nobody holds it."""
+    """From then on, the instance counts as enforced by the service, and the lease is released."""
     after = options(http_tokens="required", state="applied")
     change = final(judgement(entry=entry(Status.ENFORCING), status=Status.ENFORCED, after=after))
     expected = {
@@ -143,7 +143,7 @@ def test_an_enforcement_is_recorded_with_its_time_and_what_ec2_shows() -> None:
 
 
 def test_an_enforcement_is_watched_from_the_beginning() -> None:
-    """What the watch of an earlier one has left behind says nothing of this one."""
+    """State from the watch of an earlier enforcement is dropped."""
     earlier: dict[str, Any] = dict.fromkeys(("restarted_at", "verified_at", "clean_at"), "2026-11-01T00:00:00.000000Z")
     known = entry(Status.ENFORCING, watch="done", canary_lost=True, left_because="Its tag is gone.", **earlier)
     written = final(judgement(entry=known, status=Status.ENFORCED, after=options(http_tokens="required"))).applied()
@@ -154,7 +154,7 @@ def test_an_enforcement_is_watched_from_the_beginning() -> None:
 @pytest.mark.parametrize("before", [Status.ENFORCED, Status.VERIFIED])
 @pytest.mark.parametrize("status", [Status.HELD, Status.SKIPPED, Status.WOULD_ENFORCE])
 def test_what_is_no_longer_as_we_left_it_is_not_watched_any_more(before: Status, status: Status) -> None:
-    """The guard has nothing to look after; it is judged like any other."""
+    """The guard has nothing to do; the instance is judged like any other."""
     watched = entry(before, watch="open", enforced_at="2026-11-01T00:00:00.000000Z")
     assert "done" == final(judgement(entry=watched, status=status)).attributes["watch"]
     over = entry(before, watch="done", enforced_at="2026-11-01T00:00:00.000000Z")
@@ -173,14 +173,14 @@ def test_what_is_no_longer_as_we_left_it_is_not_watched_any_more(before: Status,
     ],
 )
 def test_what_was_not_enforced_gets_no_time_of_enforcement(before: Status, status: Status) -> None:
-    """And what was known of earlier enforcements is not touched."""
+    """The data of earlier enforcements is not changed."""
     change = final(judgement(entry=entry(before, enforced_at="2026-11-01T00:00:00.000000Z"), status=status))
     assert not {"enforced_at", "confirmed", "cleared_at", "before", "after"} & change.attributes.keys()
     assert status is change.attributes["status"]
 
 
 def test_the_verdict_is_recorded_with_its_reasons() -> None:
-    """Everything a person asks for when he reads the item."""
+    """Everything that a person needs when reading the item."""
     asked = request(source=Source.MANUAL, finding=None, caller="alice")
     held = verdict(decision=Decision.HOLD, reason=Reason.V1_IN_USE, explanation="3 IMDSv1 calls.")
     error = {"code": "X", "message": "x"}
@@ -201,7 +201,7 @@ def test_the_verdict_is_recorded_with_its_reasons() -> None:
 
 
 def test_a_person_s_request_names_the_source_of_a_shared_verdict() -> None:
-    """Where a finding and a person ask in the same batch, the person's is the one that says how far it may go."""
+    """If a finding and a person ask in the same batch, the person's request determines how far the service may go."""
     change = final(judgement(request(), request(source=Source.CUSTOM_ACTION), status=Status.HELD))
     assert Source.CUSTOM_ACTION is change.attributes["source"]
 
@@ -215,20 +215,20 @@ def test_a_person_s_request_names_the_source_of_a_shared_verdict() -> None:
     ],
 )
 def test_only_another_verdict_is_news(status: Status, reason: Reason, changes: bool) -> None:
-    """Notes and messages are owed from `changed_at` on; the same verdict again owes none."""
+    """Notes and messages are owed from `changed_at` on; repeating the same verdict owes none."""
     change = final(judgement(entry=entry(Status.WOULD_ENFORCE), status=status, verdict=verdict(reason=reason)))
     assert changes is ("changed_at" in change.attributes)
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_clear_is_recorded_whatever_the_verdict(status: Status) -> None:
-    """It voids what was before it, whether or not the instance is enforced now."""
+    """It voids earlier enforcements and rollbacks, whether or not the instance is enforced now."""
     asked = request(source=Source.MANUAL, finding=None, clear=True)
     assert NOW == final(judgement(asked, entry=entry(status), status=status)).attributes["cleared_at"]
 
 
 def test_what_was_cleared_and_enforced_at_once_is_enforced() -> None:
-    """Were it changed back afterwards, the service would not fight that."""
+    """If it were changed back afterwards, the service would hold it."""
     asked = request(source=Source.MANUAL, finding=None, clear=True)
     judged = judgement(asked, entry=entry(Status.ENFORCING), status=Status.ENFORCED)
     written = final(replace(judged, after=options(http_tokens="required"))).applied()
@@ -243,7 +243,7 @@ REQUIRED = instance(options=options(http_tokens="required"))
 
 
 def test_an_enforcement_left_half_done_is_completed_unconfirmed() -> None:
-    """Whoever was enforcing died; EC2 shows what he wanted, but a person may have done it."""
+    """The enforcing function died; EC2 shows the intended options, but a person may have set them."""
     taken_over = judgement(entry=entry(Status.ENFORCING), verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)
     written = final(taken_over).applied()
     expected = {"status": "enforced", "decision": "enforce", "reason": "unused"}
@@ -257,7 +257,8 @@ def test_an_enforcement_left_half_done_is_completed_unconfirmed() -> None:
 
 @pytest.mark.parametrize("status", [Status.ENFORCED, Status.VERIFIED, Status.ROLLED_BACK])
 def test_what_we_did_is_not_replaced_by_what_it_brought_about(status: Status) -> None:
-    """`already_required` after it is our own doing, or that of whoever closed again what we had put back."""
+    """`already_required` afterwards results from the service's own change, or from someone requiring tokens again
+    after a rollback."""
     history: dict[str, Any] = {"enforced_at": "2026-11-18T00:00:00.000000Z", "confirmed": True}
     if status is Status.ROLLED_BACK:
         history["rolled_back_at"] = "2026-11-19T00:00:00.000000Z"
@@ -275,7 +276,7 @@ def test_what_we_did_is_not_replaced_by_what_it_brought_about(status: Status) ->
 
 @pytest.mark.parametrize("status", [Status.ENFORCED, Status.ROLLED_BACK])
 def test_what_we_did_is_looked_at_again(status: Status) -> None:
-    """Somebody may change it, and there need not be a finding that says so."""
+    """Someone may change it back, and there may be no finding that reports it."""
     change = final(judgement(entry=entry(status), verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED))
     assert NOW + DAY <= change.attributes["revisit_at"] <= NOW + DAY + timedelta(minutes=10)
 
@@ -289,7 +290,7 @@ def test_what_is_verified_is_not_judged_anew() -> None:
 
 @pytest.mark.parametrize("before", [None, Status.HELD, Status.WOULD_ENFORCE, Status.FAILED, Status.SKIPPED])
 def test_what_others_made_required_is_skipped_for_ever(before: Status | None) -> None:
-    """Nothing of ours is there to be completed, and there is nothing to judge anew."""
+    """The service has no change to complete and nothing to re-evaluate."""
     known = entry(before) if before else Entry(arn=arn())
     written = final(judgement(entry=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
     assert "skipped" == written.status
@@ -301,7 +302,8 @@ def test_what_others_made_required_is_skipped_for_ever(before: Status | None) ->
 @pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.OUT_OF_SCOPE])
 @pytest.mark.parametrize("status", [Status.ENFORCING, Status.ENFORCED, Status.VERIFIED, Status.ROLLED_BACK])
 def test_what_cannot_be_looked_at_takes_nothing_back(status: Status, reason: Reason) -> None:
-    """What we did stays recorded while nobody can look, and somebody looks again: it may have been changed back."""
+    """The enforcement stays recorded while the instance is unreadable; it is re-evaluated, because someone may have
+    changed it back."""
     unseen = verdict(decision=Decision.HOLD, reason=reason, revisit_at=NOW + DAY)
     target = Unreachable(arn=arn(), problem="Access denied.")
     change = final(judgement(entry=entry(status), verdict=unseen, status=Status.HELD, target=target))
@@ -313,7 +315,7 @@ def test_what_cannot_be_looked_at_takes_nothing_back(status: Status, reason: Rea
     ("reason", "status"), [(Reason.BROKE_BEFORE, Status.ROLLED_BACK), (Reason.V1_IN_USE, Status.HELD)]
 )
 def test_what_was_rolled_back_stays_so_for_as_long_as_that_holds_it(reason: Reason, status: Status) -> None:
-    """Once a person has cleared it, it is held, or enforced, like any other; what happened stays in the history."""
+    """Once a person has cleared it, it is held or enforced like any other; the history is kept."""
     known = entry(Status.ROLLED_BACK, enforced_at="2026-11-18T00:00:00.000000Z", rolled_back_at="2026-11-19T00:00:00Z")
     held = verdict(decision=Decision.HOLD, reason=reason, revisit_at=NOW + DAY)
     written = final(judgement(entry=known, verdict=held, status=status)).applied()
@@ -322,7 +324,7 @@ def test_what_was_rolled_back_stays_so_for_as_long_as_that_holds_it(reason: Reas
 
 
 def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:
-    """Somebody has made tokens optional where we could not; that is another story."""
+    """Someone made tokens optional where the service could not; that ends the state."""
     known = entry(
         Status.ENFORCED, left_because="EC2 refused to go back.", watch="open", enforced_at="2026-11-18T00:00:00Z"
     )
@@ -333,7 +335,7 @@ def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:
 
 
 def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
-    """The next run of what is due enforces it; until then nothing is under way."""
+    """The next run of due instances enforces it; until then, no work is in progress."""
     known = entry(Status.HELD, reason="canary_wait", decision="hold", revisit_at="2026-11-21T00:00:00.000000Z")
     judged = judgement(request(source=Source.SWEEP, finding=None), entry=known, canary=True)
     change = record.summoned(judged, SIGNATURE, NOW)
@@ -357,7 +359,7 @@ def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
 
 @given(st.timedeltas(timedelta(days=-2), timedelta(days=400)))
 def test_what_falls_due_together_is_spread_a_little_and_never_early(wait: timedelta) -> None:
-    """At most a tenth of the wait and ten minutes later than the verdict says; what is due already is not put off."""
+    """Later than the verdict says by at most a tenth of the wait and ten minutes; overdue instances are not delayed."""
     due = NOW + wait
     revisit_at = final(judgement(verdict=verdict(revisit_at=due), status=Status.HELD)).attributes["revisit_at"]
     assert due <= revisit_at <= due + max(timedelta(), min(wait / 10, timedelta(minutes=10)))
@@ -373,7 +375,7 @@ def test_equal_waits_do_not_end_at_the_same_time() -> None:
 
 
 def test_the_findings_that_asked_are_answered_in_the_state_they_had() -> None:
-    """Each of them, and a note still owed."""
+    """Each of them, with a note still owed."""
     change = final(judgement(request(), request(finding=finding(2)), request(source=Source.CONFIG, finding=None)))
     assert (finding(1), finding(2)) == change.findings
 
@@ -395,7 +397,7 @@ def test_a_finding_keeps_the_note_it_bears() -> None:
 
 
 def test_a_finding_that_was_only_announced_is_answered() -> None:
-    """What was written ahead of EC2 without its time gets it with the verdict."""
+    """A finding written before the call to EC2, without its time, gets the time with the verdict."""
     announced = finding(updated_at=None)
     change = final(judgement(entry=entry(Status.ENFORCING, findings=[announced]), status=Status.ENFORCED))
     assert (finding(),) == change.findings

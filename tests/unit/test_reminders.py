@@ -1,4 +1,4 @@
-"""Reminders: people are told before and after an exemption, or a hold of theirs, ends; each time once."""
+"""Reminders: people are notified before and after an exemption or a hold ends, once each."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def exempt_until(end: date | None) -> Target:
 
 
 def hold_until(end: date) -> dict[str, Any]:
-    """What the ledger knows of an instance that alice holds."""
+    """The ledger entry of an instance that alice holds."""
     return {"hold": {"owner": "alice", "reason": "Quarter-end.", "until": end.isoformat()}}
 
 
@@ -59,14 +59,14 @@ def judged(entry: Entry, target: Target, now: datetime) -> Entry:
 
 
 def told(entry: Entry, now: datetime) -> Entry:
-    """The entry once people have been told of it, where it is news."""
+    """The entry after people have been notified, if there was news."""
     if headline(entry) is None or not entry.owes_notification():
         return entry
     return replace(entry, attributes={**entry.attributes, "notified_at": now.isoformat()})
 
 
 def news(entry: Entry) -> str | None:
-    """What people are about to be told."""
+    """The notification that is owed."""
     return headline(entry) if entry.owes_notification() else None
 
 
@@ -78,12 +78,12 @@ NEW = Entry(arn=arn())
     [(BEFORE - MINUTE, None), (BEFORE, SOON), (at("2026-12-31 23:59"), SOON)],
 )
 def test_three_days_before_an_exemption_ends_people_are_told(now: datetime, expected: str | None) -> None:
-    """Not earlier: by then nobody would remember it."""
+    """Not earlier, or it would be forgotten by then."""
     assert expected == news(judged(NEW, exempt_until(END), now))
 
 
 def test_three_days_before_a_persons_hold_ends_people_are_told() -> None:
-    """In place of the news that it is held, which they know."""
+    """Instead of the news that it is held, which they know."""
     held = Entry(arn=arn(), version=1, attributes=hold_until(END))
     known = told(judged(held, instance(), BEFORE - DAY), BEFORE - DAY)
     assert None is news(known)
@@ -99,7 +99,7 @@ def test_they_are_told_once() -> None:
 
 
 def test_whoever_could_not_be_told_is_told_later() -> None:
-    """A message that fails stays owed: the next judgement does not take it for told."""
+    """A message that fails stays owed: the next judgement does not treat it as sent."""
     entry = judged(judged(NEW, exempt_until(END), BEFORE), exempt_until(END), BEFORE + DAY)
     assert SOON == news(entry)
     ended = judged(told(entry, BEFORE + DAY), exempt_until(END), AFTER)
@@ -107,7 +107,7 @@ def test_whoever_could_not_be_told_is_told_later() -> None:
 
 
 def test_an_exemption_that_is_prolonged_is_reminded_of_anew() -> None:
-    """The new end is another one; until it is near there is nothing to say."""
+    """The new end counts; until it is near, there is no news."""
     entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
     longer = END + timedelta(days=90)
     entry = judged(entry, exempt_until(longer), BEFORE + DAY)
@@ -117,7 +117,7 @@ def test_an_exemption_that_is_prolonged_is_reminded_of_anew() -> None:
 
 @pytest.mark.parametrize("target", [exempt_until(END), exempt_until(None)])
 def test_after_it_has_ended_people_are_told(target: Target) -> None:
-    """With what becomes of the instance now, whether the tag is still there or not."""
+    """With the instance's new verdict, whether or not the tag is still there."""
     entry = judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), target, AFTER)
     assert ENDED == news(entry)
     assert entry.attributes["explanation"].startswith("What kept it from being changed ended on 2026-12-31. No IMDSv1")
@@ -132,7 +132,7 @@ def test_after_a_persons_hold_has_ended_people_are_told() -> None:
 
 
 def test_after_the_end_too_they_are_told_once() -> None:
-    """And from then on the news are those of the verdict."""
+    """From then on, the news is the verdict's."""
     entry = told(judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), exempt_until(END), AFTER), AFTER)
     entry = judged(entry, exempt_until(END), AFTER + DAY)
     assert None is news(entry)
@@ -141,7 +141,7 @@ def test_after_the_end_too_they_are_told_once() -> None:
 
 @pytest.mark.parametrize("now", [at("2026-11-25 00:00"), BEFORE])
 def test_an_exemption_that_is_taken_away_has_not_ended(now: datetime) -> None:
-    """Whoever removed the tag knows; the verdict is news of its own."""
+    """Whoever removed the tag knows; the new verdict is news in itself."""
     entry = told(judged(NEW, exempt_until(END), now), now)
     entry = judged(entry, exempt_until(None), now + MINUTE)
     assert "IMDSv1 could be switched off (observe mode)" == news(entry)
@@ -149,15 +149,15 @@ def test_an_exemption_that_is_taken_away_has_not_ended(now: datetime) -> None:
 
 
 def test_what_takes_the_place_of_an_exemption_is_what_is_told_of() -> None:
-    """The tag has ended, and alice holds it meanwhile: nothing has ended for those who asked for it to stay."""
+    """The tag has expired, but alice holds the instance: for its owners, nothing has ended."""
     entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
     entry = replace(entry, attributes={**entry.attributes, **hold_until(date(2027, 6, 1))})
     assert "IMDSv1 stays on" == news(judged(entry, exempt_until(END), AFTER))
 
 
 def test_what_cannot_be_seen_does_not_end_unseen() -> None:
-    """An account that cannot be entered for a while: nobody knows whether the exemption has been prolonged there. Once it
-    can be seen again, people are told."""
+    """While an account is unreachable, the exemption may have been prolonged there. Once it is reachable again, people
+    are notified."""
     entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
     away = judged(entry, Unreachable(arn=arn(), problem="denied"), AFTER)
     assert "IMDSv1 stays on" == news(away)
@@ -166,7 +166,7 @@ def test_what_cannot_be_seen_does_not_end_unseen() -> None:
 
 
 def test_what_needs_no_exemption_any_more_does_not_miss_it() -> None:
-    """It requires tokens by now, or has gone: there is nothing left for which people would be told."""
+    """It requires tokens by now, or was terminated: there is no news."""
     entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
     gone = judged(entry, instance(state="terminated"), AFTER)
     assert None is news(gone)
@@ -174,7 +174,7 @@ def test_what_needs_no_exemption_any_more_does_not_miss_it() -> None:
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
 def test_however_often_it_is_judged_each_news_comes_at_most_once(hours: list[int]) -> None:
-    """From long before the end to long after, at any moments."""
+    """From long before the end to long after, at arbitrary times."""
     entry, now, heard = NEW, BEFORE - 3 * DAY, []
     for step in hours:
         now += timedelta(hours=step)
@@ -186,7 +186,7 @@ def test_however_often_it_is_judged_each_news_comes_at_most_once(hours: list[int
 
 
 def test_an_enforcement_is_greater_news_than_the_end_that_allowed_it() -> None:
-    """Both are told in one message, under the headline of what was done."""
+    """One message reports both, under the headline of the enforcement."""
     exempt = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
     verdict = decide(instance(), evidence(), exempt.history, Policy(), AFTER)
     judgement = Judgement(
@@ -202,7 +202,7 @@ def test_an_enforcement_is_greater_news_than_the_end_that_allowed_it() -> None:
 
 
 def test_a_hold_that_was_never_seen_to_hold_does_not_end() -> None:
-    """It was over before the service looked."""
+    """It had expired before the service evaluated the instance."""
     held = Entry(arn=arn(), version=1, attributes=hold_until(END))
     assert ENDED != news(judged(held, instance(), AFTER + DAY))
     assert History(hold=Hold(owner="alice", reason="Quarter-end.", until=END)) == held.history

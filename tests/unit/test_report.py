@@ -1,4 +1,4 @@
-"""The answer to a manual invoke, word by word as other programs rely on it."""
+"""The answer to a manual invocation, in the exact format that other programs rely on."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_dry_run_is_answered_in_the_contract_s_words() -> None:
 
 
 def test_results_come_in_the_order_asked() -> None:
-    """Good and bad ones, in groups of whatever account, and one target twice."""
+    """Valid and invalid ones, in groups of any account, and one target twice."""
     names = [str(arn(3)), "nonsense", str(arn(1, account="333333333333")), str(arn(3))]
     order = parse_order({"targets": names})
     judged = {each: judgement(request(arn=each)) for each in (arn(1, account="333333333333"), arn(3))}
@@ -111,7 +111,7 @@ def test_a_target_that_is_none_fails_alone() -> None:
     ],
 )
 def test_an_attempt_that_failed_fails_alone(failure: Exception, code: str, message: str) -> None:
-    """AWS's own code and words, or ours; never a stack trace."""
+    """With AWS's or the service's own code and message; never a stack trace."""
     order = parse_order({"targets": [str(arn(1)), str(arn(2))]})
     first, second = answer(order, {arn(2): judgement(request(arn=arn(2)))}, {arn(1): failure})["results"]
     assert (None, code) == (first["decision"], first["error"]["code"])
@@ -120,7 +120,7 @@ def test_an_attempt_that_failed_fails_alone(failure: Exception, code: str, messa
 
 
 def test_a_missing_instance_is_no_error() -> None:
-    """It is skipped as `gone`, and there is nothing to show of it."""
+    """It is skipped as `gone`, without options."""
     gone = verdict(decision=Decision.SKIP, reason=Reason.GONE, revisit_at=None)
     result = only_result(verdict=gone, status=Status.SKIPPED, target=Missing(arn=arn()), evidence=None)
     assert ("skip", "gone", "skipped", None) == tuple(
@@ -131,7 +131,7 @@ def test_a_missing_instance_is_no_error() -> None:
 
 @pytest.mark.parametrize("reason", [Reason.V1_IN_USE, Reason.SWITCHED_OFF, Reason.SUPPRESSED])
 def test_what_is_held_plans_no_call(reason: Reason) -> None:
-    """And without a call there is no permission to ask for."""
+    """Without a call, there is no permission to check."""
     result = only_result(verdict=verdict(decision=Decision.HOLD, reason=reason), status=Status.HELD)
     assert ("hold", reason, None, None) == tuple(
         result[field] for field in ("decision", "reason", "planned_call", "permitted")
@@ -153,12 +153,12 @@ def test_a_refusal_of_ec2_is_a_failure_with_its_code() -> None:
 
 
 def test_an_error_answers_for_the_whole_invoke() -> None:
-    """In place of results."""
+    """It replaces the results."""
     assert {"error": {"code": "InvalidRequest", "message": "m"}} == error_document("InvalidRequest", "m")
 
 
 def test_evidence_that_was_not_obtained_is_null() -> None:
-    """So are options of an instance that was not seen."""
+    """So are the options of an instance that was not found."""
     assert (None, None) == (evidence_document(None), options_document(None))
 
 
@@ -188,5 +188,5 @@ def test_options_bear_ec2_s_names() -> None:
     ],
 )
 def test_times_are_utc_to_the_second(when: datetime | None, text: str | None) -> None:
-    """Cut, not rounded: nothing is said to have happened later than it did."""
+    """Truncated, not rounded: no event is reported later than it happened."""
     assert text == to_seconds(when)

@@ -1,4 +1,4 @@
-"""The safety simulation's own parts: its fleet, its stand-ins for AWS, and what it leaves out to be quick."""
+"""The parts of the safety simulation: its fleet, its stand-ins for AWS, and the work that it skips for speed."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def look(box: Box, metric: Metric, now: float, hours: int = 3, period: int = HOU
 
 
 def test_the_same_seed_makes_the_same_fleet() -> None:
-    """Figures can be had again; another seed makes another fleet."""
+    """Figures are reproducible; another seed makes another fleet."""
     assert build(1, SMALL) == build(1, SMALL)
     assert build(1, SMALL) != build(2, SMALL)
 
 
 def test_a_fleet_is_as_large_and_as_treacherous_as_it_is_to_be() -> None:
-    """Every kind is there as often as the mix says, and only software that calls has calls."""
+    """Every kind is as frequent as the mix says, and only software that calls IMDSv1 has calls."""
     machines = build(3, Mix(instances=4000))
     count = {kind: sum(each.software is kind for each in machines) for kind in Software}
     assert (4000, 20, 20, 20, 20) == (len(machines), *(count[kind] for kind in Mix().hidden))
@@ -55,7 +55,7 @@ def test_a_fleet_is_as_large_and_as_treacherous_as_it_is_to_be() -> None:
 
 
 def test_instances_call_only_while_they_run() -> None:
-    """A job whose time comes while the instance is stopped does not run; runs follow one another."""
+    """A job that is due while the instance is stopped does not run; runs do not overlap."""
     for each in build(4, Mix(instances=4000)):
         assert all(each.is_running(call) for call in each.calls)
         edges = [edge for run in each.runs for edge in run]
@@ -64,7 +64,7 @@ def test_instances_call_only_while_they_run() -> None:
 
 
 def test_no_datapoint_of_an_hour_in_which_nothing_ran() -> None:
-    """What is stopped is silent in every metric, and so is an hour that the metric lost."""
+    """A stopped instance publishes no metric, and neither does an hour that the metric lost."""
     stopped = machine(runs=((BEGIN - DAY, BEGIN - 2 * HOUR), (BEGIN + DAY, END)))
     hour = BEGIN // HOUR
     assert {hour - 4, hour - 3} == look(Box(stopped), UTILIZATION, BEGIN, hours=5).values.keys()
@@ -74,14 +74,14 @@ def test_no_datapoint_of_an_hour_in_which_nothing_ran() -> None:
 
 
 def test_a_call_shows_when_its_period_has_arrived() -> None:
-    """Five minutes after the end of its five minutes, and not before."""
+    """Five minutes after the end of its period of five minutes, and not before."""
     call = BEGIN + 12 * MINUTE
     used = [look(Box(machine(call)), TOKENLESS_CALLS, BEGIN + minutes * MINUTE).values for minutes in (19, 20)]
     assert [0.0, 1.0] == [each[BEGIN // HOUR] for each in used]
 
 
 def test_calls_are_refused_only_while_tokens_are_required() -> None:
-    """Each call counts in one of the two metrics; refused ones publish no zeros."""
+    """Each call counts in one of the two metrics; rejected calls publish no zeros."""
     calls = [BEGIN + minutes * MINUTE for minutes in (1, 21, 41)]
     box = Box(machine(*calls), required_at=BEGIN + 10 * MINUTE, restored_at=BEGIN + 30 * MINUTE)
     now = BEGIN + 2 * HOUR
@@ -90,7 +90,7 @@ def test_calls_are_refused_only_while_tokens_are_required() -> None:
 
 
 def test_an_instance_is_enforced_once_at_most() -> None:
-    """No fleet may hide that the service changed one twice."""
+    """The simulation must not hide a second change by the service."""
     place = Place(Clock(), [Box(machine())])
     place.modify_instance_metadata_options(InstanceId=ARN.instance_id, HttpTokens="required")
     with pytest.raises(AssertionError, match="twice"):
@@ -98,7 +98,7 @@ def test_an_instance_is_enforced_once_at_most() -> None:
 
 
 def test_the_ledger_refuses_what_the_table_refuses() -> None:
-    """A write that has not seen the newest version loses; a move that no life makes raises."""
+    """A write based on an old version loses; an invalid transition raises."""
     ledger = MemoryLedger()
     change = Change(entry=Entry(arn=ARN), attributes={"status": Status.HELD})
     assert [set(), {ARN}] == [ledger.write([change], NOW), ledger.write([change], NOW)]
@@ -107,7 +107,7 @@ def test_the_ledger_refuses_what_the_table_refuses() -> None:
 
 
 def test_the_clean_window_takes_silence_for_health() -> None:
-    """It waits its days after a call, for the instance to run, and for nothing else."""
+    """It waits for its days after a call and for the instance to run, and for nothing else."""
     assert BEGIN == first_clean(machine(BEGIN - 15 * DAY), 14)
     assert BEGIN + 4 * DAY == pytest.approx(first_clean(machine(BEGIN - 10 * DAY), 14), abs=1)
     away = machine(BEGIN - 20 * DAY, runs=((BEGIN - 30 * DAY, BEGIN - 19 * DAY), (BEGIN + DAY, END)))
@@ -116,7 +116,7 @@ def test_the_clean_window_takes_silence_for_health() -> None:
 
 
 def test_broken_is_from_the_first_failed_call_to_the_end_or_the_way_back() -> None:
-    """Calls before the change and after the way back fail for nobody."""
+    """Calls before the change and after the rollback do not fail."""
     calls = machine(BEGIN + HOUR, BEGIN + 3 * HOUR)
     assert 2.0 == Fate(machine=calls, required_at=BEGIN + 2 * HOUR, restored_at=BEGIN + 5 * HOUR).hours_broken
     assert (END - BEGIN) / HOUR - 3 == Fate(machine=calls, required_at=BEGIN + 2 * HOUR).hours_broken
@@ -126,13 +126,14 @@ def test_broken_is_from_the_first_failed_call_to_the_end_or_the_way_back() -> No
 
 
 def test_daily_revisits_that_are_skipped_keep_their_hour() -> None:
-    """What is judged every day is judged at the same hour of the day after some days were left out."""
+    """A daily evaluation stays at the same time of day after some days were skipped."""
     assert BEGIN + 2 * DAY == _day_by_day(BEGIN, BEGIN + 1.5 * DAY)
     assert BEGIN == _day_by_day(BEGIN, BEGIN - HOUR)
 
 
 def test_what_is_left_out_changes_nothing() -> None:
-    """Every look of the guard and every revisit, or only those that can come out differently: the same fate for each instance."""
+    """Every check of the guard and every revisit, or only those whose result can change: the same outcome for each
+    instance."""
     fates = []
     for thrifty in (True, False):
         with mock.patch("imdsv2.line.record.random.random", return_value=0.0):
@@ -144,7 +145,7 @@ def test_what_is_left_out_changes_nothing() -> None:
 
 
 def test_the_service_breaks_less_than_those_who_do_not_watch() -> None:
-    """A small fleet through every way of enforcing; the figures are the benchmark's business."""
+    """A small fleet under every way of enforcing; the benchmark reports the figures."""
     run = simulate(6, Variant(name="small", mix=SMALL))
     hours = [hidden(run[way], "hours") for way in (SERVICE, CLEAN, AT_ONCE)]
     assert sorted(hours) == hours

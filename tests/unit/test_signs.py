@@ -1,4 +1,4 @@
-"""The signs that instances give, read through a CloudWatch in memory: refused calls, and life."""
+"""Signs of rejected calls and of running instances, read through an in-memory CloudWatch."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ RAN = "CPUUtilization"
 ONE = arn(1)
 OTHER = arn(2)
 SINCE = at("2026-11-19 10:12")
-"""When the watch of these tests began: in the middle of an hour, and of five minutes."""
+"""The start of the watch in these tests: in the middle of an hour, and of a period of five minutes."""
 
 
 @pytest.fixture
 def cloudwatch() -> CloudWatch:
-    """A CloudWatch that has seen nothing."""
+    """A CloudWatch without datapoints."""
     return CloudWatch(now=NOW)
 
 
@@ -51,12 +51,12 @@ def signs(
 
 
 def refuse(cloudwatch: CloudWatch, when: datetime, calls: float = 1, target: InstanceArn = ONE) -> None:
-    """Calls that were refused in the five minutes that begin then."""
+    """Rejected calls in the five minutes from that time."""
     cloudwatch.put(REFUSED, target.instance_id, when, calls)
 
 
 def live(cloudwatch: CloudWatch, first: datetime, end: datetime, target: InstanceArn = ONE) -> None:
-    """A datapoint of life for every five minutes between."""
+    """A datapoint of CPUUtilization for every five minutes in the range."""
     for number in range((end - first) // PERIOD):
         cloudwatch.put(RAN, target.instance_id, first + PERIOD * number, 3.5)
 
@@ -69,7 +69,8 @@ def _begins(watches: Mapping[InstanceArn, datetime]) -> dict[InstanceArn, Begin]
 
 
 def test_an_instance_that_nothing_was_refused_gives_no_sign(cloudwatch: CloudWatch) -> None:
-    """CloudWatch publishes nothing where there is nothing: that is no problem, and no life either."""
+    """CloudWatch publishes no datapoint if there are no calls: that is neither a problem nor a proof that the instance
+    ran."""
     assert Signs() == signs(cloudwatch)
 
 
@@ -93,7 +94,7 @@ def test_refused_calls_are_added_up_and_the_last_is_told(cloudwatch: CloudWatch)
     ],
 )
 def test_periods_count_from_the_one_in_which_the_watch_began(cloudwatch: CloudWatch, period: str, counted: int) -> None:
-    """What was refused earlier in the same hour is an earlier change's, and not this one's."""
+    """Calls rejected earlier in the same hour belong to an earlier change."""
     refuse(cloudwatch, at(period))
     assert counted == signs(cloudwatch).rejected_calls
 
@@ -106,19 +107,19 @@ def test_a_watch_that_began_on_the_dot_counts_its_first_period(cloudwatch: Cloud
 
 
 def test_the_five_minutes_under_way_count(cloudwatch: CloudWatch) -> None:
-    """A call of this very moment is not left for the next pass."""
+    """A call at this moment is not left to the next pass."""
     refuse(cloudwatch, NOW)
     assert 1 == signs(cloudwatch, now=NOW + timedelta(seconds=30)).rejected_calls
 
 
 def test_a_part_of_a_call_is_a_call(cloudwatch: CloudWatch) -> None:
-    """Should CloudWatch ever average, nothing is rounded away."""
+    """If CloudWatch ever averages, no value is rounded to zero."""
     refuse(cloudwatch, at("2026-11-20 09:35"), 0.2)
     assert 1 == signs(cloudwatch).rejected_calls
 
 
 def test_a_watch_older_than_cloudwatch_remembers_is_asked_about_as_far_as_that(cloudwatch: CloudWatch) -> None:
-    """A longer question would be refused as a whole."""
+    """CloudWatch would reject a longer range as a whole."""
     refuse(cloudwatch, NOW - 100 * DAY)
     refuse(cloudwatch, NOW - 61 * DAY)
     seen = signs(cloudwatch, since=NOW - 200 * DAY)
@@ -129,26 +130,26 @@ def test_a_watch_older_than_cloudwatch_remembers_is_asked_about_as_far_as_that(c
 
 
 def test_life_is_counted_in_whole_hours_of_the_watch(cloudwatch: CloudWatch) -> None:
-    """The hour in which the watch began, and the one under way, are parts of hours."""
+    """The hour in which the watch began, and the current one, are partial."""
     live(cloudwatch, hour_of(SINCE), NOW)
     assert 27 == signs(cloudwatch).alive_hours
 
 
 def test_hours_without_a_datapoint_are_no_life(cloudwatch: CloudWatch) -> None:
-    """One datapoint makes an hour, none makes none."""
+    """One datapoint is enough for an hour."""
     live(cloudwatch, at("2026-11-19 11:55"), at("2026-11-19 13:05"))
     assert 3 == signs(cloudwatch).alive_hours
 
 
 def test_life_is_asked_for_where_the_watch_might_end(cloudwatch: CloudWatch) -> None:
-    """Nothing that is asked about every five minutes is asked in vain."""
+    """CPUUtilization is not queried every five minutes without need."""
     live(cloudwatch, hour_of(SINCE), NOW)
     assert 0 == signs(cloudwatch, ripe=False).alive_hours
     assert (1, 0) == (len(cloudwatch.calls_for(REFUSED)), len(cloudwatch.calls_for(RAN)))
 
 
 def test_a_watch_without_a_whole_hour_asks_for_no_life(cloudwatch: CloudWatch) -> None:
-    """CloudWatch refuses an empty range."""
+    """CloudWatch rejects an empty range."""
     seen = signs(cloudwatch, since=NOW - timedelta(minutes=20))
     assert (0, None) == (seen.alive_hours, seen.problem)
     assert [] == cloudwatch.calls_for(RAN)
@@ -158,7 +159,7 @@ def test_a_watch_without_a_whole_hour_asks_for_no_life(cloudwatch: CloudWatch) -
 
 
 def test_each_instance_has_its_own_watch(cloudwatch: CloudWatch) -> None:
-    """Asked about together, each counts from its own beginning."""
+    """In one query, each counts from its own start."""
     for target in (ONE, OTHER):
         refuse(cloudwatch, at("2026-11-20 09:35"), target=target)
         live(cloudwatch, at("2026-11-19 00:00"), NOW, target=target)
@@ -168,7 +169,7 @@ def test_each_instance_has_its_own_watch(cloudwatch: CloudWatch) -> None:
 
 
 def test_calls_may_count_from_earlier_than_life(cloudwatch: CloudWatch) -> None:
-    """A watch that began anew with a start."""
+    """After a start, the watch begins again."""
     refuse(cloudwatch, at("2026-11-20 09:35"))
     live(cloudwatch, at("2026-11-19 00:00"), NOW)
     begin = Begin(watch=at("2026-11-20 10:20"), count=SINCE)
@@ -177,7 +178,7 @@ def test_calls_may_count_from_earlier_than_life(cloudwatch: CloudWatch) -> None:
 
 
 def test_many_are_read_in_pages_of_what_a_call_may_ask(cloudwatch: CloudWatch) -> None:
-    """Five minutes over an hour are twelve datapoints each: the number of queries is the limit."""
+    """An hour has twelve datapoints of five minutes: the number of queries is the limit."""
     since = {arn(number): NOW - HOUR for number in range(QUERIES_A_CALL + 1)}
     gather_signs(cloudwatch.client, _begins(since), set(), NOW)
     assert [1, QUERIES_A_CALL] == sorted(len(call["MetricDataQueries"]) for call in cloudwatch.asked)
@@ -188,7 +189,7 @@ def test_many_are_read_in_pages_of_what_a_call_may_ask(cloudwatch: CloudWatch) -
 def test_an_answer_that_is_not_complete_is_a_problem_of_that_instance_alone(
     cloudwatch: CloudWatch, metric: str, status: str
 ) -> None:
-    """Of either metric; the others' answers stand."""
+    """For either metric; the other instances' answers count."""
     cloudwatch.statuses[metric, ONE.instance_id] = status
     seen = gather_signs(cloudwatch.client, _begins({ONE: SINCE, OTHER: SINCE}), {ONE, OTHER}, NOW)
     assert {ONE: f"CloudWatch answered {status}", OTHER: None} == {each: it.problem for each, it in seen.items()}
@@ -196,7 +197,7 @@ def test_an_answer_that_is_not_complete_is_a_problem_of_that_instance_alone(
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_refused_call_is_a_problem_and_no_exception(cloudwatch: CloudWatch, number: int) -> None:
-    """The first asks for refused calls, the second for life."""
+    """The first call reads rejected calls, the second CPUUtilization."""
     refuse(cloudwatch, at("2026-11-20 09:35"))
     cloudwatch.refusals[number] = refusal("AccessDenied")
     seen = signs(cloudwatch)
@@ -205,7 +206,7 @@ def test_a_refused_call_is_a_problem_and_no_exception(cloudwatch: CloudWatch, nu
 
 
 def test_what_was_refused_counts_in_an_answer_that_is_not_complete(cloudwatch: CloudWatch) -> None:
-    """It is a lower bound, and breakage already."""
+    """It is a lower bound, and already breakage."""
     refuse(cloudwatch, at("2026-11-20 09:35"))
     cloudwatch.statuses[REFUSED, ONE.instance_id] = "PartialData"
     seen = signs(cloudwatch)
@@ -217,7 +218,7 @@ minutes = st.integers(0, 3 * 24 * 60)
 
 @given(began=minutes, refused=st.dictionaries(minutes.map(lambda each: each // 5 * 5), st.integers(0, 3), max_size=12))
 def test_every_refused_call_of_the_watch_is_counted_and_no_earlier_one(began: int, refused: dict[int, int]) -> None:
-    """Whatever the minute in which the watch began: to within the five minutes that contain it."""
+    """Whatever the minute in which the watch began, within its period of five minutes."""
     cloudwatch = CloudWatch(now=NOW)
     origin = hour_of(NOW) - 3 * DAY
     for minute, calls in refused.items():

@@ -1,4 +1,4 @@
-"""The sweep's steps on values: what is asked for, what is added up, and where the next call goes on."""
+"""The sweep's steps on plain values: its input, its totals, and where the next call continues."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Fleet:
 
 @dataclass
 class Entered:
-    """The accounts that can be entered; entering another is refused."""
+    """The accounts that can be entered; entering another raises."""
 
     fleets: dict[str, Fleet]
 
@@ -61,7 +61,7 @@ class Entered:
 
 @dataclass
 class CountingLine:
-    """A line that only notes what it was handed."""
+    """A pipeline that only records its input."""
 
     members: Entered
     handed: list[list[Request]] = field(default_factory=list)
@@ -85,7 +85,7 @@ def _instance(name: str) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two instances a batch, so that a handful shows what thousands would."""
+    """Two instances per batch, so that a handful shows what thousands would."""
     monkeypatch.setattr("imdsv2.sweep.run.INSTANCES_A_BATCH", 2)
 
 
@@ -95,7 +95,7 @@ def _go(line: CountingLine, tally: Tally, *, dry_run: bool = False, batches: int
 
 
 def test_a_place_is_gone_through_batch_by_batch() -> None:
-    """All ids are listed before the first batch, because batches change what the listing would show."""
+    """All ids are listed before the first batch, because batches change what a listing returns."""
     line = CountingLine(Entered({PLACE.account: Fleet([["c", "b"], ["a"]])}))
     tally = _go(line, Tally(place=PLACE))
     assert [2, 1] == [len(each) for each in line.handed]
@@ -106,14 +106,14 @@ def test_a_place_is_gone_through_batch_by_batch() -> None:
 
 
 def test_a_place_without_any_ends_at_once() -> None:
-    """Nothing to judge is no reason to call."""
+    """Without instances, there is no call."""
     line = CountingLine(Entered({PLACE.account: Fleet([[]])}))
     assert (0, None) == ((tally := _go(line, Tally(place=PLACE))).imdsv1_allowed, tally.after)
     assert [] == line.handed
 
 
 def test_only_what_allows_imdsv1_is_listed_unless_all_are_to_be_counted() -> None:
-    """A real sweep asks EC2 for no more than it needs; a dry one counts everything, and judges the same."""
+    """A real sweep lists no more than it needs; a dry one counts everything, and judges the same instances."""
     fleet = Fleet([["a", "v2-b", "v2-c"]])
     line = CountingLine(Entered({PLACE.account: fleet}))
     real, dry = _go(line, Tally(place=PLACE)), _go(line, Tally(place=PLACE), dry_run=True)
@@ -124,7 +124,7 @@ def test_only_what_allows_imdsv1_is_listed_unless_all_are_to_be_counted() -> Non
 
 
 def test_what_there_is_no_time_for_is_taken_up_by_the_next_call() -> None:
-    """The tally travels as JSON; nothing is judged twice, nothing left out, whatever the first call has changed."""
+    """The tally travels as JSON; nothing is judged twice or left out, whatever the first call has changed."""
     fleet = Fleet([["a", "b", "c"], ["d", "e"]])
     line = CountingLine(Entered({PLACE.account: fleet}))
     first = _go(line, Tally(place=PLACE), batches=1)
@@ -136,7 +136,7 @@ def test_what_there_is_no_time_for_is_taken_up_by_the_next_call() -> None:
 
 
 def test_a_place_that_cannot_be_entered_says_so() -> None:
-    """The sweep of the others goes on; this one's tally bears the reason."""
+    """The sweep of the others continues; the tally has the reason."""
     tally = _go(CountingLine(Entered({})), Tally(place=PLACE))
     assert tally.error is not None
     assert "AssumeRole" in tally.error
@@ -154,7 +154,7 @@ def test_a_place_that_cannot_be_entered_says_so() -> None:
     ],
 )
 def test_a_place_that_cannot_be_read_just_now_has_failed(failure: Exception) -> None:
-    """So that the sweep can be redriven for it, where a refusal would only be repeated."""
+    """So that a redrive repeats it; repeating a refusal would not help."""
 
     class Fails(Fleet):
         def describe_instances(self, **_: Any) -> dict[str, Any]:
@@ -165,7 +165,8 @@ def test_a_place_that_cannot_be_read_just_now_has_failed(failure: Exception) -> 
 
 
 def test_a_place_of_which_nothing_can_be_judged_has_failed() -> None:
-    """The ledger is away, say. Where only some could not be judged, they are counted, and the sweep goes on."""
+    """For example, because the ledger is unavailable. If only some cannot be judged, they are counted, and the sweep
+    continues."""
 
     class Fails(CountingLine):
         def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool) -> Outcomes:
@@ -192,7 +193,7 @@ def test_a_plan_has_every_enabled_region_of_every_account() -> None:
 
 
 def test_a_plan_can_be_kept_to_regions() -> None:
-    """Only those that are enabled, too."""
+    """Restricted to those that are enabled."""
     members = Entered({"1" * 12: Fleet(regions=("us-east-1", "eu-west-1"))})
     planned = plan(cast("Members", members), ["1" * 12], "eu-west-1", ["us-east-1", "me-south-1"])
     assert ["us-east-1"] == [each["region"] for each in planned.places]
@@ -200,7 +201,7 @@ def test_a_plan_can_be_kept_to_regions() -> None:
 
 @pytest.mark.parametrize("name", ["State", "Status"])
 def test_a_large_organisation_is_read_to_its_last_page(name: str) -> None:
-    """A thousand accounts come in pages of twenty; suspended ones are left out, by the newer name or the older."""
+    """A thousand accounts come in pages of twenty; suspended ones are left out, by the newer field or the older."""
 
     class Organization:
         def list_accounts(self, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803 - AWS's name
@@ -214,7 +215,7 @@ def test_a_large_organisation_is_read_to_its_last_page(name: str) -> None:
 
 
 def test_the_summary_adds_up() -> None:
-    """Places that failed keep their reason; a place whose step died has no counts to add."""
+    """Failed places keep their reason; a place whose step died has no counts to add."""
     tallies = [
         {**Tally(place=PLACE, instances=5, imdsv1_allowed=2).document(), "by_verdict": {"unused": 2}},
         {**Tally(place=PLACE, imdsv1_allowed=1, failed=1).document(), "by_verdict": {"v1_in_use": 1}, "error": "gone"},
@@ -228,7 +229,7 @@ def test_the_summary_adds_up() -> None:
 
 
 def test_a_sweep_by_hand_is_dry_and_everywhere_unless_it_says_otherwise() -> None:
-    """The defaults cost nothing but the reading."""
+    """The defaults only read."""
     assert SweepOrder(accounts=(), regions=(), dry_run=True) == parse_order({})
 
 

@@ -1,4 +1,4 @@
-"""The watch: when an instance counts as clean, as broken, and when nobody can say."""
+"""The watch: when an instance counts as clean, as broken, or as unproved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATE = timedelta(minutes=15)
 MOMENT = timedelta(microseconds=1)
 
 SINCE = NOW - 2 * DAY
-"""When the watch of these tests began."""
+"""The start of the watch in these tests."""
 
 
 def health(signs: Signs, **how: Any) -> Health:
@@ -43,7 +43,7 @@ ALIVE = Signs(alive_hours=47)
 
 
 def test_an_instance_that_ran_and_had_no_call_refused_is_clean() -> None:
-    """What all that was enforced is hoped to come to."""
+    """The expected outcome of an enforcement."""
     assert Health.CLEAN is health(ALIVE)
 
 
@@ -56,13 +56,13 @@ def test_an_instance_that_ran_and_had_no_call_refused_is_clean() -> None:
     ],
 )
 def test_the_watch_lasts_its_hours_and_until_the_last_of_them_shows(watched_for: timedelta, expected: Health) -> None:
-    """CloudWatch may show a call of the last minute a quarter of an hour later."""
+    """CloudWatch may show a call of the last minute 15 minutes later."""
     assert expected is health(ALIVE, since=NOW - watched_for)
 
 
 @pytest.mark.parametrize(("alive_hours", "expected"), [(0, Health.WATCHED), (21, Health.WATCHED), (22, Health.CLEAN)])
 def test_silence_is_health_only_where_the_instance_ran(alive_hours: int, expected: Health) -> None:
-    """Nine tenths of 24 hours are 21.6: it takes 22 whole ones."""
+    """Nine tenths of 24 hours are 21.6: 22 whole hours are required."""
     assert expected is health(Signs(alive_hours=alive_hours))
 
 
@@ -78,12 +78,12 @@ def test_silence_is_health_only_where_the_instance_ran(alive_hours: int, expecte
     ],
 )
 def test_how_many_hours_of_life_a_watch_asks_for(hours: int, min_coverage: float, needed: int) -> None:
-    """The share rounded up, never less than one, and not one too many for what floating point makes of a tenth."""
+    """The share rounded up, at least one, and not one too many because of floating point."""
     assert needed == alive_hours_needed(hours, min_coverage)
 
 
 def test_an_incomplete_answer_is_no_health() -> None:
-    """What was not counted may have been refused."""
+    """Calls that were not counted may have been rejected."""
     assert Health.WATCHED is health(replace(ALIVE, problem="CloudWatch answered Forbidden"))
 
 
@@ -97,17 +97,17 @@ def test_an_incomplete_answer_is_no_health() -> None:
 def test_as_many_refused_calls_as_the_policy_says_are_breakage(
     rejected_calls: int, threshold: int, expected: Health
 ) -> None:
-    """Fewer are let pass."""
+    """Fewer are tolerated."""
     assert expected is health(replace(ALIVE, rejected_calls=rejected_calls), threshold=threshold)
 
 
 def test_breakage_waits_for_nothing() -> None:
-    """One refused call in the first minute is enough, though nothing else is known."""
+    """One rejected call in the first minute is enough, even if nothing else is known."""
     assert Health.BROKEN is health(Signs(rejected_calls=1), since=NOW - timedelta(minutes=1))
 
 
 def test_what_was_counted_of_an_incomplete_answer_counts() -> None:
-    """It is a lower bound: more may have been refused, not fewer."""
+    """It is a lower bound: more may have been rejected, not fewer."""
     assert Health.BROKEN is health(Signs(rejected_calls=1, problem="CloudWatch answered PartialData"))
 
 
@@ -116,29 +116,29 @@ def test_what_was_counted_of_an_incomplete_answer_counts() -> None:
 
 @pytest.mark.parametrize(("watched_for", "expected"), [(7 * DAY - MOMENT, Health.WATCHED), (7 * DAY, Health.UNPROVEN)])
 def test_after_seven_days_of_running_without_proof_people_are_told(watched_for: timedelta, expected: Health) -> None:
-    """It runs, and CloudWatch shows no life of it."""
+    """It runs, but CloudWatch has no CPUUtilization for it."""
     assert expected is health(Signs(), since=NOW - watched_for)
 
 
 @pytest.mark.parametrize(("alive_hours", "expected"), [(167, Health.WATCHED), (168, Health.UNPROVEN)])
 def test_life_is_counted_across_stops(alive_hours: int, expected: Health) -> None:
-    """An office-hours instance lives its seven days over weeks; here the metric of refused calls cannot be read."""
+    """An office-hours instance needs weeks to run for seven days; here, the metric of rejected calls is unreadable."""
     signs = Signs(alive_hours=alive_hours, problem="CloudWatch answered Forbidden")
     assert expected is health(signs, since=NOW - 30 * DAY, running_since=NOW - HOUR)
 
 
 def test_an_instance_that_does_not_run_does_not_live() -> None:
-    """Stopped for a month: nothing could break, nothing was proved, and nobody needs to be told."""
+    """Stopped for a month: nothing could break, nothing was proved, and no notification is needed."""
     assert Health.WATCHED is health(Signs(), since=NOW - 30 * DAY, running_since=None)
 
 
 def test_a_start_in_the_watch_begins_its_life_anew() -> None:
-    """For what CloudWatch does not show, only the time since the last start is sure to have been life."""
+    """Without data from CloudWatch, only the time since the last start is certain to be running time."""
     assert Health.WATCHED is health(Signs(), since=NOW - 30 * DAY, running_since=NOW - 6 * DAY)
 
 
 def test_a_watch_as_long_as_seven_days_has_time_to_come_to_an_end() -> None:
-    """The last hours show late; without that time the longest watch would always end without proof."""
+    """The last hours arrive late; without extra time, the longest watch would always end without proof."""
     week = {"since": NOW - 7 * DAY - LATE, "hours": 168}
     assert Health.WATCHED is health(Signs(alive_hours=151), **week)
     assert Health.CLEAN is health(Signs(alive_hours=152), **week)
@@ -168,26 +168,26 @@ watches = st.fixed_dictionaries(
 
 @given(signs=signs_of_any_kind, watch=watches, refused=st.integers(1, 3))
 def test_a_refused_call_is_never_clean_at_threshold_one(signs: Signs, watch: dict[str, Any], refused: int) -> None:
-    """Nothing else that is known makes up for it."""
+    """Nothing else outweighs it."""
     assert Health.BROKEN is health(replace(signs, rejected_calls=refused), **watch | {"threshold": 1})
 
 
 @given(signs=signs_of_any_kind, watch=watches)
 def test_a_problem_is_never_clean(signs: Signs, watch: dict[str, Any]) -> None:
-    """However long it lived, and however few calls were counted."""
+    """However long it ran, and however few calls were counted."""
     assert Health.CLEAN is not health(replace(signs, problem="CloudWatch answered Forbidden"), **watch)
 
 
 @given(signs=signs_of_any_kind, watch=watches, less=st.integers(0, 400))
 def test_less_life_never_makes_an_instance_clean(signs: Signs, watch: dict[str, Any], less: int) -> None:
-    """Whoever is not clean with so much life is not clean with less."""
+    """An instance that is not clean with more running time is not clean with less."""
     if Health.CLEAN is not health(signs, **watch):
         assert Health.CLEAN is not health(replace(signs, alive_hours=max(0, signs.alive_hours - less)), **watch)
 
 
 @given(signs=signs_of_any_kind, watch=watches, more=st.integers(1, 3))
 def test_more_refused_calls_never_make_an_instance_healthier(signs: Signs, watch: dict[str, Any], more: int) -> None:
-    """What is broken stays broken, and nothing becomes clean by it."""
+    """A broken instance stays broken, and none becomes clean."""
     before = health(signs, **watch)
     after = health(replace(signs, rejected_calls=signs.rejected_calls + more), **watch)
     assert after in {before, Health.BROKEN}
@@ -197,7 +197,7 @@ def test_more_refused_calls_never_make_an_instance_healthier(signs: Signs, watch
 def test_time_alone_changes_no_judgement_that_was_reached(
     signs: Signs, watch: dict[str, Any], later: timedelta
 ) -> None:
-    """As long as nothing new is seen, what was broken is broken, and what was clean is clean."""
+    """Without new data, a broken instance stays broken and a clean one clean."""
     before = health(signs, **watch)
     if before in {Health.BROKEN, Health.CLEAN}:
         assert before is health(signs, **watch, now=NOW + later)
