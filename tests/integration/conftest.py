@@ -1,4 +1,4 @@
-"""moto in process, corrected where it differs from AWS in a way that these tests would notice."""
+"""moto in process, corrected where it differs from AWS in a way that would affect these tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LOADER = create_loader()
 
 @pytest.fixture(autouse=True)
 def _no_account_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the shell knows of AWS stays out of the tests."""
+    """Keep the AWS configuration of the shell out of the tests."""
     for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_DATA_PATH", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -45,7 +45,7 @@ def _no_account_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    """Clients without an AWS, whose requests and answers are checked against botocore's models."""
+    """Clients whose requests and answers are checked against botocore's models, without an AWS behind them."""
     made = Stub(botocore.session.Session())
     yield made
     made.check_all_used()
@@ -53,7 +53,7 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[botocore.session.Session]:
-    """moto, seen by the world around the service: made before the wire is laid, so that its calls are not recorded."""
+    """moto as others use it: created before the wire, so that its calls are not recorded."""
     monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # 1,300 of them for every account and Region.
     _one_at_a_time(monkeypatch)
     _transactions_copy_the_table_once(monkeypatch)
@@ -65,7 +65,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[botocore.session.Sessio
 
 @pytest.fixture
 def wire(outside: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Every call of clients that are made from now on."""
+    """Records every call of clients created from now on."""
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0, 0))
     wire = Wire()
     wire.fake("ModifyInstanceMetadataOptions", _dry_run)
@@ -76,7 +76,7 @@ def wire(outside: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def cloud(outside: botocore.session.Session, wire: Wire) -> Cloud:
-    """An AWS with the stack's ledger, policy, topic and dead-letter queue, and nobody's instances yet."""
+    """An AWS with the stack's ledger, policy, topic and dead-letter queue, and no instances."""
     create_table(outside.create_client("dynamodb", region_name=REGION))
     sns: Any = outside.create_client("sns", region_name=REGION)
     sqs: Any = outside.create_client("sqs", region_name=REGION)
@@ -134,7 +134,7 @@ def create_table(dynamodb: Any) -> None:
 
 
 def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto's state is not guarded: without this its transactions would not be atomic among threads, as AWS's are."""
+    """moto's state has no lock: without this, its transactions are not atomic among threads, as AWS's are."""
     lock, process = threading.RLock(), BotocoreStubber.process_request
 
     def locked(self: BotocoreStubber, request: Any) -> Any:
@@ -145,7 +145,7 @@ def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _transactions_copy_the_table_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto copies the table for every action of a transaction, always the same unchanged one: minutes for a batch."""
+    """moto copies the whole table for every action of a transaction, which takes minutes for a batch."""
     transact = DynamoDBBackend.transact_write_items
     tables: dict[int, Any] = {}
 
@@ -165,7 +165,7 @@ def _transactions_copy_the_table_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _modify(self: Any, instance_id: str, **sent: Any) -> Any:
-    """EC2 keeps what is not sent; moto forgets it."""
+    """EC2 keeps options that are not sent; moto forgets them."""
     options = self.get_instance(instance_id).metadata_options
     for name, value in sent.items():
         if value is not None and hasattr(options, name):
@@ -174,6 +174,6 @@ def _modify(self: Any, instance_id: str, **sent: Any) -> Any:
 
 
 def _dry_run(call: Any) -> None:
-    """moto would carry a dry run out."""
+    """moto would execute a dry run."""
     if call.params.get("DryRun"):
         raise refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", call.operation)

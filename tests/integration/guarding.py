@@ -1,4 +1,4 @@
-"""What the tests of the guard have in common: an enforced instance, the life it leads, and a pass of the guard."""
+"""Shared parts of the guard's tests: an enforced instance, its later events, and a pass of the guard."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ HOUR = timedelta(hours=1)
 
 
 class Died(BaseException):
-    """Lambda ends the process: nothing in it can catch that."""
+    """Lambda ends the process: no code in it can catch that."""
 
 
 def enforce(cloud: Cloud, arn: InstanceArn) -> InstanceArn:
-    """Have a finding of an instance lead to its enforcement."""
+    """Process a finding of an instance, which enforces it."""
     failed = finding(str(arn))
     cloud.hub.holds(failed)
     outcomes = cloud.line().run([asked(arn, Source.SECURITYHUB, finding=failed)], "request-1")
@@ -37,17 +37,17 @@ def enforce(cloud: Cloud, arn: InstanceArn) -> InstanceArn:
 
 
 def enforced(cloud: Cloud, **how: Any) -> InstanceArn:
-    """An instance that was enforced just now."""
+    """An instance that was just enforced."""
     return enforce(cloud, cloud.one(**how))
 
 
 def reject(cloud: Cloud, arn: InstanceArn, calls: int = 1) -> None:
-    """Its software calls IMDSv1 now, and is refused."""
+    """Its software calls IMDSv1 now, and the call is rejected."""
     cloud.metrics.put_at(arn.instance_id, "MetadataNoTokenRejected", cloud.clock(), calls)
 
 
 def live(cloud: Cloud, *arns: InstanceArn, hours: float) -> None:
-    """Time passes, in which instances run."""
+    """Time passes while instances run."""
     first, end = cloud.clock(), cloud.clock() + timedelta(hours=hours)
     for arn in arns:
         cloud.metrics.put(arn.instance_id, "CPUUtilization", _hours(first, end), 2.5)
@@ -55,34 +55,34 @@ def live(cloud: Cloud, *arns: InstanceArn, hours: float) -> None:
 
 
 def restart(cloud: Cloud, arn: InstanceArn) -> None:
-    """It is stopped and started again, now."""
+    """The instance is stopped and started again, now."""
     cloud.instance(arn).launch_time = cloud.clock()
 
 
 def set_state(cloud: Cloud, arn: InstanceArn, state: str) -> None:
-    """EC2 shows it in another state."""
+    """Set another state in EC2."""
     cloud.instance(arn)._state.name = state
 
 
 def untag(cloud: Cloud, arn: InstanceArn, key: str) -> None:
-    """Somebody removes a tag."""
+    """Someone removes a tag."""
     cloud.as_account(arn.account, "ec2", arn.region).delete_tags(Resources=[arn.instance_id], Tags=[{"Key": key}])
 
 
 def watch_use(cloud: Cloud, arn: InstanceArn, *, days: int) -> None:
-    """The metric has every hour of the last days, without a call."""
+    """The metric has a datapoint for every hour of the last days, without a call."""
     hour = int(cloud.clock().timestamp() // 3600)
     cloud.metrics.put(arn.instance_id, "MetadataNoToken", range(hour - days * 24, hour))
 
 
 def guard(cloud: Cloud, *, after: float = 5) -> Pass:
-    """The next pass of the guard, some minutes later, by a function instance of its own."""
+    """The next pass of the guard, some minutes later, in a new function instance."""
     cloud.clock.move(minutes=after)
     return cloud.guard().run("request-2", lambda: True)
 
 
 def guard_that_dies(cloud: Cloud, operation: str, *, nth: int = 0) -> None:
-    """A pass of the guard that ends for good right before one of its calls."""
+    """A pass of the guard that is killed just before one of its calls."""
     seen: list[Call] = []
     dies = [True]
 

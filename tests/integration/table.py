@@ -1,7 +1,7 @@
-"""The ledger's table in memory: as strict as DynamoDB is about what the ledger asks of it, and a hundred times as quick as moto.
+"""The ledger's table in memory: as strict as DynamoDB for the ledger's requests, and a hundred times as fast as moto.
 
-It understands the expressions that the service writes and no others; the walk through the life cycle is made over moto's
-table too, so that the two are held against each other.
+It supports only the expressions that the service writes. The walk through the life cycle also runs on moto's table, so
+that the two are compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PROJECTED = {"status", "enforced_at", "restarted_at", "cohort", "undo", "broken
 
 
 class Table:
-    """One table; ``on_write`` is told of each transaction before and after it is made."""
+    """One table; ``on_write`` is called before and after each transaction."""
 
     def __init__(self, on_write: Callable[[str], None] = lambda _: None) -> None:
         self.items: dict[tuple[str, str], Item] = {}
@@ -41,7 +41,7 @@ class Table:
 
     @property
     def client(self) -> DynamoDBClient:
-        """The same, as the code under test knows it."""
+        """The table, typed as the client that the code under test expects."""
         return cast("DynamoDBClient", self)
 
     def get_item(self, *, Key: Item, **_: Any) -> Item:  # noqa: N803 - AWS's names
@@ -86,7 +86,7 @@ class Table:
         return {}
 
     def query(self, **request: Any) -> Item:
-        """Ascending by the sort key; an item that lacks a key of the index is not in it."""
+        """Ascending by the sort key; an item without a key of the index is not in it."""
         values, index = request["ExpressionAttributeValues"], request.get("IndexName")
         keys = _INDEXES.get(index or "", ("pk", "sk"))
         found = [each for each in self.items.values() if all(key in each for key in keys)]

@@ -1,4 +1,4 @@
-"""The change itself, call by call: what is sent, what is never sent, and what each refusal of EC2 means."""
+"""The change itself, call by call: what is sent, what is never sent, and how each refusal of EC2 is handled."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def instance(arn: InstanceArn = ARN, *, endpoint: str = "enabled", **fields: Any
 
 
 def never() -> Target:
-    """Nobody is to look again."""
+    """Assert that the instance is not described again."""
     raise AssertionError("looked again without need")
 
 
 def require(stub: Stub, code: str, message: str = "no", **fields: Any) -> Refusal:
-    """What a refusal of the change leads to."""
+    """The result of the change after a refusal."""
     ec2 = stub.client("ec2")
     stub.refuse(ec2, "modify_instance_metadata_options", code, message, expected=ALONE)
     refusal = action.require_tokens(ec2, never, instance(**fields), NOW)
@@ -55,14 +55,14 @@ def require(stub: Stub, code: str, message: str = "no", **fields: Any) -> Refusa
 
 
 def test_only_http_tokens_is_sent(stub: Stub) -> None:
-    """Whatever else is set on the instance stays as somebody set it."""
+    """All other options of the instance stay as they are."""
     ec2 = stub.client("ec2")
     stub.answer(ec2, "modify_instance_metadata_options", {"InstanceId": ARN.instance_id}, ALONE)
     assert action.require_tokens(ec2, never, instance(), NOW) is None
 
 
 def test_the_endpoint_is_sent_after_the_very_refusal_and_a_fresh_look_that_says_enabled(stub: Stub) -> None:
-    """EC2 has wanted it in the same request."""
+    """EC2 requires the endpoint in the same request."""
     ec2 = stub.client("ec2")
     stub.refuse(
         ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT, expected=ALONE
@@ -82,7 +82,7 @@ def test_the_endpoint_is_sent_after_the_very_refusal_and_a_fresh_look_that_says_
     ids=["disabled", "unknown", "missing", "unreachable"],
 )
 def test_an_endpoint_that_is_not_known_to_be_enabled_is_never_opened(fresh: Target, stub: Stub) -> None:
-    """Somebody may have closed it between our look and our call."""
+    """Someone may have disabled it between the description and the change."""
     ec2 = stub.client("ec2")
     stub.refuse(ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT)
     refusal = action.require_tokens(ec2, lambda: fresh, instance(), NOW)
@@ -99,7 +99,7 @@ def test_an_endpoint_that_is_not_known_to_be_enabled_is_never_opened(fresh: Targ
     ],
 )
 def test_no_other_refusal_makes_us_send_the_endpoint(code: str, message: str, stub: Stub) -> None:
-    """Code and words must both be those."""
+    """Both code and message must match."""
     refusal = require(stub, code, message)
     assert refusal.error is not None
     assert code == refusal.error["code"]
@@ -128,7 +128,8 @@ def test_what_ec2_says_to_the_second_call_is_final(stub: Stub) -> None:
     ],
 )
 def test_a_refusal_that_is_no_failure_holds(code: str, message: str, reason: Reason, stub: Stub) -> None:
-    """Throttling and waiting end in a hold that is judged anew soon; what others manage is theirs to change."""
+    """Throttling and busy instances end in a hold that is re-evaluated soon; managed options are changed by their
+    manager."""
     refusal = require(stub, code, message)
     assert ("hold", reason, None) == (refusal.verdict.decision, refusal.verdict.reason, refusal.error)
     soon = timedelta(minutes=15) if reason is Reason.NOT_READY else timedelta(hours=24)
@@ -136,7 +137,7 @@ def test_a_refusal_that_is_no_failure_holds(code: str, message: str, reason: Rea
 
 
 def test_an_instance_that_another_service_manages_is_managed_elsewhere_whatever_the_words(stub: Stub) -> None:
-    """EC2 shows who manages it; its refusal may say anything."""
+    """EC2 shows who manages it, whatever the message of the refusal."""
     refusal = require(stub, "UnauthorizedOperation", "no", managed_by="eks.amazonaws.com")
     assert Reason.MANAGED_ELSEWHERE is refusal.verdict.reason
     assert "eks.amazonaws.com" in refusal.verdict.explanation
@@ -154,7 +155,7 @@ def test_an_instance_that_has_gone_meanwhile_is_gone(stub: Stub) -> None:
 
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue", "SomethingNew"])
 def test_any_other_refusal_is_a_failure_with_ec2s_code(code: str, stub: Stub) -> None:
-    """A person has to see it, and it is tried again the next day."""
+    """A person has to see it, and it is retried the next day."""
     refusal = require(stub, code, "not so")
     assert {"code": code, "message": "not so"} == refusal.error
     assert ("enforce", NOW + timedelta(hours=24)) == (refusal.verdict.decision, refusal.verdict.revisit_at)
@@ -167,7 +168,7 @@ def tagged(arns: Sequence[InstanceArn]) -> dict[str, Any]:
 
 
 def test_a_thousand_instances_are_tagged_by_one_call(stub: Stub) -> None:
-    """With our one tag, and the time of the run."""
+    """With the service's tag, and the time of the run."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
     stub.answer(ec2, "create_tags", {}, tagged(arns[:1000]))
     stub.answer(ec2, "create_tags", {}, tagged(arns[1000:]))
@@ -175,7 +176,7 @@ def test_a_thousand_instances_are_tagged_by_one_call(stub: Stub) -> None:
 
 
 def test_one_that_cannot_be_tagged_does_not_hold_up_the_others(stub: Stub) -> None:
-    """EC2 refuses the whole call; then they are tagged one by one, to find out which."""
+    """EC2 refuses the whole call; then the instances are tagged one by one, to find out which one fails."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2"), arn_of("3")]
     stub.refuse(ec2, "create_tags", "TagLimitExceeded", "50 tags", expected=tagged(arns))
     stub.answer(ec2, "create_tags", {}, tagged(arns[:1]))
@@ -189,7 +190,7 @@ def test_one_that_cannot_be_tagged_does_not_hold_up_the_others(stub: Stub) -> No
 
 
 def test_throttled_tagging_comes_back_soon_and_is_not_tried_one_by_one(stub: Stub) -> None:
-    """It says nothing about the instances, and more calls would be throttled more."""
+    """Throttling says nothing about the instances, and more calls would be throttled more."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     stub.refuse(ec2, "create_tags", "RequestLimitExceeded", expected=tagged(arns))
     refused = action.tag(ec2, [instance(arn) for arn in arns], NOW)
@@ -199,12 +200,12 @@ def test_throttled_tagging_comes_back_soon_and_is_not_tried_one_by_one(stub: Stu
 
 
 def without_the_mark(arns: Sequence[InstanceArn]) -> dict[str, Any]:
-    """The call that takes the mark of an earlier rollback from instances."""
+    """The call that removes the tag of an earlier rollback from instances."""
     return {"Resources": [arn.instance_id for arn in arns], "Tags": [{"Key": "imdsv2:rolled-back-at"}]}
 
 
 def test_what_was_rolled_back_before_loses_that_mark_first(stub: Stub) -> None:
-    """An instance may have fifty tags; those that bear no such mark are not asked about."""
+    """An instance may have fifty tags; instances without this tag are not in the call."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     stub.answer(ec2, "delete_tags", {}, without_the_mark(arns[1:]))
     stub.answer(ec2, "create_tags", {}, tagged(arns))
@@ -212,7 +213,7 @@ def test_what_was_rolled_back_before_loses_that_mark_first(stub: Stub) -> None:
 
 
 def test_one_that_keeps_the_mark_of_a_rollback_does_not_get_our_tag(stub: Stub) -> None:
-    """It is not changed, so nothing may say that it was."""
+    """It is not changed, so no tag may say that it was."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     stub.refuse(ec2, "delete_tags", "UnauthorizedOperation", expected=without_the_mark(arns[1:]))
     stub.answer(ec2, "create_tags", {}, tagged(arns[:1]))
@@ -222,7 +223,7 @@ def test_one_that_keeps_the_mark_of_a_rollback_does_not_get_our_tag(stub: Stub) 
 
 
 def test_only_our_tag_is_removed(stub: Stub) -> None:
-    """Whatever value it has; a thousand instances a call."""
+    """Whatever its value; a thousand instances per call."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
     for batch in (arns[:1000], arns[1000:]):
         asked = {"Resources": [arn.instance_id for arn in batch], "Tags": [{"Key": "imdsv2:enforced-at"}]}
@@ -231,7 +232,7 @@ def test_only_our_tag_is_removed(stub: Stub) -> None:
 
 
 def test_after_a_rollback_our_tag_makes_room_for_its_mark(stub: Stub) -> None:
-    """In this order, because the instance may have fifty tags; a thousand instances a call."""
+    """In this order, because the instance may have fifty tags; a thousand instances per call."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
     for batch in (arns[:1000], arns[1000:]):
         ids = [arn.instance_id for arn in batch]
@@ -248,7 +249,7 @@ def applied(arn: InstanceArn, change: str = "applied", **fields: Any) -> Instanc
 
 
 class Looks:
-    """EC2 as it shows itself look by look."""
+    """EC2's answers, one description after the other."""
 
     def __init__(self, *looks: dict[InstanceArn, Target]) -> None:
         self.looks, self.slept = list(looks), 0
@@ -259,12 +260,12 @@ class Looks:
         return self.looks.pop(0)
 
     def sleep(self, _: float) -> None:
-        """Nobody waits in a test."""
+        """Return at once."""
         self.slept += 1
 
 
 def test_it_is_looked_at_until_ec2_says_applied() -> None:
-    """Only what is still pending is looked at again."""
+    """Only instances that are still pending are described again."""
     one, two = arn_of("1"), arn_of("2")
     looks = Looks({one: applied(one), two: applied(two, "pending")}, {two: applied(two)})
     assert {one: applied(one), two: applied(two)} == action.read_back(looks, [one, two], looks.sleep)
@@ -272,14 +273,14 @@ def test_it_is_looked_at_until_ec2_says_applied() -> None:
 
 
 def test_a_stopped_instance_is_not_waited_for() -> None:
-    """EC2 applies the change when it starts, which may be never."""
+    """EC2 applies the change at the next start, which may never happen."""
     looks = Looks({ARN: applied(ARN, "pending", state="stopped")})
     assert [ARN] == list(action.read_back(looks, [ARN], looks.sleep))
     assert 1 == looks.slept
 
 
 def test_waiting_ends_even_if_ec2_stays_pending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The function has a time limit; what was seen last is what is known."""
+    """The function has a time limit; the last description counts."""
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0))
     pending = applied(ARN, "pending")
     looks = Looks({ARN: pending}, {ARN: pending})
@@ -287,7 +288,7 @@ def test_waiting_ends_even_if_ec2_stays_pending(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nothing_is_waited_for_where_nothing_was_changed() -> None:
-    """A run that was refused everywhere ends at once."""
+    """A run in which EC2 refused every change ends at once."""
     looks = Looks({})
     assert {} == action.read_back(looks, [], looks.sleep)
     assert 0 == looks.slept
@@ -305,7 +306,7 @@ def test_nothing_is_waited_for_where_nothing_was_changed() -> None:
 def test_ec2_is_asked_whether_the_planned_call_is_permitted(
     code: str, permitted: bool | None, told: str | None, stub: Stub
 ) -> None:
-    """By the very call, as a dry run; what is neither yes nor no is told."""
+    """With the same call, as a dry run; an answer that is neither yes nor no is reported."""
     ec2 = stub.client("ec2")
     stub.refuse(ec2, "modify_instance_metadata_options", code, "words", expected=ALONE | {"DryRun": True})
     answer, problem = action.is_permitted(ec2, ARN)
@@ -315,7 +316,7 @@ def test_ec2_is_asked_whether_the_planned_call_is_permitted(
 
 
 def test_a_dry_run_that_ec2_carries_out_is_no_permission(stub: Stub) -> None:
-    """AWS always refuses a dry run in some way; anything else is not understood."""
+    """AWS always answers a dry run with an error; any other answer is unknown."""
     ec2 = stub.client("ec2")
     stub.answer(ec2, "modify_instance_metadata_options", {}, ALONE | {"DryRun": True})
     answer, problem = action.is_permitted(ec2, ARN)

@@ -1,4 +1,4 @@
-"""Caps, breakers and cohorts in the ledger's table: what many functions share, however they get in each other's way."""
+"""Caps, circuit breakers and cohorts in the ledger's table: state that concurrent functions share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def brakes(cloud: Cloud) -> Brakes:
 
 
 def meanwhile(cloud: Cloud, acts: list[Callable[[], object]]) -> None:
-    """Before each write of a shared item somebody else acts, for as long as there are acts left."""
+    """Before each write of a shared item, another writer acts, as long as there are acts left."""
 
     def intrude(_: Call) -> None:
         if acts:
@@ -61,7 +61,7 @@ def meanwhile(cloud: Cloud, acts: list[Callable[[], object]]) -> None:
 
 
 def test_room_is_taken_until_there_is_none(brakes: Brakes) -> None:
-    """Whoever asks for more than is left gets what is left."""
+    """A request for more than is left gets what is left."""
     granted = [brakes.reserve(HERE, wanted, 10, NOW + wanted * SECOND)[0] for wanted in (4, 5, 6, 7)]
     assert [4, 5, 1, 0] == granted
     assert 0 == brakes.account(HERE).room(REGION, 10, NOW)
@@ -75,14 +75,14 @@ def test_each_account_and_region_has_room_of_its_own(brakes: Brakes) -> None:
 
 
 def test_a_cap_that_is_lowered_counts_what_was_done_under_the_old_one(brakes: Brakes) -> None:
-    """And one that is raised gives room at once."""
+    """And a raised cap gives capacity at once."""
     brakes.reserve(HERE, 5, 5, NOW)
     assert 0 == brakes.reserve(HERE, 1, 2, NOW)[0]
     assert 3 == brakes.reserve(HERE, 9, 8, NOW)[0]
 
 
 def test_room_that_was_not_used_can_be_used_by_others(brakes: Brakes) -> None:
-    """It is given back to the minute in which it was taken."""
+    """It is returned to the minute in which it was reserved."""
     brakes.reserve(HERE, 5, 5, NOW)
     brakes.give_back(HERE, 2, NOW, NOW + 2 * MINUTE)
     assert 2 == brakes.reserve(HERE, 5, 5, NOW + 2 * MINUTE)[0]
@@ -91,14 +91,14 @@ def test_room_that_was_not_used_can_be_used_by_others(brakes: Brakes) -> None:
 
 
 def test_room_that_is_given_back_after_it_would_have_been_free_anyway_is_not_free_twice(brakes: Brakes) -> None:
-    """An hour later the reservation no longer counts; nor does its return."""
+    """An hour later, the reservation no longer counts; nor does its return."""
     brakes.reserve(HERE, 5, 5, NOW)
     brakes.give_back(HERE, 5, NOW, NOW + 2 * HOUR)
     assert 5 == brakes.reserve(HERE, 9, 5, NOW + 2 * HOUR)[0]
 
 
 def test_what_is_past_does_not_stay_in_the_item(brakes: Brakes) -> None:
-    """It holds an hour of minutes, in every Region, however long the service runs."""
+    """The item has one hour of minutes, in every Region, however long the service runs."""
     for hours in range(5):
         brakes.reserve(HERE, 1, 50, NOW + hours * 2 * HOUR)
     brakes.reserve(Place("aws", "us-east-1", MEMBER), 1, 50, NOW + 20 * HOUR)
@@ -117,7 +117,7 @@ def test_what_is_counted_by_the_minute_is_an_hour_to_the_second(after: timedelta
 
 @pytest.mark.parametrize("threads", [2, 8])
 def test_many_functions_at_once_share_one_cap(threads: int, cloud: Cloud) -> None:
-    """All of the room is given, and not one more, however they interleave."""
+    """Exactly the cap is granted, in any interleaving."""
     functions = [cloud.brakes() for _ in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
         granted = list(pool.map(lambda each: each.reserve(HERE, 3, 5, NOW)[0], functions))
@@ -129,9 +129,9 @@ NUMBERS = count()
 MOMENTS = st.sampled_from([0, 1, 29, 59, 60, 600, 1200, 1771, 2400, 3541, 3571, 3599, 3600]).map(
     lambda seconds: timedelta(seconds=seconds)
 )
-"""Where an hour that is counted by the minute could go wrong, and some between."""
+"""Offsets at which an hour counted in minutes could go wrong, and some between."""
 RESERVATION = st.tuples(MOMENTS, st.integers(1, 6), st.integers(0, 3))
-"""How long after the one before, how many instances, and how many of them are not changed after all."""
+"""Time since the previous reservation, number of instances, and how many of them are not changed after all."""
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -141,7 +141,7 @@ RESERVATION = st.tuples(MOMENTS, st.integers(1, 6), st.integers(0, 3))
     start=st.integers(0, 3599).map(lambda seconds: NOW + seconds * SECOND),
 )
 def test_no_sixty_minutes_see_more_changes_than_the_cap(cap: int, steps: Any, start: datetime, cloud: Cloud) -> None:
-    """Wherever the hour begins, whatever is given back, and whoever comes between another's look and his write."""
+    """Wherever the hour begins, whatever is returned, and with writers between a read and its write."""
     here = Place("aws", REGION, f"{next(NUMBERS):012}")
     mine, others = cloud.brakes(), cloud.brakes()
     changed: list[tuple[datetime, int]] = []
@@ -170,7 +170,7 @@ def test_no_sixty_minutes_see_more_changes_than_the_cap(cap: int, steps: Any, st
     more=st.integers(0, 3),
 )
 def test_there_is_room_when_it_was_promised_and_not_before(cap: int, waits: Any, more: int) -> None:
-    """Nobody comes in vain, also where the cap has been lowered meanwhile."""
+    """A retry at the promised time succeeds, even if the cap was lowered meanwhile."""
     account, now = Account(key=KEY), NOW
     for wait, wanted in waits:
         now += wait * MINUTE
@@ -182,7 +182,7 @@ def test_there_is_room_when_it_was_promised_and_not_before(cap: int, waits: Any,
 
 
 def test_who_is_always_overtaken_gives_up_for_now(brakes: Brakes, cloud: Cloud) -> None:
-    """Nothing is granted that is not written; the message comes again."""
+    """Capacity that is not written is not granted; the message is retried."""
     brakes.reserve(HERE, 1, 9, NOW)
     other = cloud.brakes()
     meanwhile(cloud, [lambda: _bump(cloud, "accounts", KEY)] * 100)
@@ -191,7 +191,7 @@ def test_who_is_always_overtaken_gives_up_for_now(brakes: Brakes, cloud: Cloud) 
 
 
 def _bump(cloud: Cloud, pk: str, sk: str) -> None:
-    """Somebody changes an item."""
+    """Another writer changes an item."""
     cloud.as_account(HUB, "dynamodb").update_item(
         TableName=TABLE,
         Key={"pk": {"S": pk}, "sk": {"S": sk}},
@@ -219,7 +219,7 @@ def _bump(cloud: Cloud, pk: str, sk: str) -> None:
 def test_the_breaker_opens_at_three_rollbacks_that_are_more_than_one_in_a_hundred(
     rollbacks: int, enforced: int, is_open: bool, brakes: Brakes
 ) -> None:
-    """Both: two of two are chance, and three of a thousand what was to be expected."""
+    """Both conditions: two of two may be chance, and three of a thousand are expected."""
     account = brakes.count_rollbacks(KEY, rollbacks, enforced, NOW)
     assert ((NOW,) * rollbacks, NOW if is_open else None) == (account.rollbacks, account.breaker_opened_at)
     written = brakes.account(HERE)
@@ -227,20 +227,20 @@ def test_the_breaker_opens_at_three_rollbacks_that_are_more_than_one_in_a_hundre
 
 
 def test_rollbacks_are_counted_one_by_one_and_together(brakes: Brakes) -> None:
-    """It opens with the third, whichever pass of the guard brings it."""
+    """It opens with the third, whichever pass of the guard records it."""
     opened = [brakes.count_rollbacks(KEY, 1, 10, NOW + hours * HOUR).breaker_opened_at for hours in (0, 10, 20, 21)]
     assert [None, None, NOW + 20 * HOUR, NOW + 20 * HOUR] == opened
 
 
 @pytest.mark.parametrize(("after", "is_open"), [(DAY - SECOND, True), (DAY, False)])
 def test_only_the_rollbacks_of_a_day_count(after: timedelta, is_open: bool, brakes: Brakes) -> None:
-    """What broke yesterday has been dealt with, or has its own hold."""
+    """Yesterday's breakage has been handled, or has its own hold."""
     brakes.count_rollbacks(KEY, 2, 10, NOW)
     assert is_open == (brakes.count_rollbacks(KEY, 1, 10, NOW + after).breaker_opened_at is not None)
 
 
 def test_an_open_breaker_stays_open_until_a_person_closes_it(brakes: Brakes) -> None:
-    """Neither time nor successes close it, nor does anybody's reservation."""
+    """Neither time nor successes nor reservations close it."""
     brakes.count_rollbacks(KEY, 3, 10, NOW)
     brakes.count_rollbacks(KEY, 0, 10_000, NOW + 9 * DAY)
     brakes.reserve(HERE, 1, 50, NOW + 9 * DAY)
@@ -248,7 +248,7 @@ def test_an_open_breaker_stays_open_until_a_person_closes_it(brakes: Brakes) -> 
 
 
 def test_a_person_closes_the_breaker_and_the_count_begins_anew(brakes: Brakes) -> None:
-    """The name is kept; three more open it again, and not the next one."""
+    """The person's name is kept; it takes three more rollbacks to open it again."""
     brakes.reserve(HERE, 2, 50, NOW)
     brakes.count_rollbacks(KEY, 3, 10, NOW)
     closed = brakes.close_breaker(KEY, "alice, request 1")
@@ -259,13 +259,13 @@ def test_a_person_closes_the_breaker_and_the_count_begins_anew(brakes: Brakes) -
 
 
 def test_the_breaker_of_one_account_is_not_that_of_another(brakes: Brakes) -> None:
-    """What one team broke does not stop the others."""
+    """Breakage of one team does not stop the others."""
     brakes.count_rollbacks(KEY, 3, 3, NOW)
     assert None is brakes.account(Place("aws", REGION, OTHER)).breaker_opened_at
 
 
 def test_rollbacks_of_passes_at_once_are_all_counted(cloud: Cloud) -> None:
-    """Regions are looked after side by side; together they open it, once."""
+    """Regions are processed in parallel; together they open it, once."""
     guards = [cloud.brakes() for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         times = [NOW + number * SECOND for number in range(3)]
@@ -279,7 +279,7 @@ def test_rollbacks_of_passes_at_once_are_all_counted(cloud: Cloud) -> None:
 
 
 def test_the_guard_finds_every_account_where_anything_was_enforced(brakes: Brakes) -> None:
-    """The one that was looked after longest ago comes first, and one that never was before all."""
+    """The account processed longest ago comes first, and one never processed before all others."""
     assert [] == brakes.accounts()
     for number, account in enumerate((MEMBER, OTHER, HUB)):
         brakes.reserve(Place("aws", REGION, account), 1, 50, NOW)
@@ -289,7 +289,7 @@ def test_the_guard_finds_every_account_where_anything_was_enforced(brakes: Brake
 
 
 def test_accounts_are_read_page_by_page(brakes: Brakes, cloud: Cloud) -> None:
-    """Nobody's breakage is missed because there are many."""
+    """No account is missed because there are many."""
     for account in (MEMBER, OTHER):
         brakes.reserve(Place("aws", REGION, account), 1, 50, NOW)
     first = {
@@ -303,7 +303,7 @@ def test_accounts_are_read_page_by_page(brakes: Brakes, cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("claimed_before", [False, True])
 def test_of_passes_at_once_one_looks_after_an_account(claimed_before: bool, cloud: Cloud) -> None:
-    """The others go on to the next."""
+    """The others continue with the next account."""
     brakes = cloud.brakes()
     brakes.reserve(HERE, 1, 50, NOW)
     if claimed_before:
@@ -315,7 +315,7 @@ def test_of_passes_at_once_one_looks_after_an_account(claimed_before: bool, clou
 
 
 def test_a_claim_is_not_lost_to_a_writer_who_had_not_seen_it(brakes: Brakes, cloud: Cloud) -> None:
-    """Nor is what he writes: he looks again."""
+    """Nor is the writer's change lost: it reads again."""
     brakes.reserve(HERE, 1, 50, NOW)
     known = brakes.account(HERE)
     meanwhile(cloud, [lambda: brakes.claim(known, NOW + MINUTE)])
@@ -328,7 +328,7 @@ def test_a_claim_is_not_lost_to_a_writer_who_had_not_seen_it(brakes: Brakes, clo
 
 
 def test_a_cohort_that_nobody_knows_is_a_new_one(brakes: Brakes) -> None:
-    """With no canaries yet."""
+    """Without canaries."""
     assert {"x": Cohort(key="x")} == brakes.cohorts(["x"])
 
 
@@ -341,7 +341,7 @@ def test_a_cohort_that_nobody_knows_is_a_new_one(brakes: Brakes) -> None:
     ],
 )
 def test_a_cohort_is_read_as_it_was_written(cohort: Cohort, brakes: Brakes) -> None:
-    """In each of its conditions; only the version has moved on."""
+    """In each of its states; only the version has increased."""
     assert brakes.save(cohort)
     (read,) = brakes.cohorts([cohort.key]).values()
     assert (1, cohort) == (read.version, Cohort(**{name: getattr(read, name) for name in _NAMES}))
@@ -351,7 +351,7 @@ _NAMES = [name for name in Cohort.__dataclass_fields__ if name != "version"]
 
 
 def test_who_has_not_seen_the_newest_cohort_does_not_write_over_it(brakes: Brakes) -> None:
-    """Neither where it was new to both, nor later."""
+    """Neither if it was new to both, nor later."""
     assert brakes.save(COHORT)
     assert not brakes.save(Cohort(key=COHORT.key, canaries=(arn_of("c"),), wanted=1))
     (seen,) = brakes.cohorts([COHORT.key]).values()
@@ -361,14 +361,15 @@ def test_who_has_not_seen_the_newest_cohort_does_not_write_over_it(brakes: Brake
 
 
 def test_of_many_savers_at_once_one_wins(cloud: Cloud) -> None:
-    """The others are told, and look again."""
+    """The others get an error, and read again."""
     with ThreadPoolExecutor(6) as pool:
         won = list(pool.map(lambda _: cloud.brakes().save(COHORT), range(6)))
     assert 1 == sum(won)
 
 
 def test_a_change_of_a_cohort_is_made_whoever_comes_between(brakes: Brakes, cloud: Cloud) -> None:
-    """What breaks holds its cohort; losing that to somebody who is just choosing canaries would let the others break too."""
+    """Breakage holds its cohort; losing that update to a function that is choosing canaries would let the others
+    break, too."""
     broken = Cohort(key=COHORT.key, broken_by=arn_of("c"))
     meanwhile(cloud, [lambda: cloud.brakes().save(COHORT)])
     brakes.change_cohort(COHORT.key, lambda known: Cohort(key=known.key, version=known.version, broken_by=arn_of("c")))
@@ -377,7 +378,7 @@ def test_a_change_of_a_cohort_is_made_whoever_comes_between(brakes: Brakes, clou
 
 
 def test_a_change_of_a_cohort_that_never_succeeds_is_an_error(brakes: Brakes, cloud: Cloud) -> None:
-    """The guard's next pass tries again; it does not take it for done."""
+    """The guard's next pass tries again; it does not treat the change as done."""
     brakes.save(COHORT)
     meanwhile(cloud, [lambda: _bump(cloud, f"cohort#{COHORT.key}", "current")] * 100)
     with pytest.raises(LedgerContended):
@@ -385,7 +386,7 @@ def test_a_change_of_a_cohort_that_never_succeeds_is_an_error(brakes: Brakes, cl
 
 
 def test_many_cohorts_are_read_a_hundred_at_a_time(brakes: Brakes, cloud: Cloud) -> None:
-    """DynamoDB reads no more than 100 items in a call; reads are consistent."""
+    """DynamoDB reads at most 100 items per call; reads are consistent."""
     brakes.save(COHORT)
     names = [f"cohort-{number}" for number in range(120)] + [COHORT.key]
     read = brakes.cohorts(names)
@@ -396,7 +397,7 @@ def test_many_cohorts_are_read_a_hundred_at_a_time(brakes: Brakes, cloud: Cloud)
 
 
 def test_cohorts_that_dynamodb_leaves_unread_are_asked_for_again(brakes: Brakes, cloud: Cloud) -> None:
-    """Taken for new ones they would get other canaries, and what broke would be forgotten."""
+    """If they counted as new, they would get other canaries, and breakage would be forgotten."""
     brakes.save(COHORT)
     refused = iter([True, False])
 
@@ -408,7 +409,7 @@ def test_cohorts_that_dynamodb_leaves_unread_are_asked_for_again(brakes: Brakes,
 
 
 def test_cohorts_that_dynamodb_never_reads_are_an_error(brakes: Brakes, cloud: Cloud) -> None:
-    """Half a read is none."""
+    """A partial read is not used."""
     cloud.wire.on(
         "BatchGetItem", lambda call: {"Responses": {}, "UnprocessedKeys": {TABLE: call.params["RequestItems"][TABLE]}}
     )

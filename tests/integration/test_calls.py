@@ -1,4 +1,4 @@
-"""How much is asked of AWS for a batch: what the benchmarks measure, asserted where it would get out of hand."""
+"""The number of AWS calls for a batch: measured by the benchmarks, and asserted here where it could get out of hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INSTANCES = 300
 
 @pytest.fixture
 def calls(cloud: Cloud) -> Calls:
-    """What 300 findings of one account and Region ask for, all of them enforced."""
+    """The calls for 300 findings of one account and Region, all of them enforced."""
     arns = cloud.launch(count=INSTANCES)
     findings = [finding(str(arn)) for arn in arns]
     cloud.hub.holds(*findings)
@@ -34,14 +34,14 @@ def calls(cloud: Cloud) -> Calls:
 
 
 def test_a_batch_of_300_costs_little_more_than_the_least_that_it_could(calls: Calls) -> None:
-    """EC2's and CloudWatch's quotas belong to the account that is helped."""
+    """EC2's and CloudWatch's quotas are shared with the account's owners."""
     assert calls.made["ec2", "ModifyInstanceMetadataOptions"] == INSTANCES
     assert 1.05 >= calls.of_looked_at / floor(instances=INSTANCES, lookback_days=35), calls.made
     assert 2.2 >= calls.others / INSTANCES, calls.made
 
 
 def test_a_batch_that_holds_changes_nothing_and_asks_little(cloud: Cloud) -> None:
-    """Most instances of most days: no tag, no change, no write role, and one message for all."""
+    """The common case: no tag, no change, no write role, and one message for all."""
     arns = cloud.launch(count=50, use=1.0)
     cloud.line().run([asked(arn, Source.CONFIG) for arn in arns], "request-1")
     made = Counter(call.operation for call in cloud.wire.calls)
@@ -51,7 +51,7 @@ def test_a_batch_that_holds_changes_nothing_and_asks_little(cloud: Cloud) -> Non
 
 
 def test_calls_are_counted_where_botocore_makes_them(cloud: Cloud) -> None:
-    """The counter of the benchmarks sees what was asked, once each."""
+    """The benchmarks' counter counts each call once."""
     counted = Calls()
     client = cloud.client("dynamodb")
     counted.watch(client.meta.events)

@@ -1,4 +1,4 @@
-"""Canaries: who goes first, who waits, and what a breakage does to all that run the same software."""
+"""Canaries: which instances go first, which wait, and how a breakage affects all that run the same software."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NUMBERS = count(1)
 
 
 class Fleet:
-    """One cohort as EC2 and the ledger have it; each question is another function's."""
+    """One cohort in EC2 and the ledger; each question comes from a new function."""
 
     def __init__(self, cloud: Cloud, states: Sequence[str] = ("running",)) -> None:
         self._cloud = cloud
@@ -61,7 +61,7 @@ class Fleet:
 
     @property
     def cohort(self) -> Cohort:
-        """What the ledger says of the cohort."""
+        """The ledger's entry of the cohort."""
         return self.brakes.cohorts([self.key])[self.key]
 
     def ask(self, *arns: InstanceArn, now: datetime = NOW, dry_run: bool = False, rule: Canary = RULE) -> Turns:
@@ -81,7 +81,7 @@ class Fleet:
         return turns
 
     def _record(self, willing: Sequence[Judgement], turns: Turns) -> None:
-        """As the line does at the end: what was held, and what has its turn by the next run."""
+        """Write, as the pipeline does at the end: what was held, and what is due at the next run."""
         changes = [
             Change(entry=each.entry, attributes={"status": Status.HELD, "decision": "hold", "reason": "canary_wait"})
             if each.arn in turns.held
@@ -91,7 +91,7 @@ class Fleet:
         self.ledger.write(changes, NOW)
 
     def _judged(self, arns: Collection[InstanceArn]) -> list[Judgement]:
-        """Those that could be enforced: what is gone, or was changed already, cannot."""
+        """Instances that could be enforced: not those that were terminated or already changed."""
         entries = self.ledger.read(arns)
         return [
             builders.judgement(
@@ -106,13 +106,13 @@ class Fleet:
         ]
 
     def forget(self, arn: InstanceArn) -> None:
-        """The ledger never heard of an instance."""
+        """Remove an instance from the ledger."""
         self._cloud.as_account(HUB, "dynamodb").delete_item(
             TableName=TABLE, Key={"pk": {"S": str(arn)}, "sk": {"S": "current"}}
         )
 
     def write(self, arn: InstanceArn, **attributes: Any) -> Entry:
-        """What the line or the guard has written about an instance."""
+        """Write what the pipeline or the guard recorded about an instance."""
         entry = self.ledger.read([arn])[arn]
         defaults = {} if entry.version else WILLING
         change = Change(entry=entry, attributes=defaults | attributes)
@@ -120,7 +120,7 @@ class Fleet:
         return change.applied()
 
     def enforce(self, *arns: InstanceArn, at: datetime = NOW) -> None:
-        """Canaries have been changed."""
+        """Record that canaries have been changed."""
         for arn in arns:
             self.write(arn, status=Status.ENFORCING, cohort=self.key, canary=True)
             self.write(
@@ -134,7 +134,7 @@ class Fleet:
             )
 
     def hold(self, arn: InstanceArn, reason: str) -> None:
-        """Its own judgement has ended in that."""
+        """Record a hold from the instance's own verdict."""
         self.write(arn, status=Status.HELD, decision="hold", reason=reason)
 
     def break_(self, arn: InstanceArn, at: datetime) -> None:
@@ -144,7 +144,7 @@ class Fleet:
         self.write(arn, status=Status.ROLLED_BACK, decision="hold", reason="broke_before", broken_at=at)
 
     def see_broken(self, arn: InstanceArn, at: datetime) -> None:
-        """The guard has seen it, and is about to answer."""
+        """Record that the guard found breakage, before its rollback."""
         self.brakes.change_cohort(
             self.key, lambda known: Cohort(key=known.key, version=known.version, broken_by=arn, broken_at=at)
         )
@@ -157,7 +157,7 @@ def fleet(cloud: Cloud) -> Fleet:
 
 
 def first(fleet: Fleet, number: int = 1) -> list[InstanceArn]:
-    """Those that go first by the order that everybody knows."""
+    """The first instances in the order that every function computes."""
     return in_order(fleet.arns)[:number]
 
 
@@ -165,7 +165,7 @@ def first(fleet: Fleet, number: int = 1) -> list[InstanceArn]:
 
 
 def test_a_share_of_the_cohort_goes_first_and_the_rest_waits(fleet: Fleet) -> None:
-    """Two of twenty at a tenth; the others are told for whom they wait."""
+    """Two of twenty at a tenth; the others learn which canaries they wait for."""
     turns = fleet.ask()
     assert (set(first(fleet, 2)), []) == (turns.canaries, turns.summoned)
     assert set(fleet.arns) - turns.canaries == set(turns.held)
@@ -193,7 +193,7 @@ def test_the_share_is_rounded_up_and_at_least_one(size: int, share: float, wante
 def test_the_same_go_first_whoever_asks_and_in_whatever_order(
     states: list[str], share: float, data: Any, cloud: Cloud
 ) -> None:
-    """One by one, in batches, twice, dry runs between: each question is answered as one question about all would be."""
+    """One by one, in batches, twice, with dry runs between: the answer is the same as for one question about all."""
     fleet = Fleet(cloud, ["running", *states])
     rule = Canary(share=share, hours=24)
     running = [arn for arn in fleet.arns if fleet.states[arn] == "running"]
@@ -209,7 +209,7 @@ def test_the_same_go_first_whoever_asks_and_in_whatever_order(
 
 
 def test_two_functions_that_choose_at_once_agree(cloud: Cloud) -> None:
-    """Whoever is second to write looks again, and finds the choice made."""
+    """The second writer reads again, and finds the first one's choice."""
     fleet = Fleet(cloud, ["running"] * 12)
     halves = [fleet.arns[:6], fleet.arns[6:]] * 2
     with ThreadPoolExecutor(4) as pool:
@@ -219,7 +219,7 @@ def test_two_functions_that_choose_at_once_agree(cloud: Cloud) -> None:
 
 
 def test_whoever_is_overtaken_for_ever_tries_again_later(fleet: Fleet, cloud: Cloud) -> None:
-    """It does not go on with a choice that is not in the ledger."""
+    """It does not proceed with a choice that is not in the ledger."""
     others = cloud.brakes()
 
     def overtake(call: Call) -> None:
@@ -235,13 +235,13 @@ def test_whoever_is_overtaken_for_ever_tries_again_later(fleet: Fleet, cloud: Cl
 
 
 def test_a_dry_run_writes_nothing(fleet: Fleet, cloud: Cloud) -> None:
-    """It answers as if it had."""
+    """Its answer is the same."""
     assert set(first(fleet, 2)) == fleet.ask(dry_run=True).canaries
     assert [] == cloud.items()
 
 
 def test_what_is_settled_is_not_looked_for_again(fleet: Fleet) -> None:
-    """Looking at a whole Region takes calls; once there are as many canaries as wanted, nobody does."""
+    """Listing a whole Region takes calls; once there are enough canaries, it is not listed."""
     fleet.ask(fleet.arns[0])
     for arn in fleet.arns[1:]:
         fleet.ask(arn)
@@ -261,7 +261,7 @@ def test_cohorts_are_answered_each_for_itself(cloud: Cloud) -> None:
 
 
 def test_canaries_that_nobody_asked_about_are_summoned(fleet: Fleet) -> None:
-    """Nothing else might ever ask about them, and the others would wait for good."""
+    """Otherwise nothing might ever evaluate them, and the others would wait forever."""
     *_, last = in_order(fleet.arns)
     turns = fleet.ask(last)
     assert first(fleet, 2) == sorted((each.arn for each in turns.summoned), key=first(fleet, 2).index)
@@ -270,7 +270,7 @@ def test_canaries_that_nobody_asked_about_are_summoned(fleet: Fleet) -> None:
 
 
 def test_who_is_being_changed_right_now_is_not_summoned(fleet: Fleet) -> None:
-    """What is under way in the ledger is somebody else's; also after the lease, when it is taken over."""
+    """An instance in progress belongs to another function; after its lease too, when it is taken over."""
     busy, *others = in_order(fleet.arns)
     fleet.write(busy, status=Status.ENFORCING, lease_until=NOW - HOUR)
     assert set(others[:2]) == {each.arn for each in fleet.ask(others[-1]).summoned}
@@ -280,7 +280,7 @@ def test_who_is_being_changed_right_now_is_not_summoned(fleet: Fleet) -> None:
 
 
 def test_the_rest_waits_until_every_canary_has_been_clean(fleet: Fleet) -> None:
-    """One of two is not enough; then it is open for all, and stays so."""
+    """One of two is not enough; then the cohort is open for all, and stays open."""
     one, other = first(fleet, 2)
     fleet.ask()
     fleet.enforce(one, other)
@@ -296,7 +296,7 @@ def test_the_rest_waits_until_every_canary_has_been_clean(fleet: Fleet) -> None:
 
 
 def test_who_waits_is_asked_again_when_the_canaries_may_be_through(fleet: Fleet) -> None:
-    """The hours of the last one, and what metrics take to settle; before they are changed, hourly."""
+    """After the hours of the last canary plus the delay of metrics; hourly before the canaries are changed."""
     one, other = first(fleet, 2)
     fleet.ask()
     fleet.enforce(one, at=NOW - 3 * HOUR)
@@ -309,7 +309,7 @@ def test_who_waits_is_asked_again_when_the_canaries_may_be_through(fleet: Fleet)
 
 
 def test_clean_before_this_change_is_not_clean(fleet: Fleet) -> None:
-    """What an earlier change of the same instance proved, it proved for the software of that time."""
+    """An earlier change of the same instance proves only the software of that time."""
     one, other = first(fleet, 2)
     fleet.ask()
     fleet.enforce(one, other, at=NOW)
@@ -320,7 +320,7 @@ def test_clean_before_this_change_is_not_clean(fleet: Fleet) -> None:
 
 
 def test_an_open_cohort_begins_anew_after_a_month(fleet: Fleet) -> None:
-    """By then it has other software; the canaries of that time count no more."""
+    """By then its software has changed; the old canaries no longer count."""
     one, other = first(fleet, 2)
     fleet.ask()
     fleet.enforce(one, other)
@@ -341,7 +341,7 @@ def test_an_open_cohort_begins_anew_after_a_month(fleet: Fleet) -> None:
     "lost", ["gone", "v1_in_use", "held_by_person", "exempt", "suppressed", "managed_elsewhere", "untaggable"]
 )
 def test_a_canary_that_is_held_is_replaced_by_the_next(lost: str, fleet: Fleet) -> None:
-    """Not by itself again, however willing the evidence is; the other canary stays."""
+    """Not by itself again, whatever the evidence; the other canary stays."""
     one, other, third = first(fleet, 3)
     fleet.ask()
     fleet.hold(one, lost)
@@ -354,7 +354,7 @@ def test_a_canary_that_is_held_is_replaced_by_the_next(lost: str, fleet: Fleet) 
 
 
 def test_a_canary_that_ec2_refuses_to_change_is_replaced(fleet: Fleet) -> None:
-    """The others do not wait for what may never succeed."""
+    """The others do not wait for a change that may never succeed."""
     one, other, third = first(fleet, 3)
     fleet.ask()
     fleet.write(one, status=Status.ENFORCING)
@@ -366,7 +366,7 @@ def test_a_canary_that_ec2_refuses_to_change_is_replaced(fleet: Fleet) -> None:
     "gate", ["breaker_open", "approval_required", "notice_given", "calendar_closed", "cap_reached", "not_ready"]
 )
 def test_a_canary_whose_turn_will_come_stays(gate: str, fleet: Fleet) -> None:
-    """A gate that is shut for it now is shut for others as well, or opens."""
+    """A gate that is closed for it is closed for others as well, or will open."""
     one, other = first(fleet, 2)
     fleet.ask()
     fleet.hold(one, gate)
@@ -386,7 +386,7 @@ def test_a_canary_that_stops_before_its_turn_is_replaced(asks: bool, fleet: Flee
 
 
 def test_a_canary_that_is_lost_after_its_change_is_replaced(fleet: Fleet) -> None:
-    """It stopped, went, or could not be proved healthy: the guard says so."""
+    """It stopped, was terminated, or could not be proved healthy: the guard records this."""
     one, other, third = first(fleet, 3)
     fleet.ask()
     fleet.enforce(one, other)
@@ -396,7 +396,7 @@ def test_a_canary_that_is_lost_after_its_change_is_replaced(fleet: Fleet) -> Non
 
 
 def test_a_canary_that_the_ledger_has_forgotten_is_summoned_again(fleet: Fleet) -> None:
-    """Whoever chose it died before he could write it down."""
+    """The function that chose it died before it could write it down."""
     one, other, *_, last = in_order(fleet.arns)
     fleet.ask(last)
     fleet.forget(other)
@@ -588,7 +588,7 @@ def test_only_what_could_be_enforced_goes_first(cloud: Cloud) -> None:
 
 
 def test_a_suppressed_canary_does_not_keep_the_others_waiting(cloud: Cloud) -> None:
-    """It is not chosen again and again."""
+    """It is not chosen again."""
     cloud.policy(mode="enforce", canary=CANARY)
     canary, second, third = in_order(cloud.launch(count=3))
     suppressed = finding(str(canary))
@@ -602,7 +602,7 @@ def test_a_suppressed_canary_does_not_keep_the_others_waiting(cloud: Cloud) -> N
 
 
 def test_a_dry_run_neither_summons_nor_chooses(cloud: Cloud) -> None:
-    """It tells who would go first."""
+    """It names the instances that would go first."""
     cloud.policy(mode="enforce", canary=CANARY)
     canary, *rest = in_order(cloud.launch(count=4))
     judged = cloud.line().run([asked(arn, Source.MANUAL) for arn in rest], "request-1", dry_run=True).judged
@@ -612,7 +612,7 @@ def test_a_dry_run_neither_summons_nor_chooses(cloud: Cloud) -> None:
 
 
 def test_a_person_waits_for_canaries_too(cloud: Cloud) -> None:
-    """Gates bind whoever asks."""
+    """Gates apply to every request."""
     cloud.policy(mode="enforce", canary=CANARY)
     _, last = in_order(cloud.launch(count=2))
     judged = run(cloud, last, source=Source.MANUAL).judged[last]
@@ -620,7 +620,7 @@ def test_a_person_waits_for_canaries_too(cloud: Cloud) -> None:
 
 
 def test_what_breaks_between_the_ledger_and_ec2_holds_its_cohort_at_once(cloud: Cloud) -> None:
-    """The gate is asked again right before EC2."""
+    """The gate is checked again right before EC2."""
     cloud.policy(mode="enforce", canary={"share": 1.0, "hours": 24})
     arn, broken = cloud.launch(count=2)
     cohort = f"aws/{MEMBER}/{REGION}/image:{IMAGE}"
@@ -640,7 +640,7 @@ def test_what_breaks_between_the_ledger_and_ec2_holds_its_cohort_at_once(cloud: 
 
 
 def test_without_canaries_all_go_at_once(cloud: Cloud) -> None:
-    """`canary: null`: nobody goes first, and nothing is kept of cohorts."""
+    """With `canary: null`, no instance goes first, and no cohort is stored."""
     cloud.policy(mode="enforce", canary=None)
     arns = cloud.launch(count=3)
     run(cloud, *arns)
@@ -649,7 +649,7 @@ def test_without_canaries_all_go_at_once(cloud: Cloud) -> None:
 
 
 def test_who_is_in_the_middle_of_a_change_is_left_to_whoever_makes_it(cloud: Cloud) -> None:
-    """Another function has it under its lease; the next in order is chosen."""
+    """Another function holds its lease; the next in order is chosen."""
     cloud.policy(mode="enforce", canary=CANARY)
     busy, second, last = in_order(cloud.launch(count=3))
     lease = {"status": Status.ENFORCING, "lease_until": cloud.clock() + HOUR, **WILLING}
@@ -659,7 +659,7 @@ def test_who_is_in_the_middle_of_a_change_is_left_to_whoever_makes_it(cloud: Clo
 
 
 def test_a_canary_that_stops_before_its_turn_is_replaced_when_it_is_judged(cloud: Cloud) -> None:
-    """Stopped, it would prove nothing; it waits like the others."""
+    """While stopped it would prove nothing; it waits like the others."""
     cloud.policy(mode="enforce", canary=CANARY)
     canary, second, last = in_order(cloud.launch(count=3))
     run(cloud, last)

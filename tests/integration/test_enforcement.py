@@ -1,4 +1,4 @@
-"""What becomes of instances that are `enforcing` in the ledger: gates once more, EC2, read back, our tag."""
+"""The processing of instances in status `enforcing`: gates once more, EC2, read-back, tag."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUR_TAG = "imdsv2:enforced-at"
 
 
 def judged(cloud: Cloud, arn: InstanceArn) -> Judgement:
-    """An instance that shall be enforced."""
+    """An instance to enforce."""
     target = describe(cloud.as_account(MEMBER, "ec2"), [arn])[arn]
     assert isinstance(target, Instance)
     return Judgement(
@@ -43,7 +43,7 @@ def judged(cloud: Cloud, arn: InstanceArn) -> Judgement:
 
 
 def held(judgement: Judgement) -> Judgement:
-    """What a shut gate makes of it."""
+    """The verdict of a closed gate."""
     verdict = Verdict(decision=Decision.HOLD, reason=Reason.SWITCHED_OFF, explanation="off", revisit_at=NOW + HOURLY)
     return replace(judgement, verdict=verdict, status=Status.HELD)
 
@@ -54,7 +54,7 @@ def enforce(
     ask_gates: Callable[[Sequence[Judgement]], Mapping[InstanceArn, Judgement]] = lambda _: {},
     ask_policy: Callable[[Judgement], Judgement | None] = lambda _: None,
 ) -> dict[InstanceArn, Judgement]:
-    """Run it; both roles are the same here."""
+    """Run the enforcement; both roles are the same here."""
     judgements = [judged(cloud, arn) for arn in arns]
     ec2 = cloud.line().members.ec2(arns[0], "write")
     enforcement = Enforcement(
@@ -69,7 +69,7 @@ def enforce(
 
 
 def test_an_instance_is_tagged_changed_and_read_back(cloud: Cloud) -> None:
-    """In this order, and the judgement says what EC2 shows afterwards."""
+    """In this order; the judgement has the options that EC2 shows afterwards."""
     arn = cloud.one(hop_limit=2)
     done = enforce(cloud, arn)[arn]
     assert Status.ENFORCED is done.status
@@ -82,14 +82,14 @@ def test_an_instance_is_tagged_changed_and_read_back(cloud: Cloud) -> None:
 
 
 def test_an_instance_that_was_rolled_back_before_bears_one_tag_of_ours(cloud: Cloud) -> None:
-    """The present one."""
+    """The current one."""
     arn = cloud.one(tags={"imdsv2:rolled-back-at": "2026-11-01T00:00:00Z", "Name": "web"})
     assert Status.ENFORCED is enforce(cloud, arn)[arn].status
     assert {OUR_TAG: "2026-11-20T12:00:00Z", "Name": "web"} == cloud.tags(arn)
 
 
 def test_gates_are_asked_again_after_the_tag_and_before_ec2(cloud: Cloud) -> None:
-    """A gate that has shut meanwhile leaves the instance as it was, without our tag."""
+    """A gate that has closed meanwhile leaves the instance unchanged, without the service's tag."""
     arn, other = cloud.launch(count=2)
     done = enforce(cloud, arn, other, ask_gates=lambda each: {arn: held(each[0])})
     assert (Status.HELD, Status.ENFORCED) == (done[arn].status, done[other].status)
@@ -107,7 +107,7 @@ def test_the_policy_is_asked_right_before_each_call(cloud: Cloud) -> None:
 
 
 def test_a_final_refusal_fails_with_ec2s_code_and_our_tag_is_removed(cloud: Cloud) -> None:
-    """The tag says what was done, and nothing was."""
+    """The tag records a change, and there was none."""
     arn, other = cloud.launch(count=2)
     cloud.wire.refuse(
         "ModifyInstanceMetadataOptions",
@@ -122,7 +122,7 @@ def test_a_final_refusal_fails_with_ec2s_code_and_our_tag_is_removed(cloud: Clou
 
 
 def test_an_instance_that_cannot_be_tagged_is_not_changed(cloud: Cloud) -> None:
-    """A later rollback could not tell our change from somebody else's."""
+    """A later rollback could not tell the service's change from another."""
     arn, other = cloud.launch(count=2)
     cloud.wire.refuse("CreateTags", "TagLimitExceeded", when=lambda call: arn.instance_id in call.params["Resources"])
     done = enforce(cloud, arn, other)
@@ -132,7 +132,7 @@ def test_an_instance_that_cannot_be_tagged_is_not_changed(cloud: Cloud) -> None:
 
 
 def test_an_instance_that_has_gone_is_not_untagged(cloud: Cloud) -> None:
-    """EC2 would refuse that for all the others too."""
+    """EC2 would refuse the call for all the others too."""
     arn, other = cloud.launch(count=2)
     cloud.wire.refuse(
         "ModifyInstanceMetadataOptions",
@@ -153,7 +153,7 @@ def test_a_tag_that_cannot_be_removed_changes_no_verdict(cloud: Cloud) -> None:
 
 
 def test_a_call_whose_end_nobody_saw_is_left_enforcing(cloud: Cloud) -> None:
-    """EC2 may have got it: neither enforced nor failed; whoever takes it over will see. The tag stays."""
+    """EC2 may have applied it: neither enforced nor failed, until a takeover reads the options. The tag stays."""
     arn, other = cloud.launch(count=2)
 
     def fail(call: Call) -> None:
@@ -169,7 +169,8 @@ def test_a_call_whose_end_nobody_saw_is_left_enforcing(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("code", ["InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable"])
 def test_an_error_of_ec2s_own_is_no_refusal(code: str, cloud: Cloud) -> None:
-    """EC2 may have done it before it stumbled: calling that failed would deny a change of ours, and take its tag."""
+    """EC2 may have applied the change before the error: recording a failure would deny the service's own change, and
+    remove its tag."""
     arn = cloud.one()
 
     def stumble(_: Call) -> None:
@@ -182,7 +183,7 @@ def test_an_error_of_ec2s_own_is_no_refusal(code: str, cloud: Cloud) -> None:
 
 
 def test_what_cannot_be_read_back_is_left_enforcing(cloud: Cloud) -> None:
-    """EC2 took it, but nobody has seen it applied."""
+    """EC2 accepted the change, but it was not confirmed."""
     arn = cloud.one()
     cloud.wire.refuse("DescribeInstances", "UnauthorizedOperation")
     done = enforce(cloud, arn)[arn]
@@ -191,7 +192,7 @@ def test_what_cannot_be_read_back_is_left_enforcing(cloud: Cloud) -> None:
 
 
 def test_tokens_that_are_optional_again_on_reading_back_are_a_failure(cloud: Cloud) -> None:
-    """Somebody else is changing it at the same time; the service does not claim what is not so."""
+    """Someone else is changing the instance at the same time; the service does not claim success."""
     arn = cloud.one()
 
     def change_back(_: Call) -> None:
@@ -205,7 +206,7 @@ def test_tokens_that_are_optional_again_on_reading_back_are_a_failure(cloud: Clo
 
 
 def test_an_instance_that_ec2_no_longer_knows_is_gone(cloud: Cloud) -> None:
-    """It was terminated between the change and the look."""
+    """It was terminated between the change and the read-back."""
     arn = cloud.one()
     cloud.wire.refuse("DescribeInstances", "InvalidInstanceID.NotFound", f"The instance ID '{arn.instance_id}'")
     done = enforce(cloud, arn)[arn]
@@ -213,7 +214,7 @@ def test_an_instance_that_ec2_no_longer_knows_is_gone(cloud: Cloud) -> None:
 
 
 def test_a_stopped_instance_is_enforced_and_applies_at_its_start(cloud: Cloud) -> None:
-    """It is not waited for."""
+    """The service does not wait for it."""
     arn = cloud.one()
     cloud.as_account(MEMBER, "ec2").stop_instances(InstanceIds=[arn.instance_id])
     cloud.wire.on("DescribeInstances", lambda _: cloud.set_options(arn, state="pending"))
@@ -222,7 +223,7 @@ def test_a_stopped_instance_is_enforced_and_applies_at_its_start(cloud: Cloud) -
 
 
 def test_an_endpoint_closed_between_look_and_call_stays_closed(cloud: Cloud) -> None:
-    """EC2 refuses the call that leaves the endpoint out, and a fresh look says that somebody closed it."""
+    """EC2 refuses the call without the endpoint, and a new description shows that someone disabled it."""
     arn = cloud.one()
 
     def close(call: Call) -> None:
@@ -237,7 +238,7 @@ def test_an_endpoint_closed_between_look_and_call_stays_closed(cloud: Cloud) -> 
 
 
 def test_instances_are_changed_several_at_once(cloud: Cloud) -> None:
-    """Three hundred one after another would take longer than a batch may."""
+    """Three hundred in sequence would take longer than a batch may."""
     arns = cloud.launch(count=4)
     together = threading.Barrier(4)
 

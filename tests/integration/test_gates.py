@@ -1,4 +1,4 @@
-"""The gates through the line: each holds and opens again, in their order, and once more right before EC2."""
+"""The gates in the whole pipeline: each holds and opens again, in order, and once more right before EC2."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: A
 
 
 def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
-    """A person's word, or the guard's, in the ledger."""
+    """Write a person's decision, or the guard's, to the ledger."""
     ledger = cloud.ledger()
     entry = ledger.read([arn])[arn]
     assert set() == ledger.write([Change(entry=entry, attributes=attributes)], cloud.clock())
@@ -58,7 +58,7 @@ def approve(cloud: Cloud, arn: InstanceArn, word: str = "approved", *, hours: fl
 
 
 def suppress(cloud: Cloud, arn: InstanceArn, workflow: str = "SUPPRESSED") -> None:
-    """Somebody sets the workflow status of the instance's finding, which the ledger knows."""
+    """Someone sets the workflow status of the instance's finding, which the ledger knows."""
     failed = finding(str(arn))
     if failed["Id"] not in cloud.hub.findings:
         request = asked(arn, finding=failed)
@@ -81,24 +81,24 @@ def break_cohort(cloud: Cloud, _: InstanceArn) -> None:
 
 
 def clear_cohort(cloud: Cloud, _: InstanceArn) -> None:
-    """A person has cleared what broke."""
+    """A person has cleared the broken instance."""
     write(cloud, BROKEN, cleared_at=cloud.clock())
 
 
 def calendar(cloud: Cloud, state: str, **more: str) -> None:
-    """What SSM says of every calendar from now on."""
+    """SSM's answer for every calendar from now on."""
     cloud.wire.fake("GetCalendarState", lambda _: {"State": state, **more})
 
 
 def policy(cloud: Cloud, **fields: Any) -> None:
-    """Write the policy, with canaries and a calendar in it: only what they say opens their gates."""
+    """Write the policy, with canaries and a calendar in it, so that their gates are active."""
     asked_of_all = {"mode": "enforce", "canary": {"share": 1.0, "hours": 24}, "change_calendar": "freeze"}
     cloud.policy(**(asked_of_all | fields))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """How to shut a gate for an instance, and how to open it again."""
+    """How to close a gate for an instance, and how to open it again."""
 
     reason: str
     shut: Callable[[Cloud, InstanceArn], object]
@@ -133,7 +133,7 @@ GATES = [
     ),
     Gate(reason="cap_reached", shut=_fill, open=lambda cloud, _: cloud.clock.move(minutes=61)),
 ]
-"""In the order in which they are asked."""
+"""In the order in which they are checked."""
 
 each_gate = pytest.mark.parametrize("gate", GATES, ids=lambda gate: gate.reason)
 
@@ -151,7 +151,7 @@ def arn(cloud: Cloud) -> InstanceArn:
 
 @each_gate
 def test_a_gate_that_is_shut_holds_and_lets_go_once_it_is_open(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
-    """Nothing is changed or tagged meanwhile; it is looked at again, by itself."""
+    """Meanwhile nothing is changed or tagged; the instance is re-evaluated automatically."""
     gate.shut(cloud, arn)
     judged = run(cloud, arn)
     assert ("hold", gate.reason, "held") == (judged.verdict.decision, judged.verdict.reason, judged.status)
@@ -165,7 +165,7 @@ def test_a_gate_that_is_shut_holds_and_lets_go_once_it_is_open(gate: Gate, cloud
 @each_gate
 @pytest.mark.parametrize("source", BY_PERSON)
 def test_a_gate_binds_whoever_asks(gate: Gate, source: Source, cloud: Cloud, arn: InstanceArn) -> None:
-    """A person who wants it all the same opens the gate, and everybody can see that."""
+    """A person who wants the change must open the gate, which is visible to everyone."""
     gate.shut(cloud, arn)
     assert gate.reason == run(cloud, arn, source).verdict.reason
     assert [] == cloud.changes()
@@ -173,7 +173,7 @@ def test_a_gate_binds_whoever_asks(gate: Gate, source: Source, cloud: Cloud, arn
 
 @each_gate
 def test_a_dry_run_shows_the_gate_and_writes_nothing(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
-    """But the switch: what is off still answers what it would do."""
+    """Except for the mode: when switched off, a dry run still answers what would happen."""
     gate.shut(cloud, arn)
     before = cloud.items()
     judged = run(cloud, arn, Source.MANUAL, dry_run=True)
@@ -185,14 +185,14 @@ def test_a_dry_run_shows_the_gate_and_writes_nothing(gate: Gate, cloud: Cloud, a
 
 @each_gate
 def test_a_gate_holds_only_where_it_would_be_enforced(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
-    """What the evidence holds is told so: opening a gate would not help."""
+    """If the evidence holds an instance, that is reported: opening a gate would not help."""
     used = cloud.one(use=1.0)
     gate.shut(cloud, used)
     assert "v1_in_use" == run(cloud, used).verdict.reason
 
 
 def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> None:
-    """All are shut, and opened one after the other: what has to be done first is told first."""
+    """All are closed, then opened one after the other: the first obstacle is reported first."""
     fields = {"approval": "required", "notice_hours": 2, "max_enforcements_per_hour": 3}
     policy(cloud, **fields, mode="off")
     suppress(cloud, arn)
@@ -238,7 +238,8 @@ ANY_MOMENT = [gate for gate in GATES if gate.reason not in {"approval_required",
 
 @pytest.mark.parametrize("gate", ANY_MOMENT, ids=lambda gate: gate.reason)
 def test_a_gate_that_shuts_between_the_ledger_and_ec2_still_holds(gate: Gate, cloud: Cloud, arn: InstanceArn) -> None:
-    """Nothing is changed, the tag goes, the room is given back; and once it is open the change is made."""
+    """Nothing is changed, the tag is removed, the cap's capacity is returned; once the gate is open, the change is
+    made."""
     policy(cloud, max_enforcements_per_hour=5)
     suppress(cloud, arn, "NEW")
 
@@ -260,7 +261,7 @@ def test_a_gate_that_shuts_between_the_ledger_and_ec2_still_holds(gate: Gate, cl
 
 
 def test_a_policy_that_only_observes_by_now_leaves_it_at_would_enforce(cloud: Cloud, arn: InstanceArn) -> None:
-    """Somebody sets the mode back in the middle of it."""
+    """Someone sets the mode back during the run."""
 
     def observe(_: Call) -> None:
         cloud.clock.move(seconds=30)
@@ -276,12 +277,12 @@ def test_a_policy_that_only_observes_by_now_leaves_it_at_would_enforce(cloud: Cl
 
 
 def room(cloud: Cloud, arn: InstanceArn) -> int:
-    """How many more of five may be enforced where an instance lies."""
+    """How many more of five may be enforced in the instance's account and Region."""
     return cloud.brakes().account(arn).room(arn.region, 5, cloud.clock())
 
 
 def test_of_many_as_many_as_the_cap_are_changed(cloud: Cloud) -> None:
-    """The others are told when their turn is; an hour later it is theirs."""
+    """The explanations give the others' time; an hour later they are changed."""
     cloud.policy(mode="enforce", max_enforcements_per_hour=3)
     arns = cloud.launch(count=5)
     requests = [asked(each, Source.REVISIT) for each in arns]
@@ -299,7 +300,7 @@ def test_of_many_as_many_as_the_cap_are_changed(cloud: Cloud) -> None:
 
 
 def test_each_account_and_region_has_its_own_cap(cloud: Cloud) -> None:
-    """One that is full does not hold the others."""
+    """A full cap does not hold the others."""
     cloud.policy(mode="enforce", max_enforcements_per_hour=1)
     places = [(MEMBER, REGION), (MEMBER, "us-east-1"), (OTHER, REGION)]
     arns = [each for account, region in places for each in cloud.launch(account=account, region=region, count=2)]
@@ -309,7 +310,7 @@ def test_each_account_and_region_has_its_own_cap(cloud: Cloud) -> None:
 
 
 def test_those_that_go_first_go_first_under_the_cap_too(cloud: Cloud) -> None:
-    """Room is theirs before it is that of cohorts that are open: others wait for them."""
+    """Canaries get capacity before open cohorts, because other instances wait for them."""
     cloud.policy(mode="enforce", canary={"share": 0.1, "hours": 24}, max_enforcements_per_hour=2)
     *rest, canary = cloud.launch(count=4)
     for each in rest:
@@ -330,7 +331,7 @@ def test_those_that_go_first_go_first_under_the_cap_too(cloud: Cloud) -> None:
     ],
 )
 def test_room_that_is_not_used_is_given_back(operation: str, code: str, cloud: Cloud, arn: InstanceArn) -> None:
-    """EC2 refuses, or the account lets nobody in: others may use it."""
+    """EC2 refuses, or the account cannot be entered: others may use the capacity."""
     policy(cloud, max_enforcements_per_hour=5)
     write_role = "imdsv2-remediation-write"
     cloud.wire.refuse(
@@ -341,7 +342,7 @@ def test_room_that_is_not_used_is_given_back(operation: str, code: str, cloud: C
 
 
 def test_room_of_what_others_were_quicker_to_judge_is_given_back(cloud: Cloud, arn: InstanceArn) -> None:
-    """Two reserve for the same instance; one changes it."""
+    """Two functions reserve for the same instance; one changes it."""
     policy(cloud, max_enforcements_per_hour=5)
     once = [True]
 
@@ -355,7 +356,7 @@ def test_room_of_what_others_were_quicker_to_judge_is_given_back(cloud: Cloud, a
 
 
 def test_room_of_what_may_have_been_changed_is_not_given_back(cloud: Cloud, arn: InstanceArn) -> None:
-    """EC2 did not answer: nobody knows, so it counts."""
+    """EC2 did not answer: the outcome is unknown, so it counts."""
     policy(cloud, max_enforcements_per_hour=5)
 
     def silence(_: Call) -> None:
@@ -367,7 +368,7 @@ def test_room_of_what_may_have_been_changed_is_not_given_back(cloud: Cloud, arn:
 
 
 def test_what_was_done_is_recorded_though_room_cannot_be_given_back(cloud: Cloud) -> None:
-    """The count errs on the safe side; the ledger of what was changed does not err."""
+    """The count errs on the safe side; the ledger's record of changes is exact."""
     cloud.policy(mode="enforce", max_enforcements_per_hour=5)
     refused, changed = cloud.launch(count=2)
     cloud.wire.refuse(
@@ -384,7 +385,7 @@ def test_what_was_done_is_recorded_though_room_cannot_be_given_back(cloud: Cloud
 
 
 def test_a_dry_run_tells_when_there_will_be_room(cloud: Cloud) -> None:
-    """As the run itself would, and takes none."""
+    """Like the real run, but without a reservation."""
     cloud.policy(mode="enforce", max_enforcements_per_hour=2)
     requests = [asked(each, Source.MANUAL) for each in cloud.launch(count=3)]
     dry = cloud.line().run(requests, "request-1", dry_run=True).judged
@@ -400,7 +401,7 @@ def test_a_dry_run_tells_when_there_will_be_room(cloud: Cloud) -> None:
 
 
 def test_an_approval_is_spent_once(cloud: Cloud, arn: InstanceArn) -> None:
-    """Whose it was stands in the event for good; the next change of the instance needs another."""
+    """The event keeps the approver's name; the next change of the instance needs another approval."""
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn)
@@ -415,7 +416,7 @@ def test_an_approval_is_spent_once(cloud: Cloud, arn: InstanceArn) -> None:
 
 
 def test_an_attempt_that_ec2_refuses_spends_the_approval(cloud: Cloud, arn: InstanceArn) -> None:
-    """Whoever approved it decides whether it is tried again."""
+    """The approver decides whether to retry."""
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn)
@@ -425,7 +426,7 @@ def test_an_attempt_that_ec2_refuses_spends_the_approval(cloud: Cloud, arn: Inst
 
 
 def test_an_approval_expires(cloud: Cloud, arn: InstanceArn) -> None:
-    """What was approved was the evidence of that time."""
+    """The approval applied to the evidence of that time."""
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn, hours=3)
@@ -437,7 +438,7 @@ def test_an_approval_expires(cloud: Cloud, arn: InstanceArn) -> None:
 
 
 def test_what_was_refused_waits_for_another_word(cloud: Cloud, arn: InstanceArn) -> None:
-    """Until somebody approves it after all."""
+    """Until someone approves it after all."""
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn, "refused")
@@ -447,7 +448,7 @@ def test_what_was_refused_waits_for_another_word(cloud: Cloud, arn: InstanceArn)
 
 
 def test_an_approval_does_not_stand_in_for_evidence(cloud: Cloud, arn: InstanceArn) -> None:
-    """It is checked anew at the moment of action."""
+    """The evidence is checked again at the time of the change."""
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn)
@@ -457,7 +458,7 @@ def test_an_approval_does_not_stand_in_for_evidence(cloud: Cloud, arn: InstanceA
 
 
 def test_nobody_is_said_to_have_approved_what_he_refused(cloud: Cloud, arn: InstanceArn) -> None:
-    """Approvals are no longer asked for; a refusal is left from when they were."""
+    """Approval is no longer required, but a refusal from before remains."""
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn, "refused")
@@ -470,14 +471,14 @@ def test_nobody_is_said_to_have_approved_what_he_refused(cloud: Cloud, arn: Inst
 
 
 def messages(cloud: Cloud) -> list[str]:
-    """The subjects of what people were told, in order, and then forgotten."""
+    """The subjects of the messages so far, in order; clears them."""
     subjects = [str(each["Subject"]) for each in cloud.published()]
     cloud.wire.calls.clear()
     return subjects
 
 
 def test_notice_is_given_once_and_then_the_change_is_made(cloud: Cloud, arn: InstanceArn) -> None:
-    """However often it is judged meanwhile; the change is told of by itself."""
+    """However often it is judged meanwhile; the change is reported separately."""
     policy(cloud, notice_hours=48)
     run(cloud, arn)
     assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
@@ -503,7 +504,7 @@ def test_a_notice_is_judged_again_when_it_ends(cloud: Cloud, arn: InstanceArn) -
 
 
 def test_when_notice_ends_the_evidence_decides_anew(cloud: Cloud, arn: InstanceArn) -> None:
-    """Use that appears meanwhile ends the notice; once it is out of the window, there is another one."""
+    """Use that appears meanwhile ends the notice; once the use is out of the window, there is a new one."""
     policy(cloud, notice_hours=48, lookback_days=10)
     run(cloud, arn)
     cloud.clock.move(hours=48)
@@ -521,7 +522,8 @@ def test_when_notice_ends_the_evidence_decides_anew(cloud: Cloud, arn: InstanceA
 
 
 def test_a_notice_outlives_a_change_that_was_stopped_before_ec2(cloud: Cloud, arn: InstanceArn) -> None:
-    """The owner was told, and nothing has happened since: once the switch is on again, he is not told anew."""
+    """The owner was notified, and nothing has happened since: once the service is switched on, there is no second
+    notice."""
     policy(cloud, notice_hours=48)
     run(cloud, arn)
     messages(cloud)
@@ -541,7 +543,7 @@ def test_a_notice_outlives_a_change_that_was_stopped_before_ec2(cloud: Cloud, ar
 
 
 def test_an_owner_gets_one_message_for_all_places(cloud: Cloud) -> None:
-    """With every instance in it; an instance without an owner is its account's. The tag's name is the policy's."""
+    """With every instance in it; without an owner tag, the account is the owner. The policy names the tag."""
     cloud.policy(mode="enforce", notice_hours=48, owner_tag="team")
     web = [
         cloud.one(tags={"team": "web"}),
@@ -559,7 +561,7 @@ def test_an_owner_gets_one_message_for_all_places(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("after", [1, 48, 72])
 def test_a_notice_that_reached_nobody_begins_when_it_does(after: int, cloud: Cloud, arn: InstanceArn) -> None:
-    """Whenever it is judged again: no owner is told of a change by the change."""
+    """On a later evaluation: the change is never the owner's first message."""
     policy(cloud, notice_hours=48)
     cloud.wire.refuse("Publish", "InternalErrorException", times=1)
     run(cloud, arn)
@@ -573,7 +575,7 @@ def test_a_notice_that_reached_nobody_begins_when_it_does(after: int, cloud: Clo
 
 
 def test_whoever_objects_by_tag_is_left_alone(cloud: Cloud, arn: InstanceArn) -> None:
-    """As the notice told him to; and when the exemption is over, he gets a notice anew."""
+    """As the notice explains; when the exemption has ended, the owner gets a new notice."""
     policy(cloud, notice_hours=48)
     run(cloud, arn)
     cloud.as_account(MEMBER, "ec2").create_tags(
@@ -595,7 +597,7 @@ def test_whoever_objects_by_tag_is_left_alone(cloud: Cloud, arn: InstanceArn) ->
 
 @pytest.mark.parametrize("code", ["InvalidDocument", "AccessDeniedException", "InternalServerError"])
 def test_a_calendar_that_cannot_be_read_holds(code: str, cloud: Cloud, arn: InstanceArn) -> None:
-    """And says what to correct."""
+    """The explanation names what to correct."""
     cloud.wire.refuse("GetCalendarState", code)
     judged = run(cloud, arn)
     assert "calendar_closed" == judged.verdict.reason
@@ -603,7 +605,7 @@ def test_a_calendar_that_cannot_be_read_holds(code: str, cloud: Cloud, arn: Inst
 
 
 def test_a_calendar_is_asked_once_for_a_batch_and_only_where_one_is_named(cloud: Cloud, arn: InstanceArn) -> None:
-    """It has a quota as well."""
+    """Its API has a quota as well."""
     cloud.line().run([asked(each, Source.CONFIG) for each in [arn, *cloud.launch(count=4)]], "request-1")
     assert [["freeze"]] == [each.params["CalendarNames"] for each in cloud.wire.made("GetCalendarState")]
     policy(cloud, change_calendar=None)

@@ -1,4 +1,4 @@
-"""The guard's passes: what proves healthy, what breaks, what stays in doubt, and what all of that costs."""
+"""The guard's passes: what is verified, what breaks, what stays unproved, and how many calls this takes."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ ASK = "GetMetricData"
 
 
 def state(cloud: Cloud, arn: InstanceArn) -> tuple[str, str]:
-    """The status of an instance, and whether its watch goes on."""
+    """The status of an instance, and whether its watch continues."""
     current = cloud.current(arn)
     return str(current["status"]), str(current["watch"])
 
 
 def counts(done: Pass, *names: str) -> tuple[int, ...]:
-    """Some of what a pass came to."""
+    """Some of a pass's counters."""
     return tuple(getattr(done, name) for name in names)
 
 
 def verified(cloud: Cloud, **how: Any) -> InstanceArn:
-    """An instance that has proved healthy."""
+    """An instance that was verified."""
     arn = enforced(cloud, **how)
     live(cloud, arn, hours=25)
     assert 1 == guard(cloud).verified
@@ -54,13 +54,13 @@ def verified(cloud: Cloud, **how: Any) -> InstanceArn:
 
 
 def asked_about(cloud: Cloud, made: int) -> list[tuple[str, int]]:
-    """The metrics that were asked for since, each with its number of instances."""
+    """The metrics requested since then, each with its number of instances."""
     queries = [call.params["MetricDataQueries"] for call in cloud.wire.calls[made:] if call.operation == ASK]
     return sorted((each[0]["MetricStat"]["Metric"]["MetricName"], len(each)) for each in queries)
 
 
 def judge_again(cloud: Cloud, arn: InstanceArn, source: Source = Source.REVISIT) -> tuple[str, str, str]:
-    """Decision, reason and status after the line has judged it anew."""
+    """Decision, reason and status after the pipeline has judged it again."""
     judged = cloud.line().run([asked(arn, source)], "request-3").judged[arn]
     return judged.verdict.decision, judged.verdict.reason, cloud.current(arn)["status"]
 
@@ -69,7 +69,7 @@ def judge_again(cloud: Cloud, arn: InstanceArn, source: Source = Source.REVISIT)
 
 
 def test_what_stays_clean_is_verified(cloud: Cloud) -> None:
-    """A day in which it ran and nothing was refused. There is nothing to judge again, and nobody needs to be told."""
+    """It ran for a day without a rejected call. There is nothing to re-evaluate, and no notification."""
     arn = enforced(cloud)
     told = len(cloud.published())
     live(cloud, arn, hours=25)
@@ -95,7 +95,7 @@ def test_the_watch_is_not_over_before_its_hours_are(cloud: Cloud) -> None:
 
 
 def test_the_policy_says_how_long_it_lasts(cloud: Cloud) -> None:
-    """A change of it holds for what is being watched already."""
+    """A change of the policy also applies to instances already under watch."""
     arn = enforced(cloud)
     live(cloud, arn, hours=25)
     cloud.policy(mode="enforce", watch_hours=48)
@@ -119,7 +119,7 @@ def test_an_office_hours_instance_is_verified_after_days(cloud: Cloud) -> None:
 
 
 def test_one_that_was_stopped_at_its_enforcement_is_watched_from_its_start_on(cloud: Cloud) -> None:
-    """EC2 may show tokens as optional until then; that is nobody's change, and no life."""
+    """Until then, EC2 may show tokens as optional; this is neither a change by someone nor running time."""
     arn = cloud.one()
     _stop(cloud, arn)
     enforce(cloud, arn)
@@ -138,7 +138,7 @@ def test_one_that_was_stopped_at_its_enforcement_is_watched_from_its_start_on(cl
 
 
 def test_what_ec2_has_yet_to_apply_is_not_let_go(cloud: Cloud) -> None:
-    """In the first minutes an old answer of EC2's is no change of somebody's."""
+    """In the first minutes, an old answer of EC2 does not mean that someone changed it back."""
     arn = enforced(cloud)
     cloud.set_options(arn, http_tokens="optional")
     guard(cloud)
@@ -150,7 +150,7 @@ def test_what_ec2_has_yet_to_apply_is_not_let_go(cloud: Cloud) -> None:
 
 
 def test_a_verified_one_is_watched_once_more_after_its_next_start(cloud: Cloud) -> None:
-    """What runs at boot may need IMDSv1; what was refused before that start is the watch's before."""
+    """Boot software may need IMDSv1; calls rejected before that start belong to the earlier watch."""
     arn = verified(cloud)
     assert ("verified", "open") == state(cloud, arn)
     cloud.clock.move(days=60)
@@ -163,7 +163,7 @@ def test_a_verified_one_is_watched_once_more_after_its_next_start(cloud: Cloud) 
 
 
 def test_a_clean_start_ends_the_watch(cloud: Cloud) -> None:
-    """Then the guard is done with it."""
+    """Then the guard no longer watches it."""
     arn = verified(cloud)
     restart(cloud, arn)
     live(cloud, arn, hours=25)
@@ -173,7 +173,7 @@ def test_a_clean_start_ends_the_watch(cloud: Cloud) -> None:
 
 
 def test_a_start_during_the_first_watch_is_the_next_start(cloud: Cloud) -> None:
-    """Its own hours still count in full from that start."""
+    """The full hours count from that start."""
     arn = enforced(cloud)
     live(cloud, arn, hours=20)
     restart(cloud, arn)
@@ -192,7 +192,7 @@ def test_a_start_during_the_first_watch_is_the_next_start(cloud: Cloud) -> None:
 
 
 def test_seven_days_of_life_without_proof_are_said(cloud: Cloud) -> None:
-    """It runs, and its life does not show: people are told once, and the service watches it no longer."""
+    """It runs, but CloudWatch shows no CPUUtilization: people are notified once, and the watch ends."""
     arn = enforced(cloud)
     cloud.clock.move(days=6)
     guard(cloud)
@@ -211,7 +211,7 @@ def test_seven_days_of_life_without_proof_are_said(cloud: Cloud) -> None:
 
 
 def test_a_metric_that_cannot_be_read_proves_nothing(cloud: Cloud) -> None:
-    """The watch goes on until it can."""
+    """The watch continues until it can be read."""
     arn = enforced(cloud)
     live(cloud, arn, hours=25)
     cloud.metrics.status = "Forbidden"
@@ -222,7 +222,7 @@ def test_a_metric_that_cannot_be_read_proves_nothing(cloud: Cloud) -> None:
 
 
 def test_an_account_that_cannot_be_entered_is_waited_for_and_said_after_seven_days(cloud: Cloud) -> None:
-    """Seven days of nobody being able to look, not of the age of the enforcement."""
+    """Seven days without access, whatever the age of the enforcement."""
     arn = enforced(cloud)
     cloud.clock.move(days=5)
     shut = [True]
@@ -239,7 +239,7 @@ def test_an_account_that_cannot_be_entered_is_waited_for_and_said_after_seven_da
 
 @pytest.mark.parametrize("code", ["AccessDenied", "RequestLimitExceeded"])
 def test_one_look_in_vain_ends_no_watch(cloud: Cloud, code: str) -> None:
-    """However old the enforcement; what was seen again in between begins anew."""
+    """However old the enforcement; a successful check restarts the seven days."""
     arn, old = enforced(cloud), verified(cloud, account=OTHER)
     cloud.clock.move(days=5)
     shut = [True]
@@ -256,7 +256,7 @@ def test_one_look_in_vain_ends_no_watch(cloud: Cloud, code: str) -> None:
 
 
 def test_a_broken_one_that_cannot_be_seen_still_counts_as_broken(cloud: Cloud) -> None:
-    """The alarm does not end because nobody can look."""
+    """The alarm must not clear because the account is unreachable."""
     cloud.policy(mode="enforce", rollback="alert")
     arn = enforced(cloud)
     reject(cloud, arn)
@@ -269,7 +269,7 @@ def test_a_broken_one_that_cannot_be_seen_still_counts_as_broken(cloud: Cloud) -
 
 
 def test_what_somebody_changed_back_is_let_go_and_judged_at_once(cloud: Cloud) -> None:
-    """The line says `changed_back`; the guard never fights."""
+    """The pipeline says `changed_back`; the guard never overrides people."""
     arn = enforced(cloud)
     cloud.clock.move(hours=1)
     cloud.set_options(arn, http_tokens="optional")
@@ -284,7 +284,7 @@ def test_what_somebody_changed_back_is_let_go_and_judged_at_once(cloud: Cloud) -
 
 @pytest.mark.parametrize("how", ["terminated", "shutting-down", "unknown"])
 def test_what_has_gone_is_let_go(cloud: Cloud, how: str) -> None:
-    """Whether EC2 still shows it or not."""
+    """Whether or not EC2 still shows the terminated instance."""
     arn = enforced(cloud)
     if how == "unknown":
         cloud.wire.refuse(DESCRIBE, "InvalidInstanceID.NotFound", f"The instance ID '{arn.instance_id}' does not exist")
@@ -297,7 +297,7 @@ def test_what_has_gone_is_let_go(cloud: Cloud, how: str) -> None:
 
 
 def test_a_verified_one_that_goes_is_let_go(cloud: Cloud) -> None:
-    """Though nothing else would look at it."""
+    """Even though nothing else would evaluate it."""
     arn = verified(cloud)
     set_state(cloud, arn, "terminated")
     guard(cloud)
@@ -305,7 +305,7 @@ def test_a_verified_one_that_goes_is_let_go(cloud: Cloud) -> None:
 
 
 def test_a_person_who_clears_what_was_left_broken_begins_its_watch_anew(cloud: Cloud) -> None:
-    """What was refused until then is settled; what is refused from then on is not."""
+    """Calls rejected until then are settled; later ones count."""
     cloud.policy(mode="enforce", rollback="alert")
     arn = enforced(cloud)
     reject(cloud, arn)
@@ -322,25 +322,25 @@ def test_a_person_who_clears_what_was_left_broken_begins_its_watch_anew(cloud: C
 
 
 def canaries_first(cloud: Cloud, **fields: Any) -> None:
-    """A policy by which a tenth goes first, for a day."""
+    """A policy in which a tenth goes first, for a day."""
     cloud.policy(**{"mode": "enforce", "canary": {"share": 0.1, "hours": 24}} | fields)
 
 
 def go(cloud: Cloud, arns: list[InstanceArn]) -> list[InstanceArn]:
-    """Findings of all of them; returns those that require tokens then."""
+    """Process findings of all of them; returns those that then require tokens."""
     cloud.line().run([asked(arn, Source.REVISIT) for arn in arns], "request-1")
     return [arn for arn in arns if cloud.tokens(arn) == "required"]
 
 
 def observe_use(cloud: Cloud, arns: list[InstanceArn]) -> None:
-    """The metric goes on, without a call, for those that still allow IMDSv1."""
+    """The metric continues, without a call, for those that still allow IMDSv1."""
     hour = int(cloud.clock().timestamp() // 3600)
     for arn in arns:
         cloud.metrics.put(arn.instance_id, "MetadataNoToken", range(hour - 300, hour))
 
 
 def test_a_clean_canary_opens_its_cohort(cloud: Cloud) -> None:
-    """After its hours the others follow."""
+    """After its hours, the others follow."""
     canaries_first(cloud, watch_hours=72)
     arns = cloud.launch(count=4)
     (canary,) = go(cloud, arns)
@@ -353,7 +353,7 @@ def test_a_clean_canary_opens_its_cohort(cloud: Cloud) -> None:
 
 
 def test_a_canary_that_breaks_holds_its_cohort_until_a_person_clears_it(cloud: Cloud) -> None:
-    """All that run the same software stay as they are, and say why."""
+    """All that run the same software stay as they are, and their verdicts say why."""
     canaries_first(cloud)
     arns = cloud.launch(count=4)
     (canary,) = go(cloud, arns)
@@ -368,7 +368,7 @@ def test_a_canary_that_breaks_holds_its_cohort_until_a_person_clears_it(cloud: C
 
 
 def test_any_instance_that_breaks_holds_what_is_left_of_its_cohort(cloud: Cloud) -> None:
-    """Also one that followed a clean canary."""
+    """Even one that followed a clean canary."""
     canaries_first(cloud)
     arns = cloud.launch(count=3)
     (canary,) = go(cloud, arns)
@@ -386,7 +386,7 @@ def test_any_instance_that_breaks_holds_what_is_left_of_its_cohort(cloud: Cloud)
 
 @pytest.mark.parametrize("fate", ["stopped", "terminated", "changed back", "unproven"])
 def test_a_canary_that_proves_nothing_is_replaced(cloud: Cloud, fate: str) -> None:
-    """It stopped, went, was changed back by somebody, or its life does not show."""
+    """It stopped, was terminated, was changed back by someone, or has no CPUUtilization."""
     canaries_first(cloud)
     arns = cloud.launch(count=3)
     (canary,) = go(cloud, arns)
@@ -405,7 +405,7 @@ def test_a_canary_that_proves_nothing_is_replaced(cloud: Cloud, fate: str) -> No
 
 
 def test_a_canary_of_fewer_hours_than_the_watch_is_still_watched_to_its_end(cloud: Cloud) -> None:
-    """And one of more hours is no canary before them."""
+    """With more hours than the watch, the canary counts as clean only after all of them."""
     canaries_first(cloud, canary={"share": 0.1, "hours": 48})
     arns = cloud.launch(count=2)
     (canary,) = go(cloud, arns)
@@ -421,7 +421,7 @@ def test_a_canary_of_fewer_hours_than_the_watch_is_still_watched_to_its_end(clou
 
 
 def test_passes_that_overlap_share_the_accounts(cloud: Cloud) -> None:
-    """Each account is looked after by one of them."""
+    """Each account is processed by one of them."""
     for account in (MEMBER, OTHER):
         reject(cloud, enforced(cloud, account=account))
     cloud.clock.move(minutes=5)
@@ -436,13 +436,13 @@ def test_passes_that_overlap_share_the_accounts(cloud: Cloud) -> None:
 
 
 def test_an_account_that_was_just_looked_after_is_left_to_that_pass(cloud: Cloud) -> None:
-    """Until the next is due."""
+    """Until the next pass is due."""
     enforced(cloud)
     assert [1, 0, 1] == [guard(cloud).watched, guard(cloud, after=3).watched, guard(cloud, after=2).watched]
 
 
 def test_a_pass_begins_no_account_that_it_has_no_time_for(cloud: Cloud) -> None:
-    """The next pass begins with it."""
+    """The next pass starts with it."""
     arn = enforced(cloud)
     reject(cloud, arn)
     cloud.clock.move(minutes=5)
@@ -451,7 +451,7 @@ def test_a_pass_begins_no_account_that_it_has_no_time_for(cloud: Cloud) -> None:
 
 
 def test_a_place_that_fails_stops_no_other_and_is_counted(cloud: Cloud) -> None:
-    """The ledger refuses what concerns one instance; the other account is looked after."""
+    """The ledger fails for one instance; the other account is processed."""
     bad, good = enforced(cloud), enforced(cloud, account=OTHER)
     for arn in (bad, good):
         reject(cloud, arn)
@@ -467,7 +467,7 @@ def test_a_place_that_fails_stops_no_other_and_is_counted(cloud: Cloud) -> None:
 
 
 def test_a_region_that_fails_stops_no_other_region(cloud: Cloud) -> None:
-    """An account's Regions are places of their own."""
+    """The Regions of an account are independent."""
     here, there = enforced(cloud), enforced(cloud, region="us-east-1")
     for arn in (here, there):
         reject(cloud, arn)
@@ -478,7 +478,7 @@ def test_a_region_that_fails_stops_no_other_region(cloud: Cloud) -> None:
 
 
 def test_what_is_being_enforced_again_is_left_to_whoever_does(cloud: Cloud) -> None:
-    """Its lease holds for the guard too, and so does the end of the watch that was."""
+    """Its lease applies to the guard too, also at the end of the earlier watch."""
     arn = enforced(cloud)
     cloud.clock.move(days=2)
     cloud.set_options(arn, http_tokens="optional")
@@ -495,7 +495,8 @@ def test_what_is_being_enforced_again_is_left_to_whoever_does(cloud: Cloud) -> N
 
 
 def test_an_undo_that_a_person_left_to_the_guard_is_done_by_it(cloud: Cloud) -> None:
-    """Of one that is verified too, of which nothing else would remind it; no breakage, and no breaker."""
+    """Even for a verified instance, which nothing else would evaluate; it counts neither as breakage nor for the
+    circuit breaker."""
     arn = verified(cloud)
     order = {"by": "ops", "why": "ops asked for it to be put back (request r).", "at": NOW, "request_id": "r"}
     ledger = cloud.ledger()
@@ -512,7 +513,8 @@ def test_an_undo_that_a_person_left_to_the_guard_is_done_by_it(cloud: Cloud) -> 
 
 
 def test_a_pass_is_one_look_and_one_page_of_metrics(cloud: Cloud) -> None:
-    """Thirty instances under watch of one account and Region: life is asked for only where the watch might end."""
+    """For thirty instances under watch in one account and Region: CPUUtilization is requested only if the watch might
+    end."""
     arns = cloud.launch(count=30)
     cloud.line().run([asked(arn, Source.CONFIG) for arn in arns], "request-1")
     made = len(cloud.wire.calls)
@@ -527,7 +529,7 @@ def test_a_pass_is_one_look_and_one_page_of_metrics(cloud: Cloud) -> None:
 
 
 def test_a_verified_one_that_did_not_start_costs_no_metric(cloud: Cloud) -> None:
-    """Nor a read or write of its item: one look at EC2 tells."""
+    """Nor a read or write of its item: one description in EC2 is enough."""
     verified(cloud)
     made = len(cloud.wire.calls)
     assert 1 == guard(cloud).watched
@@ -539,7 +541,7 @@ def test_a_verified_one_that_did_not_start_costs_no_metric(cloud: Cloud) -> None
 
 
 def test_what_is_left_broken_is_written_once(cloud: Cloud) -> None:
-    """However often the guard passes by."""
+    """However many passes there are."""
     cloud.policy(mode="enforce", rollback="alert")
     arn = enforced(cloud)
     reject(cloud, arn)
@@ -550,7 +552,7 @@ def test_what_is_left_broken_is_written_once(cloud: Cloud) -> None:
 
 
 def test_the_finding_of_a_verified_one_says_so(cloud: Cloud) -> None:
-    """Its note is the present verdict's."""
+    """Its note has the current verdict."""
     arn = verified(cloud)
     assert str(cloud.hub.note_on(finding(str(arn)))).startswith(
         "IMDSv1 is off, and nothing has needed it since: enforce (unused)."

@@ -1,4 +1,4 @@
-"""The functions as Lambda calls them: imported with their environment, called with events, answered as documented."""
+"""The functions as Lambda runs them: imported with their environment, invoked with events, answered as documented."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ENVIRONMENT = {
 
 @dataclass
 class LambdaContext:
-    """What Lambda tells a function of its invocation."""
+    """The invocation's context as Lambda provides it."""
 
     aws_request_id: str = "6f1d2c3b-0000-4000-8000-000000000001"
     function_name: str = "imdsv2-remediation-remediate"
@@ -53,8 +53,8 @@ class LambdaContext:
 
 @pytest.fixture
 def handler_of(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Start a function: import its module anew, with the environment that the stack gives it."""
-    # The functions go by the real clock; what is launched here lies in its past.
+    """Start a function: import its module anew, with the environment that the stack sets."""
+    # The functions use the real clock; the instances launched here are in its past.
     cloud.clock = Clock(datetime.now(UTC))
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -76,7 +76,7 @@ def messages(*bodies: Any) -> dict[str, Any]:
 
 
 def failures(answer: dict[str, Any]) -> list[str]:
-    """The messages that come again."""
+    """The ids of the messages to retry."""
     return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
 
@@ -86,7 +86,7 @@ def config_of(arn: InstanceArn) -> dict[str, Any]:
 
 
 def dead_letters(cloud: Cloud) -> list[dict[str, Any]]:
-    """What is in the dead-letter queue."""
+    """The messages in the dead-letter queue."""
     found: list[dict[str, Any]] = []
     while (
         page := cloud.as_account(HUB, "sqs")
@@ -98,7 +98,7 @@ def dead_letters(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def metric_of(output: str, name: str) -> float:
-    """The sum of a metric over what a function printed."""
+    """The sum of a metric in a function's output."""
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return float(sum(value for line in lines if "_aws" in line and name in line for value in line[name]))
 
@@ -107,7 +107,7 @@ def metric_of(output: str, name: str) -> float:
 
 
 def test_a_batch_of_all_kinds_of_messages_is_judged_at_once(cloud: Cloud, handler_of: Any) -> None:
-    """Findings old and new, Config and a custom action, each about an instance of its own."""
+    """Old and new findings, Config and a custom action, each about a different instance."""
     arns = cloud.launch(count=4)
     asff, ocsf, click = (
         finding(str(arns[0])),
@@ -148,7 +148,7 @@ def test_role_sessions_bear_the_id_of_the_invocation(cloud: Cloud, handler_of: A
 def test_poison_goes_to_the_dead_letter_queue_with_its_field_and_the_others_go_on(
     body: Any, field: str, cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At once, acknowledged, with the message as it came; its neighbours do not notice."""
+    """At once, acknowledged, with the original message; other messages are not affected."""
     arn = cloud.one()
     batch = messages(body, config_of(arn))
     assert [] == failures(handler_of("remediate")(batch, LambdaContext()))
@@ -162,7 +162,7 @@ def test_poison_goes_to_the_dead_letter_queue_with_its_field_and_the_others_go_o
 
 
 def test_the_sound_findings_of_a_message_with_poison_go_on(cloud: Cloud, handler_of: Any) -> None:
-    """The message is in the dead-letter queue all the same."""
+    """The message still goes to the dead-letter queue."""
     arn = cloud.one()
     body = imported(finding(Id=None), finding(str(arn)))
     assert [] == failures(handler_of("remediate")(messages(body), LambdaContext()))
@@ -170,13 +170,13 @@ def test_the_sound_findings_of_a_message_with_poison_go_on(cloud: Cloud, handler
 
 
 def test_any_amount_of_poison_is_buried(cloud: Cloud, handler_of: Any) -> None:
-    """Whoever sends it, sends more than one."""
+    """A faulty sender usually sends many."""
     assert [] == failures(handler_of("remediate")(messages(*["{"] * 25), LambdaContext()))
     assert 25 == len(dead_letters(cloud))
 
 
 def test_what_is_none_of_our_business_is_dropped_in_silence(cloud: Cloud, handler_of: Any) -> None:
-    """The rules drop it before; the parser would too."""
+    """The rules drop it first; the parser would, too."""
     batch = messages(
         imported(finding(Compliance={"SecurityControlId": "EC2.9"})),
         imported(finding(Compliance={"Status": "PASSED"})),
@@ -190,7 +190,7 @@ def test_what_is_none_of_our_business_is_dropped_in_silence(cloud: Cloud, handle
 
 
 def test_an_exception_is_retried_only_for_its_own_messages(cloud: Cloud, handler_of: Any) -> None:
-    """The account in which something breaks keeps the others from nothing, and is never poison."""
+    """The failing account does not affect the others, and its messages never count as poison."""
     broken, fine = cloud.one(account=OTHER), cloud.one()
 
     def break_down(call: Call) -> None:
@@ -213,7 +213,7 @@ def test_a_ledger_that_is_out_of_order_has_everything_tried_again(cloud: Cloud, 
 
 
 def test_poison_that_cannot_be_buried_comes_again_alone(cloud: Cloud, handler_of: Any) -> None:
-    """The queue's own count takes it there in the end; what is done is not done again for its sake."""
+    """SQS moves it after five attempts; finished work is not repeated."""
     arn = cloud.one()
 
     def fail(_: Call) -> None:
@@ -225,7 +225,7 @@ def test_poison_that_cannot_be_buried_comes_again_alone(cloud: Cloud, handler_of
 
 
 def test_poison_that_the_queue_refuses_comes_again_alone(cloud: Cloud, handler_of: Any) -> None:
-    """Other poison is buried all the same."""
+    """Other poison still goes to the dead-letter queue."""
     cloud.wire.refuse("SendMessage", "InvalidMessageContents", when=lambda call: call.params["MessageBody"] == "[")
     assert ["m1"] == failures(handler_of("remediate")(messages("{", "["), LambdaContext()))
     assert ["{"] == [each["Body"] for each in dead_letters(cloud)]
@@ -239,7 +239,7 @@ def test_large_poison_is_buried_too(cloud: Cloud, handler_of: Any) -> None:
 
 
 def test_verdicts_are_counted(cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """One line of metrics an invocation, under the one dimension that the alarms know."""
+    """One line of metrics per invocation, with the one dimension that the alarms use."""
     used = cloud.one(use=1.0)
     handler_of("remediate")(messages(config_of(cloud.one()), config_of(used)), LambdaContext())
     output = capsys.readouterr().out
@@ -253,7 +253,7 @@ def test_verdicts_are_counted(cloud: Cloud, handler_of: Any, capsys: pytest.Capt
 
 
 def test_a_refused_policy_is_counted(cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """That is what the alarm watches, even where the batch has nothing for us."""
+    """The alarm watches this metric, even if the batch has no relevant event."""
     cloud.raw_policy('{"mode": "of"}')
     handler_of("remediate")(messages(config_change(compliance="COMPLIANT")), LambdaContext())
     assert 1 == metric_of(capsys.readouterr().out, "PolicyRefused")
@@ -264,7 +264,7 @@ def test_a_refused_policy_is_counted(cloud: Cloud, handler_of: Any, capsys: pyte
 def test_a_function_without_a_setting_does_not_start(
     function: str, name: str, handler_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deploy fails, not a finding."""
+    """The deployment fails, not the processing of a finding."""
     monkeypatch.delenv(name)
     with pytest.raises(SettingMissing, match=name):
         handler_of(function)
@@ -273,7 +273,7 @@ def test_a_function_without_a_setting_does_not_start(
 def test_remediate_does_not_start_without_its_dead_letter_queue(
     handler_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Poison would have nowhere to go. The others have no need of it."""
+    """Poison would have nowhere to go. The other functions do not need the queue."""
     monkeypatch.delenv("DEAD_LETTER_QUEUE_URL")
     handler_of("manual")
     with pytest.raises(SettingMissing, match="DEAD_LETTER_QUEUE_URL"):
@@ -289,7 +289,7 @@ def ask(handler: Any, **event: Any) -> Any:
 
 
 def test_a_dry_run_answers_exactly_as_documented(cloud: Cloud, handler_of: Any) -> None:
-    """Every field, in every type that the contract shows."""
+    """Every field, with the types of the contract."""
     cloud.policy(mode="observe")
     arn = cloud.one(hop_limit=2)
     answer = ask(handler_of("manual"), targets=[str(arn)])
@@ -327,7 +327,7 @@ def test_a_dry_run_answers_exactly_as_documented(cloud: Cloud, handler_of: Any) 
 
 @pytest.mark.parametrize("mode", ["enforce", "observe", "off"])
 def test_a_dry_run_writes_nothing(mode: str, cloud: Cloud, handler_of: Any) -> None:
-    """Neither to the ledger nor to EC2, nor to findings or the topic; it answers in every mode."""
+    """Neither to the ledger nor to EC2, findings or the topic; it answers in every mode."""
     cloud.policy(mode=mode)
     arn = cloud.one()
     answer = ask(handler_of("manual"), targets=[str(arn)], dry_run=True)
@@ -340,7 +340,7 @@ def test_a_dry_run_writes_nothing(mode: str, cloud: Cloud, handler_of: Any) -> N
 
 
 def test_ec2s_own_answer_is_told(cloud: Cloud, handler_of: Any) -> None:
-    """Through the write role: no, don't know, and nothing where no call is planned."""
+    """Through the write role: no, unknown, or nothing if no call is planned."""
     denied, throttled, used, roleless = cloud.one(), cloud.one(), cloud.one(use=1.0), cloud.one(account=OTHER)
     for arn, code in ((denied, "UnauthorizedOperation"), (throttled, "RequestLimitExceeded")):
         cloud.wire.refuse(
@@ -364,7 +364,7 @@ def test_ec2s_own_answer_is_told(cloud: Cloud, handler_of: Any) -> None:
 def test_results_come_in_the_order_asked_with_duplicates_and_bad_targets_in_their_place(
     cloud: Cloud, handler_of: Any
 ) -> None:
-    """A target that is none, or whose attempt failed, fails alone; one that is missing is gone."""
+    """An invalid target, or one whose attempt failed, fails alone; a missing one is gone."""
     cloud.policy(mode="enforce")
     arn, used = cloud.one(), cloud.one(use=1.0)
     triple = {"account": MEMBER, "region": REGION, "instance_id": arn.instance_id}
@@ -415,7 +415,7 @@ def test_an_account_that_breaks_fails_in_its_place(cloud: Cloud, handler_of: Any
     ],
 )
 def test_a_request_that_is_none_is_answered_with_what_is_wrong(event: Any, cloud: Cloud, handler_of: Any) -> None:
-    """The invocation itself succeeds; the message names the field and what it takes."""
+    """The invocation itself succeeds; the message names the field and its accepted values."""
     answer = handler_of("manual")(event, LambdaContext())
     assert {"error"} == set(answer)
     assert {"code", "message"} == set(answer["error"])
@@ -426,7 +426,7 @@ def test_a_request_that_is_none_is_answered_with_what_is_wrong(event: Any, cloud
 
 
 def test_500_targets_are_answered(cloud: Cloud, handler_of: Any) -> None:
-    """The most that one call takes."""
+    """The maximum of one call."""
     cloud.policy(mode="enforce")
     arns = cloud.launch(count=500, tokens="required", observed=False)
     answer = ask(handler_of("manual"), targets=[str(arn) for arn in arns])
@@ -435,7 +435,7 @@ def test_500_targets_are_answered(cloud: Cloud, handler_of: Any) -> None:
 
 
 def test_acting_by_hand_acts_in_observe_and_records_who_claims_to_have_asked(cloud: Cloud, handler_of: Any) -> None:
-    """Beside the request id that finds the true caller in CloudTrail."""
+    """With the request id that finds the real caller in CloudTrail."""
     cloud.policy(mode="observe")
     arn = cloud.one()
     answer = ask(handler_of("manual"), targets=[str(arn)], dry_run=False, caller="alice")
@@ -451,7 +451,7 @@ def test_acting_by_hand_acts_in_observe_and_records_who_claims_to_have_asked(clo
 
 
 def test_acting_by_hand_does_not_act_in_off(cloud: Cloud, handler_of: Any) -> None:
-    """The kill switch binds people too."""
+    """The kill switch applies to people too."""
     cloud.policy(mode="off")
     arn = cloud.one()
     (result,) = ask(handler_of("manual"), targets=[str(arn)], dry_run=False)["results"]
@@ -460,7 +460,7 @@ def test_acting_by_hand_does_not_act_in_off(cloud: Cloud, handler_of: Any) -> No
 
 
 def test_what_ec2_refuses_by_hand_has_its_code_and_no_verdict(cloud: Cloud, handler_of: Any) -> None:
-    """An attempt that failed, in the words of EC2."""
+    """A failed attempt, with EC2's message."""
     arn = cloud.one()
     cloud.wire.refuse("ModifyInstanceMetadataOptions", "UnauthorizedOperation", "not you")
     (result,) = ask(handler_of("manual"), targets=[str(arn)], dry_run=False)["results"]
@@ -469,7 +469,7 @@ def test_what_ec2_refuses_by_hand_has_its_code_and_no_verdict(cloud: Cloud, hand
 
 
 def test_clear_is_recorded(cloud: Cloud, handler_of: Any) -> None:
-    """It voids what was enforced before it; the instance is then judged like any other."""
+    """It voids earlier enforcements; the instance is then judged like any other."""
     cloud.policy(mode="enforce")
     arn, used = cloud.one(), cloud.one(use=1.0)
     manual = handler_of("manual")
@@ -485,7 +485,7 @@ def test_clear_is_recorded(cloud: Cloud, handler_of: Any) -> None:
 def test_an_undo_begins_nothing_that_it_could_not_end(
     cloud: Cloud, handler_of: Any, caplog: pytest.LogCaptureFixture, seconds_left: int, expected: str
 ) -> None:
-    """The guard finishes it. Whoever asked is in the log, too."""
+    """The guard finishes it. The log names the caller, too."""
     arn = cloud.one()
     manual = handler_of("manual")
     ask(manual, targets=[str(arn)], dry_run=False)
@@ -498,7 +498,7 @@ def test_an_undo_begins_nothing_that_it_could_not_end(
 
 
 def test_a_command_that_is_none_is_answered_with_what_is_wrong(cloud: Cloud, handler_of: Any) -> None:
-    """By the name of the field, whether its form is wrong or its time is past."""
+    """With the name of the field, whether it is malformed or its time has passed."""
     manual, arn = handler_of("manual"), cloud.one()
     past = {"hold": {"targets": [str(arn)]}, "reason": "Migration.", "owner": "blue", "until": "2020-01-01"}
     asked: list[tuple[dict[str, Any], str]] = [({"undo": {"account": "222"}}, "undo.account"), (past, "until")]
@@ -509,7 +509,7 @@ def test_a_command_that_is_none_is_answered_with_what_is_wrong(cloud: Cloud, han
 
 
 def test_a_failure_of_the_whole_is_a_sentence_and_no_trace(cloud: Cloud, handler_of: Any) -> None:
-    """Nobody reads a stack trace in a terminal; the log has it under the id that is told."""
+    """The answer has no stack trace; the log has it, under the id in the answer."""
     cloud.wire.refuse("GetItem", "AccessDeniedException")
     cloud.wire.refuse("PutItem", "AccessDeniedException")
     cloud.wire.refuse("BatchGetItem", "AccessDeniedException")
@@ -523,7 +523,7 @@ def test_a_failure_of_the_whole_is_a_sentence_and_no_trace(cloud: Cloud, handler
 
 
 def let_fall_due(cloud: Cloud, *arns: InstanceArn) -> None:
-    """Their time has come."""
+    """Make instances due."""
     for arn in arns:
         past = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         cloud.as_account(HUB, "dynamodb").update_item(
@@ -535,7 +535,7 @@ def let_fall_due(cloud: Cloud, *arns: InstanceArn) -> None:
 
 
 def test_what_is_due_is_judged_anew(cloud: Cloud, handler_of: Any) -> None:
-    """And what is not due is left alone."""
+    """Instances that are not due are left alone."""
     cloud.policy(mode="observe")
     due, later = cloud.one(), cloud.one()
     handler_of("remediate")(messages(config_of(due), config_of(later)), LambdaContext())
@@ -548,7 +548,7 @@ def test_what_is_due_is_judged_anew(cloud: Cloud, handler_of: Any) -> None:
 
 
 def test_an_enforcement_left_half_done_is_finished_by_the_revisit(cloud: Cloud, handler_of: Any) -> None:
-    """Its lease is when it falls due."""
+    """It is due when its lease ends."""
     arn = cloud.one()
 
     def time_out(_: Call) -> None:
@@ -569,7 +569,7 @@ def test_an_enforcement_left_half_done_is_finished_by_the_revisit(cloud: Cloud, 
 
 
 def test_a_revisit_begins_nothing_that_it_cannot_end(cloud: Cloud, handler_of: Any) -> None:
-    """With little time left, what is due stays due."""
+    """With little time left, due instances stay due."""
     cloud.policy(mode="observe")
     arn = cloud.one()
     handler_of("remediate")(messages(config_of(arn)), LambdaContext())
@@ -579,7 +579,7 @@ def test_a_revisit_begins_nothing_that_it_cannot_end(cloud: Cloud, handler_of: A
 
 
 def test_what_fails_in_a_revisit_is_due_again_after_the_lease(cloud: Cloud, handler_of: Any) -> None:
-    """It was claimed, not answered."""
+    """It was claimed, but not answered."""
     cloud.policy(mode="observe")
     arn = cloud.one()
     handler_of("remediate")(messages(config_of(arn)), LambdaContext())
@@ -596,7 +596,7 @@ def test_what_fails_in_a_revisit_is_due_again_after_the_lease(cloud: Cloud, hand
 def test_what_a_pass_of_the_guard_came_to_is_told_and_counted(
     cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every pass counts itself, whatever it found: an alarm watches for silence."""
+    """Every pass counts itself, whatever it found: an alarm watches for missing passes."""
     handler_of("remediate")(messages(*map(config_of, cloud.launch(count=2))), LambdaContext())
     capsys.readouterr()
     answer = {"watched": 2, "verified": 0, "rolled_back": 0, "left_broken": 0, "breakers_open": 0, "failed": 0}
@@ -611,7 +611,7 @@ def test_what_a_pass_of_the_guard_came_to_is_told_and_counted(
 def test_a_pass_that_leaves_a_place_unguarded_fails_and_is_counted(
     cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others are looked after all the same; the failed invocation is what the alarm on errors sees."""
+    """The others are still processed; the failed invocation raises the alarm on errors."""
     handler_of("remediate")(messages(config_of(cloud.one()), config_of(cloud.one(account=OTHER))), LambdaContext())
     capsys.readouterr()
 

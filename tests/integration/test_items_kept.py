@@ -1,6 +1,7 @@
-"""What the ledger holds after whole lives, attribute by attribute, is what it held before: other versions read it too.
+"""The ledger's items after complete lives equal the committed copy, attribute by attribute: other versions read them
+too.
 
-`make kept` writes the file anew; the difference is read before it is committed.
+`make kept` updates the copy; review the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ VARYING = re.compile(
 
 
 def ask(cloud: Cloud, **event: Any) -> None:
-    """Carry a command out."""
+    """Execute a command."""
     command = parse({"dry_run": False, **event})
     assert isinstance(command, Command)
     cloud.function().people.carry_out(command, "request-9", lambda: True)
 
 
 def judge(cloud: Cloud, *arns: InstanceArn, **how: Any) -> None:
-    """Have findings of instances judged."""
+    """Process findings of instances."""
     requests = []
     for arn in arns:
         failed = finding(str(arn))
@@ -51,7 +52,7 @@ def judge(cloud: Cloud, *arns: InstanceArn, **how: Any) -> None:
 
 
 def live_whole_lives(cloud: Cloud) -> dict[str, InstanceArn]:
-    """One instance for each thing that may befall one. Returns them by a name for each."""
+    """One instance for each possible course of events. Returns them by name."""
     lives = {"healthy": enforced(cloud), "broken": enforced(cloud), "stuck": enforced(cloud), "undone": enforced(cloud)}
     kinds: dict[str, dict[str, Any]] = {
         "used": {"use": 3.0},
@@ -81,7 +82,7 @@ def live_whole_lives(cloud: Cloud) -> dict[str, InstanceArn]:
 
 
 def _go_gently(cloud: Cloud) -> dict[str, InstanceArn]:
-    """The lives of those for which gates are shut at first."""
+    """The lives of instances for which gates are closed at first."""
     cloud.policy(mode="enforce", approval="required")
     lives = {"approved": cloud.one(), "refused": cloud.one(), "waiting": cloud.one()}
     judge(cloud, *lives.values())
