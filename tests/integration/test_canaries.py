@@ -138,7 +138,7 @@ class Fleet:
         self.write(arn, status=Status.HELD, decision="hold", reason=reason)
 
     def break_(self, arn: InstanceArn, at: datetime) -> None:
-        """The guard has found that its software broke, and put it back."""
+        """Record that the guard found breakage, and rolled the instance back."""
         self.see_broken(arn, at)
         self.write(arn, status=Status.ROLLING_BACK)
         self.write(arn, status=Status.ROLLED_BACK, decision="hold", reason="broke_before", broken_at=at)

@@ -1,4 +1,4 @@
-"""The ledger on a table with the stack's keys: who may write, what stays, and what happens when many write at once."""
+"""The ledger on a table with the stack's keys: who may write, what is kept, and how concurrent writers are handled."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ledger(cloud: Cloud) -> Ledger:
-    """The ledger of one function."""
+    """The ledger as one function uses it."""
     return cloud.ledger()
 
 
 def entry_of(ledger: Ledger, arn: InstanceArn = ARN) -> Entry:
-    """What the ledger says now."""
+    """The current entry in the ledger."""
     return ledger.read([arn])[arn]
 
 
 def write(ledger: Ledger, *findings: Finding, arn: InstanceArn = ARN, **attributes: Any) -> Entry:
-    """Write over what is there; returns what is there then."""
+    """Overwrite attributes; returns the resulting entry."""
     change = Change(entry=entry_of(ledger, arn), attributes=HELD | attributes, findings=findings)
     assert set() == ledger.write([change], NOW)
     return entry_of(ledger, arn)
@@ -62,12 +62,12 @@ def cancelled(*codes: str) -> ClientError:
 
 
 def test_an_unknown_instance_reads_as_an_empty_entry(ledger: Ledger) -> None:
-    """Nobody has judged it yet."""
+    """It has never been judged."""
     assert {ARN: Entry(arn=ARN)} == ledger.read([ARN])
 
 
 def test_what_is_written_is_read(ledger: Ledger) -> None:
-    """Attributes, times, numbers, nested documents and findings survive the way there and back."""
+    """Attributes, times, numbers, nested documents and findings survive the round trip."""
     seen = known_finding("x", annotated_at=NOW)
     entry = write(
         ledger, seen, evidence={"coverage": 0.99, "last_tokenless_call": None}, enforced_at=NOW, confirmed=True
@@ -80,7 +80,7 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
 
 
 def test_a_change_shows_beforehand_what_it_will_make_of_the_entry(ledger: Ledger) -> None:
-    """The line goes on with `applied` without reading again: it has to be what is then in the table."""
+    """The pipeline continues with `applied` without reading again, so it must equal the written item."""
     write(ledger, known_finding("old"), owner="somebody")
     change = Change(
         entry=entry_of(ledger), attributes={"owner": None, "revisit_at": NOW}, findings=(known_finding("new"),)
@@ -94,7 +94,7 @@ def test_a_change_shows_beforehand_what_it_will_make_of_the_entry(ledger: Ledger
 
 
 def test_many_are_read_a_hundred_at_a_time(ledger: Ledger, cloud: Cloud) -> None:
-    """DynamoDB reads no more than 100 items in a call; reads are consistent."""
+    """DynamoDB reads at most 100 items per call; reads are consistent."""
     arns = [arn_of(f"{number:x}") for number in range(250)]
     assert set(arns) == set(ledger.read(arns))
     asked = [call.params["RequestItems"][TABLE] for call in cloud.wire.made("BatchGetItem")]
@@ -103,7 +103,7 @@ def test_many_are_read_a_hundred_at_a_time(ledger: Ledger, cloud: Cloud) -> None
 
 
 def test_what_dynamodb_leaves_unread_is_asked_for_again(ledger: Ledger, cloud: Cloud) -> None:
-    """Unprocessed keys are no absent items: taking them for such would forget what was done to an instance."""
+    """Unprocessed keys are not absent items: treating them as absent would forget what was done to an instance."""
     write(ledger)
     refused = iter([True, False])
 
@@ -115,7 +115,7 @@ def test_what_dynamodb_leaves_unread_is_asked_for_again(ledger: Ledger, cloud: C
 
 
 def test_a_read_that_dynamodb_never_finishes_is_an_error(ledger: Ledger, cloud: Cloud) -> None:
-    """Half a read is none: the message is tried again."""
+    """A partial read is not used: the message is retried."""
     cloud.wire.on(
         "BatchGetItem", lambda call: {"Responses": {}, "UnprocessedKeys": {TABLE: call.params["RequestItems"][TABLE]}}
     )
@@ -124,7 +124,7 @@ def test_a_read_that_dynamodb_never_finishes_is_an_error(ledger: Ledger, cloud: 
 
 
 def test_who_has_not_seen_the_newest_version_loses(ledger: Ledger) -> None:
-    """Two readers of one version: the first write wins, the second is told and changes nothing."""
+    """With two readers of one version, the first write wins; the second gets an error and changes nothing."""
     first = write(ledger)
     write(ledger, reason="no_evidence")
     late = Change(entry=first, attributes=HELD | {"reason": "too_young"})
@@ -134,7 +134,7 @@ def test_who_has_not_seen_the_newest_version_loses(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("known", [False, True])
 def test_of_many_writers_at_once_exactly_one_wins(known: bool, ledger: Ledger, cloud: Cloud) -> None:
-    """The conditional write decides who acts, on a new item as on an old one."""
+    """The conditional write decides who acts, on a new item as on an existing one."""
     if known:
         write(ledger)
     before = entry_of(ledger)
@@ -153,7 +153,7 @@ def test_of_many_writers_at_once_exactly_one_wins(known: bool, ledger: Ledger, c
 
 
 def test_a_batch_goes_in_transactions_of_at_most_a_hundred_actions(ledger: Ledger, cloud: Cloud) -> None:
-    """An instance's item and its event stand or fall together, so they are never parted."""
+    """An instance's item and its event are written in the same transaction."""
     arns = [arn_of(f"{number:x}") for number in range(101)]
     changes = [Change(entry=Entry(arn=arn), attributes=HELD) for arn in arns]
     assert set() == ledger.write(changes, NOW)
@@ -163,7 +163,7 @@ def test_a_batch_goes_in_transactions_of_at_most_a_hundred_actions(ledger: Ledge
 
 
 def test_one_that_was_overtaken_does_not_hold_up_the_others(ledger: Ledger, cloud: Cloud) -> None:
-    """A transaction is cancelled as a whole; those whose condition held go in the next one."""
+    """A transaction is cancelled as a whole; items whose condition held go into the next one."""
     arns = [arn_of(f"{number:x}") for number in range(5)]
     before = ledger.read(arns)
     write(ledger, arn=arns[2])
@@ -174,7 +174,7 @@ def test_one_that_was_overtaken_does_not_hold_up_the_others(ledger: Ledger, clou
 
 @pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
 def test_a_writer_that_only_met_another_tries_again(code: str, ledger: Ledger, cloud: Cloud) -> None:
-    """None of these says that the condition did not hold."""
+    """None of these codes means that the condition failed."""
     refusals = iter([cancelled("None", code), cancelled(code, "None"), None])
 
     def meet(_: Call) -> None:
@@ -187,7 +187,7 @@ def test_a_writer_that_only_met_another_tries_again(code: str, ledger: Ledger, c
 
 
 def test_a_writer_that_meets_others_for_ever_gives_up_for_now(ledger: Ledger, cloud: Cloud) -> None:
-    """The message is tried again later, instead of the function waiting until it is killed."""
+    """The message is retried later, so that the function does not wait until it is killed."""
 
     def meet(_: Call) -> None:
         raise cancelled("TransactionConflict", "None")
@@ -199,7 +199,7 @@ def test_a_writer_that_meets_others_for_ever_gives_up_for_now(ledger: Ledger, cl
 
 @pytest.mark.parametrize("codes", [("ValidationError", "None"), ("None", "ItemCollectionSizeLimitExceeded")])
 def test_a_refusal_that_no_retry_helps_is_raised(codes: tuple[str, str], ledger: Ledger, cloud: Cloud) -> None:
-    """It is not mistaken for a lost race, which would be silence."""
+    """It must not be mistaken for a lost race, which is not reported."""
 
     def refuse(_: Call) -> None:
         raise cancelled(*codes)
@@ -210,7 +210,7 @@ def test_a_refusal_that_no_retry_helps_is_raised(codes: tuple[str, str], ledger:
 
 
 def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -> None:
-    """A verdict that leaves the status as it is leaves none."""
+    """A verdict that keeps the status leaves none."""
     write(ledger)
     write(ledger, reason="no_evidence")
     write(ledger, status=Status.ENFORCING, before={"HttpTokens": "optional"}, session="session-1", caller=None)
@@ -222,7 +222,7 @@ def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -
 
 
 def test_a_move_that_makes_no_sense_is_not_written(ledger: Ledger, cloud: Cloud) -> None:
-    """It would be a defect of the service; the others of its batch are not written either, and come again."""
+    """It would be a defect of the service; the others of its batch are not written either, and are retried."""
     write(ledger)
     before = cloud.items()
     other = Change(entry=Entry(arn=arn_of("b")), attributes=HELD)
@@ -232,7 +232,7 @@ def test_a_move_that_makes_no_sense_is_not_written(ledger: Ledger, cloud: Cloud)
 
 
 def test_an_attribute_of_none_is_removed_and_the_rest_stays(ledger: Ledger) -> None:
-    """History is never overwritten by a verdict that does not speak of it."""
+    """A verdict does not overwrite history that it does not mention."""
     write(ledger, enforced_at=NOW, confirmed=True, owner="somebody")
     entry = write(ledger, owner=None)
     assert "owner" not in entry.attributes
@@ -240,7 +240,7 @@ def test_an_attribute_of_none_is_removed_and_the_rest_stays(ledger: Ledger) -> N
 
 
 def test_findings_are_written_one_by_one(ledger: Ledger) -> None:
-    """Who knows of one finding does not undo what somebody else knows of another."""
+    """Writing one finding does not undo another writer's finding."""
     one, two, three = (known_finding(name) for name in ("one", "two", "three"))
     write(ledger, one)
     seen_by_the_first = entry_of(ledger)
@@ -251,7 +251,7 @@ def test_findings_are_written_one_by_one(ledger: Ledger) -> None:
 
 
 def test_a_finding_is_added_while_somebody_enforces_without_overtaking_him(ledger: Ledger) -> None:
-    """The one who acts still owns the item; his last word does not lose against a note of a finding."""
+    """The enforcing function still owns the item; its final write does not lose against the addition of a finding."""
     enforcing = write(ledger, status=Status.ENFORCING, owner="him", lease_until=NOW + timedelta(minutes=6))
     added = ledger.add_finding(enforcing, known_finding("late", updated_at=None))
     assert added is not None
@@ -262,13 +262,13 @@ def test_a_finding_is_added_while_somebody_enforces_without_overtaking_him(ledge
 
 
 def test_a_finding_is_not_added_to_an_item_that_has_gone(ledger: Ledger, cloud: Cloud) -> None:
-    """It would make an item without a verdict."""
+    """It would create an item without a verdict."""
     assert ledger.add_finding(Entry(arn=ARN, version=3), known_finding("x")) is None
     assert [] == cloud.items()
 
 
 def test_the_newest_two_hundred_findings_are_kept(ledger: Ledger) -> None:
-    """An item is 400 KB at most; the oldest findings go, whoever brings the newest."""
+    """An item is limited to 400 KB; the oldest findings are dropped, whichever writer adds the newest."""
     old = [known_finding(f"{age}", updated_at=NOW - timedelta(hours=age)) for age in range(1, FINDINGS_KEPT + 1)]
     write(ledger, *old)
     entry = write(ledger, known_finding("new"))
@@ -282,14 +282,14 @@ def test_the_newest_two_hundred_findings_are_kept(ledger: Ledger) -> None:
 
 
 def test_no_more_than_two_hundred_findings_are_kept_from_the_start(ledger: Ledger) -> None:
-    """A first verdict with too many findings keeps the newest as well."""
+    """A first verdict with too many findings keeps the newest, too."""
     many = [known_finding(f"{age}", updated_at=NOW - timedelta(hours=age)) for age in range(FINDINGS_KEPT + 50)]
     entry = write(ledger, *many)
     assert {key_of(each) for each in many[:FINDINGS_KEPT]} == set(entry.findings)
 
 
 def test_what_was_told_is_noted_on_the_verdict_it_was_told_of(ledger: Ledger) -> None:
-    """Notes and notification are marked, each finding by itself."""
+    """Notes and notification are marked as sent, each finding separately."""
     one, two = known_finding("one"), known_finding("two")
     entry = write(ledger, one, two, changed_at=NOW)
     later = NOW + timedelta(seconds=5)
@@ -312,7 +312,7 @@ def test_what_was_told_is_not_noted_on_a_later_verdict(ledger: Ledger) -> None:
 
 
 def test_a_later_verdict_owes_its_note_again(ledger: Ledger) -> None:
-    """An older note says an older reason."""
+    """An older note has an older reason."""
     told = write(ledger, known_finding("one", annotated_at=NOW), changed_at=NOW, notified_at=NOW)
     assert ({}, False) == (told.owed_notes(), told.owes_notification())
     changed = write(ledger, changed_at=NOW + timedelta(hours=1))
@@ -320,7 +320,7 @@ def test_a_later_verdict_owes_its_note_again(ledger: Ledger) -> None:
 
 
 def test_the_longest_overdue_come_first_from_all_shards(ledger: Ledger) -> None:
-    """What is not due yet, or never again, is left alone."""
+    """Instances that are not due yet, or are final, are left alone."""
     due = [NOW - timedelta(minutes=minutes) for minutes in range(40)]
     arns = [arn_of(f"{number:x}") for number in range(40)]
     for arn, when in zip(arns, due, strict=True):
@@ -333,7 +333,7 @@ def test_the_longest_overdue_come_first_from_all_shards(ledger: Ledger) -> None:
 
 
 def test_of_many_who_claim_what_is_due_each_gets_his_own(ledger: Ledger, cloud: Cloud) -> None:
-    """An instance is judged anew by one function only."""
+    """An instance is re-evaluated by one function only."""
     arns = [arn_of(f"{number:x}") for number in range(20)]
     for arn in arns:
         write(ledger, arn=arn, revisit_at=NOW)
@@ -346,7 +346,7 @@ def test_of_many_who_claim_what_is_due_each_gets_his_own(ledger: Ledger, cloud: 
 
 
 def test_what_was_judged_meanwhile_cannot_be_claimed(ledger: Ledger) -> None:
-    """The claim holds only for the time at which the instance was found due."""
+    """The claim requires the due time at which the instance was found."""
     write(ledger, revisit_at=NOW)
     due = ledger.due(NOW, 10)
     write(ledger, revisit_at=NOW + timedelta(hours=24))
@@ -354,14 +354,14 @@ def test_what_was_judged_meanwhile_cannot_be_claimed(ledger: Ledger) -> None:
 
 
 def test_a_claim_does_not_overtake_whoever_is_judging(ledger: Ledger) -> None:
-    """It moves the time only; who has read the item may still write it."""
+    """It changes only the time; a function that has read the item may still write it."""
     read = write(ledger, revisit_at=NOW)
     assert [ARN] == ledger.claim(ledger.due(NOW, 10), NOW + timedelta(minutes=6))
     assert set() == ledger.write([Change(entry=read, attributes=HELD)], NOW)
 
 
 def test_the_last_good_policy_is_remembered(ledger: Ledger) -> None:
-    """With the time at which it was read; there is none at first."""
+    """With the time at which it was read; initially there is none."""
     assert ledger.last_good_policy() is None
     ledger.keep_policy('{"mode": "enforce"}', NOW)
     assert ('{"mode": "enforce"}', NOW) == ledger.last_good_policy()
@@ -374,7 +374,7 @@ def enforce(ledger: Ledger, arn: InstanceArn, when: datetime = NOW, **attributes
 
 
 def test_what_is_watched_in_an_account_is_found_without_looking_at_the_rest(ledger: Ledger, cloud: Cloud) -> None:
-    """In every Region of it; what is held, or watched no longer, is none of the guard's business."""
+    """In every Region of the account; held instances, and those no longer watched, are left out."""
     here, there = arn_of("1"), arn_of("2", region="us-east-1")
     enforce(ledger, here, restarted_at=NOW + timedelta(hours=1))
     enforce(ledger, there, undo={"why": "Asked.", "by": "alice"})
@@ -392,7 +392,7 @@ def test_what_is_watched_in_an_account_is_found_without_looking_at_the_rest(ledg
 
 
 def test_what_was_enforced_since_a_time_is_found_whether_or_not_it_is_still_watched(ledger: Ledger) -> None:
-    """From that very moment on; that is what the breaker's share is a share of, and what is undone since a time."""
+    """From exactly that time on; the circuit breaker's share and an undo since a time are based on this."""
     before, at, after, over = (arn_of(name) for name in "1234")
     for arn, hours in ((before, -1), (at, 0), (after, 1), (over, 2)):
         enforce(ledger, arn, NOW + timedelta(hours=hours))
@@ -402,7 +402,7 @@ def test_what_was_enforced_since_a_time_is_found_whether_or_not_it_is_still_watc
 
 
 def test_an_enforcement_anew_stands_at_its_new_time(ledger: Ledger) -> None:
-    """One place in the index an instance: the old one goes."""
+    """An instance has one entry in the index: the old one is removed."""
     arn = arn_of("1")
     enforce(ledger, arn, NOW - timedelta(days=30))
     write(ledger, arn=arn, watch=OVER)
@@ -411,7 +411,7 @@ def test_an_enforcement_anew_stands_at_its_new_time(ledger: Ledger) -> None:
 
 
 def test_however_many_are_watched_all_are_found(ledger: Ledger, cloud: Cloud) -> None:
-    """DynamoDB answers in pages of 1 MB; one that is passed over would break unseen."""
+    """DynamoDB answers in pages of 1 MB; breakage of a missed instance would go undetected."""
     arns = [arn_of(name) for name in "123"]
     for arn in arns:
         enforce(ledger, arn)
@@ -428,7 +428,7 @@ def test_however_many_are_watched_all_are_found(ledger: Ledger, cloud: Cloud) ->
 
 
 def test_what_waits_in_an_account_is_found_in_all_shards(ledger: Ledger) -> None:
-    """Due or not; what is never judged anew waits for nothing."""
+    """Due or not; instances that are never re-evaluated do not wait."""
     arns = [arn_of(f"{number:x}") for number in range(20)]
     for arn in arns:
         write(ledger, arn=arn, revisit_at=NOW + timedelta(days=3))
@@ -440,7 +440,7 @@ def test_what_waits_in_an_account_is_found_in_all_shards(ledger: Ledger) -> None
 
 @pytest.mark.parametrize("status", [Status.ENFORCING, Status.ROLLING_BACK])
 def test_a_lease_binds_until_it_is_over(status: Status) -> None:
-    """To the second; and only while somebody is between the ledger and EC2."""
+    """To the second; and only while a function is between the ledger write and EC2."""
     lease = {"lease_until": "2026-11-20T12:06:00.000000Z"}
     leased = Entry(arn=ARN, version=1, attributes=lease | {"status": status})
     end = NOW + timedelta(minutes=6)
@@ -453,7 +453,7 @@ def test_a_lease_binds_until_it_is_over(status: Status) -> None:
 def test_what_broke_is_broken_until_a_person_clears_it(
     cleared_hours_later: int | None, broken: bool, ledger: Ledger
 ) -> None:
-    """A clearance from before the breakage knew nothing of it."""
+    """A clearance before the breakage does not cover it."""
     cleared_at = None if cleared_hours_later is None else NOW + timedelta(hours=cleared_hours_later)
     assert broken is write(ledger, broken_at=NOW, cleared_at=cleared_at).is_broken
     assert not write(ledger, broken_at=None).is_broken

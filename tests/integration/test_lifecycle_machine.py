@@ -1,7 +1,8 @@
-"""A walk through whole lives: events, people, time and trouble in any order, over the real line, guard, gates and ledger.
+"""Random walks through the life cycle: events, people, time and failures in any order, on the real pipeline, guard,
+gates and ledger.
 
-Hypothesis draws the walks. A judge in the small world looks at every change at the moment at which it is made, and after each
-step the ledger has to explain itself. `PROOF_EXAMPLES` says how many walks are made (`make proof` makes many).
+Hypothesis generates the walks. A judge in the small world checks every change when it is made, and after each step the
+ledger must be consistent. `PROOF_EXAMPLES` sets the number of walks (`make proof` runs many).
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ FOLLOWS = {
     "rolling_back": {"rolled_back", "enforced", "verified"},
     "rolled_back": JUDGED,
 }
-"""Which status may follow which: the life as people know it, written down a second time."""
+"""Which status may follow which, as the documentation has it; written independently of the code."""
 
 METRICS = ["MetadataNoToken", "MetadataNoTokenRejected", "CPUUtilization"]
 numbers = st.integers(0, len(FLEET) - 1)
@@ -140,7 +141,7 @@ faults = st.sampled_from(
 
 
 class Lives(RuleBasedStateMachine):
-    """Six instances in two accounts, and all that may befall them."""
+    """Six instances in two accounts, and every event that can affect them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,7 +156,8 @@ class Lives(RuleBasedStateMachine):
 
     @initialize(found=st.booleans(), fields=policies, unclear=st.none() | numbers)
     def launch(self, fields: dict[str, Any], unclear: int | None, *, found: bool) -> None:
-        """Everything runs, nothing uses IMDSv1, and Security Hub may have found all of it already; one metric may be unclear."""
+        """Everything runs, nothing uses IMDSv1, and Security Hub may have reported all of it already; one metric may
+        be incomplete."""
         self.arns = [self.world.launch(account, number, image) for number, (account, image) in enumerate(FLEET)]
         self.policy_changes(fields)
         if unclear is not None:
@@ -171,7 +173,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(chosen=some_numbers, age=st.sampled_from([timedelta(), HOUR, 30 * HOUR]))
     def findings_arrive(self, chosen: list[int], age: timedelta) -> None:
-        """New ones, old ones and duplicates, in one batch; what fails stays in the queue."""
+        """New ones, old ones and duplicates, in one batch; failed messages stay in the queue."""
         for number in chosen:
             finding = Finding(
                 id=f"arn:aws:securityhub:{REGION}:{FLEET[number][0]}:finding/{number}",
@@ -184,7 +186,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def deliver(self) -> None:
-        """The queue's messages, old ones included, once more."""
+        """Deliver the queue's messages again, old ones included."""
         requests = [Request(arn=arn, source=Source.SECURITYHUB, finding=each) for arn, each in self.undelivered]
         outcomes = self.judge(requests)
         settled = {*outcomes.judged, *outcomes.echoes} if outcomes else set()
@@ -195,7 +197,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(account=st.sampled_from([MEMBER, OTHER]))
     def sweep(self, account: str) -> None:
-        """The daily look at all that allows IMDSv1."""
+        """The daily evaluation of all instances that allow IMDSv1."""
         found = [
             arn
             for arn, each in self.world.machines.items()
@@ -205,7 +207,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def revisit(self) -> None:
-        """What is due is judged anew."""
+        """Due instances are re-evaluated."""
 
         def act(function: Function) -> Outcomes:
             now = function.line.now()
@@ -217,7 +219,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(chosen=some_numbers, clear=st.booleans(), trouble=st.none() | faults)
     def person_enforces(self, chosen: list[int], trouble: tuple[str, str] | None, *, clear: bool) -> None:
-        """By hand, in earnest."""
+        """By hand, not as a dry run."""
         if trouble is not None:
             self.trouble_waits(trouble, 0)
         arns = {self.arns[number] for number in chosen}
@@ -226,7 +228,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(chosen=some_numbers)
     def person_asks(self, chosen: list[int]) -> None:
-        """A dry run changes nothing, whatever comes of it."""
+        """A dry run changes nothing, whatever its result."""
         before = self.everything()
         requests = [Request(arn=self.arns[number], source=Source.MANUAL) for number in sorted(set(chosen))]
         self.do(lambda function: function.line.run(requests, "dry", dry_run=True), Run(by_person=True))
@@ -261,20 +263,20 @@ class Lives(RuleBasedStateMachine):
 
     @rule(account=st.sampled_from([MEMBER, OTHER]))
     def person_closes_the_breaker(self, account: str) -> None:
-        """Whether it is open or not."""
+        """Whether or not it is open."""
         command = orders.parse({"close_breaker": {"account": account}, "dry_run": False, "caller": "boss"})
         assert isinstance(command, orders.Command)
         self.do(lambda function: function.people.carry_out(command, "close", lambda: True), Run(by_person=True))
 
     @rule()
     def guard_passes(self) -> None:
-        """The next pass puts back everything that broke and may be put back."""
+        """The next pass rolls back every broken instance that may be rolled back."""
         self.world.advance(timedelta(minutes=5))
         self._guard_rescues([each for each in self.world.machines.values() if self.is_to_be_rescued(each)])
 
     @rule()
     def guard_passes_in_the_next_hour(self) -> None:
-        """It recalls what broke after it had proved healthy."""
+        """It recalls instances that broke after they were verified."""
         self.world.advance(timedelta(minutes=65))
         machines = self.world.machines.values()
         self._guard_rescues([each for each in machines if self.is_to_be_rescued(each) or self.is_to_be_recalled(each)])
@@ -287,7 +289,8 @@ class Lives(RuleBasedStateMachine):
             assert ("optional", "rolled_back") == (each.options["HttpTokens"], self.world.current(each.arn)["status"])
 
     def is_to_be_rescued(self, machine: Machine) -> bool:
-        """Whether the ledger calls it ours, its software is refused what it asks for, and nothing stands in the way."""
+        """Whether the ledger says that the service enforced it, its software has calls rejected, and nothing prevents
+        a rollback."""
         item = self.world.current(machine.arn)
         if item.get("status") not in {"enforced", "verified"} or item["watch"] != "open":
             return False
@@ -300,7 +303,7 @@ class Lives(RuleBasedStateMachine):
         return self._is_refused(machine, since) and self._may_be_put_back(machine, item)
 
     def is_to_be_recalled(self, machine: Machine) -> bool:
-        """Whether it was refused what it asked for in the last three hours, and had proved healthy before."""
+        """Whether its calls were rejected in the last three hours, after it was verified."""
         item, now = self.world.current(machine.arn), self.world.clock()
         if item.get("status") != "verified":
             return False
@@ -339,8 +342,8 @@ class Lives(RuleBasedStateMachine):
 
     @rule(calling=some_numbers, life=st.sampled_from([HOUR / 6, 9 * HOUR]), trouble=st.none() | faults)
     def life_goes_on(self, calling: list[int], life: timedelta, trouble: tuple[str, str] | None) -> None:
-        """Findings come, time passes, some instances call IMDSv1, the guard passes: what mostly happens. A guard that dies
-        leaves something half done, and the next finding meets it."""
+        """The usual course: findings arrive, time passes, some instances call IMDSv1, the guard passes. A guard that
+        dies leaves unfinished work for the next finding."""
         self.findings_arrive(list(range(len(FLEET))), timedelta())
         self.world.advance(life)
         for number in calling:
@@ -354,19 +357,19 @@ class Lives(RuleBasedStateMachine):
 
     @rule(number=numbers)
     def software_calls_imdsv1(self, number: int) -> None:
-        """And is answered, or refused, as the options say."""
+        """The call is answered or rejected, according to the options."""
         self.world.call(self.arns[number])
 
     @rule(number=numbers)
     def stops(self, number: int) -> None:
         """An instance is stopped."""
         if self.machine(number).state == "running":
-            self.world.advance(timedelta(minutes=1))  # EC2 tells the time of a stop to the second.
+            self.world.advance(timedelta(minutes=1))  # EC2 reports the time of a stop to the second.
             self.world.stop(self.arns[number])
 
     @rule(number=numbers, boots_with_imdsv1=st.booleans())
     def starts(self, number: int, *, boots_with_imdsv1: bool) -> None:
-        """An instance is started, or restarted; what runs at boot may call IMDSv1."""
+        """An instance is started, or restarted; boot software may call IMDSv1."""
         if self.machine(number).state != "gone":
             self.world.start(self.arns[number])
             if boots_with_imdsv1:
@@ -375,12 +378,12 @@ class Lives(RuleBasedStateMachine):
     @rule(number=numbers)
     def goes(self, number: int) -> None:
         """An instance is terminated, and EC2 forgets it at once."""
-        if number == len(FLEET) - 1:  # One of them: most walks need their instances.
+        if number == len(FLEET) - 1:  # Only one instance per walk: most walks need their instances.
             self.machine(number).state = "gone"
 
     @rule(number=numbers, what=meddling)
     def somebody_meddles(self, number: int, what: dict[str, Any] | str) -> None:
-        """With the options, our tag, an exemption or a finding, behind our back."""
+        """Someone outside the service changes the options, the service's tag, an exemption or a finding."""
         machine = self.machine(number)
         match what:
             case "removes our tag":
@@ -396,12 +399,13 @@ class Lives(RuleBasedStateMachine):
 
     @rule(fields=policies)
     def policy_changes(self, fields: dict[str, Any]) -> None:
-        """One gate or another; the others are as they were by default."""
+        """One gate changes; the others have their defaults."""
         self.world.policy, self.world.policy_text = {**POLICY, **fields}, None
 
     @rule(number=numbers, what=st.sampled_from(["policy", "calendar", "account", *METRICS]))
     def something_turns(self, number: int, what: str) -> None:
-        """Worse, or better again: the policy has a typo, the calendar closes, an account or a metric cannot be read."""
+        """A failure begins or ends: the policy has a typo, the calendar closes, an account or a metric cannot be
+        read."""
         arn = self.arns[number]
         match what:
             case "policy":
@@ -417,7 +421,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(fault=faults, countdown=st.integers(0, 3))
     def trouble_waits(self, fault: tuple[str, str], countdown: int) -> None:
-        """A crash or a failure, at a point that the service will pass."""
+        """A crash or a failure, at a point that the service will reach."""
         point, kind = fault
         self.world.fault = Fault(point=point, kind=kind, countdown=countdown)
 
@@ -425,12 +429,12 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_wrong(self) -> None:
-        """What the judge has seen."""
+        """The judge has found no violation."""
         assert [] == self.wrong
 
     @invariant()
     def every_item_explains_itself(self) -> None:
-        """What was decided and why, in words, and when it is looked at again."""
+        """Every item has a decision, a reason, an explanation, and a time of re-evaluation."""
         for arn in self.world.machines:
             item = self.world.current(arn)
             if "status" in item:
@@ -446,7 +450,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def every_move_is_allowed(self) -> None:
-        """From the first judgement on, and the last one is where it stands."""
+        """From the first judgement on; the last transition leads to the current status."""
         for arn in self.world.machines:
             history = self.world.history(arn)
             assert all(after in FOLLOWS[before] for before, after in zip(["", *history], history, strict=False)), (
@@ -455,7 +459,8 @@ class Lives(RuleBasedStateMachine):
             assert (history[-1] if history else None) == self.world.current(arn).get("status")
 
     def teardown(self) -> None:
-        """Once the trouble is over, everything comes to an end: nothing stays half done, and everybody is told."""
+        """Once all failures have ended, all work completes: nothing stays unfinished, and every notification is
+        sent."""
         if self.wrong or not hasattr(self, "arns"):
             return
         world = self.world
@@ -480,12 +485,12 @@ class Lives(RuleBasedStateMachine):
     # --- How the service is run ----------------------------------------------------------------------------------
 
     def judge(self, requests: list[Request], how: Run | None = None) -> Outcomes | None:
-        """Have the line judge; None where it did not come to an end."""
+        """Run the pipeline; None if it did not complete."""
         outcomes: Outcomes | None = self.do(lambda function: function.line.run(requests, "line"), how)
         return outcomes
 
     def do(self, act: Callable[[Function], Any], how: Run | None = None) -> Any:
-        """Run a function once; None where it died, or AWS failed it."""
+        """Run a function once; None if it died, or AWS failed."""
         world, how = self.world, how or Run()
         cleared = {arn: world.current(arn).get("cleared_at") for arn in world.machines}
         world.run, world.faulted = how, False
@@ -504,7 +509,7 @@ class Lives(RuleBasedStateMachine):
                 self.note(machine, how, cleared[arn])
 
     def note(self, machine: Machine, how: Run, cleared_at: str | None) -> None:
-        """What has come of a run, as far as people may rely on it."""
+        """Record the results of a run that people may rely on."""
         item = self.world.current(machine.arn)
         if item.get("cleared_at") != cleared_at:
             assert machine.arn in how.clears
@@ -513,7 +518,7 @@ class Lives(RuleBasedStateMachine):
             machine.standing = True
 
     def everything(self) -> tuple[list[Any], list[Any]]:
-        """All that there is to change."""
+        """Every possible change."""
         items = [(self.world.current(arn), self.world.history(arn)) for arn in self.world.machines]
         return items, [(dict(each.options), dict(each.tags)) for each in self.world.machines.values()]
 
@@ -524,7 +529,7 @@ def _time(item: dict[str, Any], name: str) -> Any:
 
 @pytest.fixture(autouse=True)
 def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thing at a time and no waiting, so that a walk that fails fails again."""
+    """Sequential and without waiting, so that a failing walk is reproducible."""
     for module in (enforcement, guard, ledger, line, metrics, rollback):
         monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)
     for module in (brakes, ledger):
@@ -545,12 +550,12 @@ WALK = settings(
 
 
 def test_no_walk_through_a_life_breaks_a_promise() -> None:
-    """Whatever happens in whatever order: the nevers hold, and every instance ends in a state that explains itself."""
+    """In any order of events: no invariant is violated, and every instance ends in a consistent, explained state."""
     run_state_machine_as_test(Lives, settings=WALK)
 
 
 def test_the_table_in_memory_answers_as_moto_does(outside: botocore.session.Session) -> None:
-    """Some of the same walks, over moto's table."""
+    """Some of the same walks, on moto's table."""
     client: Any = outside.create_client("dynamodb", region_name=REGION)
 
     class OverMoto(Lives):

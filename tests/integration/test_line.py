@@ -1,4 +1,4 @@
-"""The whole line in process: from a request to the instance, the ledger, the finding and the topic."""
+"""The whole pipeline in process: from a request to the instance, the ledger, the finding and the topic."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def run(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: A
 
 
 def verdict(judgement: Judgement) -> tuple[str, str, str]:
-    """What a person reads first."""
+    """The fields that a person reads first."""
     return str(judgement.verdict.decision), str(judgement.verdict.reason), str(judgement.status)
 
 
 def revisit_in(cloud: Cloud, arn: InstanceArn) -> timedelta:
-    """How long until the ledger wants the instance judged anew."""
+    """The time until the ledger schedules the re-evaluation."""
     return datetime.fromisoformat(cloud.current(arn)["revisit_at"]) - cloud.clock()
 
 
 def within(base: timedelta) -> tuple[timedelta, timedelta]:
-    """A wait with its jitter, which never makes it shorter, nor longer by more than a tenth or ten minutes."""
+    """A wait with its jitter, which never shortens it, and lengthens it by at most a tenth or ten minutes."""
     return base - timedelta(seconds=1), base + min(base / 10, timedelta(minutes=10))
 
 
 def leave_half_done(cloud: Cloud, arn: InstanceArn, *, at: str = "ModifyInstanceMetadataOptions") -> None:
-    """A function dies at that call: the ledger says `enforcing`, and nobody comes back."""
+    """A function dies at that call: the ledger says `enforcing`, and no function continues."""
 
     class Died(BaseException):
-        """Lambda ends the process: nothing in it can catch that."""
+        """Lambda ends the process: no code in it can catch that."""
 
     dies = [True]
 
@@ -66,7 +66,7 @@ def leave_half_done(cloud: Cloud, arn: InstanceArn, *, at: str = "ModifyInstance
 
 
 def test_a_finding_ends_in_an_instance_that_requires_tokens(cloud: Cloud) -> None:
-    """The main job, once through: one change, its record, its note, its message."""
+    """The main scenario: one change, its record, its note, its message."""
     arn = cloud.one(hop_limit=2)
     failed = finding(str(arn))
     cloud.hub.holds(failed)
@@ -82,7 +82,7 @@ def test_a_finding_ends_in_an_instance_that_requires_tokens(cloud: Cloud) -> Non
 
 
 def test_the_ledger_says_what_was_done_and_why(cloud: Cloud) -> None:
-    """Everything that the contract promises of the `current` item."""
+    """Every attribute of the `current` item in the contract."""
     arn = cloud.one(hop_limit=2)
     run(cloud, arn, Source.SECURITYHUB, finding=finding(str(arn)))
     current = cloud.current(arn)
@@ -109,7 +109,7 @@ def test_the_ledger_says_what_was_done_and_why(cloud: Cloud) -> None:
 
 
 def test_the_ledger_is_written_ahead_of_ec2_with_what_was_there_before(cloud: Cloud) -> None:
-    """Nothing is changed that is not first written down; the order is ledger, tag, EC2, read back, ledger."""
+    """Nothing is changed before it is written down; the order is ledger, tag, EC2, read back, ledger."""
     arn = cloud.one()
     seen: dict[str, Any] = {}
     cloud.wire.on("CreateTags", lambda _: seen.update(cloud.current(arn)))
@@ -152,7 +152,7 @@ def test_observe_writes_what_it_would_do_and_changes_nothing(cloud: Cloud) -> No
 
 @pytest.mark.parametrize("source", [Source.CUSTOM_ACTION, Source.MANUAL])
 def test_a_person_who_asks_is_obeyed_in_observe(source: Source, cloud: Cloud) -> None:
-    """It was this instance that they meant."""
+    """The person chose this instance."""
     cloud.policy(mode="observe")
     arn = cloud.one()
     assert "enforced" == run(cloud, arn, source).status
@@ -161,7 +161,7 @@ def test_a_person_who_asks_is_obeyed_in_observe(source: Source, cloud: Cloud) ->
 
 @pytest.mark.parametrize("source", [Source.CONFIG, Source.CUSTOM_ACTION, Source.MANUAL])
 def test_off_enforces_nothing_for_anybody(source: Source, cloud: Cloud) -> None:
-    """It is recorded, and judged anew in an hour."""
+    """It is recorded, and re-evaluated in an hour."""
     cloud.policy(mode="off")
     arn = cloud.one()
     assert ("hold", "switched_off", "held") == verdict(run(cloud, arn, source))
@@ -180,7 +180,7 @@ def test_a_refused_policy_enforces_nothing(cloud: Cloud) -> None:
 
 
 def test_switching_off_between_ledger_and_ec2_is_obeyed(cloud: Cloud) -> None:
-    """Gates are asked again immediately before EC2; what was begun is taken back."""
+    """Gates are checked again immediately before EC2; work already begun is undone."""
     arn = cloud.one()
 
     def switch_off(_: Call) -> None:
@@ -195,7 +195,7 @@ def test_switching_off_between_ledger_and_ec2_is_obeyed(cloud: Cloud) -> None:
 
 
 def test_going_back_to_observe_between_ledger_and_ec2_is_obeyed(cloud: Cloud) -> None:
-    """The same for the other way of not acting."""
+    """The same for `observe`."""
     arn = cloud.one()
 
     def only_watch(_: Call) -> None:
@@ -208,7 +208,7 @@ def test_going_back_to_observe_between_ledger_and_ec2_is_obeyed(cloud: Cloud) ->
 
 
 def test_a_finding_suppressed_in_the_hub_holds_its_instance(cloud: Cloud) -> None:
-    """Whatever the event says: it may be older than the suppression. Nothing of ours un-suppresses it."""
+    """Whatever the event says, because it may be older than the suppression. The service never ends a suppression."""
     arn = cloud.one()
     failed = finding(str(arn))
     cloud.hub.holds(failed, workflow="SUPPRESSED")
@@ -217,7 +217,7 @@ def test_a_finding_suppressed_in_the_hub_holds_its_instance(cloud: Cloud) -> Non
 
 
 def test_a_stored_finding_that_is_suppressed_by_now_holds_too(cloud: Cloud) -> None:
-    """A Config event about the same instance does not get round it, nor does a person."""
+    """Neither a Config event about the same instance nor a person's request bypasses it."""
     cloud.policy(mode="observe")
     arn = cloud.one()
     failed = finding(str(arn))
@@ -230,7 +230,7 @@ def test_a_stored_finding_that_is_suppressed_by_now_holds_too(cloud: Cloud) -> N
 
 
 def test_a_finding_suppressed_between_ledger_and_ec2_holds(cloud: Cloud) -> None:
-    """The gate is asked again, in a batch, right before EC2."""
+    """The gate is checked again, for the batch, right before EC2."""
     arn = cloud.one()
     failed = finding(str(arn))
     cloud.hub.holds(failed)
@@ -240,7 +240,7 @@ def test_a_finding_suppressed_between_ledger_and_ec2_holds(cloud: Cloud) -> None
 
 
 def test_a_custom_action_on_a_suppressed_finding_is_refused_with_a_note(cloud: Cloud) -> None:
-    """The person who clicked reads why on the finding; it stays suppressed."""
+    """The person who clicked reads the reason on the finding; it stays suppressed."""
     arn = cloud.one()
     failed = finding(str(arn), Workflow={"Status": "SUPPRESSED"})
     cloud.hub.holds(failed)
@@ -251,7 +251,7 @@ def test_a_custom_action_on_a_suppressed_finding_is_refused_with_a_note(cloud: C
 
 
 def test_a_hub_that_cannot_be_asked_holds(cloud: Cloud) -> None:
-    """Whether somebody said no is not known."""
+    """A suppression cannot be ruled out."""
     arn = cloud.one()
     cloud.wire.refuse("GetFindings", "AccessDeniedException")
     judgement = run(cloud, arn, Source.SECURITYHUB, finding=finding(str(arn)))
@@ -259,7 +259,7 @@ def test_a_hub_that_cannot_be_asked_holds(cloud: Cloud) -> None:
 
 
 def test_our_own_echo_is_dropped(cloud: Cloud) -> None:
-    """Updating a finding makes a new event of the same state: nothing is looked at, nothing is written."""
+    """Updating a finding emits a new event of the same state: nothing is evaluated or written."""
     arn = cloud.one()
     failed = finding(str(arn))
     cloud.hub.holds(failed)
@@ -273,7 +273,7 @@ def test_our_own_echo_is_dropped(cloud: Cloud) -> None:
 
 
 def test_an_older_state_of_a_finding_is_an_echo_and_a_newer_one_is_not(cloud: Cloud) -> None:
-    """Events come unordered."""
+    """Events arrive unordered."""
     arn = cloud.one()
     cloud.hub.holds(finding(str(arn)))
     run(cloud, arn, Source.SECURITYHUB, finding=finding(str(arn)))
@@ -294,7 +294,7 @@ def test_a_person_is_no_echo(cloud: Cloud) -> None:
 
 
 def test_a_verdict_is_not_told_twice(cloud: Cloud) -> None:
-    """Neither to the finding nor to people, as long as decision and reason stay."""
+    """Neither on the finding nor to people, as long as decision and reason stay the same."""
     arn = cloud.one(use=1.0)
     failed = finding(str(arn))
     cloud.hub.holds(failed)
@@ -307,7 +307,7 @@ def test_a_verdict_is_not_told_twice(cloud: Cloud) -> None:
 
 
 def test_a_new_reason_is_told(cloud: Cloud) -> None:
-    """The note on the finding is the present one."""
+    """The note on the finding is updated."""
     arn = cloud.one(use=1.0)
     failed = finding(str(arn))
     cloud.hub.holds(failed)
@@ -319,7 +319,7 @@ def test_a_new_reason_is_told(cloud: Cloud) -> None:
 
 
 def test_a_note_that_is_still_owed_is_written_at_the_next_event(cloud: Cloud) -> None:
-    """Security Hub was out of order when the verdict was reached; the echo completes what is missing."""
+    """Security Hub was unavailable at the time of the verdict; the echo adds the missing note."""
     arn = cloud.one()
     failed = finding(str(arn))
     cloud.hub.holds(failed)
@@ -344,7 +344,7 @@ def test_a_message_that_is_still_owed_is_sent_at_the_next_event(cloud: Cloud) ->
 
 
 def test_every_finding_of_an_instance_gets_the_note(cloud: Cloud) -> None:
-    """Each standard sends its own, and each is kept for whoever acts later."""
+    """Each standard sends its own finding, and each is stored for later verdicts."""
     arn = cloud.one()
     standards = [finding(str(arn), standard=name) for name in ("fsbp", "nist", "cis")]
     cloud.hub.holds(*standards)
@@ -355,13 +355,13 @@ def test_every_finding_of_an_instance_gets_the_note(cloud: Cloud) -> None:
 
 
 def test_an_unknown_finding_is_no_failure(cloud: Cloud) -> None:
-    """The instance is what matters."""
+    """Only the instance matters."""
     arn = cloud.one()
     assert "enforced" == run(cloud, arn, Source.SECURITYHUB, finding=finding(str(arn))).status
 
 
 def test_already_required_never_replaces_enforced(cloud: Cloud) -> None:
-    """A later look completes the record and leaves it standing, history included."""
+    """A later evaluation completes the record and keeps it, history included."""
     arn = cloud.one()
     run(cloud, arn)
     before = cloud.current(arn)
@@ -376,7 +376,7 @@ def test_already_required_never_replaces_enforced(cloud: Cloud) -> None:
 
 
 def put_back(cloud: Cloud, arn: InstanceArn, *, as_far_as: Status = Status.ROLLED_BACK) -> None:
-    """What we enforced is taken back, or somebody stops in the middle of that; EC2 shows it as it was before."""
+    """Roll back an enforcement, or stop in the middle of that; EC2 shows the previous options."""
     ledger, now = cloud.ledger(), cloud.clock.tick()
     under_way = {"status": Status.ROLLING_BACK, "lease_until": now + LEASE}
     done: dict[str, Any] = {"status": Status.ROLLED_BACK, "decision": "hold", "reason": "broke_before"}
@@ -388,7 +388,7 @@ def put_back(cloud: Cloud, arn: InstanceArn, *, as_far_as: Status = Status.ROLLE
 
 
 def test_what_broke_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
-    """Whoever asks; it stays `rolled_back` in the ledger. The person's clearance is the end of it."""
+    """For every request; the ledger keeps `rolled_back` until the person's clearance."""
     arn = cloud.one()
     run(cloud, arn)
     put_back(cloud, arn)
@@ -402,7 +402,8 @@ def test_what_broke_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
 
 
 def test_what_somebody_closed_again_after_a_rollback_stays_recorded_as_rolled_back(cloud: Cloud) -> None:
-    """It was not us: the guard does not watch it, and were it opened again, it would be held as before."""
+    """The service did not require tokens: the guard does not watch it, and if tokens became optional again, it would
+    be held as before."""
     arn = cloud.one()
     run(cloud, arn)
     put_back(cloud, arn)
@@ -415,7 +416,7 @@ def test_what_somebody_closed_again_after_a_rollback_stays_recorded_as_rolled_ba
 
 
 def test_an_exemption_outweighs_an_earlier_breakage_and_does_not_end_it(cloud: Cloud) -> None:
-    """Row 6 stands before row 9; once the exemption is over, the breakage holds it again."""
+    """Row 6 comes before row 9; after the exemption, the breakage holds it again."""
     arn = cloud.one()
     run(cloud, arn)
     put_back(cloud, arn)
@@ -427,7 +428,7 @@ def test_an_exemption_outweighs_an_earlier_breakage_and_does_not_end_it(cloud: C
 
 @pytest.mark.parametrize("after", [timedelta(), LEASE, timedelta(days=2)], ids=["at-once", "lease-over", "days-later"])
 def test_nobody_judges_an_instance_that_is_being_put_back(after: timedelta, cloud: Cloud) -> None:
-    """Not even after the lease: the guard finishes what was left behind. The finding waits for its note."""
+    """Not even after the lease: the guard finishes abandoned rollbacks. The finding waits for its note."""
     arn = cloud.one()
     run(cloud, arn)
     put_back(cloud, arn, as_far_as=Status.ROLLING_BACK)
@@ -446,7 +447,7 @@ def test_nobody_judges_an_instance_that_is_being_put_back(after: timedelta, clou
 
 
 def test_what_is_verified_is_not_looked_at_again(cloud: Cloud) -> None:
-    """A finding that comes late all the same leaves the record as it is."""
+    """A late finding leaves the record unchanged."""
     arn = cloud.one()
     run(cloud, arn)
     ledger = cloud.ledger()
@@ -462,7 +463,7 @@ def test_what_is_verified_is_not_looked_at_again(cloud: Cloud) -> None:
 
 
 def test_an_instance_that_somebody_else_closed_is_skipped_for_good(cloud: Cloud) -> None:
-    """Nothing to do, nothing to say, nothing to look at again."""
+    """No action, no notification, no re-evaluation."""
     arn = cloud.one(tokens="required")
     assert ("skip", "already_required", "skipped") == verdict(run(cloud, arn))
     assert "revisit_at" not in cloud.current(arn)
@@ -470,7 +471,8 @@ def test_an_instance_that_somebody_else_closed_is_skipped_for_good(cloud: Cloud)
 
 
 def test_what_somebody_made_optional_again_is_not_fought(cloud: Cloud) -> None:
-    """Right after ours EC2 may still be at work; then it is somebody's decision, until a person clears it."""
+    """Right after the service's change, EC2 may still be applying it; later, it is a person's decision, until it is
+    cleared."""
     arn = cloud.one()
     run(cloud, arn)
     cloud.set_options(arn, http_tokens="optional")
@@ -497,7 +499,7 @@ def test_what_was_cleared_and_enforced_again_is_not_fought_either(cloud: Cloud) 
 
 
 def test_nobody_touches_an_instance_that_somebody_is_enforcing(cloud: Cloud) -> None:
-    """During the lease the finding is left for whoever acts, and the request is answered."""
+    """During the lease, the finding is left to the lease's owner, and the request is answered."""
     arn = cloud.one()
     leave_half_done(cloud, arn)
     late = finding(str(arn))
@@ -510,7 +512,7 @@ def test_nobody_touches_an_instance_that_somebody_is_enforcing(cloud: Cloud) -> 
 
 
 def test_what_was_left_half_done_before_ec2_is_judged_anew_after_the_lease(cloud: Cloud) -> None:
-    """From the first row, and its findings get their note though their messages are long gone."""
+    """From the first row; its findings get their note although their messages are long gone."""
     arn = cloud.one()
     leave_half_done(cloud, arn)
     late = finding(str(arn))
@@ -526,7 +528,7 @@ def test_what_was_left_half_done_before_ec2_is_judged_anew_after_the_lease(cloud
 
 
 def test_what_was_left_half_done_after_ec2_is_enforced_but_not_confirmed(cloud: Cloud) -> None:
-    """EC2 says required: it may have been us, it may have been a person."""
+    """EC2 says required: the service or a person may have done it."""
     arn = cloud.one()
     leave_half_done(cloud, arn)
     cloud.set_options(arn, http_tokens="required")
@@ -544,7 +546,7 @@ def test_what_was_left_half_done_after_ec2_is_enforced_but_not_confirmed(cloud: 
 
 
 def test_an_unconfirmed_enforcement_is_not_ours_to_defend(cloud: Cloud) -> None:
-    """Row 10 speaks of confirmed ones: the instance is judged on its evidence again."""
+    """Row 10 covers only confirmed ones: the instance is judged by its evidence again."""
     arn = cloud.one()
     leave_half_done(cloud, arn)
     cloud.set_options(arn, http_tokens="required")
@@ -569,7 +571,7 @@ def test_an_unconfirmed_enforcement_is_not_ours_to_defend(cloud: Cloud) -> None:
 def test_a_tag_left_behind_is_removed_where_the_takeover_does_not_enforce(
     change: Any, reason: str | None, cloud: Cloud
 ) -> None:
-    """It says that tokens are required by us, and they are not."""
+    """The tag would claim an enforcement that does not exist."""
     arn = cloud.one(tags={"on-trial": "2026-12-31"})
     leave_half_done(cloud, arn)
     assert OUR_TAG in cloud.tags(arn)
@@ -581,7 +583,7 @@ def test_a_tag_left_behind_is_removed_where_the_takeover_does_not_enforce(
 
 
 def test_a_call_that_timed_out_is_taken_over_after_the_lease(cloud: Cloud) -> None:
-    """Nobody knows whether EC2 got it: it stays `enforcing`, and the takeover sees."""
+    """EC2 may have applied it: it stays `enforcing`, and the takeover reads the options."""
     arn = cloud.one()
 
     def time_out(_: Call) -> None:
@@ -598,7 +600,7 @@ def test_a_call_that_timed_out_is_taken_over_after_the_lease(cloud: Cloud) -> No
 
 
 def test_what_ec2_refuses_is_recorded_as_failed_with_its_code(cloud: Cloud) -> None:
-    """And told, with our tag removed."""
+    """People are notified, and the service's tag is removed."""
     arn = cloud.one()
     cloud.wire.refuse("ModifyInstanceMetadataOptions", "UnauthorizedOperation", "not you")
     judgement = run(cloud, arn)
@@ -611,7 +613,7 @@ def test_what_ec2_refuses_is_recorded_as_failed_with_its_code(cloud: Cloud) -> N
 
 
 def test_a_write_role_that_is_missing_holds_before_anything_is_written(cloud: Cloud) -> None:
-    """Row 2: the account cannot be worked in."""
+    """Row 2: the account cannot be changed."""
     arn = cloud.one()
     cloud.wire.refuse("AssumeRole", "AccessDenied", when=lambda call: "write" in call.params["RoleArn"])
     assert ("hold", "unreachable", "held") == verdict(run(cloud, arn))
@@ -619,7 +621,7 @@ def test_a_write_role_that_is_missing_holds_before_anything_is_written(cloud: Cl
 
 
 def test_one_account_without_its_role_does_not_stop_the_others(cloud: Cloud) -> None:
-    """Accounts and Regions fail alone."""
+    """Accounts and Regions fail independently."""
     reachable, unreachable, there = cloud.one(), cloud.one(account=OTHER), cloud.one(region="us-east-1")
     own = cloud.one(account=HUB)
     cloud.wire.refuse("AssumeRole", "AccessDenied", when=lambda call: OTHER in call.params["RoleArn"])
@@ -630,7 +632,7 @@ def test_one_account_without_its_role_does_not_stop_the_others(cloud: Cloud) -> 
 
 
 def test_a_group_in_which_something_breaks_fails_alone_and_may_come_again(cloud: Cloud) -> None:
-    """An exception that nobody foresaw: its requests are tried again, the others are done."""
+    """After an unexpected exception, its requests are retried; the others are done."""
     broken, fine = cloud.one(account=OTHER), cloud.one()
 
     def break_down(call: Call) -> None:
@@ -644,7 +646,8 @@ def test_a_group_in_which_something_breaks_fails_alone_and_may_come_again(cloud:
 
 
 def test_an_item_that_nobody_can_work_on_holds_up_only_itself(cloud: Cloud) -> None:
-    """A defect that one instance brings about is logged and tried again; the others of its place get their verdicts."""
+    """A defect that one instance causes is logged and retried; the others of its account and Region get their
+    verdicts."""
     broken, *fine = [cloud.one() for _ in range(5)]
     unheard_of = {"pk": {"S": str(broken)}, "sk": {"S": "current"}, "status": {"S": "paused"}, "version": {"N": "1"}}
     cloud.client("dynamodb").put_item(TableName=TABLE, Item=unheard_of)
@@ -654,7 +657,7 @@ def test_an_item_that_nobody_can_work_on_holds_up_only_itself(cloud: Cloud) -> N
 
 
 def test_an_account_out_of_scope_is_never_entered(cloud: Cloud) -> None:
-    """Row 1 is decided before anything there is read."""
+    """Row 1 is decided before the account is read."""
     cloud.policy(mode="enforce", exclude_accounts=[MEMBER])
     arn = cloud.one()
     cloud.wire.calls.clear()
@@ -663,7 +666,7 @@ def test_an_account_out_of_scope_is_never_entered(cloud: Cloud) -> None:
 
 
 def test_one_missing_instance_does_not_hold_up_the_others(cloud: Cloud) -> None:
-    """It is gone, the others get their verdicts."""
+    """It is gone; the others get their verdicts."""
     arn, gone = cloud.one(), arn_of("404")
     outcomes = cloud.line().run([asked(each, Source.CONFIG) for each in (gone, arn)], "request-1")
     assert ("skip", "gone", "skipped") == verdict(outcomes.judged[gone])
@@ -680,7 +683,7 @@ def test_evidence_that_is_not_complete_changes_nothing(cloud: Cloud) -> None:
 
 
 def test_motos_own_cloudwatch_leads_to_the_same_verdicts(cloud: Cloud) -> None:
-    """The fake that answers for it elsewhere is judged here."""
+    """This compares the fake CloudWatch of the other tests with moto's."""
     cloud.policy(mode="enforce", lookback_days=3, min_observed_hours=24)
     cloud.metrics.status = None
     unused, used, silent = (cloud.one(days=3, observed=False) for _ in range(3))
@@ -718,7 +721,7 @@ def test_motos_own_cloudwatch_leads_to_the_same_verdicts(cloud: Cloud) -> None:
 def test_every_hold_is_judged_anew_when_the_contract_says(
     how: dict[str, Any], reason: str, wait: timedelta, cloud: Cloud
 ) -> None:
-    """Jittered, and never before."""
+    """With jitter, and never earlier."""
     arn = cloud.one(**how)
     assert reason == run(cloud, arn).verdict.reason
     low, high = within(wait)
@@ -726,7 +729,7 @@ def test_every_hold_is_judged_anew_when_the_contract_says(
 
 
 def test_would_enforce_is_judged_anew_within_the_hour(cloud: Cloud) -> None:
-    """Somebody may switch to `enforce`."""
+    """Someone may switch to `enforce`."""
     cloud.policy(mode="observe")
     arn = cloud.one()
     run(cloud, arn)
@@ -747,7 +750,7 @@ def test_an_instance_that_is_starting_is_judged_anew_soon(cloud: Cloud) -> None:
 
 
 def test_duplicates_in_one_batch_are_one_case(cloud: Cloud) -> None:
-    """Config and Security Hub speak of the same instance within milliseconds."""
+    """Config and Security Hub report the same instance within milliseconds."""
     arn = cloud.one()
     failed = finding(str(arn))
     requests = [asked(arn, finding=failed), asked(arn, Source.CONFIG), asked(arn, finding=failed)]

@@ -1,4 +1,4 @@
-"""Many functions at once: exactly one effect, however they interleave."""
+"""Concurrent functions: exactly one effect, in any interleaving."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def at_once(lines: Sequence[Line], requests: Sequence[Sequence[Request]]) -> list[Outcomes]:
-    """Each line runs its own requests, all at the same time."""
+    """Each pipeline processes its own requests, all at the same time."""
     with ThreadPoolExecutor(len(lines)) as pool:
         running = [
             pool.submit(line.run, each, f"request-{number}")
@@ -34,7 +34,7 @@ def at_once(lines: Sequence[Line], requests: Sequence[Sequence[Request]]) -> lis
 
 
 def meet_at(cloud: Cloud, operation: str, parties: int) -> None:
-    """The first calls of an operation wait for each other: nobody goes on before all have come so far."""
+    """A barrier: the first calls of an operation wait until all have arrived."""
     barrier, left, lock = threading.Barrier(parties), [parties], threading.Lock()
 
     def meet(_: Call) -> None:
@@ -49,7 +49,7 @@ def meet_at(cloud: Cloud, operation: str, parties: int) -> None:
 
 @pytest.mark.parametrize("operation", ["BatchGetItem", "DescribeInstances", "GetMetricData", "TransactWriteItems"])
 def test_two_functions_with_the_same_finding_make_one_change(operation: str, cloud: Cloud) -> None:
-    """Wherever the one catches up with the other."""
+    """At every point at which one may catch up with the other."""
     arn = cloud.one()
     failed = finding(str(arn))
     cloud.hub.holds(failed)
@@ -81,7 +81,7 @@ def test_who_comes_while_the_other_calls_ec2_leaves_it_to_him(cloud: Cloud) -> N
 
 
 def test_who_is_overtaken_between_reading_and_writing_judges_anew(cloud: Cloud) -> None:
-    """It does not write its old verdict over the newer one."""
+    """It does not overwrite the newer verdict with its old one."""
     arn = cloud.one()
     once = [True]
 
@@ -96,7 +96,7 @@ def test_who_is_overtaken_between_reading_and_writing_judges_anew(cloud: Cloud) 
 
 
 def test_who_is_overtaken_for_ever_tries_again_later(cloud: Cloud) -> None:
-    """The request fails for now, the message comes again, and nothing is done twice."""
+    """The request fails for now, the message is retried, and nothing is done twice."""
     arn = cloud.one(use=1.0)
 
     def overtake(call: Call) -> None:
@@ -116,7 +116,7 @@ def test_who_is_overtaken_for_ever_tries_again_later(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_any_number_of_duplicates_in_any_order_has_one_effect(seed: int, cloud: Cloud) -> None:
-    """Three functions, the same five instances by finding, Config and revisit, calls delayed at random."""
+    """Three functions, the same five instances by finding, Config and revisit, with random delays."""
     chance = random.Random(seed)  # noqa: S311 - an order, not a secret
     arns = cloud.launch(count=5)
     findings = [finding(str(arn)) for arn in arns]
@@ -144,7 +144,7 @@ def test_any_number_of_duplicates_in_any_order_has_one_effect(seed: int, cloud: 
 
 
 def test_one_takeover_after_the_lease(cloud: Cloud) -> None:
-    """Several find the lease over at the same time; one of them acts."""
+    """Several functions find the lease expired at the same time; one of them acts."""
     arn = cloud.one()
 
     class Died(BaseException):
@@ -172,7 +172,7 @@ def test_one_takeover_after_the_lease(cloud: Cloud) -> None:
 def test_a_lease_that_ends_while_its_owner_still_works_does_not_let_him_write_over_the_takeover(
     cloud: Cloud,
 ) -> None:
-    """It cannot happen while the lease is longer than the function may run; if it does, the newer word stands."""
+    """It cannot happen while the lease is longer than the function's timeout; if it does, the newer write stands."""
     arn = cloud.one()
     taken_over: list[Any] = []
 
@@ -190,7 +190,7 @@ def test_a_lease_that_ends_while_its_owner_still_works_does_not_let_him_write_ov
 
 
 def test_accounts_and_regions_are_judged_side_by_side(cloud: Cloud) -> None:
-    """A slow one holds up only its own, and one that breaks in the middle of it all fails alone."""
+    """A slow one delays only itself, and one that breaks in the middle fails alone."""
     arns = [cloud.one(), cloud.one(account=OTHER), cloud.one(region="us-east-1"), cloud.one(account=HUB)]
     meet_at(cloud, "DescribeInstances", 4)
 

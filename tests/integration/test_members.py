@@ -1,4 +1,4 @@
-"""Clients in other accounts: which role, for how long, under which name."""
+"""Clients in other accounts: which role, for how long, under which session name."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def granted(key: str, *, until: Any = NOW + timedelta(hours=1)) -> dict[str, Any
 
 
 def assumed(role_arn: str, name: str = "request-1") -> dict[str, Any]:
-    """What STS is asked: a role and a name, nothing more."""
+    """The parameters that STS gets: a role and a name, nothing more."""
     return {"RoleArn": role_arn, "RoleSessionName": name}
 
 
@@ -44,7 +44,7 @@ def role_of(role: str, account: str = MEMBER, partition: str = "aws") -> str:
 
 
 class World:
-    """Members over a stubbed STS, with a clock and a name that can be moved."""
+    """Members with a stubbed STS, and a clock and a name that the test can change."""
 
     def __init__(self, stub: Stub) -> None:
         self.clock, self.name, self.sts = Clock(), "request-1", stub.client("sts")
@@ -74,7 +74,7 @@ def test_the_role_is_that_of_the_instances_account_and_partition(
 
 
 def test_a_role_is_assumed_once_for_all_regions_and_services(stub: Stub) -> None:
-    """And a client is made once for each of them."""
+    """And one client is created for each of them."""
     world = World(stub)
     stub.answer(world.sts, "assume_role", granted("k"), assumed(role_of("read")))
     here, there = arn_of("1"), arn_of("1", region="us-east-1")
@@ -85,7 +85,7 @@ def test_a_role_is_assumed_once_for_all_regions_and_services(stub: Stub) -> None
 
 
 def test_each_account_and_role_has_a_session_of_its_own(stub: Stub) -> None:
-    """Nobody writes with the keys that only read, nor in somebody else's account."""
+    """No write with the keys of the read role, nor with those of another account."""
     world = World(stub)
     places: list[tuple[str, Role]] = [(MEMBER, "read"), (MEMBER, "write"), (OTHER, "read")]
     for number, (account, role) in enumerate(places):
@@ -95,7 +95,7 @@ def test_each_account_and_role_has_a_session_of_its_own(stub: Stub) -> None:
 
 
 def test_a_role_that_cannot_be_assumed_is_tried_again_next_time(stub: Stub) -> None:
-    """A refusal is not remembered: the role may be deployed a minute later."""
+    """A refusal is not cached: the role may be deployed a minute later."""
     world = World(stub)
     stub.refuse(world.sts, "assume_role", "AccessDenied", "not authorized to perform: sts:AssumeRole")
     with pytest.raises(ClientError, match="AssumeRole"):
@@ -105,7 +105,7 @@ def test_a_role_that_cannot_be_assumed_is_tried_again_next_time(stub: Stub) -> N
 
 
 def test_many_threads_that_need_a_client_at_once_assume_the_role_once(cloud: Cloud) -> None:
-    """Making clients and sessions is not safe among threads, and each superfluous session costs a call of STS."""
+    """Creating clients and sessions is not thread-safe, and each unneeded session costs a call of STS."""
     members = cloud.line().members
     with ThreadPoolExecutor(8) as pool:
         clients = list(pool.map(lambda _: members.ec2(arn_of("1"), "write"), range(8)))
@@ -114,7 +114,7 @@ def test_many_threads_that_need_a_client_at_once_assume_the_role_once(cloud: Clo
 
 
 def test_an_account_that_is_slow_to_let_us_in_holds_up_no_other(cloud: Cloud) -> None:
-    """While one role is being assumed, another account's is too."""
+    """The roles of different accounts are assumed in parallel."""
     members = cloud.line().members
     other_is_in = Event()
 

@@ -1,4 +1,4 @@
-"""Calls in accounts keep within their quotas: what botocore sends, what it repeats, and what is not sent at all."""
+"""Calls in accounts stay within their quotas: what botocore sends, what it retries, and what is not sent at all."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ THROTTLED = (
 
 @dataclass(slots=True)
 class Wire:
-    """AWS at the end of the line: answers what it was told to, then that all is done."""
+    """AWS's answers: the prepared ones, then success."""
 
     answers: list[tuple[int, str] | Exception] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Wire:
 
 
 class World:
-    """Members over a wire, on a clock that only waiting moves."""
+    """Members behind a wire, with a clock that only waiting advances."""
 
     def __init__(self, stub: Stub) -> None:
         self.seconds = 0.0
@@ -81,7 +81,7 @@ class World:
         self.members = self.members_of_a_new_function()
 
     def sleep(self, seconds: float) -> None:
-        """Time passes."""
+        """Advance the clock."""
         self.slept.append(seconds)
         self.seconds += seconds
 
@@ -91,7 +91,7 @@ class World:
         return Members(*sessions, self.sts, lambda: "request-1", Clock(), self.pacing, self.sleep)
 
     def grant(self, role: str) -> None:
-        """The next role that is asked for is given."""
+        """Let the next role be assumed."""
         credentials = {
             "AccessKeyId": f"{len(self.granted):A>20}",
             "SecretAccessKey": "secret",
@@ -103,12 +103,12 @@ class World:
         self.stub.answer(self.sts, "assume_role", {"Credentials": credentials}, asked)
 
     def use_up(self, operation: str, costs: Iterable[float]) -> None:
-        """Calls that this function has just made."""
+        """Simulate calls that this function has just made."""
         for cost in costs:
             self.pacing.reserve(PLACE, operation, cost)
 
     def ec2(self) -> Any:
-        """EC2 by the write role, with the wire at its end."""
+        """EC2 through the write role and the wire."""
         if not self.granted:
             self.grant("write")
         client: Any = self.members.ec2(HERE, "write")
@@ -118,19 +118,19 @@ class World:
 
 @pytest.fixture
 def world(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A member account that lets us in; botocore's own waiting takes no time."""
+    """A member account whose roles can be assumed; botocore's own waiting takes no time."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     return World(stub)
 
 
 def change(client: Any, times: int = 1) -> None:
-    """Ask for tokens to be required."""
+    """Send the call that requires tokens."""
     for _ in range(times):
         client.modify_instance_metadata_options(InstanceId=HERE.instance_id, HttpTokens="required")
 
 
 def require(client: Any) -> action.Refusal | None:
-    """The change as the line makes it."""
+    """The change as the pipeline makes it."""
 
     def look_again() -> Target:
         raise AssertionError("nobody asked for the endpoint")
@@ -146,7 +146,7 @@ def test_calls_beyond_the_burst_wait_for_their_turn(world: World) -> None:
 
 
 def test_another_role_session_does_not_begin_with_a_full_bucket(world: World) -> None:
-    """The quota is the account's, not the session's."""
+    """The quota belongs to the account, not to the session."""
     change(world.ec2(), BURST)
     world.grant("write")
     world.members = world.members_of_a_new_function()
@@ -155,7 +155,7 @@ def test_another_role_session_does_not_begin_with_a_full_bucket(world: World) ->
 
 
 def test_a_throttled_request_waits_for_its_turn_at_half_the_rate(world: World) -> None:
-    """And so does what follows: the burst is gone."""
+    """And so do the following requests: the burst is used up."""
     world.wire.answers = [THROTTLED]
     change(world.ec2())
     assert ["ModifyInstanceMetadataOptions"] * 2 == world.wire.sent
@@ -172,7 +172,7 @@ def test_a_lost_request_takes_another_token_for_its_repeat(world: World) -> None
 
 
 def test_what_is_refused_for_another_reason_is_not_taken_for_throttling(world: World) -> None:
-    """Nobody yields to a missing instance."""
+    """A missing instance does not slow down other calls."""
     world.wire.answers = [(400, FAILED[1].replace("InternalError", "InvalidInstanceID.NotFound"))]
     with pytest.raises(ClientError, match="NotFound"):
         change(world.ec2())
@@ -181,7 +181,7 @@ def test_what_is_refused_for_another_reason_is_not_taken_for_throttling(world: W
 
 
 def test_what_ec2_throttles_to_the_last_is_held_for_a_quarter_of_an_hour(world: World) -> None:
-    """It has not been done, for certain, and has not failed."""
+    """It was certainly not done, and has not failed."""
     world.wire.answers = [THROTTLED] * 5
     refusal = require(world.ec2())
     assert refusal is not None
@@ -192,14 +192,14 @@ def test_what_ec2_throttles_to_the_last_is_held_for_a_quarter_of_an_hour(world: 
 
 @pytest.mark.parametrize("lost", [FAILED, ConnectTimeoutError(endpoint_url="https://ec2")])
 def test_what_was_lost_and_then_throttled_is_in_doubt(lost: Any, world: World) -> None:
-    """The first request may have been carried out: nobody may say that it was not."""
+    """The first request may have been executed, so it must not be reported as not done."""
     world.wire.answers = [lost, *[THROTTLED] * 4]
     with pytest.raises(ClientError, match="RequestLimitExceeded"):
         require(world.ec2())
 
 
 def test_what_is_in_doubt_is_sent_again_though_there_is_no_time_to_wait(world: World) -> None:
-    """Only EC2's answer ends the doubt."""
+    """Only EC2's answer resolves the doubt."""
     client = world.ec2()
     change(client, BURST)
     world.sleep(1 / A_SECOND)
@@ -225,7 +225,7 @@ def test_what_there_is_no_time_for_waits_until_there_is_room(answers: list[Any],
 
 
 def test_tags_that_are_throttled_are_not_tried_one_by_one(world: World) -> None:
-    """It says nothing about the single instance, and would only cost more of the quota."""
+    """Throttling says nothing about a single instance, and retries would use more of the quota."""
     world.wire.answers = [THROTTLED] * 5
     instances = [instance(arn=arn_of(name)) for name in "123"]
     refused = action.tag(world.ec2(), instances, NOW)
@@ -250,7 +250,7 @@ def test_a_look_that_there_is_no_time_for_is_soon_taken_again(world: World) -> N
 
 
 def test_metrics_cost_their_datapoints(world: World) -> None:
-    """A hundred days of an hourly metric of four instances are 9,600; that of one instance counts as a call."""
+    """A hundred days of an hourly metric of four instances are 9,600; that of one instance counts as one call."""
     world.grant("read")
     client: Any = world.members.cloudwatch(HERE)
     client.meta.events.register("before-call", lambda **_: (SimpleNamespace(status_code=200), {}))
@@ -264,7 +264,7 @@ def test_metrics_cost_their_datapoints(world: World) -> None:
 
 
 def test_what_has_to_wait_too_long_waits_in_the_ledger_and_is_done_later(cloud: Cloud) -> None:
-    """Two of five fit into the quota; the others are neither failed nor forgotten, and bear no tag."""
+    """Two of five fit into the quota; the others are neither failed nor forgotten, and have no tag."""
     arns = cloud.launch(count=5)
     pacing = Pacing(share=1.0, clock=lambda: 0.0, chance=lambda: 0.0)
     place = Place(arns[0].partition, arns[0].region, arns[0].account)

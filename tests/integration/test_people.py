@@ -1,4 +1,5 @@
-"""How people steer: approvals, refusals, holds, the breaker and undo, from the command to what the ledger and EC2 hold."""
+"""Commands from people: approvals, refusals, holds, circuit breaker and undo, from the command to the state of ledger
+and EC2."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ WRITES = ("TransactWriteItems", "PutItem", "UpdateItem", CHANGE, "CreateTags", "
 
 
 def answer(cloud: Cloud, has_time: Callable[[], bool] = lambda: True, **event: Any) -> dict[str, Any]:
-    """What the next function instance answers to a command, which is carried out unless it says otherwise."""
+    """The answer of the next function instance to a command, which is executed unless it says otherwise."""
     command = parse({"dry_run": False, **event})
     assert isinstance(command, Command)
     return cloud.function().people.carry_out(command, "request-9", has_time)
@@ -57,34 +58,34 @@ def steer(cloud: Cloud, **event: Any) -> list[dict[str, Any]]:
 
 
 def named(*arns: InstanceArn) -> dict[str, Any]:
-    """A scope of instances by their names."""
+    """A scope of instances by ARN."""
     return {"targets": [str(arn) for arn in arns]}
 
 
 def said(results: list[dict[str, Any]]) -> list[tuple[bool, str | None]]:
-    """Of each result, whether it is done and what stands in the way."""
+    """For each result, whether it is done and what prevents it."""
     return [(result["done"], result["problem"]) for result in results]
 
 
 def judge(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: Any) -> Judgement:
-    """What the line makes of an instance now."""
+    """Evaluate an instance now."""
     outcomes = cloud.line().run([asked(arn, source, **how)], "request-1")
     assert {} == outcomes.failed
     return outcomes.judged[arn]
 
 
 def reason(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: Any) -> str:
-    """Why the line does what it does with an instance now."""
+    """The reason of an instance's verdict now."""
     return judge(cloud, arn, source, **how).verdict.reason
 
 
 def due(cloud: Cloud) -> set[InstanceArn]:
-    """What is to be judged anew by now."""
+    """The instances that are due by now."""
     return set(cloud.ledger().due(cloud.clock.tick(), 100))
 
 
 def events(cloud: Cloud, arn: InstanceArn, status: str) -> list[dict[str, Any]]:
-    """What the ledger keeps for good of changes to a status."""
+    """The events that the ledger keeps permanently for changes to a status."""
     return [
         each
         for each in cloud.items()
@@ -93,7 +94,7 @@ def events(cloud: Cloud, arn: InstanceArn, status: str) -> list[dict[str, Any]]:
 
 
 def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
-    """Somebody else writes to the ledger."""
+    """Another writer changes the ledger."""
     ledger = cloud.ledger()
     assert set() == ledger.write([Change(entry=ledger.read([arn])[arn], attributes=attributes)], cloud.clock())
 
@@ -106,12 +107,12 @@ def waiting(cloud: Cloud, **how: Any) -> InstanceArn:
 
 
 def openings(cloud: Cloud) -> list[str]:
-    """The instances that EC2 was asked to set back."""
+    """The instances for which EC2 was asked to make tokens optional."""
     return [each["InstanceId"] for each in cloud.changes() if each.get("HttpTokens") == "optional"]
 
 
 def open_breaker(cloud: Cloud, account: str = MEMBER) -> None:
-    """Three rollbacks, and nothing else that was changed that day."""
+    """Three rollbacks, with no other change that day."""
     cloud.brakes().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
 
 
@@ -120,7 +121,7 @@ def open_breaker(cloud: Cloud, account: str = MEMBER) -> None:
 
 @pytest.mark.parametrize("steer_", Steer)
 def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, steer_: Steer) -> None:
-    """Neither to the ledger nor to EC2; nobody is told anything."""
+    """Neither to the ledger nor to EC2; nobody is notified."""
     mine = enforced(cloud)
     cloud.policy(mode="enforce", approval="required")
     scopes = {
@@ -145,7 +146,7 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, ste
 
 
 def test_results_come_in_the_order_asked_each_instance_once(cloud: Cloud) -> None:
-    """Whatever is known of them."""
+    """Whether or not they are in the ledger."""
     arns = [enforced(cloud, region=ELSEWHERE), arn_of("a", account=OTHER), enforced(cloud), arn_of("c")]
     results = steer(cloud, undo=named(*arns, arns[0]))
     assert [str(arn) for arn in arns] == [result["target"] for result in results]
@@ -153,7 +154,7 @@ def test_results_come_in_the_order_asked_each_instance_once(cloud: Cloud) -> Non
 
 
 def test_an_answer_is_never_longer_than_lambda_can_send(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it leaves out is done all the same, and counted."""
+    """Instances left out of the answer are processed all the same, and counted."""
     monkeypatch.setattr(people_module, "RESULTS_SHOWN", 2)
     cloud.policy(mode="enforce", approval="required")
     arns = [waiting(cloud) for _ in range(3)]
@@ -167,13 +168,14 @@ def test_an_answer_is_never_longer_than_lambda_can_send(cloud: Cloud, monkeypatc
 
 @pytest.fixture
 def careful(cloud: Cloud) -> Cloud:
-    """Nothing is enforced that was not approved."""
+    """A policy that enforces only approved instances."""
     cloud.policy(mode="enforce", approval="required")
     return cloud
 
 
 def test_what_was_approved_is_enforced_once(careful: Cloud) -> None:
-    """At once, by whoever judges what is due; the event says who approved. Then the approval is spent."""
+    """At once, by the function that processes due instances; the event says who approved. Then the approval is used
+    up."""
     arn = waiting(careful)
     assert set() == due(careful)
     (result,) = steer(careful, approve=named(arn), caller="alice")
@@ -194,7 +196,7 @@ def test_what_was_approved_is_enforced_once(careful: Cloud) -> None:
 
 
 def test_the_evidence_is_looked_at_anew(careful: Cloud) -> None:
-    """What was approved and is used since is not changed."""
+    """An approved instance that has used IMDSv1 since is not changed."""
     arn = waiting(careful)
     steer(careful, approve=named(arn), caller="alice")
     careful.metrics.put_at(arn.instance_id, "MetadataNoToken", careful.clock() - timedelta(minutes=5), 1)
@@ -202,7 +204,7 @@ def test_the_evidence_is_looked_at_anew(careful: Cloud) -> None:
 
 
 def test_all_that_waits_in_an_account_is_approved(careful: Cloud) -> None:
-    """In all its Regions, or in one of them; what waits for something else, or elsewhere, is not."""
+    """In all its Regions, or in one of them; instances that wait for another reason, or elsewhere, are not."""
     arns = [waiting(careful), waiting(careful, region=ELSEWHERE), waiting(careful, account=OTHER)]
     used = careful.one(use=1.0)
     judge(careful, used)
@@ -215,7 +217,7 @@ def test_all_that_waits_in_an_account_is_approved(careful: Cloud) -> None:
 
 
 def test_all_that_waits_in_a_cohort_is_approved(careful: Cloud) -> None:
-    """By the name that the ledger has for it."""
+    """By the cohort's name in the ledger."""
     arns = [waiting(careful), waiting(careful)]
     write(careful, arns[1], cohort=f"{KEY}/{REGION}/group:web")
     results = steer(careful, approve={"cohort": f"{KEY}/{REGION}/image:{IMAGE}"}, caller="alice")
@@ -223,7 +225,7 @@ def test_all_that_waits_in_a_cohort_is_approved(careful: Cloud) -> None:
 
 
 def test_where_nothing_waits_nothing_is_approved(careful: Cloud) -> None:
-    """An account that nobody knows is no error."""
+    """An unknown account is no error."""
     waiting(careful)
     none = answer(careful, approve={"account": "999999999999"}, caller="alice")
     assert (0, []) == (none["count"], none["results"])
@@ -239,7 +241,7 @@ def test_where_nothing_waits_nothing_is_approved(careful: Cloud) -> None:
     ],
 )
 def test_an_approval_expires(careful: Cloud, until: str | None, hours: float, expected: str) -> None:
-    """After seven days, or with the end of the day that was named."""
+    """After seven days, or at the end of the given day."""
     arn = waiting(careful)
     steer(careful, approve=named(arn), caller="alice", **({"until": until} if until else {}))
     live(careful, arn, hours=hours)
@@ -254,7 +256,7 @@ def _hours_back(cloud: Cloud, hours: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("word", ["approve", "hold"])
 def test_a_day_that_is_past_is_refused(careful: Cloud, word: str) -> None:
-    """In a dry run too. Today is none: it lasts until midnight."""
+    """In a dry run too. Today is accepted: it lasts until midnight."""
     event: dict[str, Any] = {word: named(waiting(careful)), "caller": "alice"}
     event |= {"reason": "Migration.", "owner": "blue"} if word == "hold" else {}
     with pytest.raises(InvalidRequest) as refused:
@@ -264,7 +266,7 @@ def test_a_day_that_is_past_is_refused(careful: Cloud, word: str) -> None:
 
 
 def test_what_somebody_refused_waits_until_somebody_approves_it_by_name(careful: Cloud) -> None:
-    """Whoever approves an account as a whole may not know of the refusal; he is told."""
+    """A person who approves a whole account may not know of the refusal; the answer reports it."""
     arn, other = waiting(careful), waiting(careful)
     assert [(True, None)] == said(steer(careful, refuse=named(arn), caller="bob"))
     assert "approval_required" == reason(careful, arn)
@@ -301,7 +303,7 @@ def test_an_approval_can_be_taken_back_until_it_is_spent(careful: Cloud, gate: s
 
 
 def test_what_does_not_wait_is_neither_approved_nor_refused(careful: Cloud) -> None:
-    """What is used, what is done, what nobody has ever judged: an approval would lie about for another time."""
+    """Instances in use, done, or never judged: an approval would be used unexpectedly later."""
     used, done, new = careful.one(use=1.0), waiting(careful), careful.one()
     judge(careful, used)
     steer(careful, approve=named(done), caller="alice")
@@ -314,7 +316,7 @@ def test_what_does_not_wait_is_neither_approved_nor_refused(careful: Cloud) -> N
 
 
 def test_what_another_gate_holds_is_approved_ahead(careful: Cloud) -> None:
-    """It need not wait twice."""
+    """It does not have to wait a second time."""
     arn = careful.one()
     careful.policy(mode="off", approval="required")
     assert "switched_off" == reason(careful, arn)
@@ -330,7 +332,7 @@ HOLD = {"reason": "Migration until May.", "owner": "blue", "until": "2026-12-31"
 
 @pytest.mark.parametrize("is_known", [True, False])
 def test_an_instance_is_held_whether_the_ledger_knows_it_or_not(cloud: Cloud, is_known: bool) -> None:
-    """At once, with owner, reason and last day, by whom and by which request."""
+    """At once, with owner, reason and last day, the caller and the request."""
     arn = cloud.one()
     if is_known:
         cloud.policy(mode="observe")
@@ -353,7 +355,7 @@ def test_an_instance_is_held_whether_the_ledger_knows_it_or_not(cloud: Cloud, is
 
 
 def test_a_hold_ends_with_its_last_day(cloud: Cloud) -> None:
-    """That day is still held."""
+    """The last day is included."""
     arn = cloud.one()
     steer(cloud, hold=named(arn), **HOLD | {"until": TODAY})
     live(cloud, arn, hours=11.9)
@@ -363,7 +365,7 @@ def test_a_hold_ends_with_its_last_day(cloud: Cloud) -> None:
 
 
 def test_a_hold_takes_the_place_of_the_one_before(cloud: Cloud) -> None:
-    """So it is prolonged, or handed over."""
+    """This is how a hold is prolonged, or handed over."""
     arn = cloud.one()
     steer(cloud, hold=named(arn), **HOLD)
     steer(cloud, hold=named(arn), **HOLD | {"owner": "green", "until": "2027-01-31"})
@@ -392,7 +394,7 @@ def test_what_nobody_holds_cannot_be_released(cloud: Cloud) -> None:
 
 
 def test_what_broke_is_put_back_though_somebody_holds_it(cloud: Cloud) -> None:
-    """A hold is about changes to come."""
+    """A hold applies only to future changes."""
     arn = enforced(cloud)
     steer(cloud, hold=named(arn), **HOLD)
     assert [(True, None)] == said(steer(cloud, undo=named(arn)))
@@ -402,7 +404,7 @@ def test_what_broke_is_put_back_though_somebody_holds_it(cloud: Cloud) -> None:
 
 
 def test_a_person_closes_the_breaker_of_an_account(cloud: Cloud) -> None:
-    """What is enforced there goes on; other accounts' stay as they are."""
+    """Enforcement continues there; other accounts' circuit breakers stay as they are."""
     open_breaker(cloud)
     open_breaker(cloud, OTHER)
     arns = [cloud.one(), cloud.one(account=OTHER)]
@@ -416,7 +418,7 @@ def test_a_person_closes_the_breaker_of_an_account(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_breaker_that_is_not_open_is_said_to_be_so(cloud: Cloud, dry_run: bool) -> None:
-    """Of an account in which something was enforced, or nothing ever; nothing is written."""
+    """For an account with or without earlier enforcements; nothing is written."""
     enforced(cloud)
     before = cloud.items()
     for account in (MEMBER, OTHER):
@@ -429,7 +431,7 @@ def test_a_breaker_that_is_not_open_is_said_to_be_so(cloud: Cloud, dry_run: bool
 
 
 def test_an_undo_puts_back_what_is_as_we_left_it(cloud: Cloud) -> None:
-    """Tokens alone; the events in the ledger say who asked, and by which request."""
+    """Only the tokens; the ledger's events have the caller and the request."""
     arn = enforced(cloud, hop_limit=2)
     (result,) = steer(cloud, undo=named(arn), caller="carol")
     assert {
@@ -453,7 +455,7 @@ def test_an_undo_puts_back_what_is_as_we_left_it(cloud: Cloud) -> None:
 
 
 def test_nobody_need_say_who_he_is_to_undo(cloud: Cloud) -> None:
-    """The request id finds him."""
+    """The request id identifies the caller."""
     arn = enforced(cloud)
     steer(cloud, undo=named(arn))
     current = cloud.current(arn)
@@ -462,7 +464,7 @@ def test_nobody_need_say_who_he_is_to_undo(cloud: Cloud) -> None:
 
 
 def test_a_dry_undo_tells_what_would_become_of_each(cloud: Cloud) -> None:
-    """The same rule as the real one, on what EC2 shows now."""
+    """By the same rule as the real one, on the current options in EC2."""
     mine, changed = enforced(cloud), enforced(cloud)
     cloud.set_options(changed, http_endpoint="disabled")
     would, would_not = steer(cloud, undo=named(mine, changed), dry_run=True)
@@ -472,7 +474,7 @@ def test_a_dry_undo_tells_what_would_become_of_each(cloud: Cloud) -> None:
 
 
 def test_an_undo_is_no_breakage(cloud: Cloud) -> None:
-    """Neither the breaker nor the cohort hears of it; the instance is held until it is cleared."""
+    """It affects neither the circuit breaker nor the cohort; the instance is held until it is cleared."""
     arns = [enforced(cloud) for _ in range(3)]
     steer(cloud, undo=named(*arns))
     assert () == cloud.brakes().account(arns[0]).rollbacks
@@ -522,7 +524,7 @@ SCOPES: list[tuple[dict[str, Any], set[str]]] = [
 
 
 def test_a_dry_undo_names_its_scope_and_nothing_else(cloud: Cloud) -> None:
-    """An account, a Region of it, a cohort, a time, and what of them belongs together."""
+    """An account, one of its Regions, a cohort, a time, and valid combinations of these."""
     arns = fleet(cloud)
     for scope, expected in SCOPES:
         results = steer(cloud, undo=scope, dry_run=True)
@@ -539,14 +541,14 @@ def test_a_dry_undo_names_its_scope_and_nothing_else(cloud: Cloud) -> None:
     ],
 )
 def test_an_undo_puts_back_its_scope_and_nothing_else(cloud: Cloud, scope: dict[str, Any], expected: set[str]) -> None:
-    """Over Regions and accounts."""
+    """Across Regions and accounts."""
     arns = fleet(cloud)
     assert [(True, None)] * len(expected) == said(steer(cloud, undo=scope))
     assert expected == {name for name, arn in arns.items() if cloud.tokens(arn) == "optional"}
 
 
 def test_of_instances_by_name_those_before_the_time_are_left(cloud: Cloud) -> None:
-    """The time narrows every scope; what it leaves out is said."""
+    """The time narrows every scope; the answer says which instances it leaves out."""
     arns = fleet(cloud)
     named_ones = named(arns["here"], arns["later"])
     results = steer(cloud, undo={**named_ones, "since": "2026-11-20T13:00:00Z"})
@@ -555,7 +557,7 @@ def test_of_instances_by_name_those_before_the_time_are_left(cloud: Cloud) -> No
 
 
 def test_what_was_put_back_before_is_not_in_the_scope_again(cloud: Cloud) -> None:
-    """Nor is what was never ours."""
+    """Nor are instances that the service never changed."""
     arn, used = enforced(cloud), cloud.one(use=1.0)
     judge(cloud, used)
     assert [(True, None)] == said(steer(cloud, undo={"account": MEMBER}))
@@ -600,7 +602,7 @@ LEFT: dict[str, tuple[Callable[[Cloud, InstanceArn], object], str]] = {
 
 @pytest.mark.parametrize("case", LEFT)
 def test_what_may_not_or_cannot_be_put_back_is_left_with_the_reason(cloud: Cloud, case: str) -> None:
-    """Dry and really. Nothing is written about it, and it holds up nobody else."""
+    """Dry and for real. Nothing is written about it, and the others are not delayed."""
     arn, fine = enforced(cloud, account=OTHER), enforced(cloud)
     change, expected = LEFT[case]
     change(cloud, arn)
@@ -615,14 +617,14 @@ def test_what_may_not_or_cannot_be_put_back_is_left_with_the_reason(cloud: Cloud
 
 
 def test_an_instance_that_ec2_knows_no_longer_is_left(cloud: Cloud) -> None:
-    """An hour after its end, EC2 does not show it any more."""
+    """EC2 stops showing an instance about an hour after its termination."""
     arn = enforced(cloud)
     cloud.wire.refuse(LOOK, "InvalidInstanceID.NotFound", f"The instance ID '{arn.instance_id}' does not exist")
     assert [(False, "The instance has gone.")] == said(steer(cloud, undo=named(arn)))
 
 
 def test_what_ec2_forbids_is_left_in_its_words(cloud: Cloud) -> None:
-    """It is what it was, no longer asked back, and people are told."""
+    """Its status is restored, the request for an undo is dropped, and people are notified."""
     arn, fine = enforced(cloud), enforced(cloud)
     message = "You can't set HttpTokens to optional because HttpTokensEnforced is enabled"
     cloud.wire.refuse(
@@ -666,7 +668,7 @@ def test_no_rule_for_changes_stops_an_undo(cloud: Cloud, fields: dict[str, Any])
 
 @pytest.mark.parametrize("text", ["{", '{"mode": "of"}'])
 def test_a_policy_that_nobody_can_read_stops_no_undo(cloud: Cloud, text: str) -> None:
-    """Whoever broke the policy may have to put back what it did."""
+    """The person who broke the policy may need the undo."""
     arn = enforced(cloud)
     cloud.raw_policy(text)
     assert [(True, None)] == said(steer(cloud, undo=named(arn)))
@@ -677,7 +679,7 @@ def test_a_policy_that_nobody_can_read_stops_no_undo(cloud: Cloud, text: str) ->
 
 @pytest.mark.parametrize("status", ["enforcing", "rolling_back"])
 def test_what_somebody_is_changing_is_left_to_him(careful: Cloud, status: str) -> None:
-    """For as long as his lease lasts; whoever asks is told to come back."""
+    """For as long as the lease lasts; the caller is asked to retry."""
     arn = careful.one()
     write(careful, arn, status="enforcing", decision="enforce", reason="unused", lease_until=careful.clock() + LEASE)
     if status == "rolling_back":
@@ -692,7 +694,7 @@ def test_what_somebody_is_changing_is_left_to_him(careful: Cloud, status: str) -
 
 
 def test_a_rollback_that_was_left_behind_is_the_guards_to_finish(cloud: Cloud) -> None:
-    """It knows why it was begun; a person's word would make an undo of what broke."""
+    """The guard knows the reason; a person's undo would hide the breakage."""
     arn = enforced(cloud)
     write(cloud, arn, status="rolling_back", source="guard", lease_until=cloud.clock())
     (result,) = steer(cloud, undo=named(arn))
@@ -701,7 +703,7 @@ def test_a_rollback_that_was_left_behind_is_the_guards_to_finish(cloud: Cloud) -
 
 
 def test_whoever_is_overtaken_is_told_to_ask_again(cloud: Cloud) -> None:
-    """Somebody else's word came between his look at the ledger and his own; both stand."""
+    """Another command was written between this one's read and write; both remain."""
     arn = cloud.one()
     steer(cloud, hold=named(arn), **HOLD)
     intruded: list[bool] = []
@@ -717,7 +719,8 @@ def test_whoever_is_overtaken_is_told_to_ask_again(cloud: Cloud) -> None:
 
 
 def test_what_there_is_no_time_for_the_guard_finishes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In groups, between which it is looked whether there is time; the rest bears the mark, and is not lost."""
+    """Instances are processed in groups, with a check of the remaining time between them; the rest is marked in the
+    ledger, and not lost."""
     monkeypatch.setattr(people_module, "_UNDONE_AT_ONCE", 2)
     arns = [enforced(cloud) for _ in range(5)]
     left = iter([True, True, False])
@@ -733,7 +736,7 @@ def test_what_there_is_no_time_for_the_guard_finishes(cloud: Cloud, monkeypatch:
 
 
 def test_without_any_time_all_is_marked_and_the_guard_puts_it_back(cloud: Cloud) -> None:
-    """Also what nobody watches any longer, in every account."""
+    """Including instances no longer under watch, in every account."""
     arns = [enforced(cloud), enforced(cloud, region=ELSEWHERE), enforced(cloud, account=OTHER)]
     write(cloud, arns[0], status="verified", watch="done")
     results = answer(cloud, lambda: False, undo={"since": "2026-11-20T00:00:00Z"})["results"]
@@ -757,7 +760,7 @@ def test_what_ec2_has_no_room_for_the_guard_finishes(cloud: Cloud, operation: st
 
 
 def test_a_dry_run_that_ec2_has_no_room_for_says_so(cloud: Cloud) -> None:
-    """It cannot know what would be."""
+    """The result is unknown."""
     arn = enforced(cloud)
     cloud.wire.refuse(LOOK, "RequestLimitExceeded")
     (result,) = steer(cloud, undo=named(arn), dry_run=True)
@@ -778,7 +781,7 @@ def after_the_mark(cloud: Cloud, step: Callable[[], object]) -> None:
 
 
 def test_what_somebody_changes_before_its_turn_is_left(cloud: Cloud) -> None:
-    """The groups before it may take minutes: each is looked at anew."""
+    """The groups before it may take minutes, so each instance is described again."""
     arn = enforced(cloud)
     after_the_mark(cloud, lambda: cloud.set_options(arn, http_endpoint="disabled"))
     (result,) = steer(cloud, undo=named(arn))
@@ -788,7 +791,7 @@ def test_what_somebody_changes_before_its_turn_is_left(cloud: Cloud) -> None:
 
 
 def test_what_the_guard_has_begun_before_its_turn_is_left_to_it(cloud: Cloud) -> None:
-    """It is between the ledger and EC2, under its lease."""
+    """It is between ledger and EC2, under the guard's lease."""
     arn = enforced(cloud)
     lease_until = cloud.clock() + LEASE
     after_the_mark(cloud, lambda: write(cloud, arn, status="rolling_back", lease_until=lease_until, owner="guard"))
@@ -799,7 +802,7 @@ def test_what_the_guard_has_begun_before_its_turn_is_left_to_it(cloud: Cloud) ->
 
 
 def test_what_the_guard_has_put_back_before_its_turn_is_done(cloud: Cloud) -> None:
-    """Once: EC2 is asked by one of them."""
+    """Only one of them calls EC2."""
     arn = enforced(cloud)
     after_the_mark(cloud, lambda: guard(cloud))
     assert [(True, None)] == said(steer(cloud, undo=named(arn)))
@@ -807,7 +810,7 @@ def test_what_the_guard_has_put_back_before_its_turn_is_done(cloud: Cloud) -> No
 
 
 def test_an_undo_that_somebody_forestalled_is_over(cloud: Cloud) -> None:
-    """He put it back by hand before the guard came by; a change that a person makes later stands."""
+    """A person rolled it back by hand before the guard's pass; later changes by a person stand."""
     arn = enforced(cloud)
     answer(cloud, lambda: False, undo=named(arn))
     cloud.set_options(arn, http_tokens="optional")
@@ -836,7 +839,7 @@ def test_one_place_that_cannot_be_put_back_stops_no_other(cloud: Cloud) -> None:
 
 
 class CountedTable(Table):
-    """The ledger's table, which counts what it is asked."""
+    """The ledger's table, which counts its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -859,13 +862,13 @@ AS_LEFT = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint
 
 
 class Onlooker:
-    """The guard's eyes: every instance is as the service left it."""
+    """Stands in for the guard's descriptions: every instance is as the service left it."""
 
     def __init__(self) -> None:
         self.looks: list[int] = []
 
     def look(self, place: Place, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
-        """One look at a place."""
+        """Describe the instances of an account and Region."""
         self.looks.append(len(arns))
         return {arn: dataclasses.replace(_SEEN, arn=arn) for arn in arns}
 
@@ -882,7 +885,7 @@ _SEEN = Instance(
 
 
 def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls() -> None:
-    """One look at EC2, a read of the ledger for each hundred, and a write for each hundred that marks them."""
+    """One description in EC2, a read of the ledger for each hundred, and a write for each hundred that marks them."""
     table, eyes = CountedTable(), Onlooker()
     ledger = Ledger(table.client, "ledger")
     entries = [Entry(arn=arn_of(f"{number:x}")) for number in range(1500)]
@@ -910,7 +913,7 @@ def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls() -> N
 
 
 def test_a_group_costs_a_dozen_calls_and_one_a_change(cloud: Cloud) -> None:
-    """People get one message for it."""
+    """People get one message for the group."""
     arns = cloud.launch(count=20)
     cloud.line().run([asked(arn) for arn in arns], "request-1")
     cloud.wire.calls.clear()

@@ -1,4 +1,4 @@
-"""What an operator learns about the roles of an account before anything is enforced there."""
+"""The check of an account's roles before anything is enforced there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAY_TAG = {
 
 
 class Entered(Members):
-    """Remembers through which role the last call went."""
+    """Records the role of the last call."""
 
     role: Role | None = None
 
@@ -45,7 +45,7 @@ class Entered(Members):
 
 
 class Ec2:
-    """EC2's word on each call, as the policies of the roles would have it, or as a test wants it."""
+    """EC2's answer to each call, according to the roles' policies or as a test sets it."""
 
     def __init__(self, cloud: Cloud, *, knows_endpoint: bool = True, knows_tags: bool = True) -> None:
         self._cloud = cloud
@@ -90,7 +90,7 @@ class Ec2:
 
 
 def failed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any], str, str]]:
-    """The checks of an instance that EC2 answered otherwise than it must: role, what was sent, both answers."""
+    """The checks of an instance in which EC2's answer was not the expected one: role, what was sent, both answers."""
     return [
         (each["role"], each["sends"], each["must_be"], each["answer"])
         for each in result["checks"]
@@ -99,7 +99,7 @@ def failed(result: dict[str, Any]) -> list[tuple[str, dict[str, Any], str, str]]
 
 
 def test_roles_that_allow_what_they_must_and_no_more_pass(cloud: Cloud) -> None:
-    """On an instance of each kind, by dry runs alone."""
+    """On an instance of each kind, with dry runs only."""
     opened, closed = cloud.one(), cloud.one(endpoint="disabled")
     answer = Ec2(cloud).ask(str(opened), str(closed))
     assert (True, []) == (answer["passed"], answer["unproved"])
@@ -117,7 +117,7 @@ def test_roles_that_allow_what_they_must_and_no_more_pass(cloud: Cloud) -> None:
 
 
 def test_a_role_that_may_open_a_closed_endpoint_fails(cloud: Cloud) -> None:
-    """That is how it shows that EC2 does not send the key on which the Deny rests."""
+    """This shows that EC2 does not send the key that the Deny depends on."""
     opened, closed = cloud.one(), cloud.one(endpoint="disabled")
     answer = Ec2(cloud, knows_endpoint=False).ask(str(opened), str(closed))
     assert not answer["passed"]
@@ -129,7 +129,7 @@ def test_a_role_that_may_open_a_closed_endpoint_fails(cloud: Cloud) -> None:
 
 
 def test_a_role_that_may_put_back_what_is_not_ours_fails(cloud: Cloud) -> None:
-    """That is how it shows that EC2 does not heed the tag."""
+    """This shows that EC2 does not evaluate the tag."""
     opened, closed = cloud.one(), cloud.one(endpoint="disabled")
     answer = Ec2(cloud, knows_tags=False).ask(str(opened), str(closed))
     assert [("rollback", GO_BACK, "UnauthorizedOperation", "DryRunOperation")] == failed(answer["results"][0])
@@ -137,7 +137,7 @@ def test_a_role_that_may_put_back_what_is_not_ours_fails(cloud: Cloud) -> None:
 
 
 def test_what_bears_our_tag_must_be_let_put_back(cloud: Cloud) -> None:
-    """Unless its endpoint was closed meanwhile: then somebody else has changed it."""
+    """Unless its endpoint was disabled meanwhile: then someone else has changed it."""
     opened, closed = cloud.one(), cloud.one(endpoint="disabled")
     for each in (opened, closed):
         cloud.tag(each, **MARK)
@@ -150,7 +150,7 @@ def test_what_bears_our_tag_must_be_let_put_back(cloud: Cloud) -> None:
 
 
 def test_what_was_not_asked_about_is_not_proved(cloud: Cloud) -> None:
-    """Account by account; with the instance that is wanting."""
+    """By account; the answer says which kind of instance is missing."""
     targets = [cloud.one(), cloud.one(account=OTHER, endpoint="disabled")]
     cloud.wire.refuse("DescribeInstances", "UnauthorizedOperation", when=lambda call: call.account == OTHER)
     answer = Ec2(cloud).ask(*map(str, targets))
@@ -163,7 +163,7 @@ def test_what_was_not_asked_about_is_not_proved(cloud: Cloud) -> None:
 
 
 def test_what_cannot_be_asked_fails_in_its_place_and_says_why(cloud: Cloud) -> None:
-    """A target that is none, an instance that is gone, a role that is missing, an answer that is neither yes nor no."""
+    """An invalid target, an instance that is gone, a missing role, an answer that is neither yes nor no."""
     silent, roleless = cloud.one(), cloud.one(account=OTHER)
     cloud.wire.refuse(
         "AssumeRole", "AccessDenied", when=lambda call: f"{OTHER}:role/imdsv2-remediation-read" in str(call)
@@ -181,7 +181,7 @@ def test_what_cannot_be_asked_fails_in_its_place_and_says_why(cloud: Cloud) -> N
     [(None, "event"), ({}, "targets"), ({"targets": ["x"], "dry_run": False}, "dry_run")],
 )
 def test_a_request_that_is_none_is_refused(event: object, field: str, cloud: Cloud) -> None:
-    """By the name of the field: there is nothing to be had here but dry runs."""
+    """With the name of the field: this function accepts only dry runs."""
     with pytest.raises(InvalidRequest) as refused:
         Ec2(cloud).check(event)
     assert field == refused.value.field

@@ -1,4 +1,4 @@
-"""Where the policy comes from, and what holds while it cannot be had."""
+"""The source of the policy, and what applies while it is unavailable."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def source(cloud: Cloud) -> PolicySource:
 
 
 def current(cloud: Cloud) -> PolicyInForce:
-    """What a function that starts now goes by."""
+    """The policy in force for a function that starts now."""
     return source(cloud).current(cloud.clock())
 
 
 def keep(cloud: Cloud) -> None:
-    """What a function that acts does beside."""
+    """Store the policy, as a function does that acts."""
     source(cloud).keep(cloud.clock())
 
 
 @pytest.fixture
 def unreadable(cloud: Cloud) -> list[bool]:
-    """Whether SSM refuses, switched by emptying the list."""
+    """Makes SSM refuse until the list is emptied."""
     refuses = [True]
     cloud.wire.refuse("GetParameter", "AccessDeniedException", when=lambda _: bool(refuses))
     return refuses
@@ -46,7 +46,7 @@ def test_the_parameter_is_the_policy(cloud: Cloud) -> None:
 
 
 def test_a_change_is_live_within_a_minute(cloud: Cloud) -> None:
-    """And the parameter is not read for every instance."""
+    """The parameter is not read for every instance."""
     policies = source(cloud)
     assert Mode.ENFORCE is policies.current(cloud.clock()).policy.mode
     cloud.policy(mode="off")
@@ -59,7 +59,7 @@ def test_a_change_is_live_within_a_minute(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("text", ['{"mode": "of"}', "{", "[]", '{"canary": {"share": 0}}', '{"lookback_days": 0}'])
 def test_a_refused_policy_is_at_once_a_problem(text: str, cloud: Cloud) -> None:
-    """Verdicts follow the last good one, and nothing is enforced: there is no grace for a typo."""
+    """Verdicts follow the last valid one, and nothing is enforced: there is no grace period for a typo."""
     keep(cloud)
     cloud.raw_policy(text)
     cloud.clock.move(seconds=60)
@@ -81,7 +81,7 @@ def test_a_corrected_policy_is_in_force_again(cloud: Cloud) -> None:
 
 
 def test_a_policy_that_cannot_be_read_for_a_moment_is_no_problem(cloud: Cloud) -> None:
-    """The last good one stands in for less than five minutes."""
+    """The last valid one is used for less than five minutes."""
     cloud.policy(mode="enforce", lookback_days=20)
     keep(cloud)
     cloud.wire.refuse("GetParameter", "ThrottlingException")
@@ -92,7 +92,7 @@ def test_a_policy_that_cannot_be_read_for_a_moment_is_no_problem(cloud: Cloud) -
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ParameterNotFound", "InternalServerError"])
 def test_a_policy_that_cannot_be_read_for_five_minutes_is_a_problem(code: str, cloud: Cloud) -> None:
-    """Its rules still hold, nothing is enforced by them."""
+    """Its rules still hold instances, but nothing is enforced by them."""
     cloud.policy(mode="enforce", lookback_days=20)
     keep(cloud)
     cloud.wire.refuse("GetParameter", code)
@@ -103,7 +103,7 @@ def test_a_policy_that_cannot_be_read_for_five_minutes_is_a_problem(code: str, c
 
 
 def test_the_five_minutes_begin_anew_with_every_good_reading(cloud: Cloud, unreadable: list[bool]) -> None:
-    """Whichever function has read it."""
+    """Whichever function reads it."""
     unreadable.clear()
     keep(cloud)
     cloud.clock.move(minutes=4)
@@ -119,14 +119,14 @@ def test_the_five_minutes_begin_anew_with_every_good_reading(cloud: Cloud, unrea
 
 
 def test_without_any_good_policy_nothing_is_enforced(cloud: Cloud, unreadable: list[bool]) -> None:
-    """A first start with a policy that cannot be read: defaults, which observe, and a problem."""
+    """On a first start with an unreadable policy: defaults, which observe, and a problem."""
     in_force = current(cloud)
     assert Policy() == in_force.policy
     assert in_force.problem is not None
 
 
 def test_a_kept_policy_that_this_version_refuses_is_no_policy(cloud: Cloud, unreadable: list[bool]) -> None:
-    """Another version kept it; its rules are not ours to guess."""
+    """Another version stored it; its rules cannot be guessed."""
     cloud.ledger().keep_policy('{"mode": "enforce", "field_of_tomorrow": 1}', NOW)
     in_force = current(cloud)
     assert Policy() == in_force.policy
@@ -134,7 +134,7 @@ def test_a_kept_policy_that_this_version_refuses_is_no_policy(cloud: Cloud, unre
 
 
 def test_what_is_kept_is_the_whole_policy(cloud: Cloud) -> None:
-    """A later version's defaults do not change what was understood."""
+    """A later version's defaults do not change its meaning."""
     cloud.raw_policy('{"mode": "enforce"}')
     keep(cloud)
     kept = cloud.ledger().last_good_policy()
@@ -144,7 +144,7 @@ def test_what_is_kept_is_the_whole_policy(cloud: Cloud) -> None:
 
 
 def test_who_only_reads_the_policy_writes_nothing(cloud: Cloud) -> None:
-    """A dry run leaves the ledger as it is."""
+    """A dry run leaves the ledger unchanged."""
     current(cloud)
     assert [] == cloud.items()
 
@@ -161,7 +161,7 @@ def test_a_good_policy_is_kept_once_for_each_reading(cloud: Cloud) -> None:
 
 
 def test_what_stands_in_is_not_kept_again(cloud: Cloud, unreadable: list[bool]) -> None:
-    """Its five minutes would never end."""
+    """Otherwise its five minutes would never end."""
     unreadable.clear()
     keep(cloud)
     unreadable.append(True)
@@ -172,7 +172,7 @@ def test_what_stands_in_is_not_kept_again(cloud: Cloud, unreadable: list[bool]) 
 
 
 def test_a_refused_policy_is_not_kept(cloud: Cloud) -> None:
-    """The last good one is what is remembered."""
+    """The ledger keeps the last valid one."""
     keep(cloud)
     cloud.raw_policy('{"mode": "of"}')
     keep(cloud)

@@ -1,4 +1,4 @@
-"""What has proved healthy, and breaks later all the same: CloudWatch names it, and the guard puts it back."""
+"""Recall: CloudWatch lists verified instances that break later, and the guard rolls them back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIST = "ListMetrics"
 
 
 def verified(cloud: Cloud, **how: str) -> InstanceArn:
-    """An instance that has proved healthy; the watch of its next start has yet to come."""
+    """A verified instance; the watch of its next start has not begun."""
     arn = enforced(cloud, **how)
     live(cloud, arn, hours=25)
     assert 1 == guard(cloud).verified
@@ -26,7 +26,7 @@ def verified(cloud: Cloud, **how: str) -> InstanceArn:
 
 
 def started_since(cloud: Cloud) -> InstanceArn:
-    """An instance whose watch is over: it has started since, and proved healthy again."""
+    """An instance whose watch has ended: it has started since, and was verified again."""
     arn = verified(cloud)
     restart(cloud, arn)
     live(cloud, arn, hours=25)
@@ -36,12 +36,12 @@ def started_since(cloud: Cloud) -> InstanceArn:
 
 
 def status(cloud: Cloud, arn: InstanceArn) -> tuple[str, str]:
-    """What the ledger and EC2 say."""
+    """The status in the ledger and the options in EC2."""
     return cloud.current(arn)["status"], cloud.tokens(arn)
 
 
 def test_a_monthly_job_that_fails_after_the_watch_is_noticed_within_the_hour(cloud: Cloud) -> None:
-    """It is put back, its cohort is held, and people are told."""
+    """It is rolled back, its cohort is held, and people are notified."""
     arn = verified(cloud)
     live(cloud, arn, hours=20 * 24)
     reject(cloud, arn)
@@ -54,7 +54,7 @@ def test_a_monthly_job_that_fails_after_the_watch_is_noticed_within_the_hour(clo
 
 
 def test_what_has_started_since_and_proved_healthy_twice_is_noticed_too(cloud: Cloud) -> None:
-    """Its watch was over for good."""
+    """Its watch had ended for good."""
     arn = started_since(cloud)
     reject(cloud, arn)
     assert 1 == guard(cloud, after=60).rolled_back
@@ -62,7 +62,7 @@ def test_what_has_started_since_and_proved_healthy_twice_is_noticed_too(cloud: C
 
 
 def test_a_recall_that_was_left_half_done_is_finished_by_the_next_pass(cloud: Cloud) -> None:
-    """Its watch was over, and nothing but the ledger knows of it."""
+    """Its watch had ended, and only the ledger records the unfinished rollback."""
     arn = started_since(cloud)
     reject(cloud, arn)
     dies = [True]
@@ -82,7 +82,7 @@ def test_a_recall_that_was_left_half_done_is_finished_by_the_next_pass(cloud: Cl
 
 
 def test_one_whose_life_could_not_be_proved_is_noticed_too(cloud: Cloud) -> None:
-    """People were told that nobody can say whether anything broke; now CloudWatch does."""
+    """People were notified that its health is unproved; now CloudWatch shows breakage."""
     arn = enforced(cloud)
     cloud.clock.move(days=8)
     guard(cloud)
@@ -92,7 +92,7 @@ def test_one_whose_life_could_not_be_proved_is_noticed_too(cloud: Cloud) -> None
 
 
 def test_what_was_refused_just_before_its_next_start_counts_in_the_watch_of_that(cloud: Cloud) -> None:
-    """The start comes before the hour is over, and so before CloudWatch is asked."""
+    """It starts before the hour is over, and so before CloudWatch is queried."""
     arn = verified(cloud)
     guard(cloud, after=60)
     reject(cloud, arn)
@@ -102,7 +102,7 @@ def test_what_was_refused_just_before_its_next_start_counts_in_the_watch_of_that
 
 
 def test_it_is_asked_once_an_hour_and_place_however_many_there_are(cloud: Cloud) -> None:
-    """Every pass costs something; this one call does for all instances."""
+    """This one call per account and Region covers all instances, so that a pass costs little."""
     for account in (MEMBER, OTHER):
         enforced(cloud, account=account)
         enforced(cloud, account=account)
@@ -115,7 +115,7 @@ def test_it_is_asked_once_an_hour_and_place_however_many_there_are(cloud: Cloud)
 
 
 def test_it_ends_when_the_window_that_was_looked_back_at_has_passed(cloud: Cloud) -> None:
-    """What happens once in a window has had its time; what breaks later has other causes."""
+    """Anything that happens once in a window has happened by then; later breakage has other causes."""
     cloud.policy(mode="enforce", lookback_days=8)
     arn = started_since(cloud)
     live(cloud, arn, hours=8 * 24)
@@ -125,7 +125,7 @@ def test_it_ends_when_the_window_that_was_looked_back_at_has_passed(cloud: Cloud
 
 
 def test_fewer_refused_calls_than_the_policy_says_end_no_watch(cloud: Cloud) -> None:
-    """Named by CloudWatch, counted, left: the watch of its next start is still to come."""
+    """Listed by CloudWatch, counted, left: the watch of its next start is still to come."""
     cloud.policy(mode="enforce", rejected_threshold=5)
     arn = verified(cloud)
     reject(cloud, arn, calls=4)
@@ -135,7 +135,7 @@ def test_fewer_refused_calls_than_the_policy_says_end_no_watch(cloud: Cloud) -> 
 
 
 def test_refused_calls_count_together_no_longer_than_a_watch_lasts(cloud: Cloud) -> None:
-    """A stray one now and then never adds up to breakage; as many within a day are."""
+    """A stray call now and then never adds up to breakage; the same number within a day does."""
     cloud.policy(mode="enforce", rejected_threshold=2)
     arn = verified(cloud)
     for _ in range(3):
@@ -149,7 +149,7 @@ def test_refused_calls_count_together_no_longer_than_a_watch_lasts(cloud: Cloud)
 
 
 def test_where_people_alone_may_put_it_back_it_stays_in_sight(cloud: Cloud) -> None:
-    """Told once, counted at every pass for as long as it is broken, as what breaks under watch is."""
+    """Notified once, and counted at every pass while it is broken, like breakage under watch."""
     cloud.policy(mode="enforce", rollback="alert")
     arn = started_since(cloud)
     reject(cloud, arn)
@@ -160,7 +160,7 @@ def test_where_people_alone_may_put_it_back_it_stays_in_sight(cloud: Cloud) -> N
 
 
 def test_one_left_broken_before_its_next_start_stays_in_sight(cloud: Cloud) -> None:
-    """Although nothing but its next start was being waited for."""
+    """Although the guard was only waiting for its next start."""
     cloud.policy(mode="enforce", rollback="alert")
     arn = verified(cloud)
     reject(cloud, arn)
@@ -170,7 +170,7 @@ def test_one_left_broken_before_its_next_start_stays_in_sight(cloud: Cloud) -> N
 
 
 def test_what_somebody_has_changed_back_since_is_left_alone(cloud: Cloud) -> None:
-    """Its refused calls are from before."""
+    """Its rejected calls are from before."""
     arn = started_since(cloud)
     reject(cloud, arn)
     cloud.set_options(arn, http_tokens="optional")
@@ -180,7 +180,7 @@ def test_what_somebody_has_changed_back_since_is_left_alone(cloud: Cloud) -> Non
 
 
 def test_what_has_gone_is_left_alone(cloud: Cloud) -> None:
-    """CloudWatch still names it for hours."""
+    """CloudWatch still lists it for hours."""
     arn = started_since(cloud)
     reject(cloud, arn)
     set_state(cloud, arn, "terminated")
@@ -188,7 +188,7 @@ def test_what_has_gone_is_left_alone(cloud: Cloud) -> None:
 
 
 def test_instances_that_we_never_changed_are_left_alone(cloud: Cloud) -> None:
-    """Somebody else requires tokens there, and their refused calls are his."""
+    """Someone else requires tokens there, and is responsible for the rejected calls."""
     verified(cloud)
     theirs = cloud.one()
     cloud.set_options(theirs, http_tokens="required")

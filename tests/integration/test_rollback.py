@@ -1,4 +1,5 @@
-"""The way back: tokens optional again, that alone, and only on what is still as the service left it."""
+"""Rollback: makes tokens optional again, changes nothing else, and acts only on instances that are still as the
+service left them."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ CHANGE = "ModifyInstanceMetadataOptions"
 
 
 def broken(cloud: Cloud, **how: Any) -> InstanceArn:
-    """An instance whose software was refused a call in the hour after its enforcement."""
+    """An instance whose software had a call rejected in the hour after its enforcement."""
     arn = enforced(cloud, **how)
     live(cloud, arn, hours=1)
     reject(cloud, arn)
@@ -41,22 +42,22 @@ def broken(cloud: Cloud, **how: Any) -> InstanceArn:
 
 
 def messages(cloud: Cloud, words: str) -> list[dict[str, Any]]:
-    """What people were told under a headline."""
+    """The messages under a headline."""
     return [each for each in cloud.published() if words in each["Subject"]]
 
 
 def openings(cloud: Cloud) -> list[dict[str, Any]]:
-    """What was asked of EC2 to set tokens back."""
+    """The calls to EC2 that make tokens optional."""
     return [each for each in cloud.changes() if each.get("HttpTokens") == "optional"]
 
 
 def ended(done: Pass) -> tuple[int, int]:
-    """How many were put back, and how many stay broken."""
+    """How many were rolled back, and how many stay broken."""
     return done.rolled_back, done.left_broken
 
 
 def left_because(cloud: Cloud, arn: InstanceArn) -> str:
-    """Why an instance that broke stays as it is, checked against what people were told."""
+    """Why a broken instance stays as it is, compared with the notification."""
     current = cloud.current(arn)
     assert ("enforced", "required") == (current["status"], cloud.tokens(arn))
     assert str(current["explanation"]).endswith(f"It was not put back: {current['left_because']}")
@@ -70,7 +71,7 @@ def left_because(cloud: Cloud, arn: InstanceArn) -> str:
 
 
 def test_what_breaks_is_put_back_by_its_tokens_alone(cloud: Cloud) -> None:
-    """One option, the other way; its endpoint, its hop limit and all else are not sent."""
+    """One option is changed back; endpoint, hop limit and all others are not sent."""
     arn = broken(cloud, hop_limit=2)
     done = guard(cloud)
     assert (1, 0, 0) == (done.rolled_back, done.left_broken, done.failed)
@@ -80,7 +81,7 @@ def test_what_breaks_is_put_back_by_its_tokens_alone(cloud: Cloud) -> None:
 
 
 def test_the_ledger_says_what_broke_and_what_holds_it_now(cloud: Cloud) -> None:
-    """The reason, a sentence for a person, and what was there before, which nothing overwrites."""
+    """The reason, the explanation, and the previous state, which nothing overwrites."""
     arn = broken(cloud)
     before = cloud.current(arn)["before"]
     guard(cloud)
@@ -105,7 +106,7 @@ def test_the_ledger_says_what_broke_and_what_holds_it_now(cloud: Cloud) -> None:
 
 
 def test_its_tag_is_replaced_its_finding_annotated_and_people_are_told(cloud: Cloud) -> None:
-    """Whoever looks, wherever he looks, sees that it was put back."""
+    """The rollback is visible in EC2, in Security Hub and in the notification."""
     arn = broken(cloud)
     guard(cloud)
     assert {ROLLED_BACK_TAG: "2026-11-20T13:05:00Z"} == cloud.tags(arn)
@@ -117,7 +118,7 @@ def test_its_tag_is_replaced_its_finding_annotated_and_people_are_told(cloud: Cl
 
 
 def test_the_ledger_is_written_ahead_of_ec2(cloud: Cloud) -> None:
-    """`rolling_back` with an owner and a lease stands in the ledger before EC2 is asked, and the tag goes last."""
+    """`rolling_back` with owner and lease is in the ledger before the call to EC2, and the tag is replaced last."""
     arn = broken(cloud)
     seen: dict[str, Any] = {}
     cloud.wire.on(CHANGE, lambda _: seen.update(cloud.current(arn)))
@@ -141,7 +142,7 @@ def test_the_ledger_is_written_ahead_of_ec2(cloud: Cloud) -> None:
 
 
 def test_the_way_back_is_a_role_of_its_own(cloud: Cloud) -> None:
-    """The guard never enters an account by the role that can require tokens."""
+    """The guard never uses the role that can require tokens."""
     broken(cloud)
     made = len(cloud.wire.calls)
     guard(cloud)
@@ -150,7 +151,8 @@ def test_the_way_back_is_a_role_of_its_own(cloud: Cloud) -> None:
 
 
 def test_it_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
-    """Judged again, it stays where it is; cleared by hand, it may be enforced again, and loses the other tag."""
+    """A new evaluation leaves it unchanged; once cleared by hand, it may be enforced again, and loses the rollback
+    tag."""
     arn = broken(cloud)
     guard(cloud)
     cloud.clock.move(days=40)
@@ -164,7 +166,7 @@ def test_it_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("mode", ["off", "observe"])
 def test_no_mode_of_the_service_holds_up_a_rollback(cloud: Cloud, mode: str) -> None:
-    """The kill switch stops what the service does to instances, not what it takes back."""
+    """The kill switch stops changes, not rollbacks."""
     arn = broken(cloud)
     cloud.policy(mode=mode)
     guard(cloud)
@@ -172,7 +174,7 @@ def test_no_mode_of_the_service_holds_up_a_rollback(cloud: Cloud, mode: str) -> 
 
 
 def test_a_policy_that_is_refused_holds_up_no_rollback(cloud: Cloud) -> None:
-    """The last good one says how."""
+    """The last valid policy applies."""
     arn = broken(cloud)
     cloud.raw_policy("no policy at all")
     guard(cloud)
@@ -180,7 +182,7 @@ def test_a_policy_that_is_refused_holds_up_no_rollback(cloud: Cloud) -> None:
 
 
 def test_many_are_put_back_in_one_pass(cloud: Cloud) -> None:
-    """One message tells of all of them."""
+    """One message reports all of them."""
     arns = [enforced(cloud) for _ in range(5)]
     for arn in arns:
         reject(cloud, arn)
@@ -194,7 +196,7 @@ def test_many_are_put_back_in_one_pass(cloud: Cloud) -> None:
 
 
 def test_alert_only_tells(cloud: Cloud) -> None:
-    """Once; nothing is touched however often the guard passes."""
+    """Once; no pass of the guard changes anything."""
     cloud.policy(mode="enforce", rollback="alert")
     arn = broken(cloud)
     assert (0, 1) == (guard(cloud).rolled_back, guard(cloud).left_broken)
@@ -204,7 +206,7 @@ def test_alert_only_tells(cloud: Cloud) -> None:
 
 
 def test_alert_that_becomes_auto_takes_effect_at_once(cloud: Cloud) -> None:
-    """Whoever changes the policy in an incident does not wait for an hour."""
+    """A policy change during an incident must not wait for an hour."""
     cloud.policy(mode="enforce", rollback="alert")
     arn = broken(cloud)
     guard(cloud)
@@ -215,7 +217,7 @@ def test_alert_that_becomes_auto_takes_effect_at_once(cloud: Cloud) -> None:
 
 
 def test_what_may_have_been_somebody_else_is_left_alone(cloud: Cloud) -> None:
-    """An enforcement that was interrupted and then found done proves no change of ours."""
+    """An interrupted enforcement, found completed later, does not prove that the service made the change."""
     arn = cloud.one()
     cloud.hub.holds(finding(str(arn)))
     cloud.wire.on(CHANGE, _unanswered_once())
@@ -239,7 +241,7 @@ def test_what_may_have_been_somebody_else_is_left_alone(cloud: Cloud) -> None:
     ],
 )
 def test_what_somebody_has_changed_since_is_left_alone(cloud: Cloud, changed: dict[str, Any], name: str) -> None:
-    """It is no longer what the service left, whatever it was that changed."""
+    """It is no longer as the service left it, whatever has changed."""
     arn = broken(cloud)
     cloud.set_options(arn, **changed)
     guard(cloud)
@@ -252,7 +254,8 @@ def test_what_somebody_has_changed_since_is_left_alone(cloud: Cloud, changed: di
 
 
 def test_without_its_tag_it_is_left_alone_until_the_tag_is_back(cloud: Cloud) -> None:
-    """The role may open only what bears it, and may not write it. Once it is there again the next pass goes on."""
+    """The role can change only instances with the tag, and cannot write it. Once the tag is back, the next pass
+    continues."""
     arn = broken(cloud)
     value = cloud.tags(arn)[ENFORCED_TAG]
     untag(cloud, arn, ENFORCED_TAG)
@@ -312,7 +315,7 @@ def test_without_its_tag_it_is_left_alone_until_the_tag_is_back(cloud: Cloud) ->
 def test_what_ec2_refuses_is_told_once_and_tried_every_hour(
     cloud: Cloud, code: str, message: str, expected: str
 ) -> None:
-    """In words that say who forbids it and what a person can do; the refusal may be lifted."""
+    """The explanation names what forbids it and what a person can do; the refusal may be lifted."""
     arn = broken(cloud)
     lifted = [False]
     cloud.wire.refuse(CHANGE, code, message, when=lambda call: _opens(call) and not lifted[0])
@@ -330,7 +333,7 @@ def test_what_ec2_refuses_is_told_once_and_tried_every_hour(
 
 
 def test_an_account_without_the_role_is_told_to_deploy_it(cloud: Cloud) -> None:
-    """Nothing is written ahead of what cannot be done."""
+    """Nothing is written ahead of a call that cannot be made."""
     arn = broken(cloud)
     cloud.wire.refuse("AssumeRole", "AccessDenied", "no role", when=lambda call: "rollback" in call.params["RoleArn"])
     guard(cloud)
@@ -341,7 +344,7 @@ def test_an_account_without_the_role_is_told_to_deploy_it(cloud: Cloud) -> None:
 
 
 def test_one_that_ec2_does_not_let_back_holds_up_no_other(cloud: Cloud) -> None:
-    """Each is refused or put back by itself."""
+    """Each is refused or rolled back on its own."""
     arns = [broken(cloud), broken(cloud)]
     cloud.wire.refuse(
         CHANGE, "UnsupportedOperation", when=lambda call: call.params["InstanceId"] == arns[0].instance_id
@@ -355,7 +358,7 @@ def test_one_that_ec2_does_not_let_back_holds_up_no_other(cloud: Cloud) -> None:
 
 
 def test_what_ec2_throttles_waits_for_the_next_pass(cloud: Cloud) -> None:
-    """It is no refusal: nobody is told, and nothing waits for an hour."""
+    """Throttling is no refusal: nobody is notified, and there is no wait of an hour."""
     arn = broken(cloud)
     cloud.wire.refuse(CHANGE, "RequestLimitExceeded", when=_opens, times=1)
     assert (0, 0) == ended(guard(cloud))
@@ -367,7 +370,7 @@ def test_what_ec2_throttles_waits_for_the_next_pass(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("done_nevertheless", [False, True])
 def test_what_ec2_did_not_answer_is_looked_at_again_after_the_lease(cloud: Cloud, *, done_nevertheless: bool) -> None:
-    """Nobody knows whether it was done: the item stays `rolling_back` until somebody sees."""
+    """The outcome is unknown: the item stays `rolling_back` until the options are read."""
     arn = broken(cloud)
     cloud.wire.on(CHANGE, _unanswered_once())
     guard(cloud)
@@ -386,7 +389,7 @@ def test_what_ec2_did_not_answer_is_looked_at_again_after_the_lease(cloud: Cloud
     [(CHANGE, 0, 1), ("DeleteTags", 0, 1), ("CreateTags", 0, 1), ("TransactWriteItems", 1, 1)],
 )
 def test_a_rollback_that_was_left_behind_is_finished(cloud: Cloud, operation: str, nth: int, asked_before: int) -> None:
-    """Wherever the guard died: before EC2, before and between the tags, before the last word to the ledger."""
+    """Wherever the guard died: before EC2, before and between the tags, before the final write to the ledger."""
     arn = broken(cloud)
     guard_that_dies(cloud, operation, nth=nth)
     assert "rolling_back" == cloud.current(arn)["status"]
@@ -402,7 +405,7 @@ def test_a_rollback_that_was_left_behind_is_finished(cloud: Cloud, operation: st
 
 
 def test_nobody_else_touches_a_rollback_under_way(cloud: Cloud) -> None:
-    """Neither the next pass while the lease lasts, nor the line, which says so."""
+    """Neither the next pass during the lease, nor the pipeline, whose answer says so."""
     arn = broken(cloud)
     guard_that_dies(cloud, CHANGE)
     made = len(cloud.changes())
@@ -418,7 +421,7 @@ def test_nobody_else_touches_a_rollback_under_way(cloud: Cloud) -> None:
 
 
 def test_a_rollback_that_has_begun_ends_though_the_policy_now_only_alerts(cloud: Cloud) -> None:
-    """Half a rollback helps nobody, and nobody but the guard would ever finish it."""
+    """Only the guard can finish it, and a partial rollback helps nobody."""
     arn = broken(cloud)
     guard_that_dies(cloud, "DeleteTags")
     cloud.policy(mode="enforce", rollback="alert")
@@ -428,7 +431,7 @@ def test_a_rollback_that_has_begun_ends_though_the_policy_now_only_alerts(cloud:
 
 
 def test_a_rollback_left_behind_is_taken_back_where_the_role_has_gone(cloud: Cloud) -> None:
-    """EC2 had not done it: it is what it was before, and people are told."""
+    """EC2 had not applied it: the previous status is restored, and people are notified."""
     arn = broken(cloud)
     guard_that_dies(cloud, CHANGE)
     cloud.wire.refuse("AssumeRole", "AccessDenied", "no role", when=lambda call: "rollback" in call.params["RoleArn"])
@@ -439,7 +442,7 @@ def test_a_rollback_left_behind_is_taken_back_where_the_role_has_gone(cloud: Clo
 
 
 def test_a_rollback_left_behind_is_taken_back_where_somebody_has_changed_the_instance(cloud: Cloud) -> None:
-    """What holds for the first attempt holds for the second."""
+    """The rules of the first attempt apply to the second."""
     arn = broken(cloud)
     guard_that_dies(cloud, CHANGE)
     cloud.set_options(arn, http_put_response_hop_limit="3")
@@ -450,7 +453,7 @@ def test_a_rollback_left_behind_is_taken_back_where_somebody_has_changed_the_ins
 
 
 def test_what_ec2_shows_as_required_again_is_left_and_said(cloud: Cloud) -> None:
-    """EC2 took the call, and somebody else closed it at the same moment."""
+    """EC2 accepted the call, and someone else required tokens at the same moment."""
     arn = broken(cloud)
 
     def undone(call: Call) -> dict[str, Any] | None:
@@ -463,7 +466,7 @@ def test_what_ec2_shows_as_required_again_is_left_and_said(cloud: Cloud) -> None
 
 
 def test_an_instance_that_goes_while_it_is_put_back_is_gone(cloud: Cloud) -> None:
-    """There is nothing left to put back; the line says so next."""
+    """There is nothing left to roll back; the next verdict says so."""
     arn = broken(cloud)
 
     def gone(call: Call) -> dict[str, Any] | None:
@@ -478,7 +481,7 @@ def test_an_instance_that_goes_while_it_is_put_back_is_gone(cloud: Cloud) -> Non
 
 
 def test_a_tag_that_cannot_be_replaced_spoils_no_rollback(cloud: Cloud) -> None:
-    """What counts is done; the ledger says when."""
+    """Tokens are optional again; the ledger has the time."""
     arn = broken(cloud)
     cloud.wire.refuse("DeleteTags", "UnauthorizedOperation")
     assert 1 == guard(cloud).rolled_back
@@ -486,7 +489,7 @@ def test_a_tag_that_cannot_be_replaced_spoils_no_rollback(cloud: Cloud) -> None:
 
 
 def test_what_cannot_be_seen_after_ec2_took_the_call_is_looked_at_again(cloud: Cloud) -> None:
-    """The account closes its door between the call and the look: the item stays `rolling_back`."""
+    """The account becomes unreachable between the call and the read-back: the item stays `rolling_back`."""
     arn = broken(cloud)
     shut = [False]
     cloud.wire.on(CHANGE, lambda _: shut.__setitem__(0, True))
@@ -506,7 +509,7 @@ def test_what_cannot_be_seen_after_ec2_took_the_call_is_looked_at_again(cloud: C
 
 
 def test_rollbacks_are_counted_by_account_and_the_third_opens_the_breaker(cloud: Cloud) -> None:
-    """People are told once; the other account goes on."""
+    """People are notified once; the other account continues."""
     arns = [broken(cloud) for _ in range(3)]
     other = broken(cloud, account=OTHER)
     done = guard(cloud)
@@ -521,7 +524,7 @@ def test_rollbacks_are_counted_by_account_and_the_third_opens_the_breaker(cloud:
 
 
 def test_the_breaker_holds_up_no_rollback(cloud: Cloud) -> None:
-    """Nothing is enforced there; what breaks is put back nevertheless."""
+    """Nothing is enforced there; broken instances are still rolled back."""
     late = enforced(cloud)
     for _ in range(3):
         broken(cloud)
@@ -532,7 +535,7 @@ def test_the_breaker_holds_up_no_rollback(cloud: Cloud) -> None:
 
 
 def test_two_rollbacks_a_day_apart_from_a_third_open_no_breaker(cloud: Cloud) -> None:
-    """What counts is one day."""
+    """Only the rollbacks of one day count."""
     for _ in range(2):
         broken(cloud)
     guard(cloud)

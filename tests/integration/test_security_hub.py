@@ -1,4 +1,5 @@
-"""What is asked of Security Hub, old and new: never more than it takes, and never what is not ours to write."""
+"""Requests to both versions of Security Hub: within their limits, and without changing anything that the service does
+not own."""
 
 from __future__ import annotations
 
@@ -29,14 +30,14 @@ ARN = arn_of("a")
 
 
 class Hub:
-    """A stubbed hub and what is laid out for it."""
+    """A stubbed hub and its prepared answers."""
 
     def __init__(self, stub: Stub) -> None:
         self._stub, self._client = stub, stub.client("securityhub")
         self.hub = SecurityHub(self._client, Logger(service="test"))
 
     def shows(self, asked: Iterable[Finding], **workflows: str) -> None:
-        """The next look is for these findings; each is named by the end of its id, with its workflow status."""
+        """The next query is for these findings; each is named by the end of its id, with its workflow status."""
         expected = {
             "Filters": {"Id": [{"Value": each.id, "Comparison": "EQUALS"} for each in asked]},
             "MaxResults": 100,
@@ -55,7 +56,7 @@ class Hub:
         self._stub.answer(self._client, "batch_update_findings", answer, expected)
 
     def shows_v2(self, **fields: Any) -> None:
-        """The next look is for the finding of the newer hub."""
+        """The next query is for the finding of the newer hub."""
         by_id = [{"FieldName": "finding_info.uid", "Filter": {"Value": V2.id, "Comparison": "EQUALS"}}]
         expected = {
             "Filters": {"CompositeFilters": [{"StringFilters": by_id, "Operator": "OR"}]},
@@ -115,14 +116,14 @@ def test_a_new_finding_gets_the_note_and_becomes_notified(hub: Hub) -> None:
 
 @pytest.mark.parametrize("workflow", ["NOTIFIED", "SUPPRESSED", "RESOLVED"])
 def test_the_workflow_of_a_finding_that_is_not_new_is_left_alone(workflow: str, hub: Hub) -> None:
-    """It is Security Hub's and people's to set."""
+    """Only Security Hub and people set it."""
     hub.shows([ONE], _1=workflow)
     hub.updates([ONE], "why")
     assert {ONE} == hub.annotate(ONE)
 
 
 def test_in_observe_there_is_a_note_and_nothing_else(hub: Hub) -> None:
-    """Whoever only watches does not mark a finding as dealt with."""
+    """Observing does not mark a finding as handled."""
     hub.shows([ONE], _1="NEW")
     hub.updates([ONE], "why")
     assert {ONE} == hub.annotate(ONE, workflow=False)
@@ -137,7 +138,7 @@ def test_new_findings_and_others_are_written_apart(hub: Hub) -> None:
 
 
 def test_a_finding_that_bears_the_note_already_is_not_written_again(stub: Stub) -> None:
-    """Each update makes another event."""
+    """Each update emits another event."""
     client = stub.client("securityhub")
     seen = {"Findings": [asff(ONE, "NOTIFIED", note="why")]}
     filters = {"Filters": {"Id": [{"Value": ONE.id, "Comparison": "EQUALS"}]}, "MaxResults": 100}
@@ -157,7 +158,7 @@ def test_a_finding_that_security_hub_does_not_know_is_logged_and_no_failure(
 
 
 def test_twenty_ids_are_looked_up_at_a_time_and_a_hundred_findings_updated(hub: Hub) -> None:
-    """Security Hub takes no more."""
+    """The limits of Security Hub."""
     many = [known_finding(f"n{number}") for number in range(101)]
     for first in range(0, 101, 20):
         hub.shows(many[first : first + 20])
@@ -167,7 +168,7 @@ def test_twenty_ids_are_looked_up_at_a_time_and_a_hundred_findings_updated(hub: 
 
 
 def test_pages_of_findings_are_followed(stub: Stub) -> None:
-    """An id may be in use by more than one product."""
+    """More than one product may use the same id."""
     client = stub.client("securityhub")
     filters = {"Filters": {"Id": [{"Value": ONE.id, "Comparison": "EQUALS"}]}, "MaxResults": 100}
     stub.answer(client, "get_findings", {"Findings": [], "NextToken": "t"}, filters)
@@ -177,7 +178,7 @@ def test_pages_of_findings_are_followed(stub: Stub) -> None:
 
 @pytest.mark.parametrize("length", [512, 513, 2000])
 def test_a_note_is_at_most_512_characters(length: int, hub: Hub) -> None:
-    """Security Hub refuses a longer one."""
+    """Security Hub rejects a longer one."""
     note = "x" * 512 if length == 512 else "x" * 509 + "..."
     hub.shows([ONE], _1="NOTIFIED")
     hub.updates([ONE], note)
@@ -189,14 +190,14 @@ def test_a_note_is_at_most_512_characters(length: int, hub: Hub) -> None:
     [("get_findings", "AccessDeniedException"), ("get_findings", "ThrottlingException")],
 )
 def test_findings_that_cannot_be_looked_at_are_not_written(operation: str, code: str, hub: Hub) -> None:
-    """Whether they are new is not known; the note stays owed."""
+    """Whether they are new is unknown; the note stays owed."""
     hub.refuses(operation, code)
     assert set() == hub.annotate(ONE)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidInputException", "InternalException"])
 def test_an_update_that_is_refused_is_no_failure(code: str, hub: Hub) -> None:
-    """It is logged, and owed."""
+    """It is logged, and stays owed."""
     hub.shows([ONE], _1="NEW")
     hub.refuses("batch_update_findings", code)
     assert set() == hub.annotate(ONE)
@@ -210,7 +211,7 @@ def test_a_hub_that_is_not_enabled_is_no_failure(hub: Hub) -> None:
 
 
 def test_the_newer_hub_gets_a_comment_and_status_2(hub: Hub) -> None:
-    """In its own operations, by its own identifiers, and without a look at the older one."""
+    """With its own operations and identifiers, and without a query to the older one."""
     hub.shows_v2(status_id=1)
     hub.updates_v2("why", StatusId=2)
     assert {V2} == hub.annotate(V2)
@@ -218,14 +219,14 @@ def test_the_newer_hub_gets_a_comment_and_status_2(hub: Hub) -> None:
 
 @pytest.mark.parametrize("status", [2, 3, 4, 5, None])
 def test_the_newer_hub_keeps_a_status_that_is_not_new(status: int | None, hub: Hub) -> None:
-    """In progress, suppressed, resolved, archived: not ours to change."""
+    """In progress, suppressed, resolved, archived: the service does not change these."""
     hub.shows_v2(status_id=status)
     hub.updates_v2("why")
     assert {V2} == hub.annotate(V2)
 
 
 def test_in_observe_the_newer_hub_gets_the_comment_only(hub: Hub) -> None:
-    """As the older one does."""
+    """Like the older one."""
     hub.shows_v2(status_id=1)
     hub.updates_v2("why")
     assert {V2} == hub.annotate(V2, workflow=False)
@@ -239,13 +240,13 @@ def test_a_comment_is_at_most_512_characters(hub: Hub) -> None:
 
 
 def test_a_comment_that_is_there_already_is_not_written_again(hub: Hub) -> None:
-    """Each update makes another event."""
+    """Each update emits another event."""
     hub.shows_v2(status_id=2, comment="why")
     assert {V2} == hub.annotate(V2)
 
 
 def test_a_finding_that_the_newer_hub_does_not_know_is_no_failure(hub: Hub) -> None:
-    """It names it by its parts."""
+    """Its answer identifies the finding by its parts."""
     identifier = {"CloudAccountUid": MEMBER, "FindingInfoUid": V2.id, "MetadataProductUid": V2.product_arn}
     unknown = {"FindingIdentifier": identifier, "ErrorCode": "ResourceNotFoundException"}
     hub.shows_v2(status_id=2)
@@ -263,7 +264,7 @@ def test_old_and_new_findings_are_written_together(hub: Hub) -> None:
 
 
 def test_one_hub_that_cannot_be_looked_at_does_not_stop_the_other(hub: Hub) -> None:
-    """The newer one may lack a permission, or be on trial."""
+    """For the newer one, a permission may be missing, or it may be a preview."""
     hub.shows([ONE], _1="NOTIFIED")
     hub.updates([ONE], "why")
     hub.refuses("get_findings_v2", "AccessDeniedException")
@@ -271,7 +272,7 @@ def test_one_hub_that_cannot_be_looked_at_does_not_stop_the_other(hub: Hub) -> N
 
 
 def test_an_instance_with_one_suppressed_finding_is_suppressed(hub: Hub) -> None:
-    """Any of its findings; the sentence names it."""
+    """Any of its findings is enough; the explanation names it."""
     here, there = arn_of("1"), arn_of("2")
     hub.shows([ONE, TWO], _1="NOTIFIED", _2="SUPPRESSED")
     suppressed = hub.hub.suppressed({here: [ONE, TWO], there: [ONE]})
@@ -280,18 +281,18 @@ def test_an_instance_with_one_suppressed_finding_is_suppressed(hub: Hub) -> None
 
 
 def test_the_newer_hub_is_asked_too(hub: Hub) -> None:
-    """Status id 3 is its word for suppressed."""
+    """Its status id 3 means suppressed."""
     hub.shows_v2(status_id=3)
     assert [ARN] == list(hub.hub.suppressed({ARN: [V2]}))
 
 
 def test_nothing_is_asked_about_an_instance_without_findings(hub: Hub) -> None:
-    """Config knows no suppression."""
+    """Config has no suppression."""
     assert {} == hub.hub.suppressed({ARN: []})
 
 
 def test_what_cannot_be_known_counts_as_suppressed(hub: Hub) -> None:
-    """Silence is no permission; an instance without findings is not concerned."""
+    """No answer is no permission; instances without findings are not affected."""
     hub.refuses("get_findings", "AccessDeniedException")
     suppressed = hub.hub.suppressed({ARN: [ONE], arn_of("b", account=OTHER): []})
     assert [ARN] == list(suppressed)
@@ -299,7 +300,7 @@ def test_what_cannot_be_known_counts_as_suppressed(hub: Hub) -> None:
 
 
 def test_a_hub_that_is_not_enabled_suppresses_nothing(hub: Hub) -> None:
-    """There are no findings in it to be suppressed."""
+    """It has no findings that could be suppressed."""
     hub.refuses("get_findings", "InvalidAccessException")
     assert {} == hub.hub.suppressed({ARN: [ONE]})
 
@@ -311,7 +312,7 @@ def test_a_finding_that_the_hub_does_not_know_suppresses_nothing(hub: Hub) -> No
 
 
 def test_a_network_that_fails_is_told_and_not_raised(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither when asked nor when told."""
+    """Neither in a query nor in an update."""
     client = stub.client("securityhub")
 
     def fail(**_: Any) -> None:
@@ -324,7 +325,7 @@ def test_a_network_that_fails_is_told_and_not_raised(stub: Stub, monkeypatch: py
 
 
 def test_the_same_finding_known_in_two_states_is_asked_for_once(hub: Hub) -> None:
-    """The ledger may know an older state of it than the event at hand."""
+    """The ledger may have an older state than the event."""
     older = known_finding("1", updated_at=None)
     hub.shows([ONE], _1="SUPPRESSED")
     assert [ARN] == list(hub.hub.suppressed({ARN: [ONE, older]}))

@@ -1,4 +1,4 @@
-"""Role sessions while they are in use: signed with anew, refused, ended under a client's hands; and accounts that do not answer."""
+"""Role sessions in use: renewed, refused, or revoked while a client uses them; and accounts that do not answer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def refused(code: str) -> tuple[int, str]:
 
 @dataclass
 class World:
-    """Members over a stubbed STS, and EC2 at the end of the wire: what it answers, and with whose token it was asked."""
+    """Members with a stubbed STS, and EC2's answers together with the token of each request."""
 
     stub: Stub
     clock: Clock = field(default_factory=Clock)
@@ -48,7 +48,7 @@ class World:
         self.members = Members(*sessions, self.sts, lambda: "request-1", self.clock)
 
     def grant(self, *names: str, role: str = "read", account: str = MEMBER) -> None:
-        """The next sessions that are asked for; each is good for an hour from now."""
+        """The next sessions; each is valid for an hour from now."""
         asked = {
             "RoleArn": f"arn:aws:iam::{account}:role/imdsv2-remediation-{role}",
             "RoleSessionName": "request-1",
@@ -59,7 +59,7 @@ class World:
             self.stub.answer(self.sts, "assume_role", {"Credentials": {**keys, "Expiration": until}}, asked)
 
     def ec2(self) -> Any:
-        """EC2 by the read role."""
+        """EC2 through the read role."""
         client: Any = self.members.ec2(HERE, "read")
         client.meta.events.register("before-send", self._answer, unique_id="wire")
         return client
@@ -76,13 +76,13 @@ class World:
 
 @pytest.fixture
 def world(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A member account that lets us in; botocore's own waiting takes no time."""
+    """A member account whose roles can be assumed; botocore's own waiting takes no time."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     return World(stub)
 
 
 def test_a_session_is_renewed_before_it_ends(world: World) -> None:
-    """It is kept while it is good for longer than a run takes; then whoever holds a client already signs with the next."""
+    """It is kept while it is valid for longer than a run takes; then existing clients sign with the next one."""
     world.grant("first")
     client = world.ec2()
     world.clock.move(minutes=49)
@@ -109,7 +109,7 @@ def test_a_session_is_renewed_before_it_ends(world: World) -> None:
     ],
 )
 def test_a_request_whose_keys_are_refused_is_sent_again_in_a_new_session(code: str, world: World) -> None:
-    """The keys have ended, their role was deployed anew, or an administrator has revoked the sessions of the past."""
+    """The keys have expired, their role was deployed again, or an administrator has revoked past sessions."""
     world.grant("first")
     client = world.ec2()
     world.clock.move(seconds=11)
@@ -121,7 +121,8 @@ def test_a_request_whose_keys_are_refused_is_sent_again_in_a_new_session(code: s
 
 
 def test_new_keys_that_are_refused_are_not_to_blame(world: World) -> None:
-    """What the role may not do, no session of it may: many such refusals must not become as many sessions."""
+    """If the role lacks a permission, a new session does not help: many such refusals must not open as many
+    sessions."""
     world.grant("first")
     world.answers = [refused("UnauthorizedOperation")] * 3
     for _ in range(3):
@@ -131,7 +132,7 @@ def test_new_keys_that_are_refused_are_not_to_blame(world: World) -> None:
 
 
 def test_a_call_is_repeated_once_for_its_keys_whatever_the_clock_says(world: World) -> None:
-    """The second refusal is the answer."""
+    """The second refusal is final."""
     world.grant("first", "second")
     client = world.ec2()
     world.clock.move(seconds=11)
@@ -143,7 +144,7 @@ def test_a_call_is_repeated_once_for_its_keys_whatever_the_clock_says(world: Wor
 
 
 def test_whoever_is_refused_later_uses_the_session_that_another_has_opened(world: World) -> None:
-    """Calls that were under way together are refused together, and need one new session."""
+    """Concurrent calls are refused together, and need one new session."""
     world.grant("first", "second")
     client = world.ec2()
     world.clock.move(seconds=11)
@@ -159,7 +160,7 @@ def test_whoever_is_refused_later_uses_the_session_that_another_has_opened(world
 
 
 def test_a_role_that_is_not_given_again_is_told_as_such(world: World) -> None:
-    """By STS's words, and what is behind it is unreachable; the next attempt asks anew."""
+    """With STS's message, and the account counts as unreachable; the next attempt assumes the role again."""
     world.grant("first")
     client = world.ec2()
     world.clock.move(seconds=11)
@@ -174,7 +175,7 @@ def test_a_role_that_is_not_given_again_is_told_as_such(world: World) -> None:
 
 
 def test_an_account_that_does_not_answer_is_waited_for_twice(world: World) -> None:
-    """A minute; five times half a minute would use up the function's time, which is the others' too."""
+    """One minute; five times half a minute would use up the function's time, which other accounts need."""
     world.grant("first")
     world.answers = [UNANSWERED] * 5
     target = describe(world.ec2(), [HERE])[HERE]
@@ -184,7 +185,7 @@ def test_an_account_that_does_not_answer_is_waited_for_twice(world: World) -> No
 
 
 def test_an_answer_that_was_lost_once_is_asked_for_again(world: World) -> None:
-    """And a connection that is not made costs little, and may be tried as often as any failure of AWS's."""
+    """A failed connection costs little, and is retried as often as any failure of AWS."""
     world.grant("first")
     world.answers = [UNANSWERED, NOBODY_THERE, *[ConnectTimeoutError(endpoint_url="https://ec2")] * 4]
     client = world.ec2()
@@ -194,7 +195,7 @@ def test_an_answer_that_was_lost_once_is_asked_for_again(world: World) -> None:
 
 
 def test_only_so_many_clients_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that were asked for last: a thousand accounts must not fill the function's memory."""
+    """The most recently used: a thousand accounts must not fill the function's memory."""
     monkeypatch.setattr(aws, "_CLIENTS_KEPT", 2)
     accounts = ["1" * 12, "2" * 12, "3" * 12]
     for account in accounts:

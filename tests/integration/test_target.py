@@ -1,4 +1,5 @@
-"""What EC2 shows of instances: pages, ids that it does not know, refusals, and what can be read out of its words."""
+"""How EC2's descriptions of instances are read: pages, unknown ids, refusals, and facts that only a message
+contains."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def answer(*instances: dict[str, Any], token: str | None = None) -> dict[str, An
 
 
 def ids(arns: list[InstanceArn]) -> dict[str, Any]:
-    """What DescribeInstances is asked."""
+    """The ids in a DescribeInstances request."""
     return {"InstanceIds": [arn.instance_id for arn in arns]}
 
 
@@ -70,7 +71,7 @@ def test_an_instance_is_read_as_ec2_shows_it(stub: Stub) -> None:
 
 
 def test_all_pages_are_read(stub: Stub) -> None:
-    """EC2 decides how much it puts on a page."""
+    """EC2 decides the size of a page."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2"), arn_of("3")]
     stub.answer(ec2, "describe_instances", answer(shown(arns[0]), token="t1"), ids(arns))
     stub.answer(ec2, "describe_instances", answer(token="t2"), ids(arns) | {"NextToken": "t1"})
@@ -79,7 +80,7 @@ def test_all_pages_are_read(stub: Stub) -> None:
 
 
 def test_more_than_a_thousand_ids_take_more_than_one_call(stub: Stub) -> None:
-    """EC2 takes no more than 1,000 at once."""
+    """EC2 accepts at most 1,000 at once."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
     stub.answer(ec2, "describe_instances", answer(*map(shown, arns[:1000])), ids(arns[:1000]))
     stub.answer(ec2, "describe_instances", answer(shown(arns[1000])), ids(arns[1000:]))
@@ -87,7 +88,7 @@ def test_more_than_a_thousand_ids_take_more_than_one_call(stub: Stub) -> None:
 
 
 def test_one_thousand_that_cannot_be_read_do_not_fail_the_next(stub: Stub) -> None:
-    """Each call stands for itself."""
+    """Each call fails on its own."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
     stub.refuse(ec2, "describe_instances", "InternalError")
     stub.answer(ec2, "describe_instances", answer(shown(arns[1000])), ids(arns[1000:]))
@@ -100,7 +101,7 @@ def test_one_thousand_that_cannot_be_read_do_not_fail_the_next(stub: Stub) -> No
     "message", ["The instance ID '{0}' does not exist", "The instance IDs '{0}, {1}' do not exist"]
 )
 def test_ids_that_ec2_does_not_know_are_missing_and_the_others_are_read(message: str, stub: Stub) -> None:
-    """EC2 refuses the whole call, and names the culprits, in the singular or the plural."""
+    """EC2 refuses the whole call, and names the unknown ids, in the singular or the plural."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2"), arn_of("3")]
     message = message.format(arns[0].instance_id, arns[2].instance_id)
     gone = {arn for arn in arns if arn.instance_id in message}
@@ -113,7 +114,7 @@ def test_ids_that_ec2_does_not_know_are_missing_and_the_others_are_read(message:
 
 
 def test_three_hundred_missing_ids_are_all_read_out_of_one_message(stub: Stub) -> None:
-    """The message is longer than what a person is shown of it."""
+    """The message is longer than the part shown to people."""
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(301)]
     listed = ", ".join(arn.instance_id for arn in arns[:300])
     stub.refuse(ec2, "describe_instances", "InvalidInstanceID.NotFound", f"The instance IDs '{listed}' do not exist")
@@ -124,7 +125,7 @@ def test_three_hundred_missing_ids_are_all_read_out_of_one_message(stub: Stub) -
 
 
 def test_missing_ids_may_be_named_one_call_after_another(stub: Stub) -> None:
-    """Nobody promises that the first refusal names them all; when none is left nothing is asked."""
+    """The first refusal need not name them all; when no id is left, there is no further call."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     for count in (2, 1):
         stub.refuse(
@@ -138,7 +139,7 @@ def test_missing_ids_may_be_named_one_call_after_another(stub: Stub) -> None:
 
 
 def test_a_malformed_id_is_missing_and_the_others_are_read(stub: Stub) -> None:
-    """An id may look right to us and wrong to EC2."""
+    """An id may pass the service's check and fail EC2's."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     stub.refuse(ec2, "describe_instances", "InvalidInstanceID.Malformed", f'Invalid id: "{arns[0].instance_id}"')
     stub.answer(ec2, "describe_instances", answer(shown(arns[1])), ids(arns[1:]))
@@ -148,14 +149,14 @@ def test_a_malformed_id_is_missing_and_the_others_are_read(stub: Stub) -> None:
 
 
 def test_a_refusal_that_names_nobody_is_not_asked_for_ever(stub: Stub) -> None:
-    """Without a culprit there is nothing to leave out."""
+    """Without a named id, there is nothing to leave out."""
     ec2, arn = stub.client("ec2"), arn_of("1")
     stub.refuse(ec2, "describe_instances", "InvalidInstanceID.NotFound", "The instance does not exist")
     assert isinstance(describe(ec2, [arn])[arn], Unreachable)
 
 
 def test_an_id_that_ec2_leaves_out_is_missing(stub: Stub) -> None:
-    """An instance that was terminated a while ago is in no answer any more."""
+    """An instance that was terminated a while ago is in no answer."""
     ec2, arn = stub.client("ec2"), arn_of("1")
     stub.answer(ec2, "describe_instances", answer(), ids([arn]))
     assert {arn: Missing(arn=arn)} == describe(ec2, [arn])
@@ -163,7 +164,7 @@ def test_an_id_that_ec2_leaves_out_is_missing(stub: Stub) -> None:
 
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "AuthFailure", "OptInRequired", "AccessDenied"])
 def test_an_account_that_refuses_is_unreachable_and_the_reason_is_told(code: str, stub: Stub) -> None:
-    """Role, Region or service control policy: a person needs EC2's words."""
+    """Role, Region or service control policy: a person needs EC2's message."""
     ec2, arn = stub.client("ec2"), arn_of("1")
     stub.refuse(ec2, "describe_instances", code, "You are not authorized")
     target = describe(ec2, [arn])[arn]
@@ -175,7 +176,7 @@ def test_an_account_that_refuses_is_unreachable_and_the_reason_is_told(code: str
 
 @pytest.mark.parametrize("code", ["RequestLimitExceeded", "Client.RequestLimitExceeded", "Throttling"])
 def test_throttling_is_told_from_a_refusal(code: str, stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It passes by itself, and soon."""
+    """It ends by itself, and soon."""
     ec2, arn = stub.client("ec2"), arn_of("1")
     stub.refuse(ec2, "describe_instances", code, "Request limit exceeded.")
     target = describe(ec2, [arn])[arn]
@@ -184,7 +185,7 @@ def test_throttling_is_told_from_a_refusal(code: str, stub: Stub, monkeypatch: p
 
 
 def test_a_region_that_cannot_be_reached_is_unreachable(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that fails is no exception either."""
+    """A network failure does not raise either."""
     ec2, arn = stub.client("ec2"), arn_of("1")
 
     def fail(**_: Any) -> None:
@@ -216,13 +217,13 @@ def test_a_long_refusal_is_cut_to_what_a_person_reads(stub: Stub) -> None:
     ],
 )
 def test_the_stop_time_is_read_out_of_ec2s_words(reason: str, stopped_at: datetime | None, stub: Stub) -> None:
-    """Where they say none that can be understood there is none."""
+    """If the message has no valid time, there is no stop time."""
     state = {"Name": "stopped", "Code": 80}
     assert stopped_at == look_at(stub, State=state, StateTransitionReason=reason).stopped_at
 
 
 def test_a_running_instance_has_no_stop_time(stub: Stub) -> None:
-    """The words of an earlier stop may still be there."""
+    """The message of an earlier stop may still be there."""
     assert look_at(stub, StateTransitionReason="User initiated (2026-01-31 07:00:00 GMT)").stopped_at is None
 
 
@@ -249,7 +250,7 @@ LATER = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
 def test_the_first_launch_shows_in_the_primary_network_interface(
     interfaces: list[dict[str, Any]], first_launched_at: datetime | None, stub: Stub
 ) -> None:
-    """Other interfaces come and go; where the primary one says nothing, nothing is known."""
+    """Other interfaces come and go; without data in the primary one, the launch is unknown."""
     assert first_launched_at == look_at(stub, NetworkInterfaces=interfaces).first_launched_at
 
 
@@ -277,7 +278,7 @@ def test_an_instance_without_metadata_options_is_not_taken_for_a_known_one(stub:
 
 
 def test_a_fleet_of_another_emulator_is_read_the_same_way(cloud: Cloud) -> None:
-    """moto's own answers: two reservations, one of them stopped, and an id that it never had."""
+    """moto's own answers: two reservations, one of them stopped, and an unknown id."""
     running, stopped = cloud.one(hop_limit=2), cloud.one(tags={"Name": "web"})
     ec2 = cloud.as_account(MEMBER, "ec2")
     ec2.stop_instances(InstanceIds=[stopped.instance_id])
@@ -292,7 +293,7 @@ def test_a_fleet_of_another_emulator_is_read_the_same_way(cloud: Cloud) -> None:
 
 
 def test_the_running_instances_of_a_place_are_read_page_by_page(stub: Stub) -> None:
-    """Those alone that allow IMDSv1: a cohort's canaries are chosen among them, whoever was asked about."""
+    """Only those that allow IMDSv1: a cohort's canaries are chosen among them, whichever instances were requested."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     asked: dict[str, Any] = {
         "MaxResults": 1000,
@@ -308,7 +309,7 @@ def test_the_running_instances_of_a_place_are_read_page_by_page(stub: Stub) -> N
 
 
 def test_a_place_that_cannot_be_listed_is_an_error(stub: Stub) -> None:
-    """Half a cohort is none: choosing its canaries among those would not be choosing the same ones."""
+    """Canaries chosen from a partial list would not be the same ones."""
     ec2 = stub.client("ec2")
     stub.answer(ec2, "describe_instances", answer(shown(arn_of("1")), token="t1"), {"MaxResults": 1000, "Filters": ANY})
     stub.refuse(ec2, "describe_instances", "RequestLimitExceeded")

@@ -1,4 +1,4 @@
-"""What is told to whom after a verdict, what stays owed, and in how many calls."""
+"""Notes and messages after a verdict: who gets which, what stays owed, and in how many calls."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ WAYS = {
     Status.ROLLING_BACK: [Status.ENFORCING, Status.ENFORCED],
     Status.ROLLED_BACK: [Status.ENFORCING, Status.ENFORCED, Status.ROLLING_BACK],
 }
-"""By which statuses an instance comes to one; to all others it comes at once."""
+"""The statuses through which an instance reaches another one; all others are reached directly."""
 
 
 def record(cloud: Cloud, arn: InstanceArn, *findings: Finding, **attributes: Any) -> None:
-    """A verdict in the ledger of which nobody has been told."""
+    """A verdict in the ledger of which nobody has been notified."""
     ledger, written = cloud.ledger(), verdict(arn, *findings, **attributes)
     for status in [*WAYS.get(written.attributes["status"], []), written.attributes["status"]]:
         at_hand = replace(written, entry=ledger.read([arn])[arn], attributes={**written.attributes, "status": status})
@@ -59,19 +59,19 @@ def record(cloud: Cloud, arn: InstanceArn, *findings: Finding, **attributes: Any
 
 
 def teller(cloud: Cloud) -> Teller:
-    """Who tells."""
+    """The component that writes notes and messages."""
     logger = Logger(service="test")
     hub = SecurityHub(cloud.client("securityhub"), logger)
     return Teller(cloud.ledger(), hub, Notices(cloud.client("sns"), cloud.topic_arn, TABLE), logger)
 
 
 def tell(cloud: Cloud, *arns: InstanceArn, workflow: bool = True) -> None:
-    """Pay what is owed."""
+    """Send what is owed."""
     teller(cloud).tell(arns, NOW + timedelta(seconds=1), workflow=workflow)
 
 
 def test_findings_of_one_verdict_share_their_calls(cloud: Cloud) -> None:
-    """One note a call, so findings are grouped by verdict and reason, over accounts and Regions."""
+    """One note per call, so findings are grouped by verdict and reason, across accounts and Regions."""
     arns = [arn_of("1"), arn_of("2"), arn_of("3", account=OTHER)]
     for number, arn in enumerate(arns):
         record(cloud, arn, known_finding(f"{number}"))
@@ -83,7 +83,8 @@ def test_findings_of_one_verdict_share_their_calls(cloud: Cloud) -> None:
 
 
 def test_a_note_that_comes_later_than_a_newer_verdict_s_does_not_stay(cloud: Cloud) -> None:
-    """While we write ours, another function reaches a new verdict and writes its own: that one owes its note again."""
+    """While this function writes its note, another reaches a new verdict and writes its own: the newer verdict then
+    owes its note again."""
     arn, one = arn_of("1"), known_finding("1")
     record(cloud, arn, one)
 
@@ -99,7 +100,7 @@ def test_a_note_that_comes_later_than_a_newer_verdict_s_does_not_stay(cloud: Clo
 
 
 def test_different_reasons_have_different_notes(cloud: Cloud) -> None:
-    """Each says its own."""
+    """Each note has its own reason."""
     record(cloud, arn_of("1"), known_finding("1"))
     record(cloud, arn_of("2"), known_finding("2"), reason="no_evidence")
     tell(cloud, arn_of("1"), arn_of("2"))
@@ -112,14 +113,14 @@ def test_different_reasons_have_different_notes(cloud: Cloud) -> None:
 
 
 def test_a_note_holds_512_characters_whatever_the_verdict(cloud: Cloud) -> None:
-    """The longest reason, the longest name of a table."""
+    """Even with the longest reason and the longest table name."""
     notices = Notices(cloud.client("sns"), cloud.topic_arn, "t" * 255)
     verdict = {"status": "would_enforce", "decision": "enforce", "reason": "exemption_unreadable"}
     assert len(notices.note(Entry(arn=arn_of("1"), attributes=verdict))) <= 512
 
 
 def test_people_get_one_message_for_each_verdict_and_place(cloud: Cloud) -> None:
-    """With every instance and its reason; the attributes let a subscriber filter."""
+    """With every instance and its reason; subscribers can filter by the attributes."""
     for arn in (arn_of("1"), arn_of("2"), arn_of("3", account=OTHER)):
         record(cloud, arn)
     tell(cloud, arn_of("1"), arn_of("2"), arn_of("3", account=OTHER))
@@ -164,7 +165,7 @@ def test_a_message_is_one_that_sns_takes(attributes: dict[str, Any], reason: str
 
 
 def test_many_instances_are_told_in_messages_of_a_size_that_sns_takes(cloud: Cloud) -> None:
-    """256 KB a message, with the longest explanations."""
+    """256 KB per message, with the longest explanations."""
     arns = [arn_of(f"{number:x}") for number in range(301)]
     cloud.ledger().write([verdict(arn, explanation="x" * 900) for arn in arns], NOW)
     tell(cloud, *arns)
@@ -182,7 +183,7 @@ def test_many_instances_are_told_in_messages_of_a_size_that_sns_takes(cloud: Clo
     ids=["skipped", "verified"],
 )
 def test_an_instance_with_which_all_is_well_is_nobodys_news(attributes: dict[str, Any], cloud: Cloud) -> None:
-    """Its finding gets the note; people get none."""
+    """Its finding gets the note; people get no message."""
     record(cloud, arn_of("1"), known_finding("1"), **attributes)
     tell(cloud, arn_of("1"))
     assert (0, 1) == (len(cloud.published()), len(cloud.wire.made("BatchUpdateFindings")))
@@ -190,14 +191,14 @@ def test_an_instance_with_which_all_is_well_is_nobodys_news(attributes: dict[str
 
 @pytest.mark.parametrize("status", [Status.ENFORCING, Status.ROLLING_BACK])
 def test_an_instance_that_is_being_changed_is_not_told_of(status: Status, cloud: Cloud) -> None:
-    """Nobody knows how it ends."""
+    """The outcome is not known yet."""
     record(cloud, arn_of("1"), known_finding("1"), status=status)
     tell(cloud, arn_of("1"))
     assert (0, 0) == (len(cloud.published()), len(cloud.wire.made("BatchUpdateFindings")))
 
 
 def test_what_was_told_is_told_once(cloud: Cloud) -> None:
-    """The second time, nothing is owed and nobody is asked."""
+    """The second time, nothing is owed and there is no call."""
     record(cloud, arn_of("1"), known_finding("1"))
     tell(cloud, arn_of("1"))
     cloud.wire.calls.clear()
@@ -217,7 +218,7 @@ def test_what_fails_stays_owed_by_itself(refused: str, done: str, cloud: Cloud) 
 
 
 def test_an_unknown_finding_does_not_keep_the_others_owed(cloud: Cloud) -> None:
-    """It alone is tried again."""
+    """Only the unknown one is retried."""
     record(cloud, arn_of("1"), known_finding("known"), known_finding("unknown"))
     del cloud.hub.findings[known_finding("unknown").id]
     tell(cloud, arn_of("1"))
@@ -229,7 +230,7 @@ def test_an_unknown_finding_does_not_keep_the_others_owed(cloud: Cloud) -> None:
 
 
 def test_a_finding_that_comes_while_others_are_told_stays_owed(cloud: Cloud) -> None:
-    """It is in the ledger, unmarked, for the next one who comes."""
+    """It is in the ledger without a mark, for the next function."""
     record(cloud, arn_of("1"), known_finding("1"))
     ledger, late = cloud.ledger(), known_finding("late", updated_at=None)
 
@@ -245,7 +246,7 @@ OPENED = Account(key=f"aws/{OTHER}", rollbacks=(NOW, NOW, NOW), breaker_opened_a
 
 
 def test_people_hear_of_a_breaker_that_opened_and_how_to_close_it(cloud: Cloud) -> None:
-    """They get the very call; a subscriber can filter by account."""
+    """The message has the exact call; a subscriber can filter by account."""
     teller(cloud).breaker_opened(OPENED)
     (message,) = cloud.published()
     assert f"account {OTHER}: 3 instances" in message["Subject"]
@@ -258,7 +259,7 @@ def test_people_hear_of_a_breaker_that_opened_and_how_to_close_it(cloud: Cloud) 
 
 
 def test_a_breaker_of_which_nobody_can_be_told_is_open_all_the_same(cloud: Cloud) -> None:
-    """The alarm tells too; the pass of the guard goes on."""
+    """The alarm notifies, too; the pass of the guard continues."""
     cloud.wire.refuse("Publish", "InternalErrorException")
     teller(cloud).breaker_opened(OPENED)
     assert 1 == len(cloud.wire.made("Publish"))
