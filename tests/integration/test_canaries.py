@@ -415,7 +415,7 @@ def test_where_none_runs_a_stopped_one_goes_first(cloud: Cloud) -> None:
 
 
 def test_those_that_do_not_run_do_not_follow_one_that_has_proved_nothing(cloud: Cloud) -> None:
-    """Else they would all be changed one after the other, and break together when they start."""
+    """Otherwise all would be changed one after the other, and break together when they start."""
     fleet = Fleet(cloud, ["stopped"] * 3)
     (canary,), rest = first(fleet), in_order(fleet.arns)[1:]
     fleet.ask()
@@ -428,7 +428,7 @@ def test_those_that_do_not_run_do_not_follow_one_that_has_proved_nothing(cloud: 
 
 
 def test_one_that_starts_takes_the_place_of_one_that_does_not(cloud: Cloud) -> None:
-    """It proves something sooner."""
+    """It proves something earlier."""
     fleet = Fleet(cloud, ["stopped"] * 3)
     (canary,), (started, other) = first(fleet), in_order(fleet.arns)[1:]
     fleet.ask()
@@ -439,7 +439,7 @@ def test_one_that_starts_takes_the_place_of_one_that_does_not(cloud: Cloud) -> N
 
 
 def test_where_a_stopped_canary_has_gone_the_next_takes_its_place(cloud: Cloud) -> None:
-    """Nobody waits for what will not come back."""
+    """A terminated canary must not keep the others waiting."""
     fleet = Fleet(cloud, ["stopped"] * 3)
     (canary,), (second, _) = first(fleet), in_order(fleet.arns)[1:]
     fleet.ask()
@@ -453,7 +453,7 @@ def test_where_a_stopped_canary_has_gone_the_next_takes_its_place(cloud: Cloud) 
 
 
 def test_a_breakage_holds_the_whole_cohort(fleet: Fleet) -> None:
-    """Canaries too, whoever broke, and for as long as nobody has cleared it."""
+    """Canaries too, whichever instance broke, until it is cleared."""
     (broken,) = first(fleet)
     fleet.ask()
     fleet.enforce(broken)
@@ -468,7 +468,7 @@ def test_a_breakage_holds_the_whole_cohort(fleet: Fleet) -> None:
 
 
 def test_a_breakage_closes_an_open_cohort(fleet: Fleet) -> None:
-    """Also one that comes with the monthly job, long after the canaries were clean."""
+    """Even breakage by a monthly job, long after the canaries were clean."""
     one, other, late = first(fleet, 3)
     fleet.ask()
     fleet.enforce(one, other)
@@ -482,7 +482,7 @@ def test_a_breakage_closes_an_open_cohort(fleet: Fleet) -> None:
 
 
 def test_once_the_breakage_is_cleared_canaries_go_first_again(fleet: Fleet) -> None:
-    """The software has been updated: that is to be proved as well."""
+    """The updated software must be proved, too."""
     broken, other = first(fleet, 2)
     fleet.ask()
     fleet.enforce(broken)
@@ -495,7 +495,7 @@ def test_once_the_breakage_is_cleared_canaries_go_first_again(fleet: Fleet) -> N
 
 
 def test_a_breakage_that_is_still_being_answered_holds_already(fleet: Fleet) -> None:
-    """The guard holds the cohort first, and rolls back then: in between nobody takes the breakage for cleared."""
+    """The guard first holds the cohort, then rolls back: in between, the breakage does not count as cleared."""
     broken, other = first(fleet, 2)
     fleet.ask()
     fleet.enforce(broken)
@@ -517,7 +517,7 @@ def test_a_word_from_before_the_breakage_does_not_clear_it(fleet: Fleet) -> None
 
 
 def test_right_before_ec2_only_a_breakage_counts(fleet: Fleet) -> None:
-    """Whoever was let through is not held for not being a canary; a cohort that broke meanwhile is."""
+    """An instance that passed the gate is not held for not being a canary; it is held if its cohort broke meanwhile."""
     (broken, *rest), canaries = in_order(fleet.arns), Canaries(fleet.brakes, fleet.ledger)
     fleet.ask()
     willing = fleet._judged(rest)
@@ -542,12 +542,13 @@ def run(cloud: Cloud, *arns: InstanceArn, source: Source = Source.CONFIG, **how:
 
 
 def reasons(cloud: Cloud, arns: Collection[InstanceArn]) -> list[str]:
-    """Why each stands where it stands, by the ledger."""
+    """The reason of each instance's verdict in the ledger."""
     return [str(cloud.current(arn)["reason"]) for arn in arns]
 
 
 def test_a_canary_that_nobody_asked_about_has_its_turn_with_what_is_due(cloud: Cloud) -> None:
-    """It is recorded as would_enforce and due now; whoever asked waits. The next run of what is due changes it."""
+    """It is recorded as would_enforce and due now, while the requested instances wait. The next run of due instances
+    changes it."""
     cloud.policy(mode="enforce", canary=CANARY)
     canary, *_, last = in_order(cloud.launch(count=4))
     assert "canary_wait" == run(cloud, last).judged[last].verdict.reason
@@ -563,7 +564,7 @@ def test_a_canary_that_nobody_asked_about_has_its_turn_with_what_is_due(cloud: C
 
 
 def test_the_ledger_names_the_cohort(cloud: Cloud) -> None:
-    """The guard holds it by that name, and people undo it by that name."""
+    """The guard's holds and people's undos refer to the cohort by this name."""
     cloud.policy(mode="enforce", canary=CANARY)
     arns = cloud.launch(count=2)
     run(cloud, *arns)
@@ -572,7 +573,7 @@ def test_the_ledger_names_the_cohort(cloud: Cloud) -> None:
 
 
 def test_only_what_could_be_enforced_goes_first(cloud: Cloud) -> None:
-    """Those that use IMDSv1, are exempt, require tokens or were never observed prove nothing, and are not counted."""
+    """Instances that use IMDSv1, are exempt, require tokens or were never observed prove nothing, and do not count."""
     cloud.policy(mode="enforce", canary={"share": 0.5, "hours": 24})
     unfit = [
         *cloud.launch(count=5, use=1.0),

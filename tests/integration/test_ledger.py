@@ -368,7 +368,7 @@ def test_the_last_good_policy_is_remembered(ledger: Ledger) -> None:
 
 
 def enforce(ledger: Ledger, arn: InstanceArn, when: datetime = NOW, **attributes: Any) -> Entry:
-    """An instance that was enforced at a time, and is watched."""
+    """An instance enforced at the given time, and under watch."""
     write(ledger, arn=arn, status=Status.ENFORCING, cohort=COHORT)
     return write(ledger, arn=arn, status=Status.ENFORCED, enforced_at=when, watch=OPEN, **attributes)
 
