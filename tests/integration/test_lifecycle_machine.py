@@ -21,7 +21,7 @@ from imdsv2.aws import metadata_options as action
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.guard import rollback
 from imdsv2.guard import run as guard
-from imdsv2.ledger import brakes
+from imdsv2.ledger import account, cohort
 from imdsv2.ledger import table as ledger
 from imdsv2.ledger.table import key_of
 from imdsv2.line import enforce as enforcement
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.line.judgement import Outcomes
-    from tests.integration.builders import Function
+    from imdsv2.wiring import Service
 
 WALKS = int(os.environ.get("PROOF_EXAMPLES", "150"))
 STEPS = 40
@@ -207,7 +207,7 @@ class Lives(RuleBasedStateMachine):
     def revisit(self) -> None:
         """What is due is judged anew."""
 
-        def act(function: Function) -> Outcomes:
+        def act(function: Service) -> Outcomes:
             now = function.line.now()
             due = function.line.ledger.due(now, 300)
             claimed = function.line.ledger.claim(due, now + function.line.lease)
@@ -252,7 +252,7 @@ class Lives(RuleBasedStateMachine):
         command = orders.parse(order | {steer: {"targets": [str(arn)]}, "dry_run": False})
         assert isinstance(command, orders.Command)
         answer = self.do(
-            lambda function: function.people.carry_out(command, "steer", lambda: True), Run(by_person=True)
+            lambda function: function.people().carry_out(command, "steer", lambda: True), Run(by_person=True)
         )
         if steer in {"approve", "refuse"}:
             self.world.approved.pop(arn, None)
@@ -264,7 +264,7 @@ class Lives(RuleBasedStateMachine):
         """Whether it is open or not."""
         command = orders.parse({"close_breaker": {"account": account}, "dry_run": False, "caller": "boss"})
         assert isinstance(command, orders.Command)
-        self.do(lambda function: function.people.carry_out(command, "close", lambda: True), Run(by_person=True))
+        self.do(lambda function: function.people().carry_out(command, "close", lambda: True), Run(by_person=True))
 
     @rule()
     def guard_passes(self) -> None:
@@ -280,7 +280,7 @@ class Lives(RuleBasedStateMachine):
         self._guard_rescues([each for each in machines if self.is_to_be_rescued(each) or self.is_to_be_recalled(each)])
 
     def _guard_rescues(self, due: list[Machine]) -> None:
-        done = self.do(lambda function: function.guard.run("guard", lambda: True))
+        done = self.do(lambda function: function.guard().run("guard", lambda: True))
         if done is None or self.world.faulted:
             return
         for each in due:
@@ -484,7 +484,7 @@ class Lives(RuleBasedStateMachine):
         outcomes: Outcomes | None = self.do(lambda function: function.line.run(requests, "line"), how)
         return outcomes
 
-    def do(self, act: Callable[[Function], Any], how: Run | None = None) -> Any:
+    def do(self, act: Callable[[Service], Any], how: Run | None = None) -> Any:
         """Run a function once; None where it died, or AWS failed it."""
         world, how = self.world, how or Run()
         cleared = {arn: world.current(arn).get("cleared_at") for arn in world.machines}
@@ -527,8 +527,8 @@ def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thing at a time and no waiting, so that a walk that fails fails again."""
     for module in (enforcement, guard, ledger, line, metrics, rollback):
         monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)
-    for module in (brakes, ledger):
-        monkeypatch.setattr(module, "_pause", lambda _: None)
+    for module in (account, cohort, ledger):
+        monkeypatch.setattr(module, "pause", lambda _: None)
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0))
 
 
