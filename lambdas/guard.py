@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
 from imdsv2.errors import NotGuarded
-from imdsv2.wiring import wire, wire_guard
+from imdsv2.wiring import wire
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-service = wire(os.environ, logger, request_id)
-guard = wire_guard(service)
+function = wire(os.environ, logger, request_id)
+service = function.service
+guard = service.guard()
 
 _STOP_BEFORE_END_MS = 180_000
 """No account is begun after that; the next pass begins with those."""
@@ -25,7 +26,7 @@ _STOP_BEFORE_END_MS = 180_000
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
     """One pass over every account in which something was enforced. Raises NotGuarded where a place failed."""
-    service.begin(context.get_remaining_time_in_millis())
+    function.begin(context.get_remaining_time_in_millis())
     line = service.line
     done = guard.run(context.aws_request_id, lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS)
     telemetry.report_pass(done, logger, metrics)

@@ -10,7 +10,7 @@ from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
 from imdsv2.people.request import Command, parse
-from imdsv2.wiring import wire, wire_people
+from imdsv2.wiring import wire
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from imdsv2.people.request import Order
 
-service = wire(os.environ, logger, request_id)
-people = wire_people(service)
+function = wire(os.environ, logger, request_id)
+service = function.service
+people = service.people()
 
 _STOP_BEFORE_END_MS = 180_000
 """What an undo has not begun by then is left to the guard."""
@@ -29,7 +30,7 @@ _STOP_BEFORE_END_MS = 180_000
 @metrics.log_metrics
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     """Answer a manual invoke as the contract says."""
-    service.begin(context.get_remaining_time_in_millis())
+    function.begin(context.get_remaining_time_in_millis())
     try:
         asked = parse(event)
         if isinstance(asked, Command):

@@ -14,18 +14,18 @@ from invocation import logger, metrics, request_id
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-service = wire(os.environ, logger, request_id)
-if service.dead_letters is None:
+function = wire(os.environ, logger, request_id)
+line = function.service.line
+if function.dead_letters is None:
     raise SettingMissing("DEAD_LETTER_QUEUE_URL")
-dead_letters = service.dead_letters
+dead_letters = function.dead_letters
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Judge a batch; the ids of messages that have to come again are returned as SQS wants them."""
-    service.begin(context.get_remaining_time_in_millis())
-    line = service.line
+    function.begin(context.get_remaining_time_in_millis())
     outcomes, again, poison = process(event["Records"], line, dead_letters, context.aws_request_id)
     telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)
     telemetry.count_poison(metrics, poison)

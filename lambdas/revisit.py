@@ -13,7 +13,8 @@ from invocation import logger, metrics, request_id
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-service = wire(os.environ, logger, request_id)
+function = wire(os.environ, logger, request_id)
+line = function.service.line
 
 _BATCH = 300
 _STOP_BEFORE_END_MS = 120_000
@@ -24,8 +25,8 @@ _STOP_BEFORE_END_MS = 120_000
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
     """Judge what is due until nothing is, or the time is up."""
-    service.begin(context.get_remaining_time_in_millis())
-    line, judged = service.line, 0
+    function.begin(context.get_remaining_time_in_millis())
+    judged = 0
     while context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS:
         now = line.now()
         claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + line.lease)

@@ -13,7 +13,8 @@ from invocation import logger, metrics, request_id
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-service = wire(os.environ, logger, request_id)
+function = wire(os.environ, logger, request_id)
+service = function.service
 sweep = wire_sweep(os.environ)
 
 _TIME_FOR_A_BATCH_MS = 300_000
@@ -24,7 +25,7 @@ _TIME_FOR_A_BATCH_MS = 300_000
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Take one step: `plan`, `region` or `summarise`."""
-    service.begin(context.get_remaining_time_in_millis())
+    function.begin(context.get_remaining_time_in_millis())
     match event["step"]:
         case "plan":
             return _plan(event)

@@ -18,7 +18,8 @@ from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.sessions import CONFIG, Members, metrics_session
-from imdsv2.ledger.brakes import Brakes
+from imdsv2.ledger.account import Accounts
+from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.table import Ledger
 from imdsv2.line.canaries import Canaries
@@ -34,32 +35,117 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aws_lambda_powertools import Logger
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_organizations import OrganizationsClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
 
     from imdsv2.guard.run import Guard
     from imdsv2.people.command import People
-
 
 _TO_FINISH_SECONDS = 90
 """What a function keeps for what follows its last change: reading back, the ledger, the findings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """Where the service meets AWS and time: the other accounts, clients of the function's own role, the clock, the log."""
+
+    members: Members
+    dynamodb: DynamoDBClient
+    ssm: SSMClient
+    sns: SNSClient
+    hub: SecurityHub
+    now: Callable[[], datetime]
+    logger: Logger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What a handler needs: the line, and the settings it was built with."""
+    """What a handler needs: the line, and what the guard and people's commands are built from."""
 
     line: Line
-    brakes: Brakes
+    accounts: Accounts
+    cohorts: Cohorts
     settings: Settings
-    dead_letters: DeadLetters | None
+
+    def guard(self) -> Guard:
+        """Build what looks after the enforced, on what judges them."""
+        from imdsv2.guard.rollback import Rollback
+        from imdsv2.guard.run import Guard
+
+        line = self.line
+        rollback = Rollback(
+            members=line.members, ledger=line.ledger, lease=line.lease, now=line.now, logger=line.logger
+        )
+        return Guard(
+            members=line.members,
+            ledger=line.ledger,
+            accounts=self.accounts,
+            cohorts=self.cohorts,
+            policies=line.policies,
+            rollback=rollback,
+            teller=line.teller,
+            now=line.now,
+            logger=line.logger,
+        )
+
+    def people(self) -> People:
+        """Build what carries out people's commands."""
+        from imdsv2.people.command import People
+
+        return People(
+            ledger=self.line.ledger,
+            accounts=self.accounts,
+            guard=self.guard(),
+            policies=self.line.policies,
+            region=self.settings.region,
+            now=self.line.now,
+        )
+
+
+def assemble(edge: Edge, settings: Settings) -> Service:
+    """Put the service together. Nothing is called."""
+    ledger = Ledger(edge.dynamodb, settings.ledger_table)
+    accounts = Accounts(edge.dynamodb, settings.ledger_table)
+    cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
+    policies = PolicySource(edge.ssm, ledger, settings.policy_parameter)
+    notices = Notices(edge.sns, settings.notifications_topic_arn, settings.ledger_table)
+    gates = Gates(
+        policies=policies,
+        hub=edge.hub,
+        accounts=accounts,
+        canaries=Canaries(cohorts, ledger),
+        calendar=ChangeCalendar(edge.ssm),
+        now=edge.now,
+    )
+    line = Line(
+        members=edge.members,
+        ledger=ledger,
+        policies=policies,
+        gates=gates,
+        teller=Teller(ledger, edge.hub, notices, edge.logger),
+        lease=settings.lease,
+        now=edge.now,
+        logger=edge.logger,
+    )
+    return Service(line=line, accounts=accounts, cohorts=cohorts, settings=settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One Lambda function: the service, the pace at which it may call, and where messages go that nobody can process."""
+
+    service: Service
     pacing: Pacing
+    dead_letters: DeadLetters | None
 
     def begin(self, remaining_ms: int) -> None:
         """An invocation begins that lasts that long: what would have to wait longer for a quota waits in the ledger."""
         self.pacing.end_in(remaining_ms / 1000 - _TO_FINISH_SECONDS)
 
 
-def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[], str]) -> Service:
+def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[], str]) -> Function:
     """Build the service once a function. ``request_id`` tells the id of the invocation under way.
 
     Raises SettingMissing, which names the variable.
@@ -73,71 +159,19 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     def client(service: str) -> Any:
         return session.create_client(service, region_name=settings.region, config=CONFIG)
 
-    dynamodb, ssm = client("dynamodb"), client("ssm")
-    ledger = Ledger(dynamodb, settings.ledger_table)
-    hub = SecurityHub(client("securityhub"), logger)
-    notices = Notices(client("sns"), settings.notifications_topic_arn, settings.ledger_table)
     pacing = Pacing(share=settings.quota_share, clock=time.monotonic, chance=random.random)
-    policies = PolicySource(ssm, ledger, settings.policy_parameter)
-    brakes = Brakes(dynamodb, settings.ledger_table)
-    gates = Gates(
-        policies=policies,
-        hub=hub,
-        brakes=brakes,
-        canaries=Canaries(brakes, ledger),
-        calendar=ChangeCalendar(ssm),
-        now=now,
-    )
-    members = Members(session, metrics_session(), client("sts"), request_id, now, pacing)
-    teller = Teller(ledger, hub, notices, logger)
-    line = Line(
-        members=members,
-        ledger=ledger,
-        policies=policies,
-        gates=gates,
-        teller=teller,
-        lease=settings.lease,
+    edge = Edge(
+        members=Members(session, metrics_session(), client("sts"), request_id, now, pacing),
+        dynamodb=client("dynamodb"),
+        ssm=client("ssm"),
+        sns=client("sns"),
+        hub=SecurityHub(client("securityhub"), logger),
         now=now,
         logger=logger,
     )
     queue_url = settings.dead_letter_queue_url
     dead_letters = DeadLetters(client("sqs"), queue_url) if queue_url else None
-    return Service(line=line, brakes=brakes, settings=settings, dead_letters=dead_letters, pacing=pacing)
-
-
-def wire_guard(service: Service) -> Guard:
-    """Build what looks after the enforced, on what judges them."""
-    from imdsv2.guard.rollback import Rollback
-    from imdsv2.guard.run import Guard
-
-    line = service.line
-    rollback = Rollback(
-        members=line.members, ledger=line.ledger, lease=service.settings.lease, now=line.now, logger=line.logger
-    )
-    return Guard(
-        members=line.members,
-        ledger=line.ledger,
-        brakes=service.brakes,
-        policies=line.policies,
-        rollback=rollback,
-        teller=line.teller,
-        now=line.now,
-        logger=line.logger,
-    )
-
-
-def wire_people(service: Service) -> People:
-    """Build what carries out people's commands."""
-    from imdsv2.people.command import People
-
-    return People(
-        ledger=service.line.ledger,
-        brakes=service.brakes,
-        guard=wire_guard(service),
-        policies=service.line.policies,
-        region=service.settings.region,
-        now=service.line.now,
-    )
+    return Function(service=assemble(edge, settings), pacing=pacing, dead_letters=dead_letters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.policy import Policy
-from imdsv2.ledger.table import ENFORCED_INDEX, OPEN, to_text
+from imdsv2.ledger.items import to_text
+from imdsv2.ledger.table import ENFORCED_INDEX, OPEN
 from infra.asset import assemble
 from local.cloud import HOME, MEMBERS, REGIONS, LocalCloud
 from tests.bench import fleet

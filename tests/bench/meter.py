@@ -106,7 +106,7 @@ def do(job: dict[str, Any]) -> None:
         if done["watched"] != job["watched"]:
             raise RuntimeError(f"not the pass that was asked for: {done}")
         return
-    line = remediate.service.line
+    line = remediate.line
     tally = go_through(line, Tally.from_document(job), "metered", dry_run=False, has_time=lambda: True)
     if tally.error or tally.failed:
         raise RuntimeError(f"{tally.failed} failed: {tally.error}")

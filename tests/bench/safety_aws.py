@@ -18,8 +18,9 @@ from imdsv2.aws.cloudwatch import REJECTED_CALLS, UTILIZATION
 from imdsv2.domain.hours import HOUR
 from imdsv2.domain.lifecycle import check
 from imdsv2.domain.policy import PolicyInForce
-from imdsv2.ledger.brakes import Brakes
-from imdsv2.ledger.table import Enforced, Entry, Ledger, account_key
+from imdsv2.ledger.account import Accounts
+from imdsv2.ledger.items import account_key
+from imdsv2.ledger.table import Enforced, Entry, Ledger
 from tests.bench.safety_fleet import BEGIN, MINUTE
 
 if TYPE_CHECKING:
@@ -279,17 +280,17 @@ def _enforced(entry: Entry) -> Enforced:
     )
 
 
-class MemoryBrakes(Brakes):
-    """The real brakes on a table in memory. ``looked_at``: the accounts that the guard gets to see; None: all."""
+class MemoryAccounts(Accounts):
+    """The real accounts' items on a table in memory. ``looked_at``: the accounts that the guard gets to see; None: all."""
 
-    def __init__(self) -> None:
-        super().__init__(cast("DynamoDBClient", Table()), "ledger")
+    def __init__(self, table: Table) -> None:
+        super().__init__(cast("DynamoDBClient", table), "ledger")
         self.looked_at: Collection[str] | None = None
 
-    def accounts(self) -> list[Account]:
+    def all(self) -> list[Account]:
         if self.looked_at is None:
-            return super().accounts()
-        return [self._account(key) for key in sorted(self.looked_at)]
+            return super().all()
+        return [self._read(key) for key in sorted(self.looked_at)]
 
 
 class Serial:
@@ -309,7 +310,7 @@ class Serial:
 
 
 class Table:
-    """DynamoDB as `Brakes` uses it: whole items, each write on condition of the version that was read."""
+    """DynamoDB as the items of accounts and cohorts need it: whole items, each write on condition of the version that was read."""
 
     def __init__(self) -> None:
         self._items: dict[tuple[str, str], dict[str, Any]] = {}

@@ -25,7 +25,8 @@ from imdsv2.domain.request import Request, Source
 from imdsv2.domain.verdict import Reason
 from imdsv2.guard import rollback
 from imdsv2.guard import run as guard
-from imdsv2.ledger.table import account_key
+from imdsv2.ledger.cohort import Cohorts
+from imdsv2.ledger.items import account_key
 from imdsv2.line import enforce as enforcement
 from imdsv2.line import run as line
 from imdsv2.line.canaries import Canaries
@@ -40,11 +41,12 @@ from tests.bench.safety_aws import (
     Ears,
     FixedPolicy,
     Members,
-    MemoryBrakes,
+    MemoryAccounts,
     MemoryLedger,
     Place,
     Serial,
     SilentHub,
+    Table,
     hours_of,
 )
 from tests.bench.safety_fleet import DAY, END, HOUR, MINUTE
@@ -116,7 +118,9 @@ class Life:
             self._groups[machine.group].append(machine)
         self._awake: dict[tuple[str, float], float] = {}
         self.ledger = MemoryLedger()
-        self.brakes = MemoryBrakes()
+        table: Any = Table()
+        self.accounts = MemoryAccounts(table)
+        self.cohorts = Cohorts(table, "ledger")
         self.people = Ears()
         self._guarded, self._recalls = guarded, recalls
         self._thrifty = thrifty
@@ -135,12 +139,12 @@ class Life:
         teller: Any = self.people
         logger: Any = logging.getLogger("simulation")
         logger.addHandler(logging.NullHandler())
-        canaries = Canaries(self.brakes, self.ledger)
+        canaries = Canaries(self.cohorts, self.ledger)
         # No calendar stands in the policy, so none is asked.
         gates = Gates(
             policies=policies,
             hub=cast("Any", SilentHub()),
-            brakes=self.brakes,
+            accounts=self.accounts,
             canaries=canaries,
             calendar=cast("Any", None),
             now=self.clock,
@@ -148,7 +152,8 @@ class Life:
         common: Any = {"members": members, "ledger": self.ledger, "now": self.clock, "logger": logger}
         self._line = line.Line(policies=policies, gates=gates, teller=teller, lease=LEASE, **common)
         self._guard = guard.Guard(
-            brakes=self.brakes,
+            accounts=self.accounts,
+            cohorts=self.cohorts,
             policies=policies,
             rollback=rollback.Rollback(lease=LEASE, **common),
             teller=teller,
@@ -197,7 +202,7 @@ class Life:
         if not seen:
             return
         if self._thrifty:
-            self.ledger.looked_at, self.brakes.looked_at = seen, {account_key(arn) for arn in seen}
+            self.ledger.looked_at, self.accounts.looked_at = seen, {account_key(arn) for arn in seen}
             for place in self._places.values():
                 place.looked_at = {arn.instance_id for arn in seen} if self._recalls else ()
         done = self._guard.run(f"guard-{self.clock.seconds}", lambda: True)
@@ -212,7 +217,7 @@ class Life:
 
     def _close_breakers(self) -> None:
         while self._closings and self._closings[0][0] <= self.clock.seconds:
-            self.brakes.close_breaker(heapq.heappop(self._closings)[1], "the person on duty")
+            self.accounts.close_breaker(heapq.heappop(self._closings)[1], "the person on duty")
 
     def _put_down(self) -> None:
         """When what was written has to be looked at again."""
@@ -244,7 +249,7 @@ class Life:
     def _cohort_broke(self, arn: InstanceArn) -> bool:
         """For good, because nobody updates the software."""
         key = f"{arn.partition}/{arn.account}/{arn.region}/group:{self.boxes[arn].machine.group}"
-        return self.brakes.cohorts([key])[key].broken_by is not None
+        return self.cohorts.read([key])[key].broken_by is not None
 
     def _when_awake(self, arn: InstanceArn, revisit_at: float) -> float:
         """Canaries neither prove anything nor are replaced while nothing of their cohort runs."""

@@ -42,7 +42,7 @@ class Watched:
 def main() -> None:
     """Do what the order says."""
     order = json.loads(sys.argv[2])
-    line: Any = Watched(wire(os.environ, logger, lambda: "fleet").line)
+    line: Any = Watched(wire(os.environ, logger, lambda: "fleet").service.line)
     tally = go_through(line, Tally.from_document(order), "fleet", dry_run=order["dry_run"], has_time=lambda: True)
     if tally.error or tally.failed:
         raise RuntimeError(f"{tally.failed} failed: {tally.error}")

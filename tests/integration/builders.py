@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,28 +12,23 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.stub import Stubber
 from moto.ec2.models import ec2_backends
 
-from imdsv2.aws.change_calendar import ChangeCalendar
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding, Request, Source
-from imdsv2.guard.rollback import Rollback
-from imdsv2.guard.run import Guard
-from imdsv2.ledger.brakes import Brakes
-from imdsv2.ledger.policy import PolicySource
+from imdsv2.ledger.account import Accounts
+from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.table import Ledger
-from imdsv2.line.canaries import Canaries
-from imdsv2.line.gate import Gates
-from imdsv2.line.notices import Notices
-from imdsv2.line.run import Line
-from imdsv2.line.tell import Teller
-from imdsv2.people.command import People
+from imdsv2.settings import Settings
+from imdsv2.wiring import Edge, Service, assemble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import botocore.session
 
+    from imdsv2.guard.run import Guard
+    from imdsv2.line.run import Line
     from tests.integration.answers import Hub, Metrics, Wire
 
 HUB = "123456789012"
@@ -47,6 +42,16 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=360)
 TABLE = "ledger"
 PARAMETER = "/imdsv2-remediation/policy"
+
+SETTINGS = Settings(
+    region=REGION,
+    ledger_table=TABLE,
+    policy_parameter=PARAMETER,
+    notifications_topic_arn="topic",
+    lease=LEASE,
+    dead_letter_queue_url=None,
+    quota_share=0.5,
+)
 
 GATES_OFF = {"canary": None, "max_enforcements_per_hour": 1_000_000}
 """What the policy says of canaries and caps unless a test is about them: every instance here has the same image."""
@@ -71,15 +76,6 @@ class Clock:
     def move(self, **by: float) -> None:
         """Let time pass."""
         self.time += timedelta(**by)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Function:
-    """One function instance: what it does, put together as the wiring does."""
-
-    line: Line
-    guard: Guard
-    people: People
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,47 +127,27 @@ class Cloud:
         """A ledger with a client of its own."""
         return Ledger(self.client("dynamodb"), TABLE)
 
-    def brakes(self) -> Brakes:
-        """The shared items of the ledger's table, with a client of their own."""
-        return Brakes(self.client("dynamodb"), TABLE)
+    def accounts(self) -> Accounts:
+        """The accounts' items of the ledger's table, with a client of their own."""
+        return Accounts(self.client("dynamodb"), TABLE)
 
-    def function(self) -> Function:
+    def cohorts(self) -> Cohorts:
+        """The cohorts' items of the ledger's table, with a client of their own."""
+        return Cohorts(self.client("dynamodb"), TABLE)
+
+    def function(self) -> Service:
         """Another function instance: the same AWS, nothing else shared but the clock."""
         logger, now = Logger(service="test"), self.clock.tick
-        ledger, brakes, hub = self.ledger(), self.brakes(), SecurityHub(self.client("securityhub"), logger)
-        policies = PolicySource(self.client("ssm"), ledger, PARAMETER)
-        members = Members(self.session, metrics_session(), self.client("sts"), lambda: "test-session", now)
-        teller = Teller(ledger, hub, Notices(self.client("sns"), self.topic_arn, TABLE), logger)
-        gates = Gates(
-            policies=policies,
-            hub=hub,
-            brakes=brakes,
-            canaries=Canaries(brakes, ledger),
-            calendar=ChangeCalendar(self.client("ssm")),
-            now=now,
-        )
-        line = Line(
-            members=members,
-            ledger=ledger,
-            policies=policies,
-            gates=gates,
-            teller=teller,
-            lease=LEASE,
+        edge = Edge(
+            members=Members(self.session, metrics_session(), self.client("sts"), lambda: "test-session", now),
+            dynamodb=self.client("dynamodb"),
+            ssm=self.client("ssm"),
+            sns=self.client("sns"),
+            hub=SecurityHub(self.client("securityhub"), logger),
             now=now,
             logger=logger,
         )
-        guard = Guard(
-            members=members,
-            ledger=ledger,
-            brakes=brakes,
-            policies=policies,
-            rollback=Rollback(members=members, ledger=ledger, lease=LEASE, now=now, logger=logger),
-            teller=teller,
-            now=now,
-            logger=logger,
-        )
-        people = People(ledger=ledger, brakes=brakes, guard=guard, policies=policies, region=REGION, now=now)
-        return Function(line=line, guard=guard, people=people)
+        return assemble(edge, replace(SETTINGS, notifications_topic_arn=self.topic_arn))
 
     def line(self) -> Line:
         """The line of another function instance."""
@@ -179,7 +155,7 @@ class Cloud:
 
     def guard(self) -> Guard:
         """The guard of another function instance."""
-        return self.function().guard
+        return self.function().guard()
 
     def launch(
         self,

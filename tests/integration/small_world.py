@@ -13,20 +13,9 @@ from typing import TYPE_CHECKING, Any, cast
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from imdsv2.aws.change_calendar import ChangeCalendar
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.guard.rollback import Rollback
-from imdsv2.guard.run import Guard
-from imdsv2.ledger.brakes import Brakes
-from imdsv2.ledger.policy import PolicySource
-from imdsv2.ledger.table import Ledger
-from imdsv2.line.canaries import Canaries
-from imdsv2.line.gate import Gates
-from imdsv2.line.notices import Notices
-from imdsv2.line.run import Line
-from imdsv2.line.tell import Teller
-from imdsv2.people.command import People
-from tests.integration.builders import LEASE, PARAMETER, TABLE, Clock, Function
+from imdsv2.wiring import Edge, Service, assemble
+from tests.integration.builders import SETTINGS, TABLE, Clock
 from tests.unit.cloudwatch import CloudWatch, hour_of
 
 if TYPE_CHECKING:
@@ -231,44 +220,18 @@ class World:
 
     # --- The service ---------------------------------------------------------------------------------------------
 
-    def function(self) -> Function:
+    def function(self) -> Service:
         """Another function instance: nothing shared but the AWS it meets."""
-        now, logger = self.clock.tick, cast("Any", Log(self))
-        members, hub, ssm = cast("Any", Members(self)), cast("Any", Hub(self)), cast("Any", Ssm(self))
-        ledger, brakes = Ledger(self.dynamodb, TABLE), Brakes(self.dynamodb, TABLE)
-        policies = PolicySource(ssm, ledger, PARAMETER)
-        teller = Teller(ledger, hub, Notices(cast("Any", Sns(self)), "topic", TABLE), logger)
-        rollback = Rollback(members=members, ledger=ledger, lease=LEASE, now=now, logger=logger)
-        gates = Gates(
-            policies=policies,
-            hub=hub,
-            brakes=brakes,
-            canaries=Canaries(brakes, ledger),
-            calendar=ChangeCalendar(ssm),
-            now=now,
+        edge = Edge(
+            members=cast("Any", Members(self)),
+            dynamodb=self.dynamodb,
+            ssm=cast("Any", Ssm(self)),
+            sns=cast("Any", Sns(self)),
+            hub=cast("Any", Hub(self)),
+            now=self.clock.tick,
+            logger=cast("Any", Log(self)),
         )
-        line = Line(
-            members=members,
-            ledger=ledger,
-            policies=policies,
-            gates=gates,
-            teller=teller,
-            lease=LEASE,
-            now=now,
-            logger=logger,
-        )
-        guard = Guard(
-            members=members,
-            ledger=ledger,
-            brakes=brakes,
-            policies=policies,
-            rollback=rollback,
-            teller=teller,
-            now=now,
-            logger=logger,
-        )
-        people = People(ledger=ledger, brakes=brakes, guard=guard, policies=policies, region=REGION, now=now)
-        return Function(line=line, guard=guard, people=people)
+        return assemble(edge, SETTINGS)
 
     def current(self, arn: InstanceArn) -> dict[str, Any]:
         """The `current` item of an instance; empty where there is none."""

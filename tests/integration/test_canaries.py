@@ -47,7 +47,7 @@ class Fleet:
     def __init__(self, cloud: Cloud, states: Sequence[str] = ("running",)) -> None:
         self._cloud = cloud
         self._group = f"group-{next(NUMBERS)}"
-        self.ledger, self.brakes = cloud.ledger(), cloud.brakes()
+        self.ledger, self.cohorts = cloud.ledger(), cloud.cohorts()
         self.states: dict[InstanceArn, str] = {builders.arn(next(NUMBERS)): state for state in states}
         self.looked_further = 0
 
@@ -62,7 +62,7 @@ class Fleet:
     @property
     def cohort(self) -> Cohort:
         """The ledger's entry of the cohort."""
-        return self.brakes.cohorts([self.key])[self.key]
+        return self.cohorts.read([self.key])[self.key]
 
     def ask(self, *arns: InstanceArn, now: datetime = NOW, dry_run: bool = False, rule: Canary = RULE) -> Turns:
         """Ask about instances (by default all) that could be enforced."""
@@ -74,7 +74,7 @@ class Fleet:
             running = [arn for arn in self.arns if self.states[arn] == "running"]
             return [each for each in self._judged(running) if each.arn not in {one.arn for one in willing}]
 
-        canaries = Canaries(self._cloud.brakes(), self._cloud.ledger())
+        canaries = Canaries(self._cloud.cohorts(), self._cloud.ledger())
         turns = canaries.ask(willing, rule, look_further, now, dry_run=dry_run)
         if not dry_run:
             self._record(willing, turns)
@@ -145,7 +145,7 @@ class Fleet:
 
     def see_broken(self, arn: InstanceArn, at: datetime) -> None:
         """Record that the guard found breakage, before its rollback."""
-        self.brakes.change_cohort(
+        self.cohorts.change(
             self.key, lambda known: Cohort(key=known.key, version=known.version, broken_by=arn, broken_at=at)
         )
 
@@ -220,12 +220,12 @@ def test_two_functions_that_choose_at_once_agree(cloud: Cloud) -> None:
 
 def test_whoever_is_overtaken_for_ever_tries_again_later(fleet: Fleet, cloud: Cloud) -> None:
     """It does not proceed with a choice that is not in the ledger."""
-    others = cloud.brakes()
+    others = cloud.cohorts()
 
     def overtake(call: Call) -> None:
         if busy:
             busy.pop()
-            others.change_cohort(fleet.key, lambda known: known)
+            others.change(fleet.key, lambda known: known)
             busy.append(True)
 
     busy = [True]
@@ -252,7 +252,7 @@ def test_cohorts_are_answered_each_for_itself(cloud: Cloud) -> None:
     """Each has its canaries, in one question about both."""
     web, batch = Fleet(cloud, ["running"] * 3), Fleet(cloud, ["running"] * 3)
     willing = [*web._judged(web.arns), *batch._judged(batch.arns)]
-    turns = Canaries(cloud.brakes(), cloud.ledger()).ask(willing, RULE, lambda _: [], NOW, dry_run=False)
+    turns = Canaries(cloud.cohorts(), cloud.ledger()).ask(willing, RULE, lambda _: [], NOW, dry_run=False)
     assert {*first(web), *first(batch)} == turns.canaries
     assert 4 == len(turns.held)
 
@@ -503,7 +503,7 @@ def test_a_breakage_that_is_still_being_answered_holds_already(fleet: Fleet) -> 
     assert [other] == list(fleet.ask(other, now=NOW + HOUR).held)
     assert broken == fleet.cohort.broken_by
     (judged,) = fleet._judged([other])
-    assert {other} == set(Canaries(fleet.brakes, fleet.ledger).broken([judged], NOW + HOUR))
+    assert {other} == set(Canaries(fleet.cohorts, fleet.ledger).broken([judged], NOW + HOUR))
 
 
 def test_a_word_from_before_the_breakage_does_not_clear_it(fleet: Fleet) -> None:
@@ -518,7 +518,7 @@ def test_a_word_from_before_the_breakage_does_not_clear_it(fleet: Fleet) -> None
 
 def test_right_before_ec2_only_a_breakage_counts(fleet: Fleet) -> None:
     """An instance that passed the gate is not held for not being a canary; it is held if its cohort broke meanwhile."""
-    (broken, *rest), canaries = in_order(fleet.arns), Canaries(fleet.brakes, fleet.ledger)
+    (broken, *rest), canaries = in_order(fleet.arns), Canaries(fleet.cohorts, fleet.ledger)
     fleet.ask()
     willing = fleet._judged(rest)
     assert {} == canaries.broken(willing, NOW)
@@ -627,7 +627,7 @@ def test_what_breaks_between_the_ledger_and_ec2_holds_its_cohort_at_once(cloud: 
     cohort = f"aws/{MEMBER}/{REGION}/image:{IMAGE}"
 
     def break_(_: Call) -> None:
-        cloud.brakes().change_cohort(
+        cloud.cohorts().change(
             cohort,
             lambda known: Cohort(key=known.key, version=known.version, broken_by=broken, broken_at=cloud.clock()),
         )

@@ -74,7 +74,7 @@ BROKEN = arn_of("b")
 
 def break_cohort(cloud: Cloud, _: InstanceArn) -> None:
     """The guard has just found that another instance of the cohort broke."""
-    cloud.brakes().change_cohort(
+    cloud.cohorts().change(
         COHORT,
         lambda known: Cohort(key=known.key, version=known.version, broken_by=BROKEN, broken_at=cloud.clock()),
     )
@@ -107,7 +107,7 @@ class Gate:
 
 def _fill(cloud: Cloud, arn: InstanceArn) -> None:
     policy(cloud, max_enforcements_per_hour=3)
-    assert 3 == cloud.brakes().reserve(arn, 3, 3, cloud.clock())[0]
+    assert 3 == cloud.accounts().reserve(arn, 3, 3, cloud.clock())[0]
 
 
 GATES = [
@@ -116,8 +116,8 @@ GATES = [
     Gate(reason="suppressed", shut=suppress, open=lambda cloud, arn: suppress(cloud, arn, "NEW")),
     Gate(
         reason="breaker_open",
-        shut=lambda cloud, _: cloud.brakes().count_rollbacks(KEY, 3, 3, cloud.clock()),
-        open=lambda cloud, _: cloud.brakes().close_breaker(KEY, "alice"),
+        shut=lambda cloud, _: cloud.accounts().count_rollbacks(KEY, 3, 3, cloud.clock()),
+        open=lambda cloud, _: cloud.accounts().close_breaker(KEY, "alice"),
     ),
     Gate(reason="approval_required", shut=lambda cloud, _: policy(cloud, approval="required"), open=approve),
     Gate(
@@ -196,10 +196,10 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
     fields = {"approval": "required", "notice_hours": 2, "max_enforcements_per_hour": 3}
     policy(cloud, **fields, mode="off")
     suppress(cloud, arn)
-    cloud.brakes().count_rollbacks(KEY, 3, 3, cloud.clock())
+    cloud.accounts().count_rollbacks(KEY, 3, 3, cloud.clock())
     break_cohort(cloud, arn)
     calendar(cloud, "CLOSED")
-    cloud.brakes().reserve(arn, 3, 3, cloud.clock())
+    cloud.accounts().reserve(arn, 3, 3, cloud.clock())
     document = json.dumps(
         {"mode": "enforce", "canary": {"share": 1.0, "hours": 24}, "change_calendar": "freeze", **fields}
     )
@@ -210,13 +210,13 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
 
     def notice_ends() -> None:
         cloud.clock.move(hours=2)
-        cloud.brakes().reserve(arn, 3, 3, cloud.clock())
+        cloud.accounts().reserve(arn, 3, 3, cloud.clock())
 
     steps: list[Callable[[], object]] = [
         refuse_policy,
         lambda: cloud.raw_policy(document),
         lambda: suppress(cloud, arn, "NEW"),
-        lambda: cloud.brakes().close_breaker(KEY, "alice"),
+        lambda: cloud.accounts().close_breaker(KEY, "alice"),
         lambda: approve(cloud, arn),
         notice_ends,
         lambda: clear_cohort(cloud, arn),
@@ -254,7 +254,7 @@ def test_a_gate_that_shuts_between_the_ledger_and_ec2_still_holds(gate: Gate, cl
     assert gate.reason == run(cloud, arn).verdict.reason
     assert ([], {}, ["enforcing", "held"]) == (cloud.changes(), cloud.tags(arn), cloud.history(arn))
     assert not {"lease_until", "owner"} & set(cloud.current(arn))
-    assert 5 == cloud.brakes().account(arn).room(REGION, 5, cloud.clock())
+    assert 5 == cloud.accounts().of(arn).room(REGION, 5, cloud.clock())
     gate.open(cloud, arn)
     run(cloud, arn, Source.REVISIT)
     assert "required" == cloud.tokens(arn)
@@ -278,7 +278,7 @@ def test_a_policy_that_only_observes_by_now_leaves_it_at_would_enforce(cloud: Cl
 
 def room(cloud: Cloud, arn: InstanceArn) -> int:
     """How many more of five may be enforced in the instance's account and Region."""
-    return cloud.brakes().account(arn).room(arn.region, 5, cloud.clock())
+    return cloud.accounts().of(arn).room(arn.region, 5, cloud.clock())
 
 
 def test_of_many_as_many_as_the_cap_are_changed(cloud: Cloud) -> None:
@@ -316,7 +316,7 @@ def test_those_that_go_first_go_first_under_the_cap_too(cloud: Cloud) -> None:
     for each in rest:
         cloud.instance(each).image_id = "ami-0000000f"
     opened = Cohort(key=COHORT.replace(IMAGE, "ami-0000000f"), canaries=(BROKEN,), wanted=1, opened_at=cloud.clock())
-    assert cloud.brakes().save(opened)
+    assert cloud.cohorts().save(opened)
     cloud.line().run([asked(each, Source.REVISIT) for each in [*rest, canary]], "request-1")
     assert (2, "required") == (len(cloud.changes()), cloud.tokens(canary))
 

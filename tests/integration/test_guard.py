@@ -506,7 +506,7 @@ def test_an_undo_that_a_person_left_to_the_guard_is_done_by_it(cloud: Cloud) -> 
     current = cloud.current(arn)
     assert ("rolled_back", "manual", "ops") == (current["status"], current["source"], current["caller"])
     assert not {"undo", "broken_at"} & set(current)
-    assert () == cloud.brakes().account(arn).rollbacks
+    assert () == cloud.accounts().of(arn).rollbacks
 
 
 # --- What it costs -------------------------------------------------------------------------------------------------

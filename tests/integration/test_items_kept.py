@@ -38,7 +38,7 @@ def ask(cloud: Cloud, **event: Any) -> None:
     """Execute a command."""
     command = parse({"dry_run": False, **event})
     assert isinstance(command, Command)
-    cloud.function().people.carry_out(command, "request-9", lambda: True)
+    cloud.function().people().carry_out(command, "request-9", lambda: True)
 
 
 def judge(cloud: Cloud, *arns: InstanceArn, **how: Any) -> None:

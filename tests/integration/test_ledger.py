@@ -34,7 +34,7 @@ HELD = {"status": Status.HELD, "decision": "hold", "reason": "v1_in_use", "decid
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "_pause", lambda _: None)
+    monkeypatch.setattr(ledger_module, "pause", lambda _: None)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from imdsv2.aws import metadata_options as action
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.guard import rollback
 from imdsv2.guard import run as guard
-from imdsv2.ledger import brakes
+from imdsv2.ledger import account, cohort
 from imdsv2.ledger import table as ledger
 from imdsv2.ledger.table import key_of
 from imdsv2.line import enforce as enforcement
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.line.judgement import Outcomes
-    from tests.integration.builders import Function
+    from imdsv2.wiring import Service
 
 WALKS = int(os.environ.get("PROOF_EXAMPLES", "150"))
 STEPS = 40
@@ -209,7 +209,7 @@ class Lives(RuleBasedStateMachine):
     def revisit(self) -> None:
         """Due instances are re-evaluated."""
 
-        def act(function: Function) -> Outcomes:
+        def act(function: Service) -> Outcomes:
             now = function.line.now()
             due = function.line.ledger.due(now, 300)
             claimed = function.line.ledger.claim(due, now + function.line.lease)
@@ -254,7 +254,7 @@ class Lives(RuleBasedStateMachine):
         command = orders.parse(order | {steer: {"targets": [str(arn)]}, "dry_run": False})
         assert isinstance(command, orders.Command)
         answer = self.do(
-            lambda function: function.people.carry_out(command, "steer", lambda: True), Run(by_person=True)
+            lambda function: function.people().carry_out(command, "steer", lambda: True), Run(by_person=True)
         )
         if steer in {"approve", "refuse"}:
             self.world.approved.pop(arn, None)
@@ -266,7 +266,7 @@ class Lives(RuleBasedStateMachine):
         """Whether or not it is open."""
         command = orders.parse({"close_breaker": {"account": account}, "dry_run": False, "caller": "boss"})
         assert isinstance(command, orders.Command)
-        self.do(lambda function: function.people.carry_out(command, "close", lambda: True), Run(by_person=True))
+        self.do(lambda function: function.people().carry_out(command, "close", lambda: True), Run(by_person=True))
 
     @rule()
     def guard_passes(self) -> None:
@@ -282,7 +282,7 @@ class Lives(RuleBasedStateMachine):
         self._guard_rescues([each for each in machines if self.is_to_be_rescued(each) or self.is_to_be_recalled(each)])
 
     def _guard_rescues(self, due: list[Machine]) -> None:
-        done = self.do(lambda function: function.guard.run("guard", lambda: True))
+        done = self.do(lambda function: function.guard().run("guard", lambda: True))
         if done is None or self.world.faulted:
             return
         for each in due:
@@ -364,7 +364,7 @@ class Lives(RuleBasedStateMachine):
     def stops(self, number: int) -> None:
         """An instance is stopped."""
         if self.machine(number).state == "running":
-            self.world.advance(timedelta(minutes=1))  # EC2 reports the time of a stop to the second.
+            self.world.advance(timedelta(minutes=1))  # EC2 tells the time of a stop to the second.
             self.world.stop(self.arns[number])
 
     @rule(number=numbers, boots_with_imdsv1=st.booleans())
@@ -378,7 +378,7 @@ class Lives(RuleBasedStateMachine):
     @rule(number=numbers)
     def goes(self, number: int) -> None:
         """An instance is terminated, and EC2 forgets it at once."""
-        if number == len(FLEET) - 1:  # Only one instance per walk: most walks need their instances.
+        if number == len(FLEET) - 1:  # One of them: most walks need their instances.
             self.machine(number).state = "gone"
 
     @rule(number=numbers, what=meddling)
@@ -489,7 +489,7 @@ class Lives(RuleBasedStateMachine):
         outcomes: Outcomes | None = self.do(lambda function: function.line.run(requests, "line"), how)
         return outcomes
 
-    def do(self, act: Callable[[Function], Any], how: Run | None = None) -> Any:
+    def do(self, act: Callable[[Service], Any], how: Run | None = None) -> Any:
         """Run a function once; None if it died, or AWS failed."""
         world, how = self.world, how or Run()
         cleared = {arn: world.current(arn).get("cleared_at") for arn in world.machines}
@@ -532,8 +532,8 @@ def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sequential and without waiting, so that a failing walk is reproducible."""
     for module in (enforcement, guard, ledger, line, metrics, rollback):
         monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)
-    for module in (brakes, ledger):
-        monkeypatch.setattr(module, "_pause", lambda _: None)
+    for module in (account, cohort, ledger):
+        monkeypatch.setattr(module, "pause", lambda _: None)
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0))
 
 

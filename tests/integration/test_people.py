@@ -13,7 +13,7 @@ import pytest
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest
-from imdsv2.ledger.brakes import Brakes
+from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.table import Change, Entry, Ledger
 from imdsv2.people import command as people_module
 from imdsv2.people.command import People
@@ -48,7 +48,7 @@ def answer(cloud: Cloud, has_time: Callable[[], bool] = lambda: True, **event: A
     """The answer of the next function instance to a command, which is executed unless it says otherwise."""
     command = parse({"dry_run": False, **event})
     assert isinstance(command, Command)
-    return cloud.function().people.carry_out(command, "request-9", has_time)
+    return cloud.function().people().carry_out(command, "request-9", has_time)
 
 
 def steer(cloud: Cloud, **event: Any) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ def openings(cloud: Cloud) -> list[str]:
 
 def open_breaker(cloud: Cloud, account: str = MEMBER) -> None:
     """Three rollbacks, with no other change that day."""
-    cloud.brakes().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
+    cloud.accounts().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
 
 
 # --- Dry run -------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_an_approval_can_be_taken_back_until_it_is_spent(careful: Cloud, gate: s
     refused = steer(careful, refuse=named(arn) if scope == "targets" else {"account": MEMBER}, caller="bob")
     assert [(True, None)] == said(refused)
     careful.policy(mode="enforce", approval="required")
-    careful.brakes().close_breaker(KEY, "alice")
+    careful.accounts().close_breaker(KEY, "alice")
     careful.metrics.put(arn.instance_id, "MetadataNoToken", range(*_hours_back(careful, 2400)))
     assert "approval_required" == reason(careful, arn)
 
@@ -411,7 +411,7 @@ def test_a_person_closes_the_breaker_of_an_account(cloud: Cloud) -> None:
     assert ["breaker_open"] * 2 == [reason(cloud, arn) for arn in arns]
     (result,) = steer(cloud, close_breaker={"account": MEMBER}, caller="alice")
     assert {"account": MEMBER, "opened_at": "2026-11-20T12:00:00Z", "done": True, "problem": None} == result
-    known = cloud.brakes().account(arns[0])
+    known = cloud.accounts().of(arns[0])
     assert ("alice, request request-9", ()) == (known.breaker_closed_by, known.rollbacks)
     assert ["unused", "breaker_open"] == [reason(cloud, arn) for arn in arns]
 
@@ -477,7 +477,7 @@ def test_an_undo_is_no_breakage(cloud: Cloud) -> None:
     """It affects neither the circuit breaker nor the cohort; the instance is held until it is cleared."""
     arns = [enforced(cloud) for _ in range(3)]
     steer(cloud, undo=named(*arns))
-    assert () == cloud.brakes().account(arns[0]).rollbacks
+    assert () == cloud.accounts().of(arns[0]).rollbacks
     assert not [each for each in cloud.items() if each["pk"].startswith("cohort#")]
     assert "unused" == reason(cloud, cloud.one())
     assert "broke_before" == reason(cloud, arns[0], Source.MANUAL)
@@ -660,10 +660,10 @@ def test_no_rule_for_changes_stops_an_undo(cloud: Cloud, fields: dict[str, Any])
     """Nor does it count against the cap."""
     arns = [enforced(cloud) for _ in range(2)]
     open_breaker(cloud)
-    before = cloud.brakes().account(arns[0]).enforcements
+    before = cloud.accounts().of(arns[0]).enforcements
     cloud.policy(**fields)
     assert [(True, None)] * 2 == said(steer(cloud, undo=named(*arns)))
-    assert before == cloud.brakes().account(arns[0]).enforcements
+    assert before == cloud.accounts().of(arns[0]).enforcements
 
 
 @pytest.mark.parametrize("text", ["{", '{"mode": "of"}'])
@@ -895,7 +895,7 @@ def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls() -> N
     ledger.write([Change(entry=each, attributes={"status": "enforced"}) for each in standing], NOW)
     people = People(
         ledger=ledger,
-        brakes=Brakes(table.client, "ledger"),
+        accounts=Accounts(table.client, "ledger"),
         guard=cast("Any", eyes),
         policies=cast("Any", None),
         region=REGION,

@@ -50,7 +50,7 @@ def test_a_monthly_job_that_fails_after_the_watch_is_noticed_within_the_hour(clo
     assert (1, 0) == (done.rolled_back, done.failed)
     assert ("rolled_back", "optional") == status(cloud, arn)
     assert str(arn) in cloud.published()[told]["Message"]
-    assert arn == cloud.brakes().cohorts([cloud.current(arn)["cohort"]])[cloud.current(arn)["cohort"]].broken_by
+    assert arn == cloud.cohorts().read([cloud.current(arn)["cohort"]])[cloud.current(arn)["cohort"]].broken_by
 
 
 def test_what_has_started_since_and_proved_healthy_twice_is_noticed_too(cloud: Cloud) -> None:

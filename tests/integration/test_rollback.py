@@ -401,7 +401,7 @@ def test_a_rollback_that_was_left_behind_is_finished(cloud: Cloud, operation: st
     assert ["enforcing", "enforced", "rolling_back", "rolled_back"] == cloud.history(arn)
     assert str(current["explanation"]).startswith("1 IMDSv1 call was rejected since")
     assert "hold (broke_before)" in str(cloud.hub.note_on(finding(str(arn))))
-    assert 1 == len(cloud.brakes().account(arn).rollbacks)
+    assert 1 == len(cloud.accounts().of(arn).rollbacks)
 
 
 def test_nobody_else_touches_a_rollback_under_way(cloud: Cloud) -> None:
@@ -514,9 +514,9 @@ def test_rollbacks_are_counted_by_account_and_the_third_opens_the_breaker(cloud:
     other = broken(cloud, account=OTHER)
     done = guard(cloud)
     assert (4, 1) == (done.rolled_back, done.breakers_open)
-    assert 3 == len(cloud.brakes().account(arns[0]).rollbacks)
-    assert cloud.brakes().account(arns[0]).breaker_opened_at is not None
-    assert cloud.brakes().account(other).breaker_opened_at is None
+    assert 3 == len(cloud.accounts().of(arns[0]).rollbacks)
+    assert cloud.accounts().of(arns[0]).breaker_opened_at is not None
+    assert cloud.accounts().of(other).breaker_opened_at is None
     (message,) = messages(cloud, f"IMDSv1 stays on in account {MEMBER}")
     assert "close_breaker" in message["Message"]
     guard(cloud)
@@ -542,7 +542,7 @@ def test_two_rollbacks_a_day_apart_from_a_third_open_no_breaker(cloud: Cloud) ->
     cloud.clock.move(hours=24)
     third = broken(cloud)
     guard(cloud)
-    assert cloud.brakes().account(third).breaker_opened_at is None
+    assert cloud.accounts().of(third).breaker_opened_at is None
 
 
 def _opens(call: Call) -> bool:

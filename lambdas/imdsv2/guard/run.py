@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Target
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.rollback import Returned, Rollback
-    from imdsv2.ledger.brakes import Brakes
+    from imdsv2.ledger.account import Accounts
+    from imdsv2.ledger.cohort import Cohorts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.table import Enforced, Entry, Ledger
     from imdsv2.line.tell import Teller
@@ -88,7 +89,8 @@ class Guard:
 
     members: Members
     ledger: Ledger
-    brakes: Brakes
+    accounts: Accounts
+    cohorts: Cohorts
     policies: PolicySource
     rollback: Rollback
     teller: Teller
@@ -100,7 +102,7 @@ class Guard:
         result, lock = Pass(), Lock()
 
         def look_after(account: Account) -> None:
-            if not has_time() or not self.brakes.claim(account, self.now()):
+            if not has_time() or not self.accounts.claim(account, self.now()):
                 return
             done = self._guard_account(account, request_id, recalls=_is_first_of_the_hour(account, self.now()))
             with lock:
@@ -110,12 +112,12 @@ class Guard:
                 result.left_broken += done.left_broken
                 result.failed += done.failed
 
-        accounts = self.brakes.accounts()
+        accounts = self.accounts.all()
         due = [each for each in accounts if each.guarded_at is None or self.now() - each.guarded_at >= _BETWEEN_PASSES]
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
             for _ in pool.map(look_after, due):
                 pass
-        result.breakers_open = sum(each.breaker_opened_at is not None for each in self.brakes.accounts())
+        result.breakers_open = sum(each.breaker_opened_at is not None for each in self.accounts.all())
         return result
 
     def _guard_account(self, account: Account, request_id: str, *, recalls: bool) -> Pass:
@@ -223,7 +225,7 @@ class Guard:
         for each in broken:
             cohort = each.entry.attributes.get("cohort")
             if cohort and not each.entry.is_broken:
-                self.brakes.change_cohort(cohort, _broken_by(each.arn, self.now()))
+                self.cohorts.change(cohort, _broken_by(each.arn, self.now()))
 
     def look(self, place: Place, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
         """Instances of a place as EC2 shows them; what cannot be read is Unreachable, never an exception."""
@@ -373,7 +375,7 @@ class Guard:
         for account, several in by_account.items():
             now = self.now()
             enforced = len(self.ledger.enforced_since(account, now - A_DAY))
-            known = self.brakes.count_rollbacks(account, len(several), enforced, now)
+            known = self.accounts.count_rollbacks(account, len(several), enforced, now)
             if known.breaker_opened_at == now:
                 self.logger.error("breaker opened", extra={"account": known.key})
                 self.teller.breaker_opened(known)

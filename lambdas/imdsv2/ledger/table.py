@@ -7,8 +7,6 @@ anew. One ``event#`` item for every change of status, never changed. Several ins
 from __future__ import annotations
 
 import hashlib
-import random
-import time
 import uuid
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +16,6 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from imdsv2.domain.history import History, Hold
@@ -26,21 +23,20 @@ from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import UNDER_WAY, check
 from imdsv2.domain.request import Finding
 from imdsv2.errors import LedgerContended
+from imdsv2.ledger.items import CURRENT, account_key, deserialize, pause, serialize, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from imdsv2.domain.instance import Placed
 
 FINDINGS_KEPT = 200
 REVISIT_SHARDS = 8
 DUE_INDEX = "due"
 ENFORCED_INDEX = "enforced"
 
-_CURRENT = "current"
-_POLICY_KEY = {"pk": {"S": "policy"}, "sk": {"S": _CURRENT}}
+_POLICY_KEY = {"pk": {"S": "policy"}, "sk": {"S": CURRENT}}
 _READS_A_CALL = 100
 _ACTIONS_A_TRANSACTION = 100
 _CALLS_AT_ONCE = 4
@@ -63,9 +59,6 @@ _EVENT_ATTRIBUTES = (
 
 OPEN, OVER = "open", "done"
 """Whether the guard's watch of an enforced instance goes on. They begin the sort key of the index of what was enforced."""
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,16 +186,6 @@ def key_of(finding: Finding) -> str:
     return hashlib.sha256(finding.id.encode()).hexdigest()[:32]
 
 
-def account_key(there: Placed) -> str:
-    """How the ledger names an account."""
-    return f"{there.partition}/{there.account}"
-
-
-def to_text(when: datetime) -> str:
-    """The one form of time in the ledger: fixed width, so that it sorts."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 class Ledger:
     """The table. Every method may raise ClientError; the message that led to it is then tried again."""
 
@@ -227,7 +210,7 @@ class Ledger:
             wanted = answer.get("UnprocessedKeys")
             if not wanted:
                 return entries
-            _pause(attempt)
+            pause(attempt)
         raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
 
     def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
@@ -394,7 +377,7 @@ class Ledger:
     def _event(self, arn: InstanceArn, attributes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         item = {name: attributes[name] for name in _EVENT_ATTRIBUTES if attributes.get(name) is not None}
         item |= {"pk": str(arn), "sk": f"event#{to_text(now)}#{uuid.uuid4().hex[:12]}"}
-        encoded = {name: _serialize(value) for name, value in item.items()}
+        encoded = {name: serialize(value) for name, value in item.items()}
         return {"Put": {"TableName": self._table, "Item": encoded, "ConditionExpression": "attribute_not_exists(pk)"}}
 
     def _merge_findings(self, update: _Update, entry: Entry, findings: Sequence[Finding]) -> None:
@@ -429,7 +412,7 @@ class Ledger:
             if not remaining or not (refused or passing):
                 return lost
             if passing:
-                _pause(attempt)
+                pause(attempt)
         raise LedgerContended("other writers hold the same ledger items; this is tried again")
 
     def _try(
@@ -466,7 +449,7 @@ class _Update:
 
     def value(self, value: object) -> str:
         placeholder = f":v{len(self._values)}"
-        self._values[placeholder] = _serialize(value)
+        self._values[placeholder] = serialize(value)
         return placeholder
 
     def set(self, name: str, value: object) -> None:
@@ -500,7 +483,7 @@ class _Update:
 
 
 def _key(arn: InstanceArn) -> dict[str, Any]:
-    return {"pk": {"S": str(arn)}, "sk": {"S": _CURRENT}}
+    return {"pk": {"S": str(arn)}, "sk": {"S": CURRENT}}
 
 
 def _shard(arn: InstanceArn) -> int:
@@ -508,7 +491,7 @@ def _shard(arn: InstanceArn) -> int:
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:
-    attributes = {name: _deserialize(value) for name, value in item.items()}
+    attributes = {name: deserialize(value) for name, value in item.items()}
     findings = {key: _finding(each) for key, each in attributes.pop("findings", {}).items()}
     return Entry(
         arn=InstanceArn.parse(attributes.pop("pk")),
@@ -519,7 +502,7 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def _enforced(item: Mapping[str, Any]) -> Enforced:
-    values = {name: _deserialize(value) for name, value in item.items()}
+    values = {name: deserialize(value) for name, value in item.items()}
     restarted_at = values.get("restarted_at")
     return Enforced(
         arn=InstanceArn.parse(values["pk"]),
@@ -593,7 +576,3 @@ def _packed(actions: Mapping[InstanceArn, list[dict[str, Any]]]) -> Iterator[lis
         size += len(own)
     if batch:
         yield batch
-
-
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter, not a secret

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Canary
     from imdsv2.domain.verdict import Verdict
-    from imdsv2.ledger.brakes import Brakes
+    from imdsv2.ledger.cohort import Cohorts
     from imdsv2.ledger.table import Entry, Ledger
     from imdsv2.line.judgement import Judgement
 
@@ -66,13 +66,13 @@ class Turns:
 class Canaries:
     """Chooses canaries and keeps them in the ledger. Methods may raise ClientError or LedgerContended."""
 
-    def __init__(self, brakes: Brakes, ledger: Ledger) -> None:
-        self._brakes = brakes
+    def __init__(self, cohorts: Cohorts, ledger: Ledger) -> None:
+        self._cohorts = cohorts
         self._ledger = ledger
 
     def broken(self, willing: Sequence[Judgement], now: datetime) -> dict[InstanceArn, Verdict]:
         """Those of a cohort in which something broke, whoever went first."""
-        cohorts = self._brakes.cohorts({each.cohort for each in willing if each.cohort})
+        cohorts = self._cohorts.read({each.cohort for each in willing if each.cohort})
         entries = self._entries(cohorts.values(), willing, now)
         return {
             each.arn: verdict
@@ -110,7 +110,7 @@ class Canaries:
         dry_run: bool,
     ) -> dict[str, Turns | None]:
         """The turns in each cohort; None where somebody else has changed it meanwhile."""
-        known = self._brakes.cohorts(by_cohort)
+        known = self._cohorts.read(by_cohort)
         willing = [each for several in by_cohort.values() for each in several]
         entries = self._entries(known.values(), willing, now)
         cohorts = {key: _renewed(cohort, entries, now) for key, cohort in known.items()}
@@ -139,7 +139,7 @@ class Canaries:
             candidates = [*several, *others]
             chosen = _choose(cohorts[key], kept[key], candidates, entries, rule) if key in short else cohorts[key]
             opened = _opened(chosen, entries, now)
-            if opened != known[key] and not dry_run and not self._brakes.save(opened):
+            if opened != known[key] and not dry_run and not self._cohorts.save(opened):
                 turns[key] = None
                 continue
             new = [each for each in others if each.arn not in kept[key]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.request import Finding
     from imdsv2.domain.verdict import Verdict
-    from imdsv2.ledger.brakes import Brakes
+    from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.line.canaries import Canaries, LookFurther
     from imdsv2.line.judgement import Judgement
@@ -49,7 +49,7 @@ class Gates:
 
     policies: PolicySource
     hub: SecurityHub
-    brakes: Brakes
+    accounts: Accounts
     canaries: Canaries
     calendar: ChangeCalendar
     now: Callable[[], datetime]
@@ -106,7 +106,7 @@ class Gates:
     def give_back(self, unused: Sequence[Judgement], reserved_at: datetime) -> None:
         """Room that was reserved for instances that were not changed after all."""
         if unused:
-            self.brakes.give_back(unused[0].arn, len(unused), reserved_at, self.now())
+            self.accounts.give_back(unused[0].arn, len(unused), reserved_at, self.now())
 
     def _ask_standing(self, willing: Sequence[Judgement], *, dry_run: bool = False) -> dict[InstanceArn, Judgement]:
         """What may be shut at any moment: the policy, suppressed findings, the breaker."""
@@ -119,7 +119,7 @@ class Gates:
             if verdict is not None:
                 held[each.arn] = _shut(each, verdict)
         left = [each for each in willing if each.arn not in held]
-        open_breaker = gate.ask_breaker(self.brakes.account(left[0].arn), self.now()) if left else None
+        open_breaker = gate.ask_breaker(self.accounts.of(left[0].arn), self.now()) if left else None
         if open_breaker is not None:
             held |= {each.arn: _shut(each, open_breaker) for each in left}
         return held
@@ -138,11 +138,11 @@ class Gates:
             return {}
         there, cap = left[0].arn, policy.max_enforcements_per_hour
         if dry_run:
-            known = self.brakes.account(there)
+            known = self.accounts.of(there)
             granted = min(len(left), known.room(there.region, cap, now))
             account = known.with_enforcements(there.region, granted, now, now)
         else:
-            granted, account = self.brakes.reserve(there, len(left), cap, now)
+            granted, account = self.accounts.reserve(there, len(left), cap, now)
         # Whoever goes first in its cohort goes first here: the others wait for it.
         behind = sorted(left, key=lambda each: not each.canary)[granted:]
         full = gate.cap_reached(policy, account.opens_at(there.region, cap, now), now)

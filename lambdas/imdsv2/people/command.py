@@ -19,7 +19,8 @@ from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
 from imdsv2.guard.rollback import Return, obstacle
 from imdsv2.guard.run import Pass
-from imdsv2.ledger.table import OPEN, Change, account_key
+from imdsv2.ledger.items import account_key
+from imdsv2.ledger.table import OPEN, Change
 from imdsv2.people.request import Steer
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.guard.run import Guard
-    from imdsv2.ledger.brakes import Brakes
+    from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.table import Entry, Ledger
     from imdsv2.people.request import Command, Scope
@@ -52,7 +53,7 @@ class People:
     """Carries out commands. ``region``: the home Region, whose partition account ids belong to; ``now``: the clock."""
 
     ledger: Ledger
-    brakes: Brakes
+    accounts: Accounts
     guard: Guard
     policies: PolicySource
     region: str
@@ -84,10 +85,10 @@ class People:
         number = command.scope.account
         assert number is not None  # noqa: S101 - an order to close a breaker names its account
         there = self._account(number)
-        opened_at = self.brakes.account(there).breaker_opened_at
+        opened_at = self.accounts.of(there).breaker_opened_at
         closes = opened_at is not None and not command.dry_run
         if closes:
-            self.brakes.close_breaker(account_key(there), _signed(command, request_id))
+            self.accounts.close_breaker(account_key(there), _signed(command, request_id))
         return {
             "account": number,
             "opened_at": to_seconds(opened_at),
@@ -115,7 +116,9 @@ class People:
         """Those named, or those of an account or cohort that wait for an answer, or have one that is not spent."""
         if scope.targets:
             return list(self.ledger.read(scope.targets).values())
-        known = [each for key in self._accounts(scope) for each in self.ledger.read(self.ledger.waiting(key)).values()]
+        known = [
+            each for key in self._accounts_of(scope) for each in self.ledger.read(self.ledger.waiting(key)).values()
+        ]
         return [each for each in known if _awaits_answer(each) and _is_within(each, scope)]
 
     def _hold(self, command: Command, request_id: str) -> list[dict[str, Any]]:
@@ -196,7 +199,7 @@ class People:
         if scope.targets:
             return list(self.ledger.read(scope.targets).values())
         since = max(scope.since or _BEGINNING, _BEGINNING)
-        arns = [row.arn for key in self._accounts(scope) for row in self.ledger.enforced_since(key, since)]
+        arns = [row.arn for key in self._accounts_of(scope) for row in self.ledger.enforced_since(key, since)]
         return [
             each for each in self.ledger.read(arns).values() if each.status in _STANDING and _is_within(each, scope)
         ]
@@ -233,13 +236,13 @@ class People:
             for each in entries
         ]
 
-    def _accounts(self, scope: Scope) -> list[str]:
+    def _accounts_of(self, scope: Scope) -> list[str]:
         """The accounts that a scope without targets is about, as the ledger names them."""
         if scope.cohort is not None:
             return ["/".join(scope.cohort.split("/")[:2])]
         if scope.account is not None:
             return [account_key(self._account(scope.account))]
-        return [each.key for each in self.brakes.accounts()]
+        return [each.key for each in self.accounts.all()]
 
     def _account(self, number: str) -> Place:
         return Place(partition_of(self.region), self.region, number)

@@ -16,14 +16,16 @@ from imdsv2.domain.account import Account
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.instance import Place
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger import brakes as brakes_module
+from imdsv2.ledger import account as accounts_module
+from imdsv2.ledger import cohort as cohorts_module
 from tests.integration.builders import HUB, MEMBER, NOW, OTHER, REGION, TABLE, arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from imdsv2.ledger.brakes import Brakes
+    from imdsv2.ledger.account import Accounts
+    from imdsv2.ledger.cohort import Cohorts
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -38,13 +40,20 @@ COHORT = Cohort(key=f"aws/{MEMBER}/{REGION}/group:web", canaries=(arn_of("a"), a
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(brakes_module, "_pause", lambda _: None)
+    for module in (accounts_module, cohorts_module):
+        monkeypatch.setattr(module, "pause", lambda _: None)
 
 
 @pytest.fixture
-def brakes(cloud: Cloud) -> Brakes:
-    """The brakes of one function."""
-    return cloud.brakes()
+def accounts(cloud: Cloud) -> Accounts:
+    """The accounts as one function uses them."""
+    return cloud.accounts()
+
+
+@pytest.fixture
+def cohorts(cloud: Cloud) -> Cohorts:
+    """The cohorts as one function uses them."""
+    return cloud.cohorts()
 
 
 def meanwhile(cloud: Cloud, acts: list[Callable[[], object]]) -> None:
@@ -60,69 +69,71 @@ def meanwhile(cloud: Cloud, acts: list[Callable[[], object]]) -> None:
 # --- Caps ----------------------------------------------------------------------------------------------------------
 
 
-def test_room_is_taken_until_there_is_none(brakes: Brakes) -> None:
+def test_room_is_taken_until_there_is_none(accounts: Accounts) -> None:
     """A request for more than is left gets what is left."""
-    granted = [brakes.reserve(HERE, wanted, 10, NOW + wanted * SECOND)[0] for wanted in (4, 5, 6, 7)]
+    granted = [accounts.reserve(HERE, wanted, 10, NOW + wanted * SECOND)[0] for wanted in (4, 5, 6, 7)]
     assert [4, 5, 1, 0] == granted
-    assert 0 == brakes.account(HERE).room(REGION, 10, NOW)
+    assert 0 == accounts.of(HERE).room(REGION, 10, NOW)
 
 
-def test_each_account_and_region_has_room_of_its_own(brakes: Brakes) -> None:
+def test_each_account_and_region_has_room_of_its_own(accounts: Accounts) -> None:
     """The cap is counted where the change is made."""
     places = [HERE, Place("aws", "us-east-1", MEMBER), Place("aws", REGION, OTHER), Place("aws-cn", REGION, MEMBER)]
-    assert [3, 3, 3, 3] == [brakes.reserve(place, 3, 3, NOW)[0] for place in places]
-    assert [0, 0, 0, 0] == [brakes.reserve(place, 1, 3, NOW)[0] for place in places]
+    assert [3, 3, 3, 3] == [accounts.reserve(place, 3, 3, NOW)[0] for place in places]
+    assert [0, 0, 0, 0] == [accounts.reserve(place, 1, 3, NOW)[0] for place in places]
 
 
-def test_a_cap_that_is_lowered_counts_what_was_done_under_the_old_one(brakes: Brakes) -> None:
+def test_a_cap_that_is_lowered_counts_what_was_done_under_the_old_one(accounts: Accounts) -> None:
     """And a raised cap gives capacity at once."""
-    brakes.reserve(HERE, 5, 5, NOW)
-    assert 0 == brakes.reserve(HERE, 1, 2, NOW)[0]
-    assert 3 == brakes.reserve(HERE, 9, 8, NOW)[0]
+    accounts.reserve(HERE, 5, 5, NOW)
+    assert 0 == accounts.reserve(HERE, 1, 2, NOW)[0]
+    assert 3 == accounts.reserve(HERE, 9, 8, NOW)[0]
 
 
-def test_room_that_was_not_used_can_be_used_by_others(brakes: Brakes) -> None:
+def test_room_that_was_not_used_can_be_used_by_others(accounts: Accounts) -> None:
     """It is returned to the minute in which it was reserved."""
-    brakes.reserve(HERE, 5, 5, NOW)
-    brakes.give_back(HERE, 2, NOW, NOW + 2 * MINUTE)
-    assert 2 == brakes.reserve(HERE, 5, 5, NOW + 2 * MINUTE)[0]
-    brakes.give_back(HERE, 0, NOW, NOW)
-    assert 0 == brakes.reserve(HERE, 5, 5, NOW + 2 * MINUTE)[0]
+    accounts.reserve(HERE, 5, 5, NOW)
+    accounts.give_back(HERE, 2, NOW, NOW + 2 * MINUTE)
+    assert 2 == accounts.reserve(HERE, 5, 5, NOW + 2 * MINUTE)[0]
+    accounts.give_back(HERE, 0, NOW, NOW)
+    assert 0 == accounts.reserve(HERE, 5, 5, NOW + 2 * MINUTE)[0]
 
 
-def test_room_that_is_given_back_after_it_would_have_been_free_anyway_is_not_free_twice(brakes: Brakes) -> None:
+def test_room_that_is_given_back_after_it_would_have_been_free_anyway_is_not_free_twice(accounts: Accounts) -> None:
     """An hour later, the reservation no longer counts; nor does its return."""
-    brakes.reserve(HERE, 5, 5, NOW)
-    brakes.give_back(HERE, 5, NOW, NOW + 2 * HOUR)
-    assert 5 == brakes.reserve(HERE, 9, 5, NOW + 2 * HOUR)[0]
+    accounts.reserve(HERE, 5, 5, NOW)
+    accounts.give_back(HERE, 5, NOW, NOW + 2 * HOUR)
+    assert 5 == accounts.reserve(HERE, 9, 5, NOW + 2 * HOUR)[0]
 
 
-def test_what_is_past_does_not_stay_in_the_item(brakes: Brakes) -> None:
+def test_what_is_past_does_not_stay_in_the_item(accounts: Accounts) -> None:
     """The item has one hour of minutes, in every Region, however long the service runs."""
     for hours in range(5):
-        brakes.reserve(HERE, 1, 50, NOW + hours * 2 * HOUR)
-    brakes.reserve(Place("aws", "us-east-1", MEMBER), 1, 50, NOW + 20 * HOUR)
-    assert {"us-east-1": {NOW + 20 * HOUR: 1}} == brakes.account(HERE).enforcements
+        accounts.reserve(HERE, 1, 50, NOW + hours * 2 * HOUR)
+    accounts.reserve(Place("aws", "us-east-1", MEMBER), 1, 50, NOW + 20 * HOUR)
+    assert {"us-east-1": {NOW + 20 * HOUR: 1}} == accounts.of(HERE).enforcements
 
 
 @pytest.mark.parametrize(
     ("after", "granted"),
     [(HOUR - 59 * SECOND, 0), (HOUR - 29 * SECOND, 0), (HOUR, 0), (HOUR + SECOND, 1)],
 )
-def test_what_is_counted_by_the_minute_is_an_hour_to_the_second(after: timedelta, granted: int, brakes: Brakes) -> None:
+def test_what_is_counted_by_the_minute_is_an_hour_to_the_second(
+    after: timedelta, granted: int, accounts: Accounts
+) -> None:
     """Changes of 12:00:59 count until 13:01:00: an hour never has more than the cap, wherever it begins."""
-    brakes.reserve(HERE, 1, 1, NOW + 59 * SECOND)
-    assert granted == brakes.reserve(HERE, 1, 1, NOW + 59 * SECOND + after)[0]
+    accounts.reserve(HERE, 1, 1, NOW + 59 * SECOND)
+    assert granted == accounts.reserve(HERE, 1, 1, NOW + 59 * SECOND + after)[0]
 
 
 @pytest.mark.parametrize("threads", [2, 8])
 def test_many_functions_at_once_share_one_cap(threads: int, cloud: Cloud) -> None:
     """Exactly the cap is granted, in any interleaving."""
-    functions = [cloud.brakes() for _ in range(threads)]
+    functions = [cloud.accounts() for _ in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
         granted = list(pool.map(lambda each: each.reserve(HERE, 3, 5, NOW)[0], functions))
     assert 5 == sum(granted)
-    assert 0 == cloud.brakes().account(HERE).room(REGION, 5, NOW)
+    assert 0 == cloud.accounts().of(HERE).room(REGION, 5, NOW)
 
 
 NUMBERS = count()
@@ -143,10 +154,10 @@ RESERVATION = st.tuples(MOMENTS, st.integers(1, 6), st.integers(0, 3))
 def test_no_sixty_minutes_see_more_changes_than_the_cap(cap: int, steps: Any, start: datetime, cloud: Cloud) -> None:
     """Wherever the hour begins, whatever is returned, and with writers between a read and its write."""
     here = Place("aws", REGION, f"{next(NUMBERS):012}")
-    mine, others = cloud.brakes(), cloud.brakes()
+    mine, others = cloud.accounts(), cloud.accounts()
     changed: list[tuple[datetime, int]] = []
 
-    def act(who: Brakes, now: datetime, wanted: int, unused: int) -> None:
+    def act(who: Accounts, now: datetime, wanted: int, unused: int) -> None:
         granted, account = who.reserve(here, wanted, cap, now)
         assert granted == wanted or account.opens_at(REGION, cap, now) > now
         unused = min(unused, granted)
@@ -181,10 +192,10 @@ def test_there_is_room_when_it_was_promised_and_not_before(cap: int, waits: Any,
     assert 0 == full.room(REGION, cap, opens_at - SECOND)
 
 
-def test_who_is_always_overtaken_gives_up_for_now(brakes: Brakes, cloud: Cloud) -> None:
+def test_who_is_always_overtaken_gives_up_for_now(accounts: Accounts, cloud: Cloud) -> None:
     """Capacity that is not written is not granted; the message is retried."""
-    brakes.reserve(HERE, 1, 9, NOW)
-    other = cloud.brakes()
+    accounts.reserve(HERE, 1, 9, NOW)
+    other = cloud.accounts()
     meanwhile(cloud, [lambda: _bump(cloud, "accounts", KEY)] * 100)
     with pytest.raises(LedgerContended):
         other.reserve(HERE, 1, 9, NOW)
@@ -217,60 +228,60 @@ def _bump(cloud: Cloud, pk: str, sk: str) -> None:
     ],
 )
 def test_the_breaker_opens_at_three_rollbacks_that_are_more_than_one_in_a_hundred(
-    rollbacks: int, enforced: int, is_open: bool, brakes: Brakes
+    rollbacks: int, enforced: int, is_open: bool, accounts: Accounts
 ) -> None:
     """Both conditions: two of two may be chance, and three of a thousand are expected."""
-    account = brakes.count_rollbacks(KEY, rollbacks, enforced, NOW)
+    account = accounts.count_rollbacks(KEY, rollbacks, enforced, NOW)
     assert ((NOW,) * rollbacks, NOW if is_open else None) == (account.rollbacks, account.breaker_opened_at)
-    written = brakes.account(HERE)
+    written = accounts.of(HERE)
     assert (account.rollbacks, account.breaker_opened_at) == (written.rollbacks, written.breaker_opened_at)
 
 
-def test_rollbacks_are_counted_one_by_one_and_together(brakes: Brakes) -> None:
+def test_rollbacks_are_counted_one_by_one_and_together(accounts: Accounts) -> None:
     """It opens with the third, whichever pass of the guard records it."""
-    opened = [brakes.count_rollbacks(KEY, 1, 10, NOW + hours * HOUR).breaker_opened_at for hours in (0, 10, 20, 21)]
+    opened = [accounts.count_rollbacks(KEY, 1, 10, NOW + hours * HOUR).breaker_opened_at for hours in (0, 10, 20, 21)]
     assert [None, None, NOW + 20 * HOUR, NOW + 20 * HOUR] == opened
 
 
 @pytest.mark.parametrize(("after", "is_open"), [(DAY - SECOND, True), (DAY, False)])
-def test_only_the_rollbacks_of_a_day_count(after: timedelta, is_open: bool, brakes: Brakes) -> None:
+def test_only_the_rollbacks_of_a_day_count(after: timedelta, is_open: bool, accounts: Accounts) -> None:
     """Yesterday's breakage has been handled, or has its own hold."""
-    brakes.count_rollbacks(KEY, 2, 10, NOW)
-    assert is_open == (brakes.count_rollbacks(KEY, 1, 10, NOW + after).breaker_opened_at is not None)
+    accounts.count_rollbacks(KEY, 2, 10, NOW)
+    assert is_open == (accounts.count_rollbacks(KEY, 1, 10, NOW + after).breaker_opened_at is not None)
 
 
-def test_an_open_breaker_stays_open_until_a_person_closes_it(brakes: Brakes) -> None:
+def test_an_open_breaker_stays_open_until_a_person_closes_it(accounts: Accounts) -> None:
     """Neither time nor successes nor reservations close it."""
-    brakes.count_rollbacks(KEY, 3, 10, NOW)
-    brakes.count_rollbacks(KEY, 0, 10_000, NOW + 9 * DAY)
-    brakes.reserve(HERE, 1, 50, NOW + 9 * DAY)
-    assert NOW == brakes.account(HERE).breaker_opened_at
+    accounts.count_rollbacks(KEY, 3, 10, NOW)
+    accounts.count_rollbacks(KEY, 0, 10_000, NOW + 9 * DAY)
+    accounts.reserve(HERE, 1, 50, NOW + 9 * DAY)
+    assert NOW == accounts.of(HERE).breaker_opened_at
 
 
-def test_a_person_closes_the_breaker_and_the_count_begins_anew(brakes: Brakes) -> None:
+def test_a_person_closes_the_breaker_and_the_count_begins_anew(accounts: Accounts) -> None:
     """The person's name is kept; it takes three more rollbacks to open it again."""
-    brakes.reserve(HERE, 2, 50, NOW)
-    brakes.count_rollbacks(KEY, 3, 10, NOW)
-    closed = brakes.close_breaker(KEY, "alice, request 1")
+    accounts.reserve(HERE, 2, 50, NOW)
+    accounts.count_rollbacks(KEY, 3, 10, NOW)
+    closed = accounts.close_breaker(KEY, "alice, request 1")
     assert (None, "alice, request 1") == (closed.breaker_opened_at, closed.breaker_closed_by)
     assert 48 == closed.room(REGION, 50, NOW)
-    opened = [brakes.count_rollbacks(KEY, 1, 10, NOW + minutes * MINUTE).breaker_opened_at for minutes in (1, 2, 3)]
+    opened = [accounts.count_rollbacks(KEY, 1, 10, NOW + minutes * MINUTE).breaker_opened_at for minutes in (1, 2, 3)]
     assert [None, None, NOW + 3 * MINUTE] == opened
 
 
-def test_the_breaker_of_one_account_is_not_that_of_another(brakes: Brakes) -> None:
+def test_the_breaker_of_one_account_is_not_that_of_another(accounts: Accounts) -> None:
     """Breakage of one team does not stop the others."""
-    brakes.count_rollbacks(KEY, 3, 3, NOW)
-    assert None is brakes.account(Place("aws", REGION, OTHER)).breaker_opened_at
+    accounts.count_rollbacks(KEY, 3, 3, NOW)
+    assert None is accounts.of(Place("aws", REGION, OTHER)).breaker_opened_at
 
 
 def test_rollbacks_of_passes_at_once_are_all_counted(cloud: Cloud) -> None:
     """Regions are processed in parallel; together they open it, once."""
-    guards = [cloud.brakes() for _ in range(3)]
+    guards = [cloud.accounts() for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         times = [NOW + number * SECOND for number in range(3)]
         known = list(pool.map(lambda each, now: each.count_rollbacks(KEY, 1, 10, now), guards, times))
-    account = cloud.brakes().account(HERE)
+    account = cloud.accounts().of(HERE)
     assert (sorted(times), True) == (sorted(account.rollbacks), account.breaker_opened_at in times)
     assert 1 == sum(each.breaker_opened_at is not None for each in known)
 
@@ -278,58 +289,58 @@ def test_rollbacks_of_passes_at_once_are_all_counted(cloud: Cloud) -> None:
 # --- Accounts, for the guard ---------------------------------------------------------------------------------------
 
 
-def test_the_guard_finds_every_account_where_anything_was_enforced(brakes: Brakes) -> None:
+def test_the_guard_finds_every_account_where_anything_was_enforced(accounts: Accounts) -> None:
     """The account processed longest ago comes first, and one never processed before all others."""
-    assert [] == brakes.accounts()
+    assert [] == accounts.all()
     for number, account in enumerate((MEMBER, OTHER, HUB)):
-        brakes.reserve(Place("aws", REGION, account), 1, 50, NOW)
+        accounts.reserve(Place("aws", REGION, account), 1, 50, NOW)
         if account != HUB:
-            assert brakes.claim(brakes.account(Place("aws", REGION, account)), NOW - number * HOUR)
-    assert [f"aws/{HUB}", f"aws/{OTHER}", f"aws/{MEMBER}"] == [each.key for each in brakes.accounts()]
+            assert accounts.claim(accounts.of(Place("aws", REGION, account)), NOW - number * HOUR)
+    assert [f"aws/{HUB}", f"aws/{OTHER}", f"aws/{MEMBER}"] == [each.key for each in accounts.all()]
 
 
-def test_accounts_are_read_page_by_page(brakes: Brakes, cloud: Cloud) -> None:
+def test_accounts_are_read_page_by_page(accounts: Accounts, cloud: Cloud) -> None:
     """No account is missed because there are many."""
     for account in (MEMBER, OTHER):
-        brakes.reserve(Place("aws", REGION, account), 1, 50, NOW)
+        accounts.reserve(Place("aws", REGION, account), 1, 50, NOW)
     first = {
         "Items": [{"pk": {"S": "accounts"}, "sk": {"S": KEY}, "version": {"N": "1"}}],
         "LastEvaluatedKey": {"pk": {"S": "accounts"}, "sk": {"S": KEY}},
     }
     answers = iter([first])
     cloud.wire.on("Query", lambda _: next(answers, None))
-    assert [KEY, f"aws/{OTHER}"] == [each.key for each in brakes.accounts()]
+    assert [KEY, f"aws/{OTHER}"] == [each.key for each in accounts.all()]
 
 
 @pytest.mark.parametrize("claimed_before", [False, True])
 def test_of_passes_at_once_one_looks_after_an_account(claimed_before: bool, cloud: Cloud) -> None:
     """The others continue with the next account."""
-    brakes = cloud.brakes()
-    brakes.reserve(HERE, 1, 50, NOW)
+    accounts = cloud.accounts()
+    accounts.reserve(HERE, 1, 50, NOW)
     if claimed_before:
-        assert brakes.claim(brakes.account(HERE), NOW - HOUR)
-    known = brakes.account(HERE)
+        assert accounts.claim(accounts.of(HERE), NOW - HOUR)
+    known = accounts.of(HERE)
     with ThreadPoolExecutor(4) as pool:
-        claims = list(pool.map(lambda number: cloud.brakes().claim(known, NOW + number * SECOND), range(4)))
+        claims = list(pool.map(lambda number: cloud.accounts().claim(known, NOW + number * SECOND), range(4)))
     assert 1 == sum(claims)
 
 
-def test_a_claim_is_not_lost_to_a_writer_who_had_not_seen_it(brakes: Brakes, cloud: Cloud) -> None:
+def test_a_claim_is_not_lost_to_a_writer_who_had_not_seen_it(accounts: Accounts, cloud: Cloud) -> None:
     """Nor is the writer's change lost: it reads again."""
-    brakes.reserve(HERE, 1, 50, NOW)
-    known = brakes.account(HERE)
-    meanwhile(cloud, [lambda: brakes.claim(known, NOW + MINUTE)])
-    cloud.brakes().reserve(HERE, 2, 50, NOW)
-    account = brakes.account(HERE)
+    accounts.reserve(HERE, 1, 50, NOW)
+    known = accounts.of(HERE)
+    meanwhile(cloud, [lambda: accounts.claim(known, NOW + MINUTE)])
+    cloud.accounts().reserve(HERE, 2, 50, NOW)
+    account = accounts.of(HERE)
     assert (NOW + MINUTE, 47) == (account.guarded_at, account.room(REGION, 50, NOW))
 
 
 # --- Cohorts -------------------------------------------------------------------------------------------------------
 
 
-def test_a_cohort_that_nobody_knows_is_a_new_one(brakes: Brakes) -> None:
+def test_a_cohort_that_nobody_knows_is_a_new_one(cohorts: Cohorts) -> None:
     """Without canaries."""
-    assert {"x": Cohort(key="x")} == brakes.cohorts(["x"])
+    assert {"x": Cohort(key="x")} == cohorts.read(["x"])
 
 
 @pytest.mark.parametrize(
@@ -340,78 +351,78 @@ def test_a_cohort_that_nobody_knows_is_a_new_one(brakes: Brakes) -> None:
         Cohort(key=COHORT.key, broken_by=arn_of("c"), broken_at=NOW),
     ],
 )
-def test_a_cohort_is_read_as_it_was_written(cohort: Cohort, brakes: Brakes) -> None:
+def test_a_cohort_is_read_as_it_was_written(cohort: Cohort, cohorts: Cohorts) -> None:
     """In each of its states; only the version has increased."""
-    assert brakes.save(cohort)
-    (read,) = brakes.cohorts([cohort.key]).values()
+    assert cohorts.save(cohort)
+    (read,) = cohorts.read([cohort.key]).values()
     assert (1, cohort) == (read.version, Cohort(**{name: getattr(read, name) for name in _NAMES}))
 
 
 _NAMES = [name for name in Cohort.__dataclass_fields__ if name != "version"]
 
 
-def test_who_has_not_seen_the_newest_cohort_does_not_write_over_it(brakes: Brakes) -> None:
+def test_who_has_not_seen_the_newest_cohort_does_not_write_over_it(cohorts: Cohorts) -> None:
     """Neither if it was new to both, nor later."""
-    assert brakes.save(COHORT)
-    assert not brakes.save(Cohort(key=COHORT.key, canaries=(arn_of("c"),), wanted=1))
-    (seen,) = brakes.cohorts([COHORT.key]).values()
-    assert brakes.save(seen)
-    assert not brakes.save(seen)
-    assert COHORT.canaries == brakes.cohorts([COHORT.key])[COHORT.key].canaries
+    assert cohorts.save(COHORT)
+    assert not cohorts.save(Cohort(key=COHORT.key, canaries=(arn_of("c"),), wanted=1))
+    (seen,) = cohorts.read([COHORT.key]).values()
+    assert cohorts.save(seen)
+    assert not cohorts.save(seen)
+    assert COHORT.canaries == cohorts.read([COHORT.key])[COHORT.key].canaries
 
 
 def test_of_many_savers_at_once_one_wins(cloud: Cloud) -> None:
     """The others get an error, and read again."""
     with ThreadPoolExecutor(6) as pool:
-        won = list(pool.map(lambda _: cloud.brakes().save(COHORT), range(6)))
+        won = list(pool.map(lambda _: cloud.cohorts().save(COHORT), range(6)))
     assert 1 == sum(won)
 
 
-def test_a_change_of_a_cohort_is_made_whoever_comes_between(brakes: Brakes, cloud: Cloud) -> None:
+def test_a_change_of_a_cohort_is_made_whoever_comes_between(cohorts: Cohorts, cloud: Cloud) -> None:
     """Breakage holds its cohort; losing that update to a function that is choosing canaries would let the others
     break, too."""
     broken = Cohort(key=COHORT.key, broken_by=arn_of("c"))
-    meanwhile(cloud, [lambda: cloud.brakes().save(COHORT)])
-    brakes.change_cohort(COHORT.key, lambda known: Cohort(key=known.key, version=known.version, broken_by=arn_of("c")))
-    (read,) = brakes.cohorts([COHORT.key]).values()
+    meanwhile(cloud, [lambda: cloud.cohorts().save(COHORT)])
+    cohorts.change(COHORT.key, lambda known: Cohort(key=known.key, version=known.version, broken_by=arn_of("c")))
+    (read,) = cohorts.read([COHORT.key]).values()
     assert (2, broken.broken_by, ()) == (read.version, read.broken_by, read.canaries)
 
 
-def test_a_change_of_a_cohort_that_never_succeeds_is_an_error(brakes: Brakes, cloud: Cloud) -> None:
+def test_a_change_of_a_cohort_that_never_succeeds_is_an_error(cohorts: Cohorts, cloud: Cloud) -> None:
     """The guard's next pass tries again; it does not treat the change as done."""
-    brakes.save(COHORT)
+    cohorts.save(COHORT)
     meanwhile(cloud, [lambda: _bump(cloud, f"cohort#{COHORT.key}", "current")] * 100)
     with pytest.raises(LedgerContended):
-        brakes.change_cohort(COHORT.key, lambda known: known)
+        cohorts.change(COHORT.key, lambda known: known)
 
 
-def test_many_cohorts_are_read_a_hundred_at_a_time(brakes: Brakes, cloud: Cloud) -> None:
+def test_many_cohorts_are_read_a_hundred_at_a_time(cohorts: Cohorts, cloud: Cloud) -> None:
     """DynamoDB reads at most 100 items per call; reads are consistent."""
-    brakes.save(COHORT)
+    cohorts.save(COHORT)
     names = [f"cohort-{number}" for number in range(120)] + [COHORT.key]
-    read = brakes.cohorts(names)
+    read = cohorts.read(names)
     assert (names, COHORT.canaries) == (list(read), read[COHORT.key].canaries)
     asked = [call.params["RequestItems"][TABLE] for call in cloud.wire.made("BatchGetItem")]
     assert [100, 21] == [len(each["Keys"]) for each in asked]
     assert all(each["ConsistentRead"] for each in asked)
 
 
-def test_cohorts_that_dynamodb_leaves_unread_are_asked_for_again(brakes: Brakes, cloud: Cloud) -> None:
+def test_cohorts_that_dynamodb_leaves_unread_are_asked_for_again(cohorts: Cohorts, cloud: Cloud) -> None:
     """If they counted as new, they would get other canaries, and breakage would be forgotten."""
-    brakes.save(COHORT)
+    cohorts.save(COHORT)
     refused = iter([True, False])
 
     def leave(call: Call) -> dict[str, Any] | None:
         return {"Responses": {}, "UnprocessedKeys": call.params["RequestItems"]} if next(refused) else None
 
     cloud.wire.on("BatchGetItem", leave)
-    assert COHORT.canaries == brakes.cohorts([COHORT.key])[COHORT.key].canaries
+    assert COHORT.canaries == cohorts.read([COHORT.key])[COHORT.key].canaries
 
 
-def test_cohorts_that_dynamodb_never_reads_are_an_error(brakes: Brakes, cloud: Cloud) -> None:
+def test_cohorts_that_dynamodb_never_reads_are_an_error(cohorts: Cohorts, cloud: Cloud) -> None:
     """A partial read is not used."""
     cloud.wire.on(
         "BatchGetItem", lambda call: {"Responses": {}, "UnprocessedKeys": {TABLE: call.params["RequestItems"][TABLE]}}
     )
     with pytest.raises(LedgerContended):
-        brakes.cohorts(["x"])
+        cohorts.read(["x"])

@@ -1,0 +1,86 @@
+"""The cohorts' items: which instances of each go first, and whether the others may follow. All functions share them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.domain.cohort import Cohort
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.errors import LedgerContended
+from imdsv2.ledger.items import CURRENT, deserialize, pause, put_unless_overtaken, to_text, to_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_COHORTS_A_CALL = 100
+_ATTEMPTS = 12
+
+
+class Cohorts:
+    """The cohorts' items. Every method may raise ClientError or LedgerContended."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    def read(self, keys: Iterable[str]) -> dict[str, Cohort]:
+        """Cohorts by their names; one that the ledger does not know is a new one."""
+        found = {key: Cohort(key=key) for key in keys}
+        names = list(found)
+        for first in range(0, len(names), _COHORTS_A_CALL):
+            wanted: Any = {
+                self._table: {
+                    "Keys": [_key(name) for name in names[first : first + _COHORTS_A_CALL]],
+                    "ConsistentRead": True,
+                }
+            }
+            for attempt in range(_ATTEMPTS):
+                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+                read = map(_cohort, answer["Responses"].get(self._table, []))
+                found |= {cohort.key: cohort for cohort in read}
+                wanted = answer.get("UnprocessedKeys")
+                if not wanted:
+                    break
+                pause(attempt)
+            else:
+                raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+        return found
+
+    def save(self, cohort: Cohort) -> bool:
+        """Write a cohort; False where somebody else has changed it since it was read."""
+        attributes = {
+            "canaries": [str(arn) for arn in cohort.canaries],
+            "wanted": cohort.wanted,
+            "opened_at": to_text(cohort.opened_at) if cohort.opened_at else None,
+            "broken_by": str(cohort.broken_by) if cohort.broken_by else None,
+            "broken_at": to_text(cohort.broken_at) if cohort.broken_at else None,
+        }
+        return put_unless_overtaken(self._dynamodb, self._table, _key(cohort.key), cohort.version, attributes)
+
+    def change(self, key: str, change: Callable[[Cohort], Cohort]) -> None:
+        """Change a cohort, however often others do so meanwhile."""
+        for attempt in range(_ATTEMPTS):
+            if self.save(change(self.read([key])[key])):
+                return
+            pause(attempt)
+        raise LedgerContended(f"others keep changing {key} in the ledger; this is tried again")
+
+
+def _key(name: str) -> dict[str, Any]:
+    return {"pk": {"S": f"cohort#{name}"}, "sk": {"S": CURRENT}}
+
+
+def _cohort(item: Mapping[str, Any]) -> Cohort:
+    values = {name: deserialize(value) for name, value in item.items()}
+    broken_by = values.get("broken_by")
+    return Cohort(
+        key=values["pk"].removeprefix("cohort#"),
+        version=int(values["version"]),
+        canaries=tuple(map(InstanceArn.parse, values["canaries"])),
+        wanted=int(values["wanted"]),
+        opened_at=to_time(values.get("opened_at")),
+        broken_by=InstanceArn.parse(broken_by) if broken_by else None,
+        broken_at=to_time(values.get("broken_at")),
+    )
