@@ -103,7 +103,7 @@ def _told(world: World, headline: str, one: Launched) -> None:
 
 
 def test_a_clean_instance_is_verified_and_watched_once_more_after_its_next_start(world: World) -> None:
-    """Software that uses tokens goes on as before."""
+    """Software that uses tokens keeps working."""
     one = world.launch_one()
     endpoint = _imds(world, one)
     _enforce(world, one)

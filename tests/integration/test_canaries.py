@@ -161,7 +161,7 @@ def first(fleet: Fleet, number: int = 1) -> list[InstanceArn]:
     return in_order(fleet.arns)[:number]
 
 
-# --- Who goes first ------------------------------------------------------------------------------------------------
+# --- Choice of canaries --------------------------------------------------------------------------------------------
 
 
 def test_a_share_of_the_cohort_goes_first_and_the_rest_waits(fleet: Fleet) -> None:
@@ -257,7 +257,7 @@ def test_cohorts_are_answered_each_for_itself(cloud: Cloud) -> None:
     assert 4 == len(turns.held)
 
 
-# --- Those that nobody asked about ---------------------------------------------------------------------------------
+# --- Canaries that no request named --------------------------------------------------------------------------------
 
 
 def test_canaries_that_nobody_asked_about_are_summoned(fleet: Fleet) -> None:
@@ -404,7 +404,7 @@ def test_a_canary_that_the_ledger_has_forgotten_is_summoned_again(fleet: Fleet) 
     assert ({one, other}, [other]) == (turns.canaries, [each.arn for each in turns.summoned])
 
 
-# --- Those that do not run -----------------------------------------------------------------------------------------
+# --- Stopped instances ---------------------------------------------------------------------------------------------
 
 
 def test_where_none_runs_a_stopped_one_goes_first(cloud: Cloud) -> None:
@@ -529,7 +529,7 @@ def test_right_before_ec2_only_a_breakage_counts(fleet: Fleet) -> None:
     assert {} == canaries.broken(willing, NOW + HOUR)
 
 
-# --- Through the line ----------------------------------------------------------------------------------------------
+# --- Through the pipeline ------------------------------------------------------------------------------------------
 
 CANARY = {"share": 0.1, "hours": 24}
 

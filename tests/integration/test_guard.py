@@ -188,7 +188,7 @@ def test_a_start_during_the_first_watch_is_the_next_start(cloud: Cloud) -> None:
     assert ("verified", "done") == state(cloud, arn)
 
 
-# --- In doubt ------------------------------------------------------------------------------------------------------
+# --- Unproved ------------------------------------------------------------------------------------------------------
 
 
 def test_seven_days_of_life_without_proof_are_said(cloud: Cloud) -> None:
@@ -265,7 +265,7 @@ def test_a_broken_one_that_cannot_be_seen_still_counts_as_broken(cloud: Cloud) -
     assert 1 == guard(cloud).left_broken
 
 
-# --- No longer ours ------------------------------------------------------------------------------------------------
+# --- No longer the service's ---------------------------------------------------------------------------------------
 
 
 def test_what_somebody_changed_back_is_let_go_and_judged_at_once(cloud: Cloud) -> None:
@@ -509,7 +509,7 @@ def test_an_undo_that_a_person_left_to_the_guard_is_done_by_it(cloud: Cloud) -> 
     assert () == cloud.accounts().of(arn).rollbacks
 
 
-# --- What it costs -------------------------------------------------------------------------------------------------
+# --- Number of calls -----------------------------------------------------------------------------------------------
 
 
 def test_a_pass_is_one_look_and_one_page_of_metrics(cloud: Cloud) -> None:

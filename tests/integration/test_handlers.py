@@ -53,7 +53,7 @@ class LambdaContext:
 
 @pytest.fixture
 def handler_of(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Start a function: import its module anew, with the environment that the stack sets."""
+    """Start a function: import its module again, with the environment that the stack sets."""
     # The functions use the real clock; the instances launched here are in its past.
     cloud.clock = Clock(datetime.now(UTC))
     for name, value in ENVIRONMENT.items():

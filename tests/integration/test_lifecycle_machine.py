@@ -169,7 +169,7 @@ class Lives(RuleBasedStateMachine):
         """An instance by its number."""
         return self.world.machines[self.arns[number]]
 
-    # --- What reaches the service --------------------------------------------------------------------------------
+    # --- Input of the service ------------------------------------------------------------------------------------
 
     @rule(chosen=some_numbers, age=st.sampled_from([timedelta(), HOUR, 30 * HOUR]))
     def findings_arrive(self, chosen: list[int], age: timedelta) -> None:
@@ -333,7 +333,7 @@ class Lives(RuleBasedStateMachine):
             and (tried_at is None or self.world.clock() - tried_at >= HOUR)
         )
 
-    # --- What happens in the world -------------------------------------------------------------------------------
+    # --- External events -----------------------------------------------------------------------------------------
 
     @rule(by=times)
     def time_passes(self, by: timedelta) -> None:
@@ -377,7 +377,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(number=numbers)
     def goes(self, number: int) -> None:
-        """An instance is terminated, and EC2 forgets it at once."""
+        """An instance is terminated, and EC2 forgets it immediately."""
         if number == len(FLEET) - 1:  # One of them: most walks need their instances.
             self.machine(number).state = "gone"
 
@@ -425,7 +425,7 @@ class Lives(RuleBasedStateMachine):
         point, kind = fault
         self.world.fault = Fault(point=point, kind=kind, countdown=countdown)
 
-    # --- What must be true ---------------------------------------------------------------------------------------
+    # --- Invariants ----------------------------------------------------------------------------------------------
 
     @invariant()
     def nothing_is_wrong(self) -> None:

@@ -400,7 +400,7 @@ def test_what_broke_is_put_back_though_somebody_holds_it(cloud: Cloud) -> None:
     assert [(True, None)] == said(steer(cloud, undo=named(arn)))
 
 
-# --- The breaker ---------------------------------------------------------------------------------------------------
+# --- The circuit breaker -------------------------------------------------------------------------------------------
 
 
 def test_a_person_closes_the_breaker_of_an_account(cloud: Cloud) -> None:
@@ -427,7 +427,7 @@ def test_a_breaker_that_is_not_open_is_said_to_be_so(cloud: Cloud, dry_run: bool
     assert before == cloud.items()
 
 
-# --- Undo: what is put back ----------------------------------------------------------------------------------------
+# --- Undo: what is rolled back -------------------------------------------------------------------------------------
 
 
 def test_an_undo_puts_back_what_is_as_we_left_it(cloud: Cloud) -> None:
@@ -674,7 +674,7 @@ def test_a_policy_that_nobody_can_read_stops_no_undo(cloud: Cloud, text: str) ->
     assert [(True, None)] == said(steer(cloud, undo=named(arn)))
 
 
-# --- Undo: others at work, and time --------------------------------------------------------------------------------
+# --- Undo: concurrency and time limits -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", ["enforcing", "rolling_back"])
@@ -835,7 +835,7 @@ def test_one_place_that_cannot_be_put_back_stops_no_other(cloud: Cloud) -> None:
     assert put_back["done"]
 
 
-# --- What it costs -------------------------------------------------------------------------------------------------
+# --- Number of calls -----------------------------------------------------------------------------------------------
 
 
 class CountedTable(Table):

@@ -67,7 +67,7 @@ def left_because(cloud: Cloud, arn: InstanceArn) -> str:
     return str(current["left_because"])
 
 
-# --- Put back ------------------------------------------------------------------------------------------------------
+# --- Rolled back ---------------------------------------------------------------------------------------------------
 
 
 def test_what_breaks_is_put_back_by_its_tokens_alone(cloud: Cloud) -> None:
@@ -354,7 +354,7 @@ def test_one_that_ec2_does_not_let_back_holds_up_no_other(cloud: Cloud) -> None:
     assert ["required", "optional"] == [cloud.tokens(arn) for arn in arns]
 
 
-# --- Not at once ---------------------------------------------------------------------------------------------------
+# --- Delayed -------------------------------------------------------------------------------------------------------
 
 
 def test_what_ec2_throttles_waits_for_the_next_pass(cloud: Cloud) -> None:
@@ -505,7 +505,7 @@ def test_what_cannot_be_seen_after_ec2_took_the_call_is_looked_at_again(cloud: C
     assert 1 == guard(cloud).rolled_back
 
 
-# --- An account and its breaker ------------------------------------------------------------------------------------
+# --- The circuit breaker of an account -----------------------------------------------------------------------------
 
 
 def test_rollbacks_are_counted_by_account_and_the_third_opens_the_breaker(cloud: Cloud) -> None:

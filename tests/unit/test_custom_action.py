@@ -21,7 +21,7 @@ PROPERTIES = {"ActionId": "RequireIMDSv2", "Name": "Require IMDSv2", "Descriptio
 
 
 class Context:
-    """What the handler reads of Lambda's context."""
+    """The part of Lambda's context that the handler reads."""
 
     invoked_function_arn = "arn:aws-cn:lambda:cn-north-1:111111111111:function:imdsv2-remediation-custom-action"
 
@@ -55,7 +55,7 @@ class CloudFormation:
 
     @property
     def url(self) -> str:
-        """Where the answer goes."""
+        """The URL for the answer."""
         return f"http://127.0.0.1:{self.server.server_port}/answer?signature=x"
 
 

@@ -131,7 +131,7 @@ def test_a_disabled_endpoint_stays_closed() -> None:
     ],
 )
 def test_an_exemption_holds_to_the_end_of_its_day(value: str, now: datetime, revisit_at: datetime) -> None:
-    """Row 6: the date is inclusive and in UTC, and the instance is judged anew the day after."""
+    """Row 6: the date is inclusive and in UTC, and the instance is re-evaluated the day after."""
     verdict = judge(instance(tags={EXEMPT_TAG: value}), now=now)
     assert ("skip", "exempt") == row(verdict)
     assert value in verdict.explanation
@@ -578,7 +578,7 @@ def test_scope_comes_before_anything_that_is_read(target: Target) -> None:
     assert ("skip", "out_of_scope") == row(judge(target, policy=Policy(exclude_regions=frozenset({REGION}))))
 
 
-# --- Whatever comes ------------------------------------------------------------------------------------------------
+# --- Property tests ------------------------------------------------------------------------------------------------
 
 # Times as EC2 and CloudWatch can give them; the edges of the calendar are dates of exemption only.
 times = st.integers(0, 94 * 366 * 86_400).map(lambda seconds: at("2006-08-25 00:00") + timedelta(seconds=seconds))

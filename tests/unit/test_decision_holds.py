@@ -128,7 +128,7 @@ def test_an_enforcement_after_a_rollback_stands() -> None:
     assert "changed_back" == judge(anew).reason
 
 
-# --- Their place in the table --------------------------------------------------------------------------------------
+# --- Order in the table --------------------------------------------------------------------------------------------
 
 HELD_AND_BROKEN = replace(BROKE, hold=HELD)
 

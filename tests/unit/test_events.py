@@ -571,7 +571,7 @@ def test_a_complaint_shows_what_was_sent() -> None:
     assert "detail.awsAccountId: takes an account id of 12 digits, not '12345'" == str(complaint)
 
 
-# --- Whatever comes ------------------------------------------------------------------------------------------------
+# --- Property tests ------------------------------------------------------------------------------------------------
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 json_values: st.SearchStrategy[Any] = st.recursive(

@@ -81,7 +81,7 @@ def steady(cloudwatch: CloudWatch) -> Instance:
     return target
 
 
-# --- The double ----------------------------------------------------------------------------------------------------
+# --- The in-memory CloudWatch --------------------------------------------------------------------------------------
 
 
 def fill_both(double: CloudWatch, moto: Any, metric: str, instance_id: str, points: dict[datetime, float]) -> None:
@@ -654,7 +654,7 @@ def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(
     assert asked[0] == {each.instance_id for each, found in seen.items() if found.problem is not None}
 
 
-# --- What it costs -------------------------------------------------------------------------------------------------
+# --- Number of calls -----------------------------------------------------------------------------------------------
 
 
 def datapoints(call: dict[str, Any]) -> int:
@@ -715,7 +715,7 @@ def test_short_questions_are_packed_by_the_number_of_queries() -> None:
     assert [500, 500, 1] == [len(group) for group in pack(wanted)]
 
 
-# --- Any fleet, any past -------------------------------------------------------------------------------------------
+# --- Property tests: any fleet, any history ------------------------------------------------------------------------
 
 BRIEF = Policy(lookback_days=2, min_observed_hours=8)
 PAST = 84

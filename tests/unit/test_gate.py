@@ -72,7 +72,7 @@ def test_a_suppressed_finding_holds() -> None:
     assert ("Finding x is suppressed.", NOW + HOUR) == (verdict.explanation, verdict.revisit_at)
 
 
-# --- The breaker ---------------------------------------------------------------------------------------------------
+# --- The circuit breaker -------------------------------------------------------------------------------------------
 
 
 def test_a_breaker_that_is_not_open_lets_it_through() -> None:

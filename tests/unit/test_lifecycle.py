@@ -65,11 +65,11 @@ def test_nothing_is_verified_that_was_not_enforced() -> None:
 
 
 def test_a_rollback_under_way_is_nobody_elses_to_judge() -> None:
-    """A judgement in the middle of it could enforce what is just being put back."""
+    """A verdict during a rollback could enforce the instance that is being rolled back."""
     assert frozenset({Status.ROLLED_BACK, Status.ENFORCED, Status.VERIFIED}) == MOVES[Status.ROLLING_BACK]
 
 
 def test_what_is_under_way_is_ours() -> None:
-    """Both lists are read in the same breath: a lease is only ever taken for what we do."""
+    """The two lists must agree: a lease is only ever taken for the service's own changes."""
     assert UNDER_WAY < OURS
     assert set(Status) - OURS == {Status.WOULD_ENFORCE, Status.HELD, Status.SKIPPED, Status.FAILED}

@@ -295,7 +295,7 @@ def test_a_command_is_about_one_thing(steer: Steer) -> None:
     assert [steer] * 3 == [refusal(scoped(steer, each)).field for each in pairs]
 
 
-# --- Anything at all -----------------------------------------------------------------------------------------------
+# --- Property tests ------------------------------------------------------------------------------------------------
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 json_values: st.SearchStrategy[Any] = st.recursive(

@@ -50,7 +50,7 @@ def final(judged: Judgement, now: datetime = NOW) -> Change:
     return change
 
 
-# --- Ahead of EC2 --------------------------------------------------------------------------------------------------
+# --- Before the call to EC2 ----------------------------------------------------------------------------------------
 
 
 def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() -> None:
@@ -331,7 +331,7 @@ def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:
     assert "left_because" not in final(judgement(entry=known, status=Status.HELD)).applied().attributes
 
 
-# --- Canaries that nobody had asked about --------------------------------------------------------------------------
+# --- Canaries that no request named --------------------------------------------------------------------------------
 
 
 def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
@@ -354,7 +354,7 @@ def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
     assert not {"lease_until", "owner", "enforced_at"} & change.attributes.keys()
 
 
-# --- When it is judged anew ----------------------------------------------------------------------------------------
+# --- Re-evaluation -------------------------------------------------------------------------------------------------
 
 
 @given(st.timedeltas(timedelta(days=-2), timedelta(days=400)))
@@ -366,7 +366,7 @@ def test_what_falls_due_together_is_spread_a_little_and_never_early(wait: timede
 
 
 def test_equal_waits_do_not_end_at_the_same_time() -> None:
-    """A fleet judged in one batch comes back spread out."""
+    """Instances judged in one batch are re-evaluated at different times."""
     judged = judgement(verdict=verdict(revisit_at=NOW + DAY), status=Status.HELD)
     assert len({final(judged).attributes["revisit_at"] for _ in range(50)}) > 40
 

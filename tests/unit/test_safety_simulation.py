@@ -26,7 +26,7 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def machine(*calls: int, runs: tuple[tuple[int, int], ...] = ((BEGIN - 50 * DAY, END),), **fields: Any) -> Machine:
-    """An instance that runs all the time, unless told otherwise."""
+    """An instance that runs all the time, unless a test says otherwise."""
     return Machine(
         arn=ARN, group="group", software=Software.LOAD, first_launched=runs[0][0], runs=runs, calls=calls, **fields
     )

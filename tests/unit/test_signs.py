@@ -61,7 +61,7 @@ def live(cloudwatch: CloudWatch, first: datetime, end: datetime, target: Instanc
         cloudwatch.put(RAN, target.instance_id, first + PERIOD * number, 3.5)
 
 
-# --- Refused calls -------------------------------------------------------------------------------------------------
+# --- Rejected calls ------------------------------------------------------------------------------------------------
 
 
 def _begins(watches: Mapping[InstanceArn, datetime]) -> dict[InstanceArn, Begin]:
@@ -75,7 +75,7 @@ def test_an_instance_that_nothing_was_refused_gives_no_sign(cloudwatch: CloudWat
 
 
 def test_refused_calls_are_added_up_and_the_last_is_told(cloudwatch: CloudWatch) -> None:
-    """Zeros, should CloudWatch send any, are no calls."""
+    """Zeros, if CloudWatch sends any, are no calls."""
     refuse(cloudwatch, at("2026-11-19 11:00"), 2)
     refuse(cloudwatch, at("2026-11-20 09:35"), 3)
     refuse(cloudwatch, at("2026-11-20 09:40"), 0)
@@ -126,7 +126,7 @@ def test_a_watch_older_than_cloudwatch_remembers_is_asked_about_as_far_as_that(c
     assert (1, None) == (seen.rejected_calls, seen.problem)
 
 
-# --- Life ----------------------------------------------------------------------------------------------------------
+# --- Running time --------------------------------------------------------------------------------------------------
 
 
 def test_life_is_counted_in_whole_hours_of_the_watch(cloudwatch: CloudWatch) -> None:
@@ -155,7 +155,7 @@ def test_a_watch_without_a_whole_hour_asks_for_no_life(cloudwatch: CloudWatch) -
     assert [] == cloudwatch.calls_for(RAN)
 
 
-# --- Many, and answers that are none -------------------------------------------------------------------------------
+# --- Many instances, and incomplete answers ------------------------------------------------------------------------
 
 
 def test_each_instance_has_its_own_watch(cloudwatch: CloudWatch) -> None:

@@ -145,7 +145,7 @@ def test_a_watch_as_long_as_seven_days_has_time_to_come_to_an_end() -> None:
     assert Health.UNPROVEN is health(Signs(alive_hours=151), since=NOW - 7 * DAY - 6 * HOUR, hours=168)
 
 
-# --- Whatever comes ------------------------------------------------------------------------------------------------
+# --- Property tests ------------------------------------------------------------------------------------------------
 
 problems = st.none() | st.just("CloudWatch answered PartialData")
 signs_of_any_kind = st.builds(
