@@ -70,6 +70,6 @@ def test_a_rollback_under_way_is_nobody_elses_to_judge() -> None:
 
 
 def test_what_is_under_way_is_ours() -> None:
-    """The two lists must agree: a lease is only ever taken for the service's own changes."""
+    """The statuses in progress are among the service's own: a lease is only ever taken for the service's own changes."""
     assert UNDER_WAY < OURS
     assert set(Status) - OURS == {Status.WOULD_ENFORCE, Status.HELD, Status.SKIPPED, Status.FAILED}
