@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from imdsv2.guard.run import Guard
     from imdsv2.line.run import Line
-    from tests.integration.answers import Hub, Metrics, Wire
+    from tests.integration.answers import Metrics, Wire
+    from tests.world.clock import Clock
+    from tests.world.security_hub import Findings
 
 HUB = "123456789012"
 """The account of moto's own credentials plays the security account."""
@@ -59,31 +61,12 @@ GATES_OFF = {"canary": None, "max_enforcements_per_hour": 1_000_000}
 REFUSED_WITHOUT_ENDPOINT = "The HttpEndpoint is not set to 'enabled' in this request. Set it and try again."
 
 
-@dataclass(slots=True)
-class Clock:
-    """A clock that stands still until it is moved, or read by the service."""
-
-    time: datetime = NOW
-
-    def tick(self) -> datetime:
-        """The service's clock: never twice the same, as no real one is, so that what it writes has an order."""
-        self.time += timedelta(microseconds=1)
-        return self.time
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def move(self, **by: float) -> None:
-        """Let time pass."""
-        self.time += timedelta(**by)
-
-
 @dataclass(slots=True, kw_only=True)
 class Cloud:
     """AWS as the service meets it, and the means to set it up and to look behind it."""
 
     wire: Wire
-    hub: Hub
+    hub: Findings
     metrics: Metrics
     session: botocore.session.Session
     outside: botocore.session.Session

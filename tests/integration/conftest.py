@@ -20,8 +20,11 @@ from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.utils import filter_dict_attribute_mapping
 
 from imdsv2.aws import metadata_options as action
-from tests.integration.answers import Hub, Metrics, Wire, refusal
-from tests.integration.builders import REGION, TABLE, Clock, Cloud, Stub
+from tests.integration.answers import Metrics, Wire, answer_findings
+from tests.integration.builders import NOW, REGION, TABLE, Cloud, Stub
+from tests.world.clock import Clock
+from tests.world.refusal import refusal
+from tests.world.security_hub import Findings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,11 +83,12 @@ def cloud(outside: botocore.session.Session, wire: Wire) -> Cloud:
     create_table(outside.create_client("dynamodb", region_name=REGION))
     sns: Any = outside.create_client("sns", region_name=REGION)
     sqs: Any = outside.create_client("sqs", region_name=REGION)
-    clock = Clock()
+    clock, findings = Clock(NOW), Findings()
+    answer_findings(wire, findings)
     made = Cloud(
         wire=wire,
         clock=clock,
-        hub=Hub(wire),
+        hub=findings,
         metrics=Metrics(wire, clock),
         session=botocore.session.Session(),
         outside=outside,

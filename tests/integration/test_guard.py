@@ -11,7 +11,6 @@ import pytest
 from imdsv2.domain.request import Source
 from imdsv2.ledger.table import Change
 from tests.fixtures.events import finding
-from tests.integration.answers import refusal
 from tests.integration.builders import LEASE, MEMBER, NOW, OTHER, asked
 from tests.integration.guarding import (
     Died,
@@ -23,6 +22,7 @@ from tests.integration.guarding import (
     restart,
     set_state,
 )
+from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn

@@ -14,7 +14,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from imdsv2.errors import NotGuarded, SettingMissing
 from tests.fixtures.events import config_change, custom_action, finding, finding_v2, imported, imported_v2
-from tests.integration.builders import HUB, LEASE, MEMBER, OTHER, PARAMETER, REGION, TABLE, Clock, arn_of
+from tests.integration.builders import HUB, LEASE, MEMBER, OTHER, PARAMETER, REGION, TABLE, arn_of
+from tests.world.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import IllegalMove, LedgerContended
 from imdsv2.ledger import table as ledger_module
 from imdsv2.ledger.table import FINDINGS_KEPT, OPEN, OVER, Change, Enforced, Entry, Told, key_of
-from tests.integration.answers import refusal
 from tests.integration.builders import HUB, MEMBER, NOW, OTHER, TABLE, arn_of, known_finding
+from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
     from datetime import datetime

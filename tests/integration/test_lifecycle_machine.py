@@ -17,35 +17,22 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from imdsv2.aws import cloudwatch as metrics
 from imdsv2.aws import metadata_options as action
+from imdsv2.aws.metadata_options import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
-from imdsv2.guard import rollback
-from imdsv2.guard import run as guard
 from imdsv2.ledger import account, cohort
 from imdsv2.ledger import table as ledger
 from imdsv2.ledger.table import key_of
-from imdsv2.line import enforce as enforcement
-from imdsv2.line import run as line
 from imdsv2.line.notices import headline
 from imdsv2.people import request as orders
-from tests.integration.builders import LEASE, MEMBER, OTHER, TABLE
+from tests.integration.builders import LEASE, MEMBER, OTHER, REGION, TABLE
 from tests.integration.conftest import create_table
-from tests.integration.small_world import (
-    CALENDAR,
-    ENFORCED_TAG,
-    EXEMPT_TAG,
-    HOUR,
-    POLICY,
-    REGION,
-    Crash,
-    Fault,
-    Machine,
-    Run,
-    SerialPool,
-    World,
-)
-from tests.integration.table import Table
+from tests.integration.walk.faults import FAULTS, Crash, Fault
+from tests.integration.walk.policy import CALENDAR, EXEMPT_TAG, POLICY
+from tests.integration.walk.world import PRODUCT, Run, World, finding_id
+from tests.world.cloudwatch import HOUR
+from tests.world.dynamodb import Table
+from tests.world.serial import THREADED, SerialPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +42,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.line.judgement import Outcomes
     from imdsv2.wiring import Service
+    from tests.integration.walk.machine import Machine
 
 WALKS = int(os.environ.get("PROOF_EXAMPLES", "150"))
 STEPS = 40
@@ -106,38 +94,7 @@ meddling = st.sampled_from(
         "suppresses",
     ]
 )
-POINTS = [
-    "ledger before",
-    "ledger after",
-    "describe",
-    "tag",
-    "tagged",
-    "modify",
-    "modified",
-    "untag",
-    "annotate",
-    "publish",
-]
-faults = st.sampled_from(
-    [
-        *((point, "crash") for point in POINTS),
-        ("ledger before", "ProvisionedThroughputExceededException"),
-        ("describe", "RequestLimitExceeded"),
-        ("tag", "RequestLimitExceeded"),
-        ("tag", "TagLimitExceeded"),
-        ("modify", "RequestLimitExceeded"),
-        ("modify", "UnsupportedOperation"),
-        ("modify", "unanswered"),
-        ("modified", "unanswered"),
-        ("untag", "UnauthorizedOperation"),
-        ("annotate", "InternalError"),
-        ("publish", "InternalError"),
-        ("tagged", "mode off"),
-        ("tagged", "calendar closes"),
-        ("tagged", "suppression"),
-        ("modified", "mode off"),
-    ]
-)
+faults = st.sampled_from(FAULTS)
 
 
 class Lives(RuleBasedStateMachine):
@@ -176,8 +133,8 @@ class Lives(RuleBasedStateMachine):
         """New ones, old ones and duplicates, in one batch; failed messages stay in the queue."""
         for number in chosen:
             finding = Finding(
-                id=f"arn:aws:securityhub:{REGION}:{FLEET[number][0]}:finding/{number}",
-                product_arn=f"arn:aws:securityhub:{REGION}::product/aws/securityhub",
+                id=finding_id(self.arns[number]),
+                product_arn=PRODUCT,
                 region=REGION,
                 updated_at=self.world.clock() - age,
             )
@@ -201,7 +158,7 @@ class Lives(RuleBasedStateMachine):
         found = [
             arn
             for arn, each in self.world.machines.items()
-            if arn.account == account and each.state != "gone" and each.options["HttpTokens"] == "optional"
+            if arn.account == account and each.state != "terminated" and each.options["HttpTokens"] == "optional"
         ]
         self.judge([Request(arn=arn, source=Source.SWEEP) for arn in found])
 
@@ -325,9 +282,9 @@ class Lives(RuleBasedStateMachine):
             bool(item["confirmed"])
             and machine.options == machine.left
             and ENFORCED_TAG in machine.tags
-            and machine.state != "gone"
-            and machine.arn.account not in self.world.closed
-            and not self.world.metrics[machine.arn.account].statuses
+            and machine.state != "terminated"
+            and machine.arn.account not in self.world.members.closed
+            and not self.world.cloudwatch(machine.arn.account).statuses
             and policy.get("rollback", "auto") == "auto"
             and self.world.policy_text is None
             and (tried_at is None or self.world.clock() - tried_at >= HOUR)
@@ -370,7 +327,7 @@ class Lives(RuleBasedStateMachine):
     @rule(number=numbers, boots_with_imdsv1=st.booleans())
     def starts(self, number: int, *, boots_with_imdsv1: bool) -> None:
         """An instance is started, or restarted; boot software may call IMDSv1."""
-        if self.machine(number).state != "gone":
+        if self.machine(number).state != "terminated":
             self.world.start(self.arns[number])
             if boots_with_imdsv1:
                 self.world.call(self.arns[number])
@@ -379,7 +336,7 @@ class Lives(RuleBasedStateMachine):
     def goes(self, number: int) -> None:
         """An instance is terminated, and EC2 forgets it immediately."""
         if number == len(FLEET) - 1:  # One of them: most walks need their instances.
-            self.machine(number).state = "gone"
+            self.world.terminate(self.arns[number])
 
     @rule(number=numbers, what=meddling)
     def somebody_meddles(self, number: int, what: dict[str, Any] | str) -> None:
@@ -393,7 +350,7 @@ class Lives(RuleBasedStateMachine):
             case "ends the exemption":
                 machine.tags.pop(EXEMPT_TAG, None)
             case "suppresses":
-                self.world.suppressed ^= {machine.arn}
+                self.world.toggle_suppression(machine.arn)
             case dict():
                 machine.options |= what
 
@@ -413,9 +370,9 @@ class Lives(RuleBasedStateMachine):
             case "calendar":
                 self.world.calendar_open = not self.world.calendar_open
             case "account":
-                self.world.closed ^= {arn.account}
+                self.world.members.closed ^= {arn.account}
             case metric:
-                statuses = self.world.metrics[arn.account].statuses
+                statuses = self.world.cloudwatch(arn.account).statuses
                 if statuses.pop((metric, arn.instance_id), None) is None:
                     statuses[metric, arn.instance_id] = "PartialData"
 
@@ -464,9 +421,10 @@ class Lives(RuleBasedStateMachine):
         if self.wrong or not hasattr(self, "arns"):
             return
         world = self.world
-        world.fault, world.closed, world.policy, world.policy_text = None, set(), dict(POLICY), None
-        for each in world.metrics.values():
-            each.statuses.clear()
+        world.fault, world.policy, world.policy_text = None, dict(POLICY), None
+        world.members.closed.clear()
+        for place in world.places.values():
+            place.cloudwatch.statuses.clear()
         for _ in range(3):
             world.advance(26 * HOUR)
             self.findings_arrive(list(range(len(FLEET))), timedelta())
@@ -530,7 +488,7 @@ def _time(item: dict[str, Any], name: str) -> Any:
 @pytest.fixture(autouse=True)
 def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sequential and without waiting, so that a failing walk is reproducible."""
-    for module in (enforcement, guard, ledger, line, metrics, rollback):
+    for module in THREADED:
         monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)
     for module in (account, cohort, ledger):
         monkeypatch.setattr(module, "pause", lambda _: None)

@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.domain.instance import InstanceArn
-from tests.integration.builders import MEMBER, NOW, OTHER, Clock, arn_of
+from tests.integration.builders import MEMBER, NOW, OTHER, arn_of
+from tests.world.clock import Clock
 
 if TYPE_CHECKING:
     from imdsv2.aws.sessions import Role
@@ -47,7 +48,7 @@ class World:
     """Members with a stubbed STS, and a clock and a name that the test can change."""
 
     def __init__(self, stub: Stub) -> None:
-        self.clock, self.name, self.sts = Clock(), "request-1", stub.client("sts")
+        self.clock, self.name, self.sts = Clock(NOW), "request-1", stub.client("sts")
         self.members = Members(botocore.session.Session(), metrics_session(), self.sts, lambda: self.name, self.clock)
 
 

@@ -21,7 +21,7 @@ from imdsv2.people.request import Command, Steer, parse
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
 from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, untag
-from tests.integration.table import Table
+from tests.world.dynamodb import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,8 +10,8 @@ import pytest
 from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.permissions_check import check
-from tests.integration.answers import refusal
 from tests.integration.builders import MEMBER, OTHER, arn_of
+from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

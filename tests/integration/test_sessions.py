@@ -18,7 +18,8 @@ from imdsv2.aws import sessions as aws
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.domain.instance import Unreachable
-from tests.integration.builders import MEMBER, Clock, arn_of
+from tests.integration.builders import MEMBER, NOW, arn_of
+from tests.world.clock import Clock
 
 if TYPE_CHECKING:
     from tests.integration.builders import Stub
@@ -38,7 +39,7 @@ class World:
     """Members with a stubbed STS, and EC2's answers together with the token of each request."""
 
     stub: Stub
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock = field(default_factory=lambda: Clock(NOW))
     answers: list[tuple[int, str] | Exception] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
 

@@ -22,7 +22,8 @@ from imdsv2.domain.policy import BootEvidence, Policy
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.line.gather import gather
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, at, instance
-from tests.unit.cloudwatch import DATAPOINTS, HOUR, MEMORY, CloudWatch, hour_of, refusal
+from tests.world.cloudwatch import DATAPOINTS, HOUR, MEMORY, CloudWatch, hour_of
+from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +71,7 @@ def verdict_on(cloudwatch: CloudWatch, target: Instance, policy: Policy = POLICY
 @pytest.fixture
 def cloudwatch() -> CloudWatch:
     """A CloudWatch without datapoints."""
-    return CloudWatch(now=NOW)
+    return CloudWatch(lambda: NOW)
 
 
 @pytest.fixture
@@ -412,7 +413,7 @@ def test_the_start_is_observed_where_its_hours_have_datapoints(launched_at: date
     """The first whole hour after the start, and the hour of the start if at least 15 minutes of it remained."""
     target = instance(launched_at=launched_at, first_launched_at=NOW - 100 * DAY)
     for missing in (None, 13, 14, 15, 16):
-        cloudwatch = CloudWatch(now=NOW)
+        cloudwatch = CloudWatch(lambda: NOW)
         report(cloudwatch, target, NOW - 100 * DAY, NOW)
         if missing is not None:
             del cloudwatch.points[USE, target.arn.instance_id][launched_at.replace(hour=missing, minute=0, second=0)]
@@ -433,7 +434,7 @@ def test_the_start_is_observed_where_its_hours_have_datapoints(launched_at: date
 def test_the_first_whole_hour_must_be_over(launched_at: datetime, now: datetime, observed: bool) -> None:
     """The datapoint of the current hour may still grow."""
     target = instance(launched_at=launched_at, first_launched_at=NOW - 100 * DAY)
-    cloudwatch = CloudWatch(now=now)
+    cloudwatch = CloudWatch(lambda: now)
     report(cloudwatch, target, NOW - 100 * DAY, now)
     verdict = verdict_on(cloudwatch, target, now=now)
     assert (Reason.UNUSED if observed else Reason.BOOT_NOT_OBSERVABLE) is verdict.reason
@@ -616,10 +617,10 @@ def test_an_instance_that_the_answer_leaves_out_has_no_evidence(
 @pytest.mark.parametrize(
     ("error", "throttled"),
     [
-        (refusal("AccessDenied", "not authorized to perform: cloudwatch:GetMetricData"), False),
-        (refusal("Throttling", "Rate exceeded"), True),
-        (refusal("ThrottlingException", "Rate exceeded"), True),
-        (refusal("InternalServiceFault"), False),
+        (refusal("AccessDenied", "not authorized to perform: cloudwatch:GetMetricData", "GetMetricData"), False),
+        (refusal("Throttling", "Rate exceeded", "GetMetricData"), True),
+        (refusal("ThrottlingException", "Rate exceeded", "GetMetricData"), True),
+        (refusal("InternalServiceFault", "refused", "GetMetricData"), False),
         (ReadTimeoutError(endpoint_url="https://monitoring.eu-west-1.amazonaws.com"), False),
     ],
 )
@@ -644,7 +645,7 @@ def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(
     for target in targets:
         report(cloudwatch, target, NOW - 30 * DAY, NOW, [USE])
     cloudwatch.page = 80_000
-    cloudwatch.refusals[1] = refusal("InternalServiceFault")
+    cloudwatch.refusals[1] = refusal("InternalServiceFault", "refused", "GetMetricData")
     seen = gather(cloudwatch.client, targets, POLICY, NOW)
     asked = [
         {query["MetricStat"]["Metric"]["Dimensions"][0]["Value"] for query in call["MetricDataQueries"]}
@@ -726,7 +727,7 @@ PAST = 84
 def fleets(draw: st.DrawFn, size: int = 1) -> tuple[datetime, list[Instance], CloudWatch]:
     """Instances launched, used, stopped and started at arbitrary times in recent days, with gaps."""
     now = NOW.replace(minute=0) + timedelta(minutes=draw(st.integers(0, 59)))
-    cloudwatch = CloudWatch(now=now)
+    cloudwatch = CloudWatch(lambda: now)
     targets = [draw(histories(cloudwatch, number, now)) for number in range(1, size + 1)]
     return now, targets, cloudwatch
 

@@ -15,10 +15,18 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode, Policy
 from imdsv2.errors import IllegalMove
 from imdsv2.ledger.table import Change, Entry
-from tests.bench.safety import AT_ONCE, CLEAN, SERVICE, Fate, Variant, first_clean, hidden, simulate
-from tests.bench.safety_aws import Box, Clock, Members, MemoryLedger, Place
-from tests.bench.safety_fleet import BEGIN, DAY, END, HOUR, MINUTE, Machine, Mix, Software, build
-from tests.bench.safety_life import Life, _day_by_day
+from tests.bench.simulation.agenda import day_by_day
+from tests.bench.simulation.assumptions import BEGIN, DAY, END, HOUR, MINUTE
+from tests.bench.simulation.cloud import SimulatedInstance, places
+from tests.bench.simulation.fates import AT_ONCE, CLEAN, SERVICE, Fate, first_clean, simulate
+from tests.bench.simulation.fleet import build
+from tests.bench.simulation.ledger import MemoryLedger
+from tests.bench.simulation.life import Life
+from tests.bench.simulation.machine import Machine, Mix, Software
+from tests.bench.simulation.results import hidden
+from tests.bench.simulation.variants import Variant
+from tests.world.clock import Clock
+from tests.world.edge import Members
 
 ARN = InstanceArn("aws", "eu-west-1", "000000000001", "i-00000000000000001")
 SMALL = Mix(hidden={Software.MONTHLY: 0.03, Software.LOAD: 0.1, Software.BOOT: 0.1}, alone=1.0, instances=100)
@@ -32,10 +40,15 @@ def machine(*calls: int, runs: tuple[tuple[int, int], ...] = ((BEGIN - 50 * DAY,
     )
 
 
-def look(box: Box, metric: Metric, now: float, hours: int = 3, period: int = HOUR) -> Series:
+def instance(story: Machine, **fields: Any) -> SimulatedInstance:
+    """The instance of which a machine is the story."""
+    return SimulatedInstance(story, Clock(datetime.fromtimestamp(BEGIN, UTC)), **fields)
+
+
+def look(seen: SimulatedInstance, metric: Metric, now: float, hours: int = 3, period: int = HOUR) -> Series:
     """What the service's own code reads of the last hours."""
-    place = Place(Clock(now), [box])
-    cloudwatch = Members({(ARN.account, ARN.region): place}).cloudwatch(ARN)
+    seen.clock.seconds = now
+    cloudwatch = Members(places(seen.clock, [seen])).cloudwatch(ARN)
     end = int(now // HOUR) + 1
     return read(cloudwatch, metric, {ARN: Hours(end - hours, end)}, period)[ARN]
 
@@ -67,34 +80,35 @@ def test_no_datapoint_of_an_hour_in_which_nothing_ran() -> None:
     """A stopped instance publishes no metric, and neither does an hour that the metric lost."""
     stopped = machine(runs=((BEGIN - DAY, BEGIN - 2 * HOUR), (BEGIN + DAY, END)))
     hour = BEGIN // HOUR
-    assert {hour - 4, hour - 3} == look(Box(stopped), UTILIZATION, BEGIN, hours=5).values.keys()
+    assert {hour - 4, hour - 3} == look(instance(stopped), UTILIZATION, BEGIN, hours=5).values.keys()
     lossy = machine(lost_hours=frozenset({hour - 1}))
-    assert {hour - 2} == look(Box(lossy), TOKENLESS_CALLS, BEGIN).values.keys()
-    assert {hour - 2, hour - 1} == look(Box(lossy), UTILIZATION, BEGIN).values.keys()
+    assert {hour - 2} == look(instance(lossy), TOKENLESS_CALLS, BEGIN).values.keys()
+    assert {hour - 2, hour - 1} == look(instance(lossy), UTILIZATION, BEGIN).values.keys()
 
 
 def test_a_call_shows_when_its_period_has_arrived() -> None:
     """Five minutes after the end of its period of five minutes, and not before."""
     call = BEGIN + 12 * MINUTE
-    used = [look(Box(machine(call)), TOKENLESS_CALLS, BEGIN + minutes * MINUTE).values for minutes in (19, 20)]
+    used = [look(instance(machine(call)), TOKENLESS_CALLS, BEGIN + minutes * MINUTE).values for minutes in (19, 20)]
     assert [0.0, 1.0] == [each[BEGIN // HOUR] for each in used]
 
 
 def test_calls_are_refused_only_while_tokens_are_required() -> None:
     """Each call counts in one of the two metrics; rejected calls publish no zeros."""
     calls = [BEGIN + minutes * MINUTE for minutes in (1, 21, 41)]
-    box = Box(machine(*calls), required_at=BEGIN + 10 * MINUTE, restored_at=BEGIN + 30 * MINUTE)
+    seen = instance(machine(*calls), required_at=BEGIN + 10 * MINUTE, restored_at=BEGIN + 30 * MINUTE)
     now = BEGIN + 2 * HOUR
-    assert 2.0 == look(box, TOKENLESS_CALLS, now).values[BEGIN // HOUR]
-    assert {BEGIN + 20 * MINUTE: 1.0} == look(box, REJECTED_CALLS, now, period=300).values
+    assert 2.0 == look(seen, TOKENLESS_CALLS, now).values[BEGIN // HOUR]
+    assert {BEGIN + 20 * MINUTE: 1.0} == look(seen, REJECTED_CALLS, now, period=300).values
 
 
 def test_an_instance_is_enforced_once_at_most() -> None:
     """The simulation must not hide a second change by the service."""
-    place = Place(Clock(), [Box(machine())])
-    place.modify_instance_metadata_options(InstanceId=ARN.instance_id, HttpTokens="required")
+    once = instance(machine())
+    ec2 = places(once.clock, [once])[ARN.account, ARN.region].ec2
+    ec2.modify_instance_metadata_options(InstanceId=ARN.instance_id, HttpTokens="required")
     with pytest.raises(AssertionError, match="twice"):
-        place.modify_instance_metadata_options(InstanceId=ARN.instance_id, HttpTokens="required")
+        ec2.modify_instance_metadata_options(InstanceId=ARN.instance_id, HttpTokens="required")
 
 
 def test_the_ledger_refuses_what_the_table_refuses() -> None:
@@ -103,7 +117,7 @@ def test_the_ledger_refuses_what_the_table_refuses() -> None:
     change = Change(entry=Entry(arn=ARN), attributes={"status": Status.HELD})
     assert [set(), {ARN}] == [ledger.write([change], NOW), ledger.write([change], NOW)]
     with pytest.raises(IllegalMove):
-        ledger.write([Change(entry=ledger.entries[ARN], attributes={"status": Status.VERIFIED})], NOW)
+        ledger.write([Change(entry=ledger.read([ARN])[ARN], attributes={"status": Status.VERIFIED})], NOW)
 
 
 def test_the_clean_window_takes_silence_for_health() -> None:
@@ -127,8 +141,8 @@ def test_broken_is_from_the_first_failed_call_to_the_end_or_the_way_back() -> No
 
 def test_daily_revisits_that_are_skipped_keep_their_hour() -> None:
     """A daily evaluation stays at the same time of day after some days were skipped."""
-    assert BEGIN + 2 * DAY == _day_by_day(BEGIN, BEGIN + 1.5 * DAY)
-    assert BEGIN == _day_by_day(BEGIN, BEGIN - HOUR)
+    assert BEGIN + 2 * DAY == day_by_day(BEGIN, BEGIN + 1.5 * DAY)
+    assert BEGIN == day_by_day(BEGIN, BEGIN - HOUR)
 
 
 def test_what_is_left_out_changes_nothing() -> None:
@@ -139,7 +153,7 @@ def test_what_is_left_out_changes_nothing() -> None:
         with mock.patch("imdsv2.line.record.random.random", return_value=0.0):
             life = Life(build(5, SMALL), Policy(mode=Mode.ENFORCE), thrifty=thrifty)
             life.run(5, until=BEGIN + 4 * DAY)
-        fates.append({arn: (box.required_at, box.restored_at) for arn, box in life.boxes.items()})
+        fates.append({arn: (each.required_at, each.restored_at) for arn, each in life.instances.items()})
     assert fates[0] == fates[1]
     assert any(restored_at is not None for _, restored_at in fates[0].values())
 

@@ -13,7 +13,8 @@ from imdsv2.aws.cloudwatch import QUERIES_A_CALL
 from imdsv2.domain.health import Signs
 from imdsv2.guard.signs import Begin, gather_signs
 from tests.unit.builders import NOW, arn, at
-from tests.unit.cloudwatch import CloudWatch, hour_of, refusal
+from tests.world.cloudwatch import CloudWatch, hour_of
+from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,7 @@ SINCE = at("2026-11-19 10:12")
 @pytest.fixture
 def cloudwatch() -> CloudWatch:
     """A CloudWatch without datapoints."""
-    return CloudWatch(now=NOW)
+    return CloudWatch(lambda: NOW)
 
 
 def signs(
@@ -199,7 +200,7 @@ def test_an_answer_that_is_not_complete_is_a_problem_of_that_instance_alone(
 def test_a_refused_call_is_a_problem_and_no_exception(cloudwatch: CloudWatch, number: int) -> None:
     """The first call reads rejected calls, the second CPUUtilization."""
     refuse(cloudwatch, at("2026-11-20 09:35"))
-    cloudwatch.refusals[number] = refusal("AccessDenied")
+    cloudwatch.refusals[number] = refusal("AccessDenied", "refused", "GetMetricData")
     seen = signs(cloudwatch)
     assert "AccessDenied to GetMetricData: refused" == seen.problem
     assert number == seen.rejected_calls
@@ -219,7 +220,7 @@ minutes = st.integers(0, 3 * 24 * 60)
 @given(began=minutes, refused=st.dictionaries(minutes.map(lambda each: each // 5 * 5), st.integers(0, 3), max_size=12))
 def test_every_refused_call_of_the_watch_is_counted_and_no_earlier_one(began: int, refused: dict[int, int]) -> None:
     """Whatever the minute in which the watch began, within its period of five minutes."""
-    cloudwatch = CloudWatch(now=NOW)
+    cloudwatch = CloudWatch(lambda: NOW)
     origin = hour_of(NOW) - 3 * DAY
     for minute, calls in refused.items():
         refuse(cloudwatch, origin + timedelta(minutes=minute), calls)

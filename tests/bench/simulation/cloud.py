@@ -1,0 +1,180 @@
+"""EC2 and CloudWatch of the safety simulation: the world in memory, whose datapoints follow from when each instance runs and calls.
+
+Datapoints are computed when they are asked for: ten thousand instances have hundreds of millions in a quarter of a year.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, UTILIZATION
+from tests.bench.simulation.assumptions import HOUR, MINUTE
+from tests.world.cloudwatch import CloudWatch
+from tests.world.ec2 import OPEN_OPTIONS, Ec2, as_tags
+from tests.world.edge import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from tests.bench.simulation.machine import Machine
+    from tests.world.clock import Clock
+    from tests.world.cloudwatch import Stamps
+
+PERIOD = 5 * MINUTE
+ARRIVES_AFTER = 5 * MINUTE
+"""Seconds from the end of five minutes to their datapoint; AWS promises nothing, and shows most within a few minutes."""
+LISTED_AFTER = 15 * MINUTE
+"""Seconds more until ListMetrics names an instance that had none before (its API reference)."""
+
+
+@dataclass(slots=True)
+class SimulatedInstance:
+    """An instance as AWS keeps it: when it runs, and since and until when it requires tokens."""
+
+    machine: Machine
+    clock: Clock
+    required_at: float | None = None
+    restored_at: float | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def requires_tokens(self) -> bool:
+        return self.required_at is not None and self.restored_at is None
+
+    @property
+    def state(self) -> str:
+        return "running" if self.machine.is_running(self.clock.seconds) else "stopped"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return {**OPEN_OPTIONS, "HttpTokens": "required" if self.requires_tokens else "optional"}
+
+    def change_options(self, sent: Mapping[str, Any]) -> None:
+        """Require tokens, or make them optional again, once each."""
+        if sent["HttpTokens"] == "required":
+            if self.required_at is not None:
+                raise AssertionError(f"{self.machine.arn.instance_id} was to be enforced twice")
+            self.required_at = self.clock.seconds
+        else:
+            self.restored_at = self.clock.seconds
+
+    def shown(self) -> dict[str, Any]:
+        """The instance in the words of DescribeInstances."""
+        machine = self.machine
+        begin, end = machine.run_at(self.clock.seconds)
+        stopped = f"User initiated ({datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M:%S} GMT)"
+        first = datetime.fromtimestamp(machine.first_launched, UTC)
+        return {
+            "InstanceId": machine.arn.instance_id,
+            "State": {"Name": self.state},
+            "StateTransitionReason": "" if self.state == "running" else stopped,
+            "LaunchTime": datetime.fromtimestamp(begin, UTC),
+            "MetadataOptions": {**self.options, "State": "applied"},
+            "NetworkInterfaces": [{"Attachment": {"DeviceIndex": 0, "AttachTime": first}}],
+            "Tags": as_tags({"aws:autoscaling:groupName": machine.group, **self.tags}),
+        }
+
+    def rejected(self, end: float) -> Sequence[int]:
+        """The calls that were refused up to a time."""
+        if self.required_at is None:
+            return ()
+        return self.machine.calls_between(self.required_at, min(end, self.restored_at or end))
+
+    def answered(self, begin: float, end: float) -> list[int]:
+        """The calls without a token that were answered from a time on, up to another."""
+        refused = self.rejected(end)
+        calls = self.machine.calls_between(begin, end)
+        return [call for call in calls if not refused or not refused[0] <= call <= refused[-1]]
+
+
+class SimulatedMetrics(CloudWatch):
+    """The metrics of simulated instances. Times in its answers are seconds since 1970, as the service's own sessions read them."""
+
+    def __init__(self, clock: Clock, instances: Mapping[str, SimulatedInstance]) -> None:
+        super().__init__(clock)
+        self._clock = clock
+        self._instances = instances
+        self.looked_at: Collection[str] | None = None
+        """What ListMetrics gets to see; None: all."""
+
+    def get_metric_data(self, **request: Any) -> dict[str, Any]:
+        """As any CloudWatch, without remembering a quarter of a year of questions."""
+        answer = super().get_metric_data(**request)
+        self.asked.clear()
+        return answer
+
+    def _refuse(self, request: Mapping[str, Any]) -> None:
+        """Let every request pass: looking at each would take a tenth of the simulation's time, and the service's requests
+        are looked at by the tests of the evidence."""
+
+    def _recently_active(self, metric: str) -> list[str]:
+        """Instances of which refused calls of the last three hours show."""
+        assert metric == REJECTED_CALLS.name
+        now = self._clock.seconds
+        end, begin = int(now - LISTED_AFTER - ARRIVES_AFTER) // PERIOD * PERIOD, now - 3 * HOUR
+        names = self._instances if self.looked_at is None else self.looked_at
+        return [
+            name
+            for name in names
+            if (instance := self._instances.get(name)) is not None
+            and any(
+                call >= begin and call // HOUR not in instance.machine.lost_hours for call in instance.rejected(end)
+            )
+        ]
+
+    def _series(self, stat: Mapping[str, Any], start: datetime, end: datetime) -> tuple[Stamps, list[float]]:
+        instance = self._instances[stat["Metric"]["Dimensions"][0]["Value"]]
+        span = int(start.timestamp()), int(end.timestamp())
+        stamps, values = self._points(instance, stat["Metric"]["MetricName"], stat["Period"], *span)
+        return stamps[::-1], values[::-1]
+
+    def _points(
+        self, instance: SimulatedInstance, metric: str, period: int, begin: int, end: int
+    ) -> tuple[list[int], list[float]]:
+        """Datapoints of whole periods that CloudWatch shows by now; periods are counted from ``begin``."""
+        shown = min(end, int(self._clock.seconds - ARRIVES_AFTER) // PERIOD * PERIOD)
+        lost: frozenset[int] = instance.machine.lost_hours if metric != UTILIZATION.name else frozenset()
+        if metric == REJECTED_CALLS.name:
+            calls = [call for call in instance.rejected(shown) if call >= begin // PERIOD * PERIOD]
+            return _sums(calls, lost, period, begin)
+        if period > HOUR:
+            # A coarse look, for use: where there was none it makes no difference in which weeks an instance ran.
+            return _sums(instance.answered(begin, shown), lost, period, begin)
+        ran = hours_of(instance.machine, begin, shown)
+        stamps = [hour * HOUR for hour in ran if hour not in lost] if lost else [hour * HOUR for hour in ran]
+        counts = dict(zip(*_sums(instance.answered(begin, shown), lost, period, begin), strict=True))
+        return stamps, [counts.get(stamp, 0.0) for stamp in stamps] if counts else [0.0] * len(stamps)
+
+
+def places(clock: Clock, instances: Iterable[SimulatedInstance]) -> dict[tuple[str, str], Place[SimulatedMetrics]]:
+    """EC2 and CloudWatch of each account and Region."""
+    by_place: defaultdict[tuple[str, str], dict[str, SimulatedInstance]] = defaultdict(dict)
+    for each in instances:
+        arn = each.machine.arn
+        by_place[arn.account, arn.region][arn.instance_id] = each
+    return {place: Place(Ec2(here), SimulatedMetrics(clock, here)) for place, here in by_place.items()}
+
+
+def _sums(calls: Iterable[int], lost: frozenset[int], period: int, begin: int) -> tuple[list[int], list[float]]:
+    sums: dict[int, float] = {}
+    for call in calls:
+        if call // HOUR not in lost:
+            stamp = begin + (call - begin) // period * period
+            sums[stamp] = sums.get(stamp, 0.0) + 1
+    return list(sums), list(sums.values())
+
+
+def hours_of(machine: Machine, begin: float, end: float) -> list[int]:
+    """The hours in which an instance ran, for at least one period of the metric."""
+    runs = machine.runs
+    hours: list[int] = []
+    for run_begin, run_end in runs[max(0, bisect_left(runs, (begin, 0)) - 1) :]:
+        if run_begin >= end:
+            break
+        first, last = int(max(run_begin, begin) // HOUR), int((min(run_end, end) - PERIOD) // HOUR)
+        hours.extend(range(max(first, hours[-1] + 1) if hours else first, last + 1))
+    return hours

@@ -1,0 +1,138 @@
+"""The ledger of the safety simulation, in memory.
+
+It is replaced at its methods, one level above its storage: the items of ten thousand instances for a quarter of a year would
+take a table in memory hours. It refuses what the table would refuse: a write that has not seen the newest version, and a
+move that no life makes. Nothing else in the simulation knows what an item looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.domain.lifecycle import Status, check
+from imdsv2.domain.verdict import Reason
+from imdsv2.ledger.account import Accounts
+from imdsv2.ledger.items import account_key
+from imdsv2.ledger.table import Enforced, Entry, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from imdsv2.domain.account import Account
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.ledger.table import Change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where an instance stands, as far as it decides when it has to be looked at again. Times are seconds since 1970.
+
+    ``call_seen_at``: the last call, where calls are the reason. ``is_canary``: a canary that has not proved healthy yet;
+    ``is_lost``: one that cannot prove it any more.
+    """
+
+    status: Status
+    reason: Reason
+    revisit_at: float | None
+    enforced_at: float | None
+    restarted_at: float | None
+    call_seen_at: float | None
+    is_watched: bool
+    is_canary: bool
+    is_lost: bool
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether its software may be refused a call."""
+        enforced = self.is_watched or self.status in {Status.ENFORCED, Status.VERIFIED}
+        return enforced and self.enforced_at is not None
+
+
+class MemoryLedger(Ledger):
+    """The ledger's items of instances. ``touched``: what was written since somebody last looked."""
+
+    def __init__(self) -> None:
+        self._entries: dict[InstanceArn, Entry] = {}
+        self.touched: set[InstanceArn] = set()
+        self.looked_at: Collection[InstanceArn] | None = None
+        """What the guard gets to see of the watched; None: all."""
+
+    def standing(self, arn: InstanceArn) -> Standing:
+        """Where an instance stands that was written before."""
+        entry = self._entries[arn]
+        attributes = entry.attributes
+        reason = Reason(attributes["reason"])
+        seen = attributes["evidence"]["last_tokenless_call"] if reason is Reason.V1_IN_USE else None
+        return Standing(
+            status=Status(attributes["status"]),
+            reason=reason,
+            revisit_at=_seconds(attributes.get("revisit_at")),
+            enforced_at=_seconds(attributes.get("enforced_at")),
+            restarted_at=_seconds(attributes.get("restarted_at")),
+            call_seen_at=_seconds(seen),
+            is_watched=entry.is_watched,
+            is_canary=bool(attributes.get("canary")) and not attributes.get("clean_at"),
+            is_lost=bool(attributes.get("canary_lost")),
+        )
+
+    def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Entry]:
+        return {arn: self._entries.get(arn) or Entry(arn=arn) for arn in arns}
+
+    def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
+        overtaken = set()
+        for change in changes:
+            known = self._entries.get(change.entry.arn)
+            if change.entry.version != (known.version if known else 0):
+                overtaken.add(change.entry.arn)
+                continue
+            applied = change.applied()
+            if applied.status is not None:
+                check(change.entry.status, applied.status)
+            self._entries[applied.arn] = applied
+            self.touched.add(applied.arn)
+        return overtaken
+
+    def watched(self, account: str) -> list[Enforced]:
+        candidates = self._entries if self.looked_at is None else self.looked_at
+        return [
+            _enforced(entry)
+            for arn in sorted(candidates)
+            if account_key(arn) == account and (entry := self._entries[arn]).is_watched
+        ]
+
+    def enforced_since(self, account: str, since: datetime) -> list[Enforced]:
+        return [
+            _enforced(entry)
+            for arn, entry in self._entries.items()
+            if account_key(arn) == account and (when := entry.time("enforced_at")) is not None and when >= since
+        ]
+
+
+def _enforced(entry: Entry) -> Enforced:
+    enforced_at = entry.time("enforced_at")
+    assert enforced_at is not None
+    return Enforced(
+        arn=entry.arn,
+        status=str(entry.status),
+        enforced_at=enforced_at,
+        restarted_at=entry.time("restarted_at"),
+        cohort=entry.attributes.get("cohort"),
+        asked_back=False,
+    )
+
+
+def _seconds(text: Any) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if text else None
+
+
+class MemoryAccounts(Accounts):
+    """The real accounts' items. ``looked_at``: the accounts that the guard gets to see; None: all."""
+
+    looked_at: Collection[str] | None = None
+
+    def all(self) -> list[Account]:
+        if self.looked_at is None:
+            return super().all()
+        return [self._read(key) for key in sorted(self.looked_at)]

@@ -1,0 +1,145 @@
+"""A quarter of a year of the simulated fleet under the service: its line and its guard, on a clock that is only simulated.
+
+What the schedule would do and what would come to nothing is left out: a look of the guard at an instance that gives no new sign, and a new
+judgement of which the fleet says beforehand that it comes out the same. A test runs a small fleet with and without that.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import defaultdict
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from unittest import mock
+
+from imdsv2.aws import metadata_options as action
+from imdsv2.domain.request import Request, Source
+from imdsv2.ledger.items import account_key
+from imdsv2.sweep.run import INSTANCES_A_BATCH
+from tests.bench.simulation.agenda import Agenda, next_working_day, up
+from tests.bench.simulation.assumptions import BEGIN, END, MINUTE
+from tests.bench.simulation.cloud import SimulatedInstance, places
+from tests.bench.simulation.ledger import MemoryLedger
+from tests.bench.simulation.outlook import REVISIT_EVERY, Outlook
+from tests.bench.simulation.service import Listener, assembled
+from tests.world.clock import Clock
+from tests.world.serial import THREADED, SerialPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.policy import Policy
+    from tests.bench.simulation.ledger import Standing
+    from tests.bench.simulation.machine import Machine
+
+GUARD_EVERY = 5 * MINUTE
+BREAKER_CLOSED_AT = 9
+"""The hour of the next working day, UTC, at which a person closes a breaker."""
+
+
+class Life:
+    """The fleet, the service and the few things that people do."""
+
+    def __init__(
+        self,
+        machines: Sequence[Machine],
+        policy: Policy,
+        *,
+        guarded: bool = True,
+        recalls: bool = True,
+        thrifty: bool = True,
+    ) -> None:
+        self.clock = Clock(datetime.fromtimestamp(BEGIN, UTC))
+        self.instances = {machine.arn: SimulatedInstance(machine, self.clock) for machine in machines}
+        self.ledger = MemoryLedger()
+        self.breakers_opened = 0
+        self._guarded, self._recalls, self._thrifty = guarded, recalls, thrifty
+        self._revisits, self._looks = Agenda(), Agenda()
+        self._closings: list[tuple[float, str]] = []
+        self._people = Listener()
+        self._places = places(self.clock, self.instances.values())
+        service, self._accounts = assembled(self.clock, self._places, policy, self.ledger, self._people)
+        self._line, self._guard = service.line, service.guard()
+        self._outlook = Outlook(machines, policy, service.cohorts, recalls=recalls)
+
+    def run(self, seed: int, until: int = END) -> None:
+        """From the first sweep to the end. The seed is that of the jitter."""
+        random.seed(seed)
+        with ExitStack() as replaced:
+            replaced.enter_context(mock.patch.object(action, "_READ_BACK_AFTER", (0,)))
+            for module in THREADED:
+                replaced.enter_context(mock.patch.object(module, "ThreadPoolExecutor", SerialPool))
+            self._judge(sorted(self.instances), Source.SWEEP)
+            while (tick := self._next_tick()) < until:
+                self.clock.seconds = tick
+                self._close_breakers()
+                self._look(self._looks.take(tick))
+                if tick % REVISIT_EVERY == 0:
+                    self._judge(self._revisits.take(tick), Source.REVISIT)
+        self.clock.seconds = until
+
+    def _next_tick(self) -> float:
+        now = self.clock.seconds
+        closing = self._closings[0][0] if self._closings else math.inf
+        return min(
+            up(max(self._looks.next(), now + 1), GUARD_EVERY),
+            up(max(self._revisits.next(), now + 1), REVISIT_EVERY),
+            up(closing, GUARD_EVERY),
+        )
+
+    def _judge(self, arns: Sequence[InstanceArn], source: Source) -> None:
+        """Through the line, place by place, so that the jitter falls the same way each time."""
+        by_place: dict[tuple[str, str], list[InstanceArn]] = defaultdict(list)
+        for arn in arns:
+            by_place[arn.account, arn.region].append(arn)
+        for place in sorted(by_place):
+            several = sorted(by_place[place])
+            for first in range(0, len(several), INSTANCES_A_BATCH):
+                requests = [Request(arn=arn, source=source) for arn in several[first : first + INSTANCES_A_BATCH]]
+                outcomes = self._line.run(requests, f"judge-{self.clock.seconds}")
+                for failure in outcomes.failed.values():
+                    raise failure
+        self._put_down()
+
+    def _look(self, arns: Iterable[InstanceArn]) -> None:
+        """A pass of the guard."""
+        seen = {arn for arn in arns if self.ledger.standing(arn).is_enforced}
+        if not seen:
+            return
+        if self._thrifty:
+            self.ledger.looked_at, self._accounts.looked_at = seen, {account_key(arn) for arn in seen}
+            for place in self._places.values():
+                place.cloudwatch.looked_at = {arn.instance_id for arn in seen} if self._recalls else ()
+        done = self._guard.run(f"guard-{self.clock.seconds}", lambda: True)
+        if done.failed:
+            raise RuntimeError(f"the guard failed in {done.failed} places")
+        for account in self._people.breakers:
+            heapq.heappush(self._closings, (next_working_day(self.clock(), BREAKER_CLOSED_AT), account.key))
+        self.breakers_opened += len(self._people.breakers)
+        self._people.breakers.clear()
+        self.ledger.touched |= seen
+        self._put_down()
+
+    def _close_breakers(self) -> None:
+        while self._closings and self._closings[0][0] <= self.clock.seconds:
+            self._accounts.close_breaker(heapq.heappop(self._closings)[1], "the person on duty")
+
+    def _put_down(self) -> None:
+        """When what was written has to be looked at again."""
+        now, outlook = self.clock.seconds, self._outlook
+        for arn in self.ledger.touched:
+            standing = self.ledger.standing(arn)
+            revisit_at = outlook.next_revisit(arn, standing, now) if self._thrifty else standing.revisit_at
+            self._revisits.put(arn, revisit_at)
+            if self._guarded:
+                self._looks.put(arn, self._next_look(arn, standing, now))
+        self.ledger.touched.clear()
+
+    def _next_look(self, arn: InstanceArn, standing: Standing, now: float) -> float | None:
+        if not standing.is_enforced:
+            return None
+        return self._outlook.next_look(arn, standing, now) if self._thrifty else now + GUARD_EVERY

@@ -1,0 +1,96 @@
+"""The service as it runs in the simulation: its own code, over a ledger in memory and a policy that nobody changes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+from unittest import mock
+
+from imdsv2 import wiring
+from imdsv2.aws.security_hub import SecurityHub
+from imdsv2.domain.policy import PolicyInForce
+from imdsv2.settings import Settings
+from tests.bench.simulation.ledger import MemoryAccounts
+from tests.world.dynamodb import Table
+from tests.world.edge import Members
+from tests.world.security_hub import Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from imdsv2.domain.account import Account
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.policy import Policy
+    from tests.bench.simulation.ledger import MemoryLedger
+    from tests.world.clock import Clock
+    from tests.world.edge import Place
+
+SETTINGS = Settings(
+    region="eu-west-1",
+    ledger_table="ledger",
+    policy_parameter="policy",
+    notifications_topic_arn="topic",
+    lease=timedelta(minutes=6),
+    dead_letter_queue_url=None,
+    quota_share=0.5,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPolicy:
+    """A policy that nobody changes."""
+
+    policy: Policy
+
+    def current(self, now: datetime) -> PolicyInForce:
+        return PolicyInForce(policy=self.policy, is_from_parameter=True)
+
+    def keep(self, now: datetime) -> None:
+        """There is nothing to remember."""
+
+
+@dataclass(slots=True)
+class Listener:
+    """People, who hear of an open breaker; the rest only fills the ledger."""
+
+    breakers: list[Account] = field(default_factory=list)
+
+    def tell(self, arns: Collection[InstanceArn], now: datetime, *, workflow: bool) -> None:
+        """Notes and notifications decide nothing."""
+
+    def breaker_opened(self, account: Account) -> None:
+        self.breakers.append(account)
+
+
+def assembled(
+    clock: Clock,
+    places: Mapping[tuple[str, str], Place[Any]],
+    policy: Policy,
+    ledger: MemoryLedger,
+    people: Listener,
+) -> tuple[wiring.Service, MemoryAccounts]:
+    """The service, and its accounts. Neither the policy nor a calendar is asked for, and nobody reads the topic."""
+    logger: Any = logging.getLogger("simulation")
+    logger.addHandler(logging.NullHandler())
+    table = Table().client
+    accounts = MemoryAccounts(table, SETTINGS.ledger_table)
+    edge = wiring.Edge(
+        members=cast("Any", Members(places)),
+        dynamodb=table,
+        ssm=cast("Any", None),
+        sns=cast("Any", None),
+        hub=SecurityHub(Findings().client, logger),
+        now=clock,
+        logger=logger,
+    )
+    replaced: dict[str, Any] = {
+        "Ledger": lambda *_: ledger,
+        "Accounts": lambda *_: accounts,
+        "PolicySource": lambda *_: FixedPolicy(policy),
+        "Teller": lambda *_: people,
+    }
+    with mock.patch.multiple(wiring, **replaced):
+        return wiring.assemble(edge, SETTINGS), accounts

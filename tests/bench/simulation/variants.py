@@ -1,0 +1,48 @@
+"""Which fleets are simulated under which policies: the default one, and one change at a time to see what depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from imdsv2.domain.policy import Mode, Policy
+from tests.bench.simulation.machine import HIDDEN, Mix
+
+SEEDS = (1, 2, 3, 4, 5)
+PROOF_SEEDS = tuple(range(101, 109))
+VARIANT_SEEDS = (1, 2, 3)
+VARIANT_INSTANCES = 4_000
+DEFAULTS = Policy(mode=Mode.ENFORCE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A change to the policy or to the fleet, to see what depends on it."""
+
+    name: str
+    policy: Policy = DEFAULTS
+    mix: Mix = field(default_factory=lambda: Mix(instances=VARIANT_INSTANCES))
+    guarded: bool = True
+    recalls: bool = True
+
+
+def _policy(**changes: Any) -> Policy:
+    return Policy(mode=Mode.ENFORCE, **changes)
+
+
+def _mix(*, share: float = 0.005, alone: float = 0.5) -> Mix:
+    return Mix(hidden=dict.fromkeys(HIDDEN, share), alone=alone, instances=VARIANT_INSTANCES)
+
+
+VARIANTS = (
+    Variant(name="default policy and fleet"),
+    Variant(name="no guard and no canaries: evidence alone", policy=_policy(canary=None), guarded=False),
+    Variant(name="no recall after the watch", recalls=False),
+    Variant(name="no canaries", policy=_policy(canary=None)),
+    Variant(name="`watch_hours` 168, the maximum", policy=_policy(watch_hours=168)),
+    Variant(name="`lookback_days` 14", policy=_policy(lookback_days=14)),
+    Variant(name="`lookback_days` 60", policy=_policy(lookback_days=60)),
+    Variant(name="every breaker alone in its cohort", mix=_mix(alone=1.0)),
+    Variant(name="breakers in whole cohorts only", mix=_mix(alone=0.0)),
+    Variant(name="10% of the fleet are hidden breakers", mix=_mix(share=0.025)),
+)

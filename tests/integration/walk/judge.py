@@ -1,0 +1,150 @@
+"""The judge of the walk: what has to be true at the moment at which an instance's metadata options are changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.metadata_options import ENFORCED_TAG
+from tests.integration.walk.policy import EXEMPT_TAG, LOOKBACK, OBSERVED_HOURS
+from tests.world.cloudwatch import HOUR, hour_of
+from tests.world.life import TOKENLESS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imdsv2.domain.instance import InstanceArn
+    from tests.integration.walk.machine import Machine
+    from tests.integration.walk.world import World
+
+
+class Judge:
+    """Knows the whole world, and complains of every change that should not be made."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._enforcements: list[tuple[str, datetime]] = []
+        """Account and time of each."""
+
+    def judge_enforcement(self, machine: Machine, role: str, sent: Mapping[str, Any]) -> None:
+        """Everything that has to be true at the moment at which tokens are required."""
+        world, now, account = self._world, self._world.clock(), machine.arn.account
+        item = world.current(machine.arn)
+        never = {
+            "by another role": role != "write",
+            "with another option": dict(sent) != {"HttpTokens": "required"},
+            "not written ahead": item.get("status") != "enforcing",
+            "outside a lease": not _is_leased(item, now),
+            "without what was there before": _plain(item.get("before")) != machine.options,
+            "without its tag": ENFORCED_TAG not in machine.tags,
+            "what was closed": machine.options["HttpEndpoint"] != "enabled",
+            "while a finding is suppressed": bool(item.get("findings")) and world.is_suppressed(machine.arn),
+            "although a cohort of its broke": world.policy["canary"] is not None and self._broken_beside(machine),
+            **self._policy_against(account, now),
+            **self._people_against(machine, item, now),
+            **self._evidence_against(machine),
+        }
+        self._complain(machine, "enforced", never)
+        world.approved.pop(machine.arn, None)
+        world.told.pop(machine.arn, None)
+        world.changed.add(machine.arn)
+        self._enforcements.append((account, now))
+
+    def _policy_against(self, account: str, now: datetime) -> dict[str, bool]:
+        """What the policy says against any change in an account."""
+        world = self._world
+        sum_of_hour = sum(each == account and now - when < HOUR for each, when in self._enforcements)
+        return {
+            "while off": world.policy["mode"] == "off",
+            "while observing": world.policy["mode"] == "observe" and not world.run.by_person,
+            "without a readable policy": world.policy_text is not None,
+            "while the calendar is closed": world.policy.get("change_calendar") is not None and not world.calendar_open,
+            "while the breaker is open": world.breaker_opened_at(account) is not None,
+            "above the cap": sum_of_hour >= world.policy.get("max_enforcements_per_hour", 50),
+        }
+
+    def _people_against(self, machine: Machine, item: Mapping[str, Any], now: datetime) -> dict[str, bool]:
+        """What people have said against the change, and what they have not been asked or told."""
+        world = self._world
+        cleared = machine.arn in world.run.clears
+        unapproved = now >= world.approved.get(machine.arn, now)
+        return {
+            "what is exempt": machine.tags.get(EXEMPT_TAG, "") >= f"{now:%Y-%m-%d}",
+            "what a person holds": _in_force(item.get("hold"), now),
+            "what broke before": machine.held and not cleared,
+            "a second time": machine.standing and not cleared,
+            "without approval": world.policy.get("approval") == "required" and unapproved,
+            "untold": self._untold(machine.arn),
+        }
+
+    def _evidence_against(self, machine: Machine) -> dict[str, bool]:
+        """What a perfect witness knows against the change."""
+        end = machine.stopped_at or self._world.clock()
+        start = max(end - LOOKBACK, machine.first_launched_at)
+        metrics, name = self._world.cloudwatch(machine.arn.account), machine.instance_id
+        seen = metrics.points.get((TOKENLESS, name), {})
+        observed = sum(start <= hour and hour + HOUR <= end for hour in seen)
+        first_whole = hour_of(machine.launched_at + HOUR - timedelta(microseconds=1))
+        return {
+            "although IMDSv1 is used": any(when >= start for when in machine.used_at),
+            "although IMDSv1 is used at its start": any(
+                machine.launched_at <= when < machine.launched_at + HOUR for when in machine.used_at
+            ),
+            "on evidence that is not complete": metrics.statuses.get((TOKENLESS, name)) is not None,
+            "on too few hours": observed < OBSERVED_HOURS,
+            "without a start that was observed": first_whole not in seen or first_whole + HOUR > self._world.clock(),
+        }
+
+    def _untold(self, arn: InstanceArn) -> bool:
+        hours, told = self._world.policy.get("notice_hours", 0), self._world.told
+        return hours > 0 and (arn not in told or self._world.clock() - told[arn] < timedelta(hours=hours))
+
+    def _broken_beside(self, machine: Machine) -> bool:
+        """Whether what runs the same software in the same account broke."""
+        cohort = [each for each in self._world.machines.values() if each.image == machine.image]
+        return any(
+            each.held and "broken_at" in self._world.current(each.arn)
+            for each in cohort
+            if each.arn.account == machine.arn.account and each.arn not in self._world.run.clears
+        )
+
+    def judge_return(self, machine: Machine, role: str, sent: Mapping[str, Any]) -> None:
+        """Everything that has to be true at the moment at which tokens are made optional again."""
+        item, now = self._world.current(machine.arn), self._world.clock()
+        undone = item.get("undo") is not None
+        never = {
+            "by another role": role != "rollback",
+            "with another option": dict(sent) != {"HttpTokens": "optional"},
+            "not written ahead": item.get("status") != "rolling_back",
+            "outside a lease": not _is_leased(item, now),
+            "without what was there before": "optional" != (_plain(item.get("before")) or {}).get("HttpTokens"),
+            "though it was not ours": machine.left is None or not item.get("confirmed"),
+            "though somebody has changed it since": machine.left is not None and machine.options != machine.left,
+            "though nothing was refused": not undone and not _refused_since(machine, item),
+        }
+        self._complain(machine, "opened", never)
+
+    def _complain(self, machine: Machine, change: str, never: Mapping[str, bool]) -> None:
+        for what, is_so in never.items():
+            if is_so:
+                self._world.complain(f"{machine.instance_id} was {change} {what}")
+
+
+def _refused_since(machine: Machine, item: Mapping[str, Any]) -> bool:
+    since = datetime.fromisoformat(item["enforced_at"]) - timedelta(minutes=5)
+    return any(when >= since for when in machine.rejected_at)
+
+
+def _is_leased(item: Mapping[str, Any], now: datetime) -> bool:
+    return bool(item.get("lease_until")) and datetime.fromisoformat(item["lease_until"]) > now
+
+
+def _plain(document: Any) -> Any:
+    """Options as EC2 has them, from the ledger's numbers."""
+    return (
+        {name: int(each) if name.endswith("Limit") else each for name, each in document.items()} if document else None
+    )
+
+
+def _in_force(hold: Mapping[str, Any] | None, now: datetime) -> bool:
+    return hold is not None and str(hold["until"]) >= f"{now.astimezone(UTC):%Y-%m-%d}"

@@ -1,0 +1,121 @@
+"""AWS as the service meets it on the walk: the world in memory, with a fault at each point and the judge at each change."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from imdsv2.aws.metadata_options import ENFORCED_TAG, ROLLED_BACK_TAG
+from tests.world.edge import Members
+from tests.world.refusal import refusal
+from tests.world.security_hub import Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from imdsv2.domain.instance import Placed
+    from tests.integration.walk.machine import Machine
+    from tests.integration.walk.world import World
+    from tests.world.ec2 import Ec2
+
+_OWN_TAGS: Mapping[str, set[str]] = {"write": {ENFORCED_TAG, ROLLED_BACK_TAG}, "rollback": {ROLLED_BACK_TAG}}
+"""What the policy of a role lets it write."""
+
+
+class WatchedMembers(Members):
+    """The member accounts, whose EC2 is watched."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.places)
+        self._world = world
+
+    def ec2(self, there: Placed, role: str) -> EC2Client:
+        """EC2 through a role. Raises ClientError where the account is closed."""
+        if there.account in self.closed:
+            self._world.faulted = True
+        super().ec2(there, role)
+        return cast("EC2Client", WatchedEc2(self._world, self._world.places[there.account, there.region].ec2, role))
+
+
+class WatchedEc2:
+    """EC2 in one account, through one role, with what the role's policy allows."""
+
+    def __init__(self, world: World, ec2: Ec2[Machine], role: str) -> None:
+        self._world, self._ec2, self._role = world, ec2, role
+
+    def describe_instances(self, **asked: Any) -> dict[str, Any]:
+        """Pass `describe`."""
+        self._world.passing("describe")
+        return self._ec2.describe_instances(**asked)
+
+    def create_tags(self, **asked: Any) -> None:
+        """Pass `tag` and `tagged`; only the keys of the role's own may be written."""
+        self._world.passing("tag")
+        for tag in asked["Tags"]:
+            if tag["Key"] not in _OWN_TAGS.get(self._role, set()):
+                self._world.complain(f"tag {tag['Key']} written by role {self._role}")
+        self._ec2.create_tags(**asked)
+        self._world.passing("tagged")
+
+    def delete_tags(self, **asked: Any) -> None:
+        """Pass `untag`."""
+        self._world.passing("untag")
+        self._ec2.delete_tags(**asked)
+
+    def modify_instance_metadata_options(
+        self,
+        InstanceId: str,  # noqa: N803 - AWS's names
+        DryRun: bool = False,  # noqa: N803
+        **sent: Any,
+    ) -> None:
+        """Pass `modify` and `modified`, and have the judge look at a change first."""
+        if DryRun:
+            self._ec2.modify_instance_metadata_options(InstanceId=InstanceId, DryRun=True, **sent)
+        self._world.passing("modify")
+        machine = self._ec2.instances[InstanceId]
+        if self._role == "rollback" and ENFORCED_TAG not in machine.tags:
+            raise refusal("UnauthorizedOperation", "no", "ModifyInstanceMetadataOptions", status=403)
+        restores = sent.get("HttpTokens") == "optional"
+        judge = self._world.judge.judge_return if restores else self._world.judge.judge_enforcement
+        judge(machine, self._role, sent)
+        self._ec2.modify_instance_metadata_options(InstanceId=InstanceId, **sent)
+        if restores:
+            machine.held, machine.standing = True, False
+        else:
+            machine.left = dict(machine.options)
+        self._world.passing("modified")
+
+
+class WatchedFindings(Findings):
+    """Security Hub, which may fail or die before a note is written."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def batch_update_findings(self, **asked: Any) -> dict[str, Any]:
+        """Pass `annotate`."""
+        self._world.passing("annotate")
+        return super().batch_update_findings(**asked)
+
+
+class Log:
+    """Takes what is logged; an exception that nobody meant is wrong."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def exception(self, message: str, **_: Any) -> None:
+        """A group or a place failed: only AWS may make it."""
+        error = sys.exc_info()[1]
+        if not (self._world.faulted and isinstance(error, ClientError | ReadTimeoutError)):
+            self._world.complain(f"{message}: {error!r}")
+
+    def warning(self, message: str, **_: Any) -> None:
+        """Expected trouble."""
+
+    error = info = warning

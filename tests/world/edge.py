@@ -1,0 +1,78 @@
+"""What the service meets besides its ledger: the member accounts, Systems Manager and the topic, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from tests.world.refusal import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ec2 import EC2Client
+
+    from imdsv2.domain.instance import Placed
+    from tests.world.cloudwatch import CloudWatch
+    from tests.world.ec2 import Ec2
+
+
+Metrics = TypeVar("Metrics", bound="CloudWatch")
+
+
+@dataclass(frozen=True)
+class Place(Generic[Metrics]):
+    """What there is in one account and Region."""
+
+    ec2: Ec2[Any]
+    cloudwatch: Metrics
+
+
+class Members:
+    """The member accounts, by account and Region; those that are closed let no role in."""
+
+    def __init__(self, places: Mapping[tuple[str, str], Place[Any]]) -> None:
+        self.places = places
+        self.closed: set[str] = set()
+
+    def ec2(self, there: Placed, role: str) -> EC2Client:
+        """EC2 where something lies. Raises ClientError where the account is closed."""
+        if there.account in self.closed:
+            raise refusal("AccessDenied", "no", "AssumeRole", status=403)
+        return cast("EC2Client", self.places[there.account, there.region].ec2)
+
+    def cloudwatch(self, there: Placed) -> CloudWatchClient:
+        """CloudWatch where something lies."""
+        return cast("CloudWatchClient", self.places[there.account, there.region].cloudwatch)
+
+    def session_name(self, there: Placed, role: str) -> str:
+        """The name of the session."""
+        return "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Ssm:
+    """Systems Manager, whose parameters and calendars are looked up at each call."""
+
+    parameter: Callable[[str], str]
+    is_open: Callable[[str], bool]
+
+    def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        """A parameter as it stands."""
+        return {"Parameter": {"Value": self.parameter(Name)}}
+
+    def get_calendar_state(self, *, CalendarNames: list[str]) -> dict[str, Any]:  # noqa: N803
+        """Open, if all of the calendars are."""
+        return {"State": "OPEN" if all(map(self.is_open, CalendarNames)) else "CLOSED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sns:
+    """The topic; each message goes to one subscriber."""
+
+    deliver: Callable[[Mapping[str, Any]], None]
+
+    def publish(self, **message: Any) -> None:
+        """Hand a message on, as it was sent."""
+        self.deliver(message)

@@ -1,0 +1,142 @@
+"""Security Hub in memory, the older (ASFF) and the newer (OCSF, operations that end in V2): findings and our notes on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from tests.world.refusal import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mypy_boto3_securityhub import SecurityHubClient
+
+Answer = dict[str, Any]
+
+IDS_A_FILTER = 20
+FINDINGS_AN_UPDATE = 100
+
+
+class Findings:
+    """The findings of one Security Hub, by id, with what was written on them."""
+
+    def __init__(self) -> None:
+        self.findings: dict[str, dict[str, Any]] = {}
+        """`workflow` and `product` of one that came as ASFF, `status_id` and `v2` of one that came as OCSF; `note` of both."""
+
+    @property
+    def client(self) -> SecurityHubClient:
+        """The same, as the code under test knows it."""
+        return cast("SecurityHubClient", self)
+
+    def holds(self, *findings: dict[str, Any], workflow: str | None = None) -> None:
+        """Take findings in as they were sent, ASFF or OCSF."""
+        for finding in findings:
+            if "finding_info" in finding:
+                self.findings[finding["finding_info"]["uid"]] = {"status_id": finding["status_id"], "v2": finding}
+            else:
+                status = workflow or finding["Workflow"]["Status"]
+                self.findings[finding["Id"]] = {"workflow": status, "product": finding["ProductArn"]}
+
+    def note_on(self, finding: dict[str, Any]) -> str | None:
+        """Our note on a finding, if there is one."""
+        note: str | None = self.findings[finding["Id"]].get("note")
+        return note
+
+    def workflow_of(self, finding: dict[str, Any]) -> str:
+        """The workflow status of a finding."""
+        return str(self.findings[finding["Id"]]["workflow"])
+
+    def get_findings(self, *, Filters: dict[str, Any], MaxResults: int) -> Answer:  # noqa: N803 - AWS's names
+        """`GetFindings` by ids, on one page."""
+        wanted = [each["Value"] for each in Filters["Id"]]
+        if len(wanted) > min(IDS_A_FILTER, MaxResults):
+            raise refusal("InvalidInputException", "at most 20 values a filter", "GetFindings")
+        return {"Findings": [self._asff(each) for each in wanted if self._is(each, "workflow")]}
+
+    def batch_update_findings(
+        self,
+        *,
+        FindingIdentifiers: Sequence[dict[str, str]],  # noqa: N803
+        Note: dict[str, str],  # noqa: N803
+        Workflow: dict[str, str] | None = None,  # noqa: N803
+    ) -> Answer:
+        """`BatchUpdateFindings` of the note and the workflow status."""
+        if len(FindingIdentifiers) > FINDINGS_AN_UPDATE:
+            raise refusal("InvalidInputException", "at most 100 findings", "BatchUpdateFindings")
+        known = [each for each in FindingIdentifiers if self._is(each["Id"], "workflow")]
+        for each in known:
+            written = {"note": Note["Text"]} | ({"workflow": Workflow["Status"]} if Workflow else {})
+            self.findings[each["Id"]].update(written)
+        unprocessed = _unprocessed(FindingIdentifiers, known, "FindingNotFound")
+        return {"ProcessedFindings": known, "UnprocessedFindings": unprocessed}
+
+    def get_findings_v2(self, *, Filters: dict[str, Any], MaxResults: int) -> Answer:  # noqa: N803
+        """`GetFindingsV2` by ids, on one page."""
+        (composite,) = Filters["CompositeFilters"]
+        wanted = [each["Filter"]["Value"] for each in composite["StringFilters"]]
+        assert all(each["FieldName"] == "finding_info.uid" for each in composite["StringFilters"])
+        assert composite["Operator"] == "OR"
+        assert len(wanted) <= MaxResults
+        known = [self.findings[each] for each in wanted if self._is(each, "v2")]
+        return {"Findings": [{**each["v2"], "status_id": each["status_id"], **_comment(each)} for each in known]}
+
+    def batch_update_findings_v2(
+        self,
+        *,
+        FindingIdentifiers: Sequence[dict[str, str]],  # noqa: N803
+        Comment: str,  # noqa: N803
+        StatusId: int | None = None,  # noqa: N803
+    ) -> Answer:
+        """`BatchUpdateFindingsV2` of the comment and the status."""
+        known = [each for each in FindingIdentifiers if self._is(each["FindingInfoUid"], "v2")]
+        for each in known:
+            written = {"note": Comment} | ({"status_id": StatusId} if StatusId is not None else {})
+            self.findings[each["FindingInfoUid"]].update(written)
+        unprocessed = _unprocessed(FindingIdentifiers, known, "ResourceNotFoundException")
+        processed = [{"FindingIdentifier": each} for each in known]
+        return {"ProcessedFindings": processed, "UnprocessedFindings": unprocessed}
+
+    def operations(self) -> dict[str, Callable[..., Answer]]:
+        """What it answers, by AWS's names of the operations."""
+        return {
+            "GetFindings": self.get_findings,
+            "BatchUpdateFindings": self.batch_update_findings,
+            "GetFindingsV2": self.get_findings_v2,
+            "BatchUpdateFindingsV2": self.batch_update_findings_v2,
+        }
+
+    def _is(self, finding_id: str, kind: str) -> bool:
+        return kind in self.findings.get(finding_id, {})
+
+    def _asff(self, finding_id: str) -> dict[str, Any]:
+        known = self.findings[finding_id]
+        asff: dict[str, Any] = {
+            "SchemaVersion": "2018-10-08",
+            "Id": finding_id,
+            "ProductArn": known["product"],
+            "GeneratorId": "security-control/EC2.8",
+            "AwsAccountId": "222222222222",
+            "CreatedAt": "2026-10-01T06:00:00.000Z",
+            "UpdatedAt": "2026-11-20T06:00:00.000Z",
+            "Title": "EC2 instances should use IMDSv2",
+            "Description": "Checks it.",
+            "Resources": [{"Type": "AwsEc2Instance", "Id": "arn:..."}],
+            "Workflow": {"Status": known["workflow"]},
+        }
+        if "note" in known:
+            by_us = {"UpdatedBy": "imdsv2-remediation", "UpdatedAt": "2026-11-20T06:00:00Z"}
+            asff["Note"] = {"Text": known["note"], **by_us}
+        return asff
+
+
+def _comment(known: dict[str, Any]) -> dict[str, Any]:
+    return {"comment": known["note"]} if "note" in known else {}
+
+
+def _unprocessed(asked: Sequence[dict[str, str]], known: Sequence[dict[str, str]], code: str) -> list[dict[str, Any]]:
+    return [
+        {"FindingIdentifier": each, "ErrorCode": code, "ErrorMessage": "no such finding"}
+        for each in asked
+        if each not in known
+    ]
