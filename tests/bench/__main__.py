@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.cloud import LocalCloud
-from tests.bench import batch, latency, quota, regions, safety, start
+from tests.bench import safety
+from tests.bench.measurements import batch, latency, regions, start
+from tests.bench.measurements.quota import drain
 from tests.e2e.world import World
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def main() -> None:
     _say("init.remediate: starting both sides in turn ...")
     measured.append(start.remediate())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
-    measured.append(quota.drain())
+    measured.append(drain.measure())
     _say("safety: a quarter of a year of 10,000 instances, five times, on two processors; some minutes ...")
     measured += safety.measure()
     _say("Starting the local AWS and deploying the stack ...")

@@ -6,18 +6,19 @@ import json
 
 import pytest
 
-from tests.bench import cost
+from tests.bench.cost import page, usage
+from tests.bench.cost.prices import PRICES
 
-METERED = json.loads(cost.METERED.read_text())
+METERED = json.loads(page.METERED.read_text())
 
 
 def test_the_page_is_what_the_script_writes() -> None:
     """Any edit of the page, a price or an assumption requires the page to be generated again."""
-    assert cost.page(METERED) == cost.PAGE.read_text()
+    assert page.render(METERED) == page.PAGE.read_text()
 
 
-@pytest.mark.parametrize("unit", list(cost.PRICES))
+@pytest.mark.parametrize("unit", list(PRICES))
 def test_every_price_counts(unit: str) -> None:
     """A unit without use would be an unneeded price, or a part of the bill that was forgotten."""
-    used = cost.enforcing(METERED, 1, batch=1) | cost.month(METERED, 100_000) | cost.recalling(1)
+    used = usage.enforcing(METERED, 1, batch=1) | usage.month(METERED, 100_000) | usage.recalling(1)
     assert unit in {name for name, number in used.items() if number}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imdsv2.domain.request import Source
-from tests.bench.counting import Calls, floor
+from tests.bench.measurements.counting import Calls, floor
 from tests.fixtures.events import finding
 from tests.integration.builders import asked
 

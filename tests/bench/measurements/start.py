@@ -19,12 +19,12 @@ from local.deploy import zipped
 from tests.bench.measurement import Measurement, against, spread_of
 
 RUNS = 11
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "start.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "start.md"
 BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 OURS = """
 import remediate
-members = remediate.service.line.members
+members = remediate.line.members
 for service, session in members._sessions.items():
     session.create_client(service, region_name="eu-west-1")
 """

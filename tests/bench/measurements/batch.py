@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from local.cloud import MEMBERS, SECURITY
-from tests.bench.counting import LOOKED_AT, floor
 from tests.bench.measurement import Measurement, against
+from tests.bench.measurements.counting import LOOKED_AT, floor
 from tests.fixtures import events
 
 if TYPE_CHECKING:

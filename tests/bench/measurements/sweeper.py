@@ -1,4 +1,4 @@
-"""The sweep of one account and Region, in a process that sees nothing but the deployed asset; started by `tests.bench.fleet`.
+"""The sweep of one account and Region, in a process that sees nothing but the deployed asset; started by `tests.bench.measurements.fleet`.
 
 It is the function's own code, wired as the function wires it. A process of its own, because its memory and its processor time are then
 its own. Writes a line of JSON for every page, `[[instance, reason, status], ...]`, and at the end one with its largest resident set.

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.cloud import HOME, MEMBERS, REGIONS, SECURITY
-from tests.bench import custodian, fleet
-from tests.bench.counting import LOOKED_AT, floor
 from tests.bench.measurement import Measurement, against
+from tests.bench.measurements import custodian, fleet
+from tests.bench.measurements.counting import LOOKED_AT, floor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from local.cloud import LocalCloud
-    from tests.bench.fleet import Fleet
+    from tests.bench.measurements.fleet import Fleet
 
-REPORT = Path(__file__).resolve().parents[2] / "build" / "bench" / "custodian.json"
+REPORT = Path(__file__).resolve().parents[3] / "build" / "bench" / "custodian.json"
 ABROAD = REGIONS[1]
 LATENCY_MS = 40
 LOOKBACK_DAYS = 35

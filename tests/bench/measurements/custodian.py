@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.fleet import counted
+from tests.bench.measurements.fleet import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from local.cloud import LocalCloud
-    from tests.bench.fleet import Fleet
+    from tests.bench.measurements.fleet import Fleet
 
-COMMAND = Path(__file__).resolve().parents[2] / ".venv-custodian" / "bin" / "custodian"
+COMMAND = Path(__file__).resolve().parents[3] / ".venv-custodian" / "bin" / "custodian"
 NAME = "require-imdsv2"
 
 

@@ -9,36 +9,28 @@ hundred, half of those after the work was done.
 
 from __future__ import annotations
 
-import heapq
 import math
 import random
-import statistics
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from itertools import count, islice
-from typing import TYPE_CHECKING, Literal
+from collections import defaultdict
+from itertools import count
+from typing import TYPE_CHECKING
 
-from imdsv2.aws.pacing import LEAST_DATAPOINTS, QUOTAS, Pacing
-from imdsv2.domain.instance import Place
+from imdsv2.aws.pacing import LEAST_DATAPOINTS, Pacing
 from imdsv2.errors import QuotaExhausted
 from imdsv2.sweep.run import INSTANCES_A_BATCH
 from infra.service_stack import REMEDIATIONS_AT_ONCE
 from infra.sweep import PLACES_AT_ONCE
-from tests.bench.measurement import Measurement, against
+from tests.bench.measurements.quota.aws import Aws, Unanswered
+from tests.bench.measurements.quota.clock import Clock
+from tests.bench.measurements.quota.ledger import DUE_AT_ONCE, Ledger
+from tests.bench.measurements.quota.placement import place_instances
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Sequence
 
-    from imdsv2.aws.pacing import Quota
+    from imdsv2.domain.instance import Place
+    from tests.bench.measurements.quota.clock import Steps
 
-    Steps = Generator[float, None, None]
-    """Work, as the seconds that pass between its steps."""
-
-SEEDS = (1, 2, 3, 4, 5)
-ACCOUNTS = 500
-REGIONS = 17
-INSTANCES = 100_000
-LARGEST = 5_000
 SHARE = 0.5
 """The default of the setting `quota_share`."""
 
@@ -53,7 +45,6 @@ GROUPS_AT_ONCE = 8
 REVISIT_EVERY = 60
 REVISIT_SECONDS = 300
 REVISIT_NEEDS = 120
-DUE_AT_ONCE = 300
 CHANGES_AT_ONCE = 8
 TO_FINISH = 90
 LEASE_MARGIN = 60
@@ -68,123 +59,9 @@ SOON = 900
 ATTEMPTS = 5
 LATENCY = (0.04, 0.2)
 A_LEDGER_CALL = 0.03
-LOST = 0.01
 _BACKOFF = {"throttled": 1.0, "lost": 0.05}
 """Seconds before botocore's first repeat; they double, up to 20, and any part of them is as likely."""
 GIVE_UP = 4 * 3600
-
-Outcome = Literal["done", "throttled", "lost"]
-
-
-@dataclass(slots=True)
-class Clock:
-    """Time that passes only where somebody waits."""
-
-    now: float = 0.0
-
-    def side_by_side(self, jobs: Iterable[Steps], at_once: int) -> Steps:
-        """Work on so many jobs at the same time; the next begins when one ends."""
-        order = count()
-        waiting = iter(jobs)
-        running = [(self.now, next(order), job) for job in islice(waiting, at_once)]
-        while running:
-            at, _, job = heapq.heappop(running)
-            if at > self.now:
-                yield at - self.now
-            for wait in job:
-                heapq.heappush(running, (self.now + wait, next(order), job))
-                break
-            else:
-                running.extend((self.now, next(order), each) for each in islice(waiting, 1))
-                heapq.heapify(running)
-
-
-@dataclass(slots=True)
-class ServerBucket:
-    """A token bucket as EC2 describes its own: so many tokens are added each second, and none in between."""
-
-    quota: Quota
-    tokens: float
-    second: int = 0
-
-    def grants(self, cost: float, now: float) -> bool:
-        """Whether a request is let through."""
-        passed = int(now) - self.second
-        self.second = int(now)
-        self.tokens = min(self.quota.burst, self.tokens + passed * self.quota.rate)
-        if self.tokens < min(cost, self.quota.burst):
-            return False
-        self.tokens -= cost
-        return True
-
-
-@dataclass(slots=True)
-class Aws:
-    """EC2 and CloudWatch of all accounts."""
-
-    clock: Clock
-    chance: random.Random
-    buckets: dict[tuple[Place, str], ServerBucket] = field(default_factory=dict)
-    changed_by: defaultdict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
-    """Instances that require tokens, with the calls that EC2 took for each, repeats of the same call aside."""
-    answers: Counter[str] = field(default_factory=Counter)
-
-    def answer(self, place: Place, operation: str, cost: float, change: tuple[int, int] | None) -> Outcome:
-        """Answer a request; `change` is an instance to change, and the call that asks for it."""
-        key = (place, operation)
-        if key not in self.buckets:
-            self.buckets[key] = ServerBucket(QUOTAS[operation], QUOTAS[operation].burst)
-        outcome: Outcome = "done" if self.buckets[key].grants(cost, self.clock.now) else "throttled"
-        if outcome == "done":
-            fate = self.chance.random()
-            if change is not None and fate >= LOST / 2:
-                instance, call = change
-                self.changed_by[instance].add(call)
-            outcome = "lost" if fate < LOST else "done"
-        self.answers[outcome] += 1
-        return outcome
-
-
-@dataclass(slots=True)
-class Ledger:
-    """Who enforces what until when, what is enforced, and what is due."""
-
-    leases: dict[int, float] = field(default_factory=dict)
-    enforced: set[int] = field(default_factory=set)
-    due: list[tuple[float, int]] = field(default_factory=list)
-    held: int = 0
-
-    def claim(self, instances: Iterable[int], now: float, until: float) -> list[int]:
-        """Take instances on, those aside that somebody else has."""
-        mine = self.free(instances, now)
-        for each in mine:
-            self.leases[each] = until
-            heapq.heappush(self.due, (until, each))
-        return mine
-
-    def free(self, instances: Iterable[int], now: float) -> list[int]:
-        """Instances that nobody acts on, nor has."""
-        return [each for each in instances if each not in self.enforced and self.leases.get(each, 0.0) <= now]
-
-    def take_over(self, changed: Iterable[int], now: float) -> None:
-        """What somebody has changed and not lived to record is enforced once his lease is over."""
-        self.enforced |= {each for each in changed if self.leases.get(each, 0.0) <= now}
-
-    def hold(self, instances: Iterable[int], until: float) -> None:
-        """Let instances be judged again then; who acts on one has taken it on."""
-        for each in instances:
-            self.leases.pop(each, None)
-            self.held += 1
-            heapq.heappush(self.due, (until, each))
-
-    def take_due(self, now: float) -> list[int]:
-        """What is due, as much as is taken up at once."""
-        taken: list[int] = []
-        while self.due and self.due[0][0] <= now and len(taken) < DUE_AT_ONCE:
-            _, instance = heapq.heappop(self.due)
-            if instance not in self.enforced:
-                taken.append(instance)
-        return taken
 
 
 class Organisation:
@@ -195,7 +72,7 @@ class Organisation:
         self.clock = Clock()
         self.aws = Aws(self.clock, self.chance)
         self.ledger = Ledger()
-        self.fleet = _fleet()
+        self.fleet = place_instances()
         self.place_of = {instance: place for place, instances in self.fleet.items() for instance in instances}
         self._calls = count()
 
@@ -333,57 +210,3 @@ class Organisation:
 
     def _soon(self) -> float:
         return self.clock.now + SOON * self.chance.uniform(1.0, 1.1)
-
-
-class Unanswered(Exception):
-    """botocore has given a call up."""
-
-    def __init__(self, *, in_doubt: bool) -> None:
-        super().__init__()
-        self.in_doubt = in_doubt
-
-
-def drain() -> Measurement:
-    """Let the organisation drain, and compare with what the quotas alone dictate."""
-    organisations = [Organisation(seed) for seed in SEEDS]
-    seconds = [each.drain() for each in organisations]
-    for each in organisations:
-        twice = [instance for instance, calls in each.aws.changed_by.items() if len(calls) != 1]
-        if twice or each.aws.changed_by.keys() != each.place_of.keys():
-            raise RuntimeError(f"changed twice: {len(twice)}; changed at all: {len(each.aws.changed_by)}")
-    throttled = [each.aws.answers["throttled"] / each.aws.answers.total() for each in organisations]
-    waited = [each.ledger.held for each in organisations]
-    return against(
-        "quota.drain",
-        statistics.median(seconds),
-        "simulated s",
-        max(_dictated(len(instances)) for instances in organisations[0].fleet.values()),
-        "what the quotas alone dictate",
-        f"({min(seconds):.0f} .. {max(seconds):.0f} s in {len(SEEDS)} runs; {INSTANCES} instances, each changed once; "
-        f"{max(throttled):.1%} of the requests throttled, {max(waited)} waits in the ledger)",
-    )
-
-
-def _dictated(instances: int) -> float:
-    """Seconds in which AWS's quotas let the least number of calls through, for one account and Region."""
-    datapoints = instances * HOURS
-    needed = {"ModifyInstanceMetadataOptions": instances, "GetMetricData": datapoints}
-    return max((cost - QUOTAS[operation].burst) / QUOTAS[operation].rate for operation, cost in needed.items())
-
-
-def _fleet() -> dict[Place, list[int]]:
-    """Instances by account and Region: a few large ones, many small ones, by a power of their rank."""
-    places = [
-        Place("aws", f"region-{region}", f"{account:012}") for account in range(ACCOUNTS) for region in range(REGIONS)
-    ]
-    flat, steep = 0.0, 2.0
-    while steep - flat > 1e-9:
-        middle = (flat + steep) / 2
-        total = sum(LARGEST * rank**-middle for rank in range(1, len(places) + 1))
-        flat, steep = (middle, steep) if total > INSTANCES else (flat, middle)
-    sizes = [int(LARGEST * rank**-flat) for rank in range(1, len(places) + 1)]
-    short = INSTANCES - sum(sizes)
-    for rank in range(1, short + 1):
-        sizes[rank % len(sizes)] += 1
-    numbers = iter(range(INSTANCES))
-    return {place: list(islice(numbers, size)) for place, size in zip(places, sizes, strict=True)}

@@ -1,0 +1,1 @@
+"""What the service costs: metered on the local AWS, priced, and written as docs/cost.md."""

@@ -1,0 +1,1 @@
+"""What `make bench` measures: speed, calls and memory of the service, beside baselines."""
