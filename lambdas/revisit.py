@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
     judged = 0
     while context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS:
         now = line.now()
-        claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + line.lease)
+        claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + function.service.settings.lease)
         outcomes = line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], context.aws_request_id)
         telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)
         judged += len(outcomes.judged)

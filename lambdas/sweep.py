@@ -38,7 +38,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def _plan(event: dict[str, Any]) -> dict[str, Any]:
     order = parse_order(event["input"])
     accounts = order.accounts or sweep.accounts()
-    planned = plan(service.line.members, accounts, service.settings.region, order.regions)
+    planned = plan(service.members, accounts, service.settings.region, order.regions)
     key, unreachable = (f"{event['execution']}/{name}.json" for name in ("plan", "unreachable"))
     sweep.files.write(key, planned.places)
     sweep.files.write(unreachable, planned.unreachable)
@@ -48,6 +48,7 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
 def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     tally = go_through(
         service.line,
+        service.members,
         Tally.from_document(event["tally"]),
         context.aws_request_id,
         dry_run=event["dry_run"],

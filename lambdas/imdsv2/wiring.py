@@ -18,14 +18,16 @@ from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.sessions import CONFIG, Members, metrics_session
+from imdsv2.aws.topic import Topic
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.table import Ledger
+from imdsv2.line.act import Action
 from imdsv2.line.canaries import Canaries
 from imdsv2.line.gate import Gates
 from imdsv2.line.intake import DeadLetters
-from imdsv2.line.notices import Notices
+from imdsv2.line.judge import Judge
 from imdsv2.line.run import Line
 from imdsv2.line.tell import Teller
 from imdsv2.settings import Settings, SweepSettings
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
 
+    from imdsv2.guard.response import Response
     from imdsv2.guard.run import Guard
     from imdsv2.people.command import People
 
@@ -65,26 +68,44 @@ class Service:
     """What a handler needs: the line, and what the guard and people's commands are built from."""
 
     line: Line
+    members: Members
     accounts: Accounts
     cohorts: Cohorts
     settings: Settings
 
     def guard(self) -> Guard:
         """Build what looks after the enforced, on what judges them."""
-        from imdsv2.guard.rollback import Rollback
+        from imdsv2.guard.recall import Recall
         from imdsv2.guard.run import Guard
 
         line = self.line
-        rollback = Rollback(
-            members=line.members, ledger=line.ledger, lease=line.lease, now=line.now, logger=line.logger
-        )
         return Guard(
-            members=line.members,
+            members=self.members,
+            ledger=line.ledger,
+            accounts=self.accounts,
+            policies=line.policies,
+            recall=Recall(
+                members=self.members, ledger=line.ledger, policies=line.policies, now=line.now, logger=line.logger
+            ),
+            response=self.response(),
+            now=line.now,
+            logger=line.logger,
+        )
+
+    def response(self) -> Response:
+        """Build what puts instances back, for the guard and for people."""
+        from imdsv2.guard.response import Response
+        from imdsv2.guard.rollback import Rollback
+
+        line = self.line
+        return Response(
             ledger=line.ledger,
             accounts=self.accounts,
             cohorts=self.cohorts,
             policies=line.policies,
-            rollback=rollback,
+            rollback=Rollback(
+                members=self.members, ledger=line.ledger, lease=self.settings.lease, now=line.now, logger=line.logger
+            ),
             teller=line.teller,
             now=line.now,
             logger=line.logger,
@@ -97,7 +118,8 @@ class Service:
         return People(
             ledger=self.line.ledger,
             accounts=self.accounts,
-            guard=self.guard(),
+            members=self.members,
+            response=self.response(),
             policies=self.line.policies,
             region=self.settings.region,
             now=self.line.now,
@@ -110,7 +132,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
     accounts = Accounts(edge.dynamodb, settings.ledger_table)
     cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
     policies = PolicySource(edge.ssm, ledger, settings.policy_parameter)
-    notices = Notices(edge.sns, settings.notifications_topic_arn, settings.ledger_table)
+    topic = Topic(edge.sns, settings.notifications_topic_arn)
     gates = Gates(
         policies=policies,
         hub=edge.hub,
@@ -120,16 +142,17 @@ def assemble(edge: Edge, settings: Settings) -> Service:
         now=edge.now,
     )
     line = Line(
-        members=edge.members,
         ledger=ledger,
         policies=policies,
-        gates=gates,
-        teller=Teller(ledger, edge.hub, notices, edge.logger),
-        lease=settings.lease,
+        judge=Judge(members=edge.members, ledger=ledger, policies=policies, now=edge.now),
+        action=Action(
+            members=edge.members, ledger=ledger, gates=gates, lease=settings.lease, now=edge.now, logger=edge.logger
+        ),
+        teller=Teller(ledger, edge.hub, topic, settings.ledger_table, edge.logger),
         now=edge.now,
         logger=edge.logger,
     )
-    return Service(line=line, accounts=accounts, cohorts=cohorts, settings=settings)
+    return Service(line=line, members=edge.members, accounts=accounts, cohorts=cohorts, settings=settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

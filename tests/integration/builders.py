@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import botocore.session
 
+    from imdsv2.aws.pacing import Pacing
     from imdsv2.guard.run import Guard
     from imdsv2.line.run import Line
     from tests.integration.answers import Metrics, Wire
@@ -118,11 +119,11 @@ class Cloud:
         """The cohorts' items of the ledger's table, with a client of their own."""
         return Cohorts(self.client("dynamodb"), TABLE)
 
-    def function(self) -> Service:
-        """Another function instance: the same AWS, nothing else shared but the clock."""
+    def function(self, pacing: Pacing | None = None) -> Service:
+        """Another function instance: the same AWS, nothing else shared but the clock, and ``pacing`` where it is given."""
         logger, now = Logger(service="test"), self.clock.tick
         edge = Edge(
-            members=Members(self.session, metrics_session(), self.client("sts"), lambda: "test-session", now),
+            members=Members(self.session, metrics_session(), self.client("sts"), lambda: "test-session", now, pacing),
             dynamodb=self.client("dynamodb"),
             ssm=self.client("ssm"),
             sns=self.client("sns"),

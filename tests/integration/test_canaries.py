@@ -17,17 +17,17 @@ from imdsv2.domain.policy import Canary
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Decision
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.table import Change
 from imdsv2.line.canaries import Canaries
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, MEMBER, NOW, REGION, TABLE, asked
 from tests.unit import builders
+from tests.world.records import change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.ledger.table import Entry
+    from imdsv2.ledger.record import Record
     from imdsv2.line.canaries import Turns
     from imdsv2.line.judgement import Judgement, Outcomes
     from tests.integration.answers import Call
@@ -83,9 +83,9 @@ class Fleet:
     def _record(self, willing: Sequence[Judgement], turns: Turns) -> None:
         """Write, as the pipeline does at the end: what was held, and what is due at the next run."""
         changes = [
-            Change(entry=each.entry, attributes={"status": Status.HELD, "decision": "hold", "reason": "canary_wait"})
+            change(each.record, status=Status.HELD, decision="hold", reason="canary_wait")
             if each.arn in turns.held
-            else Change(entry=each.entry, attributes={"status": Status.WOULD_ENFORCE, **WILLING})
+            else change(each.record, status=Status.WOULD_ENFORCE, **WILLING)
             for each in [*willing, *turns.summoned]
         ]
         self.ledger.write(changes, NOW)
@@ -96,7 +96,7 @@ class Fleet:
         return [
             builders.judgement(
                 builders.request(arn=arn),
-                entry=entries[arn],
+                record=entries[arn],
                 target=builders.instance(
                     arn=arn, state=self.states[arn], tags={"aws:autoscaling:groupName": self._group}
                 ),
@@ -111,13 +111,13 @@ class Fleet:
             TableName=TABLE, Key={"pk": {"S": str(arn)}, "sk": {"S": "current"}}
         )
 
-    def write(self, arn: InstanceArn, **attributes: Any) -> Entry:
+    def write(self, arn: InstanceArn, **attributes: Any) -> Record:
         """Write what the pipeline or the guard recorded about an instance."""
         entry = self.ledger.read([arn])[arn]
         defaults = {} if entry.version else WILLING
-        change = Change(entry=entry, attributes=defaults | attributes)
-        assert set() == self.ledger.write([change], NOW)
-        return change.applied()
+        made = change(entry, **(defaults | attributes))
+        assert set() == self.ledger.write([made], NOW)
+        return made.applied()
 
     def enforce(self, *arns: InstanceArn, at: datetime = NOW) -> None:
         """Record that canaries have been changed."""
@@ -654,7 +654,7 @@ def test_who_is_in_the_middle_of_a_change_is_left_to_whoever_makes_it(cloud: Clo
     cloud.policy(mode="enforce", canary=CANARY)
     busy, second, last = in_order(cloud.launch(count=3))
     lease = {"status": Status.ENFORCING, "lease_until": cloud.clock() + HOUR, **WILLING}
-    cloud.ledger().write([Change(entry=cloud.ledger().read([busy])[busy], attributes=lease)], NOW)
+    cloud.ledger().write([change(cloud.ledger().read([busy])[busy], **lease)], NOW)
     run(cloud, last)
     assert ("enforcing", "would_enforce") == (cloud.current(busy)["status"], cloud.current(second)["status"])
 

@@ -14,7 +14,7 @@ from imdsv2.aws.ec2 import describe
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import HOURLY, Decision, Reason, Verdict
-from imdsv2.ledger.table import Entry
+from imdsv2.ledger.record import Record
 from imdsv2.line.enforce import Enforcement
 from imdsv2.line.judgement import Case, Judgement
 from tests.integration.builders import MEMBER, NOW, REFUSED_WITHOUT_ENDPOINT, asked
@@ -35,7 +35,7 @@ def judged(cloud: Cloud, arn: InstanceArn) -> Judgement:
     assert isinstance(target, Instance)
     return Judgement(
         case=Case(arn=arn, requests=(asked(arn),)),
-        entry=Entry(arn=arn, version=1, attributes={"status": "enforcing"}),
+        record=Record(arn=arn, version=1, status="enforcing"),
         verdict=Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation="unused", revisit_at=NOW),
         status=Status.ENFORCING,
         target=target,
@@ -56,7 +56,7 @@ def enforce(
 ) -> dict[InstanceArn, Judgement]:
     """Run the enforcement; both roles are the same here."""
     judgements = [judged(cloud, arn) for arn in arns]
-    ec2 = cloud.line().members.ec2(arns[0], "write")
+    ec2 = cloud.function().members.ec2(arns[0], "write")
     enforcement = Enforcement(
         read=ec2,
         write=ec2,

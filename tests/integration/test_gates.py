@@ -12,9 +12,9 @@ from botocore.exceptions import ReadTimeoutError
 
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.request import Source
-from imdsv2.ledger.table import Change
 from tests.fixtures.events import finding
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked
+from tests.world.records import change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,7 @@ def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
     """Write a person's decision, or the guard's, to the ledger."""
     ledger = cloud.ledger()
     entry = ledger.read([arn])[arn]
-    assert set() == ledger.write([Change(entry=entry, attributes=attributes)], cloud.clock())
+    assert set() == ledger.write([change(entry, **attributes)], cloud.clock())
 
 
 def approve(cloud: Cloud, arn: InstanceArn, word: str = "approved", *, hours: float = 168) -> None:
@@ -64,7 +64,7 @@ def suppress(cloud: Cloud, arn: InstanceArn, workflow: str = "SUPPRESSED") -> No
         request = asked(arn, finding=failed)
         assert request.finding is not None
         ledger = cloud.ledger()
-        ledger.write([Change(entry=ledger.read([arn])[arn], attributes={}, findings=(request.finding,))], cloud.clock())
+        ledger.write([change(ledger.read([arn])[arn], request.finding)], cloud.clock())
     cloud.hub.holds(failed, workflow=workflow)
 
 

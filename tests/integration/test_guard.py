@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.domain.request import Source
-from imdsv2.ledger.table import Change
 from tests.fixtures.events import finding
 from tests.integration.builders import LEASE, MEMBER, NOW, OTHER, asked
 from tests.integration.guarding import (
@@ -22,6 +21,7 @@ from tests.integration.guarding import (
     restart,
     set_state,
 )
+from tests.world.records import change
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
@@ -500,7 +500,7 @@ def test_an_undo_that_a_person_left_to_the_guard_is_done_by_it(cloud: Cloud) -> 
     arn = verified(cloud)
     order = {"by": "ops", "why": "ops asked for it to be put back (request r).", "at": NOW, "request_id": "r"}
     ledger = cloud.ledger()
-    ledger.write([Change(entry=ledger.read([arn])[arn], attributes={"undo": order, "watch": "open"})], cloud.clock())
+    ledger.write([change(ledger.read([arn])[arn], undo=order, watch="open")], cloud.clock())
     done = guard(cloud)
     assert (1, 0) == (done.rolled_back, done.left_broken)
     current = cloud.current(arn)

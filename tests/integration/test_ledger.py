@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from imdsv2.domain.history import Hold
+from imdsv2.domain.history import Hold, Undo
 from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import IllegalMove, LedgerContended
 from imdsv2.ledger import table as ledger_module
-from imdsv2.ledger.table import FINDINGS_KEPT, OPEN, OVER, Change, Enforced, Entry, Told, key_of
+from imdsv2.ledger import transactions
+from imdsv2.ledger.record import OPEN, OVER, Enforced, Record, Told, key_of
+from imdsv2.ledger.table import FINDINGS_KEPT
 from tests.integration.builders import HUB, MEMBER, NOW, OTHER, TABLE, arn_of, known_finding
+from tests.world.records import change
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
@@ -34,7 +38,8 @@ HELD = {"status": Status.HELD, "decision": "hold", "reason": "v1_in_use", "decid
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "pause", lambda _: None)
+    for module in (ledger_module, transactions):
+        monkeypatch.setattr(module, "pause", lambda _: None)
 
 
 @pytest.fixture
@@ -43,15 +48,14 @@ def ledger(cloud: Cloud) -> Ledger:
     return cloud.ledger()
 
 
-def entry_of(ledger: Ledger, arn: InstanceArn = ARN) -> Entry:
+def entry_of(ledger: Ledger, arn: InstanceArn = ARN) -> Record:
     """The current entry in the ledger."""
     return ledger.read([arn])[arn]
 
 
-def write(ledger: Ledger, *findings: Finding, arn: InstanceArn = ARN, **attributes: Any) -> Entry:
+def write(ledger: Ledger, *findings: Finding, arn: InstanceArn = ARN, **attributes: Any) -> Record:
     """Overwrite attributes; returns the resulting entry."""
-    change = Change(entry=entry_of(ledger, arn), attributes=HELD | attributes, findings=findings)
-    assert set() == ledger.write([change], NOW)
+    assert set() == ledger.write([change(entry_of(ledger, arn), *findings, **(HELD | attributes))], NOW)
     return entry_of(ledger, arn)
 
 
@@ -63,7 +67,7 @@ def cancelled(*codes: str) -> ClientError:
 
 def test_an_unknown_instance_reads_as_an_empty_entry(ledger: Ledger) -> None:
     """It has never been judged."""
-    assert {ARN: Entry(arn=ARN)} == ledger.read([ARN])
+    assert {ARN: Record(arn=ARN)} == ledger.read([ARN])
 
 
 def test_what_is_written_is_read(ledger: Ledger) -> None:
@@ -75,22 +79,16 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
     assert 1 == entry.version
     assert {key_of(seen): seen} == entry.findings
     assert (NOW, True, None) == (entry.history.enforced_at, entry.history.confirmed, entry.history.cleared_at)
-    assert 0.99 == pytest.approx(float(entry.attributes["evidence"]["coverage"]))
+    assert 0.99 == pytest.approx(float((entry.evidence or {})["coverage"]))
     assert "held" == entry.status
 
 
 def test_a_change_shows_beforehand_what_it_will_make_of_the_entry(ledger: Ledger) -> None:
     """The pipeline continues with `applied` without reading again, so it must equal the written item."""
     write(ledger, known_finding("old"), owner="somebody")
-    change = Change(
-        entry=entry_of(ledger), attributes={"owner": None, "revisit_at": NOW}, findings=(known_finding("new"),)
-    )
-    ledger.write([change], NOW)
-    read = entry_of(ledger)
-    ours = dict(read.attributes)
-    ours.pop("revisit_shard")
-    assert ours == change.applied().attributes
-    assert (read.version, read.findings) == (change.applied().version, change.applied().findings)
+    made = change(entry_of(ledger), known_finding("new"), owner=None, revisit_at=NOW)
+    ledger.write([made], NOW)
+    assert made.applied() == entry_of(ledger)
 
 
 def test_many_are_read_a_hundred_at_a_time(ledger: Ledger, cloud: Cloud) -> None:
@@ -127,9 +125,9 @@ def test_who_has_not_seen_the_newest_version_loses(ledger: Ledger) -> None:
     """With two readers of one version, the first write wins; the second gets an error and changes nothing."""
     first = write(ledger)
     write(ledger, reason="no_evidence")
-    late = Change(entry=first, attributes=HELD | {"reason": "too_young"})
+    late = change(first, **(HELD | {"reason": "too_young"}))
     assert {ARN} == ledger.write([late], NOW)
-    assert "no_evidence" == entry_of(ledger).attributes["reason"]
+    assert "no_evidence" == entry_of(ledger).reason
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -141,13 +139,12 @@ def test_of_many_writers_at_once_exactly_one_wins(known: bool, ledger: Ledger, c
     writers = [cloud.ledger() for _ in range(8)]
 
     def enforce(number: int) -> set[InstanceArn]:
-        attributes = {"status": Status.ENFORCING, "owner": f"writer-{number}"}
-        return writers[number].write([Change(entry=before, attributes=attributes)], NOW)
+        return writers[number].write([change(before, status=Status.ENFORCING, owner=f"writer-{number}")], NOW)
 
     with ThreadPoolExecutor(len(writers)) as pool:
         lost = list(pool.map(enforce, range(len(writers))))
     assert 1 == lost.count(set())
-    assert f"writer-{lost.index(set())}" == entry_of(ledger).attributes["owner"]
+    assert f"writer-{lost.index(set())}" == entry_of(ledger).owner
     assert 1 == cloud.history(ARN).count("enforcing")
     assert before.version + 1 == entry_of(ledger).version
 
@@ -155,7 +152,7 @@ def test_of_many_writers_at_once_exactly_one_wins(known: bool, ledger: Ledger, c
 def test_a_batch_goes_in_transactions_of_at_most_a_hundred_actions(ledger: Ledger, cloud: Cloud) -> None:
     """An instance's item and its event are written in the same transaction."""
     arns = [arn_of(f"{number:x}") for number in range(101)]
-    changes = [Change(entry=Entry(arn=arn), attributes=HELD) for arn in arns]
+    changes = [change(Record(arn=arn), **HELD) for arn in arns]
     assert set() == ledger.write(changes, NOW)
     sizes = [len(call.params["TransactItems"]) for call in cloud.wire.made("TransactWriteItems")]
     assert [2, 100, 100] == sorted(sizes)
@@ -167,7 +164,7 @@ def test_one_that_was_overtaken_does_not_hold_up_the_others(ledger: Ledger, clou
     arns = [arn_of(f"{number:x}") for number in range(5)]
     before = ledger.read(arns)
     write(ledger, arn=arns[2])
-    changes = [Change(entry=before[arn], attributes={"status": Status.SKIPPED}) for arn in arns]
+    changes = [change(before[arn], status=Status.SKIPPED) for arn in arns]
     assert {arns[2]} == ledger.write(changes, NOW)
     assert ["skipped", "skipped", "held", "skipped", "skipped"] == [entry_of(ledger, arn).status for arn in arns]
 
@@ -194,7 +191,7 @@ def test_a_writer_that_meets_others_for_ever_gives_up_for_now(ledger: Ledger, cl
 
     cloud.wire.on("TransactWriteItems", meet)
     with pytest.raises(LedgerContended):
-        ledger.write([Change(entry=Entry(arn=ARN), attributes=HELD)], NOW)
+        ledger.write([change(Record(arn=ARN), **HELD)], NOW)
 
 
 @pytest.mark.parametrize("codes", [("ValidationError", "None"), ("None", "ItemCollectionSizeLimitExceeded")])
@@ -206,7 +203,7 @@ def test_a_refusal_that_no_retry_helps_is_raised(codes: tuple[str, str], ledger:
 
     cloud.wire.on("TransactWriteItems", refuse)
     with pytest.raises(ClientError, match="cancelled"):
-        ledger.write([Change(entry=Entry(arn=ARN), attributes=HELD)], NOW)
+        ledger.write([change(Record(arn=ARN), **HELD)], NOW)
 
 
 def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -> None:
@@ -225,9 +222,9 @@ def test_a_move_that_makes_no_sense_is_not_written(ledger: Ledger, cloud: Cloud)
     """It would be a defect of the service; the others of its batch are not written either, and are retried."""
     write(ledger)
     before = cloud.items()
-    other = Change(entry=Entry(arn=arn_of("b")), attributes=HELD)
+    other = change(Record(arn=arn_of("b")), **HELD)
     with pytest.raises(IllegalMove, match="enforced may not follow held"):
-        ledger.write([other, Change(entry=entry_of(ledger), attributes={"status": Status.ENFORCED})], NOW)
+        ledger.write([other, change(entry_of(ledger), status=Status.ENFORCED)], NOW)
     assert before == cloud.items()
 
 
@@ -235,7 +232,7 @@ def test_an_attribute_of_none_is_removed_and_the_rest_stays(ledger: Ledger) -> N
     """A verdict does not overwrite history that it does not mention."""
     write(ledger, enforced_at=NOW, confirmed=True, owner="somebody")
     entry = write(ledger, owner=None)
-    assert "owner" not in entry.attributes
+    assert entry.owner is None
     assert NOW == entry.history.enforced_at
 
 
@@ -245,8 +242,7 @@ def test_findings_are_written_one_by_one(ledger: Ledger) -> None:
     write(ledger, one)
     seen_by_the_first = entry_of(ledger)
     ledger.add_finding(seen_by_the_first, two)
-    change = Change(entry=seen_by_the_first, attributes=HELD, findings=(three,))
-    assert set() == ledger.write([change], NOW)
+    assert set() == ledger.write([change(seen_by_the_first, three, **HELD)], NOW)
     assert {key_of(each): each for each in (one, two, three)} == entry_of(ledger).findings
 
 
@@ -256,14 +252,14 @@ def test_a_finding_is_added_while_somebody_enforces_without_overtaking_him(ledge
     added = ledger.add_finding(enforcing, known_finding("late", updated_at=None))
     assert added is not None
     assert {known_finding("late", updated_at=None)} == set(added.findings.values())
-    last_word = Change(entry=enforcing, attributes={"status": Status.ENFORCED, "enforced_at": NOW})
+    last_word = change(enforcing, status=Status.ENFORCED, enforced_at=NOW)
     assert set() == ledger.write([last_word], NOW)
     assert 1 == len(entry_of(ledger).findings)
 
 
 def test_a_finding_is_not_added_to_an_item_that_has_gone(ledger: Ledger, cloud: Cloud) -> None:
     """It would create an item without a verdict."""
-    assert ledger.add_finding(Entry(arn=ARN, version=3), known_finding("x")) is None
+    assert ledger.add_finding(Record(arn=ARN, version=3), known_finding("x")) is None
     assert [] == cloud.items()
 
 
@@ -293,7 +289,7 @@ def test_what_was_told_is_noted_on_the_verdict_it_was_told_of(ledger: Ledger) ->
     one, two = known_finding("one"), known_finding("two")
     entry = write(ledger, one, two, changed_at=NOW)
     later = NOW + timedelta(seconds=5)
-    ledger.mark_told({ARN: Told(entry=entry, annotated=frozenset({key_of(one)}), notified=True)}, later)
+    ledger.mark_told({ARN: Told(record=entry, annotated=frozenset({key_of(one)}), notified=True)}, later)
     marked = entry_of(ledger)
     assert {key_of(two)} == set(marked.owed_notes())
     assert not marked.owes_notification()
@@ -305,7 +301,7 @@ def test_what_was_told_is_not_noted_on_a_later_verdict(ledger: Ledger) -> None:
     one = known_finding("one")
     entry = write(ledger, one, changed_at=NOW)
     write(ledger, reason="no_evidence", changed_at=NOW + timedelta(seconds=1))
-    ledger.mark_told({ARN: Told(entry=entry, annotated=frozenset({key_of(one)}), notified=True)}, NOW)
+    ledger.mark_told({ARN: Told(record=entry, annotated=frozenset({key_of(one)}), notified=True)}, NOW)
     now_known = entry_of(ledger)
     assert {key_of(one)} == set(now_known.owed_notes())
     assert now_known.owes_notification()
@@ -357,7 +353,7 @@ def test_a_claim_does_not_overtake_whoever_is_judging(ledger: Ledger) -> None:
     """It changes only the time; a function that has read the item may still write it."""
     read = write(ledger, revisit_at=NOW)
     assert [ARN] == ledger.claim(ledger.due(NOW, 10), NOW + timedelta(minutes=6))
-    assert set() == ledger.write([Change(entry=read, attributes=HELD)], NOW)
+    assert set() == ledger.write([change(read, **HELD)], NOW)
 
 
 def test_the_last_good_policy_is_remembered(ledger: Ledger) -> None:
@@ -367,7 +363,7 @@ def test_the_last_good_policy_is_remembered(ledger: Ledger) -> None:
     assert ('{"mode": "enforce"}', NOW) == ledger.last_good_policy()
 
 
-def enforce(ledger: Ledger, arn: InstanceArn, when: datetime = NOW, **attributes: Any) -> Entry:
+def enforce(ledger: Ledger, arn: InstanceArn, when: datetime = NOW, **attributes: Any) -> Record:
     """An instance enforced at the given time, and under watch."""
     write(ledger, arn=arn, status=Status.ENFORCING, cohort=COHORT)
     return write(ledger, arn=arn, status=Status.ENFORCED, enforced_at=when, watch=OPEN, **attributes)
@@ -377,7 +373,7 @@ def test_what_is_watched_in_an_account_is_found_without_looking_at_the_rest(ledg
     """In every Region of the account; held instances, and those no longer watched, are left out."""
     here, there = arn_of("1"), arn_of("2", region="us-east-1")
     enforce(ledger, here, restarted_at=NOW + timedelta(hours=1))
-    enforce(ledger, there, undo={"why": "Asked.", "by": "alice"})
+    enforce(ledger, there, undo=Undo(why="Asked.", by="alice", at=NOW, request_id="request-0"))
     enforce(ledger, arn_of("3", account=OTHER))
     enforce(ledger, arn_of("4"))
     write(ledger, arn=arn_of("4"), watch=OVER)
@@ -441,12 +437,11 @@ def test_what_waits_in_an_account_is_found_in_all_shards(ledger: Ledger) -> None
 @pytest.mark.parametrize("status", [Status.ENFORCING, Status.ROLLING_BACK])
 def test_a_lease_binds_until_it_is_over(status: Status) -> None:
     """To the second; and only while a function is between the ledger write and EC2."""
-    lease = {"lease_until": "2026-11-20T12:06:00.000000Z"}
-    leased = Entry(arn=ARN, version=1, attributes=lease | {"status": status})
+    leased = Record(arn=ARN, version=1, status=status, lease_until=NOW + timedelta(minutes=6))
     end = NOW + timedelta(minutes=6)
     assert [True, False] == [leased.is_leased(end - timedelta(seconds=1)), leased.is_leased(end)]
-    assert not Entry(arn=ARN, version=1, attributes=lease | {"status": Status.HELD}).is_leased(NOW)
-    assert not Entry(arn=ARN, version=1, attributes={"status": status}).is_leased(NOW)
+    assert not replace(leased, status=Status.HELD).is_leased(NOW)
+    assert not replace(leased, lease_until=None).is_leased(NOW)
 
 
 @pytest.mark.parametrize(("cleared_hours_later", "broken"), [(None, True), (-1, True), (0, False), (1, False)])

@@ -22,8 +22,8 @@ from imdsv2.aws.metadata_options import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.ledger import account, cohort
 from imdsv2.ledger import table as ledger
-from imdsv2.ledger.table import key_of
-from imdsv2.line.notices import headline
+from imdsv2.ledger.record import key_of
+from imdsv2.line.messages import headline
 from imdsv2.people import request as orders
 from tests.integration.builders import LEASE, MEMBER, OTHER, REGION, TABLE
 from tests.integration.conftest import create_table
@@ -169,7 +169,7 @@ class Lives(RuleBasedStateMachine):
         def act(function: Service) -> Outcomes:
             now = function.line.now()
             due = function.line.ledger.due(now, 300)
-            claimed = function.line.ledger.claim(due, now + function.line.lease)
+            claimed = function.line.ledger.claim(due, now + function.settings.lease)
             return function.line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], "revisit")
 
         self.do(act)

@@ -11,9 +11,9 @@ from botocore.exceptions import ReadTimeoutError
 
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
-from imdsv2.ledger.table import Change
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, TABLE, arn_of, asked
+from tests.world.records import change
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
@@ -382,8 +382,8 @@ def put_back(cloud: Cloud, arn: InstanceArn, *, as_far_as: Status = Status.ROLLE
     done: dict[str, Any] = {"status": Status.ROLLED_BACK, "decision": "hold", "reason": "broke_before"}
     done |= {"explanation": "It broke.", "rolled_back_at": now, "broken_at": now, "lease_until": None, "watch": "done"}
     for attributes in [under_way, done] if as_far_as is Status.ROLLED_BACK else [under_way]:
-        change = Change(entry=ledger.read([arn])[arn], attributes=attributes)
-        assert set() == ledger.write([change], cloud.clock.tick())
+        made = change(ledger.read([arn])[arn], **attributes)
+        assert set() == ledger.write([made], cloud.clock.tick())
     cloud.set_options(arn, http_tokens="optional")
 
 
@@ -452,7 +452,7 @@ def test_what_is_verified_is_not_looked_at_again(cloud: Cloud) -> None:
     run(cloud, arn)
     ledger = cloud.ledger()
     verified = {"status": Status.VERIFIED, "verified_at": cloud.clock.tick(), "revisit_at": None}
-    ledger.write([Change(entry=ledger.read([arn])[arn], attributes=verified)], cloud.clock.tick())
+    ledger.write([change(ledger.read([arn])[arn], **verified)], cloud.clock.tick())
     cloud.clock.move(hours=24)
     assert ("skip", "already_required", "verified") == verdict(run(cloud, arn, Source.SECURITYHUB))
     current = cloud.current(arn)

@@ -107,7 +107,7 @@ def test_a_role_that_cannot_be_assumed_is_tried_again_next_time(stub: Stub) -> N
 
 def test_many_threads_that_need_a_client_at_once_assume_the_role_once(cloud: Cloud) -> None:
     """Creating clients and sessions is not thread-safe, and each unneeded session costs a call of STS."""
-    members = cloud.line().members
+    members = cloud.function().members
     with ThreadPoolExecutor(8) as pool:
         clients = list(pool.map(lambda _: members.ec2(arn_of("1"), "write"), range(8)))
     assert 1 == len(cloud.wire.made("AssumeRole"))
@@ -116,7 +116,7 @@ def test_many_threads_that_need_a_client_at_once_assume_the_role_once(cloud: Clo
 
 def test_an_account_that_is_slow_to_let_us_in_holds_up_no_other(cloud: Cloud) -> None:
     """The roles of different accounts are assumed in parallel."""
-    members = cloud.line().members
+    members = cloud.function().members
     other_is_in = Event()
 
     def wait_for_the_other(call: Call) -> None:

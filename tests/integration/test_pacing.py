@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -272,10 +272,8 @@ def test_what_has_to_wait_too_long_waits_in_the_ledger_and_is_done_later(cloud: 
     for _ in range(BURST - 2):
         pacing.reserve(place, "ModifyInstanceMetadataOptions")
     pacing.end_in(0)
-    session = (cloud.session, metrics_session(), cloud.client("sts"))
-    members = Members(*session, lambda: "test-session", cloud.clock.tick, pacing)
     requests = [asked(arn, Source.CONFIG) for arn in arns]
-    outcomes = replace(cloud.line(), members=members).run(requests, "request-1")
+    outcomes = cloud.function(pacing).line.run(requests, "request-1")
     assert {} == outcomes.failed
     held = [arn for arn in arns if outcomes.judged[arn].status is Status.HELD]
     assert (3, 2) == (len(held), len(cloud.changes()))

@@ -14,7 +14,8 @@ from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.account import Accounts
-from imdsv2.ledger.table import Change, Entry, Ledger
+from imdsv2.ledger.record import Record
+from imdsv2.ledger.table import Ledger
 from imdsv2.people import command as people_module
 from imdsv2.people.command import People
 from imdsv2.people.request import Command, Steer, parse
@@ -22,11 +23,12 @@ from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
 from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, untag
 from tests.world.dynamodb import Table
+from tests.world.records import change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imdsv2.domain.instance import Place, Target
+    from imdsv2.domain.instance import Target
     from imdsv2.line.judgement import Judgement
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
@@ -96,7 +98,7 @@ def events(cloud: Cloud, arn: InstanceArn, status: str) -> list[dict[str, Any]]:
 def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
     """Another writer changes the ledger."""
     ledger = cloud.ledger()
-    assert set() == ledger.write([Change(entry=ledger.read([arn])[arn], attributes=attributes)], cloud.clock())
+    assert set() == ledger.write([change(ledger.read([arn])[arn], **attributes)], cloud.clock())
 
 
 def waiting(cloud: Cloud, **how: Any) -> InstanceArn:
@@ -862,12 +864,12 @@ AS_LEFT = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1, "HttpEndpoint
 
 
 class Onlooker:
-    """Stands in for the guard's descriptions: every instance is as the service left it."""
+    """Stands in for the descriptions of EC2: every instance is as the service left it."""
 
     def __init__(self) -> None:
         self.looks: list[int] = []
 
-    def look(self, place: Place, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
+    def look(self, _: object, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
         """Describe the instances of an account and Region."""
         self.looks.append(len(arns))
         return {arn: dataclasses.replace(_SEEN, arn=arn) for arn in arns}
@@ -884,19 +886,21 @@ _SEEN = Instance(
 )
 
 
-def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls() -> None:
+def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """One description in EC2, a read of the ledger for each hundred, and a write for each hundred that marks them."""
     table, eyes = CountedTable(), Onlooker()
+    monkeypatch.setattr(people_module, "look", eyes.look)
     ledger = Ledger(table.client, "ledger")
-    entries = [Entry(arn=arn_of(f"{number:x}")) for number in range(1500)]
+    entries = [Record(arn=arn_of(f"{number:x}")) for number in range(1500)]
     known = {"status": "enforcing", "enforced_at": NOW, "confirmed": True, "after": AS_LEFT, "watch": "open"}
-    ledger.write([Change(entry=each, attributes=known) for each in entries], NOW)
+    ledger.write([change(each, **known) for each in entries], NOW)
     standing = ledger.read(each.arn for each in entries).values()
-    ledger.write([Change(entry=each, attributes={"status": "enforced"}) for each in standing], NOW)
+    ledger.write([change(each, status="enforced") for each in standing], NOW)
     people = People(
         ledger=ledger,
         accounts=Accounts(table.client, "ledger"),
-        guard=cast("Any", eyes),
+        members=cast("Any", None),
+        response=cast("Any", None),
         policies=cast("Any", None),
         region=REGION,
         now=lambda: NOW,
@@ -909,7 +913,7 @@ def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls() -> N
         assert 1500 == answered["count"] == sum(each["would_be"] == "rolled_back" for each in answered["results"])
         assert expected == table.asked
     assert [1500, 1500] == eyes.looks
-    assert all(each.attributes["undo"] for each in ledger.read(each.arn for each in entries).values())
+    assert all(each.undo for each in ledger.read(each.arn for each in entries).values())
 
 
 def test_a_group_costs_a_dozen_calls_and_one_a_change(cloud: Cloud) -> None:

@@ -12,16 +12,19 @@ from aws_lambda_powertools import Logger
 from moto.sns.models import sns_backends
 
 from imdsv2.aws.security_hub import SecurityHub
+from imdsv2.aws.topic import Topic
 from imdsv2.domain.account import Account
 from imdsv2.domain.lifecycle import Status
-from imdsv2.ledger.table import Change, Entry
-from imdsv2.line.notices import Notices
+from imdsv2.ledger.record import Record
+from imdsv2.line.messages import note
 from imdsv2.line.tell import Teller
 from tests.integration.builders import HUB, NOW, OTHER, REGION, TABLE, arn_of, known_finding
+from tests.world.records import change
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
+    from imdsv2.ledger.record import Change
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -35,7 +38,7 @@ def verdict(arn: InstanceArn, *findings: Finding, **attributes: Any) -> Change:
         "explanation": f"3 IMDSv1 calls on {arn.instance_id}",
         "changed_at": NOW,
     }
-    return Change(entry=Entry(arn=arn), attributes=held | attributes, findings=findings)
+    return change(Record(arn=arn), *findings, **(held | attributes))
 
 
 WAYS = {
@@ -51,9 +54,11 @@ WAYS = {
 def record(cloud: Cloud, arn: InstanceArn, *findings: Finding, **attributes: Any) -> None:
     """A verdict in the ledger of which nobody has been notified."""
     ledger, written = cloud.ledger(), verdict(arn, *findings, **attributes)
-    for status in [*WAYS.get(written.attributes["status"], []), written.attributes["status"]]:
-        at_hand = replace(written, entry=ledger.read([arn])[arn], attributes={**written.attributes, "status": status})
-        assert set() == ledger.write([at_hand], NOW)
+    last = Status(str(written.after.status))
+    for status in [*WAYS.get(last, []), last]:
+        before = ledger.read([arn])[arn]
+        after = replace(written.after, version=before.version, status=status)
+        assert set() == ledger.write([replace(written, before=before, after=after)], NOW)
     for each in findings:
         cloud.hub.findings[each.id] = {"workflow": "NEW", "product": each.product_arn}
 
@@ -62,7 +67,7 @@ def teller(cloud: Cloud) -> Teller:
     """The component that writes notes and messages."""
     logger = Logger(service="test")
     hub = SecurityHub(cloud.client("securityhub"), logger)
-    return Teller(cloud.ledger(), hub, Notices(cloud.client("sns"), cloud.topic_arn, TABLE), logger)
+    return Teller(cloud.ledger(), hub, Topic(cloud.client("sns"), cloud.topic_arn), TABLE, logger)
 
 
 def tell(cloud: Cloud, *arns: InstanceArn, workflow: bool = True) -> None:
@@ -92,7 +97,7 @@ def test_a_note_that_comes_later_than_a_newer_verdict_s_does_not_stay(cloud: Clo
         entry = cloud.ledger().read([arn])[arn]
         newer = {"reason": "no_evidence", "changed_at": NOW + timedelta(seconds=1)}
         annotated = replace(one, annotated_at=NOW + timedelta(seconds=2))
-        cloud.ledger().write([Change(entry=entry, attributes=newer, findings=(annotated,))], NOW)
+        cloud.ledger().write([change(entry, annotated, **newer)], NOW)
 
     cloud.wire.on("BatchUpdateFindings", overtake)
     tell(cloud, arn)
@@ -112,11 +117,10 @@ def test_different_reasons_have_different_notes(cloud: Cloud) -> None:
     ]
 
 
-def test_a_note_holds_512_characters_whatever_the_verdict(cloud: Cloud) -> None:
+def test_a_note_holds_512_characters_whatever_the_verdict() -> None:
     """Even with the longest reason and the longest table name."""
-    notices = Notices(cloud.client("sns"), cloud.topic_arn, "t" * 255)
-    verdict = {"status": "would_enforce", "decision": "enforce", "reason": "exemption_unreadable"}
-    assert len(notices.note(Entry(arn=arn_of("1"), attributes=verdict))) <= 512
+    judged = Record(arn=arn_of("1"), status="would_enforce", decision="enforce", reason="exemption_unreadable")
+    assert len(note(judged, "t" * 255)) <= 512
 
 
 def test_people_get_one_message_for_each_verdict_and_place(cloud: Cloud) -> None:

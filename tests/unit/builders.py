@@ -11,7 +11,7 @@ from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.domain.verdict import Decision, Reason, Verdict
-from imdsv2.ledger.table import Entry
+from imdsv2.ledger.record import Record
 from imdsv2.line.judgement import Case, Judgement
 
 NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
@@ -98,7 +98,7 @@ def judgement(*requests: Request, **fields: Any) -> Judgement:
     asked = requests or (request(),)
     defaults: dict[str, Any] = {
         "case": Case(arn=asked[0].arn, requests=asked),
-        "entry": Entry(arn=asked[0].arn),
+        "record": Record(arn=asked[0].arn),
         "verdict": verdict(),
         "status": Status.WOULD_ENFORCE,
         "target": instance(),

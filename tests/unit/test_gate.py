@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from imdsv2.domain import gates as gate
 from imdsv2.domain.account import Account
 from imdsv2.domain.gates import CalendarState
+from imdsv2.domain.history import Answer
 from imdsv2.domain.policy import Approval, Mode, Policy, PolicyInForce
 from imdsv2.domain.verdict import Decision, Reason
 from tests.unit.builders import NOW, at
@@ -94,13 +95,14 @@ def test_an_open_breaker_holds_until_a_person_closes_it() -> None:
 NEEDED = Policy(approval=Approval.REQUIRED)
 
 
-def approval(word: str = "approved", **fields: str) -> dict[str, str]:
-    """A person's decision as stored in the ledger."""
-    return {"word": word, "by": "alice", "at": "2026-11-19T10:00:00Z", "expires_at": "2026-11-26T10:00:00Z"} | fields
+def approval(word: str = "approved", expires_at: datetime = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)) -> Answer:
+    """A person's decision."""
+    at = datetime(2026, 11, 19, 10, 0, tzinfo=UTC)
+    return Answer(word=word, by="alice", request_id="request-0", at=at, expires_at=expires_at)
 
 
 @pytest.mark.parametrize("known", [None, approval(), approval("refused")])
-def test_where_no_approval_is_needed_nobody_is_asked(known: dict[str, str] | None) -> None:
+def test_where_no_approval_is_needed_nobody_is_asked(known: Answer | None) -> None:
     """A refusal from a time when approval was required no longer counts; use a hold for that."""
     assert None is gate.ask_approval(Policy(), known, NOW)
 
@@ -114,7 +116,7 @@ def test_without_a_word_it_waits_for_one() -> None:
 
 def test_what_was_refused_waits_and_says_who_refused_it() -> None:
     """A refusal does not expire."""
-    refused = approval("refused", expires_at="2026-11-19T11:00:00Z")
+    refused = approval("refused", expires_at=datetime(2026, 11, 19, 11, 0, tzinfo=UTC))
     verdict = shut(gate.ask_approval(NEEDED, refused, NOW), Reason.APPROVAL_REQUIRED)
     assert "alice refused the change on 2026-11-19" in verdict.explanation
     assert '"approve"' in verdict.explanation
@@ -123,7 +125,7 @@ def test_what_was_refused_waits_and_says_who_refused_it() -> None:
 @pytest.mark.parametrize(("early", "is_open"), [(MINUTE, True), (timedelta(), False), (-DAY, False)])
 def test_an_approval_counts_until_it_expires(early: timedelta, is_open: bool) -> None:
     """To the second; then the explanation says who gave it."""
-    ends_at = datetime.fromisoformat(approval()["expires_at"])
+    ends_at = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)
     verdict = gate.ask_approval(NEEDED, approval(), ends_at - early)
     assert is_open == (verdict is None)
     if verdict is not None:
@@ -234,7 +236,7 @@ MOMENTS = st.none() | st.integers(-10_000, 10_000).map(lambda minutes: NOW + min
 @given(when=MOMENTS, word=st.sampled_from(["approved", "refused"]), hours=st.integers(0, 2000))
 def test_a_gate_that_is_shut_is_always_asked_again_later(when: datetime | None, word: str, hours: int) -> None:
     """No time in the ledger, past or future, leads to an instance that is never evaluated again."""
-    known: dict[str, Any] | None = approval(word, expires_at=when.isoformat()) if when else None
+    known = approval(word, expires_at=when) if when else None
     verdicts = [
         gate.ask_approval(NEEDED, known, NOW),
         gate.ask_notice(Policy(notice_hours=hours), when, "x", TAG, NOW),

@@ -17,16 +17,17 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Finding, Source
 from imdsv2.domain.verdict import Decision, Reason
-from imdsv2.ledger.table import Entry, key_of
-from imdsv2.line import record
+from imdsv2.ledger.record import Record, key_of
+from imdsv2.line import record as recording
 from imdsv2.line.record import Signature
 from tests.unit.builders import NOW, arn, evidence, finding, instance, judgement, options, request, verdict
+from tests.world.records import attributes_of, changed, record_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from imdsv2.ledger.table import Change
+    from imdsv2.ledger.record import Change
     from imdsv2.line.judgement import Judgement
 
 SIGNATURE = Signature(request_id="request-1", session="session-1")
@@ -35,18 +36,17 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 
-def entry(status: Status, *, findings: Iterable[Finding] = (), **attributes: Any) -> Entry:
+def record(status: Status, *, findings: Iterable[Finding] = (), **attributes: Any) -> Record:
     """An item as read from the ledger."""
     defaults = {"status": status, "decision": "enforce", "reason": "unused"}
-    return Entry(
-        arn=arn(), version=3, attributes=defaults | attributes, findings={key_of(each): each for each in findings}
-    )
+    known = Record(arn=arn(), version=3, findings={key_of(each): each for each in findings})
+    return record_with(known, **(defaults | attributes))
 
 
 def final(judged: Judgement, now: datetime = NOW) -> Change:
     """The item written at the end; the ledger accepts it."""
-    change = record.final(judged, SIGNATURE, now)
-    lifecycle.check(judged.entry.status, str(change.applied().status))
+    change = recording.final(judged, SIGNATURE, now)
+    lifecycle.check(judged.record.status, str(change.applied().status))
     return change
 
 
@@ -56,7 +56,7 @@ def final(judged: Judgement, now: datetime = NOW) -> Change:
 def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() -> None:
     """The item is due exactly when the lease ends, so that the work of a function that died is taken over."""
     judged = judgement(target=instance(image_id="ami-1"))
-    change = record.enforcing(judged, SIGNATURE, LEASE, NOW)
+    change = recording.enforcing(judged, SIGNATURE, LEASE, NOW)
     expected = {
         "status": "enforcing",
         "decision": "enforce",
@@ -67,58 +67,64 @@ def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() 
         "request_id": "request-1",
         "session": "session-1",
         "cohort": "aws/222222222222/eu-west-1/image:ami-1",
-        "canary": None,
+        "canary": False,
         "lease_until": NOW + LEASE,
         "revisit_at": NOW + LEASE,
         "decided_at": NOW,
         "source": "securityhub",
     }
-    assert expected == {name: change.attributes[name] for name in expected}
-    assert "enforced_at" not in change.attributes
+    assert expected == {name: getattr(change.after, name) for name in expected}
+    assert "enforced_at" not in changed(change)
 
 
 def test_ahead_of_ec2_a_canary_is_known_for_one() -> None:
     """The guard watches it on behalf of its cohort, too."""
-    assert True is record.enforcing(judgement(canary=True), SIGNATURE, LEASE, NOW).attributes["canary"]
+    assert True is recording.enforcing(judgement(canary=True), SIGNATURE, LEASE, NOW).after.canary
 
 
 def test_ahead_of_ec2_an_approval_is_spent() -> None:
     """The next attempt needs a new approval; the name of the approver is kept."""
     approval = {"word": "approved", "by": "alice", "request_id": "request-0", "at": "2026-11-20T10:00:00.000000Z"}
-    known = entry(Status.HELD, approval=approval)
-    written = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
-    assert "alice, request request-0" == written.attributes["approved_by"]
-    assert "approval" not in written.attributes
+    known = record(Status.HELD, approval=approval)
+    written = recording.enforcing(judgement(record=known), SIGNATURE, LEASE, NOW).applied()
+    assert "alice, request request-0" == written.approved_by
+    assert written.approval is None
 
 
 @pytest.mark.parametrize(("status", "is_over"), [(Status.ENFORCED, True), (Status.HELD, False), (Status.FAILED, False)])
 def test_a_notice_is_over_once_the_change_is_made(status: Status, is_over: bool) -> None:
     """The next change needs a new notice; a change that was stopped before EC2, or refused there, keeps its notice."""
-    known = entry(Status.HELD, notice_ends_at="2026-11-20T12:00:00.000000Z")
-    ahead = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
-    ended = record.final(judgement(entry=ahead, status=status), SIGNATURE, NOW).applied()
-    assert is_over == ("notice_ends_at" not in ended.attributes)
+    known = record(Status.HELD, notice_ends_at="2026-11-20T12:00:00.000000Z")
+    ahead = recording.enforcing(judgement(record=known), SIGNATURE, LEASE, NOW).applied()
+    ended = recording.final(judgement(record=ahead, status=status), SIGNATURE, NOW).applied()
+    assert is_over == (ended.notice_ends_at is None)
 
 
-@pytest.mark.parametrize("approval", [{}, {"approval": {"word": "refused", "by": "bob", "request_id": "request-2"}}])
+@pytest.mark.parametrize(
+    "approval",
+    [
+        {},
+        {"approval": {"word": "refused", "by": "bob", "request_id": "request-2", "at": "2026-11-20T10:00:00.000000Z"}},
+    ],
+)
 def test_ahead_of_ec2_nobody_approved_what_needed_no_approval(approval: dict[str, Any]) -> None:
     """A change without approval carries neither the approver nor the refuser of an earlier change."""
-    known = entry(Status.HELD, approved_by="alice, request request-0", **approval)
-    written = record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).applied()
-    assert not {"approval", "approved_by"} & written.attributes.keys()
+    known = record(Status.HELD, approved_by="alice, request request-0", **approval)
+    written = recording.enforcing(judgement(record=known), SIGNATURE, LEASE, NOW).applied()
+    assert not {"approval", "approved_by"} & attributes_of(written).keys()
 
 
 def test_ahead_of_ec2_no_finding_counts_as_answered() -> None:
     """If the function dies now, the finding's next event is not dropped as an echo."""
-    (written,) = record.enforcing(judgement(), SIGNATURE, LEASE, NOW).findings
+    (written,) = recording.enforcing(judgement(), SIGNATURE, LEASE, NOW).findings
     assert finding().id == written.id
     assert written.updated_at is None
 
 
 def test_ahead_of_ec2_a_known_finding_keeps_its_state() -> None:
     """Findings already answered stay answered."""
-    known = entry(Status.HELD, findings=[finding()])
-    assert () == record.enforcing(judgement(entry=known), SIGNATURE, LEASE, NOW).findings
+    known = record(Status.HELD, findings=[finding()])
+    assert () == recording.enforcing(judgement(record=known), SIGNATURE, LEASE, NOW).findings
 
 
 # --- The end -------------------------------------------------------------------------------------------------------
@@ -127,7 +133,7 @@ def test_ahead_of_ec2_a_known_finding_keeps_its_state() -> None:
 def test_an_enforcement_is_recorded_with_its_time_and_what_ec2_shows() -> None:
     """From then on, the instance counts as enforced by the service, and the lease is released."""
     after = options(http_tokens="required", state="applied")
-    change = final(judgement(entry=entry(Status.ENFORCING), status=Status.ENFORCED, after=after))
+    change = final(judgement(record=record(Status.ENFORCING), status=Status.ENFORCED, after=after))
     expected = {
         "status": "enforced",
         "enforced_at": NOW,
@@ -137,28 +143,28 @@ def test_an_enforcement_is_recorded_with_its_time_and_what_ec2_shows() -> None:
         "lease_until": None,
         "changed_at": NOW,
     }
-    assert expected == {name: change.attributes[name] for name in expected}
-    assert NOW + DAY <= change.attributes["revisit_at"] <= NOW + DAY + timedelta(minutes=10)
-    assert "before" not in change.attributes
+    assert expected == {name: getattr(change.after, name) for name in expected}
+    assert NOW + DAY <= (change.after.revisit_at or NOW) <= NOW + DAY + timedelta(minutes=10)
+    assert "before" not in changed(change)
 
 
 def test_an_enforcement_is_watched_from_the_beginning() -> None:
     """State from the watch of an earlier enforcement is dropped."""
     earlier: dict[str, Any] = dict.fromkeys(("restarted_at", "verified_at", "clean_at"), "2026-11-01T00:00:00.000000Z")
-    known = entry(Status.ENFORCING, watch="done", canary_lost=True, left_because="Its tag is gone.", **earlier)
-    written = final(judgement(entry=known, status=Status.ENFORCED, after=options(http_tokens="required"))).applied()
+    known = record(Status.ENFORCING, watch="done", canary_lost=True, left_because="Its tag is gone.", **earlier)
+    written = final(judgement(record=known, status=Status.ENFORCED, after=options(http_tokens="required"))).applied()
     assert written.is_watched
-    assert not {*earlier, "canary_lost", "left_because"} & written.attributes.keys()
+    assert not {*earlier, "canary_lost", "left_because"} & attributes_of(written).keys()
 
 
 @pytest.mark.parametrize("before", [Status.ENFORCED, Status.VERIFIED])
 @pytest.mark.parametrize("status", [Status.HELD, Status.SKIPPED, Status.WOULD_ENFORCE])
 def test_what_is_no_longer_as_we_left_it_is_not_watched_any_more(before: Status, status: Status) -> None:
     """The guard has nothing to do; the instance is judged like any other."""
-    watched = entry(before, watch="open", enforced_at="2026-11-01T00:00:00.000000Z")
-    assert "done" == final(judgement(entry=watched, status=status)).attributes["watch"]
-    over = entry(before, watch="done", enforced_at="2026-11-01T00:00:00.000000Z")
-    assert "watch" not in final(judgement(entry=over, status=status)).attributes
+    watched = record(before, watch="open", enforced_at="2026-11-01T00:00:00.000000Z")
+    assert "done" == final(judgement(record=watched, status=status)).after.watch
+    over = record(before, watch="done", enforced_at="2026-11-01T00:00:00.000000Z")
+    assert "watch" not in changed(final(judgement(record=over, status=status)))
 
 
 @pytest.mark.parametrize(
@@ -174,9 +180,9 @@ def test_what_is_no_longer_as_we_left_it_is_not_watched_any_more(before: Status,
 )
 def test_what_was_not_enforced_gets_no_time_of_enforcement(before: Status, status: Status) -> None:
     """The data of earlier enforcements is not changed."""
-    change = final(judgement(entry=entry(before, enforced_at="2026-11-01T00:00:00.000000Z"), status=status))
-    assert not {"enforced_at", "confirmed", "cleared_at", "before", "after"} & change.attributes.keys()
-    assert status is change.attributes["status"]
+    change = final(judgement(record=record(before, enforced_at="2026-11-01T00:00:00.000000Z"), status=status))
+    assert not {"enforced_at", "confirmed", "cleared_at", "before", "after"} & changed(change).keys()
+    assert status == change.after.status
 
 
 def test_the_verdict_is_recorded_with_its_reasons() -> None:
@@ -196,14 +202,14 @@ def test_the_verdict_is_recorded_with_its_reasons() -> None:
         "decided_at": NOW,
         "error": error,
     }
-    assert expected == {name: change.attributes[name] for name in expected}
-    assert 839 == change.attributes["evidence"]["observed_hours"]
+    assert expected == {name: getattr(change.after, name) for name in expected}
+    assert 839 == (change.after.evidence or {})["observed_hours"]
 
 
 def test_a_person_s_request_names_the_source_of_a_shared_verdict() -> None:
     """If a finding and a person ask in the same batch, the person's request determines how far the service may go."""
     change = final(judgement(request(), request(source=Source.CUSTOM_ACTION), status=Status.HELD))
-    assert Source.CUSTOM_ACTION is change.attributes["source"]
+    assert Source.CUSTOM_ACTION == change.after.source
 
 
 @pytest.mark.parametrize(
@@ -216,21 +222,21 @@ def test_a_person_s_request_names_the_source_of_a_shared_verdict() -> None:
 )
 def test_only_another_verdict_is_news(status: Status, reason: Reason, changes: bool) -> None:
     """Notes and messages are owed from `changed_at` on; repeating the same verdict owes none."""
-    change = final(judgement(entry=entry(Status.WOULD_ENFORCE), status=status, verdict=verdict(reason=reason)))
-    assert changes is ("changed_at" in change.attributes)
+    change = final(judgement(record=record(Status.WOULD_ENFORCE), status=status, verdict=verdict(reason=reason)))
+    assert changes is ("changed_at" in changed(change))
 
 
 @pytest.mark.parametrize("status", list(Status))
 def test_clear_is_recorded_whatever_the_verdict(status: Status) -> None:
     """It voids earlier enforcements and rollbacks, whether or not the instance is enforced now."""
     asked = request(source=Source.MANUAL, finding=None, clear=True)
-    assert NOW == final(judgement(asked, entry=entry(status), status=status)).attributes["cleared_at"]
+    assert NOW == final(judgement(asked, record=record(status), status=status)).after.cleared_at
 
 
 def test_what_was_cleared_and_enforced_at_once_is_enforced() -> None:
     """If it were changed back afterwards, the service would hold it."""
     asked = request(source=Source.MANUAL, finding=None, clear=True)
-    judged = judgement(asked, entry=entry(Status.ENFORCING), status=Status.ENFORCED)
+    judged = judgement(asked, record=record(Status.ENFORCING), status=Status.ENFORCED)
     written = final(replace(judged, after=options(http_tokens="required"))).applied()
     later = decide(instance(), evidence(), written.history, Policy(), NOW + HOUR)
     assert Reason.CHANGED_BACK is later.reason
@@ -244,14 +250,14 @@ REQUIRED = instance(options=options(http_tokens="required"))
 
 def test_an_enforcement_left_half_done_is_completed_unconfirmed() -> None:
     """The enforcing function died; EC2 shows the intended options, but a person may have set them."""
-    taken_over = judgement(entry=entry(Status.ENFORCING), verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)
+    taken_over = judgement(record=record(Status.ENFORCING), verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)
     written = final(taken_over).applied()
     expected = {"status": "enforced", "decision": "enforce", "reason": "unused"}
-    assert expected == {name: written.attributes[name] for name in expected}
+    assert expected == {name: getattr(written, name) for name in expected}
     assert (NOW, False) == (written.history.enforced_at, written.history.confirmed)
-    assert "required" == written.attributes["after"]["HttpTokens"]
-    assert not {"owner", "lease_until"} & written.attributes.keys()
-    assert "changed_at" in written.attributes
+    assert "required" == (written.after or {})["HttpTokens"]
+    assert not {"owner", "lease_until"} & attributes_of(written).keys()
+    assert written.changed_at is not None
     assert written.is_watched
 
 
@@ -262,40 +268,40 @@ def test_what_we_did_is_not_replaced_by_what_it_brought_about(status: Status) ->
     history: dict[str, Any] = {"enforced_at": "2026-11-18T00:00:00.000000Z", "confirmed": True}
     if status is Status.ROLLED_BACK:
         history["rolled_back_at"] = "2026-11-19T00:00:00.000000Z"
-    known = entry(status, watch="open", **history)
-    change = final(judgement(entry=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED))
+    known = record(status, watch="open", **history)
+    change = final(judgement(record=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED))
     written = change.applied()
     assert (status, "enforce", "unused") == (
         written.status,
-        written.attributes["decision"],
-        written.attributes["reason"],
+        written.decision,
+        written.reason,
     )
     assert known.history == written.history
-    assert not {"changed_at", "watch", "after"} & change.attributes.keys()
+    assert not {"changed_at", "watch", "after"} & changed(change).keys()
 
 
 @pytest.mark.parametrize("status", [Status.ENFORCED, Status.ROLLED_BACK])
 def test_what_we_did_is_looked_at_again(status: Status) -> None:
     """Someone may change it back, and there may be no finding that reports it."""
-    change = final(judgement(entry=entry(status), verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED))
-    assert NOW + DAY <= change.attributes["revisit_at"] <= NOW + DAY + timedelta(minutes=10)
+    change = final(judgement(record=record(status), verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED))
+    assert NOW + DAY <= (change.after.revisit_at or NOW) <= NOW + DAY + timedelta(minutes=10)
 
 
 def test_what_is_verified_is_not_judged_anew() -> None:
     """It has proved that it needs no IMDSv1."""
-    known = entry(Status.VERIFIED, revisit_at="2026-11-19T00:00:00.000000Z")
-    written = final(judgement(entry=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
-    assert "revisit_at" not in written.attributes
+    known = record(Status.VERIFIED, revisit_at="2026-11-19T00:00:00.000000Z")
+    written = final(judgement(record=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
+    assert written.revisit_at is None
 
 
 @pytest.mark.parametrize("before", [None, Status.HELD, Status.WOULD_ENFORCE, Status.FAILED, Status.SKIPPED])
 def test_what_others_made_required_is_skipped_for_ever(before: Status | None) -> None:
     """The service has no change to complete and nothing to re-evaluate."""
-    known = entry(before) if before else Entry(arn=arn())
-    written = final(judgement(entry=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
+    known = record(before) if before else Record(arn=arn())
+    written = final(judgement(record=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
     assert "skipped" == written.status
-    assert "already_required" == written.attributes["reason"]
-    assert "revisit_at" not in written.attributes
+    assert "already_required" == written.reason
+    assert written.revisit_at is None
     assert written.history.enforced_at is None
 
 
@@ -306,9 +312,9 @@ def test_what_cannot_be_looked_at_takes_nothing_back(status: Status, reason: Rea
     changed it back."""
     unseen = verdict(decision=Decision.HOLD, reason=reason, revisit_at=NOW + DAY)
     target = Unreachable(arn=arn(), problem="Access denied.")
-    change = final(judgement(entry=entry(status), verdict=unseen, status=Status.HELD, target=target))
+    change = final(judgement(record=record(status), verdict=unseen, status=Status.HELD, target=target))
     assert status == change.applied().status
-    assert NOW + DAY <= change.attributes["revisit_at"] <= NOW + DAY + timedelta(minutes=10)
+    assert NOW + DAY <= (change.after.revisit_at or NOW) <= NOW + DAY + timedelta(minutes=10)
 
 
 @pytest.mark.parametrize(
@@ -316,19 +322,19 @@ def test_what_cannot_be_looked_at_takes_nothing_back(status: Status, reason: Rea
 )
 def test_what_was_rolled_back_stays_so_for_as_long_as_that_holds_it(reason: Reason, status: Status) -> None:
     """Once a person has cleared it, it is held or enforced like any other; the history is kept."""
-    known = entry(Status.ROLLED_BACK, enforced_at="2026-11-18T00:00:00.000000Z", rolled_back_at="2026-11-19T00:00:00Z")
+    known = record(Status.ROLLED_BACK, enforced_at="2026-11-18T00:00:00.000000Z", rolled_back_at="2026-11-19T00:00:00Z")
     held = verdict(decision=Decision.HOLD, reason=reason, revisit_at=NOW + DAY)
-    written = final(judgement(entry=known, verdict=held, status=status)).applied()
-    assert (status, reason) == (written.status, written.attributes["reason"])
+    written = final(judgement(record=known, verdict=held, status=status)).applied()
+    assert (status, reason) == (written.status, written.reason)
     assert known.history == written.history
 
 
 def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:
     """Someone made tokens optional where the service could not; that ends the state."""
-    known = entry(
+    known = record(
         Status.ENFORCED, left_because="EC2 refused to go back.", watch="open", enforced_at="2026-11-18T00:00:00Z"
     )
-    assert "left_because" not in final(judgement(entry=known, status=Status.HELD)).applied().attributes
+    assert final(judgement(record=known, status=Status.HELD)).applied().left_because is None
 
 
 # --- Canaries that no request named --------------------------------------------------------------------------------
@@ -336,10 +342,10 @@ def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:
 
 def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
     """The next run of due instances enforces it; until then, no work is in progress."""
-    known = entry(Status.HELD, reason="canary_wait", decision="hold", revisit_at="2026-11-21T00:00:00.000000Z")
-    judged = judgement(request(source=Source.SWEEP, finding=None), entry=known, canary=True)
-    change = record.summoned(judged, SIGNATURE, NOW)
-    lifecycle.check(known.status, str(change.attributes["status"]))
+    known = record(Status.HELD, reason="canary_wait", decision="hold", revisit_at="2026-11-21T00:00:00.000000Z")
+    judged = judgement(request(source=Source.SWEEP, finding=None), record=known, canary=True)
+    change = recording.summoned(judged, SIGNATURE, NOW)
+    lifecycle.check(known.status, str(change.after.status))
     expected = {
         "status": "would_enforce",
         "decision": "enforce",
@@ -350,8 +356,8 @@ def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
         "revisit_at": NOW,
         "decided_at": NOW,
     }
-    assert expected == {name: change.attributes[name] for name in expected}
-    assert not {"lease_until", "owner", "enforced_at"} & change.attributes.keys()
+    assert expected == {name: getattr(change.after, name) for name in expected}
+    assert not {"lease_until", "owner", "enforced_at"} & changed(change).keys()
 
 
 # --- Re-evaluation -------------------------------------------------------------------------------------------------
@@ -361,14 +367,15 @@ def test_a_canary_that_nobody_asked_about_is_due_at_once() -> None:
 def test_what_falls_due_together_is_spread_a_little_and_never_early(wait: timedelta) -> None:
     """Later than the verdict says by at most a tenth of the wait and ten minutes; overdue instances are not delayed."""
     due = NOW + wait
-    revisit_at = final(judgement(verdict=verdict(revisit_at=due), status=Status.HELD)).attributes["revisit_at"]
+    revisit_at = final(judgement(verdict=verdict(revisit_at=due), status=Status.HELD)).after.revisit_at
+    assert revisit_at is not None
     assert due <= revisit_at <= due + max(timedelta(), min(wait / 10, timedelta(minutes=10)))
 
 
 def test_equal_waits_do_not_end_at_the_same_time() -> None:
     """Instances judged in one batch are re-evaluated at different times."""
     judged = judgement(verdict=verdict(revisit_at=NOW + DAY), status=Status.HELD)
-    assert len({final(judged).attributes["revisit_at"] for _ in range(50)}) > 40
+    assert len({final(judged).after.revisit_at for _ in range(50)}) > 40
 
 
 # --- Findings ------------------------------------------------------------------------------------------------------
@@ -386,18 +393,18 @@ def test_of_two_states_of_a_finding_the_newer_counts() -> None:
     for order in ((old, new), (new, old)):
         change = final(judgement(*(request(finding=each) for each in order)))
         assert (new,) == change.findings
-    assert () == final(judgement(request(finding=old), entry=entry(Status.HELD, findings=[new]))).findings
+    assert () == final(judgement(request(finding=old), record=record(Status.HELD, findings=[new]))).findings
 
 
 def test_a_finding_keeps_the_note_it_bears() -> None:
     """A newer event about it does not make the note owed again."""
     known = finding(updated_at=NOW - HOUR, annotated_at=NOW - HOUR)
-    change = final(judgement(request(finding=finding(updated_at=NOW)), entry=entry(Status.HELD, findings=[known])))
+    change = final(judgement(request(finding=finding(updated_at=NOW)), record=record(Status.HELD, findings=[known])))
     assert (replace(known, updated_at=NOW),) == change.findings
 
 
 def test_a_finding_that_was_only_announced_is_answered() -> None:
     """A finding written before the call to EC2, without its time, gets the time with the verdict."""
     announced = finding(updated_at=None)
-    change = final(judgement(entry=entry(Status.ENFORCING, findings=[announced]), status=Status.ENFORCED))
+    change = final(judgement(record=record(Status.ENFORCING, findings=[announced]), status=Status.ENFORCED))
     assert (finding(),) == change.findings

@@ -17,12 +17,13 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Decision
-from imdsv2.ledger.table import Entry
-from imdsv2.line import record
+from imdsv2.ledger.record import Record
+from imdsv2.line import record as recording
 from imdsv2.line.judgement import Case, Judgement
-from imdsv2.line.notices import headline
+from imdsv2.line.messages import headline
 from imdsv2.line.record import Signature
 from tests.unit.builders import arn, at, evidence, instance, request
+from tests.world.records import record_with
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,31 +47,31 @@ def exempt_until(end: date | None) -> Target:
 
 
 def hold_until(end: date) -> dict[str, Any]:
-    """The ledger entry of an instance that alice holds."""
+    """The ledger record of an instance that alice holds."""
     return {"hold": {"owner": "alice", "reason": "Quarter-end.", "until": end.isoformat()}}
 
 
-def judged(entry: Entry, target: Target, now: datetime) -> Entry:
-    """The entry after one more judgement."""
-    verdict = decide(target, evidence(), entry.history, Policy(), now)
-    case = Case(arn=entry.arn, requests=(request(source=Source.REVISIT, finding=None),))
-    judgement = Judgement(case=case, entry=entry, verdict=verdict, status=STATUSES[verdict.decision], target=target)
-    return record.final(judgement, Signature(request_id="request-1", session=None), now).applied()
+def judged(record: Record, target: Target, now: datetime) -> Record:
+    """The record after one more judgement."""
+    verdict = decide(target, evidence(), record.history, Policy(), now)
+    case = Case(arn=record.arn, requests=(request(source=Source.REVISIT, finding=None),))
+    judgement = Judgement(case=case, record=record, verdict=verdict, status=STATUSES[verdict.decision], target=target)
+    return recording.final(judgement, Signature(request_id="request-1", session=None), now).applied()
 
 
-def told(entry: Entry, now: datetime) -> Entry:
-    """The entry after people have been notified, if there was news."""
-    if headline(entry) is None or not entry.owes_notification():
-        return entry
-    return replace(entry, attributes={**entry.attributes, "notified_at": now.isoformat()})
+def told(record: Record, now: datetime) -> Record:
+    """The record after people have been notified, if there was news."""
+    if headline(record) is None or not record.owes_notification():
+        return record
+    return replace(record, notified_at=now)
 
 
-def news(entry: Entry) -> str | None:
+def news(record: Record) -> str | None:
     """The notification that is owed."""
-    return headline(entry) if entry.owes_notification() else None
+    return headline(record) if record.owes_notification() else None
 
 
-NEW = Entry(arn=arn())
+NEW = Record(arn=arn())
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_three_days_before_an_exemption_ends_people_are_told(now: datetime, expe
 
 def test_three_days_before_a_persons_hold_ends_people_are_told() -> None:
     """Instead of the news that it is held, which they know."""
-    held = Entry(arn=arn(), version=1, attributes=hold_until(END))
+    held = record_with(Record(arn=arn(), version=1), **hold_until(END))
     known = told(judged(held, instance(), BEFORE - DAY), BEFORE - DAY)
     assert None is news(known)
     assert SOON == news(judged(known, instance(), BEFORE))
@@ -92,95 +93,95 @@ def test_three_days_before_a_persons_hold_ends_people_are_told() -> None:
 
 def test_they_are_told_once() -> None:
     """However often it is judged in those days."""
-    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    record = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
     for hours in range(1, 72, 7):
-        entry = judged(entry, exempt_until(END), BEFORE + timedelta(hours=hours))
-        assert None is news(entry)
+        record = judged(record, exempt_until(END), BEFORE + timedelta(hours=hours))
+        assert None is news(record)
 
 
 def test_whoever_could_not_be_told_is_told_later() -> None:
     """A message that fails stays owed: the next judgement does not treat it as sent."""
-    entry = judged(judged(NEW, exempt_until(END), BEFORE), exempt_until(END), BEFORE + DAY)
-    assert SOON == news(entry)
-    ended = judged(told(entry, BEFORE + DAY), exempt_until(END), AFTER)
+    record = judged(judged(NEW, exempt_until(END), BEFORE), exempt_until(END), BEFORE + DAY)
+    assert SOON == news(record)
+    ended = judged(told(record, BEFORE + DAY), exempt_until(END), AFTER)
     assert ENDED == news(judged(ended, exempt_until(END), AFTER + DAY))
 
 
 def test_an_exemption_that_is_prolonged_is_reminded_of_anew() -> None:
     """The new end counts; until it is near, there is no news."""
-    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    record = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
     longer = END + timedelta(days=90)
-    entry = judged(entry, exempt_until(longer), BEFORE + DAY)
-    assert None is news(entry)
-    assert SOON == news(judged(entry, exempt_until(longer), BEFORE + timedelta(days=90)))
+    record = judged(record, exempt_until(longer), BEFORE + DAY)
+    assert None is news(record)
+    assert SOON == news(judged(record, exempt_until(longer), BEFORE + timedelta(days=90)))
 
 
 @pytest.mark.parametrize("target", [exempt_until(END), exempt_until(None)])
 def test_after_it_has_ended_people_are_told(target: Target) -> None:
     """With the instance's new verdict, whether or not the tag is still there."""
-    entry = judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), target, AFTER)
-    assert ENDED == news(entry)
-    assert entry.attributes["explanation"].startswith("What kept it from being changed ended on 2026-12-31. No IMDSv1")
-    assert "would_enforce" == entry.status
+    record = judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), target, AFTER)
+    assert ENDED == news(record)
+    assert str(record.explanation).startswith("What kept it from being changed ended on 2026-12-31. No IMDSv1")
+    assert "would_enforce" == record.status
 
 
 def test_after_a_persons_hold_has_ended_people_are_told() -> None:
     """Holds end like exemptions."""
-    held = Entry(arn=arn(), version=1, attributes=hold_until(END))
-    entry = judged(told(judged(held, instance(), BEFORE), BEFORE), instance(), AFTER)
-    assert ENDED == news(entry)
+    held = record_with(Record(arn=arn(), version=1), **hold_until(END))
+    record = judged(told(judged(held, instance(), BEFORE), BEFORE), instance(), AFTER)
+    assert ENDED == news(record)
 
 
 def test_after_the_end_too_they_are_told_once() -> None:
     """From then on, the news is the verdict's."""
-    entry = told(judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), exempt_until(END), AFTER), AFTER)
-    entry = judged(entry, exempt_until(END), AFTER + DAY)
-    assert None is news(entry)
-    assert "IMDSv1 could be switched off (observe mode)" == headline(entry)
+    record = told(judged(told(judged(NEW, exempt_until(END), BEFORE), BEFORE), exempt_until(END), AFTER), AFTER)
+    record = judged(record, exempt_until(END), AFTER + DAY)
+    assert None is news(record)
+    assert "IMDSv1 could be switched off (observe mode)" == headline(record)
 
 
 @pytest.mark.parametrize("now", [at("2026-11-25 00:00"), BEFORE])
 def test_an_exemption_that_is_taken_away_has_not_ended(now: datetime) -> None:
     """Whoever removed the tag knows; the new verdict is news in itself."""
-    entry = told(judged(NEW, exempt_until(END), now), now)
-    entry = judged(entry, exempt_until(None), now + MINUTE)
-    assert "IMDSv1 could be switched off (observe mode)" == news(entry)
-    assert "ended on" not in entry.attributes["explanation"]
+    record = told(judged(NEW, exempt_until(END), now), now)
+    record = judged(record, exempt_until(None), now + MINUTE)
+    assert "IMDSv1 could be switched off (observe mode)" == news(record)
+    assert "ended on" not in str(record.explanation)
 
 
 def test_what_takes_the_place_of_an_exemption_is_what_is_told_of() -> None:
     """The tag has expired, but alice holds the instance: for its owners, nothing has ended."""
-    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
-    entry = replace(entry, attributes={**entry.attributes, **hold_until(date(2027, 6, 1))})
-    assert "IMDSv1 stays on" == news(judged(entry, exempt_until(END), AFTER))
+    record = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    record = record_with(record, **hold_until(date(2027, 6, 1)))
+    assert "IMDSv1 stays on" == news(judged(record, exempt_until(END), AFTER))
 
 
 def test_what_cannot_be_seen_does_not_end_unseen() -> None:
     """While an account is unreachable, the exemption may have been prolonged there. Once it is reachable again, people
     are notified."""
-    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
-    away = judged(entry, Unreachable(arn=arn(), problem="denied"), AFTER)
+    record = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    away = judged(record, Unreachable(arn=arn(), problem="denied"), AFTER)
     assert "IMDSv1 stays on" == news(away)
-    assert "ended on" not in away.attributes["explanation"]
+    assert "ended on" not in str(away.explanation)
     assert ENDED == news(judged(told(away, AFTER), exempt_until(END), AFTER + DAY))
 
 
 def test_what_needs_no_exemption_any_more_does_not_miss_it() -> None:
     """It requires tokens by now, or was terminated: there is no news."""
-    entry = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
-    gone = judged(entry, instance(state="terminated"), AFTER)
+    record = told(judged(NEW, exempt_until(END), BEFORE), BEFORE)
+    gone = judged(record, instance(state="terminated"), AFTER)
     assert None is news(gone)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
 def test_however_often_it_is_judged_each_news_comes_at_most_once(hours: list[int]) -> None:
     """From long before the end to long after, at arbitrary times."""
-    entry, now, heard = NEW, BEFORE - 3 * DAY, []
+    record, now, heard = NEW, BEFORE - 3 * DAY, []
     for step in hours:
         now += timedelta(hours=step)
-        entry = judged(entry, exempt_until(END), now)
-        heard += [news(entry)] if news(entry) in {SOON, ENDED} else []
-        entry = told(entry, now)
+        record = judged(record, exempt_until(END), now)
+        heard += [news(record)] if news(record) in {SOON, ENDED} else []
+        record = told(record, now)
     assert heard in ([], [SOON], [SOON, ENDED], [ENDED])
     assert (ENDED in heard) == (now >= AFTER and BEFORE - 3 * DAY + timedelta(hours=hours[0]) < AFTER)
 
@@ -191,18 +192,18 @@ def test_an_enforcement_is_greater_news_than_the_end_that_allowed_it() -> None:
     verdict = decide(instance(), evidence(), exempt.history, Policy(), AFTER)
     judgement = Judgement(
         case=Case(arn=arn(), requests=(request(),)),
-        entry=exempt,
+        record=exempt,
         verdict=verdict,
         status=Status.ENFORCED,
         target=instance(),
     )
-    entry = record.final(judgement, Signature(request_id="request-1", session=None), AFTER).applied()
-    assert "IMDSv1 switched off" == news(entry)
-    assert entry.attributes["explanation"].startswith("What kept it from being changed ended on 2026-12-31.")
+    record = recording.final(judgement, Signature(request_id="request-1", session=None), AFTER).applied()
+    assert "IMDSv1 switched off" == news(record)
+    assert str(record.explanation).startswith("What kept it from being changed ended on 2026-12-31.")
 
 
 def test_a_hold_that_was_never_seen_to_hold_does_not_end() -> None:
     """It had expired before the service evaluated the instance."""
-    held = Entry(arn=arn(), version=1, attributes=hold_until(END))
+    held = record_with(Record(arn=arn(), version=1), **hold_until(END))
     assert ENDED != news(judged(held, instance(), AFTER + DAY))
     assert History(hold=Hold(owner="alice", reason="Quarter-end.", until=END)) == held.history

@@ -14,7 +14,7 @@ from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode, Policy
 from imdsv2.errors import IllegalMove
-from imdsv2.ledger.table import Change, Entry
+from imdsv2.ledger.record import Record
 from tests.bench.simulation.agenda import day_by_day
 from tests.bench.simulation.assumptions import BEGIN, DAY, END, HOUR, MINUTE
 from tests.bench.simulation.cloud import SimulatedInstance, places
@@ -27,6 +27,7 @@ from tests.bench.simulation.results import hidden
 from tests.bench.simulation.variants import Variant
 from tests.world.clock import Clock
 from tests.world.edge import Members
+from tests.world.records import change
 
 ARN = InstanceArn("aws", "eu-west-1", "000000000001", "i-00000000000000001")
 SMALL = Mix(hidden={Software.MONTHLY: 0.03, Software.LOAD: 0.1, Software.BOOT: 0.1}, alone=1.0, instances=100)
@@ -114,10 +115,10 @@ def test_an_instance_is_enforced_once_at_most() -> None:
 def test_the_ledger_refuses_what_the_table_refuses() -> None:
     """A write based on an old version loses; an invalid transition raises."""
     ledger = MemoryLedger()
-    change = Change(entry=Entry(arn=ARN), attributes={"status": Status.HELD})
-    assert [set(), {ARN}] == [ledger.write([change], NOW), ledger.write([change], NOW)]
+    made = change(Record(arn=ARN), status=Status.HELD)
+    assert [set(), {ARN}] == [ledger.write([made], NOW), ledger.write([made], NOW)]
     with pytest.raises(IllegalMove):
-        ledger.write([Change(entry=ledger.read([ARN])[ARN], attributes={"status": Status.VERIFIED})], NOW)
+        ledger.write([change(ledger.read([ARN])[ARN], status=Status.VERIFIED)], NOW)
 
 
 def test_the_clean_window_takes_silence_for_health() -> None:

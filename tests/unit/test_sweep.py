@@ -91,7 +91,14 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _go(line: CountingLine, tally: Tally, *, dry_run: bool = False, batches: int = 99) -> Tally:
     left = iter([True] * (batches - 1) + [False] * 99)
-    return go_through(cast("Line", line), tally, "request", dry_run=dry_run, has_time=lambda: next(left))
+    return go_through(
+        cast("Line", line),
+        cast("Members", line.members),
+        tally,
+        "request",
+        dry_run=dry_run,
+        has_time=lambda: next(left),
+    )
 
 
 def test_a_place_is_gone_through_batch_by_batch() -> None:

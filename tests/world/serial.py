@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.aws import cloudwatch
 from imdsv2.guard import rollback
 from imdsv2.guard import run as guard
-from imdsv2.ledger import table
-from imdsv2.line import enforce
+from imdsv2.ledger import table, transactions
+from imdsv2.line import act, enforce
 from imdsv2.line import run as line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-THREADED = (cloudwatch, enforce, guard, line, rollback, table)
+THREADED = (act, cloudwatch, enforce, guard, line, rollback, table, transactions)
 """The modules that use a `ThreadPoolExecutor`, each by that name."""
 
 

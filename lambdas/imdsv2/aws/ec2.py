@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
+    from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import Placed
 
 IDS_A_CALL = 1000
@@ -27,6 +28,17 @@ IDS_A_CALL = 1000
 _INSTANCE_ID = re.compile(r"i-[0-9a-zA-Z]+")
 _NO_SUCH_INSTANCE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 _STOPPED_AT = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) (?:GMT|UTC)\)")
+
+
+def look(members: Members, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
+    """Look at instances of one account and Region by its read role; a role that cannot be had makes them Unreachable."""
+    if not arns:
+        return {}
+    try:
+        ec2 = members.ec2(arns[0], "read")
+    except CALL_FAILURES as error:
+        return {arn: unreachable(arn, error) for arn in arns}
+    return describe(ec2, arns)
 
 
 def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:

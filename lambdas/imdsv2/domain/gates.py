@@ -7,16 +7,17 @@ policy_unreadable, suppressed, breaker_open, approval_required, notice_given, ca
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.policy import Approval, Mode
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from datetime import datetime
 
     from imdsv2.domain.account import Account
+    from imdsv2.domain.history import Answer
     from imdsv2.domain.policy import Policy, PolicyInForce
 
 _NOTICE_HOLDS_FOR = timedelta(days=7)
@@ -58,18 +59,18 @@ def ask_breaker(account: Account, now: datetime) -> Verdict | None:
     return _hold(Reason.BREAKER_OPEN, why, now)
 
 
-def ask_approval(policy: Policy, approval: Mapping[str, str] | None, now: datetime) -> Verdict | None:
-    """Whether a person has approved the change, where that is required. ``approval`` is the ledger's."""
+def ask_approval(policy: Policy, answer: Answer | None, now: datetime) -> Verdict | None:
+    """Whether a person has approved the change, where that is required."""
     if policy.approval is Approval.NONE:
         return None
     ask = 'Approve it by invoking the service by hand with "approve".'
-    if approval is None:
+    if answer is None:
         return _hold(Reason.APPROVAL_REQUIRED, f"The evidence allows the change; it waits for approval. {ask}", now)
-    if approval["word"] == "refused":
-        why = f"{approval['by']} refused the change on {approval['at'][:10]}. {ask}"
+    if answer.is_refusal:
+        why = f"{answer.by} refused the change on {answer.at:%Y-%m-%d}. {ask}"
         return _hold(Reason.APPROVAL_REQUIRED, why, now)
-    if now >= datetime.fromisoformat(approval["expires_at"]):
-        why = f"The approval by {approval['by']} expired on {approval['expires_at'][:10]}. {ask}"
+    if answer.expires_at is None or now >= answer.expires_at:
+        why = f"The approval by {answer.by} expired on {answer.expires_at or answer.at:%Y-%m-%d}. {ask}"
         return _hold(Reason.APPROVAL_REQUIRED, why, now)
     return None
 

@@ -13,14 +13,42 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """A person's word that an instance is not to be changed, up to the end of the day ``until`` (UTC), in the ledger
-    because not everybody may tag every instance."""
+    because not everybody may tag every instance. ``by``: who said so, as claimed, by which request, and when."""
 
     owner: str
     reason: str
     until: date
+    by: str | None = None
+    request_id: str | None = None
+    at: datetime | None = None
 
     def in_force(self, now: datetime) -> bool:
         return now.astimezone(UTC).date() <= self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A person's answer to a change that waits for approval. ``word``: ``approved`` (until ``expires_at``) or ``refused``."""
+
+    word: str
+    by: str | None
+    request_id: str
+    at: datetime
+    expires_at: datetime | None = None
+
+    @property
+    def is_refusal(self) -> bool:
+        return self.word == "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """A person's wish that an instance be put back. ``why``: the sentence that the rollback will bear."""
+
+    by: str | None
+    why: str
+    at: datetime
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Canary
     from imdsv2.domain.verdict import Verdict
     from imdsv2.ledger.cohort import Cohorts
-    from imdsv2.ledger.table import Entry, Ledger
+    from imdsv2.ledger.record import Record
+    from imdsv2.ledger.table import Ledger
     from imdsv2.line.judgement import Judgement
 
     LookFurther = Callable[[set[str]], list[Judgement]]
@@ -73,11 +74,11 @@ class Canaries:
     def broken(self, willing: Sequence[Judgement], now: datetime) -> dict[InstanceArn, Verdict]:
         """Those of a cohort in which something broke, whoever went first."""
         cohorts = self._cohorts.read({each.cohort for each in willing if each.cohort})
-        entries = self._entries(cohorts.values(), willing, now)
+        records = self._records(cohorts.values(), willing, now)
         return {
             each.arn: verdict
             for each in willing
-            if (cohort := cohorts.get(each.cohort or "")) and (verdict := _broken(cohort, entries, now))
+            if (cohort := cohorts.get(each.cohort or "")) and (verdict := _broken(cohort, records, now))
         }
 
     def ask(
@@ -112,10 +113,10 @@ class Canaries:
         """The turns in each cohort; None where somebody else has changed it meanwhile."""
         known = self._cohorts.read(by_cohort)
         willing = [each for several in by_cohort.values() for each in several]
-        entries = self._entries(known.values(), willing, now)
-        cohorts = {key: _renewed(cohort, entries, now) for key, cohort in known.items()}
+        records = self._records(known.values(), willing, now)
+        cohorts = {key: _renewed(cohort, records, now) for key, cohort in known.items()}
         kept = {
-            key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], entries)]
+            key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], records)]
             for key, cohort in cohorts.items()
         }
         short = {
@@ -125,32 +126,32 @@ class Canaries:
             and cohort.opened_at is None
             and (not kept[key] or len(kept[key]) < cohort.wanted)
         }
-        further = [each for each in look_further(short) if _may_be_summoned(each.entry)] if short else []
+        further = [each for each in look_further(short) if _may_be_summoned(each.record)] if short else []
         if short:
             # A canary that was enforced meanwhile is not among those that EC2 shows, but has been in the ledger before.
-            entries = self._entries(known.values(), willing, now)
+            records = self._records(known.values(), willing, now)
             kept = {
-                key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], entries)]
+                key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], records)]
                 for key, cohort in cohorts.items()
             }
         turns: dict[str, Turns | None] = {}
         for key, several in by_cohort.items():
             others = [each for each in further if each.cohort == key]
             candidates = [*several, *others]
-            chosen = _choose(cohorts[key], kept[key], candidates, entries, rule) if key in short else cohorts[key]
-            opened = _opened(chosen, entries, now)
+            chosen = _choose(cohorts[key], kept[key], candidates, records, rule) if key in short else cohorts[key]
+            opened = _opened(chosen, records, now)
             if opened != known[key] and not dry_run and not self._cohorts.save(opened):
                 turns[key] = None
                 continue
             new = [each for each in others if each.arn not in kept[key]]
-            turns[key] = _turns(opened, several, new, entries, rule, now)
+            turns[key] = _turns(opened, several, new, records, rule, now)
         return turns
 
-    def _entries(
+    def _records(
         self, cohorts: Iterable[Cohort], willing: Sequence[Judgement], now: datetime
-    ) -> dict[InstanceArn, Entry]:
+    ) -> dict[InstanceArn, Record]:
         """What the ledger knows of the instances on which each cohort depends, and of those asked about."""
-        in_hand = {each.arn: each.entry.cleared(now) if each.case.clear else each.entry for each in willing}
+        in_hand = {each.arn: each.record.cleared(now) if each.case.clear else each.record for each in willing}
         missing = {arn for cohort in cohorts for arn in _decisive(cohort) if arn not in in_hand}
         return (self._ledger.read(missing) if missing else {}) | in_hand
 
@@ -161,23 +162,23 @@ def _decisive(cohort: Cohort) -> tuple[InstanceArn, ...]:
     return () if cohort.opened_at is not None else cohort.canaries
 
 
-def _renewed(cohort: Cohort, entries: Mapping[InstanceArn, Entry], now: datetime) -> Cohort:
+def _renewed(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime) -> Cohort:
     """The cohort as it begins anew, where it was opened long ago, or what broke has been cleared."""
     opened_long_ago = cohort.opened_at is not None and now - cohort.opened_at >= _OPEN_FOR
-    cleared = cohort.broken_by is not None and _held_by(cohort, entries) is None
+    cleared = cohort.broken_by is not None and _held_by(cohort, records) is None
     return Cohort(key=cohort.key, version=cohort.version) if opened_long_ago or cleared else cohort
 
 
-def _held_by(cohort: Cohort, entries: Mapping[InstanceArn, Entry]) -> InstanceArn | None:
+def _held_by(cohort: Cohort, records: Mapping[InstanceArn, Record]) -> InstanceArn | None:
     """The instance whose breakage holds the cohort, from the moment at which the guard sees it, until a person clears it."""
     if cohort.broken_by is None or cohort.broken_at is None:
         return None
-    cleared_at = entries[cohort.broken_by].time("cleared_at")
+    cleared_at = records[cohort.broken_by].cleared_at
     return None if cleared_at is not None and cleared_at >= cohort.broken_at else cohort.broken_by
 
 
-def _broken(cohort: Cohort, entries: Mapping[InstanceArn, Entry], now: datetime) -> Verdict | None:
-    held_by = _held_by(cohort, entries)
+def _broken(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime) -> Verdict | None:
+    held_by = _held_by(cohort, records)
     if held_by is None:
         return None
     why = (
@@ -187,55 +188,55 @@ def _broken(cohort: Cohort, entries: Mapping[InstanceArn, Entry], now: datetime)
     return gate.canary_wait(why, None, now)
 
 
-def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], entries: Mapping[InstanceArn, Entry]) -> bool:
+def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], records: Mapping[InstanceArn, Record]) -> bool:
     """Whether a canary is still one; one that stopped, went, is held or proves nothing is replaced."""
     asked = next((each for each in willing if each.arn == arn), None)
     if asked is not None:
         return asked.instance is not None and asked.instance.state == "running"
-    entry = entries.get(arn)
-    if entry is None:
+    record = records.get(arn)
+    if record is None:
         return False
-    if entry.status in _CHANGED:
-        return not entry.attributes.get("canary_lost")
-    return entry.status != Status.FAILED and entry.attributes.get("reason") in _ITS_TURN_WILL_COME
+    if record.status in _CHANGED:
+        return not record.canary_lost
+    return record.status != Status.FAILED and record.reason in _ITS_TURN_WILL_COME
 
 
-def _may_be_summoned(entry: Entry) -> bool:
-    return entry.status not in UNDER_WAY | {Status.FAILED} and entry.attributes.get("reason") not in _REFUSED
+def _may_be_summoned(record: Record) -> bool:
+    return record.status not in UNDER_WAY | {Status.FAILED} and record.reason not in _REFUSED
 
 
 def _choose(
     cohort: Cohort,
     kept: Sequence[InstanceArn],
     candidates: Sequence[Judgement],
-    entries: Mapping[InstanceArn, Entry],
+    records: Mapping[InstanceArn, Record],
     rule: Canary,
 ) -> Cohort:
     """The cohort with as many canaries as it is to have, running ones where there are any."""
     running = [each.arn for each in candidates if each.instance is not None and each.instance.state == "running"]
     if not running:
         # Another that does not run proves no more than one that stopped after its change: its next start is watched.
-        kept = [arn for arn in cohort.canaries if arn in kept or _proves_itself_later(entries.get(arn))]
+        kept = [arn for arn in cohort.canaries if arn in kept or _proves_itself_later(records.get(arn))]
     pool = [arn for arn in running or [each.arn for each in candidates] if arn not in kept]
     wanted = cohort.wanted if kept else canaries_wanted(rule.share, len(pool))
     new = in_order(pool)[: wanted - len(kept)]
     return Cohort(key=cohort.key, version=cohort.version, canaries=(*kept, *new), wanted=wanted)
 
 
-def _proves_itself_later(entry: Entry | None) -> bool:
-    return entry is not None and entry.status in _CHANGED and entry.is_watched
+def _proves_itself_later(record: Record | None) -> bool:
+    return record is not None and record.status in _CHANGED and record.is_watched
 
 
-def _opened(cohort: Cohort, entries: Mapping[InstanceArn, Entry], now: datetime) -> Cohort:
-    if cohort.opened_at is None and cohort.canaries and all(_is_clean(entries.get(arn)) for arn in cohort.canaries):
+def _opened(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime) -> Cohort:
+    if cohort.opened_at is None and cohort.canaries and all(_is_clean(records.get(arn)) for arn in cohort.canaries):
         return replace(cohort, opened_at=now)
     return cohort
 
 
-def _is_clean(entry: Entry | None) -> bool:
-    if entry is None or entry.status not in _CHANGED:
+def _is_clean(record: Record | None) -> bool:
+    if record is None or record.status not in _CHANGED:
         return False
-    clean_at, enforced_at = entry.time("clean_at"), entry.time("enforced_at")
+    clean_at, enforced_at = record.clean_at, record.enforced_at
     return clean_at is not None and enforced_at is not None and clean_at >= enforced_at
 
 
@@ -243,28 +244,28 @@ def _turns(
     cohort: Cohort,
     willing: Sequence[Judgement],
     others: Sequence[Judgement],
-    entries: Mapping[InstanceArn, Entry],
+    records: Mapping[InstanceArn, Record],
     rule: Canary,
     now: datetime,
 ) -> Turns:
     canaries = set(cohort.canaries)
     summoned = [each for each in others if each.arn in canaries]
-    broken = _broken(cohort, entries, now)
+    broken = _broken(cohort, records, now)
     if broken is not None:
         return Turns(held={each.arn: broken for each in willing}, canaries=set(), summoned=[])
     if cohort.opened_at is not None:
         return Turns(held={}, canaries=set(), summoned=[])
-    wait = _wait(cohort, entries, rule, now)
+    wait = _wait(cohort, records, rule, now)
     return Turns(
         held={each.arn: wait for each in willing if each.arn not in canaries}, canaries=canaries, summoned=summoned
     )
 
 
-def _wait(cohort: Cohort, entries: Mapping[InstanceArn, Entry], rule: Canary, now: datetime) -> Verdict:
+def _wait(cohort: Cohort, records: Mapping[InstanceArn, Record], rule: Canary, now: datetime) -> Verdict:
     since = {
-        arn: entry.time("enforced_at")
+        arn: record.enforced_at
         for arn in cohort.canaries
-        if (entry := entries.get(arn)) is not None and entry.status in _CHANGED
+        if (record := records.get(arn)) is not None and record.status in _CHANGED
     }
     changed = [when for when in since.values() if when is not None]
     all_changed = len(changed) == len(cohort.canaries)

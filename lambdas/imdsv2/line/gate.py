@@ -9,9 +9,9 @@ from imdsv2.domain import gates as gate
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
-from imdsv2.domain.verdict import Decision, Reason
-from imdsv2.ledger.table import key_of
-from imdsv2.line.judgement import Notice
+from imdsv2.domain.verdict import Reason
+from imdsv2.ledger.record import key_of
+from imdsv2.line.judgement import STATUS_OF, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from imdsv2.line.canaries import Canaries, LookFurther
     from imdsv2.line.judgement import Judgement
 
-_STATUS = {Decision.ENFORCE: Status.WOULD_ENFORCE, Decision.HOLD: Status.HELD, Decision.SKIP: Status.SKIPPED}
 _SUPPRESSED_BY_EVENT = "The finding that asked for it is suppressed; set it back to NEW or NOTIFIED and ask again."
 
 
@@ -150,16 +149,16 @@ class Gates:
 
 
 def _ask_approval(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
-    verdict = gate.ask_approval(policy, judgement.entry.attributes.get("approval"), now)
+    verdict = gate.ask_approval(policy, judgement.record.approval, now)
     return _shut(judgement, verdict) if verdict is not None else None
 
 
 def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
-    entry, tags = judgement.entry, judgement.instance.tags if judgement.instance else {}
+    record, tags = judgement.record, judgement.instance.tags if judgement.instance else {}
     owner = tags.get(policy.owner_tag) or judgement.arn.account
     # One that has reached nobody is given anew: the owner shall hear of it as long before as the policy says.
-    unheard = entry.attributes.get("reason") == Reason.NOTICE_GIVEN and entry.owes_notification()
-    ends_at = None if unheard else entry.time("notice_ends_at")
+    unheard = record.reason == Reason.NOTICE_GIVEN and record.owes_notification()
+    ends_at = None if unheard else record.notice_ends_at
     verdict = gate.ask_notice(policy, ends_at, owner, policy.exempt_tag, now)
     if verdict is None or verdict.revisit_at is None:
         return None
@@ -167,11 +166,11 @@ def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgemen
 
 
 def _shut(judgement: Judgement, verdict: Verdict) -> Judgement:
-    return replace(judgement, verdict=verdict, status=_STATUS[verdict.decision])
+    return replace(judgement, verdict=verdict, status=STATUS_OF[verdict.decision])
 
 
 def _all_findings(judgement: Judgement) -> list[Finding]:
-    stored = judgement.entry.findings
+    stored = judgement.record.findings
     return [*stored.values(), *_new(judgement.case.findings, stored)]
 
 

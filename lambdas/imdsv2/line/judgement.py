@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.cohort import cohort_of
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import OURS, Status
-from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict import Decision, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn, MetadataOptions, Target
     from imdsv2.domain.request import Finding, Request, Source
     from imdsv2.domain.verdict import Verdict
-    from imdsv2.ledger.table import Entry
+    from imdsv2.ledger.record import Record
+
+
+STATUS_OF = {Decision.ENFORCE: Status.WOULD_ENFORCE, Decision.HOLD: Status.HELD, Decision.SKIP: Status.SKIPPED}
+"""What a decision makes of an instance before anything is done about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ class Judgement:
     """One instance, judged. ``status`` is what the ledger says, or would say after a dry run."""
 
     case: Case
-    entry: Entry
+    record: Record
     verdict: Verdict
     status: Status
     target: Target | None = None
@@ -87,9 +91,9 @@ class Judgement:
         """Whether the ledger's word on an enforcement of ours, finished or not, outlives this verdict: EC2 shows what it
         wanted, has yet to apply it, or could not be asked."""
         if self.verdict.reason is Reason.NOT_READY:
-            return self.entry.status in {Status.ENFORCED, Status.VERIFIED} and self.entry.history.stands
+            return self.record.status in {Status.ENFORCED, Status.VERIFIED} and self.record.history.stands
         says_nothing_against_it = {Reason.ALREADY_REQUIRED, Reason.UNREACHABLE, Reason.OUT_OF_SCOPE}
-        return self.verdict.reason in says_nothing_against_it and self.entry.status in OURS
+        return self.verdict.reason in says_nothing_against_it and self.record.status in OURS
 
     @property
     def cohort(self) -> str | None:
@@ -111,3 +115,8 @@ def cases_of(requests: Iterable[Request]) -> dict[InstanceArn, Case]:
     for request in requests:
         by_arn.setdefault(request.arn, []).append(request)
     return {arn: Case(arn=arn, requests=tuple(several)) for arn, several in by_arn.items()}
+
+
+def willing(judged: Iterable[Judgement]) -> list[Judgement]:
+    """Those that the evidence lets enforce."""
+    return [each for each in judged if each.verdict.decision is Decision.ENFORCE]

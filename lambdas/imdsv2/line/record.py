@@ -5,19 +5,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imdsv2.domain.documents import evidence_document, options_document
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import DAILY, Reason
-from imdsv2.ledger.table import OPEN, OVER, Change, key_of
+from imdsv2.ledger.record import OPEN, VERDICT, Change, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from imdsv2.domain.instance import MetadataOptions
     from imdsv2.domain.request import Finding
-    from imdsv2.ledger.table import Entry
+    from imdsv2.ledger.record import Record
     from imdsv2.line.judgement import Case, Judgement
 
 _LARGEST_JITTER = timedelta(minutes=10)
@@ -48,165 +46,163 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
 
     An approval is spent here, whatever comes of it: the next attempt needs its own.
     """
-    instance = judgement.instance
-    approval = judgement.entry.attributes.get("approval", {})
-    is_approved = approval.get("word") == "approved"  # Where none is needed, a refusal may be left from when one was.
-    attributes = _verdict(judgement, signature, now) | {
-        "status": Status.ENFORCING,
-        "before": options_document(instance.options if instance else None),
-        "after": None,
-        "owner": signature.request_id,
-        "lease_until": now + lease,
-        "revisit_at": now + lease,
-        "canary": judgement.canary or None,
-        "approval": None,
-        "approved_by": f"{approval['by']}, request {approval['request_id']}" if is_approved else None,
-        **_no_longer_watched(judgement.entry),
-    }
+    known, instance = judgement.record, judgement.instance
+    # Where no approval is needed, a refusal may be left from when one was.
+    approval = known.approval if known.approval and not known.approval.is_refusal else None
+    after = replace(
+        _with_verdict(known, judgement, signature, now).no_longer_watched(),
+        status=Status.ENFORCING,
+        before=options_document(instance.options if instance else None),
+        after=None,
+        owner=signature.request_id,
+        lease_until=now + lease,
+        revisit_at=now + lease,
+        canary=judgement.canary,
+        approval=None,
+        approved_by=f"{approval.by}, request {approval.request_id}" if approval else None,
+    )
     # A finding's state is stored with the final verdict only: if we die now, its event is no echo.
-    new = [
-        replace(each, updated_at=None)
-        for each in judgement.case.findings
-        if key_of(each) not in judgement.entry.findings
-    ]
-    return Change(entry=judgement.entry, attributes=attributes, findings=tuple(new))
+    new = [replace(each, updated_at=None) for each in judgement.case.findings if key_of(each) not in known.findings]
+    return Change(before=known, after=after, findings=tuple(new), says=(*VERDICT, "approved_by", "before"))
 
 
 def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
     """The verdict, with what was done about it."""
-    attributes: dict[str, Any]
+    known = judgement.record
+    says: tuple[str, ...] = VERDICT
     if judgement.leaves_enforcement_standing:
-        attributes = _standing(judgement, now)
+        after, says = _standing(judgement, now), ("status", "decision", "reason", "source", "after")
     else:
-        attributes = _verdict(judgement, signature, now) | {
-            "status": judgement.status,
-            "revisit_at": _jittered(judgement.verdict.revisit_at, now),
-            "owner": None,
-            "lease_until": None,
-            "left_because": None,
-            "undo": None,
-        }
+        after = replace(
+            _with_verdict(known, judgement, signature, now),
+            status=judgement.status,
+            revisit_at=_jittered(judgement.verdict.revisit_at, now),
+            owner=None,
+            lease_until=None,
+            left_because=None,
+            undo=None,
+        )
         if judgement.status is Status.ENFORCED:
-            attributes |= _enforced(judgement.after, now, confirmed=True)
-            attributes["revisit_at"] = _jittered(now + DAILY, now)
+            after = replace(
+                _enforced(after, judgement.after, now, confirmed=True), revisit_at=_jittered(now + DAILY, now)
+            )
+            says = (*VERDICT, "after")
         else:
-            attributes |= _no_longer_watched(judgement.entry)
-        attributes |= _notice(judgement) | _reminder(judgement, attributes, now)
+            after = after.no_longer_watched()
+        after = _with_reminder(_with_notice(after, judgement), judgement, now)
     if judgement.case.clear:
-        attributes["cleared_at"] = now
-    if not judgement.entry.same_verdict(attributes | {"status": attributes.get("status", judgement.entry.status)}):
-        attributes["changed_at"] = now
-    return Change(entry=judgement.entry, attributes=attributes, findings=_findings(judgement.case, judgement.entry))
+        after = after.cleared(now)
+    if not known.same_verdict(after):
+        after = replace(after, changed_at=now)
+    return Change(before=known, after=after, findings=_findings(judgement.case, known), says=says)
 
 
 def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Change:
     """A canary that nobody had asked about: its turn comes with the next run of what is due."""
-    attributes = _verdict(judgement, signature, now) | _no_longer_watched(judgement.entry)
-    return Change(entry=judgement.entry, attributes=attributes | {"status": Status.WOULD_ENFORCE, "revisit_at": now})
+    known = _with_verdict(judgement.record, judgement, signature, now).no_longer_watched()
+    after = replace(known, status=Status.WOULD_ENFORCE, revisit_at=now)
+    return Change(before=judgement.record, after=after, says=VERDICT)
 
 
-def _verdict(judgement: Judgement, signature: Signature, now: datetime) -> dict[str, Any]:
-    return {
-        "decision": judgement.verdict.decision,
-        "reason": judgement.verdict.reason,
-        "explanation": judgement.verdict.explanation,
-        "evidence": evidence_document(judgement.evidence),
-        "error": dict(judgement.error) if judgement.error else None,
-        "source": judgement.case.source,
-        "request_id": signature.request_id,
-        "session": signature.session,
-        "caller": judgement.case.lead.caller,
-        "cohort": judgement.cohort or judgement.entry.attributes.get("cohort"),
-        "decided_at": now,
-    }
+def _with_verdict(record: Record, judgement: Judgement, signature: Signature, now: datetime) -> Record:
+    return replace(
+        record,
+        decision=judgement.verdict.decision,
+        reason=judgement.verdict.reason,
+        explanation=judgement.verdict.explanation,
+        evidence=evidence_document(judgement.evidence),
+        error=dict(judgement.error) if judgement.error else None,
+        source=judgement.case.source,
+        request_id=signature.request_id,
+        session=signature.session,
+        caller=judgement.case.lead.caller,
+        cohort=judgement.cohort or record.cohort,
+        decided_at=now,
+    )
 
 
-def _no_longer_watched(entry: Entry) -> dict[str, Any]:
-    """The end of the watch of an earlier enforcement, which no longer stands."""
-    return {"watch": OVER} if entry.is_watched else {}
-
-
-def _enforced(after: MetadataOptions | None, now: datetime, *, confirmed: bool) -> dict[str, Any]:
+def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, confirmed: bool) -> Record:
     """The enforcement, and a new watch of it; what an earlier one left behind goes, and the notice that led to it."""
-    return {
-        "enforced_at": now,
-        "confirmed": confirmed,
-        "after": options_document(after),
-        "watch": OPEN,
-        "restarted_at": None,
-        "verified_at": None,
-        "clean_at": None,
-        "canary_lost": None,
-        "left_because": None,
-        "unseen_since": None,
-        "broken_at": None,
-        "notice_ends_at": None,
-    }
+    return replace(
+        record,
+        enforced_at=now,
+        confirmed=confirmed,
+        after=options_document(after),
+        watch=OPEN,
+        restarted_at=None,
+        verified_at=None,
+        clean_at=None,
+        canary_lost=False,
+        left_because=None,
+        unseen_since=None,
+        broken_at=None,
+        notice_ends_at=None,
+    )
 
 
-def _standing(judgement: Judgement, now: datetime) -> dict[str, Any]:
-    """What we did stands. If whoever was enforcing died before the end and EC2 shows what he wanted, that completes
+def _standing(judgement: Judgement, now: datetime) -> Record:
+    """What we did stands. If the run that was enforcing died before its end and EC2 shows what it wanted, that completes
     it, unconfirmed: it may have been a person."""
-    required = judgement.verdict.reason is Reason.ALREADY_REQUIRED
-    settled = required and judgement.entry.status == Status.VERIFIED
-    attributes: dict[str, Any] = {
-        "decision": judgement.entry.attributes.get("decision"),
-        "reason": judgement.entry.attributes.get("reason"),
-        "revisit_at": None if settled else _jittered(now + DAILY if required else judgement.verdict.revisit_at, now),
-    }
-    if required and judgement.entry.status == Status.ENFORCING:
-        after = judgement.instance.options if judgement.instance else None
-        attributes |= _enforced(after, now, confirmed=False) | {
-            "status": Status.ENFORCED,
-            "source": judgement.case.source,
-            "owner": None,
-            "lease_until": None,
-        }
-    return attributes
+    known, required = judgement.record, judgement.verdict.reason is Reason.ALREADY_REQUIRED
+    settled = required and known.status == Status.VERIFIED
+    later = _jittered(now + DAILY if required else judgement.verdict.revisit_at, now)
+    after = replace(known, revisit_at=None if settled else later)
+    if not required or known.status != Status.ENFORCING:
+        return after
+    options = judgement.instance.options if judgement.instance else None
+    return replace(
+        _enforced(after, options, now, confirmed=False),
+        status=Status.ENFORCED,
+        source=judgement.case.source,
+        owner=None,
+        lease_until=None,
+    )
 
 
-def _notice(judgement: Judgement) -> dict[str, Any]:
+def _with_notice(record: Record, judgement: Judgement) -> Record:
     """A notice lasts until the change, or until there is a reason of the instance's own not to make it."""
     if judgement.notice is not None:
-        return {"notice_ends_at": judgement.notice.ends_at, "told_owner": judgement.notice.owner}
+        return replace(record, notice_ends_at=judgement.notice.ends_at, told_owner=judgement.notice.owner)
     if judgement.verdict.reason in _VOIDS_NOTICE:
-        return {"notice_ends_at": None}
-    return {}
+        return replace(record, notice_ends_at=None)
+    return record
 
 
-def _reminder(judgement: Judgement, attributes: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _with_reminder(record: Record, judgement: Judgement, now: datetime) -> Record:
     """People are told before and after an exemption, or a hold of theirs, ends: a verdict that is otherwise the same is
     news again. A reminder that could not be sent stays."""
-    known = judgement.entry.attributes
+    known = judgement.record
     if judgement.verdict.ends_on is not None:
-        return _ends(judgement.entry, judgement.verdict.ends_on, now)
+        return _with_end(record, known, judgement.verdict.ends_on, now)
     if judgement.instance is None:
-        return {"reminder": None} if known.get("reminder") else {}  # Whether it has been prolonged cannot be seen.
-    ended_on, told = known.get("ends_on"), known.get("reminder") == "ended" and not judgement.entry.owes_notification()
-    is_over = ended_on is not None and date.fromisoformat(ended_on) < now.astimezone(UTC).date()
+        return replace(record, reminder=None)  # Whether it has been prolonged cannot be seen.
+    ended_on, told = known.ends_on, known.reminder == "ended" and not known.owes_notification()
+    is_over = ended_on is not None and ended_on < now.astimezone(UTC).date()
     if not is_over or told or judgement.status is Status.SKIPPED:
-        return {"ends_on": None, "reminder": None} if ended_on or known.get("reminder") else {}
-    why = {"explanation": f"What kept it from being changed ended on {ended_on}. {attributes['explanation']}"}
+        return replace(record, ends_on=None, reminder=None)
+    record = replace(
+        record, explanation=f"What kept it from being changed ended on {ended_on}. {judgement.verdict.explanation}"
+    )
     if judgement.status is Status.ENFORCED or judgement.verdict.reason is Reason.NOTICE_GIVEN:
-        return {"ends_on": None, "reminder": None, **why}  # Greater news than the end, which they tell as well.
-    return {"reminder": "ended", **why, **({} if known.get("reminder") == "ended" else {"changed_at": now})}
+        return replace(record, ends_on=None, reminder=None)  # Greater news than the end, which they tell as well.
+    changed_at = record.changed_at if known.reminder == "ended" else now
+    return replace(record, reminder="ended", changed_at=changed_at)
 
 
-def _ends(entry: Entry, ends_on: date, now: datetime) -> dict[str, Any]:
-    text = ends_on.isoformat()
-    if entry.attributes.get("reminded_of") == text:
-        return {"ends_on": text, "reminder": entry.attributes.get("reminder") if entry.owes_notification() else None}
+def _with_end(record: Record, known: Record, ends_on: date, now: datetime) -> Record:
+    if known.reminded_of == ends_on:
+        return replace(record, ends_on=ends_on, reminder=known.reminder if known.owes_notification() else None)
     if now + _REMIND_BEFORE < datetime.combine(ends_on, time(), UTC):
-        return {"ends_on": text, "reminder": None}
-    return {"ends_on": text, "reminder": "ends", "reminded_of": text, "changed_at": now}
+        return replace(record, ends_on=ends_on, reminder=None)
+    return replace(record, ends_on=ends_on, reminder="ends", reminded_of=ends_on, changed_at=now)
 
 
-def _findings(case: Case, entry: Entry) -> tuple[Finding, ...]:
+def _findings(case: Case, record: Record) -> tuple[Finding, ...]:
     """The findings that asked, in the state that is now answered; a note they bear already stays known."""
     newest: dict[str, Finding] = {}
     for finding in case.findings:
         key = key_of(finding)
-        known = newest.get(key) or entry.findings.get(key)
+        known = newest.get(key) or record.findings.get(key)
         if known is not None and known.updated_at and finding.updated_at and known.updated_at > finding.updated_at:
             continue
         newest[key] = replace(finding, annotated_at=known.annotated_at if known else None)

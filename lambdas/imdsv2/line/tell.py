@@ -10,9 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from imdsv2.aws.errors import describe_error
 from imdsv2.domain.lifecycle import UNDER_WAY, Status
-from imdsv2.domain.verdict import Reason
-from imdsv2.ledger.table import Told
-from imdsv2.line.notices import headline
+from imdsv2.ledger.record import Told
+from imdsv2.line.messages import breaker_opened, headline, messages, note, owner_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,19 +20,21 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from imdsv2.aws.security_hub import SecurityHub
+    from imdsv2.aws.topic import Topic
     from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.ledger.table import Entry, Ledger
-    from imdsv2.line.notices import Notices
+    from imdsv2.ledger.record import Record
+    from imdsv2.ledger.table import Ledger
 
 
 class Teller:
     """Tells Security Hub and people what the ledger says."""
 
-    def __init__(self, ledger: Ledger, hub: SecurityHub, notices: Notices, logger: Logger) -> None:
+    def __init__(self, ledger: Ledger, hub: SecurityHub, topic: Topic, ledger_table: str, logger: Logger) -> None:
         self._ledger = ledger
         self._hub = hub
-        self._notices = notices
+        self._topic = topic
+        self._ledger_table = ledger_table
         self._logger = logger
 
     def tell(self, arns: Iterable[InstanceArn], now: datetime, *, workflow: bool) -> None:
@@ -43,49 +44,50 @@ class Teller:
         ClientError where the ledger fails.
         """
         settled = set(Status) - UNDER_WAY
-        entries = [each for each in self._ledger.read(arns).values() if each.status in settled]
-        annotated = self._annotate(entries, workflow=workflow)
-        notified = self._notify([each for each in entries if headline(each) and each.owes_notification()])
+        records = [each for each in self._ledger.read(arns).values() if each.status in settled]
+        annotated = self._annotate(records, workflow=workflow)
+        notified = self._notify([each for each in records if headline(each) and each.owes_notification()])
         told = {
-            entry.arn: Told(entry=entry, annotated=frozenset(annotated[entry.arn]), notified=entry.arn in notified)
-            for entry in entries
+            record.arn: Told(record=record, annotated=frozenset(annotated[record.arn]), notified=record.arn in notified)
+            for record in records
         }
         self._ledger.mark_told(told, now)
 
     def breaker_opened(self, account: Account) -> None:
         """Tell people that an account's breaker has opened; the alarm tells too, should this fail."""
         try:
-            self._notices.breaker_opened(account.key, len(account.rollbacks))
+            self._topic.send(breaker_opened(account))
         except (ClientError, BotoCoreError) as error:
             self._logger.warning("people not told", extra={"problem": describe_error(error), "account": account.key})
 
-    def _annotate(self, entries: Iterable[Entry], *, workflow: bool) -> defaultdict[InstanceArn, set[str]]:
-        by_note: dict[str, list[Entry]] = defaultdict(list)
-        for entry in entries:
-            if entry.owed_notes():
-                by_note[self._notices.note(entry)].append(entry)
+    def _annotate(self, records: Iterable[Record], *, workflow: bool) -> defaultdict[InstanceArn, set[str]]:
+        by_note: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            if record.owed_notes():
+                by_note[note(record, self._ledger_table)].append(record)
         annotated: defaultdict[InstanceArn, set[str]] = defaultdict(set)
-        for note, several in by_note.items():
-            accounts = {finding: entry.arn.account for entry in several for finding in entry.owed_notes().values()}
-            done = self._hub.annotate(accounts, note, workflow=workflow)
-            for entry in several:
-                annotated[entry.arn] |= {key for key, finding in entry.owed_notes().items() if finding in done}
+        for text, several in by_note.items():
+            accounts = {finding: record.arn.account for record in several for finding in record.owed_notes().values()}
+            done = self._hub.annotate(accounts, text, workflow=workflow)
+            for record in several:
+                annotated[record.arn] |= {key for key, finding in record.owed_notes().items() if finding in done}
         return annotated
 
-    def _notify(self, entries: Iterable[Entry]) -> set[InstanceArn]:
-        groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-        for entry in entries:
-            verdict = [str(entry.attributes[name]) for name in ("status", "decision", "reason")]
+    def _notify(self, records: Iterable[Record]) -> set[InstanceArn]:
+        groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+        for record in records:
+            verdict = [str(each) for each in (record.status, record.decision, record.reason)]
             # Whoever owns instances in many places gets one message; others are told place by place.
-            owner = entry.attributes.get("told_owner") if entry.attributes["reason"] == Reason.NOTICE_GIVEN else None
-            place = (owner,) if owner else (entry.arn.account, entry.arn.region)
-            groups[(*place, str(headline(entry)), *verdict)].append(entry)
+            owner = owner_told(record)
+            place = (owner,) if owner else (record.arn.account, record.arn.region)
+            groups[(*place, str(headline(record)), *verdict)].append(record)
         return {arn for several in groups.values() for arn in self._publish(several)}
 
-    def _publish(self, entries: Sequence[Entry]) -> list[InstanceArn]:
+    def _publish(self, records: Sequence[Record]) -> list[InstanceArn]:
         try:
-            self._notices.publish(entries)
+            for message in messages(records, self._ledger_table):
+                self._topic.send(message)
         except (ClientError, BotoCoreError) as error:
-            self._logger.warning("people not told", extra={"problem": describe_error(error), "instances": len(entries)})
+            self._logger.warning("people not told", extra={"problem": describe_error(error), "instances": len(records)})
             return []
-        return [entry.arn for entry in entries]
+        return [record.arn for record in records]

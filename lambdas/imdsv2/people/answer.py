@@ -38,7 +38,7 @@ def _result(name: str, target: Request | TargetRefused, outcomes: Outcomes) -> d
 
 
 def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
-    """One entry of ``results`` in the answer to a manual invoke."""
+    """One record of ``results`` in the answer to a manual invoke."""
     verdict, instance = judgement.verdict, judgement.instance
     planned = verdict.decision is Decision.ENFORCE and verdict.reason is Reason.UNUSED
     failed = judgement.status is Status.FAILED or (
@@ -59,7 +59,7 @@ def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
 
 
 def failure_document(name: str, code: str, message: str) -> dict[str, Any]:
-    """The entry of a target that could not be judged at all."""
+    """The record of a target that could not be judged at all."""
     return {
         "target": name,
         "decision": None,

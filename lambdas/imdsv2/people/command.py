@@ -6,31 +6,36 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.aws.ec2 import look
 from imdsv2.domain.documents import to_seconds
+from imdsv2.domain.history import Answer, Hold, Undo
 from imdsv2.domain.instance import Place, Unreachable, partition_of
 from imdsv2.domain.lifecycle import OURS, Status
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
-from imdsv2.guard.rollback import Return, obstacle
-from imdsv2.guard.run import Pass
+from imdsv2.guard.obstacle import obstacle
+from imdsv2.guard.rollback import Return
 from imdsv2.ledger.items import account_key
-from imdsv2.ledger.table import OPEN, Change
+from imdsv2.ledger.record import OPEN, Change
 from imdsv2.people.request import Steer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn, Target
-    from imdsv2.guard.run import Guard
+    from imdsv2.guard.response import Response
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
-    from imdsv2.ledger.table import Entry, Ledger
+    from imdsv2.ledger.record import Record
+    from imdsv2.ledger.table import Ledger
     from imdsv2.people.request import Command, Scope
 
 RESULTS_SHOWN = 5_000
@@ -54,7 +59,8 @@ class People:
 
     ledger: Ledger
     accounts: Accounts
-    guard: Guard
+    members: Members
+    response: Response
     policies: PolicySource
     region: str
     now: Callable[[], datetime]
@@ -99,20 +105,20 @@ class People:
     def _answer(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Approve or refuse: those named, or all that wait in an account or cohort."""
         now = self.now()
-        approval: dict[str, Any] = {
-            "word": "refused" if command.steer is Steer.REFUSE else "approved",
-            "by": command.caller,
-            "request_id": request_id,
-            "at": now,
-        }
-        if command.steer is Steer.APPROVE:
-            day = command.until
-            approval["expires_at"] = datetime.combine(day, time.max, UTC) if day else now + _APPROVED_FOR
-        entries = self._waiting(command.scope)
-        problems = {each.arn: problem for each in entries if (problem := _unanswerable(each, command)) is not None}
-        return self._write(entries, {"approval": approval, "revisit_at": now}, problems, command)
+        expires_at = datetime.combine(command.until, time.max, UTC) if command.until else now + _APPROVED_FOR
+        refuses = command.steer is Steer.REFUSE
+        answer = Answer(
+            word="refused" if refuses else "approved",
+            by=command.caller,
+            request_id=request_id,
+            at=now,
+            expires_at=None if refuses else expires_at,
+        )
+        records = self._waiting(command.scope)
+        problems = {each.arn: problem for each in records if (problem := _unanswerable(each, command)) is not None}
+        return self._write(records, partial(replace, approval=answer, revisit_at=now), problems, command)
 
-    def _waiting(self, scope: Scope) -> list[Entry]:
+    def _waiting(self, scope: Scope) -> list[Record]:
         """Those named, or those of an account or cohort that wait for an answer, or have one that is not spent."""
         if scope.targets:
             return list(self.ledger.read(scope.targets).values())
@@ -125,77 +131,79 @@ class People:
         """Hold instances for somebody until a day. An instance need not be known to the ledger."""
         now = self.now()
         assert command.until is not None  # noqa: S101 - an order to hold has its last day
-        hold = {
-            "owner": command.owner,
-            "reason": command.reason,
-            "until": command.until.isoformat(),
-            "by": command.caller,
-            "request_id": request_id,
-            "at": now,
-        }
-        entries = list(self.ledger.read(command.scope.targets).values())
-        return self._write(entries, {"hold": hold, "released_by": None, "revisit_at": now}, {}, command)
+        hold = Hold(
+            owner=str(command.owner),
+            reason=str(command.reason),
+            until=command.until,
+            by=command.caller,
+            request_id=request_id,
+            at=now,
+        )
+        records = list(self.ledger.read(command.scope.targets).values())
+        return self._write(records, partial(replace, hold=hold, released_by=None, revisit_at=now), {}, command)
 
     def _release(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        released = {"hold": None, "released_by": _signed(command, request_id), "revisit_at": self.now()}
-        entries = list(self.ledger.read(command.scope.targets).values())
-        problems = {each.arn: "Nobody holds it." for each in entries if each.history.hold is None}
-        return self._write(entries, released, problems, command)
+        released = partial(replace, hold=None, released_by=_signed(command, request_id), revisit_at=self.now())
+        records = list(self.ledger.read(command.scope.targets).values())
+        problems = {each.arn: "Nobody holds it." for each in records if each.hold is None}
+        return self._write(records, released, problems, command)
 
     def _undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
         """Put back what is still as we left it. What there is no time for is left to the guard's next passes."""
-        entries = self._enforced(command.scope)
-        targets = self._look([each.arn for each in entries])
+        records = self._enforced(command.scope)
+        targets = self._look([each.arn for each in records])
         problems = {
             each.arn: problem
-            for each in entries
+            for each in records
             if (problem := _hindrance(each, targets[each.arn], command)) is not None
         }
-        mark: dict[str, Any] = {
-            "by": command.caller,
-            "why": f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}).",
-            "at": self.now(),
-            "request_id": request_id,
-        }
-        results = self._write(entries, {"undo": mark, "watch": OPEN}, problems, command, would_be=Status.ROLLED_BACK)
+        undo = Undo(
+            by=command.caller,
+            why=f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}).",
+            at=self.now(),
+            request_id=request_id,
+        )
+        results = self._write(
+            records, partial(replace, undo=undo, watch=OPEN), problems, command, would_be=Status.ROLLED_BACK
+        )
         if command.dry_run:
             return results
-        marked = [each.arn for each, result in zip(entries, results, strict=True) if result["problem"] is None]
-        self._put_back(marked, mark["why"], command, request_id, has_time)
+        marked = [each.arn for each, result in zip(records, results, strict=True) if result["problem"] is None]
+        self._put_back(marked, undo.why, command, request_id, has_time)
         ended = self.ledger.read(marked)
-        return [_ended(result, ended.get(each.arn)) for each, result in zip(entries, results, strict=True)]
+        return [_ended(result, ended.get(each.arn)) for each, result in zip(records, results, strict=True)]
 
     def _put_back(
         self, marked: Iterable[InstanceArn], why: str, command: Command, request_id: str, has_time: Callable[[], bool]
     ) -> None:
         """Places side by side, each in small groups for as long as there is time."""
 
-        def put_back(place: Place, several: Sequence[InstanceArn]) -> None:
+        def put_back(several: Sequence[InstanceArn]) -> None:
             for batch in _batches(several):
                 if not has_time():
                     return
                 # Anew, because the groups before it may have taken minutes: others change instances too.
-                targets = self.guard.look(place, batch)
+                targets = look(self.members, batch)
                 returns = [
                     Return(
-                        entry=entry,
+                        record=record,
                         target=target,
                         why=why,
                         broken=False,
                         source=Source.MANUAL,
                         caller=command.caller,
                     )
-                    for arn, entry in self.ledger.read(batch).items()
-                    if not isinstance(target := targets[arn], Unreachable) and _is_still_asked_back(entry)
+                    for arn, record in self.ledger.read(batch).items()
+                    if not isinstance(target := targets[arn], Unreachable) and _is_still_asked_back(record)
                 ]
-                self.guard.put_back(returns, self.policies.current(self.now()).policy, request_id, Pass())
+                self.response.put_back(returns, self.policies.current(self.now()).policy, request_id)
 
         by_place = _by_place(marked)
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
-            for _ in pool.map(put_back, by_place.keys(), by_place.values()):
+            for _ in pool.map(put_back, by_place.values()):
                 pass
 
-    def _enforced(self, scope: Scope) -> list[Entry]:
+    def _enforced(self, scope: Scope) -> list[Record]:
         if scope.targets:
             return list(self.ledger.read(scope.targets).values())
         since = max(scope.since or _BEGINNING, _BEGINNING)
@@ -207,33 +215,33 @@ class People:
     def _look(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
         by_place = _by_place(arns)
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
-            looks = pool.map(self.guard.look, by_place.keys(), by_place.values())
+            looks = pool.map(partial(look, self.members), by_place.values())
             return {arn: target for seen in looks for arn, target in seen.items()}
 
     def _write(
         self,
-        entries: Sequence[Entry],
-        attributes: Mapping[str, Any],
+        records: Sequence[Record],
+        change: Callable[[Record], Record],
         problems: Mapping[InstanceArn, str],
         command: Command,
         would_be: Status | None = None,
     ) -> list[dict[str, Any]]:
-        """Write the same to every entry against which nothing speaks. Returns a result for each entry, in order."""
+        """Make the same change to every record against which nothing speaks. Returns a result for each record, in order."""
         now = self.now()
-        hindered = {**problems, **{each.arn: _BUSY for each in entries if each.is_leased(now)}}
+        hindered = {**problems, **{each.arn: _BUSY for each in records if each.is_leased(now)}}
         if not command.dry_run:
-            changes = [Change(entry=each, attributes=attributes) for each in entries if each.arn not in hindered]
+            changes = [Change(before=each, after=change(each)) for each in records if each.arn not in hindered]
             hindered |= dict.fromkeys(self.ledger.write(changes, now), _OVERTAKEN)
         return [
             {
                 "target": str(each.arn),
                 "status": each.status,
-                "reason": each.attributes.get("reason"),
+                "reason": each.reason,
                 "would_be": would_be if each.arn not in hindered else None,
                 "done": not command.dry_run and each.arn not in hindered,
                 "problem": hindered.get(each.arn),
             }
-            for each in entries
+            for each in records
         ]
 
     def _accounts_of(self, scope: Scope) -> list[str]:
@@ -269,58 +277,57 @@ def _signed(command: Command, request_id: str) -> str:
     return f"{command.caller or 'somebody'}, request {request_id}"
 
 
-def _awaits_answer(entry: Entry) -> bool:
+def _awaits_answer(record: Record) -> bool:
     """Whether it waits for approval, or has an answer that it could still lose."""
-    waits = entry.attributes.get("reason") == Reason.APPROVAL_REQUIRED or "approval" in entry.attributes
-    return waits and entry.status not in OURS
+    waits = record.reason == Reason.APPROVAL_REQUIRED or record.approval is not None
+    return waits and record.status not in OURS
 
 
-def _unanswerable(entry: Entry, command: Command) -> str | None:
-    """Why an entry can be neither approved nor refused. What somebody has refused is approved by its name only."""
-    may_be_answered = entry.attributes.get("reason") in _ALLOWED and entry.status not in OURS
-    if not may_be_answered and not _awaits_answer(entry):
+def _unanswerable(record: Record, command: Command) -> str | None:
+    """Why an record can be neither approved nor refused. What somebody has refused is approved by its name only."""
+    may_be_answered = record.reason in _ALLOWED and record.status not in OURS
+    if not may_be_answered and not _awaits_answer(record):
         return "It does not wait for approval."
-    approval = entry.attributes.get("approval", {})
-    if command.steer is Steer.APPROVE and approval.get("word") == "refused" and not command.scope.targets:
-        return f"{approval['by']} refused it on {approval['at'][:10]}; name it under targets to approve it."
+    answer = record.approval
+    if command.steer is Steer.APPROVE and answer is not None and answer.is_refusal and not command.scope.targets:
+        return f"{answer.by} refused it on {answer.at:%Y-%m-%d}; name it under targets to approve it."
     return None
 
 
-def _is_within(entry: Entry, scope: Scope) -> bool:
-    if scope.region and entry.arn.region != scope.region:
+def _is_within(record: Record, scope: Scope) -> bool:
+    if scope.region and record.arn.region != scope.region:
         return False
-    return not scope.cohort or entry.attributes.get("cohort") == scope.cohort
+    return not scope.cohort or record.cohort == scope.cohort
 
 
-def _hindrance(entry: Entry, target: Target, command: Command) -> str | None:
+def _hindrance(record: Record, target: Target, command: Command) -> str | None:
     """Why an instance is not put back for a person who asks."""
-    since, enforced_at = command.scope.since, entry.time("enforced_at")
+    since, enforced_at = command.scope.since, record.enforced_at
     if since is not None and enforced_at is not None and enforced_at < since:
         return f"It was changed before that, at {to_seconds(enforced_at)}."
-    if entry.status == Status.ROLLING_BACK:
+    if record.status == Status.ROLLING_BACK:
         return "It is being put back already; the guard brings that to its end."
     is_throttled = isinstance(target, Unreachable) and target.throttled
-    if is_throttled and entry.status in _STANDING and not command.dry_run:
+    if is_throttled and record.status in _STANDING and not command.dry_run:
         return None  # It is marked all the same: the guard looks at it when EC2 has room again.
-    return obstacle(entry, target)
+    return obstacle(record, target)
 
 
-def _is_still_asked_back(entry: Entry) -> bool:
+def _is_still_asked_back(record: Record) -> bool:
     """Whether it bears the mark of an undo, and the guard has not begun with it."""
-    return entry.attributes.get("undo") is not None and entry.status != Status.ROLLING_BACK
+    return record.undo is not None and record.status != Status.ROLLING_BACK
 
 
-def _ended(result: dict[str, Any], entry: Entry | None) -> dict[str, Any]:
+def _ended(result: dict[str, Any], record: Record | None) -> dict[str, Any]:
     """A result of undo, once it has been tried: `done` only where tokens are optional again."""
-    if entry is None:
+    if record is None:
         return result
-    known = entry.attributes
-    done, waits = entry.status == Status.ROLLED_BACK, known.get("undo") is not None
-    why_not = _LATER if waits else known.get("left_because") or known.get("explanation")
+    done = record.status == Status.ROLLED_BACK
+    why_not = _LATER if record.undo is not None else record.left_because or record.explanation
     return {
         **result,
-        "status": entry.status,
-        "reason": known.get("reason"),
+        "status": record.status,
+        "reason": record.reason,
         "done": done,
         "problem": None if done else why_not,
     }

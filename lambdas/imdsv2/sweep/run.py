@@ -74,14 +74,16 @@ class Tally:
         )
 
 
-def go_through(line: Line, tally: Tally, request_id: str, *, dry_run: bool, has_time: Callable[[], bool]) -> Tally:
+def go_through(
+    line: Line, members: Members, tally: Tally, request_id: str, *, dry_run: bool, has_time: Callable[[], bool]
+) -> Tally:
     """Judge a place batch by batch, until it ends or the time does. A place that AWS refuses says so in ``error``.
 
     Raises whatever may pass: a place that cannot be read just now, or a batch of which nothing could be judged, has failed.
     The sweep bears a few such places, and repeats them when it is redriven.
     """
     try:
-        listing = list_instances(line.members.ec2(tally.place, "read"), every=dry_run)
+        listing = list_instances(members.ec2(tally.place, "read"), every=dry_run)
     except CALL_FAILURES as error:
         if may_pass(error):
             raise

@@ -106,8 +106,10 @@ def do(job: dict[str, Any]) -> None:
         if done["watched"] != job["watched"]:
             raise RuntimeError(f"not the pass that was asked for: {done}")
         return
-    line = remediate.line
-    tally = go_through(line, Tally.from_document(job), "metered", dry_run=False, has_time=lambda: True)
+    service = remediate.function.service
+    tally = go_through(
+        service.line, service.members, Tally.from_document(job), "metered", dry_run=False, has_time=lambda: True
+    )
     if tally.error or tally.failed:
         raise RuntimeError(f"{tally.failed} failed: {tally.error}")
 

@@ -24,7 +24,7 @@ BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 OURS = """
 import remediate
-members = remediate.line.members
+members = remediate.function.service.members
 for service, session in members._sessions.items():
     session.create_client(service, region_name="eu-west-1")
 """

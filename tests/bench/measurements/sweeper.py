@@ -30,7 +30,6 @@ class Watched:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self.members = line.members
 
     def run(self, *args: Any, **kwargs: Any) -> Outcomes:
         outcomes = self._line.run(*args, **kwargs)
@@ -42,8 +41,11 @@ class Watched:
 def main() -> None:
     """Do what the order says."""
     order = json.loads(sys.argv[2])
-    line: Any = Watched(wire(os.environ, logger, lambda: "fleet").service.line)
-    tally = go_through(line, Tally.from_document(order), "fleet", dry_run=order["dry_run"], has_time=lambda: True)
+    service = wire(os.environ, logger, lambda: "fleet").service
+    line: Any = Watched(service.line)
+    tally = go_through(
+        line, service.members, Tally.from_document(order), "fleet", dry_run=order["dry_run"], has_time=lambda: True
+    )
     if tally.error or tally.failed:
         raise RuntimeError(f"{tally.failed} failed: {tally.error}")
     print(json.dumps({"peak_kib": peak_kib()}))  # noqa: T201 - the answer to the parent

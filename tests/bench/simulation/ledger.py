@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imdsv2.domain.lifecycle import Status, check
 from imdsv2.domain.verdict import Reason
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.items import account_key
-from imdsv2.ledger.table import Enforced, Entry, Ledger
+from imdsv2.ledger.record import Enforced, Record
+from imdsv2.ledger.table import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.ledger.table import Change
+    from imdsv2.ledger.record import Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,77 +55,76 @@ class MemoryLedger(Ledger):
     """The ledger's items of instances. ``touched``: what was written since somebody last looked."""
 
     def __init__(self) -> None:
-        self._entries: dict[InstanceArn, Entry] = {}
+        self._records: dict[InstanceArn, Record] = {}
         self.touched: set[InstanceArn] = set()
         self.looked_at: Collection[InstanceArn] | None = None
         """What the guard gets to see of the watched; None: all."""
 
     def standing(self, arn: InstanceArn) -> Standing:
         """Where an instance stands that was written before."""
-        entry = self._entries[arn]
-        attributes = entry.attributes
-        reason = Reason(attributes["reason"])
-        seen = attributes["evidence"]["last_tokenless_call"] if reason is Reason.V1_IN_USE else None
+        record = self._records[arn]
+        reason = Reason(str(record.reason))
+        seen = (record.evidence or {}).get("last_tokenless_call") if reason is Reason.V1_IN_USE else None
         return Standing(
-            status=Status(attributes["status"]),
+            status=Status(str(record.status)),
             reason=reason,
-            revisit_at=_seconds(attributes.get("revisit_at")),
-            enforced_at=_seconds(attributes.get("enforced_at")),
-            restarted_at=_seconds(attributes.get("restarted_at")),
-            call_seen_at=_seconds(seen),
-            is_watched=entry.is_watched,
-            is_canary=bool(attributes.get("canary")) and not attributes.get("clean_at"),
-            is_lost=bool(attributes.get("canary_lost")),
+            revisit_at=_seconds(record.revisit_at),
+            enforced_at=_seconds(record.enforced_at),
+            restarted_at=_seconds(record.restarted_at),
+            call_seen_at=_seconds(datetime.fromisoformat(seen)) if seen else None,
+            is_watched=record.is_watched,
+            is_canary=record.awaits_canary_proof,
+            is_lost=record.canary_lost,
         )
 
-    def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Entry]:
-        return {arn: self._entries.get(arn) or Entry(arn=arn) for arn in arns}
+    def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Record]:
+        return {arn: self._records.get(arn) or Record(arn=arn) for arn in arns}
 
     def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
         overtaken = set()
         for change in changes:
-            known = self._entries.get(change.entry.arn)
-            if change.entry.version != (known.version if known else 0):
-                overtaken.add(change.entry.arn)
+            known = self._records.get(change.arn)
+            if change.before.version != (known.version if known else 0):
+                overtaken.add(change.arn)
                 continue
             applied = change.applied()
             if applied.status is not None:
-                check(change.entry.status, applied.status)
-            self._entries[applied.arn] = applied
+                check(change.before.status, applied.status)
+            self._records[applied.arn] = applied
             self.touched.add(applied.arn)
         return overtaken
 
     def watched(self, account: str) -> list[Enforced]:
-        candidates = self._entries if self.looked_at is None else self.looked_at
+        candidates = self._records if self.looked_at is None else self.looked_at
         return [
-            _enforced(entry)
+            _enforced(record)
             for arn in sorted(candidates)
-            if account_key(arn) == account and (entry := self._entries[arn]).is_watched
+            if account_key(arn) == account and (record := self._records[arn]).is_watched
         ]
 
     def enforced_since(self, account: str, since: datetime) -> list[Enforced]:
         return [
-            _enforced(entry)
-            for arn, entry in self._entries.items()
-            if account_key(arn) == account and (when := entry.time("enforced_at")) is not None and when >= since
+            _enforced(record)
+            for arn, record in self._records.items()
+            if account_key(arn) == account and (when := record.enforced_at) is not None and when >= since
         ]
 
 
-def _enforced(entry: Entry) -> Enforced:
-    enforced_at = entry.time("enforced_at")
+def _enforced(record: Record) -> Enforced:
+    enforced_at = record.enforced_at
     assert enforced_at is not None
     return Enforced(
-        arn=entry.arn,
-        status=str(entry.status),
+        arn=record.arn,
+        status=str(record.status),
         enforced_at=enforced_at,
-        restarted_at=entry.time("restarted_at"),
-        cohort=entry.attributes.get("cohort"),
+        restarted_at=record.restarted_at,
+        cohort=record.cohort,
         asked_back=False,
     )
 
 
-def _seconds(text: Any) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if text else None
+def _seconds(when: datetime | None) -> float | None:
+    return when.timestamp() if when else None
 
 
 class MemoryAccounts(Accounts):

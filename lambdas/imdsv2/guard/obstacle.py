@@ -1,0 +1,71 @@
+"""What stands in the way of putting an instance back, before EC2 is asked and once it has refused, with what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imdsv2.aws import metadata_options as action
+from imdsv2.aws.errors import error_code, error_message
+from imdsv2.domain.documents import options_document
+from imdsv2.domain.instance import Instance, Missing, Unreachable
+from imdsv2.domain.lifecycle import Status
+from imdsv2.ledger.items import to_text
+
+if TYPE_CHECKING:
+    from imdsv2.domain.instance import Target
+    from imdsv2.ledger.record import Record
+
+GONE = "The instance has gone."
+
+_OURS_TO_UNDO = frozenset({Status.ENFORCED, Status.VERIFIED, Status.ROLLING_BACK})
+
+
+def obstacle(record: Record, target: Target) -> str | None:
+    """Why an instance must be left as it is, whatever broke; None where it is still as we left it."""
+    match target:
+        case Missing() | Instance(state="terminated" | "shutting-down"):
+            return GONE
+        case Unreachable():
+            return target.problem
+    if record.status == Status.ROLLING_BACK and target.options.http_tokens == "optional":
+        return None  # The run that was putting it back died after EC2 had done it.
+    if record.status not in _OURS_TO_UNDO:
+        return "The service has no enforcement of its own to take back here."
+    if not record.confirmed:
+        return (
+            "It is not certain that the service made the change: it found tokens required when it came back to an enforcement that "
+            "had been interrupted. Put it back by hand if it was not meant."
+        )
+    left = {**(record.after or {}), "HttpTokens": "required"}
+    now_there = options_document(target.options) or {}
+    changed = sorted(name for name, value in left.items() if now_there.get(name) != value)
+    if changed:
+        return (
+            f"Somebody has changed {', '.join(changed)} since, so the options are no longer what the service left; it does not touch "
+            "what others have changed. Put it back by hand if that is wanted."
+        )
+    if action.ENFORCED_TAG not in target.tags:
+        enforced_at = to_text(record.enforced_at) if record.enforced_at else "any time"
+        return (
+            f"Its tag {action.ENFORCED_TAG} is gone, without which the service may not set tokens to optional. Put it back by hand, or "
+            f"set the tag again to {enforced_at}."
+        )
+    return None
+
+
+def explain_refusal(error: Exception) -> str:
+    """EC2's refusal to go back, in words that say what a person can do."""
+    code, message = error_code(error), error_message(error)
+    said = f"({code}: {message})"
+    if "HttpTokensEnforced" in message:
+        return (
+            f"The account's setting HttpTokensEnforced forbids going back {said}. Set it to disabled for as long "
+            "(ModifyInstanceMetadataDefaults) and put the instance back by hand, or update its software."
+        )
+    if action.MANAGED_ELSEWHERE.search(message):
+        return f"A declarative policy or another service forbids going back {said}. Change it there, or update the software."
+    if code in {"UnauthorizedOperation", "AccessDenied"} and "service control policy" in message:
+        return f"A service control policy forbids going back {said}. Change it, or update the software."
+    if code in {"UnauthorizedOperation", "AccessDenied"}:
+        return f"The role imdsv2-remediation-rollback cannot be used or may not do it {said}. Deploy the member roles again."
+    return f"EC2 refused to go back {said}. Put it back by hand, or update the software."

@@ -1,0 +1,153 @@
+"""A record as an item of the table, and back: the one place that knows the stored form of each attribute.
+
+Times are text of fixed width in UTC, days ISO dates, fractions decimals of four digits; what is None or False is absent,
+but for `confirmed`, where False is a word of its own.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import fields
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.domain.history import Answer, Hold, Undo
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.request import Finding
+from imdsv2.ledger.items import account_key, deserialize, to_text, to_time
+from imdsv2.ledger.record import Enforced, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REVISIT_SHARDS = 8
+"""Over how many partitions of its index what is due is spread."""
+
+_NOT_ATTRIBUTES = {"arn", "version", "findings"}
+_ATTRIBUTES = tuple(each for each in fields(Record) if each.name not in _NOT_ATTRIBUTES)
+
+
+def record_from(item: Mapping[str, Any]) -> Record:
+    """The record of an item as DynamoDB returns it; attributes of other versions are left out."""
+    values = {name: deserialize(value) for name, value in item.items()}
+    return Record(
+        arn=InstanceArn.parse(values["pk"]),
+        version=int(values["version"]),
+        findings={key: _finding(each) for key, each in values.get("findings", {}).items()},
+        **typed_attributes(values),
+    )
+
+
+def typed_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a record from their stored form; names that a record does not have are left out."""
+    return {each.name: _typed(each.type, value) for each in _ATTRIBUTES if (value := values.get(each.name)) is not None}
+
+
+def changed_attributes(before: Record, after: Record) -> dict[str, Any]:
+    """What a write has to set, by attribute, in its stored form; None where it has to be removed."""
+    old, new = _attributes(before), _attributes(after)
+    return {name: new.get(name) for name in [*new, *(old.keys() - new.keys())] if old.get(name) != new.get(name)}
+
+
+def stored(value: object) -> Any:
+    """A value in its stored form, before DynamoDB's own encoding."""
+    match value:
+        case datetime():
+            return to_text(value)
+        case date():
+            return value.isoformat()
+        case float():
+            return Decimal(str(round(value, 4)))
+        case Answer():
+            answer = {"word": value.word, "by": value.by, "request_id": value.request_id, "at": to_text(value.at)}
+            return answer | ({"expires_at": to_text(value.expires_at)} if value.expires_at else {})
+        case Hold() | Undo():
+            return {each.name: stored(getattr(value, each.name)) for each in fields(value)}
+        case dict():
+            return {name: stored(each) for name, each in value.items()}
+        case _:
+            return value
+
+
+def finding_item(finding: Finding) -> dict[str, Any]:
+    """A finding in the map of a record."""
+    return {each.name: stored(getattr(finding, each.name)) for each in fields(finding)}
+
+
+def enforced_from(item: Mapping[str, Any]) -> Enforced:
+    """A row of the index of what was enforced."""
+    values = {name: deserialize(value) for name, value in item.items()}
+    return Enforced(
+        arn=InstanceArn.parse(values["pk"]),
+        status=values["status"],
+        enforced_at=datetime.fromisoformat(values["enforced_at"]),
+        restarted_at=to_time(values.get("restarted_at")),
+        cohort=values.get("cohort"),
+        asked_back="undo" in values,
+        broken="broken_at" in values,
+    )
+
+
+def shard_of(arn: InstanceArn) -> int:
+    """The partition of the index of what is due to which an instance belongs."""
+    return zlib.crc32(arn.instance_id.encode()) % REVISIT_SHARDS
+
+
+def _attributes(record: Record) -> dict[str, Any]:
+    """All attributes that a record has, in their stored form, with the keys of the indexes."""
+    values = {each.name: stored(getattr(record, each.name)) for each in _ATTRIBUTES}
+    present = {name: value for name, value in values.items() if value is not None and (value or name == "confirmed")}
+    if record.revisit_at is not None:
+        present["revisit_shard"] = shard_of(record.arn)
+    if record.watch is not None:
+        present["enforced_in"] = account_key(record.arn)
+        if record.enforced_at is not None:
+            present["enforced_key"] = f"{record.watch}#{to_text(record.enforced_at)}"
+    return present
+
+
+def _typed(type_name: object, value: Any) -> Any:
+    """A stored value as the type that the record declares for it (annotations are strings here)."""
+    match str(type_name).removesuffix(" | None"):
+        case "datetime":
+            return datetime.fromisoformat(value)
+        case "date":
+            return date.fromisoformat(value)
+        case "Answer":
+            expires_at = to_time(value.get("expires_at"))
+            return Answer(
+                word=value["word"],
+                by=value.get("by"),
+                request_id=value["request_id"],
+                at=datetime.fromisoformat(value["at"]),
+                expires_at=expires_at,
+            )
+        case "Hold":
+            return Hold(
+                owner=value["owner"],
+                reason=value["reason"],
+                until=date.fromisoformat(value["until"]),
+                by=value.get("by"),
+                request_id=value.get("request_id"),
+                at=to_time(value.get("at")),
+            )
+        case "Undo":
+            return Undo(
+                by=value.get("by"),
+                why=value["why"],
+                at=datetime.fromisoformat(value["at"]),
+                request_id=value["request_id"],
+            )
+        case _:
+            return value
+
+
+def _finding(item: Mapping[str, Any]) -> Finding:
+    times = {name: datetime.fromisoformat(item[name]) for name in ("updated_at", "annotated_at") if item.get(name)}
+    return Finding(id=item["id"], product_arn=item["product_arn"], region=item["region"], **times)
+
+
+def age(finding: Finding) -> datetime:
+    """Its place among the newest; one that is not answered yet comes first."""
+    return finding.updated_at or datetime.max.replace(tzinfo=UTC)

@@ -1,0 +1,91 @@
+"""What people are told of a record: its headline, the note on its findings, and messages of several instances."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from imdsv2.domain.message import Message
+from imdsv2.domain.verdict import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from imdsv2.domain.account import Account
+    from imdsv2.ledger.record import Record
+
+_INSTANCES_A_MESSAGE = 150
+"""Keeps a message well below the 256 KB that SNS takes."""
+
+HEADLINES = {
+    "enforced": "IMDSv1 switched off",
+    "rolled_back": "IMDSv1 switched on again",
+    "failed": "IMDSv1 could not be switched off",
+    "would_enforce": "IMDSv1 could be switched off (observe mode)",
+    "held": "IMDSv1 stays on",
+}
+"""What people are told about; a skipped instance is nobody's news, and a verified one needs nobody."""
+_NO_NEWS = {"verified": "IMDSv1 is off, and nothing has needed it since"}
+"""What only the findings say."""
+_BROKEN = "Something broke, and IMDSv1 is still off"
+_NOT_UNDONE = "IMDSv1 could not be switched on again"
+_UNPROVEN = "IMDSv1 is off, and nobody can say that nothing broke"
+_NOTICE = "IMDSv1 will be switched off"
+_REMINDERS = {"ends": "What keeps IMDSv1 on ends soon", "ended": "What kept IMDSv1 on has ended"}
+
+
+def headline(record: Record) -> str | None:
+    """What a record's news is, in a few words; None where it is none."""
+    if record.left_because is not None:
+        if record.left_because == "unproven":
+            return _UNPROVEN
+        return _BROKEN if record.is_broken else _NOT_UNDONE
+    if record.reminder is not None:
+        return _REMINDERS[record.reminder]
+    if record.reason == Reason.NOTICE_GIVEN:
+        return _NOTICE
+    return HEADLINES.get(str(record.status))
+
+
+def owner_told(record: Record) -> str | None:
+    """The owner to whom its news is addressed; None where it is for whoever looks after its account and Region."""
+    return record.told_owner if record.reason == Reason.NOTICE_GIVEN else None
+
+
+def note(record: Record, ledger_table: str) -> str:
+    """What findings with this verdict say; the same for all of them, so that one call can write many."""
+    return (
+        f"{headline(record) or _NO_NEWS.get(str(record.status), 'Nothing to do')}: {record.decision} ({record.reason}). The evidence and what to do are in the DynamoDB table "
+        f"{ledger_table}, item pk = ARN of the instance, sk = current."
+    )
+
+
+def messages(records: Iterable[Record], ledger_table: str) -> Iterator[Message]:
+    """The messages for records of one verdict and place (or owner)."""
+    remaining = iter(records)
+    while batch := list(islice(remaining, _INSTANCES_A_MESSAGE)):
+        yield _message(batch, ledger_table)
+
+
+def breaker_opened(account: Account) -> Message:
+    """Tells that nothing more is enforced in an account."""
+    number = account.key.rpartition("/")[2]
+    return Message(
+        subject=f"IMDSv1 stays on in account {number}: {len(account.rollbacks)} instances broke within a day",
+        text=f"The breaker of account {number} is open: nothing is enforced there until a person closes it; rollbacks go on. Find out "
+        f'what broke, then invoke the service by hand with {{"close_breaker": {{"account": "{number}"}}, "dry_run": false}}.',
+        attributes={"reason": Reason.BREAKER_OPEN, "account": number},
+    )
+
+
+def _message(records: Sequence[Record], ledger_table: str) -> Message:
+    first = records[0]
+    count = "1 instance" if len(records) == 1 else f"{len(records)} instances"
+    owner = owner_told(first)
+    where = f"of {owner}" if owner else f"in {first.arn.account} {first.arn.region}"
+    subject = f"{headline(first)}: {count} {where} ({first.reason})"
+    lines = [f"{record.arn}\n  {record.explanation}" for record in records]
+    addressed = {"owner": owner} if owner else {"account": first.arn.account, "region": first.arn.region}
+    verdict = {"decision": str(first.decision), "reason": str(first.reason), "status": str(first.status)}
+    text = "\n\n".join([subject, *lines, f"Evidence and history: DynamoDB table {ledger_table}."])
+    return Message(subject=subject, text=text, attributes={**verdict, **addressed})
