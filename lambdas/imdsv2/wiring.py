@@ -114,16 +114,20 @@ class Service:
     def people(self) -> People:
         """Build what carries out people's commands."""
         from imdsv2.people.command import People
+        from imdsv2.people.scope import Scopes
+        from imdsv2.people.undo import Undoing
 
-        return People(
-            ledger=self.line.ledger,
-            accounts=self.accounts,
+        line = self.line
+        scopes = Scopes(ledger=line.ledger, accounts=self.accounts, region=self.settings.region)
+        undoing = Undoing(
             members=self.members,
+            ledger=line.ledger,
+            scopes=scopes,
             response=self.response(),
-            policies=self.line.policies,
-            region=self.settings.region,
-            now=self.line.now,
+            policies=line.policies,
+            now=line.now,
         )
+        return People(ledger=line.ledger, accounts=self.accounts, scopes=scopes, undoing=undoing, now=line.now)
 
 
 def assemble(edge: Edge, settings: Settings) -> Service:

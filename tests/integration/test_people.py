@@ -16,9 +16,12 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
-from imdsv2.people import command as people_module
+from imdsv2.people import command as command_module
+from imdsv2.people import undo as undo_module
 from imdsv2.people.command import People
 from imdsv2.people.request import Command, Steer, parse
+from imdsv2.people.scope import Scopes
+from imdsv2.people.undo import Undoing
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
 from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, untag
@@ -157,7 +160,7 @@ def test_results_come_in_the_order_asked_each_instance_once(cloud: Cloud) -> Non
 
 def test_an_answer_is_never_longer_than_lambda_can_send(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Instances left out of the answer are processed all the same, and counted."""
-    monkeypatch.setattr(people_module, "RESULTS_SHOWN", 2)
+    monkeypatch.setattr(command_module, "RESULTS_SHOWN", 2)
     cloud.policy(mode="enforce", approval="required")
     arns = [waiting(cloud) for _ in range(3)]
     approved = answer(cloud, approve={"account": MEMBER}, caller="alice")
@@ -723,7 +726,7 @@ def test_whoever_is_overtaken_is_told_to_ask_again(cloud: Cloud) -> None:
 def test_what_there_is_no_time_for_the_guard_finishes(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Instances are processed in groups, with a check of the remaining time between them; the rest is marked in the
     ledger, and not lost."""
-    monkeypatch.setattr(people_module, "_UNDONE_AT_ONCE", 2)
+    monkeypatch.setattr(undo_module, "_UNDONE_AT_ONCE", 2)
     arns = [enforced(cloud) for _ in range(5)]
     left = iter([True, True, False])
     results = answer(cloud, lambda: next(left), undo=named(*arns), caller="carol")["results"]
@@ -889,22 +892,18 @@ _SEEN = Instance(
 def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """One description in EC2, a read of the ledger for each hundred, and a write for each hundred that marks them."""
     table, eyes = CountedTable(), Onlooker()
-    monkeypatch.setattr(people_module, "look", eyes.look)
+    monkeypatch.setattr(undo_module, "look", eyes.look)
     ledger = Ledger(table.client, "ledger")
     entries = [Record(arn=arn_of(f"{number:x}")) for number in range(1500)]
     known = {"status": "enforcing", "enforced_at": NOW, "confirmed": True, "after": AS_LEFT, "watch": "open"}
     ledger.write([change(each, **known) for each in entries], NOW)
     standing = ledger.read(each.arn for each in entries).values()
     ledger.write([change(each, status="enforced") for each in standing], NOW)
-    people = People(
-        ledger=ledger,
-        accounts=Accounts(table.client, "ledger"),
-        members=cast("Any", None),
-        response=cast("Any", None),
-        policies=cast("Any", None),
-        region=REGION,
-        now=lambda: NOW,
-    )
+    accounts = Accounts(table.client, "ledger")
+    scopes = Scopes(ledger=ledger, accounts=accounts, region=REGION)
+    nobody = cast("Any", None)
+    undoing = Undoing(members=nobody, ledger=ledger, scopes=scopes, response=nobody, policies=nobody, now=lambda: NOW)
+    people = People(ledger=ledger, accounts=accounts, scopes=scopes, undoing=undoing, now=lambda: NOW)
     for dry_run, expected in [(True, {"query": 2, "read": 15}), (False, {"query": 2, "read": 30, "write": 15})]:
         table.asked.clear()
         command = parse({"undo": {"account": MEMBER}, "dry_run": dry_run})

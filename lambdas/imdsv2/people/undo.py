@@ -1,0 +1,165 @@
+"""Undo: what a person wants back is marked in the ledger, and put back for as long as there is time; the guard does the
+rest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.ec2 import look
+from imdsv2.domain.documents import to_seconds
+from imdsv2.domain.history import Undo
+from imdsv2.domain.instance import Place, Unreachable
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.request import Source
+from imdsv2.guard.obstacle import obstacle
+from imdsv2.guard.rollback import Return
+from imdsv2.ledger.record import OPEN
+from imdsv2.people.mark import mark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from imdsv2.aws.sessions import Members
+    from imdsv2.domain.instance import InstanceArn, Target
+    from imdsv2.guard.response import Response
+    from imdsv2.ledger.policy import PolicySource
+    from imdsv2.ledger.record import Record
+    from imdsv2.ledger.table import Ledger
+    from imdsv2.people.request import Command
+    from imdsv2.people.scope import Scopes
+
+_PLACES_AT_ONCE = 8
+_UNDONE_AT_ONCE = 50
+"""Instances of a place that are put back together; between two such groups it is looked whether there is time for more."""
+_LATER = "It is put back within the next minutes, by the guard."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """Puts back what people want back. ``now``: the clock."""
+
+    members: Members
+    ledger: Ledger
+    scopes: Scopes
+    response: Response
+    policies: PolicySource
+    now: Callable[[], datetime]
+
+    def undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
+        """Put back what is still as we left it. What there is no time for is left to the guard's next passes."""
+        records = self.scopes.enforced(command.scope)
+        targets = self._look([each.arn for each in records])
+        problems = {
+            each.arn: problem
+            for each in records
+            if (problem := _hindrance(each, targets[each.arn], command)) is not None
+        }
+        undo = Undo(
+            by=command.caller,
+            why=f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}).",
+            at=self.now(),
+            request_id=request_id,
+        )
+        results = mark(
+            self.ledger,
+            records,
+            partial(replace, undo=undo, watch=OPEN),
+            problems,
+            self.now(),
+            dry_run=command.dry_run,
+            would_be=Status.ROLLED_BACK,
+        )
+        if command.dry_run:
+            return results
+        marked = [each.arn for each, result in zip(records, results, strict=True) if result["problem"] is None]
+        self._put_back(marked, undo.why, command, request_id, has_time)
+        ended = self.ledger.read(marked)
+        return [_ended(result, ended.get(each.arn)) for each, result in zip(records, results, strict=True)]
+
+    def _put_back(
+        self, marked: Iterable[InstanceArn], why: str, command: Command, request_id: str, has_time: Callable[[], bool]
+    ) -> None:
+        """Places side by side, each in small groups for as long as there is time."""
+
+        def put_back(several: Sequence[InstanceArn]) -> None:
+            for batch in _batches(several):
+                if not has_time():
+                    return
+                # Anew, because the groups before it may have taken minutes: others change instances too.
+                targets = look(self.members, batch)
+                returns = [
+                    Return(
+                        record=record,
+                        target=target,
+                        why=why,
+                        broken=False,
+                        source=Source.MANUAL,
+                        caller=command.caller,
+                    )
+                    for arn, record in self.ledger.read(batch).items()
+                    if not isinstance(target := targets[arn], Unreachable) and _is_still_asked_back(record)
+                ]
+                self.response.put_back(returns, self.policies.current(self.now()).policy, request_id)
+
+        by_place = _by_place(marked)
+        with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
+            for _ in pool.map(put_back, by_place.values()):
+                pass
+
+    def _look(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
+        by_place = _by_place(arns)
+        with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
+            looks = pool.map(partial(look, self.members), by_place.values())
+            return {arn: target for seen in looks for arn, target in seen.items()}
+
+
+def _hindrance(record: Record, target: Target, command: Command) -> str | None:
+    """Why an instance is not put back for a person who asks."""
+    since, enforced_at = command.scope.since, record.enforced_at
+    if since is not None and enforced_at is not None and enforced_at < since:
+        return f"It was changed before that, at {to_seconds(enforced_at)}."
+    if record.status == Status.ROLLING_BACK:
+        return "It is being put back already; the guard brings that to its end."
+    is_throttled = isinstance(target, Unreachable) and target.throttled
+    if is_throttled and record.stands and not command.dry_run:
+        return None  # It is marked all the same: the guard looks at it when EC2 has room again.
+    return obstacle(record, target)
+
+
+def _is_still_asked_back(record: Record) -> bool:
+    """Whether it bears the mark of an undo, and the guard has not begun with it."""
+    return record.undo is not None and record.status != Status.ROLLING_BACK
+
+
+def _ended(result: dict[str, Any], record: Record | None) -> dict[str, Any]:
+    """A result of undo, once it has been tried: `done` only where tokens are optional again."""
+    if record is None:
+        return result
+    done = record.status == Status.ROLLED_BACK
+    why_not = _LATER if record.undo is not None else record.left_because or record.explanation
+    return {
+        **result,
+        "status": record.status,
+        "reason": record.reason,
+        "done": done,
+        "problem": None if done else why_not,
+    }
+
+
+def _by_place(arns: Iterable[InstanceArn]) -> dict[Place, list[InstanceArn]]:
+    by_place: dict[Place, list[InstanceArn]] = defaultdict(list)
+    for arn in arns:
+        by_place[Place(arn.partition, arn.region, arn.account)].append(arn)
+    return by_place
+
+
+def _batches(arns: Iterable[InstanceArn]) -> Iterator[list[InstanceArn]]:
+    remaining = iter(arns)
+    while batch := list(islice(remaining, _UNDONE_AT_ONCE)):
+        yield batch
