@@ -38,6 +38,8 @@ class Metric:
 
 
 TOKENLESS_CALLS = Metric("MetadataNoToken", "Sum")
+TOKENLESS_SAMPLES = Metric("MetadataNoToken", "SampleCount")
+"""How much of a period was seen: a datapoint of five minutes is put together from one to five samples."""
 REJECTED_CALLS = Metric("MetadataNoTokenRejected", "Sum")
 UTILIZATION = Metric("CPUUtilization", "Average")
 """Has a datapoint for every period in which an instance ran."""
@@ -55,7 +57,7 @@ def read(
         try:
             return _read_group(cloudwatch, metric, group, spans, period)
         except CALL_FAILURES as error:
-            return dict.fromkeys(group, Series(problem=describe_error(error), throttled=is_throttling(error)))
+            return dict.fromkeys(group, Series(problem=describe_error(error), passes=is_throttling(error)))
 
     # CloudWatch refuses an empty range: where there is nothing to ask about, nothing is known.
     series = {arn: Series() for arn, span in spans.items() if not span}
@@ -143,7 +145,11 @@ def _read_group(
             break
         request["NextToken"] = page["NextToken"]
     return {
-        arn: Series(values=values[index], problem=_incomplete(statuses[index], last_status[index]))
+        arn: Series(
+            values=values[index],
+            problem=_incomplete(statuses[index], last_status[index]),
+            passes="InternalError" in statuses[index],
+        )
         for index, arn in enumerate(group)
     }
 

@@ -167,6 +167,8 @@ def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
         image_id=seen.get("ImageId", ""),
         tags={tag["Key"]: tag["Value"] for tag in seen.get("Tags", [])},
         managed_by=_manager(seen),
+        hibernates=seen.get("HibernationOptions", {}).get("Configured", False),
+        stoppable=seen.get("RootDeviceType", "ebs") == "ebs" and seen.get("InstanceLifecycle") != "spot",
     )
 
 

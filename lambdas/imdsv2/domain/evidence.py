@@ -1,4 +1,4 @@
-"""What CloudWatch remembers of the use of IMDSv1."""
+"""What CloudWatch remembers of an instance's use of IMDSv1, as values: the window, the last start, and what came before."""
 
 from __future__ import annotations
 
@@ -10,27 +10,97 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """IMDSv1 calls in a range of time. ``last``: the beginning of the last period with calls; ``pattern``: when they come
+    (``once``, ``at starts``, ``daily at 02:00``, ``weekly on Mondays at 02:00``, ``steady``, ``at no fixed time``)."""
+
+    calls: int = 0
+    hours: int = 0
+    days: int = 0
+    last: datetime | None = None
+    pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """IMDSv1 calls that were refused because tokens were required.
+
+    ``calls`` count: they came after ``since`` (None: in the whole window). ``earlier`` came before it, and are told only.
+    ``last``: the beginning of the last period with refused calls that count.
+    """
+
+    calls: int = 0
+    last: datetime | None = None
+    earlier: int = 0
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What was seen of the two hours after the last start (or the reboot that a person told of).
+
+    ``observed``: every period of it has a whole datapoint. ``observable_at``: when its last period is over. ``forgotten``:
+    CloudWatch no longer has its datapoints. ``resumable``: the instance can hibernate, so that its last start may have been a
+    resume, at which no boot software runs. ``missing`` of ``periods`` had no datapoint, or an incomplete one.
+    """
+
+    at: datetime
+    observed: bool = False
+    observable_at: datetime | None = None
+    forgotten: bool = False
+    resumable: bool = False
+    calls: int = 0
+    periods: int = 0
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recurrence:
+    """Use before the window that comes again: silences between bursts of use, in weeks.
+
+    ``ends_at``: when the silence since the last use will be longer than twice the longest before; None where there was only
+    one burst, or none.
+    """
+
+    calls: int = 0
+    last: datetime | None = None
+    bursts: int = 0
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """The longest run of hours in which the instance ran and that have no datapoint."""
+
+    hours: int = 0
+    begins: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What CloudWatch remembers of an instance's use of IMDSv1.
 
-    ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``coverage`` is the
-    share of the hours in which the instance ran that have a datapoint; where the metric alone shows enough, it is a
-    lower bound, because the hours in which the instance did not run were not asked for.
+    ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``passes``: AWS asks to come
+    back soon. ``coverage`` is the share of the hours in which the instance ran that have a datapoint; where the metric alone
+    shows enough, it is a lower bound. ``fresh``: one of the last three whole hours has a datapoint. ``enough_at``: when it will
+    have been observed for the hours that the policy wants, if it runs on; None where it will not. ``stopped_too_long``: it
+    stopped before everything that CloudWatch remembers.
     """
 
     window_start: datetime
     window_end: datetime
     window_known: bool = True
+    stopped_too_long: bool = False
     problem: str | None = None
-    throttled: bool = False
-    tokenless_calls: int = 0
-    last_tokenless_call: datetime | None = None
-    boot_observed: bool = False
-    boot_observable_at: datetime | None = None
-    boot_forgotten: bool = False
-    boot_tokenless_calls: int = 0
+    passes: bool = False
+    use: Use = Use()
+    refused: Refused = Refused()
+    start: Start | None = None
     observed_hours: int = 0
     coverage: float = 0.0
-    older_tokenless_calls: int = 0
-    older_last_tokenless_call: datetime | None = None
+    fresh: bool = True
+    newest: datetime | None = None
+    gap: Gap = Gap()
+    enough_at: datetime | None = None
+    older: Recurrence = Recurrence()
     period_seconds: int = 3600

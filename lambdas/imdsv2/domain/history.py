@@ -42,6 +42,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """A person's word that one instance is to be changed in spite of what the evidence says, up to the end of the day
+    ``until`` (UTC). ``owner``: who answers for it."""
+
+    owner: str
+    reason: str
+    until: date
+    by: str | None
+    request_id: str
+    at: datetime
+
+    def in_force(self, now: datetime) -> bool:
+        return now.astimezone(UTC).date() <= self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
     """A person's wish that an instance be put back. ``why``: the sentence that the rollback will bear."""
 
@@ -53,27 +69,58 @@ class Undo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What the ledger knows of an instance and no later verdict overwrites."""
+    """What the ledger knows of an instance and no later verdict overwrites.
+
+    ``required_seen_at``: when tokens were last seen required, whoever required them. ``undone_at``, ``undone_by``: a person had
+    it put back. ``mended_at``: a person says that its software was updated and that it was started or rebooted at that time.
+    ``proved_start``: the last start whose two hours were observed, with no call in them.
+    """
 
     enforced_at: datetime | None = None
     confirmed: bool = False
     rolled_back_at: datetime | None = None
+    undone_at: datetime | None = None
+    undone_by: str | None = None
+    required_seen_at: datetime | None = None
     cleared_at: datetime | None = None
+    mended_at: datetime | None = None
+    proved_start: datetime | None = None
     hold: Hold | None = None
+    acceptance: Acceptance | None = None
+
+    @property
+    def put_back_at(self) -> datetime | None:
+        """When it was last put back, by the guard or for a person."""
+        return max((when for when in (self.rolled_back_at, self.undone_at) if when), default=None)
+
+    @property
+    def was_undone(self) -> bool:
+        """Whether a person had it put back, and nobody has cleared that since."""
+        return self.undone_at is not None and not _cleared_since(self.undone_at, self.cleared_at)
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether it was seen to require tokens, and neither the service put it back since nor a person cleared it."""
+        if self.required_seen_at is None:
+            return False
+        if self.put_back_at is not None and self.put_back_at >= self.required_seen_at:
+            return False
+        return not _cleared_since(self.required_seen_at, self.cleared_at)
 
     @property
     def broke(self) -> bool:
         """Whether it was put back after it was changed here, and no person has cleared that since."""
-        if self.rolled_back_at is None:
-            return False
-        return self.cleared_at is None or self.cleared_at < self.rolled_back_at
+        return self.rolled_back_at is not None and not _cleared_since(self.rolled_back_at, self.cleared_at)
 
     @property
     def stands(self) -> bool:
         """Whether a confirmed enforcement of ours has been neither rolled back nor cleared."""
         if self.enforced_at is None or not self.confirmed:
             return False
-        if self.rolled_back_at is not None and self.rolled_back_at >= self.enforced_at:
+        if self.put_back_at is not None and self.put_back_at >= self.enforced_at:
             return False
-        # A call with `clear` enforces at the time at which it clears: what it voids is earlier.
         return self.cleared_at is None or self.cleared_at <= self.enforced_at
+
+
+def _cleared_since(when: datetime, cleared_at: datetime | None) -> bool:
+    return cleared_at is not None and cleared_at >= when

@@ -84,7 +84,8 @@ class Instance:
     """An instance as EC2 shows it.
 
     ``launched_at`` is the *last* start. ``first_launched_at`` is None where EC2 does not show it, and then nothing
-    may be concluded from it. ``stopped_at`` is None while it runs, and where EC2's words cannot be read.
+    may be concluded from it. ``stopped_at`` is None while it runs, and where EC2's words cannot be read. ``hibernates``: its
+    last start may have been a resume. ``stoppable``: not a Spot instance, and its root lies on EBS.
     """
 
     arn: InstanceArn
@@ -96,6 +97,8 @@ class Instance:
     image_id: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     managed_by: str | None = None
+    hibernates: bool = False
+    stoppable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,12 @@ LONGEST_MEMORY_DAYS = 455
 LONGEST_WATCH_HOURS = 168
 """The guard gives up on a watch after seven days of the instance's life."""
 
+SHORTEST_WATCH_HOURS = 3
+"""What CloudWatch lists as active lately reaches back three hours: a shorter watch would end before it is seen."""
+
+SHORTEST_CANARY_HOURS = 6
+"""Software goes on for so long with the credentials that it has already fetched, whatever happens to the next request."""
+
 LONGEST_NOTICE_HOURS = 90 * 24
 """Whoever is told earlier than a quarter of a year before has forgotten it by then."""
 
@@ -86,6 +92,9 @@ class Policy:
     watch_hours: int = 24
     rollback: RollbackMode = RollbackMode.AUTO
     rejected_threshold: int = 1
+    rejected_periods: int = 2
+    rollback_tag: str = "imdsv2:rollback"
+    max_gap_hours: int = 24
     canary: Canary | None = Canary()
     change_calendar: str | None = None
     approval: Approval = Approval.NONE
@@ -237,7 +246,7 @@ def _shown_name(name: str) -> str:
 
 _CANARY_CHECKS: Mapping[str, _Check] = {
     "share": _share,
-    "hours": _whole("hours", 1, LONGEST_WATCH_HOURS),
+    "hours": _whole("hours", SHORTEST_CANARY_HOURS, LONGEST_WATCH_HOURS),
 }
 _CHECKS: Mapping[str, _Check] = {
     "mode": _one_of(Mode),
@@ -250,9 +259,12 @@ _CHECKS: Mapping[str, _Check] = {
     "exclude_accounts": _accounts,
     "exclude_regions": _regions,
     "max_enforcements_per_hour": _whole("enforcements", 1),
-    "watch_hours": _whole("hours", 1, LONGEST_WATCH_HOURS),
+    "watch_hours": _whole("hours", SHORTEST_WATCH_HOURS, LONGEST_WATCH_HOURS),
     "rollback": _one_of(RollbackMode),
     "rejected_threshold": _whole("rejected calls", 1),
+    "rejected_periods": _whole("periods of five minutes", 1),
+    "rollback_tag": _tag_key,
+    "max_gap_hours": _whole("hours", 1),
     "canary": _canary,
     "change_calendar": _calendar,
     "approval": _one_of(Approval),

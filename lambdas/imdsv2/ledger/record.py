@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date, datetime
 
-    from imdsv2.domain.history import Answer, Hold, Undo
+    from imdsv2.domain.history import Acceptance, Answer, Hold, Undo
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
 
@@ -64,6 +64,8 @@ class Record:
     """The reason as a sentence, with what a person can do."""
     evidence: Mapping[str, Any] | None = None
     """On what the verdict rests, as `documents.evidence_document` gives it. Line."""
+    proved_start: datetime | None = None
+    """The last start whose two hours were observed without a call: CloudWatch forgets it, the proof stays. Line."""
     error: Mapping[str, str] | None = None
     """EC2's refusal: ``code`` and ``message``. Line."""
     cohort: str | None = None
@@ -92,6 +94,10 @@ class Record:
     """Metadata options before the change, as `documents.options_document` gives them."""
     after: Mapping[str, Any] | None = None
     enforced_at: datetime | None = None
+    enforcing_at: datetime | None = None
+    """Just before EC2 was asked to require tokens: refused calls count from then on."""
+    required_seen_at: datetime | None = None
+    """When tokens were last seen required, whoever required them. Line and guard."""
     confirmed: bool | None = None
     """Whether it was seen to be our own change; False where a run died and tokens were found required afterwards."""
     approved_by: str | None = None
@@ -101,8 +107,16 @@ class Record:
     approval: Answer | None = None
     hold: Hold | None = None
     released_by: str | None = None
+    acceptance: Acceptance | None = None
     cleared_at: datetime | None = None
-    """When a person said that what broke has been mended."""
+    """When a person said that what broke, or was opened, is settled."""
+    cleared_by: str | None = None
+    mended_at: datetime | None = None
+    """When, by a person's word, its updated software was started or rebooted: its evidence begins there."""
+    mended_by: str | None = None
+    undone_at: datetime | None = None
+    """When a person had it put back. Guard."""
+    undone_by: str | None = None
     notice_ends_at: datetime | None = None
     """Until when the owner (`told_owner`) may object to the change that was announced. Line."""
     told_owner: str | None = None
@@ -131,6 +145,8 @@ class Record:
     """Since when nobody has been able to look at it."""
 
     # What broke, and the way back. Set by the guard; `undo` by people.
+    probe_at: datetime | None = None
+    """The last refused call of which people were told without putting it back: too few to be breakage."""
     broken_at: datetime | None = None
     left_because: str | None = None
     """Why it was not put back (``unproven``: the watch ended without proof)."""
@@ -148,8 +164,14 @@ class Record:
             enforced_at=self.enforced_at,
             confirmed=bool(self.confirmed),
             rolled_back_at=self.rolled_back_at,
+            undone_at=self.undone_at,
+            undone_by=self.undone_by,
+            required_seen_at=self.required_seen_at,
             cleared_at=self.cleared_at,
+            mended_at=self.mended_at,
+            proved_start=self.proved_start,
             hold=self.hold,
+            acceptance=self.acceptance,
         )
 
     @property

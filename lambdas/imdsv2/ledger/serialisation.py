@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.history import Answer, Hold, Undo
+from imdsv2.domain.history import Acceptance, Answer, Hold, Undo
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding
 from imdsv2.ledger.items import account_key, deserialize, to_text, to_time
@@ -62,7 +62,7 @@ def stored(value: object) -> Any:
         case Answer():
             answer = {"word": value.word, "by": value.by, "request_id": value.request_id, "at": to_text(value.at)}
             return answer | ({"expires_at": to_text(value.expires_at)} if value.expires_at else {})
-        case Hold() | Undo():
+        case Acceptance() | Hold() | Undo():
             return {each.name: stored(getattr(value, each.name)) for each in fields(value)}
         case dict():
             return {name: stored(each) for name, each in value.items()}
@@ -131,6 +131,15 @@ def _typed(type_name: object, value: Any) -> Any:
                 by=value.get("by"),
                 request_id=value.get("request_id"),
                 at=to_time(value.get("at")),
+            )
+        case "Acceptance":
+            return Acceptance(
+                owner=value["owner"],
+                reason=value["reason"],
+                until=date.fromisoformat(value["until"]),
+                by=value.get("by"),
+                request_id=value["request_id"],
+                at=datetime.fromisoformat(value["at"]),
             )
         case "Undo":
             return Undo(

@@ -1,179 +1,242 @@
-"""What CloudWatch remembers of an instance's use of IMDSv1, read in as few calls as its limits allow.
+"""What CloudWatch remembers of instances' use of IMDSv1, read in as few calls as its limits allow.
 
-For *use*, every hour that touches a range counts; for *coverage* and
-*observed hours*, only those wholly inside it. No datapoint is never zero.
+Each look is asked only of those of which the looks before it leave it open: the window by the hour; whether an instance ran;
+refused calls by the day; the last start by five minutes; use before the window by the week.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.aws.cloudwatch import TOKENLESS_CALLS, UTILIZATION, read
-from imdsv2.domain.evidence import Evidence
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, TOKENLESS_SAMPLES, UTILIZATION, read
+from imdsv2.domain.evidence import Evidence, Recurrence, Refused
 from imdsv2.domain.hours import HOUR, Hours, Series, at
-from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
+from imdsv2.domain.weighing import (
+    day_with,
+    hours_unexplained,
+    life_of,
+    problem_of,
+    recurrence_of,
+    refused_in,
+    speaks_for_enforcing,
+    start_of,
+    use_of,
+)
+from imdsv2.domain.window import FINE, FINE_MEMORY, MEMORY, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from mypy_boto3_cloudwatch import CloudWatchClient
 
+    from imdsv2.aws.cloudwatch import Metric
+    from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance, InstanceArn
     from imdsv2.domain.policy import Policy
+    from imdsv2.domain.window import Window
 
-_WEEK = 7 * 24 * HOUR
-_BOOT = timedelta(hours=2)
-_SHUTDOWN = timedelta(minutes=10)
-"""How long an instance may run on after EC2 was told to stop it."""
-_WORTH_OBSERVING = timedelta(minutes=15)
-"""What is left of the hour of the start must have a datapoint where it is at least this long."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """One instance and the window it is looked at through."""
-
-    instance: Instance
-    start: datetime
-    end: datetime
-
-    @property
-    def touched(self) -> Hours:
-        """For use; software may call until the machine is really off."""
-        is_stopped = self.instance.state == "stopped"
-        return Hours.touching(self.start, self.end + _SHUTDOWN if is_stopped else self.end)
-
-    @property
-    def inside(self) -> Hours:
-        return Hours.inside(self.start, self.end)
-
-    @property
-    def boot(self) -> Hours:
-        return Hours.touching(self.instance.launched_at, self.instance.launched_at + _BOOT)
+_DAY = 24 * HOUR
+_WEEK = 7 * _DAY
 
 
 def gather(
-    cloudwatch: CloudWatchClient, instances: Iterable[Instance], policy: Policy, now: datetime
+    cloudwatch: CloudWatchClient,
+    instances: Iterable[Instance],
+    histories: Mapping[InstanceArn, History],
+    policy: Policy,
+    now: datetime,
 ) -> dict[InstanceArn, Evidence]:
     """Read the evidence of instances of one account and Region.
 
     A refused or incomplete answer is evidence with a ``problem``, never an exception.
     """
-    lookback = timedelta(days=policy.lookback_days)
-    oldest = now - timedelta(days=LONGEST_MEMORY_DAYS)
-    gathered: dict[InstanceArn, Evidence] = {}
-    looks: dict[InstanceArn, _Look] = {}
-    for instance in instances:
-        end = instance.stopped_at if instance.state == "stopped" else now
-        if end is None:
-            gathered[instance.arn] = Evidence(window_start=now - lookback, window_end=now, window_known=False)
-            continue
-        start = max(end - lookback, instance.first_launched_at or oldest)
-        looks[instance.arn] = _Look(instance=instance, start=min(start, end), end=end)
-
-    tokenless = read(cloudwatch, TOKENLESS_CALLS, {arn: look.touched for arn, look in looks.items()})
-    boots = read(
-        cloudwatch,
-        TOKENLESS_CALLS,
-        {
-            arn: look.boot
-            for arn, look in looks.items()
-            if look.boot.first < look.touched.first and look.instance.launched_at >= oldest
-        },
-    )
-    short = {
-        arn: span for arn, look in looks.items() if (span := _unexplained(look, tokenless[arn], policy)) is not None
-    }
-    ran = read(cloudwatch, UTILIZATION, short)
-    for arn, look in looks.items():
-        gathered[arn] = _evidence(look, tokenless[arn], boots.get(arn), ran.get(arn), oldest, now)
-    return gathered | _older_use(cloudwatch, looks, gathered, policy, oldest)
+    looks = Looks(cloudwatch, policy, now)
+    return looks.gather({each.arn: each for each in instances}, histories)
 
 
-def _unexplained(look: _Look, tokenless: Series, policy: Policy) -> Hours | None:
-    """The hours for which it has to be known whether the instance ran; None where the metric alone settles coverage."""
-    if tokenless.problem is not None or any(tokenless.values.get(hour) for hour in look.touched):
-        return None
-    missing = [hour for hour in look.inside if hour not in tokenless.values]
-    observed = len(look.inside) - len(missing)
-    if not missing or observed / len(look.inside) >= policy.min_coverage:
-        return None
-    return Hours(missing[0], missing[-1] + 1)
+@dataclass(slots=True)
+class Looks:
+    """The looks at a group of instances, one after the other; what each found is kept for the next."""
+
+    cloudwatch: CloudWatchClient
+    policy: Policy
+    now: datetime
+    tokenless: dict[InstanceArn, Series] = field(default_factory=dict)
+    edges: dict[InstanceArn, Series] = field(default_factory=dict)
+    ran: dict[InstanceArn, Series] = field(default_factory=dict)
+    refused: dict[InstanceArn, Series] = field(default_factory=dict)
+    straddled: dict[InstanceArn, Series] = field(default_factory=dict)
+    start_calls: dict[InstanceArn, Series] = field(default_factory=dict)
+    start_refused: dict[InstanceArn, Series] = field(default_factory=dict)
+    samples: dict[InstanceArn, Series] = field(default_factory=dict)
+
+    def gather(
+        self, instances: Mapping[InstanceArn, Instance], histories: Mapping[InstanceArn, History]
+    ) -> dict[InstanceArn, Evidence]:
+        """The evidence of each instance."""
+        stops, unknown = self._stop_times(instances)
+        windows = {
+            arn: window_of(instance, histories[arn], self.policy, self.now, stopped_at=stops.get(arn))
+            for arn, instance in instances.items()
+            if arn not in unknown
+        }
+        self._look_at_windows(windows)
+        quiet = {arn: window for arn, window in windows.items() if self._is_quiet(arn, window)}
+        self._look_whether_it_ran(quiet)
+        self._look_for_refused_calls(quiet)
+        self._look_at_starts(quiet)
+        evidence = {arn: self._evidence(arn, window) for arn, window in windows.items()}
+        return unknown | evidence | self._with_older_use(windows, evidence)
+
+    def _read(
+        self, metric: Metric, spans: Mapping[InstanceArn, Hours], period: int = HOUR
+    ) -> dict[InstanceArn, Series]:
+        return read(self.cloudwatch, metric, spans, period=period)
+
+    def _stop_times(
+        self, instances: Mapping[InstanceArn, Instance]
+    ) -> tuple[dict[InstanceArn, datetime], dict[InstanceArn, Evidence]]:
+        """When stopped instances stopped, by EC2's word, else by their last sign of life; and the evidence of those of which
+        it cannot be known, or lies before everything that CloudWatch remembers."""
+        stopped = {arn: each for arn, each in instances.items() if each.state == "stopped"}
+        stops = {arn: each.stopped_at for arn, each in stopped.items() if each.stopped_at is not None}
+        silent = {arn: each for arn, each in stopped.items() if arn not in stops}
+        oldest = self.now - MEMORY
+        days = self._read(
+            UTILIZATION,
+            {
+                arn: Hours(day_with(max(each.launched_at, oldest)), Hours.touching(oldest, self.now).end)
+                for arn, each in silent.items()
+            },
+            period=_DAY,
+        )
+        lived = {arn: max(series.values) for arn, series in days.items() if series.values and series.problem is None}
+        hours = self._read(UTILIZATION, {arn: Hours(day, day + 24) for arn, day in lived.items()})
+        stops |= {arn: at(max(series.values) + 1) for arn, series in hours.items() if series.values}
+        unknown: dict[InstanceArn, Evidence] = {}
+        for arn, each in stopped.items():
+            problem, passes = problem_of(days.get(arn), hours.get(arn))
+            too_long = (arn in stops and stops[arn] < oldest) or (arn not in stops and each.launched_at < oldest)
+            if problem is None and arn in stops and not too_long:
+                continue
+            start = self.now - timedelta(days=self.policy.lookback_days)
+            unknown[arn] = Evidence(
+                window_start=start,
+                window_end=self.now,
+                window_known=False,
+                stopped_too_long=problem is None and too_long,
+                problem=problem,
+                passes=passes,
+            )
+        return stops, unknown
+
+    def _look_at_windows(self, windows: Mapping[InstanceArn, Window]) -> None:
+        self.tokenless = self._read(TOKENLESS_CALLS, {arn: window.touched for arn, window in windows.items()})
+        edges = {
+            arn: Hours(window.edge, window.edge + 1)
+            for arn, window in windows.items()
+            if window.edge is not None and self.tokenless[arn].values.get(window.edge)
+        }
+        self.edges = self._read(TOKENLESS_CALLS, edges, period=FINE)
+
+    def _is_quiet(self, arn: InstanceArn, window: Window) -> bool:
+        problem, _ = problem_of(self.tokenless[arn], self.edges.get(arn))
+        return problem is None and not use_of(window, self.tokenless[arn], self.edges.get(arn)).calls
+
+    def _look_whether_it_ran(self, windows: Mapping[InstanceArn, Window]) -> None:
+        missing = {arn: hours_unexplained(window, self.tokenless[arn], self.policy) for arn, window in windows.items()}
+        spans = {arn: Hours(hours[0], hours[-1] + 1) for arn, hours in missing.items() if hours}
+        self.ran = self._read(UTILIZATION, spans)
+
+    def _look_for_refused_calls(self, windows: Mapping[InstanceArn, Window]) -> None:
+        spans = {arn: Hours(day_with(at(window.touched.first)), window.touched.end) for arn, window in windows.items()}
+        self.refused = self._read(REJECTED_CALLS, spans, period=_DAY)
+        borders = {
+            arn: day_with(since)
+            for arn, window in windows.items()
+            if (since := window.refused_since) is not None
+            and since >= self.now - FINE_MEMORY
+            and self.refused[arn].values.get(day_with(since))
+        }
+        self.straddled = self._read(
+            REJECTED_CALLS, {arn: Hours(day, day + 24) for arn, day in borders.items()}, period=FINE
+        )
+
+    def _look_at_starts(self, windows: Mapping[InstanceArn, Window]) -> None:
+        """Only where no proof is kept; of a start that lies in the window, its hours tell of its use."""
+        open_ = {
+            arn: window for arn, window in windows.items() if not (window.proof_is_kept or window.start_is_forgotten)
+        }
+        for period in (FINE, HOUR):
+            spans = {arn: each.start_hours for arn, each in open_.items() if each.start_is_fine == (period == FINE)}
+            outside = {arn: span for arn, span in spans.items() if not open_[arn].start_is_inside}
+            self.samples |= self._read(TOKENLESS_SAMPLES, spans, period=period)
+            self.start_calls |= self._read(TOKENLESS_CALLS, outside, period=period)
+            self.start_refused |= self._read(REJECTED_CALLS, outside, period=period)
+
+    def _evidence(self, arn: InstanceArn, window: Window) -> Evidence:
+        tokenless = self.tokenless[arn]
+        problem, passes = problem_of(
+            tokenless,
+            *(
+                each.get(arn)
+                for each in (
+                    self.edges,
+                    self.ran,
+                    self.refused,
+                    self.straddled,
+                    self.start_calls,
+                    self.start_refused,
+                    self.samples,
+                )
+            ),
+        )
+        use = use_of(window, tokenless, self.edges.get(arn))
+        life = life_of(window, tokenless, self.ran.get(arn), self.policy)
+        is_quiet = arn in self.refused
+        return Evidence(
+            window_start=window.start,
+            window_end=window.end,
+            problem=problem,
+            passes=passes,
+            use=use,
+            refused=refused_in(window, self.refused[arn], self.straddled.get(arn)) if is_quiet else Refused(),
+            start=start_of(window, self._calls_at_start(arn), self.samples.get(arn)) if is_quiet else None,
+            observed_hours=life.observed,
+            coverage=life.coverage,
+            fresh=life.fresh,
+            newest=life.newest,
+            gap=life.gap,
+            enough_at=life.enough_at,
+        )
+
+    def _calls_at_start(self, arn: InstanceArn) -> Series | None:
+        """Accepted and refused calls around a start that lies before the window."""
+        if arn not in self.start_calls:
+            return None
+        accepted, refused = self.start_calls[arn].values, self.start_refused[arn].values
+        return Series(
+            values={each: accepted.get(each, 0) + refused.get(each, 0) for each in {*accepted, *refused}}
+        )
+
+    def _with_older_use(
+        self, windows: Mapping[InstanceArn, Window], evidence: Mapping[InstanceArn, Evidence]
+    ) -> dict[InstanceArn, Evidence]:
+        """Use before the window, where the window itself speaks for enforcing: by weeks, of which a few hundred instances fit
+        into one call."""
+        oldest = self.now - MEMORY
+        spans = {}
+        for arn, window in windows.items():
+            begin = max(window.instance.first_launched_at or oldest, oldest, window.history.mended_at or oldest)
+            if speaks_for_enforcing(evidence[arn], self.policy) and begin < at(window.touched.first):
+                spans[arn] = Hours(Hours.touching(begin, begin).first, window.touched.first)
+        older = self._read(TOKENLESS_CALLS, spans, period=_WEEK)
+        return {arn: _with_older(windows[arn], evidence[arn], series) for arn, series in older.items()}
 
 
-def _evidence(
-    look: _Look, tokenless: Series, boot: Series | None, ran: Series | None, oldest: datetime, now: datetime
-) -> Evidence:
-    seen = {**(boot.values if boot else {}), **tokenless.values}
-    used = [hour for hour in look.touched if tokenless.values.get(hour)]
-    observed = sum(hour in tokenless.values for hour in look.inside)
-    ran_hours = sum(hour in tokenless.values or hour in ran.values for hour in look.inside) if ran else len(look.inside)
-    problems = [series for series in (tokenless, boot, ran) if series is not None and series.problem is not None]
-    needed, observable_at = _boot_hours(look.instance.launched_at)
-    forgotten = look.instance.launched_at < oldest
-    return Evidence(
-        window_start=look.start,
-        window_end=look.end,
-        problem=problems[0].problem if problems else None,
-        throttled=any(series.throttled for series in problems),
-        tokenless_calls=math.ceil(sum(tokenless.values[hour] for hour in used)),
-        last_tokenless_call=at(used[-1]) if used else None,
-        boot_observed=not forgotten and observable_at <= now and all(hour in seen for hour in needed),
-        boot_observable_at=observable_at,
-        boot_forgotten=forgotten,
-        boot_tokenless_calls=math.ceil(sum(seen.get(hour, 0) for hour in look.boot)),
-        observed_hours=observed,
-        coverage=observed / ran_hours if ran_hours else 0.0,
-    )
-
-
-def _boot_hours(launched_at: datetime) -> tuple[list[int], datetime]:
-    """The hours that must have a datapoint for the start to count as observed, and when the last of them is over."""
-    containing = math.floor(launched_at.timestamp() / HOUR)
-    first_whole = math.ceil(launched_at.timestamp() / HOUR)
-    worth_observing = at(containing + 1) - launched_at >= _WORTH_OBSERVING
-    needed = [containing, first_whole] if worth_observing and containing != first_whole else [first_whole]
-    return needed, at(first_whole + 1)
-
-
-def _older_use(
-    cloudwatch: CloudWatchClient,
-    looks: Mapping[InstanceArn, _Look],
-    gathered: Mapping[InstanceArn, Evidence],
-    policy: Policy,
-    oldest: datetime,
-) -> dict[InstanceArn, Evidence]:
-    """Tell of use before the window, where the window itself speaks for enforcing: a coarse look, which proves nothing else.
-
-    Asked for in weeks: a few hundred instances fit into one call, and a person needs no better date.
-    """
-    spans = {}
-    for arn, look in looks.items():
-        begin = max(look.instance.first_launched_at or oldest, oldest)
-        if _speaks_for_enforcing(gathered[arn], policy) and begin < at(look.touched.first):
-            spans[arn] = Hours(Hours.touching(begin, begin).first, look.touched.first)
-    older = read(cloudwatch, TOKENLESS_CALLS, spans, period=_WEEK)
-    return {arn: _with_older(gathered[arn], series) for arn, series in older.items()}
-
-
-def _speaks_for_enforcing(evidence: Evidence, policy: Policy) -> bool:
-    return (
-        evidence.problem is None
-        and evidence.tokenless_calls + evidence.boot_tokenless_calls == 0
-        and evidence.coverage >= policy.min_coverage
-        and evidence.observed_hours >= policy.min_observed_hours
-    )
-
-
-def _with_older(evidence: Evidence, older: Series) -> Evidence:
-    used = [hour for hour, value in older.values.items() if value]
-    return replace(
-        evidence,
-        problem=older.problem,
-        throttled=older.throttled,
-        older_tokenless_calls=math.ceil(sum(older.values[hour] for hour in used)),
-        older_last_tokenless_call=at(max(used)) if used else None,
-    )
+def _with_older(window: Window, evidence: Evidence, weeks: Series) -> Evidence:
+    older = recurrence_of(window, weeks) if weeks.problem is None else Recurrence()
+    return replace(evidence, problem=weeks.problem, passes=weeks.passes, older=older)

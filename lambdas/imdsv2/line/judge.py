@@ -56,7 +56,7 @@ class Judge:
             for arn, target in targets.items()
             if isinstance(target, Instance) and decide_without_evidence(target, histories[arn], policy, now) is None
         ]
-        evidence = self._gather(unsettled, policy, now)
+        evidence = self._gather(unsettled, histories, policy, now)
         judged = []
         for case in cases:
             arn = case.arn
@@ -90,8 +90,16 @@ class Judge:
         cases = [Case(arn=arn, requests=(Request(arn=arn, source=source),)) for arn in free]
         return willing(self.judge(cases, records, {arn: running[arn] for arn in free}))
 
-    def _gather(self, instances: Sequence[Instance], policy: Policy, now: datetime) -> dict[InstanceArn, Evidence]:
-        return gather(self.members.cloudwatch(instances[0].arn), instances, policy, now) if instances else {}
+    def _gather(
+        self,
+        instances: Sequence[Instance],
+        histories: Mapping[InstanceArn, History],
+        policy: Policy,
+        now: datetime,
+    ) -> dict[InstanceArn, Evidence]:
+        if not instances:
+            return {}
+        return gather(self.members.cloudwatch(instances[0].arn), instances, histories, policy, now)
 
 
 def _status(verdict: Verdict, record: Record) -> Status:

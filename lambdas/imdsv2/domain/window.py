@@ -1,0 +1,130 @@
+"""The ranges of time that are looked at for one instance, and what is asked about each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.domain.hours import Hours, at
+from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
+
+if TYPE_CHECKING:
+    from imdsv2.domain.history import History
+    from imdsv2.domain.instance import Instance
+    from imdsv2.domain.policy import Policy
+
+FINE = 300
+"""Seconds of the shortest period that basic monitoring has (EC2 User Guide, CloudWatch metrics)."""
+FINE_MEMORY = timedelta(days=62)
+"""CloudWatch keeps periods of five minutes for 63 days (CloudWatch User Guide, metrics retention)."""
+MEMORY = timedelta(days=LONGEST_MEMORY_DAYS)
+START = timedelta(hours=2)
+"""What belongs to a start."""
+
+_SHUTDOWN = timedelta(minutes=10)
+"""How long an instance may run on after EC2 was told to stop it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One instance, what the ledger knows of it, and the window through which it is looked at.
+
+    ``end``: now, or when it stopped.
+    """
+
+    instance: Instance
+    history: History
+    start: datetime
+    end: datetime
+    now: datetime
+
+    @property
+    def touched(self) -> Hours:
+        """For use, every hour that touches the window; software may call until the machine is really off."""
+        return Hours.touching(self.start, self.end + _SHUTDOWN if self.instance.state == "stopped" else self.end)
+
+    @property
+    def inside(self) -> Hours:
+        """For coverage, the hours wholly inside the window."""
+        return Hours.inside(self.start, self.end)
+
+    @property
+    def edge(self) -> int | None:
+        """The hour in which the window begins because a person said so: of its use, only what came after counts."""
+        mended_at = self.history.mended_at
+        if mended_at is None or mended_at != self.start or mended_at < self.now - FINE_MEMORY:
+            return None
+        first = self.touched.first
+        return first if at(first) < mended_at else None
+
+    @property
+    def started_at(self) -> datetime:
+        """The last time at which boot software ran: the last start, or a later reboot that a person told of."""
+        return max(self.instance.launched_at, self.history.mended_at or self.instance.launched_at)
+
+    @property
+    def start_ends(self) -> datetime:
+        """When the last start is over: two hours after it, or sooner where the instance stopped."""
+        end = self.started_at + START
+        return min(end, max(self.end, self.started_at)) if self.instance.state == "stopped" else end
+
+    @property
+    def start_is_fine(self) -> bool:
+        """Whether CloudWatch still has the periods of five minutes around the last start."""
+        return self.started_at >= self.now - FINE_MEMORY
+
+    @property
+    def start_is_forgotten(self) -> bool:
+        return self.started_at < self.now - MEMORY
+
+    @property
+    def start_hours(self) -> Hours:
+        """The hours that touch the last start; a datapoint is stamped with the beginning of its own five minutes."""
+        first = datetime.fromtimestamp(first_fine(self.started_at), UTC) if self.start_is_fine else self.started_at
+        return Hours.touching(first, max(self.start_ends, self.started_at + timedelta(seconds=1)))
+
+    @property
+    def start_is_inside(self) -> bool:
+        """Whether the last start lies in the window, whose hours then tell of its use."""
+        return self.start_hours.first >= self.touched.first
+
+    @property
+    def proof_is_kept(self) -> bool:
+        """Whether the ledger keeps the proof that this start was observed and made no call."""
+        return self.history.proved_start == self.started_at
+
+    @property
+    def refused_since(self) -> datetime | None:
+        """From when on refused calls count: what came before was dealt with by a person."""
+        return max((when for when in (self.history.cleared_at, self.history.mended_at) if when), default=None)
+
+    @property
+    def opened(self) -> tuple[datetime, datetime] | None:
+        """The hours in which tokens were required by us, which have no datapoint of accepted calls and are no gap."""
+        enforced_at, ended_at = self.history.enforced_at, self.history.put_back_at
+        if enforced_at is None or ended_at is None or ended_at < enforced_at:
+            return None
+        return enforced_at, ended_at
+
+
+def window_of(
+    instance: Instance, history: History, policy: Policy, now: datetime, *, stopped_at: datetime | None
+) -> Window:
+    """The window of an instance whose end is known: its last days up to now, or up to its stop, from its first launch or
+    from a person's word on, whichever is later."""
+    end = stopped_at if instance.state == "stopped" and stopped_at is not None else now
+    start = max(end - timedelta(days=policy.lookback_days), instance.first_launched_at or now - MEMORY)
+    if history.mended_at is not None:
+        start = max(start, history.mended_at)
+    return Window(instance=instance, history=history, start=min(start, end), end=end, now=now)
+
+
+def first_fine(when: datetime) -> int:
+    """The beginning of the first period of five minutes that may hold what happened at ``when`` or later.
+
+    A datapoint is stamped with the beginning of the five minutes that it covers, and these need not lie on the boundaries of
+    periods (EC2 User Guide): a call may stand in the period before the one in which it was made.
+    """
+    return math.floor((when.timestamp() - 2 * FINE) / FINE) * FINE + FINE
