@@ -17,12 +17,17 @@ def evidence_document(evidence: Evidence | None) -> dict[str, Any] | None:
     return {
         "window_start": to_seconds(evidence.window_start),
         "window_end": to_seconds(evidence.window_end),
-        "tokenless_calls": evidence.tokenless_calls,
-        "last_tokenless_call": to_seconds(evidence.last_tokenless_call),
-        "boot_observed": evidence.boot_observed,
-        "boot_tokenless_calls": evidence.boot_tokenless_calls,
+        "tokenless_calls": evidence.use.calls,
+        "tokenless_hours": evidence.use.hours,
+        "last_tokenless_call": to_seconds(evidence.use.last),
+        "pattern": evidence.use.pattern or None,
+        "refused_calls": evidence.refused.calls,
+        "boot_observed": evidence.start is not None and evidence.start.observed,
+        "boot_tokenless_calls": evidence.start.calls if evidence.start else 0,
         "observed_hours": evidence.observed_hours,
         "coverage": round(evidence.coverage, 4),
+        "longest_gap_hours": evidence.gap.hours,
+        "newest_datapoint": to_seconds(evidence.newest),
         "period_seconds": evidence.period_seconds,
     }
 

@@ -218,9 +218,7 @@ class Looks:
         if arn not in self.start_calls:
             return None
         accepted, refused = self.start_calls[arn].values, self.start_refused[arn].values
-        return Series(
-            values={each: accepted.get(each, 0) + refused.get(each, 0) for each in {*accepted, *refused}}
-        )
+        return Series(values={each: accepted.get(each, 0) + refused.get(each, 0) for each in {*accepted, *refused}})
 
     def _with_older_use(
         self, windows: Mapping[InstanceArn, Window], evidence: Mapping[InstanceArn, Evidence]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
+_KEEPS_ROLLED_BACK = frozenset({Reason.BROKE_BEFORE, Reason.UNDONE_BY_PERSON})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
@@ -104,7 +106,7 @@ class Judge:
 
 def _status(verdict: Verdict, record: Record) -> Status:
     """What a verdict makes of an instance; one that was rolled back stays so for as long as that is what holds it."""
-    if verdict.reason is Reason.BROKE_BEFORE and record.status == Status.ROLLED_BACK:
+    if verdict.reason in _KEEPS_ROLLED_BACK and record.status == Status.ROLLED_BACK:
         return Status.ROLLED_BACK
     return STATUS_OF[verdict.decision]
 

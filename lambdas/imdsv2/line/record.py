@@ -23,11 +23,14 @@ _REMIND_BEFORE = timedelta(days=3)
 _VOIDS_NOTICE = frozenset(
     {
         Reason.V1_IN_USE,
+        Reason.V1_REFUSED,
+        Reason.V1_RECURS,
         Reason.V1_AT_BOOT,
         Reason.HOP_LIMIT_FALLBACK,
         Reason.EXEMPT,
         Reason.HELD_BY_PERSON,
         Reason.BROKE_BEFORE,
+        Reason.UNDONE_BY_PERSON,
         Reason.CHANGED_BACK,
     }
 )
@@ -52,6 +55,7 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
     after = replace(
         _with_verdict(known, judgement, signature, now).no_longer_watched(),
         status=Status.ENFORCING,
+        enforcing_at=now,
         before=options_document(instance.options if instance else None),
         after=None,
         owner=signature.request_id,
@@ -92,6 +96,8 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = _with_reminder(_with_notice(after, judgement), judgement, now)
     if judgement.case.clear:
         after = after.cleared(now)
+    if judgement.verdict.reason is Reason.ALREADY_REQUIRED:
+        after = replace(after, required_seen_at=now)
     if not known.same_verdict(after):
         after = replace(after, changed_at=now)
     return Change(before=known, after=after, findings=_findings(judgement.case, known), says=says)
@@ -117,8 +123,18 @@ def _with_verdict(record: Record, judgement: Judgement, signature: Signature, no
         session=signature.session,
         caller=judgement.case.lead.caller,
         cohort=judgement.cohort or record.cohort,
+        proved_start=_proved_start(judgement) or record.proved_start,
         decided_at=now,
     )
+
+
+def _proved_start(judgement: Judgement) -> datetime | None:
+    """A start that was observed, and at which nothing called IMDSv1: metrics age, the proof does not."""
+    evidence = judgement.evidence
+    if evidence is None or evidence.problem is not None or evidence.start is None or evidence.use.calls:
+        return None
+    is_proved = evidence.start.observed and not evidence.start.calls and not evidence.refused.calls
+    return evidence.start.at if is_proved else None
 
 
 def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, confirmed: bool) -> Record:
