@@ -11,11 +11,14 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Finding
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
-from imdsv2.ledger.table import OPEN, OVER, Change, Entry, Ledger, Told, key_of
+from imdsv2.ledger.record import OPEN, OVER, Record, Told, key_of
+from imdsv2.ledger.table import Ledger
 from tests.world.conformance.clouds import REGION
 from tests.world.ledger_table import TABLE
+from tests.world.records import change
 
 if TYPE_CHECKING:
+    from imdsv2.ledger.record import Change
     from tests.world.conformance.clouds import Cloud
 
 MEMBER = "222222222222"
@@ -51,7 +54,7 @@ def a_finding_more(cloud: Cloud) -> Any:
     ledger = _ledger(cloud)
     ledger.write([_change(ledger, ONE, _finding(1))], NOW)
     added = ledger.add_finding(ledger.read([ONE])[ONE], _finding(2))
-    return added, ledger.add_finding(Entry(arn=TWO, version=1), _finding(3)), _items(cloud, TWO)
+    return added, ledger.add_finding(Record(arn=TWO, version=1), _finding(3)), _items(cloud, TWO)
 
 
 def who_was_told(cloud: Cloud) -> Any:
@@ -60,7 +63,8 @@ def who_was_told(cloud: Cloud) -> Any:
     ledger.write([_change(ledger, ONE, finding), _change(ledger, TWO, finding)], NOW)
     before = ledger.read([ONE, TWO])
     told = {
-        arn: Told(entry=entry, annotated=frozenset({key_of(finding)}), notified=True) for arn, entry in before.items()
+        arn: Told(record=record, annotated=frozenset({key_of(finding)}), notified=True)
+        for arn, record in before.items()
     }
     ledger.mark_told(told, NOW)
     ledger.write([_change(ledger, TWO, owner="somebody")], NOW)
@@ -138,7 +142,7 @@ def _ledger(cloud: Cloud) -> Ledger:
 
 
 def _change(ledger: Ledger, arn: InstanceArn, *findings: Finding, **attributes: Any) -> Change:
-    return Change(entry=ledger.read([arn])[arn], attributes=HELD | attributes, findings=findings)
+    return change(ledger.read([arn])[arn], *findings, **(HELD | attributes))
 
 
 def _finding(number: int) -> Finding:
