@@ -108,44 +108,6 @@ def moto_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
 
-def without_label(result: Any) -> dict[str, Any]:
-    """A result of `GetMetricData` without its label."""
-    return {key: value for key, value in result.items() if key != "Label"}
-
-
-@pytest.mark.usefixtures("moto_credentials")
-def test_the_double_answers_as_moto_does(cloudwatch: CloudWatch) -> None:
-    """Same datapoints, same question, same answer: hourly sums and averages, and sums by the week."""
-    start, end = NOW - timedelta(days=20), hour_of(NOW)
-    points = {hour: float(number % 3) for number, hour in enumerate(hours(start, end)) if number % 7}
-    with mock_aws():
-        moto = boto3.client("cloudwatch", region_name=REGION)
-        for metric in (USE, RAN):
-            fill_both(cloudwatch, moto, metric, "i-1", points)
-        queries = [
-            {
-                "Id": f"{metric[0].lower()}{period}_{instance_id[2:]}",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": "AWS/EC2",
-                        "MetricName": metric,
-                        "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
-                    },
-                    "Period": period,
-                    "Stat": stat,
-                },
-            }
-            for metric, stat in ((USE, "Sum"), (RAN, "Average"))
-            for period in (3600, 7 * 24 * 3600)
-            for instance_id in ("i-1", "i-2")
-        ]
-        request: dict[str, Any] = {"MetricDataQueries": queries, "StartTime": hour_of(start), "EndTime": end}
-        expected = moto.get_metric_data(**request)["MetricDataResults"]
-    assert 4 == sum(bool(result["Timestamps"]) for result in expected)
-    answer = cloudwatch.get_metric_data(**request)["MetricDataResults"]
-    assert list(map(without_label, expected)) == list(map(without_label, answer))
-
-
 @pytest.mark.usefixtures("moto_credentials")
 def test_the_evidence_is_the_same_by_moto(cloudwatch: CloudWatch) -> None:
     """The whole query, against an independent implementation of CloudWatch."""
