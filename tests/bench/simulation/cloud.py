@@ -39,6 +39,7 @@ class SimulatedInstance:
     clock: Clock
     required_at: float | None = None
     restored_at: float | None = None
+    by_hand: bool = False
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -46,7 +47,18 @@ class SimulatedInstance:
         return self.required_at is not None and self.restored_at is None
 
     @property
+    def is_there(self) -> bool:
+        """Whether it has been launched, and not yet terminated."""
+        return self.machine.first_launched <= self.clock.seconds < self.machine.ended
+
+    def put_back_by_hand(self) -> None:
+        """Its owner sets tokens to optional."""
+        self.restored_at, self.by_hand = self.clock.seconds, True
+
+    @property
     def state(self) -> str:
+        if self.clock.seconds >= self.machine.ended:
+            return "terminated"
         return "running" if self.machine.is_running(self.clock.seconds) else "stopped"
 
     @property
@@ -82,12 +94,12 @@ class SimulatedInstance:
         """The calls that were refused up to a time."""
         if self.required_at is None:
             return ()
-        return self.machine.calls_between(self.required_at, min(end, self.restored_at or end))
+        return self.machine.asked_between(self.required_at, min(end, self.restored_at or end))
 
     def answered(self, begin: float, end: float) -> list[int]:
         """The calls without a token that were answered from a time on, up to another."""
         refused = self.rejected(end)
-        calls = self.machine.calls_between(begin, end)
+        calls = self.machine.asked_between(begin, end)
         return [call for call in calls if not refused or not refused[0] <= call <= refused[-1]]
 
 
@@ -140,7 +152,8 @@ class SimulatedMetrics(CloudWatch):
     ) -> tuple[list[int], list[float]]:
         """Datapoints of whole periods that CloudWatch shows by now; periods are counted from ``begin``."""
         shown = min(end, int(self._clock.seconds - ARRIVES_AFTER) // PERIOD * PERIOD)
-        lost: frozenset[int] = instance.machine.lost_hours if metric != UTILIZATION.name else frozenset()
+        machine = instance.machine
+        lost = machine.dark_hours if metric == UTILIZATION.name else machine.lost_hours | machine.dark_hours
         if metric == REJECTED_CALLS.name:
             calls = [call for call in instance.rejected(shown) if call >= begin // PERIOD * PERIOD]
             return _sums(calls, lost, period, begin)
@@ -156,7 +169,7 @@ class SimulatedMetrics(CloudWatch):
     ) -> list[int]:
         """The periods of which CloudWatch shows a datapoint of accepted calls by now, by their beginnings."""
         shown = min(end, int(self._clock.seconds - ARRIVES_AFTER) // PERIOD * PERIOD)
-        gaps = instance.machine.lost_hours if lost is None else lost
+        gaps = instance.machine.lost_hours | instance.machine.dark_hours if lost is None else lost
         if period < HOUR:
             return [each for each in periods_of(instance.machine, begin, shown) if each // HOUR not in gaps]
         ran = hours_of(instance.machine, begin, shown)
