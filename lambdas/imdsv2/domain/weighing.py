@@ -20,6 +20,8 @@ from imdsv2.domain.pattern import pattern_of
 from imdsv2.domain.window import FINE, first_fine
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.hours import Series
     from imdsv2.domain.policy import Policy
@@ -68,13 +70,14 @@ def life_of(window: Window, tokenless: Series, ran: Series | None, policy: Polic
     """How much of the window was observed. ``ran``: in which hours it demonstrably ran; None where that was not asked, and
     then every hour counts as one in which it ran."""
     observed = {hour for hour in window.inside if hour in tokenless.values}
-    running = [hour for hour in window.inside if _ran(hour, window, observed, ran)]
+    missing = _missing(window, observed, None if ran is None else ran.values.keys())
+    running = sorted([*observed, *missing]) if missing else []
     newest = max(observed, default=None)
     return Life(
         observed=len(observed),
-        ran=len(running),
+        ran=len(observed) + len(missing),
         gap=_gap(running, observed),
-        fresh=not running or any(hour in observed for hour in running[-FRESH_HOURS:]),
+        fresh=not missing or any(hour in observed for hour in running[-FRESH_HOURS:]),
         newest=at(newest + 1) if newest is not None else None,
         enough_at=_enough_at(window, observed, policy),
     )
@@ -86,29 +89,36 @@ def hours_unexplained(window: Window, tokenless: Series, policy: Policy) -> list
     life = life_of(window, tokenless, None, policy)
     if life.coverage >= policy.min_coverage and life.gap.hours <= policy.max_gap_hours and life.fresh:
         return []
+    launched = _first_hour(window)
+    missing = _missing(window, set(tokenless.values), None)
+    return [hour for hour in missing if hour < launched]
+
+
+def _missing(window: Window, observed: AbstractSet[int], ran: AbstractSet[int] | None) -> list[int]:
+    """Hours of the window in which it ran, or may have run, and of which there is no datapoint, in order.
+
+    EC2 says that it has been running since its last start (and, once stopped, that it ran until then). Hours in which the service
+    required tokens have no datapoint of accepted calls, and are none of them.
+    """
+    launched, required = _first_hour(window), _required(window)
     return [
         hour
         for hour in window.inside
-        if hour not in tokenless.values and not _must_have_run(hour, window) and not _was_required(hour, window)
+        if hour not in observed and hour not in required and (ran is None or hour >= launched or hour in ran)
     ]
 
 
-def _ran(hour: int, window: Window, observed: set[int], ran: Series | None) -> bool:
-    if hour in observed:
-        return True
-    if _was_required(hour, window):
-        return False
-    return ran is None or hour in ran.values or _must_have_run(hour, window)
+def _first_hour(window: Window) -> int:
+    """The first hour that lies wholly after the last start."""
+    return math.ceil(window.instance.launched_at.timestamp() / HOUR)
 
 
-def _must_have_run(hour: int, window: Window) -> bool:
-    """EC2 says that it has been running since its last start (and, once stopped, that it ran until then)."""
-    return at(hour) >= window.instance.launched_at
-
-
-def _was_required(hour: int, window: Window) -> bool:
+def _required(window: Window) -> range:
+    """The hours in which the service required tokens, in whole or in part."""
     opened = window.opened
-    return opened is not None and opened[0] < at(hour + 1) and at(hour) < opened[1]
+    if opened is None:
+        return range(0)
+    return range(math.floor(opened[0].timestamp() / HOUR), math.ceil(opened[1].timestamp() / HOUR))
 
 
 def _gap(running: list[int], observed: set[int]) -> Gap:
