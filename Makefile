@@ -71,8 +71,8 @@ local-env: .venv/.done ## print the export lines that an AWS client needs (make 
 local-down: .venv/.done ## end the local AWS and all that it started
 	$(PY) -m local down
 
-kept: setup ## write anew what templates, ledger items and the demo are compared with; read the difference, then commit it
-	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py
+kept: setup ## write anew what templates, ledger items, the demo and the architecture page are compared with; read the difference, then commit it
+	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py
 
 clean: ## remove what was installed and built
 	rm -rf .venv .venv-local .venv-custodian node_modules build cdk.out
