@@ -12,7 +12,7 @@ from tests.world.conformance.deviations import LOCAL, STRICTER
 from tests.world.conformance.suite import CHECKS, SERVICES, answer
 
 if TYPE_CHECKING:
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 CHECKED = {"ec2", "securityhub", "ssm"}
 """Services whose answers the local AWS writes by itself."""
