@@ -158,13 +158,14 @@ class LocalCloud:
         *,
         account: str,
         region: str,
+        period: int = 3600,
     ) -> None:
-        """Publish the past of instances at once: runs of hourly values, each with the epoch second of its first hour."""
+        """Publish the past of instances at once: runs of values, one a period, each run with the epoch second of its first."""
         alike: dict[str, list[str]] = {}
         for instance, runs in series.items():
             alike.setdefault(json.dumps(runs), []).append(instance)
         pasts = [{"instances": instances, "runs": json.loads(runs)} for runs, instances in alike.items()]
-        asked = {"account": account, "region": region, "metric": metric, "period": 3600, "series": pasts}
+        asked = {"account": account, "region": region, "metric": metric, "period": period, "series": pasts}
         self.ask("PUT", "history", asked)
 
     def imds(self, instance_id: str, *, account: str, region: str, hops: int = 0) -> str:

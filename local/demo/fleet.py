@@ -1,6 +1,6 @@
 """The demo's fleet: an instance for every row of the verdict table, with its past, and the verdict that it has to get.
 
-Times are hours before now; histories hold one datapoint an hour, as CloudWatch keeps them.
+Times are hours before now; histories hold one datapoint an hour, and one every five minutes around a start of the last 63 days.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ SANDBOX: Final = "444444444444"
 STRANGER: Final = "555555555555"
 HOUR: Final = 3600
 DAY: Final = 24
+FINE: Final = 300
+FINE_DAYS: Final = 63
+"""For so long CloudWatch keeps datapoints of five minutes."""
 MOST_TAGS: Final = 50
 POLICY: Final = {"mode": "enforce", "exclude_accounts": [SANDBOX]}
 
@@ -37,6 +40,7 @@ class Before(StrEnum):
     CHANGED_BACK = "enforced, and made optional again by somebody"
     BROKE = "enforced, and put back because its software broke"
     HELD = "held by somebody"
+    UNDONE = "enforced, and put back for a person"
 
 
 class Via(StrEnum):
@@ -55,7 +59,8 @@ class Machine:
     """An instance to be launched, and what has to come of it.
 
     `started` is the last start and `first` the first launch, `stopped` the stop, all in hours ago. `shift` is when in a day it runs,
-    `calls` what it asked of IMDSv1 (hours ago: how often); `mute`: it publishes no `MetadataNoToken`. `again` is what a second look
+    `calls` what it asked of IMDSv1 (hours ago: how often), `refused` what was refused; `gap`: hours ago without `MetadataNoToken`;
+    `mute`: it publishes none. `again` is what a second look
     must say, where that differs. `image` is what it was launched from, by default any.
     """
 
@@ -72,6 +77,8 @@ class Machine:
     stopped: float | None = None
     shift: range = range(DAY)
     calls: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[int, int] = field(default_factory=dict)
+    gap: range = range(0)
     mute: bool = False
     image: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -139,12 +146,31 @@ def _publish(cloud: LocalCloud, launched: list[Launched]) -> None:
         here = [each for each in launched if (each.machine.account, each.machine.region) == (account, region)]
         cpu = {each.instance_id: _history(dict.fromkeys(_hours(each.machine), 5.0)) for each in here}
         calls = {
-            each.instance_id: _history({hour: float(each.machine.calls.get(hour, 0)) for hour in _hours(each.machine)})
+            each.instance_id: _history(
+                {
+                    hour: float(each.machine.calls.get(hour, 0))
+                    for hour in _hours(each.machine)
+                    if hour not in each.machine.gap
+                }
+            )
             for each in here
             if not each.machine.mute
         }
+        refused = {
+            each.instance_id: _history({hour: float(count) for hour, count in each.machine.refused.items()})
+            for each in here
+        }
+        starts = {each.instance_id: [_start(each.machine)] for each in here if each.machine.started < FINE_DAYS * DAY}
+        shown = {instance: runs for instance, runs in starts.items() if instance in calls}
         cloud.history("CPUUtilization", cpu, account=account, region=region)
         cloud.history("MetadataNoToken", calls, account=account, region=region)
+        cloud.history(
+            "MetadataNoTokenRejected",
+            {each: runs for each, runs in refused.items() if runs},
+            account=account,
+            region=region,
+        )
+        cloud.history("MetadataNoToken", shown, account=account, region=region, period=FINE)
 
 
 def _hours(machine: Machine) -> list[int]:
@@ -157,6 +183,14 @@ def _hours(machine: Machine) -> list[int]:
         for hour in range(first, last - 1, -1)
         if (now // HOUR - hour) % DAY in machine.shift or hour <= machine.started < DAY
     ]
+
+
+def _start(machine: Machine) -> tuple[int, list[float]]:
+    """Its last start as CloudWatch keeps it for 63 days: a datapoint every five minutes, for two hours at most."""
+    started = int(time.time() - machine.started * HOUR)
+    end = min(started + 2 * HOUR, int(time.time() - (machine.stopped or 0) * HOUR))
+    first = started // FINE * FINE
+    return first, [0.0] * ((end - first) // FINE)
 
 
 def _history(by_hour: Mapping[int, float]) -> list[tuple[int, list[float]]]:

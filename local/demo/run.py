@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from local.cloud.findings import CIS, CONSOLIDATED, FOUNDATIONAL, config_change, finding, finding_v2
 from local.cloud.run import ROOT, SECURITY, LocalCloud, LocalCloudError
-from local.demo.fleet import POLICY, Before, Launched, Via, launch
+from local.demo.fleet import FINE, POLICY, Before, Launched, Via, launch
 from local.demo.report import Line, Report
 from local.demo.stories import canaries, machines
 
@@ -102,7 +102,10 @@ def _live_through(cloud: LocalCloud, each: Launched) -> None:
         case Before.HELD:
             until = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
             hold = {"hold": {"targets": [each.arn]}, "owner": "team blue", "reason": "Release in May.", "until": until}
-            _ask(cloud, {**hold, "dry_run": False})
+            _ask(cloud, {**hold, "dry_run": False, "caller": "team blue"})
+        case Before.UNDONE:
+            _enforce(cloud, each)
+            _ask(cloud, {"undo": {"targets": [each.arn]}, "dry_run": False, "caller": "team grey"})
 
 
 def _enforce(cloud: LocalCloud, each: Launched) -> None:
@@ -112,20 +115,34 @@ def _enforce(cloud: LocalCloud, each: Launched) -> None:
 
 
 def _change_back(cloud: LocalCloud, each: Launched) -> None:
-    """Move the enforcement into the past, and open what it closed, as a person in a hurry would."""
-    cloud.session().client("dynamodb").update_item(
-        TableName=cloud.outputs["LedgerTableName"],
-        Key={"pk": {"S": each.arn}, "sk": {"S": "current"}},
-        UpdateExpression="SET enforced_at = :then",
-        ExpressionAttributeValues={":then": {"S": f"{datetime.now(UTC) - ENFORCED_AGO:%Y-%m-%dT%H:%M:%S.%fZ}"}},
-    )
+    """Open what was closed some time ago, as a person in a hurry would."""
+    _age(cloud, each)
     ec2 = cloud.session(account=each.machine.account, region=each.machine.region).client("ec2")
     ec2.modify_instance_metadata_options(InstanceId=each.instance_id, HttpTokens="optional")
 
 
+def _age(cloud: LocalCloud, each: Launched) -> None:
+    """Move its enforcement into the past."""
+    cloud.session().client("dynamodb").update_item(
+        TableName=cloud.outputs["LedgerTableName"],
+        Key={"pk": {"S": each.arn}, "sk": {"S": "current"}},
+        UpdateExpression="SET enforced_at = :then, enforcing_at = :then",
+        ExpressionAttributeValues={":then": {"S": f"{datetime.now(UTC) - ENFORCED_AGO:%Y-%m-%dT%H:%M:%S.%fZ}"}},
+    )
+
+
 def _break(cloud: LocalCloud, broken: Iterable[Launched]) -> None:
-    """Let software call IMDSv1 and be refused; the guard's next pass puts its instance back."""
+    """Let software call IMDSv1 and be refused again and again; the guard's next pass puts its instance back."""
     for each in broken:
+        _age(cloud, each)
+        earlier = [(int(time.time()) - minutes * 60, [1.0]) for minutes in (20, 10)]
+        cloud.history(
+            "MetadataNoTokenRejected",
+            {each.instance_id: earlier},
+            account=each.machine.account,
+            region=each.machine.region,
+            period=FINE,
+        )
         endpoint = cloud.imds(each.instance_id, account=each.machine.account, region=each.machine.region)
         with suppress(urllib.error.HTTPError):
             urllib.request.urlopen(f"{endpoint}/latest/meta-data/").close()  # noqa: S310 - loopback

@@ -99,6 +99,21 @@ def _held_before_evidence() -> tuple[Machine, ...]:
             reason="broke_before",
         ),
         Machine(
+            name="grey-agent",
+            story="never used, put back for a person",
+            happened=Before.UNDONE,
+            decision="hold",
+            reason="undone_by_person",
+        ),
+        Machine(
+            name="forgotten",
+            story="stopped 460 days ago",
+            started=500 * DAY,
+            stopped=460 * DAY,
+            decision="hold",
+            reason="stopped_too_long",
+        ),
+        Machine(
             name="web-booting",
             story="just starting",
             via=Via.CONFIG,
@@ -132,6 +147,21 @@ def _held_by_evidence() -> tuple[Machine, ...]:
             name="cron-monthly", story="3 calls, 30 days ago", calls={30 * DAY: 3}, decision="hold", reason="v1_in_use"
         ),
         Machine(
+            name="agent-refused",
+            story="required for 3 days, 900 calls refused",
+            refused=dict.fromkeys((100, 90, 80), 300),
+            decision="hold",
+            reason="v1_refused",
+        ),
+        Machine(
+            name="quarterly",
+            story="uses it every 90 days",
+            started=300 * DAY,
+            calls={day * DAY: 5 for day in (40, 130, 220)},
+            decision="hold",
+            reason="v1_recurs",
+        ),
+        Machine(
             name="appliance",
             story="4 calls at its start, 60 days ago",
             via=Via.V2,
@@ -146,6 +176,13 @@ def _held_by_evidence() -> tuple[Machine, ...]:
             account=BETA,
             region=ELSEWHERE,
             mute=True,
+            decision="hold",
+            reason="no_evidence",
+        ),
+        Machine(
+            name="blind-spot",
+            story="never used, no datapoint for 60 hours",
+            gap=range(200, 260),
             decision="hold",
             reason="no_evidence",
         ),
