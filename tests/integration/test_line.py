@@ -545,8 +545,8 @@ def test_what_was_left_half_done_after_ec2_is_enforced_but_not_confirmed(cloud: 
     assert ["enforcing", "enforced"] == cloud.history(arn)
 
 
-def test_an_unconfirmed_enforcement_is_not_ours_to_defend(cloud: Cloud) -> None:
-    """Row 10 covers only confirmed ones: the instance is judged by its evidence again."""
+def test_what_was_seen_required_and_is_optional_again_was_opened_by_somebody(cloud: Cloud) -> None:
+    """Whoever required it: an enforcement that nobody can confirm may have been a person's."""
     arn = cloud.one()
     leave_half_done(cloud, arn)
     cloud.set_options(arn, http_tokens="required")
@@ -554,7 +554,10 @@ def test_an_unconfirmed_enforcement_is_not_ours_to_defend(cloud: Cloud) -> None:
     run(cloud, arn, Source.REVISIT)
     cloud.set_options(arn, http_tokens="optional")
     cloud.clock.move(hours=1)
-    assert "enforced" == run(cloud, arn, Source.REVISIT).status
+    assert ("held", Reason.CHANGED_BACK) == (
+        (judged := run(cloud, arn, Source.REVISIT)).status,
+        judged.verdict.reason,
+    )
 
 
 @pytest.mark.parametrize(
@@ -698,6 +701,18 @@ def test_motos_own_cloudwatch_leads_to_the_same_verdicts(cloud: Cloud) -> None:
                     "Value": value,
                 }
                 for hours in range(1, 73)
+            ],
+        )
+        cloud.as_account(MEMBER, "cloudwatch").put_metric_data(
+            Namespace="AWS/EC2",
+            MetricData=[
+                {
+                    "MetricName": "MetadataNoToken",
+                    "Dimensions": [{"Name": "InstanceId", "Value": arn.instance_id}],
+                    "Timestamp": NOW - timedelta(hours=72, minutes=-5 * number),
+                    "Value": 0.0,
+                }
+                for number in range(24)
             ],
         )
     outcomes = cloud.line().run([asked(arn, Source.CONFIG) for arn in (unused, used, silent)], "request-1")
