@@ -554,7 +554,7 @@ def test_what_was_seen_required_and_is_optional_again_was_opened_by_somebody(clo
     run(cloud, arn, Source.REVISIT)
     cloud.set_options(arn, http_tokens="optional")
     cloud.clock.move(hours=1)
-    assert ("held", Reason.CHANGED_BACK) == (
+    assert ("held", "changed_back") == (
         (judged := run(cloud, arn, Source.REVISIT)).status,
         judged.verdict.reason,
     )
