@@ -80,8 +80,7 @@ def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The instances of an account and Region that allow IMDSv1, as sorted ids; ``instances``: all of them (None: not
-    counted)."""
+    """The instances of a place that allow IMDSv1, as sorted ids; ``instances``: the total (None: not counted)."""
 
     allowing_imdsv1: list[str]
     instances: int | None

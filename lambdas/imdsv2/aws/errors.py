@@ -76,8 +76,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def may_have_been_done(error: Exception) -> bool:
-    """Whether AWS may have executed the call despite the error: its last or an earlier attempt ended in a server
-    error."""
+    """Whether AWS may have executed the call despite the error: the last or an earlier attempt got a server error."""
     if not isinstance(error, ClientError):
         return False
     answer = error.response["ResponseMetadata"]

@@ -126,8 +126,7 @@ def read_back(
     arns: Sequence[InstanceArn],
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[InstanceArn, Target]:
-    """Poll instances until EC2 reports `applied`. Stopped instances are not awaited: they apply it at their next
-    start."""
+    """Poll instances until EC2 reports `applied`. Does not wait for stopped ones: they apply it at their next start."""
     seen: dict[InstanceArn, Target] = {}
     pending = list(arns)
     for pause in _READ_BACK_AFTER:

@@ -176,9 +176,7 @@ class Members:
 
     def _role_session(self, there: Placed, role: Role) -> _RoleSession:
         key = (there.partition, there.account, role)
-        with self._assuming.setdefault(
-            key, Lock()
-        ):  # One lock per role: a slow account does not block the others.
+        with self._assuming.setdefault(key, Lock()):  # One lock per role: a slow account does not block the others.
             known = self._role_sessions.get(key)
             if known is None or known.ends_at - self._now() <= _RENEW_BEFORE_END:
                 self._role_sessions[key] = known = self._assume(there, role)

@@ -42,7 +42,7 @@ class Account:
         return max(0, cap - sum(self._lately(region, now).values()))
 
     def opens_at(self, region: str, cap: int, now: datetime) -> datetime:
-        """When the cap will have room again; ``now`` if it already has."""
+        """When the cap will have room again, given that it has none now."""
         lately = self._lately(region, now)
         left = sum(lately.values())
         for minute, count in sorted(lately.items()):

@@ -57,6 +57,5 @@ def canaries_wanted(share: float, candidates: int) -> int:
 
 
 def in_order(arns: Iterable[InstanceArn]) -> list[InstanceArn]:
-    """The order in which instances become canaries: deterministic, but effectively random (sorted by hash of the
-    id)."""
+    """The order in which instances become canaries: deterministic, and spread evenly by a hash of the id."""
     return sorted(arns, key=lambda arn: hashlib.sha256(arn.instance_id.encode()).digest())

@@ -160,8 +160,7 @@ def _from_changed_back(instance: Instance, history: History, now: datetime) -> V
 
 
 def is_settling(instance: Instance, enforced_at: datetime, now: datetime) -> bool:
-    """Whether EC2 may still have to apply a change made at ``enforced_at``; a stopped instance applies it when it
-    starts."""
+    """Whether EC2 may not have applied the change of ``enforced_at`` yet; stopped instances apply it when started."""
     return instance.state == "stopped" or now - enforced_at <= _SETTLING or instance.options.state == "pending"
 
 

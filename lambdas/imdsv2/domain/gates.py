@@ -76,8 +76,10 @@ def ask_approval(policy: Policy, answer: Answer | None, now: datetime) -> Verdic
 
 
 def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, exempt_tag: str, now: datetime) -> Verdict | None:
-    """Hold until the owner's notice has ended. ``ends_at``: the end of the notice in the ledger; None if none was
-    given."""
+    """Hold until the owner's notice has ended. ``ends_at``: when the notice in the ledger ends; None if none was given.
+
+    The verdict's ``revisit_at`` is the end of the notice.
+    """
     if policy.notice_hours == 0 or (ends_at is not None and ends_at <= now < ends_at + _NOTICE_HOLDS_FOR):
         return None
     if ends_at is None or ends_at <= now:

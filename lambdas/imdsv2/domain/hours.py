@@ -39,8 +39,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One metric of one instance: a value per period with a datapoint, or the problem that makes the series
-    unusable."""
+    """One metric of one instance: a value per period with a datapoint, or the problem why there is no usable data."""
 
     values: Mapping[int, float] = field(default_factory=dict)
     problem: str | None = None

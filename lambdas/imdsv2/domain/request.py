@@ -54,6 +54,5 @@ class Request:
 
     @property
     def asked_by_person(self) -> bool:
-        """Whether a person asked for this instance. Such a request acts in `observe` mode too, and is never a
-        duplicate."""
+        """Whether a person asked for this instance: such a request acts in `observe` mode too, and is never an echo."""
         return self.source in {Source.MANUAL, Source.CUSTOM_ACTION}

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 _FRESH_FOR = timedelta(seconds=5)
 _GOOD_FOR = timedelta(minutes=5)
-"""How long the last valid policy may replace an unreadable one without a problem; a refused policy is a problem at
-once."""
+"""How long the last valid policy may stand in for an unreadable one; for a refused one, enforcement stops at once."""
 
 
 class PolicySource:

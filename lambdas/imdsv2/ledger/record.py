@@ -93,8 +93,7 @@ class Record:
     after: Mapping[str, Any] | None = None
     enforced_at: datetime | None = None
     confirmed: bool | None = None
-    """Whether the change is known to be the service's own; False if a run crashed and tokens were later found
-    required."""
+    """Whether the change is known to be the service's own; False if found in place after a run had crashed."""
     approved_by: str | None = None
     """Who approved the change that was made, and in which request."""
 
@@ -193,8 +192,7 @@ class Record:
         return self.status in UNDER_WAY and self.lease_until is not None and now < self.lease_until
 
     def is_busy(self, now: datetime) -> bool:
-        """Whether the instance is being changed. An unfinished rollback counts too, because only the guard finishes
-        it."""
+        """Whether the instance is being changed; an unfinished rollback counts too: only the guard finishes it."""
         return self.is_leased(now) or self.status == Status.ROLLING_BACK
 
     def owed_notes(self) -> dict[str, Finding]:

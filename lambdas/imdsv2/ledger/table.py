@@ -1,5 +1,4 @@
-"""The ledger: what the service did and why, in DynamoDB. Written before EC2 is changed; it decides which writer may
-act.
+"""The ledger table in DynamoDB: what the service did and why. Written before EC2 is changed; decides who may act.
 
 One ``current`` item per instance, with optimistic locking on ``version``: a writer with a stale version fails and
 evaluates again. One immutable ``event#`` item per status change. Several instances share a transaction.
@@ -84,8 +83,7 @@ class Ledger:
         return self._transactions.run({change.arn: self._actions(change, now) for change in changes})
 
     def add_finding(self, record: Record, finding: Finding) -> Record | None:
-        """Add a finding to an item that another invocation is working on. Returns the new record; None if the item is
-        gone."""
+        """Add a finding to an item that another invocation works on. Returns the new record, None if it is gone."""
         update = Update()
         self._merge_findings(update, record, (finding,))
         update.require("attribute_exists(pk)")
@@ -132,8 +130,7 @@ class Ledger:
         return actions
 
     def due(self, now: datetime, limit: int) -> dict[InstanceArn, str]:
-        """Instances due for evaluation, longest overdue first, each with its ``revisit_at``, on which `claim` is
-        conditional."""
+        """Instances due for evaluation, longest overdue first, each with the ``revisit_at`` that `claim` requires."""
         found: list[tuple[str, InstanceArn]] = []
         for shard in range(REVISIT_SHARDS):
             answer = self._dynamodb.query(
@@ -162,8 +159,7 @@ class Ledger:
         return self._enforced(account, f"{OPEN}#", f"{OPEN}#~")
 
     def enforced_since(self, account: str, since: datetime) -> list[Enforced]:
-        """The instances enforced in an account (``<partition>/<account>``) since a time, whether or not still under
-        watch."""
+        """The instances enforced in an account (``<partition>/<account>``) since a time, under watch or not."""
         return [
             each
             for watch in (OPEN, OVER)
