@@ -1,4 +1,4 @@
-"""What CloudWatch remembers of the use of IMDSv1."""
+"""IMDSv1 use as recorded by CloudWatch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What CloudWatch remembers of an instance's use of IMDSv1.
+    """An instance's IMDSv1 use as recorded by CloudWatch.
 
-    ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``coverage`` is the
-    share of the hours in which the instance ran that have a datapoint; where the metric alone shows enough, it is a
-    lower bound, because the hours in which the instance did not run were not asked for.
+    If ``problem`` is set, CloudWatch's answer was incomplete and no other field is reliable. ``coverage`` is the share
+    of the instance's running hours that have a datapoint. If the IMDSv1 metric alone is sufficient, the running hours
+    are not queried and ``coverage`` is a lower bound.
     """
 
     window_start: datetime

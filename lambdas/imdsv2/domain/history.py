@@ -1,4 +1,4 @@
-"""What the ledger knows of an instance and later verdicts depend on."""
+"""The part of an instance's ledger record that later verdicts depend on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A person's word that an instance is not to be changed, up to the end of the day ``until`` (UTC), in the ledger
-    because not everybody may tag every instance. ``by``: who said so, as claimed, by which request, and when."""
+    """A hold in the ledger: the instance must not be changed through the day ``until`` (UTC). It exists for people who
+    cannot tag the instance. ``by``, ``request_id``, ``at``: the claimed caller, the request and the time."""
 
     owner: str
     reason: str
@@ -28,7 +28,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A person's answer to a change that waits for approval. ``word``: ``approved`` (until ``expires_at``) or ``refused``."""
+    """A person's answer to a change that needs approval. ``word``: ``approved`` (until ``expires_at``), ``refused``."""
 
     word: str
     by: str | None
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
-    """A person's wish that an instance be put back. ``why``: the sentence that the rollback will bear."""
+    """A person's request to roll an instance back. ``why``: the explanation that the rollback records."""
 
     by: str | None
     why: str
@@ -53,7 +53,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What the ledger knows of an instance and no later verdict overwrites."""
+    """An instance's history: facts that later verdicts do not overwrite."""
 
     enforced_at: datetime | None = None
     confirmed: bool = False
@@ -63,17 +63,17 @@ class History:
 
     @property
     def broke(self) -> bool:
-        """Whether it was put back after it was changed here, and no person has cleared that since."""
+        """Whether the instance was rolled back and no person has cleared it since."""
         if self.rolled_back_at is None:
             return False
         return self.cleared_at is None or self.cleared_at < self.rolled_back_at
 
     @property
     def stands(self) -> bool:
-        """Whether a confirmed enforcement of ours has been neither rolled back nor cleared."""
+        """Whether a confirmed enforcement has been neither rolled back nor cleared."""
         if self.enforced_at is None or not self.confirmed:
             return False
         if self.rolled_back_at is not None and self.rolled_back_at >= self.enforced_at:
             return False
-        # A call with `clear` enforces at the time at which it clears: what it voids is earlier.
+        # A request with `clear` clears and enforces at the same time, so an equal time does not void the enforcement.
         return self.cleared_at is None or self.cleared_at <= self.enforced_at

@@ -1,7 +1,7 @@
-"""What CloudWatch remembers of an instance's use of IMDSv1, read in as few calls as its limits allow.
+"""Gathers the evidence of IMDSv1 use from CloudWatch, in as few calls as its limits allow.
 
-For *use*, every hour that touches a range counts; for *coverage* and
-*observed hours*, only those wholly inside it. No datapoint is never zero.
+For *use*, every hour that overlaps a range counts; for *coverage* and *observed hours*, only hours entirely inside it.
+A missing datapoint never counts as zero.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 _WEEK = 7 * 24 * HOUR
 _BOOT = timedelta(hours=2)
 _SHUTDOWN = timedelta(minutes=10)
-"""How long an instance may run on after EC2 was told to stop it."""
+"""How long an instance may keep running after EC2 was told to stop it."""
 _WORTH_OBSERVING = timedelta(minutes=15)
-"""What is left of the hour of the start must have a datapoint where it is at least this long."""
+"""The remainder of the hour of the start needs a datapoint only if it is at least this long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """One instance and the window it is looked at through."""
+    """One instance and its window."""
 
     instance: Instance
     start: datetime
@@ -42,7 +42,7 @@ class _Look:
 
     @property
     def touched(self) -> Hours:
-        """For use; software may call until the machine is really off."""
+        """The hours to check for use; software may make calls until the instance is really off."""
         is_stopped = self.instance.state == "stopped"
         return Hours.touching(self.start, self.end + _SHUTDOWN if is_stopped else self.end)
 
@@ -60,7 +60,7 @@ def gather(
 ) -> dict[InstanceArn, Evidence]:
     """Read the evidence of instances of one account and Region.
 
-    A refused or incomplete answer is evidence with a ``problem``, never an exception.
+    A failed or incomplete answer becomes evidence with a ``problem``, never an exception.
     """
     lookback = timedelta(days=policy.lookback_days)
     oldest = now - timedelta(days=LONGEST_MEMORY_DAYS)
@@ -94,7 +94,7 @@ def gather(
 
 
 def _unexplained(look: _Look, tokenless: Series, policy: Policy) -> Hours | None:
-    """The hours for which it has to be known whether the instance ran; None where the metric alone settles coverage."""
+    """The hours in which the instance must be known to have run or not; None if the metric alone settles coverage."""
     if tokenless.problem is not None or any(tokenless.values.get(hour) for hour in look.touched):
         return None
     missing = [hour for hour in look.inside if hour not in tokenless.values]
@@ -131,7 +131,7 @@ def _evidence(
 
 
 def _boot_hours(launched_at: datetime) -> tuple[list[int], datetime]:
-    """The hours that must have a datapoint for the start to count as observed, and when the last of them is over."""
+    """The hours that must have a datapoint for the start to count as observed, and the end of the last one."""
     containing = math.floor(launched_at.timestamp() / HOUR)
     first_whole = math.ceil(launched_at.timestamp() / HOUR)
     worth_observing = at(containing + 1) - launched_at >= _WORTH_OBSERVING
@@ -146,9 +146,9 @@ def _older_use(
     policy: Policy,
     oldest: datetime,
 ) -> dict[InstanceArn, Evidence]:
-    """Tell of use before the window, where the window itself speaks for enforcing: a coarse look, which proves nothing else.
+    """Add use before the window, for instances that the window would allow to be enforced. For information only.
 
-    Asked for in weeks: a few hundred instances fit into one call, and a person needs no better date.
+    Read in periods of a week: a few hundred instances fit into one call, and people need no more exact date.
     """
     spans = {}
     for arn, look in looks.items():
