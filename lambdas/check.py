@@ -1,4 +1,4 @@
-"""An operator asks, before anything is enforced, whether the roles of an account allow what they must and no more."""
+"""Handler of the check function: verifies, before enforcement, that an account's roles allow what they should."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ members = Members(_session, metrics_session(), _sts, request_id, lambda: datetim
 
 @logger.inject_lambda_context
 def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
-    """Answer with what EC2 said to each dry run, and whether that is what it must say."""
+    """Run the permissions check; returns EC2's answer to each dry run, and whether it is the expected one."""
     try:
         return check(members, event)
     except InvalidRequest as refused:

@@ -1,7 +1,7 @@
-"""Makes and keeps the Security Hub custom action "Require IMDSv2", for CloudFormation, which has no type for it.
+"""Manages the Security Hub custom action "Require IMDSv2" as a CloudFormation custom resource.
 
-CloudFormation waits for an answer at the URL that it sent, and a stack is stuck as long as none comes: so every request
-is answered, and an action that cannot be removed is no reason to keep a stack that somebody wants to delete.
+CloudFormation has no resource type for it. It waits for a response at the URL in the request, and a stack without a
+response is stuck. Every request is therefore answered, and a failed deletion does not block the deletion of the stack.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 logger = Logger()
 
 LONGEST_REASON = 1000
-"""Characters; CloudFormation refuses an answer of more than 4 KB."""
+"""Characters; CloudFormation rejects responses of more than 4 KB."""
 
 
 class Properties(TypedDict):
-    """What the template says of the action, beside the release that makes every new one look at it."""
+    """The resource's properties in the template, except the release, which triggers an update with every release."""
 
     ActionId: str
     Name: str
@@ -33,7 +33,7 @@ class Properties(TypedDict):
 
 
 class Request(TypedDict):
-    """What CloudFormation sends; the first request for a resource has no `PhysicalResourceId`."""
+    """The request from CloudFormation; the first one for a resource has no `PhysicalResourceId`."""
 
     RequestType: Literal["Create", "Update", "Delete"]
     ResponseURL: str
@@ -45,9 +45,9 @@ class Request(TypedDict):
 
 
 def handler(request: Request, context: LambdaContext) -> None:
-    """Do what CloudFormation asks, and tell it how that went."""
-    # The ARN is known beforehand: a request that is repeated, or taken back, means the same resource. Another id is
-    # another resource, and CloudFormation then asks for the old one to be deleted.
+    """Handle a request from CloudFormation and send the response."""
+    # The ARN is deterministic, so retries and rollbacks refer to the same resource. A new action id is a new resource,
+    # and CloudFormation then requests the deletion of the old one.
     action_arn = _action_arn(context.invoked_function_arn, request["ResourceProperties"]["ActionId"])
     answer: dict[str, Any] = {"Status": "SUCCESS", "PhysicalResourceId": action_arn}
     try:
@@ -69,7 +69,7 @@ def _security_hub(*, region: str) -> SecurityHubClient:
 
 
 def _keep(client: SecurityHubClient, action_arn: str, properties: Properties) -> str:
-    """Make the action, or bring the one that is there up to date; says which."""
+    """Create or update the action; returns a note on which."""
     described = {"Name": properties["Name"], "Description": properties["Description"]}
     try:
         client.update_action_target(ActionTargetArn=action_arn, **described)
@@ -82,7 +82,7 @@ def _keep(client: SecurityHubClient, action_arn: str, properties: Properties) ->
 
 
 def _remove(client: SecurityHubClient, action_arn: str) -> str:
-    """Remove the action if it can be; says what happened."""
+    """Delete the action if possible; returns a note on the result."""
     try:
         client.delete_action_target(ActionTargetArn=action_arn)
     except (BotoCoreError, ClientError) as error:
@@ -91,13 +91,13 @@ def _remove(client: SecurityHubClient, action_arn: str) -> str:
 
 
 def _action_arn(function_arn: str, action_id: str) -> str:
-    """The ARN that Security Hub gives to an action of this id, in the function's own partition, Region and account."""
+    """The ARN of the action with this id, in the function's own partition, Region and account."""
     _, partition, _, region, account, *_ = function_arn.split(":")
     return f"arn:{partition}:securityhub:{region}:{account}:action/custom/{action_id}"
 
 
 def _answer(request: Request, answer: dict[str, Any]) -> None:
-    """Put the answer where CloudFormation waits for it. Raises MaxRetryError, upon which Lambda tries it all again."""
+    """Send the response to CloudFormation. Raises MaxRetryError; Lambda then retries the invocation."""
     body = {
         "StackId": request["StackId"],
         "RequestId": request["RequestId"],

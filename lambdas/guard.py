@@ -1,4 +1,4 @@
-"""The schedule: what was enforced is looked after until it has proved healthy, and put back where it breaks."""
+"""Handler of the guard function, on a schedule: watches enforced instances and rolls back those that break."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ service = function.service
 guard = service.guard()
 
 _STOP_BEFORE_END_MS = 180_000
-"""No account is begun after that; the next pass begins with those."""
+"""No account is started in the last three minutes; the next pass starts with those left out."""
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """One pass over every account in which something was enforced. Raises NotGuarded where a place failed."""
+    """Run one pass over all accounts with enforcements. Raises NotGuarded if an account and Region failed."""
     function.begin(context.get_remaining_time_in_millis())
     line = service.line
     done = guard.run(context.aws_request_id, lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS)

@@ -1,4 +1,4 @@
-"""What the handlers share: logger, metrics, and the id of the invocation under way."""
+"""Shared by the handlers: logger, metrics, and the id of the current invocation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 
 from aws_lambda_powertools import Logger, Metrics
 
-# A request that is refused has nothing to count, and that is nothing to warn of.
+# An invocation may have no metrics to publish, e.g. after an invalid request; that needs no warning.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 logger = Logger()
@@ -14,5 +14,5 @@ metrics = Metrics()
 
 
 def request_id() -> str:
-    """The id of the invocation under way, by which CloudTrail and the ledger are brought together."""
+    """The current invocation's id, which correlates CloudTrail with the ledger."""
     return str(logger.get_current_keys().get("function_request_id", "outside-an-invocation"))

@@ -1,4 +1,4 @@
-"""A person asks: dry run by default, never a stack trace for an answer."""
+"""Handler of the manual function: people's requests and commands. Dry run by default; never returns a stack trace."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ service = function.service
 people = service.people()
 
 _STOP_BEFORE_END_MS = 180_000
-"""What an undo has not begun by then is left to the guard."""
+"""An undo starts no batch in the last three minutes; the guard finishes it."""
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer a manual invoke as the contract says."""
+    """Answer a manual invoke: an order or a command."""
     function.begin(context.get_remaining_time_in_millis())
     try:
         asked = parse(event)

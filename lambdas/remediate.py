@@ -1,4 +1,4 @@
-"""Queue messages: findings and compliance changes, in batches, answered partially."""
+"""Handler of the remediate function: batches of findings and compliance changes from the queue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ dead_letters = function.dead_letters
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Judge a batch; the ids of messages that have to come again are returned as SQS wants them."""
+    """Process a batch. Returns SQS's partial batch response: the ids of the messages to retry."""
     function.begin(context.get_remaining_time_in_millis())
     outcomes, again, poison = process(event["Records"], line, dead_letters, context.aws_request_id)
     telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)

@@ -1,4 +1,4 @@
-"""The schedule: what is due is judged anew, in batches, by the same line."""
+"""Handler of the revisit function, on a schedule: sends due instances through the line, in batches."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ line = function.service.line
 
 _BATCH = 300
 _STOP_BEFORE_END_MS = 120_000
-"""A batch of any size ends well within this; what is left is due again at the next run."""
+"""A batch of any size ends within this time; the rest is still due at the next run."""
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Judge what is due until nothing is, or the time is up."""
+    """Evaluate due instances until none are left or time runs out."""
     function.begin(context.get_remaining_time_in_millis())
     judged = 0
     while context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS:

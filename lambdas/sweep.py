@@ -1,4 +1,4 @@
-"""The sweep's steps, one invocation each: the state machine says which."""
+"""Handler of the sweep function: one step of the state machine per invocation."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ service = function.service
 sweep = wire_sweep(os.environ)
 
 _TIME_FOR_A_BATCH_MS = 300_000
-"""The slowest batch: a thousand changes at the five a second that EC2 lets through, and then some."""
+"""The slowest batch: 1,000 changes at EC2's quota of five per second, plus a margin."""
 
 
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Take one step: `plan`, `region` or `summarise`."""
+    """Run one step: `plan`, `region` or `summarise`."""
     function.begin(context.get_remaining_time_in_millis())
     match event["step"]:
         case "plan":
@@ -64,7 +64,7 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
     summary = {"dry_run": event["dry_run"], **add_up(tallies), "unreachable": unreachable}
     key = f"{event['execution']}/summary.json"
     sweep.files.write(key, {**summary, "places": tallies})
-    # The reasons of a thousand accounts are more than a state may hand on, or a log holds in a line.
+    # With a thousand accounts, the errors exceed what a state may pass on or a log line may hold.
     totals = {**summary, "errors": len(summary["errors"]), "unreachable": len(unreachable)}
     logger.info("sweep", extra={"summary": totals})
     return {**totals, "bucket": sweep.files.bucket, "key": key}

@@ -1,7 +1,7 @@
-"""The service: a finding comes in, the evidence is read, and IMDSv1 goes off where nothing needs it."""
+"""The service: evaluates reported instances and requires IMDSv2 where the evidence shows that nothing needs IMDSv1."""
 
 import gc
 
-# Loading modules and models makes hundreds of thousands of objects that all stay. Looking for garbage after every 700 of
-# them is a seventh of a function's start, and finds none.
+# Importing modules and service models creates hundreds of thousands of objects that are never freed. At the default
+# threshold of 700, garbage collection takes a seventh of a cold start and finds nothing.
 gc.set_threshold(10_000)

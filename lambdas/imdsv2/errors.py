@@ -1,4 +1,4 @@
-"""Every failure the service knows by name. A message says what is wrong and what a person can do."""
+"""All exceptions of the service. Each message says what is wrong and what a person can do."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ if TYPE_CHECKING:
 
 
 class RemediationError(Exception):
-    """The root of the service's own failures."""
+    """Base class of the service's exceptions."""
 
 
 class SettingMissing(RemediationError):
-    """The function's environment lacks a setting: the stack was not deployed by this app."""
+    """A setting is missing from the environment or unusable: the stack was not deployed by this app."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"environment variable {name} is missing or unusable: deploy the function with `cdk deploy`")
 
 
 class FieldRefused(RemediationError):
-    """A field of some input has no usable value.
+    """An input field has no usable value.
 
     Args:
         field: the path of the field, e.g. ``detail.findings[0].Resources[0].Id``.
-        problem: what is wrong with it and what it takes, in words that follow the field's name.
+        problem: what is wrong and what the field accepts; it follows the field's name in the message.
     """
 
     def __init__(self, field: str, problem: str) -> None:
@@ -34,49 +34,50 @@ class FieldRefused(RemediationError):
 
 
 class MessagePoisoned(FieldRefused):
-    """A queue message whose schema is not that of an event we know; it can never be processed."""
+    """A queue message does not match the schema of its event type; no retry can fix it."""
 
 
 class PolicyRefused(FieldRefused):
-    """The policy document has an unknown field, a wrong type or an impossible value."""
+    """The policy document has an unknown field, a wrong type or an invalid value."""
 
 
 class InvalidRequest(FieldRefused):
-    """A manual invoke that is not what the contract says."""
+    """A manual invoke violates the request format."""
 
     code = "InvalidRequest"
 
 
 class TargetRefused(FieldRefused):
-    """One target of a manual invoke that names no EC2 instance; the others go on."""
+    """A target of a manual invoke is not a valid EC2 instance; the other targets are processed."""
 
     code = "InvalidTarget"
 
 
 class IllegalMove(RemediationError):
-    """A status that may not follow the one an instance has: a defect of the service, stopped before it is written."""
+    """An invalid status transition: a defect in the service, detected before the write."""
 
     def __init__(self, before: str | None, after: str) -> None:
         super().__init__(f"status {after} may not follow {before or 'none'}; nothing was written")
 
 
 class LedgerContended(RemediationError):
-    """Others kept changing the same ledger items; the message is tried again later."""
+    """Conflicts with other writers, or unprocessed reads, persisted despite retries; the message is retried later."""
 
 
 class NotGuarded(RemediationError):
-    """Some places could not be looked after; the next pass tries again."""
+    """The guard failed in some places (account and Region); the next pass retries."""
 
     def __init__(self, places: int) -> None:
         super().__init__(f"{places} of the places that the guard looks after failed; the log says which and why")
 
 
 class QuotaExhausted(RemediationError):
-    """A call would have to wait longer for AWS's quota than this invocation lasts. It was not sent.
+    """A call was not sent: it would have to wait for AWS's quota longer than this invocation may.
 
     Args:
         operation: AWS's name of the call.
-        ready_in: seconds until the quota has room for it.
+        place: account and Region.
+        ready_in: seconds until the quota has room for the call.
     """
 
     def __init__(self, operation: str, place: Place, ready_in: float) -> None:

@@ -1,4 +1,4 @@
-"""The function's environment, read once and checked at start: a missing name fails the deploy, not a finding."""
+"""The function's settings from its environment, validated at start: a missing one makes the deployment fail."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _QUOTA_SHARE = "0.5"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the stack tells a function.
+    """The settings of every function.
 
-    ``lease`` is longer than the function's time limit, so that whoever finds it over may take the work over.
-    ``quota_share`` is how much the service takes of a quota that the accounts' own people need too.
+    ``lease``: longer than the function's time limit, so that an expired lease means that its holder is no longer
+    running. ``quota_share``: the share of AWS's quotas to use where the accounts' own users need them too.
     """
 
     region: str
@@ -60,7 +60,7 @@ def _share(environment: Mapping[str, str], name: str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSettings:
-    """What the stack tells the sweep's function besides. ``accounts`` is empty where Organizations is to be asked."""
+    """Additional settings of the sweep. ``accounts``: empty if the accounts are to be read from Organizations."""
 
     bucket: str
     accounts: tuple[str, ...]

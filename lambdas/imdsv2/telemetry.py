@@ -1,4 +1,4 @@
-"""What operators see: one log line a verdict, and the metrics behind the alarms and the dashboard."""
+"""Logs and metrics for operators: one log line per verdict, and the metrics behind alarms and the dashboard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def report(
     outcomes: Outcomes, in_force: PolicyInForce, logger: Logger, metrics: Metrics, *, dry_run: bool = False
 ) -> None:
-    """Log every verdict, and count them."""
+    """Log every verdict and, unless it is a dry run, count verdicts by result."""
     for arn, judgement in outcomes.judged.items():
         logger.info(
             "verdict",
@@ -44,14 +44,14 @@ def report(
 
 
 def report_policy(in_force: PolicyInForce, logger: Logger, metrics: Metrics) -> None:
-    """Keep the alarm on the policy informed, either way."""
+    """Report whether the policy is usable; the alarm needs a value either way."""
     if in_force.problem is not None:
         logger.error("policy refused", extra={"problem": in_force.problem})
     _count(metrics, "PolicyRefused", int(in_force.problem is not None))
 
 
 def report_pass(done: Pass, logger: Logger, metrics: Metrics) -> None:
-    """What a pass of the guard came to; the alarms behind it want to hear of every pass."""
+    """Log and count the result of a guard pass; the alarms need a value from every pass."""
     logger.info("guard passed", extra={each.name: getattr(done, each.name) for each in fields(done)})
     _count(metrics, "GuardPasses", 1)
     _count(metrics, "Verified", done.verified)
@@ -61,7 +61,7 @@ def report_pass(done: Pass, logger: Logger, metrics: Metrics) -> None:
 
 
 def count_poison(metrics: Metrics, messages: int) -> None:
-    """Count messages that went to the dead-letter queue by our own hand."""
+    """Count the messages that the service itself sent to the dead-letter queue."""
     _count(metrics, "PoisonMessages", messages)
 
 

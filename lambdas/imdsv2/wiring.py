@@ -1,6 +1,6 @@
-"""The one place where the service is put together: settings, clients, and what they are handed to.
+"""Composition root: builds the service from settings and clients. The only module that imports all packages.
 
-The guard, and what stands on it, is imported where it is built: the start of every other function would pay for it.
+The guard and the modules that depend on it are imported lazily, to keep them out of the other functions' cold starts.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from imdsv2.people.command import People
 
 _TO_FINISH_SECONDS = 90
-"""What a function keeps for what follows its last change: reading back, the ledger, the findings."""
+"""Time reserved at the end of an invocation for the read-back, the ledger and the notes on findings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """Where the service meets AWS and time: the other accounts, clients of the function's own role, the clock, the log."""
+    """External dependencies: clients for member accounts and for the function's own role, clock, logger."""
 
     members: Members
     dynamodb: DynamoDBClient
@@ -65,7 +65,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What a handler needs: the line, and what the guard and people's commands are built from."""
+    """What handlers use: the line, and what guard and people's commands are built from."""
 
     line: Line
     members: Members
@@ -74,7 +74,7 @@ class Service:
     settings: Settings
 
     def guard(self) -> Guard:
-        """Build what looks after the enforced, on what judges them."""
+        """Build the guard, on the same dependencies as the line."""
         from imdsv2.guard.recall import Recall
         from imdsv2.guard.run import Guard
 
@@ -93,7 +93,7 @@ class Service:
         )
 
     def response(self) -> Response:
-        """Build what puts instances back, for the guard and for people."""
+        """Build the response (rollback and notification) for the guard and for undo."""
         from imdsv2.guard.response import Response
         from imdsv2.guard.rollback import Rollback
 
@@ -112,7 +112,7 @@ class Service:
         )
 
     def people(self) -> People:
-        """Build what carries out people's commands."""
+        """Build the handling of people's commands."""
         from imdsv2.people.command import People
         from imdsv2.people.scope import Scopes
         from imdsv2.people.undo import Undoing
@@ -131,7 +131,7 @@ class Service:
 
 
 def assemble(edge: Edge, settings: Settings) -> Service:
-    """Put the service together. Nothing is called."""
+    """Build the service. Makes no calls."""
     ledger = Ledger(edge.dynamodb, settings.ledger_table)
     accounts = Accounts(edge.dynamodb, settings.ledger_table)
     cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
@@ -161,19 +161,19 @@ def assemble(edge: Edge, settings: Settings) -> Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One Lambda function: the service, the pace at which it may call, and where messages go that nobody can process."""
+    """One Lambda function: the service, its rate limiter, and the dead-letter queue, if it has one."""
 
     service: Service
     pacing: Pacing
     dead_letters: DeadLetters | None
 
     def begin(self, remaining_ms: int) -> None:
-        """An invocation begins that lasts that long: what would have to wait longer for a quota waits in the ledger."""
+        """Start an invocation: calls that would wait for a quota beyond its remaining time raise QuotaExhausted."""
         self.pacing.end_in(remaining_ms / 1000 - _TO_FINISH_SECONDS)
 
 
 def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[], str]) -> Function:
-    """Build the service once a function. ``request_id`` tells the id of the invocation under way.
+    """Build the service, once per function. ``request_id``: returns the id of the current invocation.
 
     Raises SettingMissing, which names the variable.
     """
@@ -203,21 +203,21 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """What the sweep needs besides: where its steps meet, and which accounts there are."""
+    """Additional dependencies of the sweep: its S3 files, its settings and the list of accounts."""
 
     files: SweepFiles
     settings: SweepSettings
     organizations: OrganizationsClient
 
     def accounts(self) -> list[str]:
-        """The accounts named in the settings, else those of the organisation that are active. Raises ClientError."""
+        """The accounts from the settings, else the organisation's active accounts. Raises ClientError."""
         if self.settings.accounts:
             return list(self.settings.accounts)
         return active_accounts(self.organizations)
 
 
 def wire_sweep(environment: Mapping[str, str]) -> Sweep:
-    """Build what only the sweep needs. Raises SettingMissing, which names the variable."""
+    """Build the sweep's additional dependencies. Raises SettingMissing, which names the variable."""
     settings = SweepSettings.from_environment(environment)
     session = botocore.session.Session()
     s3: Any = session.create_client("s3", config=CONFIG)

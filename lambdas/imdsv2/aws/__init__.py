@@ -1,1 +1,1 @@
-"""The calls to AWS, one module for each service or role of it: clients go in, domain values come out."""
+"""Calls to AWS, one module per service or purpose: they take clients and return domain values."""

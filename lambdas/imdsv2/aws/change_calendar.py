@@ -1,4 +1,4 @@
-"""SSM Change Calendar: whether changes are allowed now. What cannot be read is closed."""
+"""SSM Change Calendar: whether changes are allowed now. An unreadable calendar counts as closed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _FRESH_FOR = timedelta(seconds=20)
 
 
 class ChangeCalendar:
-    """Reads a calendar's state at most every few seconds.
+    """Reads the state of calendars, cached for 20 seconds.
 
-    IAM: ``ssm:GetCalendarState`` by the function's own role; a calendar of another account is shared with it.
+    IAM: ``ssm:GetCalendarState`` for the function's own role. A calendar in another account must be shared with this
+    one.
     """
 
     def __init__(self, ssm: SSMClient) -> None:
@@ -27,7 +28,7 @@ class ChangeCalendar:
         self._read: dict[str, tuple[datetime, CalendarState]] = {}
 
     def state(self, calendar: str, now: datetime) -> CalendarState:
-        """The state of a calendar (its name or ARN) now. Never raises: what cannot be read is closed."""
+        """The state of a calendar (name or ARN) now. Never raises: an unreadable calendar counts as closed."""
         known = self._read.get(calendar)
         if known is None or now - known[0] >= _FRESH_FOR:
             self._read[calendar] = known = (now, self._ask(calendar))
@@ -47,7 +48,7 @@ class ChangeCalendar:
 
 
 def _time(text: str | None) -> datetime | None:
-    """SSM tells times as ISO 8601 strings."""
+    """Parse SSM's ISO 8601 time; None if it is absent, malformed or without an offset."""
     try:
         when = datetime.fromisoformat(text) if text else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Metrics of instances, read from CloudWatch in as few calls as its limits allow. Hours are whole numbers since 1970."""
+"""Reads instance metrics from CloudWatch in as few calls as its limits allow. Hours are whole numbers since 1970."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 QUERIES_A_CALL = 500
 DATAPOINTS_A_CALL = 100_800
-"""Limits of GetMetricData (its API reference)."""
+"""Limits of GetMetricData (CloudWatch API reference)."""
 
 _CALLS_AT_ONCE = 3
-"""A page of datapoints takes CloudWatch as long as it takes us to read the one before; more would only fill the memory."""
+"""CloudWatch returns a page about as fast as the previous one is parsed; more calls would only use more memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric of EC2's own, and how its samples are put together."""
+    """A metric in the namespace AWS/EC2, and its statistic."""
 
     name: str
     stat: str
@@ -42,15 +42,15 @@ TOKENLESS_SAMPLES = Metric("MetadataNoToken", "SampleCount")
 """How much of a period was seen: a datapoint of five minutes is put together from one to five samples."""
 REJECTED_CALLS = Metric("MetadataNoTokenRejected", "Sum")
 UTILIZATION = Metric("CPUUtilization", "Average")
-"""Has a datapoint for every period in which an instance ran."""
+"""Has a datapoint for every period in which the instance ran."""
 
 
 def read(
     cloudwatch: CloudWatchClient, metric: Metric, spans: Mapping[InstanceArn, Hours], period: int = HOUR
 ) -> dict[InstanceArn, Series]:
-    """Read one metric of instances of one account and Region, each over its own hours.
+    """Read one metric of instances in one account and Region, each over its own hours.
 
-    ``period`` is in seconds. A refused or incomplete answer is a series with a ``problem``, never an exception.
+    ``period`` is in seconds. A failed or incomplete answer becomes a series with a ``problem``, never an exception.
     """
 
     def read_alone(group: Sequence[InstanceArn]) -> dict[InstanceArn, Series]:
@@ -59,7 +59,7 @@ def read(
         except CALL_FAILURES as error:
             return dict.fromkeys(group, Series(problem=describe_error(error), passes=is_throttling(error)))
 
-    # CloudWatch refuses an empty range: where there is nothing to ask about, nothing is known.
+    # CloudWatch rejects an empty time range, so an empty span gets an empty series without a call.
     series = {arn: Series() for arn, span in spans.items() if not span}
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
         for part in pool.map(read_alone, pack({arn: span for arn, span in spans.items() if span}, period)):
@@ -68,10 +68,11 @@ def read(
 
 
 def instances_with_news(cloudwatch: CloudWatchClient, metric: Metric) -> set[str]:
-    """Ids of the instances of a place for which a metric had a datapoint in the last three hours (CloudWatch may reach
-    back up to 50 minutes more, and take 15 minutes to list what is new: its API reference on ListMetrics).
+    """Ids of the instances in the client's account and Region with a datapoint of the metric in the last three hours.
+    The ListMetrics API reference allows up to 50 minutes more, and 15 minutes until a new metric is listed.
 
-    It costs the same however many instances there are, but only names them. Raises what a call can raise.
+    The number of calls does not depend on how many instances exist, only on how many are listed; it returns no values.
+    Raises ClientError, BotoCoreError or QuotaExhausted.
     """
     request: dict[str, Any] = {"Namespace": "AWS/EC2", "MetricName": metric.name, "RecentlyActive": "PT3H"}
     found: set[str] = set()
@@ -85,8 +86,8 @@ def instances_with_news(cloudwatch: CloudWatchClient, metric: Metric) -> set[str
 
 
 def pack(spans: Mapping[InstanceArn, Hours], period: int = HOUR) -> list[list[InstanceArn]]:
-    """Group instances so that each group is one call: the time range of a call is one for all its queries, so those
-    whose ranges lie close together go together."""
+    """Group instances so that each group fits one call. A call has one time range for all its queries, so instances
+    with similar ranges are grouped together."""
     groups: list[list[InstanceArn]] = []
     reach = Hours(0, 0)
     for arn in sorted(spans, key=lambda each: (spans[each], each)):
@@ -139,7 +140,8 @@ def _read_group(
             last_status[index] = result["StatusCode"]
             statuses[index].add(result["StatusCode"])
             stamps = map(_hour if period >= HOUR else _second, result["Timestamps"])
-            # Nearly all values are zero, and one zero does for all of them: there are hundreds of thousands a page.
+            # Most values are zero; `or 0.0` maps them to one shared object, which saves memory: a page has up to
+            # 100,800 values.
             values[index].update(zip(stamps, (value or 0.0 for value in result["Values"]), strict=True))
         if not page.get("NextToken"):
             break
@@ -156,7 +158,7 @@ def _read_group(
 
 @lru_cache(maxsize=LONGEST_MEMORY_DAYS * 24)
 def _hour(stamp: datetime | float) -> int:
-    """Remembered, because the same hours come again for every instance: it is quicker, and all share one number."""
+    """Cached: the hours repeat for every instance, so this is faster and all series share the same int objects."""
     seconds = stamp.timestamp() if isinstance(stamp, datetime) else stamp
     return int(seconds) // HOUR
 
@@ -166,8 +168,8 @@ def _second(stamp: datetime | float) -> int:
 
 
 def _incomplete(statuses: set[str], last_status: str) -> str | None:
-    """PartialData is how a result says that its next page follows; only the last page's word is final. The other two
-    words are never taken back by a later page."""
+    """A result with more pages has the status PartialData, so only the status of its last page is final. Forbidden and
+    InternalError are final on any page."""
     for fatal in ("Forbidden", "InternalError"):
         if fatal in statuses:
             return f"CloudWatch answered {fatal}"

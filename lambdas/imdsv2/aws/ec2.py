@@ -1,4 +1,4 @@
-"""The instance as EC2 shows it: described in batches, one missing id never fails the others."""
+"""Describes EC2 instances in batches; one unknown id does not fail the rest of its batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Placed
 
 IDS_A_CALL = 1000
-"""What DescribeInstances takes at once (EC2 API reference)."""
+"""Maximum number of ids or results per DescribeInstances call (EC2 API reference)."""
 
 _INSTANCE_ID = re.compile(r"i-[0-9a-zA-Z]+")
 _NO_SUCH_INSTANCE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
@@ -31,7 +31,7 @@ _STOPPED_AT = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) (?:GMT|UTC)\)
 
 
 def look(members: Members, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
-    """Look at instances of one account and Region by its read role; a role that cannot be had makes them Unreachable."""
+    """Describe instances of one account and Region with its read role; Unreachable if the role cannot be assumed."""
     if not arns:
         return {}
     try:
@@ -42,7 +42,7 @@ def look(members: Members, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Tar
 
 
 def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
-    """Look at instances of one account and Region. What cannot be read is Unreachable, never an exception."""
+    """Describe instances of one account and Region. Never raises: an instance that cannot be read is Unreachable."""
     wanted = {arn.instance_id: arn for arn in arns}
     found: dict[InstanceArn, Target] = {}
     remaining = iter(wanted)
@@ -59,7 +59,7 @@ def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, T
 
 
 def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
-    """Every running instance of an account and Region that allows IMDSv1. Raises ClientError or BotoCoreError."""
+    """All running instances of an account and Region that allow IMDSv1. Raises ClientError or BotoCoreError."""
     request: dict[str, Any] = {
         "MaxResults": IDS_A_CALL,
         "Filters": [
@@ -80,18 +80,18 @@ def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """An account and Region: the instances that allow IMDSv1, in order of their ids, and how many there are in all
-    (None: not asked for)."""
+    """The instances of a place that allow IMDSv1, as sorted ids; ``instances``: the total (None: not counted)."""
 
     allowing_imdsv1: list[str]
     instances: int | None
 
 
 def list_instances(ec2: EC2Client, *, every: bool) -> Listing:
-    """List what allows IMDSv1; ``every`` lists the others too, so that they can be counted.
+    """List the instances that allow IMDSv1; ``every`` also lists the others, so that they are counted.
 
-    Only ids are kept, so that a Region of any size is a small thing, and all of them before anything is changed: what a
-    page's token means once instances have dropped out of the filter is not documented. Raises ClientError or BotoCoreError.
+    Only ids are kept, so even a large Region needs little memory. The listing is complete before anything is changed:
+    EC2 does not document how a page token behaves when instances drop out of the filter. Raises ClientError or
+    BotoCoreError.
     """
     filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
     if not every:
@@ -111,7 +111,7 @@ def list_instances(ec2: EC2Client, *, every: bool) -> Listing:
 
 
 def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:
-    """The target that stands for an account or Region that refuses to be read."""
+    """The target for an instance whose account or Region cannot be read."""
     problem = (
         f"EC2 in account {arn.account}, {arn.region} cannot be read ({describe_error(error)}); deploy the member roles "
         "there and enable the Region, or exclude it in the policy."
@@ -120,7 +120,7 @@ def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:
 
 
 def _describe_known(ec2: EC2Client, instance_ids: Sequence[str]) -> list[InstanceTypeDef]:
-    """EC2 refuses the whole call for one unknown id, and names the unknown ones: ask again without them."""
+    """Describe the ids that EC2 knows. Unknown ids fail the whole call; the error names them, so retry without them."""
     known = list(instance_ids)
     while known:
         try:
@@ -173,7 +173,7 @@ def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
 
 
 def _first_launch(seen: InstanceTypeDef) -> datetime | None:
-    """The primary network interface is attached at the first launch and stays for good; LaunchTime moves."""
+    """The attach time of the primary network interface, which never changes; LaunchTime changes at every start."""
     for interface in seen.get("NetworkInterfaces", []):
         attachment = interface.get("Attachment", {})
         if attachment.get("DeviceIndex") == 0 and "AttachTime" in attachment:
@@ -182,7 +182,7 @@ def _first_launch(seen: InstanceTypeDef) -> datetime | None:
 
 
 def _stop_time(reason: str) -> datetime | None:
-    """EC2 tells the stop time only in words, and sometimes not at all."""
+    """Parse the stop time, which EC2 gives only inside a text, and sometimes not at all."""
     match = _STOPPED_AT.search(reason)
     if match is None:
         return None

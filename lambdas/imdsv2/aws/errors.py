@@ -1,4 +1,4 @@
-"""How a failed call to AWS is read."""
+"""Classifies and describes the errors of AWS calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imdsv2.errors import QuotaExhausted
 
 CALL_FAILURES = (ClientError, BotoCoreError, QuotaExhausted)
-"""What a call in an account can raise: a refusal of AWS's, no answer, or that its quota leaves no time for it."""
+"""What a call in a member account can raise: an error from AWS, no answer, or an exhausted quota."""
 
 _MESSAGE_LENGTH = 300
 
@@ -22,7 +22,7 @@ KEYS_REFUSED = {
     "UnauthorizedOperation",
     "UnrecognizedClientException",
 }
-"""How AWS refuses keys that have ended, whose role was deployed anew, or whose sessions an administrator has revoked."""
+"""Error codes for expired or revoked credentials, or credentials of a role that was deployed anew."""
 
 THROTTLING = {
     "RequestLimitExceeded",
@@ -38,45 +38,45 @@ THROTTLING = {
     "ProvisionedThroughputExceededException",
     "SlowDown",
 }
-"""How AWS's services say that too many calls came."""
+"""Error codes for throttling."""
 
 IN_DOUBT = "imdsv2-in-doubt"
-"""Where a response's metadata says that AWS may have done what it answered with an error, at an attempt before the last."""
+"""Key in the response metadata: an earlier attempt of this call failed without proof that AWS did not execute it."""
 
 
 def error_code(error: Exception) -> str:
-    """AWS's code of a refusal, else the name of the exception."""
+    """AWS's error code, else the name of the exception class."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code") or "Unknown")
     return type(error).__name__
 
 
 def error_message(error: Exception) -> str:
-    """AWS's own words, cut to what a person reads."""
+    """AWS's error message, truncated to 300 characters."""
     text = str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else str(error)
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 3] + "..."
 
 
 def describe_error(error: Exception) -> str:
-    """One phrase for an explanation: which call, what code, which words."""
+    """The operation, the error code and the message in one phrase, for explanations."""
     call = f" to {error.operation_name}" if isinstance(error, ClientError) else ""
     return f"{error_code(error)}{call}: {error_message(error)}"
 
 
 def is_throttling(error: Exception) -> bool:
-    """Whether AWS asks to come back later, rather than refusing."""
+    """Whether the call was throttled."""
     return isinstance(error, QuotaExhausted) or error_code(error) in THROTTLING
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the same call may well succeed later: AWS asks to come back, has failed itself, or does not answer."""
+    """Whether a retry may succeed later: throttling, a server error, or no answer."""
     if not isinstance(error, ClientError):
         return True
     return is_throttling(error) or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
 
 
 def may_have_been_done(error: Exception) -> bool:
-    """Whether AWS may have done nevertheless what it refused: it failed itself, at the last attempt or at one before."""
+    """Whether AWS may have executed the call despite the error: the last or an earlier attempt got a server error."""
     if not isinstance(error, ClientError):
         return False
     answer = error.response["ResponseMetadata"]

@@ -1,7 +1,7 @@
-"""The change itself: tag, require tokens, read back. Nothing else of an instance's options is ever sent.
+"""The change itself: tag, require tokens, read back. No other metadata option is changed.
 
-IAM: ``ec2:CreateTags``, ``ec2:DeleteTags`` and ``ec2:ModifyInstanceMetadataOptions`` by the write role,
-``ec2:DescribeInstances`` by the read role.
+IAM: ``ec2:CreateTags``, ``ec2:DeleteTags`` and ``ec2:ModifyInstanceMetadataOptions`` for the write role,
+``ec2:DescribeInstances`` for the read role.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MANAGED_ELSEWHERE = re.compile(r"declarative[ -]polic|organizational policy|mana
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """EC2's final word against a change: a verdict, and EC2's own code where the attempt counts as failed."""
+    """EC2's final refusal of a change: a verdict, and EC2's error if the attempt counts as failed."""
 
     verdict: Verdict
     error: Mapping[str, str] | None = None
@@ -58,7 +58,7 @@ GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The inst
 
 
 def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[InstanceArn, Refusal]:
-    """Tag instances of one account and Region. Returns those that cannot be tagged; they must not be changed."""
+    """Tag instances of one account and Region. Returns those that could not be tagged; these must not be changed."""
     refused: dict[InstanceArn, Refusal] = {}
     for batch in _batches(instances, _RESOURCES_A_TAGGING):
         try:
@@ -67,7 +67,7 @@ def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[In
             if is_throttling(error):
                 refused |= {instance.arn: _untaggable(error, now) for instance in batch}
                 continue
-            # One instance with fifty tags refuses the whole call: find out which, one by one.
+            # One instance that already has 50 tags fails the whole call: retry one by one to find it.
             for instance in batch:
                 try:
                     _create_tags(ec2, [instance], now)
@@ -77,17 +77,17 @@ def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[In
 
 
 def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> None:
-    """Remove our tag where the instance was not changed after all. Raises ClientError."""
+    """Remove the service's tag from instances that were not changed after all. Raises ClientError."""
     for batch in _batches(arns, _RESOURCES_A_TAGGING):
         ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
 
 
 def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime) -> None:
-    """Replace our tag on instances that were put back. Raises ClientError."""
+    """Replace the service's tag on rolled-back instances. Raises ClientError."""
     value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     for batch in _batches(arns, _RESOURCES_A_TAGGING):
         ids = [arn.instance_id for arn in batch]
-        # In this order, because the instance may have fifty tags.
+        # Delete first, because the instance may already have 50 tags.
         ec2.delete_tags(Resources=ids, Tags=[{"Key": ENFORCED_TAG}])
         ec2.create_tags(Resources=ids, Tags=[{"Key": ROLLED_BACK_TAG, "Value": value}])
 
@@ -95,12 +95,12 @@ def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime)
 def require_tokens(
     ec2: EC2Client, look_again: Callable[[], Target], instance: Instance, now: datetime
 ) -> Refusal | None:
-    """Make tokens required, on one instance. Returns why not, or None where EC2 took it.
+    """Require tokens on one instance. Returns the refusal, or None if EC2 accepted the change.
 
-    EC2 has refused ``HttpTokens`` sent alone and wants ``HttpEndpoint=enabled`` with it. That is sent only after such
-    a refusal and a fresh look, because it would open an endpoint that somebody has closed meanwhile.
+    EC2 has been seen to reject ``HttpTokens`` alone and to demand ``HttpEndpoint=enabled`` with it. That is sent only
+    after such a rejection and a fresh look, because it would re-enable an endpoint that was disabled in the meantime.
 
-    Raises ClientError or BotoCoreError where nobody knows whether EC2 did it: a failure of EC2's own, or no answer.
+    Raises ClientError or BotoCoreError if it is unknown whether EC2 made the change: a server error, or no answer.
     """
     instance_id = instance.arn.instance_id
     try:
@@ -126,7 +126,7 @@ def read_back(
     arns: Sequence[InstanceArn],
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[InstanceArn, Target]:
-    """Look at instances until EC2 says `applied`; a stopped one applies at its next start and is not waited for."""
+    """Poll instances until EC2 reports `applied`. Does not wait for stopped ones: they apply it at their next start."""
     seen: dict[InstanceArn, Target] = {}
     pending = list(arns)
     for pause in _READ_BACK_AFTER:
@@ -139,7 +139,7 @@ def read_back(
 
 
 def is_permitted(ec2: EC2Client, arn: InstanceArn) -> tuple[bool | None, str | None]:
-    """EC2's own answer to the planned call, asked without making it: (permitted, problem)."""
+    """Whether EC2 would permit the planned call, asked with a dry run: (permitted, problem)."""
     try:
         ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens="required", DryRun=True)
     except ClientError as error:
@@ -159,7 +159,7 @@ def _create_tags(ec2: EC2Client, instances: Sequence[Instance], now: datetime) -
     value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     before = [instance.arn.instance_id for instance in instances if ROLLED_BACK_TAG in instance.tags]
     if before:
-        # Ahead of ours, because an instance may have fifty tags, and because one that refuses this bears no tag of ours.
+        # Before the new tag: the instance may already have 50 tags, and a failure here must leave no new tag behind.
         ec2.delete_tags(Resources=before, Tags=[{"Key": ROLLED_BACK_TAG}])
     ec2.create_tags(
         Resources=[instance.arn.instance_id for instance in instances], Tags=[{"Key": ENFORCED_TAG, "Value": value}]

@@ -1,12 +1,12 @@
-"""Pacing: no account is asked faster than its quotas allow, and what has to wait too long waits in the ledger.
+"""Client-side rate limiting: calls stay within each account's quotas; work that would wait too long is deferred.
 
-AWS throttles each API of an account and Region by a token bucket of its own. The same bucket is kept here, as full as it
-can be there: a call takes what it costs, and waits until that has been refilled. Others draw on the quotas too: the
-account's own people, and those of our functions that run at the same time. Nobody coordinates them. How many run at once is
-capped where they are started, APIs that people need too are used by a share, and whoever is throttled yields: its
-rate is halved at once and grows back within a minute, so that those who draw on one quota come to share it.
+AWS throttles each API per account and Region with a token bucket. This module keeps a copy of that bucket, at the
+highest level that AWS's own can have: a call takes its cost and waits until the tokens have been refilled. Others use
+the same quotas: the account's own users, and concurrent invocations of this service. They are not coordinated.
+Concurrency is capped where invocations are started, APIs that users need too are used only by a share, and a throttled
+caller backs off: its rate is halved at once and recovers within a minute, so that the callers converge to a fair share.
 
-Nothing here knows AWS's SDK; ``imdsv2.aws`` asks before each call, and tells what became of it.
+This module does not use the AWS SDK; `aws.sessions` calls it before each request and reports throttling.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 _YIELD_TO = 0.5
 _YIELD_ONCE_IN = 1.0
-"""Seconds. Calls that were under way together are throttled together; that is one reason to yield, not several."""
+"""Seconds. Concurrent calls are throttled together; that is one reason to back off, not several."""
 _RECOVERY = 60.0
-"""Seconds from a standstill back to the whole rate."""
+"""Seconds until the rate recovers from zero to its maximum."""
 _SLOWEST = 0.05
-"""Of the whole rate. Whoever stood still would never learn that there is room again."""
+"""Share of the full rate. A rate of zero would never discover that the quota has room again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
-    """What AWS lets an account have of one API in one Region.
+    """AWS's quota of one API in one account and Region.
 
     Args:
-        rate: tokens that the bucket gets a second.
-        burst: tokens that it holds.
-        needed_by_others: whether the account's own people and tools live by this API too.
+        rate: tokens refilled per second.
+        burst: capacity of the bucket, in tokens.
+        needed_by_others: whether the account's own users and tools depend on this API too.
     """
 
     rate: float
@@ -47,14 +47,14 @@ class Quota:
     needed_by_others: bool = True
 
     def part(self, share: float) -> Quota:
-        """What we take of it. A share above 1 is for accounts whose quotas AWS has raised."""
+        """The part of the quota that the service uses. A share above 1 is for accounts with raised quotas."""
         factor = share if self.needed_by_others else max(share, 1.0)
         return Quota(rate=self.rate * factor, burst=self.burst * factor, needed_by_others=self.needed_by_others)
 
 
 DATAPOINTS_A_SECOND = 396_000
 LEAST_DATAPOINTS = DATAPOINTS_A_SECOND / 50
-"""GetMetricData has two quotas, datapoints and 50 calls a second: a call that costs at least this much keeps both."""
+"""GetMetricData has two quotas: datapoints, and 50 calls per second. This minimum cost per call enforces both."""
 
 QUOTAS = {
     "DescribeInstances": Quota(rate=10, burst=50),
@@ -63,21 +63,21 @@ QUOTAS = {
     "DeleteTags": Quota(rate=10, burst=100),
     "GetMetricData": Quota(rate=DATAPOINTS_A_SECOND, burst=DATAPOINTS_A_SECOND),
 }
-"""AWS's defaults.
+"""AWS's default quotas.
 
-EC2: "Request throttling for the Amazon EC2 API" in its developer guide, tables of request token bucket sizes and refill
-rates. DescribeInstances has a second bucket (100, refilled by 20) for calls with a filter or a page size; whether a list of
-ids counts as a filter is not said, so all draw on the smaller one. Whether a dry run costs a token is not said either; here
-it does.
+EC2: "Request throttling for the Amazon EC2 API" in the developer guide, tables of request token bucket sizes and refill
+rates. DescribeInstances has a second bucket (100, refilled by 20) for calls with a filter or a page size; the guide
+does not say whether a list of ids counts as a filter, so all calls use the smaller one. Nor does it say whether a dry
+run costs a token; here it does.
 
-CloudWatch: "CloudWatch service quotas" in its user guide for 50 calls a second. AWS's knowledge center says 396,000
-datapoints a second where the range begins more than three hours ago, copies of the user guide 90,000; not confirmed.
-The size of that bucket is not published: a second's worth.
+CloudWatch: "CloudWatch service quotas" in the user guide for 50 calls per second. AWS's knowledge center says 396,000
+datapoints per second if the range begins more than three hours ago, copies of the user guide say 90,000; not confirmed.
+The size of the bucket is not published; one second's worth is assumed.
 """
 
 
 class Bucket:
-    """A token bucket whose rate yields to throttling. It owes what was taken ahead of time. Not safe among threads."""
+    """A token bucket whose rate drops when AWS throttles. Its balance may go negative. Not thread-safe."""
 
     def __init__(self, quota: Quota, now: float) -> None:
         self._quota = quota
@@ -87,22 +87,22 @@ class Bucket:
         self._yielded_at = -math.inf
 
     def rate(self, now: float) -> float:
-        """Tokens a second: what was yielded to comes back, gently at first and ever faster."""
+        """The current rate in tokens per second; after a drop it recovers quadratically, slowly at first."""
         regained = self._quota.rate * ((now - self._yielded_at) / _RECOVERY) ** 2
         return min(self._quota.rate, self._yielded_to + regained)
 
     def room_in(self, cost: float, now: float) -> float:
-        """Seconds until a call of that cost may be made."""
+        """Seconds until a call of that cost may be sent."""
         self._refill(now)
         return max(0.0, (cost - self._tokens) / self.rate(now))
 
     def take(self, cost: float, now: float) -> None:
-        """Take tokens, on credit if need be: whoever comes later waits for them."""
+        """Take tokens, even below zero: later callers wait longer."""
         self._refill(now)
         self._tokens -= cost
 
     def yield_(self, now: float) -> None:
-        """AWS throttled: its bucket is empty, whatever ours holds, and others draw on it."""
+        """Back off after throttling: AWS's bucket is empty, whatever this one holds; others use the quota too."""
         self._refill(now)
         self._tokens = min(self._tokens, 0.0)
         if now - self._yielded_at >= _YIELD_ONCE_IN:
@@ -110,19 +110,19 @@ class Bucket:
             self._yielded_at = now
 
     def _refill(self, now: float) -> None:
-        # By the rate at the beginning of the time that has passed, which is the lowest in it.
+        # Use the rate at the start of the elapsed time, which is its lowest.
         gained = max(0.0, now - self._filled_at) * self.rate(self._filled_at)
         self._tokens = min(self._quota.burst, self._tokens + gained)
         self._filled_at = max(self._filled_at, now)
 
 
 class Pacing:
-    """The buckets of all accounts and Regions that one function works in. Safe among threads.
+    """The buckets of all accounts and Regions that one function calls. Thread-safe.
 
     Args:
-        share: how much of a quota that others need too is ours.
-        clock: seconds that only ever grow.
-        chance: a number from 0 to 1, another one each time.
+        share: the share of a quota to use if others need it too.
+        clock: a monotonic clock, in seconds.
+        chance: returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -140,14 +140,15 @@ class Pacing:
         self._lock = Lock()
 
     def end_in(self, seconds: float) -> None:
-        """From now on wait for nothing that comes later than this."""
+        """Set the deadline: from now on, waiting longer than this raises QuotaExhausted."""
         self._until = self._clock() + seconds
 
     def reserve(self, place: Place, operation: str, cost: float = 1.0, *, in_doubt: bool = False) -> float:
-        """Take what a request costs, and return the seconds to wait before it may be sent.
+        """Take the cost of a request, and return the seconds to wait before sending it.
 
-        Raises QuotaExhausted, and takes nothing, where that is later than `end_in` allows; but never for a request that
-        repeats one of which nobody knows whether AWS did it, because only another answer ends that doubt.
+        Raises QuotaExhausted, and takes nothing, if the wait would exceed the deadline set with `end_in`. With
+        ``in_doubt`` it never raises and waits at most until the deadline: the request repeats one that AWS may have
+        executed, and only another answer resolves that.
         """
         if operation not in self._quotas:
             return 0.0
@@ -160,12 +161,12 @@ class Pacing:
                 raise QuotaExhausted(operation, place, seconds)
             bucket.take(cost, now)
             if seconds > 0.0:
-                # Functions that were throttled together would else come back together, for ever.
+                # Jitter: functions that were throttled together would otherwise retry together forever.
                 seconds += self._chance() * cost / bucket.rate(now)
             return min(seconds, patience)
 
     def throttled(self, place: Place, operation: str) -> None:
-        """AWS refused a request for its quota: others draw on it, and we yield."""
+        """Report that AWS throttled a request, and back off."""
         if operation in self._quotas:
             with self._lock:
                 now = self._clock()

@@ -1,4 +1,4 @@
-"""What the steps of a sweep hand to one another through S3, because a state machine carries 256 KB at most."""
+"""The sweep's intermediate results in S3, because a state machine passes at most 256 KB between steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SweepFiles:
-    """The bucket of the sweeps. Every method may raise ClientError; the state machine then tries the step again."""
+    """The sweeps' bucket. Every method may raise ClientError; the state machine then retries the step."""
 
     def __init__(self, s3: S3Client, bucket: str) -> None:
         self._s3 = s3
@@ -28,9 +28,9 @@ class SweepFiles:
         return json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
     def tallies(self, manifest_key: str) -> Iterator[dict[str, Any]]:
-        """Every place's outcome, by the manifest that the state machine's map has written.
+        """The outcome of every account and Region, read from the manifest that the state machine's map wrote.
 
-        A place whose step failed for good has a tally with nothing but its error.
+        If the step failed permanently, the tally has no counts, only the place and its error.
         """
         files = self.read(manifest_key)["ResultFiles"]
         for file in files.get("SUCCEEDED", []):

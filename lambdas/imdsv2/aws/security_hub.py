@@ -1,7 +1,7 @@
-"""The findings behind a verdict: whether somebody has suppressed one, and our note on them.
+"""The findings behind a verdict: whether one is suppressed, and the service's note on them.
 
-Both Security Hubs are spoken to, the older (ASFF) and the newer (OCSF, operations that end in V2). Notes never
-resolve, reopen or suppress: that is Security Hub's and people's.
+Both versions of Security Hub are supported: the older (ASFF) and V2 (OCSF, operations that end in V2). A note never
+resolves, reopens or suppresses a finding; that is left to Security Hub and to people.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UPDATED_BY = "imdsv2-remediation"
 NOTE_LENGTH = 512
 
 _IDS_A_LOOK = 20
-"""Values that one filter of GetFindings takes (Security Hub API reference)."""
+"""Maximum number of values per filter of GetFindings (Security Hub API reference)."""
 _FINDINGS_A_PAGE = 100
 _FINDINGS_AN_UPDATE = 100
 _NOT_ENABLED = {"InvalidAccessException", "ResourceNotFoundException"}
@@ -46,14 +46,14 @@ class Seen:
 
 
 class SecurityHub:
-    """The hub of the security account's home Region, which holds the findings of all accounts and linked Regions."""
+    """Security Hub in the home Region, which aggregates the findings of all accounts and linked Regions."""
 
     def __init__(self, client: SecurityHubClient, logger: Logger) -> None:
         self._client = client
         self._logger = logger
 
     def suppressed(self, findings: Mapping[InstanceArn, Iterable[Finding]]) -> dict[InstanceArn, str]:
-        """Instances of which somebody has suppressed a finding, or of which that cannot be known: with the reason."""
+        """Instances with a suppressed finding, or whose findings cannot be read, each with an explanation."""
         try:
             seen = self._look(each for several in findings.values() for each in several)
         except (ClientError, BotoCoreError) as error:
@@ -67,10 +67,10 @@ class SecurityHub:
         }
 
     def annotate(self, findings: Mapping[Finding, str], text: str, *, workflow: bool) -> set[Finding]:
-        """Write one note on findings (each with the account it lies in), and NOTIFIED in place of NEW if ``workflow``.
+        """Write a note on findings (each with its account); if ``workflow``, also change the status NEW to NOTIFIED.
 
-        Never raises: a finding that Security Hub does not know, or does not let us update, is logged and left out of
-        what is returned.
+        Never raises. Returns the annotated findings; those that Security Hub does not know or rejects are logged and
+        left out.
         """
         note = text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - 3] + "..."
         old = {each: account for each, account in findings.items() if not each.is_v2}

@@ -1,4 +1,4 @@
-"""Clients that act in the accounts of the organisation, in sessions of the roles there, within the quotas."""
+"""Clients for member accounts: through sessions of the roles there, and within the quotas."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Role = Literal["read", "write", "rollback"]
 _ROLE_NAME = "imdsv2-remediation-{role}"
 _RENEW_BEFORE_END = timedelta(minutes=10)
 _BEYOND_DOUBT = timedelta(seconds=10)
-"""Role sessions younger than this are not to blame for a refusal."""
+"""A session younger than this is not the cause of a refusal, so it is not renewed."""
 _CLIENTS_KEPT = 100
-"""Each holds 0.8 MB as soon as it has called, most of it the certificates that it trusts; an organisation would need thousands."""
+"""A client takes 0.8 MB after its first call, mostly CA certificates; an organisation would need thousands."""
 _ATTEMPTS = 5
 _ATTEMPTS_UNANSWERED = 2
-"""Whoever lets us wait for half a minute twice over is left for later: the others' work waits for this function too."""
+"""After two read timeouts of 30 seconds each, the call fails: other work waits for this invocation too."""
 _COST, _SESSION, _RENEWED = "imdsv2-cost", "imdsv2-session", "imdsv2-renewed"
-"""What a call keeps while botocore makes it."""
+"""Keys under which a call's state is kept in botocore's request context."""
 
 CONFIG = Config(
     connect_timeout=5,
@@ -53,9 +53,9 @@ CONFIG = Config(
 
 
 def metrics_session() -> botocore.session.Session:
-    """A session for CloudWatch alone, whose clients leave timestamps as the epoch seconds that CloudWatch sends.
+    """A session for CloudWatch only: its clients leave timestamps as the epoch seconds that CloudWatch sends.
 
-    botocore would turn each into a datetime, which is nine tenths of the time that a page of 100,800 datapoints takes.
+    botocore would convert each to a datetime, which takes 90% of the time to parse a page of 100,800 datapoints.
     """
     session = botocore.session.Session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_epoch_seconds)
@@ -75,20 +75,20 @@ class _RoleSession:
 
 
 class Members:
-    """Clients that act in the accounts the instances live in, each through a role of that account.
+    """Clients for the accounts in which the instances live, each through a role of that account.
 
-    Each request is signed with the keys of the role's session at that moment. Sessions are kept until shortly before they
-    end, or until AWS refuses one that is not quite new; the request is then repeated in a new one. The security account's
-    own instances take the same way.
+    Each request is signed with the current credentials of the role session. A session is reused until shortly before it
+    expires, or until AWS refuses its credentials although it is not new; the request is then retried once in a new
+    session. The security account's own instances are accessed in the same way.
 
     Args:
         session: botocore session for EC2.
         metrics: botocore session for CloudWatch, see ``metrics_session``.
-        sts: client of the function's own role.
-        session_name: names each role session, so that the member's CloudTrail leads back to the invocation.
-        now: the clock that ends sessions.
-        pacing: keeps calls within the quotas of each account and Region; None where there are none.
-        sleep: how to wait for them.
+        sts: STS client with the function's own role.
+        session_name: names each role session, so that the member's CloudTrail identifies the invocation.
+        now: the clock for session expiry.
+        pacing: keeps calls within the quotas of each account and Region; None for no pacing.
+        sleep: waits for a quota, in seconds.
     """
 
     def __init__(
@@ -110,19 +110,19 @@ class Members:
         self._role_sessions: dict[tuple[str, str, Role], _RoleSession] = {}
         self._clients: dict[tuple[str, Place, Role], Any] = {}
         self._assuming: dict[tuple[str, str, Role], Lock] = {}
-        self._making_clients = Lock()  # botocore's sessions are not safe among threads while they make clients.
+        self._making_clients = Lock()  # botocore sessions are not thread-safe while they create clients.
 
     def ec2(self, there: Placed, role: Role) -> EC2Client:
-        """EC2 in the account and Region where something lies. Raises ClientError where the role cannot be assumed."""
+        """An EC2 client for that account and Region. Raises ClientError if the role cannot be assumed."""
         return self._client("ec2", there, role)
 
     def session_name(self, there: Placed, role: Role) -> str | None:
-        """The name of the session in which calls are made there, as the account's CloudTrail shows it; None before any."""
+        """The name of the current role session in that account, as in its CloudTrail; None if there is none yet."""
         known = self._role_sessions.get((there.partition, there.account, role))
         return known.name if known else None
 
     def cloudwatch(self, there: Placed) -> CloudWatchClient:
-        """CloudWatch in the account and Region where something lies. Raises ClientError where the role cannot be assumed."""
+        """A CloudWatch client for that account and Region. Raises ClientError if the role cannot be assumed."""
         return self._client("cloudwatch", there, "read")
 
     @overload
@@ -136,7 +136,7 @@ class Members:
             client = self._clients.pop((service, place, role), None) or self._made(service, place, role, keys)
             self._clients[service, place, role] = client
             if len(self._clients) > _CLIENTS_KEPT:
-                del self._clients[next(iter(self._clients))]  # The one that was not asked for the longest.
+                del self._clients[next(iter(self._clients))]  # Evict the least recently used client.
             return client
 
     def _made(self, service: str, place: Place, role: Role, keys: Credentials) -> Any:
@@ -155,7 +155,7 @@ class Members:
         return client
 
     def _sign(self, client: Any, place: Place, role: Role) -> None:
-        """Have each request of a client signed with the keys of the moment, and repeated once if AWS refuses them."""
+        """Sign each request with the current credentials, and retry once with new ones if AWS refuses them."""
 
         def before(request: Any, **_: Any) -> None:
             session = self._role_session(place, role)
@@ -176,9 +176,7 @@ class Members:
 
     def _role_session(self, there: Placed, role: Role) -> _RoleSession:
         key = (there.partition, there.account, role)
-        with self._assuming.setdefault(
-            key, Lock()
-        ):  # Each role by itself: an account that is slow to let us in holds up no other.
+        with self._assuming.setdefault(key, Lock()):  # One lock per role: a slow account does not block the others.
             known = self._role_sessions.get(key)
             if known is None or known.ends_at - self._now() <= _RENEW_BEFORE_END:
                 self._role_sessions[key] = known = self._assume(there, role)
@@ -187,7 +185,7 @@ class Members:
     def _forget(self, there: Placed, role: Role, refused: _RoleSession) -> None:
         key = (there.partition, there.account, role)
         with self._assuming[key]:
-            if self._role_sessions.get(key) is refused:  # Else another thread was refused too, and has been faster.
+            if self._role_sessions.get(key) is refused:  # Otherwise another thread has already replaced the session.
                 del self._role_sessions[key]
 
     def _assume(self, there: Placed, role: Role) -> _RoleSession:
@@ -201,7 +199,7 @@ class Members:
 
 
 def _give_up(client: Any) -> None:
-    """Let each call of a client wait for an answer only so many times."""
+    """Limit how often each call of a client waits for an answer."""
 
     def after(attempts: int, caught_exception: Exception | None, **_: Any) -> None:
         if isinstance(caught_exception, ReadTimeoutError) and attempts >= _ATTEMPTS_UNANSWERED:
@@ -211,7 +209,7 @@ def _give_up(client: Any) -> None:
 
 
 def _pace(client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None]) -> None:
-    """Let each call of a client wait for its quota, and so each request that botocore repeats."""
+    """Make each request of a client, including botocore's retries, wait for its quota."""
 
     def before(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         context[_COST] = _cost(params)
@@ -237,7 +235,7 @@ def _pace(client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], No
 
 
 def _cost(params: Mapping[str, Any]) -> float:
-    """What a call takes from its quota: one token, or the datapoints that it asks for."""
+    """The cost of a call: one token, or the number of datapoints that it requests."""
     if "MetricDataQueries" not in params:
         return 1.0
     seconds = (params["EndTime"] - params["StartTime"]).total_seconds()

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from imdsv2.domain.message import Message
 
 _SUBJECT_LENGTH = 100
-"""Characters (SNS API reference: fewer than 100, ASCII, one line)."""
+"""Maximum length in characters (SNS API reference: fewer than 100, ASCII, one line)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Sends messages to whoever has subscribed."""
+    """Publishes notifications to the topic's subscribers."""
 
     sns: SNSClient
     arn: str
 
     def send(self, message: Message) -> None:
-        """Raises ClientError or BotoCoreError."""
+        """Publish a message. Raises ClientError or BotoCoreError."""
         self.sns.publish(
             TopicArn=self.arn,
             Subject=message.subject.encode("ascii", "replace").decode()[:_SUBJECT_LENGTH],

@@ -1,1 +1,1 @@
-"""What is known, judged and decided, as pure values and functions: no AWS, clock, environment or thread."""
+"""Domain values and pure decision functions: no AWS SDK, clock, environment or threads."""

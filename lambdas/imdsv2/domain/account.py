@@ -1,4 +1,4 @@
-"""What the ledger knows of an account: caps, circuit breaker, and who guards it."""
+"""State that the ledger keeps per account: hourly caps, circuit breaker, last guard pass."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ A_DAY = timedelta(hours=24)
 
 ROLLBACKS_THAT_OPEN = 3
 SHARE_THAT_OPENS = 0.01
-"""So many rollbacks within a day in an account, and more than this share of what was enforced there that day."""
+"""The breaker opens at this many rollbacks in 24 hours, if they also exceed this share of that day's enforcements."""
 
 _CAP_WINDOW = timedelta(minutes=61)
-"""Enforcements are counted by the minute: one more than the hour, so that no hour, wherever it begins, has too many."""
+"""Enforcements are counted per minute; the extra minute ensures that no 60-minute window exceeds the cap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What the ledger knows of an account as a whole.
+    """The ledger's state of one account.
 
-    ``enforcements``: by Region, how many began in each minute of the last hour. ``last_enforced``: by Region, when any
-    last did. ``rollbacks``: when, over the last day.
+    ``enforcements``: per Region, the number of enforcements in each minute of the last hour. ``last_enforced``: per
+    Region, the time of the last enforcement. ``rollbacks``: the times of the rollbacks of the last 24 hours.
     """
 
     key: str
@@ -38,11 +38,11 @@ class Account:
     guarded_at: datetime | None = None
 
     def room(self, region: str, cap: int, now: datetime) -> int:
-        """How many more may be enforced in a Region now."""
+        """How many more instances may be enforced in this Region now."""
         return max(0, cap - sum(self._lately(region, now).values()))
 
     def opens_at(self, region: str, cap: int, now: datetime) -> datetime:
-        """When there will be room again, where there is none."""
+        """When the cap will have room again, given that it has none now."""
         lately = self._lately(region, now)
         left = sum(lately.values())
         for minute, count in sorted(lately.items()):
@@ -52,7 +52,7 @@ class Account:
         return now
 
     def with_enforcements(self, region: str, count: int, minute: datetime, now: datetime) -> Account:
-        """So many more (fewer, if negative) in a minute; what is older than the window is forgotten."""
+        """Add ``count`` enforcements (negative: remove) to a minute, and drop minutes older than the cap window."""
         own = dict(self._lately(region, now))
         begun = minute.replace(second=0, microsecond=0)
         own[begun] = own.get(begun, 0) + count
@@ -68,7 +68,7 @@ class Account:
         return {minute: count for minute, count in self.enforcements.get(region, {}).items() if minute > oldest}
 
     def with_rollbacks(self, count: int, enforced_that_day: int, now: datetime) -> Account:
-        """So many instances were rolled back just now; enough of them open the breaker."""
+        """Add ``count`` rollbacks at ``now``; opens the circuit breaker if they reach the thresholds."""
         lately = tuple(each for each in self.rollbacks if now - each < A_DAY) + (now,) * count
         opens = len(lately) >= ROLLBACKS_THAT_OPEN and len(lately) > SHARE_THAT_OPENS * enforced_that_day
         opened_at = (self.breaker_opened_at or now) if opens else self.breaker_opened_at

@@ -1,4 +1,4 @@
-"""Cohorts: instances that run the same software, and which of them go first."""
+"""Cohorts: instances that run the same software, and the order in which they become canaries."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TEMPLATE_TAG = "aws:ec2launchtemplate:id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """Instances that run the same software: which of them go first, and whether the others may follow.
+    """Instances that run the same software, with their canaries.
 
-    ``wanted``: how many canaries there are to be. ``broken_by``, ``broken_at``: the instance whose software
-    broke, and when; that holds the cohort until a person has cleared that instance since.
+    ``wanted``: the planned number of canaries. ``broken_by``, ``broken_at``: the instance whose software broke, and
+    when. They hold the whole cohort until a person clears that instance.
     """
 
     key: str
@@ -35,9 +35,9 @@ class Cohort:
 
 
 def cohort_of(instance: Instance) -> str:
-    """The name of its cohort: its Auto Scaling group, else its launch template, else its AMI, in one account and Region.
+    """The cohort key: Auto Scaling group, else launch template, else AMI, within one account and Region.
 
-    AWS sets both tags itself. An instance of which none is known is a cohort of its own.
+    AWS sets both tags itself. An instance with none of the three is its own cohort.
     """
     arn, tags = instance.arn, instance.tags
     if group := tags.get(_GROUP_TAG):
@@ -52,10 +52,10 @@ def cohort_of(instance: Instance) -> str:
 
 
 def canaries_wanted(share: float, candidates: int) -> int:
-    """How many of a cohort's enforceable instances go first: the share, rounded up, at least one."""
+    """The number of canaries among a cohort's enforceable instances: the share, rounded up, at least one."""
     return max(1, math.ceil(round(share * candidates, 9)))
 
 
 def in_order(arns: Iterable[InstanceArn]) -> list[InstanceArn]:
-    """The order in which instances become canaries: the same whoever asks, and spread over ids as chance would."""
+    """The order in which instances become canaries: deterministic, and spread evenly by a hash of the id."""
     return sorted(arns, key=lambda arn: hashlib.sha256(arn.instance_id.encode()).digest())

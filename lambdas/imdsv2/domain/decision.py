@@ -1,6 +1,6 @@
-"""The verdict table: a pure function from what was seen to what shall be done. First row that matches wins.
+"""The verdict table: a pure function from an instance, its evidence and its history to a verdict. The first row wins.
 
-Nothing here, nor in what it imports, knows AWS's SDK, the clock or the environment.
+Neither this module nor its imports use the AWS SDK, the clock or the environment.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def decide(target: Target, evidence: Evidence | None, history: History, policy: Policy, now: datetime) -> Verdict:
-    """Judge one instance.
+    """Decide on one instance.
 
     Args:
         target: the instance as EC2 shows it, or why it cannot be shown.
-        evidence: what CloudWatch answered; None where nothing was obtained.
-        history: what the ledger knows of it.
-        policy: the rules in force.
-        now: the time of the judgement, aware.
+        evidence: the evidence from CloudWatch; None if there is none.
+        history: what the ledger knows about the instance.
+        policy: the policy in force.
+        now: the time of the decision, timezone-aware.
     """
     settled = decide_without_evidence(target, history, policy, now)
     if settled is not None:
@@ -46,7 +46,7 @@ def decide(target: Target, evidence: Evidence | None, history: History, policy: 
 
 
 def decide_without_evidence(target: Target, history: History, policy: Policy, now: datetime) -> Verdict | None:
-    """Rows 1 to 11: what needs no look at CloudWatch. None where the evidence has to decide."""
+    """Rows 1 to 11: those that need no CloudWatch data. None if the evidence has to decide."""
     scope = decide_scope(target.arn, policy, now)
     if scope is not None:
         return scope
@@ -60,7 +60,7 @@ def decide_without_evidence(target: Target, history: History, policy: Policy, no
 
 
 def decide_scope(arn: InstanceArn, policy: Policy, now: datetime) -> Verdict | None:
-    """Row 1, asked before anything in the account is read. None where the instance is in scope."""
+    """Row 1, checked before any call to the account. None if the instance is in scope."""
     if policy.include_accounts and arn.account not in policy.include_accounts:
         why = f"Account {arn.account} is not among include_accounts of the policy."
     elif arn.account in policy.exclude_accounts:
@@ -184,7 +184,7 @@ def _from_changed_back(instance: Instance, history: History, now: datetime) -> V
 
 
 def is_settling(instance: Instance, enforced_at: datetime, now: datetime) -> bool:
-    """Whether EC2 may still have to apply what was asked of it at that time: on a stopped instance it does so at the start."""
+    """Whether EC2 may not have applied the change of ``enforced_at`` yet; stopped instances apply it when started."""
     return instance.state == "stopped" or now - enforced_at <= _SETTLING or instance.options.state == "pending"
 
 

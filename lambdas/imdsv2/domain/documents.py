@@ -1,4 +1,4 @@
-"""Evidence and metadata options as the JSON values of the contract."""
+"""Evidence and metadata options as JSON-compatible dicts, for the ledger and for answers to callers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def evidence_document(evidence: Evidence | None) -> dict[str, Any] | None:
-    """The evidence in the contract's words, times in UTC to the second."""
+    """The evidence as a dict; times are UTC with a resolution of seconds."""
     if evidence is None:
         return None
     return {
@@ -33,7 +33,7 @@ def evidence_document(evidence: Evidence | None) -> dict[str, Any] | None:
 
 
 def options_document(options: MetadataOptions | None) -> dict[str, Any] | None:
-    """Metadata options under EC2's own names."""
+    """Metadata options under EC2's own field names."""
     if options is None:
         return None
     return {

@@ -1,6 +1,6 @@
-"""Gates: what turns an `enforce` into a `hold`, whatever the evidence says. Each is a pure question.
+"""Gates: pure functions that turn an `enforce` into a `hold`, whatever the evidence says.
 
-They bind enforcement only, never a rollback or an undo. `gates` asks them, in this order: switched_off,
+They apply to enforcement only, never to a rollback or an undo. `line.gate` checks them in this order: switched_off,
 policy_unreadable, suppressed, breaker_open, approval_required, notice_given, canary_wait, calendar_closed, cap_reached.
 """
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy, PolicyInForce
 
 _NOTICE_HOLDS_FOR = timedelta(days=7)
-"""How long after its end a notice still counts; whoever was told long ago is told again."""
+"""How long a notice remains valid after its end; after that, the owner gets a new notice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarState:
-    """What a calendar says. ``closed``: a sentence that says why not, None while it is open."""
+    """The state of a change calendar. ``closed``: a sentence that explains why it is closed; None if it is open."""
 
     closed: str | None
     changes_at: datetime | None = None
 
 
 def ask_policy(in_force: PolicyInForce, now: datetime) -> Verdict | None:
-    """Whether the policy lets anything be enforced at all; None where it does."""
+    """Hold if the mode is `off` or the policy has a problem; None if it permits enforcement."""
     if in_force.policy.mode is Mode.OFF:
         why = 'The service is switched off ("mode": "off" in the policy); it is judged again once it is on.'
         return _hold(Reason.SWITCHED_OFF, why, now)
@@ -43,12 +43,12 @@ def ask_policy(in_force: PolicyInForce, now: datetime) -> Verdict | None:
 
 
 def ask_suppressed(suppressed: str | None, now: datetime) -> Verdict | None:
-    """Whether somebody has suppressed a finding of the instance; ``suppressed`` says which, or why it is not known."""
+    """Hold if a finding of the instance is suppressed; ``suppressed`` says which, or why this is unknown."""
     return _hold(Reason.SUPPRESSED, suppressed, now) if suppressed is not None else None
 
 
 def ask_breaker(account: Account, now: datetime) -> Verdict | None:
-    """Whether too much broke in the account lately; a person closes the breaker again."""
+    """Hold if the account's circuit breaker is open; only a person closes it."""
     if account.breaker_opened_at is None:
         return None
     number = account.key.rpartition("/")[2]
@@ -60,7 +60,7 @@ def ask_breaker(account: Account, now: datetime) -> Verdict | None:
 
 
 def ask_approval(policy: Policy, answer: Answer | None, now: datetime) -> Verdict | None:
-    """Whether a person has approved the change, where that is required."""
+    """Hold if the policy requires an approval and there is none, it was refused, or it has expired."""
     if policy.approval is Approval.NONE:
         return None
     ask = 'Approve it by invoking the service by hand with "approve".'
@@ -76,7 +76,7 @@ def ask_approval(policy: Policy, answer: Answer | None, now: datetime) -> Verdic
 
 
 def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, exempt_tag: str, now: datetime) -> Verdict | None:
-    """Whether the owner has been told, and long enough ago. ``ends_at`` is the end of the notice in the ledger.
+    """Hold until the owner's notice has ended. ``ends_at``: when the notice in the ledger ends; None if none was given.
 
     The verdict's ``revisit_at`` is the end of the notice.
     """
@@ -92,7 +92,7 @@ def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, exempt_tag:
 
 
 def ask_calendar(state: CalendarState, now: datetime) -> Verdict | None:
-    """Whether the change calendar is open."""
+    """Hold if the change calendar is closed."""
     if state.closed is None:
         return None
     opens_at = state.changes_at if state.changes_at is not None and state.changes_at > now else now + HOURLY
@@ -106,7 +106,7 @@ def ask_calendar(state: CalendarState, now: datetime) -> Verdict | None:
 
 
 def cap_reached(policy: Policy, opens_at: datetime, now: datetime) -> Verdict:
-    """There is no room for more enforcements in this hour."""
+    """The hold for an instance beyond the hourly cap; ``opens_at`` is when the cap has room again."""
     why = (
         f"{policy.max_enforcements_per_hour} instances an hour are changed in an account and Region (max_enforcements_per_hour); "
         f"it has its turn after {_minute(opens_at)}."
@@ -120,7 +120,7 @@ def cap_reached(policy: Policy, opens_at: datetime, now: datetime) -> Verdict:
 
 
 def canary_wait(explanation: str, opens_at: datetime | None, now: datetime) -> Verdict:
-    """Others of its cohort go first, or one of them broke."""
+    """The hold for an instance whose cohort waits for its canaries, or is broken."""
     return Verdict(
         decision=Decision.HOLD,
         reason=Reason.CANARY_WAIT,

@@ -1,7 +1,7 @@
-"""What becomes of an instance after its tokens were required: a pure function from the signs it gives to its health.
+"""Health after enforcement: a pure function from an instance's signs of life and rejected calls to its health.
 
-CloudWatch counts refused IMDSv1 calls (`MetadataNoTokenRejected`) and may publish nothing where there are none, so
-silence is health only while the instance demonstrably ran.
+CloudWatch counts rejected IMDSv1 calls (`MetadataNoTokenRejected`) and may publish no datapoint if there are none.
+Silence therefore counts as health only while the instance provably ran.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 LONGEST_LIFE = timedelta(days=7)
-"""How long an instance may live without its health being proved, before people are told so."""
+"""How long an instance may run without proof of health before people are notified."""
 
 _SETTLING = timedelta(hours=6)
 LATE = timedelta(minutes=15)
-"""How long after it happened CloudWatch may come to show a call."""
+"""How late CloudWatch may show a call."""
 
 
 class Health(StrEnum):
-    """What the watch says at present."""
+    """The result of a watch so far."""
 
     WATCHED = "watched"
     CLEAN = "clean"
@@ -30,10 +30,10 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signs:
-    """What CloudWatch says of an instance since its watch began.
+    """CloudWatch's data about an instance since its watch began.
 
-    ``alive_hours``: whole hours in which it demonstrably ran. ``problem`` is set where an answer was not complete; what
-    was counted is then a lower bound.
+    ``alive_hours``: whole hours in which the instance provably ran. If ``problem`` is set, the data is incomplete and
+    the counts are lower bounds.
     """
 
     rejected_calls: int = 0
@@ -43,7 +43,7 @@ class Signs:
 
 
 def alive_hours_needed(hours: int, min_coverage: float) -> int:
-    """Hours in which the instance must have run for a watch of so many hours to mean something."""
+    """The number of hours in which the instance must have run for a watch of ``hours`` hours to count."""
     return max(1, math.ceil(round(hours * min_coverage, 9)))
 
 
@@ -57,16 +57,16 @@ def judge(
     min_coverage: float,
     now: datetime,
 ) -> Health:
-    """Judge one watch.
+    """Evaluate one watch.
 
     Args:
-        signs: what was counted from ``since`` to ``now``.
+        signs: the data from ``since`` to ``now``.
         since: when the watch began.
-        hours: how long it has to stay clean.
-        running_since: the last start, None while it does not run.
-        threshold: rejected calls that count as breakage.
-        min_coverage: share of the hours of the watch in which it must demonstrably have run.
-        now: the time of the judgement, aware.
+        hours: the length of the watch, in hours.
+        running_since: the last start; None if the instance is not running.
+        threshold: number of rejected calls that counts as breakage.
+        min_coverage: share of the watch in which the instance must provably have run.
+        now: the time of the evaluation, timezone-aware.
     """
     if signs.rejected_calls >= threshold:
         return Health.BROKEN

@@ -1,4 +1,4 @@
-"""What the ledger knows of an instance and later verdicts depend on."""
+"""The part of an instance's ledger record that later verdicts depend on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """A person's word that an instance is not to be changed, up to the end of the day ``until`` (UTC), in the ledger
-    because not everybody may tag every instance. ``by``: who said so, as claimed, by which request, and when."""
+    """A hold in the ledger: the instance must not be changed through the day ``until`` (UTC). It exists for people who
+    cannot tag the instance. ``by``, ``request_id``, ``at``: the claimed caller, the request and the time."""
 
     owner: str
     reason: str
@@ -28,7 +28,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A person's answer to a change that waits for approval. ``word``: ``approved`` (until ``expires_at``) or ``refused``."""
+    """A person's answer to a change that needs approval. ``word``: ``approved`` (until ``expires_at``), ``refused``."""
 
     word: str
     by: str | None
@@ -59,7 +59,7 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
-    """A person's wish that an instance be put back. ``why``: the sentence that the rollback will bear."""
+    """A person's request to roll an instance back. ``why``: the explanation that the rollback records."""
 
     by: str | None
     why: str
@@ -114,7 +114,7 @@ class History:
 
     @property
     def stands(self) -> bool:
-        """Whether a confirmed enforcement of ours has been neither rolled back nor cleared."""
+        """Whether a confirmed enforcement has been neither rolled back nor cleared."""
         if self.enforced_at is None or not self.confirmed:
             return False
         if self.put_back_at is not None and self.put_back_at >= self.enforced_at:

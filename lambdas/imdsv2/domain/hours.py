@@ -1,4 +1,4 @@
-"""Series of datapoints, by the hours in which their periods begin. Hours are whole numbers since 1970."""
+"""Hours and time series. An hour is a whole number of hours since 1970-01-01 UTC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOUR = 3600
 
 @dataclass(frozen=True, slots=True, order=True)
 class Hours:
-    """Consecutive hours, ``first`` included, ``end`` not."""
+    """A range of consecutive hours: ``first`` inclusive, ``end`` exclusive."""
 
     first: int
     end: int
@@ -51,5 +51,5 @@ class Series:
 
 
 def at(hour: int) -> datetime:
-    """When an hour begins."""
+    """The start of an hour, as a UTC datetime."""
     return datetime.fromtimestamp(hour * HOUR, UTC)

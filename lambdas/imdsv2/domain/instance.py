@@ -1,4 +1,4 @@
-"""The values that travel along the line, from a finding to its record. All are frozen; none knows AWS's SDK."""
+"""Instances, their metadata options and their location: frozen values, without the AWS SDK."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INSTANCE_ARN = re.compile(
 
 
 class Placed(Protocol):
-    """What lies in an account and Region: an instance, or the place itself."""
+    """Anything in an account and Region: an instance, or the place itself."""
 
     @property
     def partition(self) -> str: ...
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class InstanceArn:
-    """One EC2 instance: where it lives and its id."""
+    """The ARN of one EC2 instance, in parts."""
 
     partition: str
     region: str
@@ -48,7 +48,7 @@ class InstanceArn:
 
     @classmethod
     def parse(cls, text: str) -> InstanceArn:
-        """Read ``arn:<partition>:ec2:<region>:<account>:instance/<id>``; raises ValueError for anything else."""
+        """Parse ``arn:<partition>:ec2:<region>:<account>:instance/<id>``; raises ValueError for anything else."""
         match = _INSTANCE_ARN.fullmatch(text)
         if match is None:
             raise ValueError("takes the ARN of an EC2 instance, arn:aws:ec2:<region>:<account>:instance/i-<hex>")
@@ -56,7 +56,7 @@ class InstanceArn:
 
     @classmethod
     def of(cls, *, region: str, account: str, instance_id: str) -> InstanceArn:
-        """Build the ARN from its parts; the Region tells the partition. Raises ValueError if a part is malformed."""
+        """Build the ARN from its parts; the Region determines the partition. Raises ValueError for a malformed part."""
         return cls.parse(f"arn:{partition_of(region)}:ec2:{region}:{account}:instance/{instance_id}")
 
     def __str__(self) -> str:
@@ -64,14 +64,14 @@ class InstanceArn:
 
 
 def partition_of(region: str) -> str:
-    """The partition of a Region, by its name: AWS names Regions after their partition."""
+    """The partition of a Region, derived from the prefix of its name."""
     prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
     return next((partition for prefix, partition in prefixes.items() if region.startswith(prefix)), "aws")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataOptions:
-    """The part of an instance's metadata options that the service reads and records."""
+    """The metadata options that the service reads and records."""
 
     http_tokens: str
     http_endpoint: str
@@ -103,7 +103,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """EC2 knows no such instance (any more)."""
+    """EC2 does not know this instance, or no longer does."""
 
     arn: InstanceArn
 

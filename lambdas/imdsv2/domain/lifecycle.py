@@ -1,4 +1,4 @@
-"""The life of an instance in the ledger: which status may follow which. The ledger refuses every other move."""
+"""The status machine of an instance in the ledger. The ledger rejects every other transition."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """Where an instance stands in the ledger."""
+    """The status of an instance in the ledger."""
 
     WOULD_ENFORCE = "would_enforce"
     ENFORCING = "enforcing"
@@ -26,7 +26,7 @@ class Status(StrEnum):
 
 
 _JUDGED = frozenset({Status.WOULD_ENFORCE, Status.ENFORCING, Status.HELD, Status.SKIPPED})
-"""What a judgement may lead to from wherever nothing of ours is under way."""
+"""The statuses that a new verdict may set if no change or rollback is in progress."""
 
 MOVES: Mapping[Status | None, frozenset[Status]] = {
     None: _JUDGED,
@@ -37,20 +37,20 @@ MOVES: Mapping[Status | None, frozenset[Status]] = {
     Status.ENFORCING: _JUDGED | {Status.ENFORCED, Status.FAILED},
     Status.ENFORCED: _JUDGED | {Status.VERIFIED, Status.ROLLING_BACK},
     Status.VERIFIED: _JUDGED | {Status.ROLLING_BACK},
-    # What EC2 refuses to put back stays what it was.
+    # If EC2 rejects the rollback, the instance returns to its earlier status.
     Status.ROLLING_BACK: frozenset({Status.ROLLED_BACK, Status.ENFORCED, Status.VERIFIED}),
     Status.ROLLED_BACK: _JUDGED,
 }
-"""From each status (None: the ledger does not know the instance) to those that may follow; staying is always allowed."""
+"""Allowed transitions from each status (None: not in the ledger yet). Keeping a status is always allowed."""
 
 UNDER_WAY = frozenset({Status.ENFORCING, Status.ROLLING_BACK})
-"""Somebody is between the ledger and EC2, under a lease."""
+"""Statuses in which an invocation is between the ledger write and the call to EC2, and holds a lease."""
 
 OURS = frozenset({Status.ENFORCING, Status.ENFORCED, Status.VERIFIED, Status.ROLLING_BACK, Status.ROLLED_BACK})
-"""What a look that finds tokens required never replaces: it says what we did."""
+"""Statuses that record the service's own action. A verdict that only finds tokens required does not replace them."""
 
 
 def check(before: str | None, after: str) -> None:
-    """Raises IllegalMove where one status may not follow another."""
+    """Raises IllegalMove if ``after`` may not follow ``before``."""
     if before != after and Status(after) not in MOVES[Status(before) if before else None]:
         raise IllegalMove(before, after)

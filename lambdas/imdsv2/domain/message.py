@@ -1,4 +1,4 @@
-"""A message to people, before it is sent."""
+"""A notification, before it is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """``attributes``: by which subscribers may filter."""
+    """A notification. ``attributes``: message attributes by which subscribers can filter."""
 
     subject: str
     text: str

@@ -1,4 +1,4 @@
-"""The policy: one JSON document in an SSM parameter, refused as a whole if any of it is not understood."""
+"""The policy: one JSON document in an SSM parameter. An invalid field causes the whole document to be refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_MEMORY_DAYS = 455
 """Days for which CloudWatch keeps one-hour datapoints."""
 
 LONGEST_WATCH_HOURS = 168
-"""The guard gives up on a watch after seven days of the instance's life."""
+"""The guard gives up on a watch after seven days of the instance's running time."""
 
 SHORTEST_WATCH_HOURS = 3
 """What CloudWatch lists as active lately reaches back three hours: a shorter watch would end before it is seen."""
@@ -24,7 +24,7 @@ SHORTEST_CANARY_HOURS = 6
 """Software goes on for so long with the credentials that it has already fetched, whatever happens to the next request."""
 
 LONGEST_NOTICE_HOURS = 90 * 24
-"""Whoever is told earlier than a quarter of a year before has forgotten it by then."""
+"""90 days: an owner who is notified earlier than that has forgotten by the time of the change."""
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
@@ -35,7 +35,7 @@ _TAG_KEY_CHARACTERS = 128
 _SHOWN_NAME_CHARACTERS = 64
 
 _Check = Callable[[str, object], Any]
-"""Takes the name to complain of and the value as parsed; answers the value as the policy keeps it."""
+"""Takes the field's name (for errors) and its parsed value; returns the value as the policy stores it."""
 
 
 class Mode(StrEnum):
@@ -69,7 +69,7 @@ class Approval(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
-    """How much of a cohort goes first, and for how many hours the rest waits for it to stay clean."""
+    """The share of a cohort that goes first, and the hours it must stay clean before the rest follows."""
 
     share: float = 0.1
     hours: int = 24
@@ -77,7 +77,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What has to be true before an instance is changed, and where. Absent fields take these defaults."""
+    """The conditions and the scope of enforcement. Absent fields take these defaults."""
 
     mode: Mode = Mode.OBSERVE
     lookback_days: int = 35
@@ -103,7 +103,7 @@ class Policy:
 
     @classmethod
     def from_json(cls, text: str) -> Policy:
-        """Read the document of the SSM parameter. Raises PolicyRefused, which names the field and what it takes."""
+        """Parse the SSM parameter's document. Raises PolicyRefused, which names the field and the accepted values."""
         try:
             document = json.loads(text, object_pairs_hook=_without_repeats)
         except (ValueError, RecursionError) as error:
@@ -112,7 +112,7 @@ class Policy:
 
     @classmethod
     def from_document(cls, document: object) -> Policy:
-        """Check a parsed document. Raises PolicyRefused, which names the field and what it takes."""
+        """Validate a parsed document. Raises PolicyRefused, which names the field and the accepted values."""
         if not isinstance(document, Mapping):
             raise PolicyRefused("policy", 'takes a JSON object, e.g. {"mode": "observe"}')
         policy = cls(**_checked(document, _CHECKS, of="the policy"))
@@ -125,7 +125,7 @@ class Policy:
         return policy
 
     def to_document(self) -> dict[str, Any]:
-        """The same policy as plain JSON values, every field spelled out."""
+        """The policy as JSON-compatible values, with every field present."""
         return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
 
 
@@ -140,7 +140,7 @@ def _plain(value: object) -> object:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A field given twice has no one meaning; json would silently take the last."""
+    """Reject duplicate keys; json would silently keep the last."""
     document = dict(pairs)
     if len(document) != len(pairs):
         repeated = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
@@ -151,7 +151,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _checked(
     document: Mapping[str, object], checks: Mapping[str, _Check], *, of: str, path: str = ""
 ) -> dict[str, Any]:
-    """Every value as its field's check reads it; a field that has none is refused."""
+    """Validate every field with its check. Raises PolicyRefused for an unknown field."""
     for name in document:
         if name not in checks:
             problem = f"is no field of {of}; known are {', '.join(sorted(checks))}"
@@ -176,7 +176,7 @@ def _whole(unit: str, lowest: int, highest: int | None = None) -> _Check:
     takes = f"takes a whole number of {unit}{bounds}"
 
     def check(name: str, value: object) -> int:
-        # Not isinstance: true is no number here.
+        # Not isinstance, because bool is a subclass of int.
         if type(value) is not int or value < lowest or (highest is not None and value > highest):
             raise PolicyRefused(name, f"{takes}, not {_shown(value)}")
         return value
@@ -240,7 +240,7 @@ def _shown(value: object) -> str:
 
 
 def _shown_name(name: str) -> str:
-    """Short, and without the lone surrogates that JSON can spell and no message can carry."""
+    """The name, truncated, with lone surrogates replaced: JSON can encode them, but UTF-8 cannot."""
     return name[:_SHOWN_NAME_CHARACTERS].encode(errors="replace").decode()
 
 
@@ -275,9 +275,9 @@ _CHECKS: Mapping[str, _Check] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyInForce:
-    """The rules that verdicts follow; while there is a ``problem`` with them, nothing is enforced.
+    """The policy that verdicts follow. While ``problem`` is set, nothing is enforced.
 
-    ``is_from_parameter``: they have just been read, and do not merely stand in for what cannot be.
+    ``is_from_parameter``: False if the policy is a fallback for a parameter that could not be read.
     """
 
     policy: Policy

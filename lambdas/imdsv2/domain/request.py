@@ -1,4 +1,4 @@
-"""What the ways in ask: one instance to judge, and the finding that named it."""
+"""Requests: an instance to evaluate, and the finding that named it, if any. Every event source produces these."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Source(StrEnum):
-    """Which way in named the instance."""
+    """The event source that named the instance."""
 
     SECURITYHUB = "securityhub"
     SECURITYHUB_V2 = "securityhub_v2"
@@ -27,7 +27,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One finding that named an instance, as Security Hub identifies it."""
+    """A finding that named an instance, as Security Hub identifies it."""
 
     id: str
     product_arn: str
@@ -37,13 +37,13 @@ class Finding:
 
     @property
     def is_v2(self) -> bool:
-        """Whether the newer Security Hub (OCSF) sent it; it has operations of its own."""
+        """Whether Security Hub V2 (OCSF) sent the finding; it has API operations of its own."""
         return "::productv2/" in self.product_arn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One instance to judge: what every way in produces."""
+    """A request to evaluate one instance."""
 
     arn: InstanceArn
     source: Source
@@ -54,5 +54,5 @@ class Request:
 
     @property
     def asked_by_person(self) -> bool:
-        """Whether somebody asked for this very instance: such a request acts in `observe` too, and is no echo."""
+        """Whether a person asked for this instance: such a request acts in `observe` mode too, and is never an echo."""
         return self.source in {Source.MANUAL, Source.CUSTOM_ACTION}

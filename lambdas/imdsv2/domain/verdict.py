@@ -1,4 +1,4 @@
-"""What is decided about an instance, why, and when to look again."""
+"""Verdicts: the decision on an instance, its reason, and when to evaluate again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 SOON = timedelta(minutes=15)
 HOURLY = timedelta(hours=1)
 DAILY = timedelta(hours=24)
-"""How long until a verdict is looked at again: while EC2 or a quota settles, while a gate is shut, otherwise."""
+"""Intervals until an instance is evaluated again: while EC2 or a quota settles, while a gate is closed, otherwise."""
 
 
 class Decision(StrEnum):
-    """What a verdict says."""
+    """The decision of a verdict."""
 
     ENFORCE = "enforce"
     HOLD = "hold"
@@ -26,7 +26,7 @@ class Decision(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why: the rows of the verdict table, the gates, and EC2's refusals."""
+    """The reason of a verdict: a row of the verdict table, a gate, or a refusal by EC2."""
 
     OUT_OF_SCOPE = "out_of_scope"
     UNREACHABLE = "unreachable"
@@ -66,9 +66,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A decision with its reason, a sentence a person can act on, and when to judge again (None: never).
+    """A decision with its reason, an actionable explanation, and when to evaluate again (None: never).
 
-    ``ends_on`` is the last day of the exemption or hold that it rests on, of which people are reminded.
+    ``ends_on``: the last day of the exemption or hold behind the verdict; people are reminded of it.
     """
 
     decision: Decision

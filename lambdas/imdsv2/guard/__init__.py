@@ -1,1 +1,1 @@
-"""What happens after enforcement: watch, recall what breaks later, roll back."""
+"""After enforcement: watch, recall of late breakage, rollback."""

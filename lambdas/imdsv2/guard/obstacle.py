@@ -1,4 +1,4 @@
-"""What stands in the way of putting an instance back, before EC2 is asked and once it has refused, with what to do."""
+"""What prevents a rollback, known in advance or from EC2's refusal, as a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _OURS_TO_UNDO = frozenset({Status.ENFORCED, Status.VERIFIED, Status.ROLLING_BACK
 
 
 def obstacle(record: Record, target: Target) -> str | None:
-    """Why an instance must be left as it is, whatever broke; None where it is still as we left it."""
+    """Why the instance must not be rolled back; None if it is still as the service left it."""
     match target:
         case Missing() | Instance(state="terminated" | "shutting-down"):
             return GONE
         case Unreachable():
             return target.problem
     if record.status == Status.ROLLING_BACK and target.options.http_tokens == "optional":
-        return None  # The run that was putting it back died after EC2 had done it.
+        return None  # The run that was rolling it back crashed after EC2 had made the change.
     if record.status not in _OURS_TO_UNDO:
         return "The service has no enforcement of its own to take back here."
     if not record.confirmed:
@@ -54,7 +54,7 @@ def obstacle(record: Record, target: Target) -> str | None:
 
 
 def explain_refusal(error: Exception) -> str:
-    """EC2's refusal to go back, in words that say what a person can do."""
+    """EC2's refusal of a rollback as a sentence that says what a person can do."""
     code, message = error_code(error), error_message(error)
     said = f"({code}: {message})"
     if "HttpTokensEnforced" in message:

@@ -1,4 +1,4 @@
-"""What has proved healthy is recalled if it breaks later: every hour CloudWatch is asked which instances refuse calls."""
+"""Recall: detects late breakage. Every hour, CloudWatch is asked which enforced instances reject calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """Finds what refuses calls, whether its watch goes on or not. ``now``: the clock."""
+    """Finds enforced instances that reject calls, whether or not they are still under watch. ``now``: the clock."""
 
     members: Members
     ledger: Ledger
@@ -33,8 +33,8 @@ class Recall:
     logger: Logger
 
     def refusing(self, account: Account) -> dict[Place, list[InstanceArn]]:
-        """Instances of an account that were enforced, and that have refused calls of late: for as long as the window
-        that was looked back at, because what happens once in a window has happened by then."""
+        """The account's enforced instances that rejected calls recently, by account and Region. Only enforcements
+        within the last `lookback_days` count: what runs once per window has run by then."""
         now = self.now()
         oldest = now - timedelta(days=self.policies.current(now).policy.lookback_days)
         partition, _, number = account.key.partition("/")
@@ -51,7 +51,7 @@ class Recall:
         return {place: arns for place, arns in refusing.items() if arns}
 
     def _named(self, place: Place) -> set[str]:
-        """Ids of instances of a place that refused calls in the last three hours; none where that is not known."""
+        """Ids of instances in this place that rejected calls in the last three hours; empty if the call fails."""
         try:
             return set(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS))
         except CALL_FAILURES as error:

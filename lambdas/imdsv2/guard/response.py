@@ -1,4 +1,4 @@
-"""The answer to breakage: hold the cohort, roll back (or leave, and say why), count towards the breaker, tell people."""
+"""The response to breakage: hold the cohort, roll back (or leave it and explain), count for the breaker, notify."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from imdsv2.line.tell import Teller
 
 _BETWEEN_ATTEMPTS = timedelta(hours=1)
-"""What EC2 refused to put back is tried again: the refusal may be lifted."""
+"""Interval between attempts to roll back after EC2 refused, because the refusal may be lifted."""
 _ONLY_ALERT = 'The policy says "rollback": "alert". Put it back by hand, or update its software.'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What an answer came to: how many were put back, and how many are broken and stay as they are."""
+    """The result of a response: the number of instances rolled back, and of those broken and not rolled back."""
 
     rolled_back: int = 0
     left_broken: int = 0
@@ -47,18 +47,18 @@ class Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Left:
-    """A return that is not made, as its record is now, and why."""
+    """A rollback that was not made, its current record, and the reason."""
 
     asked: Return
     record: Record
     problem: str
 
     def change(self, now: datetime) -> Change | None:
-        """What is broken and stays as it is: said once, and again where the reason changes."""
+        """The change for an instance that is not rolled back; people are notified again only if the reason changes."""
         explanation = f"{self.asked.why} It was not put back: {self.problem}"
         after = self.record
         if self.problem != _ONLY_ALERT and obstacle(self.asked.record, self.asked.target) is None:
-            after = replace(after, left_at=now, explanation=explanation)  # It had been tried.
+            after = replace(after, left_at=now, explanation=explanation)  # A rollback was attempted.
         if self.record.left_because != self.problem:
             after = replace(after, left_because=self.problem, explanation=explanation, changed_at=now)
         if self.asked.broken and not self.record.is_broken:
@@ -70,7 +70,7 @@ class _Left:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """Answers for instances of one account and Region at a time. ``now``: the clock."""
+    """Responds for instances of one account and Region at a time. ``now``: the clock."""
 
     ledger: Ledger
     accounts: Accounts
@@ -82,7 +82,7 @@ class Response:
     logger: Logger
 
     def put_back(self, returns: Sequence[Return], policy: Policy, request_id: str) -> Answered:
-        """Put back what broke, or what a person wants back, as far as policy and EC2 let it."""
+        """Roll back broken or requested instances, as far as the policy and EC2 permit."""
         self._hold_cohorts([each for each in returns if each.broken])
         alerted = [each for each in returns if _is_only_told(each, policy)]
         due = [each for each in returns if each not in alerted and self._may_try(each)]
@@ -101,18 +101,18 @@ class Response:
         return Answered(rolled_back=len(returned), left_broken=sum(each.asked.broken for each in left) + untried)
 
     def tell(self, arns: Iterable[InstanceArn]) -> None:
-        """Tell people and Security Hub what the ledger says of instances."""
+        """Send what is due to people and Security Hub for these instances."""
         workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
         self.teller.tell(sorted(arns), self.now(), workflow=workflow)
 
     def _hold_cohorts(self, broken: Iterable[Return]) -> None:
-        """One that breaks holds all that run the same software."""
+        """A broken instance holds its whole cohort."""
         for each in broken:
             if each.record.cohort and not each.record.is_broken:
                 self.cohorts.change(each.record.cohort, _broken_by(each.arn, self.now()))
 
     def _may_try(self, each: Return) -> bool:
-        """Whether to try to put it back now: not again and again where EC2 has just refused."""
+        """Whether to attempt a rollback now; after a refusal by EC2, at most once per hour."""
         refused_at = each.record.left_at
         if not each.broken or refused_at is None or each.record.left_because is None:
             return True
@@ -137,5 +137,5 @@ def _broken_by(arn: InstanceArn, now: datetime) -> Callable[[Cohort], Cohort]:
 
 
 def _is_only_told(each: Return, policy: Policy) -> bool:
-    """Whether people alone may put it back; a rollback that has begun is brought to its end."""
+    """Whether the policy leaves the rollback to people; one that has already begun is still finished."""
     return each.broken and policy.rollback is RollbackMode.ALERT and each.record.status != Status.ROLLING_BACK

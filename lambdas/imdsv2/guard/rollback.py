@@ -1,10 +1,10 @@
-"""Back to what was there before: tokens optional again, that alone, and only on what is still as we left it.
+"""Rollback: makes tokens optional again, changes nothing else, and only if the options are as the service left them.
 
-Ledger (`rolling_back`) -> EC2 -> read back -> tag -> ledger (`rolled_back`). The guard does so where software broke, a
-person where one asks for it. No gate binds it, and no cap.
+Ledger (`rolling_back`) -> EC2 -> read back -> tag -> ledger (`rolled_back`). Triggered by the guard if software broke,
+or by a person. Neither gates nor caps apply.
 
-IAM: ``ec2:ModifyInstanceMetadataOptions``, ``ec2:CreateTags`` and ``ec2:DeleteTags`` by the rollback role,
-``ec2:DescribeInstances`` by the read role.
+IAM: ``ec2:ModifyInstanceMetadataOptions``, ``ec2:CreateTags`` and ``ec2:DeleteTags`` for the rollback role,
+``ec2:DescribeInstances`` for the read role.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SIGNATURE = ("source", "caller", "request_id", "session")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Return:
-    """An instance that is to be put back, and why, in a sentence. ``broken``: its software broke, nobody asked for it."""
+    """A rollback to make, with its reason as a sentence. ``broken``: software broke; False if a person asked."""
 
     record: Record
     target: Target
@@ -60,23 +60,23 @@ class Return:
 
     @property
     def is_done_already(self) -> bool:
-        """Whether EC2 shows tokens as optional: a run that died had got so far."""
+        """Whether EC2 shows tokens as optional already: an earlier run crashed after the change."""
         return isinstance(self.target, Instance) and self.target.options.http_tokens == "optional"
 
 
 class End(StrEnum):
-    """How it ended."""
+    """The result of a rollback."""
 
     ROLLED_BACK = "rolled_back"
     LEFT = "left"
-    """It may not or cannot be put back; a person is told why."""
+    """It is not permitted or not possible; a person is told why."""
     LATER = "later"
-    """AWS asks to come back, or another run was quicker: the next pass sees."""
+    """Throttled, unfinished, or another run was faster: the next pass continues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Returned:
-    """What became of a return; ``problem`` says why it was left."""
+    """The result of a `Return`; ``problem`` says why it was not made."""
 
     asked: Return
     end: End
@@ -89,11 +89,11 @@ class Returned:
 
     @property
     def is_begun_in_vain(self) -> bool:
-        """Whether a rollback was left behind before EC2 had done it."""
+        """Whether an earlier run crashed before EC2 made the change."""
         return self.record.status == Status.ROLLING_BACK and not self.asked.is_done_already
 
     def rolled_back(self, now: datetime) -> Record:
-        """The record once tokens are optional again."""
+        """The record after the rollback."""
         return replace(
             self.record,
             status=Status.ROLLED_BACK,
@@ -115,7 +115,7 @@ class Returned:
         )
 
     def as_before(self, now: datetime) -> Record:
-        """The record once it is clear that nothing was changed."""
+        """The record after a rollback that changed nothing: its earlier status is restored."""
         return replace(
             self.record,
             status=self.record.status_before,
@@ -128,10 +128,10 @@ class Returned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """Puts instances back, of one account and Region at a time.
+    """Rolls back instances of one account and Region at a time.
 
     Args:
-        lease: longer than the function may run.
+        lease: duration of a lease; longer than the function's time limit.
         now: the clock.
     """
 
@@ -142,7 +142,7 @@ class Rollback:
     logger: Logger
 
     def run(self, asked: Sequence[Return], request_id: str) -> list[Returned]:
-        """Put back what may be; the rest is left, with the reason. Raises ClientError where the ledger fails."""
+        """Roll back what is permitted; the rest is left, with the reason. Raises ClientError if the ledger fails."""
         left = [
             Returned(asked=each, end=End.LEFT, record=each.record, problem=problem)
             for each in asked
@@ -150,7 +150,7 @@ class Rollback:
         ]
         hindered = {each.arn for each in left}
         willing = [each for each in asked if each.arn not in hindered]
-        # One that was left behind half-way is what it was before again.
+        # Restore the earlier status of rollbacks that were begun and can no longer be made.
         begun = [each for each in left if each.record.status == Status.ROLLING_BACK]
         left = [each for each in left if each not in begun] + self._record(begun, request_id)
         return left + self._put_back_all(willing, request_id) if willing else left
@@ -180,7 +180,7 @@ class Rollback:
             each.record,
             status=Status.ROLLING_BACK,
             status_before=each.record.status_before or each.record.status,
-            watch=OPEN,  # A run that dies half-way leaves it to the guard, whose watch of it may have been over.
+            watch=OPEN,  # If this run crashes, the guard must finish, but its watch may already be over.
             explanation=each.why,
             owner=request_id,
             lease_until=now + self.lease,
@@ -206,7 +206,8 @@ class Rollback:
             ec2.modify_instance_metadata_options(InstanceId=each.arn.instance_id, HttpTokens="optional")
         except CALL_FAILURES as error:
             if not isinstance(error, ClientError | QuotaExhausted) or may_have_been_done(error):
-                # Nobody knows whether EC2 got the call: the item stays `rolling_back`, and the guard looks again.
+                # It is unknown whether EC2 received the call: the item stays `rolling_back`, and the guard checks
+                # later.
                 self.logger.warning(
                     "rollback left unfinished", extra={"target": str(each.arn), "problem": describe_error(error)}
                 )
@@ -236,7 +237,7 @@ class Rollback:
             )
 
     def _record(self, ended: Iterable[Returned], request_id: str) -> list[Returned]:
-        """Write how each ended; what is still under way is written by whoever finishes it."""
+        """Write each result; an unfinished rollback is not written, but left to the invocation that finishes it."""
         ended = list(ended)
         changes = {each.arn: change for each in ended if (change := self._end(each, request_id)) is not None}
         overtaken = self.ledger.write(list(changes.values()), self.now())

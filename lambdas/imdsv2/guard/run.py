@@ -1,7 +1,7 @@
-"""The guard: looks after what was enforced, until it has proved healthy, and puts back what breaks.
+"""The guard: watches enforced instances until they are proved healthy, and rolls back those that break.
 
-For each account and Region: EC2 (is it as we left it, has it started since) -> CloudWatch (refused calls, life) -> health
--> ledger (`verified`), or the response to breakage. Gates and caps do not bind it.
+For each account and Region: EC2 (options unchanged? restarted?) -> CloudWatch (rejected calls, signs of life) -> health
+-> ledger (`verified`), or the response to breakage. Gates and caps do not apply.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 _PLACES_AT_ONCE = 8
 _BETWEEN_PASSES = timedelta(minutes=4)
-"""An account that another pass has just looked after is left to it."""
+"""An account that another pass has guarded more recently than this is left out."""
 
 
 @dataclass(kw_only=True)
 class Pass:
-    """What a pass of the guard came to."""
+    """The counts of one pass of the guard."""
 
     watched: int = 0
     verified: int = 0
@@ -72,7 +72,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """Looks after every account in which something was enforced. ``now``: the clock."""
+    """Guards every account that has enforcements. ``now``: the clock."""
 
     members: Members
     ledger: Ledger
@@ -84,7 +84,7 @@ class Guard:
     logger: Logger
 
     def run(self, request_id: str, has_time: Callable[[], bool]) -> Pass:
-        """One pass over the accounts, for as long as there is time. One that fails stops no other, and is counted."""
+        """One pass over the accounts, until time runs out. A failure does not stop the others; it is counted."""
         result, lock = Pass(), Lock()
 
         def look_after(account: Account) -> None:
@@ -140,7 +140,7 @@ class Guard:
     def _in_force(
         self, awake: AbstractSet[InstanceArn], recalled: AbstractSet[InstanceArn]
     ) -> dict[InstanceArn, Record]:
-        """The ledger's records of those that are watched, or are to be again, and that no other run is working on."""
+        """The records that are under watch or recalled, and that no other invocation holds a lease on."""
         records = self.ledger.read(sorted(awake | recalled))
         return {
             arn: record
@@ -149,7 +149,7 @@ class Guard:
         }
 
     def _let_go(self, records: Iterable[Record]) -> None:
-        """What has gone, or was changed back by somebody, is no longer ours to watch: it is judged anew at once."""
+        """End the watch of instances that are gone or were changed back by someone; they are due at once."""
         changes = [
             Change(before=record, after=replace(record, watch=OVER, canary_lost=True, revisit_at=self.now()))
             for record in records
@@ -159,7 +159,7 @@ class Guard:
     def _watch(
         self, records: Iterable[Record], targets: Mapping[InstanceArn, Target], policy: Policy
     ) -> dict[InstanceArn, Watched]:
-        """Those that EC2 shows; a start that nobody had noticed is noted, and one that stopped is no canary any more."""
+        """The watches of the instances that EC2 shows. Records new starts, and canaries that stopped."""
         under_watch: dict[InstanceArn, Watched] = {}
         notes: list[Change] = []
         for record in records:
@@ -183,10 +183,10 @@ class Guard:
         policy: Policy,
         done: Pass,
     ) -> list[Return]:
-        """Record what is healthy, tell what cannot be proved, and return what broke."""
+        """Record healthy instances, notify people of unproven ones, and return the broken ones."""
         signs = self._signs(place, under_watch)
         health = {arn: each.health(signs[arn], policy, self.now()) for arn, each in under_watch.items()}
-        # Of those whose watch is over, or has yet to begin anew, nothing is to be learnt but that they break.
+        # A recalled instance whose watch is over, or not yet due, is only checked for breakage.
         settling = {arn for arn in under_watch if health[arn] is Health.CLEAN and arn not in recalled}
         done.verified += self._settle([under_watch[arn] for arn in settling], signs, policy)
         unproven = [arn for arn in under_watch if health[arn] is Health.UNPROVEN and arn not in recalled]
@@ -202,7 +202,7 @@ class Guard:
         return gather_signs(self.members.cloudwatch(place), begins, ripe, now)
 
     def _settle(self, clean: Iterable[Watched], signs: Mapping[InstanceArn, Signs], policy: Policy) -> int:
-        """Record what is clean. Returns how many have proved healthy."""
+        """Record clean instances. Returns how many became `verified`."""
         now = self.now()
         changes = [
             change for each in clean if (change := each.settled(signs[each.record.arn], policy, now)) is not None
@@ -219,7 +219,7 @@ class Guard:
     def _tell_out_of_sight(
         self, records: Mapping[InstanceArn, Record], unseen: Mapping[InstanceArn, Unreachable]
     ) -> None:
-        """Tell of those that nobody has been able to look at for as long as a watch may last; when that began is noted."""
+        """Record when instances became unreadable, and notify people of those unreadable for seven days."""
         now = self.now()
         out_of_sight = [
             records[arn] for arn, target in unseen.items() if not target.throttled and not records[arn].is_to_go_back
@@ -251,7 +251,7 @@ class Guard:
 
 
 def _is_first_of_the_hour(account: Account, now: datetime) -> bool:
-    """Whether the pass before this one was in an earlier hour."""
+    """Whether the previous pass was in an earlier hour."""
     before = account.guarded_at
     return before is None or f"{before:%Y-%m-%d %H}" != f"{now:%Y-%m-%d %H}"
 

@@ -1,4 +1,4 @@
-"""The signs that instances give since their tokens were required: refused calls, and that they ran at all."""
+"""Reads the signs of instances since enforcement: rejected calls, and whether they ran."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
 
 _PERIOD = 300
-"""Seconds: short, because a call that was refused before the watch began in the same hour says nothing about it."""
+"""Seconds. Short, so that calls rejected in the same hour but before the watch began do not count."""
 _REMEMBERED = timedelta(days=62)
-"""CloudWatch keeps datapoints of five minutes for 63 days."""
+"""CloudWatch keeps five-minute datapoints for 63 days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """When a watch began: an instance has to live from ``watch`` on, and refused calls count from ``count`` on."""
+    """The start of a watch: running time counts from ``watch`` on, rejected calls count from ``count`` on."""
 
     watch: datetime
     count: datetime
@@ -40,11 +40,11 @@ def gather_signs(
     """Read the signs of instances of one account and Region.
 
     Args:
-        begins: when each one's watch began, and its refused calls count from.
-        ripe: those whose watch might end now; only of them it has to be known whether they ran.
-        now: the time of the look.
+        begins: the start of each instance's watch.
+        ripe: the instances whose watch might end now; only for these, running hours are read.
+        now: the end of the time range.
 
-    A refused or incomplete answer is signs with a ``problem``, never an exception.
+    A failed or incomplete answer becomes signs with a ``problem``, never an exception.
     """
     oldest = now - _REMEMBERED
     rejected = read(
@@ -58,7 +58,7 @@ def gather_signs(
 
 
 def _signs(begin: Begin, rejected: Series, ran: Series | None, now: datetime) -> Signs:
-    # Every period that touches the watch counts, and so does the one in which it began.
+    # Every period that overlaps the watch counts, including the one in which it began.
     first = math.floor(begin.count.timestamp() / _PERIOD) * _PERIOD
     refused = {second: value for second, value in rejected.values.items() if value and second >= first}
     problem = rejected.problem or (ran.problem if ran else None)

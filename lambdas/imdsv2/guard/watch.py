@@ -1,4 +1,4 @@
-"""One instance under watch: since when it has to live, what its signs mean, and what becomes of its record."""
+"""The watch of one instance: its start and length, its health, and the resulting change of the record."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """Its ledger record, what EC2 shows, since when it has to live, from when on refused calls count, and for how many
-    hours it has to stay clean."""
+    """An instance under watch. ``since``: running time counts from here; ``counted_from``: rejected calls count from
+    here; ``hours``: how long it must stay clean."""
 
     record: Record
     instance: Instance
@@ -36,7 +36,7 @@ class Watched:
     hours: int
 
     def health(self, signs: Signs, policy: Policy, now: datetime, *, hours: int | None = None) -> Health:
-        """What its signs mean. ``hours``: how long it has to stay clean, where that is not the watch's own length."""
+        """The health that the signs show. ``hours``: how long it must stay clean, if not the watch's own length."""
         return health.judge(
             signs,
             since=self.since,
@@ -48,7 +48,7 @@ class Watched:
         )
 
     def settled(self, signs: Signs, policy: Policy, now: datetime) -> Change | None:
-        """What to record of one that is clean: a canary once it has been so for its hours, any instance after its watch."""
+        """The change for a clean instance: canary proof after the canary's hours, `verified` after the whole watch."""
         after = replace(self.record, clean_at=now) if self.record.awaits_canary_proof else self.record
         if self.health(signs, policy, now, hours=policy.watch_hours) is Health.CLEAN:
             after = self._verified(after, signs, timedelta(days=policy.lookback_days), now)
@@ -57,7 +57,7 @@ class Watched:
         return Change(before=self.record, after=after, says=("status", "explanation", "source"))
 
     def broken(self, signs: Signs) -> Return:
-        """That it is to be put back, and why."""
+        """The rollback of a broken instance, with the reason."""
         count = "1 IMDSv1 call was" if signs.rejected_calls == 1 else f"{signs.rejected_calls} IMDSv1 calls were"
         last = f", the last at {signs.last_rejected_call:%Y-%m-%d %H:%M UTC}" if signs.last_rejected_call else ""
         why = f"{count} rejected since {self.counted_from:%Y-%m-%d %H:%M UTC}{last}: its software needs IMDSv1."
@@ -84,7 +84,7 @@ class Watched:
 
 
 def watched(record: Record, instance: Instance, policy: Policy, now: datetime) -> Watched:
-    """The watch of an enforced instance: from its enforcement, or once that was proved healthy, from its next start."""
+    """The watch of an enforced instance: it starts at the enforcement, or once verified, at the next start."""
     since = record.restarted_at if record.status == Status.VERIFIED and record.restarted_at else record.enforced_at
     assert since is not None  # noqa: S101 - the index holds nothing that was not enforced
     cleared_at = record.cleared_at or since
@@ -99,7 +99,7 @@ def watched(record: Record, instance: Instance, policy: Policy, now: datetime) -
 
 
 def noticed(record: Record, instance: Instance) -> Record:
-    """The record with what a look at EC2 tells: a first start since, a canary that stopped, that it can be seen again."""
+    """The record, updated by what EC2 shows: first restart, a canary that stopped, visible again."""
     after = replace(record, unseen_since=None)
     enforced_at = record.enforced_at
     if record.restarted_at is None and enforced_at is not None and instance.launched_at > enforced_at:
@@ -110,7 +110,7 @@ def noticed(record: Record, instance: Instance) -> Record:
 
 
 def is_dormant(row: Enforced, target: Target) -> bool:
-    """Verified, and not started since as far as can be seen: nothing to look at but its next start."""
+    """Whether the instance is verified and, as far as is known, not restarted since: only its next start matters."""
     if row.status != Status.VERIFIED or row.restarted_at is not None or row.asked_back or row.broken:
         return False
     match target:
@@ -123,7 +123,7 @@ def is_dormant(row: Enforced, target: Target) -> bool:
 
 
 def is_lost(record: Record, target: Target, now: datetime) -> bool:
-    """Whether it has gone, or somebody has changed it back. What EC2 has yet to apply is neither."""
+    """Whether it is gone or someone changed it back. A change that EC2 has yet to apply is neither."""
     match target:
         case Instance():
             if target.state in {"terminated", "shutting-down"}:
@@ -136,7 +136,7 @@ def is_lost(record: Record, target: Target, now: datetime) -> bool:
 
 
 def resumed(record: Record, target: Target) -> Return:
-    """The return that a person asked for, or that was left behind half-way."""
+    """The rollback that a person requested, or that an earlier run left unfinished."""
     undo = record.undo
     source = Source.MANUAL if undo else Source(str(record.source))
     return Return(
@@ -150,8 +150,9 @@ def resumed(record: Record, target: Target) -> Return:
 
 
 def _counted_from(record: Record, since: datetime, policy: Policy, now: datetime) -> datetime:
-    """From when on refused calls count: the beginning of the watch; once it was proved healthy, what came after that and
-    lies no longer back than a watch is long. What is broken stays so."""
+    """From when on rejected calls count: the start of the watch; once verified, only calls after the verification and
+    within the last `watch_hours`, or since the restart if that is earlier and watched again. For a broken instance, all
+    calls since the verification count."""
     if record.verified_at is None:
         return since
     proved_until = record.verified_at - LATE

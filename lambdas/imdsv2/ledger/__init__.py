@@ -1,1 +1,1 @@
-"""The DynamoDB table: the record of each instance and its history, the items of accounts and cohorts."""
+"""The DynamoDB table: each instance's record and history, and the items of accounts and cohorts."""

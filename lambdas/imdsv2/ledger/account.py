@@ -1,6 +1,7 @@
-"""The accounts' items: caps, the circuit breaker, and which account the guard looks after next.
+"""The account items: hourly caps, the circuit breaker, and the time of the guard's last pass.
 
-All functions share them. Every write is conditional on what was read, and done again where somebody else was quicker.
+All functions share these items. Writes use optimistic locking on the version that was read, and are retried on
+conflict.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ _ATTEMPTS = 12
 
 
 class Accounts:
-    """The accounts' items. Every method may raise ClientError or LedgerContended."""
+    """The account items. Every method may raise ClientError or LedgerContended."""
 
     def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
         self._dynamodb = dynamodb
         self._table = table
 
     def of(self, there: Placed) -> Account:
-        """The account in which something lies."""
+        """The account of an instance or place."""
         return self._read(account_key(there))
 
     def all(self) -> list[Account]:
-        """Every account in which anything was ever enforced, the one longest unguarded first."""
+        """Every account with at least one enforcement, in the order of the guard's last pass, oldest first."""
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :accounts",
@@ -51,7 +52,7 @@ class Accounts:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def claim(self, account: Account, now: datetime) -> bool:
-        """Take an account for a pass of the guard; False where somebody else has."""
+        """Claim an account for a pass of the guard. False if another invocation has claimed it."""
         unclaimed = "guarded_at = :before" if account.guarded_at else "attribute_not_exists(guarded_at)"
         values = {":now": {"S": to_text(now)}}
         if account.guarded_at:
@@ -69,7 +70,7 @@ class Accounts:
         return True
 
     def reserve(self, there: Placed, wanted: int, cap: int, now: datetime) -> tuple[int, Account]:
-        """Take room for enforcements that are about to begin. Returns how many, and the account as it is then."""
+        """Reserve cap for enforcements about to begin. Returns how many were granted, and the account after that."""
         granted = 0
 
         def take(account: Account) -> Account:
@@ -81,18 +82,18 @@ class Accounts:
         return granted, account
 
     def give_back(self, there: Placed, count: int, reserved_at: datetime, now: datetime) -> None:
-        """Room that was reserved at a time and not used after all."""
+        """Return cap that was reserved at ``reserved_at`` and not used."""
         if count:
             self._change(
                 account_key(there), lambda account: account.with_enforcements(there.region, -count, reserved_at, now)
             )
 
     def count_rollbacks(self, account: str, count: int, enforced_that_day: int, now: datetime) -> Account:
-        """Remember rollbacks in an account; enough of them open its breaker."""
+        """Record rollbacks in an account; opens its circuit breaker if they reach the thresholds."""
         return self._change(account, lambda known: known.with_rollbacks(count, enforced_that_day, now))
 
     def close_breaker(self, account: str, closed_by: str) -> Account:
-        """A person lets the account go on; the rollbacks so far no longer count."""
+        """Close the circuit breaker on behalf of a person; earlier rollbacks no longer count."""
         return self._change(
             account, lambda known: replace(known, breaker_opened_at=None, rollbacks=(), breaker_closed_by=closed_by)
         )

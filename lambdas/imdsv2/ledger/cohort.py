@@ -1,4 +1,4 @@
-"""The cohorts' items: which instances of each go first, and whether the others may follow. All functions share them."""
+"""The cohort items: the canaries of each cohort, and whether the rest may follow. All functions share these items."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ATTEMPTS = 12
 
 
 class Cohorts:
-    """The cohorts' items. Every method may raise ClientError or LedgerContended."""
+    """The cohort items. Every method may raise ClientError or LedgerContended."""
 
     def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
         self._dynamodb = dynamodb
         self._table = table
 
     def read(self, keys: Iterable[str]) -> dict[str, Cohort]:
-        """Cohorts by their names; one that the ledger does not know is a new one."""
+        """Read cohorts by key; a cohort that is not in the ledger is returned empty, with version 0."""
         found = {key: Cohort(key=key) for key in keys}
         names = list(found)
         for first in range(0, len(names), _COHORTS_A_CALL):
@@ -49,7 +49,7 @@ class Cohorts:
         return found
 
     def save(self, cohort: Cohort) -> bool:
-        """Write a cohort; False where somebody else has changed it since it was read."""
+        """Write a cohort. False if it has changed since it was read."""
         attributes = {
             "canaries": [str(arn) for arn in cohort.canaries],
             "wanted": cohort.wanted,
@@ -60,7 +60,7 @@ class Cohorts:
         return put_unless_overtaken(self._dynamodb, self._table, _key(cohort.key), cohort.version, attributes)
 
     def change(self, key: str, change: Callable[[Cohort], Cohort]) -> None:
-        """Change a cohort, however often others do so meanwhile."""
+        """Read, change and write a cohort, with retries on conflict."""
         for attempt in range(_ATTEMPTS):
             if self.save(change(self.read([key])[key])):
                 return

@@ -1,4 +1,4 @@
-"""What all items of the ledger's table share: the form of times and keys, and writes that nobody has overtaken."""
+"""Shared by all items of the ledger table: keys, time format, and conditional writes (optimistic locking)."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Placed
 
 CURRENT = "current"
-"""The sort key of an item that is changed in place."""
+"""The sort key of items that are updated in place."""
 
 serialize = TypeSerializer().serialize
 deserialize = TypeDeserializer().deserialize
 
 
 def account_key(there: Placed) -> str:
-    """How the ledger names an account: ``<partition>/<account>``."""
+    """The ledger's key of an account: ``<partition>/<account>``."""
     return f"{there.partition}/{there.account}"
 
 
 def to_text(when: datetime) -> str:
-    """The one form of time in the ledger: UTC, of fixed width, so that it sorts."""
+    """Format a time for the ledger: UTC, fixed width, so that it sorts as text."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def to_time(text: str | None) -> datetime | None:
-    """The time that stands in the ledger, or None where none does."""
+    """Parse a time from the ledger; None if there is none."""
     return datetime.fromisoformat(text) if text else None
 
 
 def put_unless_overtaken(
     dynamodb: DynamoDBClient, table: str, key: Mapping[str, Any], version: int, attributes: Mapping[str, Any]
 ) -> bool:
-    """Put an item whose version when it was read was ``version`` (0: there was none); False where it has changed since.
+    """Put an item if its version is still ``version`` (0: it must not exist yet). False if it has changed.
 
-    Attributes of None are left out. Raises ClientError.
+    Attributes whose value is None are omitted. Raises ClientError.
     """
     item = {name: serialize(value) for name, value in attributes.items() if value is not None}
     condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
@@ -60,5 +60,5 @@ def put_unless_overtaken(
 
 
 def pause(attempt: int) -> None:
-    """Wait before another attempt, longer each time (at most 2 s), and not in step with others."""
+    """Sleep before a retry: exponential backoff with full jitter, at most 2 s."""
     time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))  # noqa: S311 - jitter, not a secret

@@ -1,4 +1,4 @@
-"""The policy in force: read from SSM at most every few seconds, with the last good one behind it."""
+"""The policy in force: read from SSM, cached for 5 seconds, with the last valid policy in the ledger as a fallback."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _FRESH_FOR = timedelta(seconds=5)
 _GOOD_FOR = timedelta(minutes=5)
-"""How long the last good policy may stand in for one that cannot be read; a refused one is never stood in for."""
+"""How long the last valid policy may stand in for an unreadable one; for a refused one, enforcement stops at once."""
 
 
 class PolicySource:
-    """Reads the parameter; a change is live within a minute in every function."""
+    """Reads the policy parameter; a change takes effect within a minute in every function."""
 
     def __init__(self, ssm: SSMClient, ledger: Ledger, parameter: str) -> None:
         self._ssm = ssm
@@ -35,13 +35,13 @@ class PolicySource:
         self._kept_at: datetime | None = None
 
     def current(self, now: datetime) -> PolicyInForce:
-        """The policy in force now; nothing is written. Raises ClientError only where the ledger fails."""
+        """The policy in force now. Writes nothing. Raises ClientError only if the ledger fails."""
         if self._read is None or now - self._read[0] >= _FRESH_FOR:
             self._read = (now, self._load(now))
         return self._read[1]
 
     def keep(self, now: datetime) -> None:
-        """Remember the policy in force in the ledger, if it is a good one, for the time when there is none to be read."""
+        """Save the policy in force to the ledger as the fallback, if it is valid and was read from the parameter."""
         in_force = self.current(now)
         read_at = self._read[0] if self._read else now
         if in_force.problem is None and in_force.is_from_parameter and self._kept_at != read_at:
@@ -69,6 +69,6 @@ class PolicySource:
         try:
             policy = Policy.from_json(document)
         except PolicyRefused:
-            # Kept by another version of the service; its rules are not ours to guess.
+            # Saved by another version of the service and invalid in this one: use the defaults.
             return PolicyInForce(policy=Policy(), problem=problem)
         return PolicyInForce(policy=policy, problem=None if now - read_at < good_for else problem)

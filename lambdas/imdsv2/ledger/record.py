@@ -1,8 +1,8 @@
-"""What the ledger knows of one instance: its ``current`` item, typed.
+"""The typed record of one instance: its ``current`` item in the ledger.
 
-Every attribute is here, with its meaning and who sets it: the line (judges and enforces), the guard (watches and rolls
-back), or people (commands). The item may hold attributes of another version of the service: they are neither read nor
-touched.
+All attributes are listed here, with their meaning and their writer: the line (evaluates and enforces), the guard
+(watches and rolls back), or people (through commands). Attributes of other versions of the service are neither read nor
+changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.request import Finding
 
 OPEN, OVER = "open", "done"
-"""Whether the guard's watch of an enforced instance goes on. They begin the sort key of the index of what was enforced."""
+"""State of the guard's watch of an enforced instance: the prefix of the sort key in the index of enforced instances."""
 
 VERDICT = (
     "status",
@@ -36,24 +36,24 @@ VERDICT = (
     "session",
     "caller",
 )
-"""What the event of a new verdict says."""
+"""The attributes that the event of a new verdict includes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The ``current`` item of an instance as it was read; ``version`` 0 where there is none yet.
+    """The ``current`` item of an instance as it was read; ``version`` is 0 if there is none yet.
 
-    Words of a fixed vocabulary (status, decision, reason, source) are plain strings: a later version may know others.
-    Times are in UTC.
+    Status, decision, reason and source are plain strings, because other versions may know other values. Times are in
+    UTC.
     """
 
     arn: InstanceArn
     version: int = 0
-    """Counts the writes that change anything but notes on findings; a write needs the one that was read."""
+    """Incremented by every write except those of annotations; a write is conditional on the version that was read."""
     findings: Mapping[str, Finding] = field(default_factory=dict)
-    """The findings that named it, by `key_of`. Set by the line; when each was annotated, by its last step."""
+    """The findings that named the instance, by `key_of`. Set by the line, which also sets when each was annotated."""
 
-    # The verdict. Set by the line; by the guard where it verifies or rolls back.
+    # The verdict. Set by the line; by the guard when it verifies or rolls back.
     status: str | None = None
     """`Status`."""
     decision: str | None = None
@@ -61,32 +61,32 @@ class Record:
     reason: str | None = None
     """`Reason`."""
     explanation: str | None = None
-    """The reason as a sentence, with what a person can do."""
+    """The reason as a sentence, including what a person can do."""
     evidence: Mapping[str, Any] | None = None
     """On what the verdict rests, as `documents.evidence_document` gives it. Line."""
     proved_start: datetime | None = None
     """The last start whose two hours were observed without a call: CloudWatch forgets it, the proof stays. Line."""
     error: Mapping[str, str] | None = None
-    """EC2's refusal: ``code`` and ``message``. Line."""
+    """EC2's error: ``code`` and ``message``. Line."""
     cohort: str | None = None
-    """`cohort.cohort_of` when it was last seen. Line."""
+    """The result of `cohort.cohort_of` when the instance was last described. Line."""
     decided_at: datetime | None = None
     changed_at: datetime | None = None
-    """When the verdict last became another one: notes and messages that are older are owed anew."""
+    """When the verdict last changed: findings and people that were notified earlier are notified again."""
     revisit_at: datetime | None = None
-    """When it is judged again without being asked; None: only when asked."""
+    """When the instance is evaluated again without a request; None: only on request."""
 
-    # Who asked, and who acted.
+    # The request and the actor.
     source: str | None = None
-    """`Source`: the way in that led to the verdict."""
+    """`Source`: the event source that led to the verdict."""
     request_id: str | None = None
-    """Of the invocation that wrote it."""
+    """The request id of the invocation that wrote it."""
     session: str | None = None
-    """Of the role in the instance's account, which CloudTrail shows."""
+    """The name of the role session in the instance's account, as in CloudTrail."""
     caller: str | None = None
-    """The person who asked, as claimed."""
+    """The name of the requester, as claimed."""
     owner: str | None = None
-    """The invocation that is changing the instance, with `lease_until`: until then nobody else may. Line and guard."""
+    """The request id of the invocation that holds the lease; until `lease_until` no other may act. Line and guard."""
     lease_until: datetime | None = None
 
     # The enforcement. Set by the line.
@@ -99,11 +99,11 @@ class Record:
     required_seen_at: datetime | None = None
     """When tokens were last seen required, whoever required them. Line and guard."""
     confirmed: bool | None = None
-    """Whether it was seen to be our own change; False where a run died and tokens were found required afterwards."""
+    """Whether the change is known to be the service's own; False if found in place after a run had crashed."""
     approved_by: str | None = None
-    """Who approved the change that was made, and by which request."""
+    """Who approved the change that was made, and in which request."""
 
-    # What holds or allows it. Set by people; an approval is spent, and a notice ended, by the line.
+    # Approvals and holds. Set by people; the line uses up an approval and ends a notice.
     approval: Answer | None = None
     hold: Hold | None = None
     released_by: str | None = None
@@ -118,44 +118,44 @@ class Record:
     """When a person had it put back. Guard."""
     undone_by: str | None = None
     notice_ends_at: datetime | None = None
-    """Until when the owner (`told_owner`) may object to the change that was announced. Line."""
+    """The end of the notice: until then, the owner (`told_owner`) may object to the announced change. Line."""
     told_owner: str | None = None
     ends_on: date | None = None
-    """The last day of the exemption or hold that holds it. Line."""
+    """The last day of the exemption or hold that is in force. Line."""
     reminder: str | None = None
-    """``ends`` or ``ended``: what people are to be reminded of. Line."""
+    """``ends`` or ``ended``: the reminder that is due. Line."""
     reminded_of: date | None = None
-    """The `ends_on` of which people have been reminded beforehand. Line."""
+    """The `ends_on` of the last advance reminder. Line."""
     notified_at: datetime | None = None
-    """When people were last told of the verdict. Line's last step."""
+    """When people were last notified of the verdict. Last step of the line."""
 
-    # The watch. Set by the guard; begun by the line.
+    # The watch. Started by the line, then set by the guard.
     watch: str | None = None
     """`OPEN` or `OVER`."""
     canary: bool = False
-    """Whether its cohort waits for it. Line."""
+    """Whether the instance is a canary of its cohort. Line."""
     canary_lost: bool = False
-    """Whether it has stopped, gone, or cannot be seen, and so proves nothing to its cohort."""
+    """Whether the canary stopped, is gone or cannot be read, and therefore proves nothing for its cohort."""
     restarted_at: datetime | None = None
     """Its first start since the enforcement."""
     clean_at: datetime | None = None
-    """When it had been clean for a canary's hours."""
+    """When the instance had stayed clean for the hours required of a canary."""
     verified_at: datetime | None = None
     unseen_since: datetime | None = None
-    """Since when nobody has been able to look at it."""
+    """Since when the instance could not be read."""
 
     # What broke, and the way back. Set by the guard; `undo` by people.
     probe_at: datetime | None = None
     """The last refused call of which people were told without putting it back: too few to be breakage."""
     broken_at: datetime | None = None
     left_because: str | None = None
-    """Why it was not put back (``unproven``: the watch ended without proof)."""
+    """Why it was not rolled back (``unproven``: the watch ended without proof of health)."""
     left_at: datetime | None = None
-    """When EC2 last refused to put it back."""
+    """When EC2 last rejected the rollback."""
     undo: Undo | None = None
-    """A person's wish that it be put back, until that is done."""
+    """A person's request to roll the instance back; removed when done."""
     status_before: str | None = None
-    """The status that a rollback began from."""
+    """The status before the rollback began."""
     rolled_back_at: datetime | None = None
 
     @property
@@ -176,49 +176,49 @@ class Record:
 
     @property
     def is_broken(self) -> bool:
-        """Whether software broke after the change, and no person has cleared that since."""
+        """Whether software broke after the change and no person has cleared the instance since."""
         if self.broken_at is None:
             return False
         return self.cleared_at is None or self.cleared_at < self.broken_at
 
     @property
     def is_watched(self) -> bool:
-        """Whether the guard looks after it."""
+        """Whether the guard's watch is still open."""
         return self.watch == OPEN
 
     @property
     def stands(self) -> bool:
-        """Whether we enforced it and, as far as the ledger knows, left it at that; watched or not."""
+        """Whether the service enforced the instance and, according to the ledger, has not rolled it back since."""
         return self.status in {Status.ENFORCED, Status.VERIFIED}
 
     @property
     def is_to_go_back(self) -> bool:
-        """A rollback that was left behind, or one that a person asked for."""
+        """Whether a rollback is unfinished, or a person has requested one."""
         return self.status == Status.ROLLING_BACK or self.undo is not None
 
     @property
     def awaits_canary_proof(self) -> bool:
-        """Whether it is a canary that has yet to prove itself."""
+        """Whether the instance is a canary that has not yet been clean for long enough."""
         return self.canary and self.clean_at is None
 
     def cleared(self, now: datetime) -> Record:
-        """The record as a person who clears it now wants it to be read."""
+        """The record as if a person cleared it at ``now``."""
         return replace(self, cleared_at=now)
 
     def no_longer_watched(self) -> Record:
-        """The record once the watch of an earlier enforcement has ended; unchanged where there was none."""
+        """The record with an open watch closed; unchanged if there is none."""
         return replace(self, watch=OVER) if self.is_watched else self
 
     def is_leased(self, now: datetime) -> bool:
-        """Whether somebody is between the ledger and EC2, under a lease that is not over: nobody else may touch the instance."""
+        """Whether another invocation holds an unexpired lease on the instance: no one else may change it."""
         return self.status in UNDER_WAY and self.lease_until is not None and now < self.lease_until
 
     def is_busy(self, now: datetime) -> bool:
-        """Whether somebody is changing the instance; a rollback that was left behind is the guard's to finish."""
+        """Whether the instance is being changed; an unfinished rollback counts too: only the guard finishes it."""
         return self.is_leased(now) or self.status == Status.ROLLING_BACK
 
     def owed_notes(self) -> dict[str, Finding]:
-        """Findings, by key, that do not bear the note of the present verdict."""
+        """Findings, by key, that do not have the note of the current verdict yet."""
         return {
             key: finding
             for key, finding in self.findings.items()
@@ -226,13 +226,13 @@ class Record:
         }
 
     def owes_notification(self) -> bool:
-        """Whether people have not been told of the present verdict."""
+        """Whether people have not been notified of the current verdict yet."""
         if self.notified_at is None:
             return True
         return self.changed_at is not None and self.notified_at < self.changed_at
 
     def is_echo(self, finding: Finding) -> bool:
-        """Whether this very state of the finding has already led to a final verdict."""
+        """Whether this state of the finding, or a newer one, has already led to a final verdict."""
         known = self.findings.get(key_of(finding))
         if known is None or known.updated_at is None or finding.updated_at is None:
             return False
@@ -244,10 +244,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A record to write, only if nobody else has changed it since ``before`` was read.
+    """A conditional write of a record: fails if the record has changed since ``before`` was read.
 
-    What differs is written, and nothing else. ``findings`` are merged into the map one by one, never replacing the
-    others. ``says``: the attributes that the event of a new status bears.
+    Only differences are written. ``findings`` are merged into the map one by one, so they never replace others.
+    ``says``: the attributes that the event of a status change includes.
     """
 
     before: Record
@@ -260,16 +260,16 @@ class Change:
         return self.before.arn
 
     def applied(self) -> Record:
-        """The record as it is once this is written."""
+        """The record after the write."""
         findings = {**self.before.findings, **{key_of(finding): finding for finding in self.findings}}
         return replace(self.after, version=self.before.version + 1, findings=findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforced:
-    """An instance that was enforced, as the index of those knows it; it may be behind by moments.
+    """An enforced instance, as read from the index of enforced instances, which is eventually consistent.
 
-    ``asked_back``: a person has asked for it to be put back. ``broken``: its software broke.
+    ``asked_back``: a person has requested a rollback. ``broken``: its software broke.
     """
 
     arn: InstanceArn
@@ -283,7 +283,7 @@ class Enforced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """Whom a record's verdict has reached: findings by their key in the map, and the people behind the topic."""
+    """What was notified of a record's verdict: findings, by their key in the map, and the topic's subscribers."""
 
     record: Record
     annotated: frozenset[str] = frozenset()
@@ -291,5 +291,5 @@ class Told:
 
 
 def key_of(finding: Finding) -> str:
-    """Where a finding stands in the map: ids are too long and too free to be attribute names."""
+    """The finding's key in the map: a hash, because ids are too long and too arbitrary for attribute names."""
     return hashlib.sha256(finding.id.encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""A record as an item of the table, and back: the one place that knows the stored form of each attribute.
+"""Serialisation between a record and its item: the only module that knows how each attribute is stored.
 
-Times are text of fixed width in UTC, days ISO dates, fractions decimals of four digits; what is None or False is absent,
-but for `confirmed`, where False is a word of its own.
+Times are fixed-width UTC text, days are ISO dates, fractions are decimals with four digits. None and False are omitted,
+except `confirmed`, where False differs from None.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REVISIT_SHARDS = 8
-"""Over how many partitions of its index what is due is spread."""
+"""The number of partitions in the index of due instances."""
 
 _NOT_ATTRIBUTES = {"arn", "version", "findings"}
 _ATTRIBUTES = tuple(each for each in fields(Record) if each.name not in _NOT_ATTRIBUTES)
 
 
 def record_from(item: Mapping[str, Any]) -> Record:
-    """The record of an item as DynamoDB returns it; attributes of other versions are left out."""
+    """The record from an item as DynamoDB returns it; unknown attributes are ignored."""
     values = {name: deserialize(value) for name, value in item.items()}
     return Record(
         arn=InstanceArn.parse(values["pk"]),
@@ -40,12 +40,12 @@ def record_from(item: Mapping[str, Any]) -> Record:
 
 
 def typed_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes of a record from their stored form; names that a record does not have are left out."""
+    """Record attributes from their stored form; unknown names are ignored."""
     return {each.name: _typed(each.type, value) for each in _ATTRIBUTES if (value := values.get(each.name)) is not None}
 
 
 def changed_attributes(before: Record, after: Record) -> dict[str, Any]:
-    """What a write has to set, by attribute, in its stored form; None where it has to be removed."""
+    """The attributes that a write must set, in stored form; None for those that it must remove."""
     old, new = _attributes(before), _attributes(after)
     return {name: new.get(name) for name in [*new, *(old.keys() - new.keys())] if old.get(name) != new.get(name)}
 
@@ -71,12 +71,12 @@ def stored(value: object) -> Any:
 
 
 def finding_item(finding: Finding) -> dict[str, Any]:
-    """A finding in the map of a record."""
+    """A finding as an entry in a record's map."""
     return {each.name: stored(getattr(finding, each.name)) for each in fields(finding)}
 
 
 def enforced_from(item: Mapping[str, Any]) -> Enforced:
-    """A row of the index of what was enforced."""
+    """A row of the index of enforced instances."""
     values = {name: deserialize(value) for name, value in item.items()}
     return Enforced(
         arn=InstanceArn.parse(values["pk"]),
@@ -90,12 +90,12 @@ def enforced_from(item: Mapping[str, Any]) -> Enforced:
 
 
 def shard_of(arn: InstanceArn) -> int:
-    """The partition of the index of what is due to which an instance belongs."""
+    """The instance's partition in the index of due instances."""
     return zlib.crc32(arn.instance_id.encode()) % REVISIT_SHARDS
 
 
 def _attributes(record: Record) -> dict[str, Any]:
-    """All attributes that a record has, in their stored form, with the keys of the indexes."""
+    """All attributes of a record that are set, in stored form, with the keys of the indexes."""
     values = {each.name: stored(getattr(record, each.name)) for each in _ATTRIBUTES}
     present = {name: value for name, value in values.items() if value is not None and (value or name == "confirmed")}
     if record.revisit_at is not None:
@@ -108,7 +108,7 @@ def _attributes(record: Record) -> dict[str, Any]:
 
 
 def _typed(type_name: object, value: Any) -> Any:
-    """A stored value as the type that the record declares for it (annotations are strings here)."""
+    """Convert a stored value to the type that Record declares (``type_name`` is its annotation, a string)."""
     match str(type_name).removesuffix(" | None"):
         case "datetime":
             return datetime.fromisoformat(value)
@@ -158,5 +158,5 @@ def _finding(item: Mapping[str, Any]) -> Finding:
 
 
 def age(finding: Finding) -> datetime:
-    """Its place among the newest; one that is not answered yet comes first."""
+    """Sort key by age; a finding without ``updated_at``, which has no final verdict yet, counts as newest."""
     return finding.updated_at or datetime.max.replace(tzinfo=UTC)

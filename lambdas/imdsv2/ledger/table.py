@@ -1,7 +1,7 @@
-"""What the service did and why, in DynamoDB: written before EC2 is changed, and the only judge of who may act.
+"""The ledger table in DynamoDB: what the service did and why. Written before EC2 is changed; decides who may act.
 
-One ``current`` item an instance, guarded by ``version``: a writer that has not seen the newest one loses and judges
-anew. One ``event#`` item for every change of status, never changed. Several instances share a transaction.
+One ``current`` item per instance, with optimistic locking on ``version``: a writer with a stale version fails and
+evaluates again. One immutable ``event#`` item per status change. Several instances share a transaction.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _ATTEMPTS = 8
 
 
 class Ledger:
-    """The table. Every method may raise ClientError; the message that led to it is then tried again."""
+    """The ledger table. Every method may raise ClientError; the message is then retried."""
 
     def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
         self._dynamodb = dynamodb
@@ -59,7 +59,7 @@ class Ledger:
         self._transactions = Transactions(dynamodb)
 
     def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Record]:
-        """Consistently read the current items; an instance without one gets an empty record."""
+        """Read the current items consistently; an instance without one gets an empty record."""
         records = {arn: Record(arn=arn) for arn in arns}
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
             for read in pool.map(self._read, _batches(records, _READS_A_CALL)):
@@ -79,12 +79,11 @@ class Ledger:
         raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
 
     def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
-        """Write what nobody has overtaken. Returns the instances whose item has changed since it was read."""
+        """Write changes conditionally. Returns the instances whose item has changed since it was read."""
         return self._transactions.run({change.arn: self._actions(change, now) for change in changes})
 
     def add_finding(self, record: Record, finding: Finding) -> Record | None:
-        """Add a finding to an item that somebody else is working on. Returns the item as it is now, or None where it
-        has gone."""
+        """Add a finding to an item that another invocation works on. Returns the new record, None if it is gone."""
         update = Update()
         self._merge_findings(update, record, (finding,))
         update.require("attribute_exists(pk)")
@@ -99,9 +98,10 @@ class Ledger:
         return record_from(answer["Attributes"])
 
     def mark_told(self, told: Mapping[InstanceArn, Told], now: datetime) -> None:
-        """Note which findings are annotated and whether people know.
+        """Record which findings are annotated and whether people were notified.
 
-        An item that has another verdict by now owes its own note, also where that had been written: ours came later.
+        If the verdict has changed in the meantime, its findings are marked as not annotated, because this note may have
+        overwritten the newer one.
         """
         lost = self._transactions.run(self._marks(told, now))
         overwritten = {}
@@ -130,7 +130,7 @@ class Ledger:
         return actions
 
     def due(self, now: datetime, limit: int) -> dict[InstanceArn, str]:
-        """Instances to judge anew, the longest overdue first, each with the ``revisit_at`` that a claim must still find."""
+        """Instances due for evaluation, longest overdue first, each with the ``revisit_at`` that `claim` requires."""
         found: list[tuple[str, InstanceArn]] = []
         for shard in range(REVISIT_SHARDS):
             answer = self._dynamodb.query(
@@ -144,7 +144,7 @@ class Ledger:
         return {arn: revisit_at for revisit_at, arn in sorted(found)[:limit]}
 
     def claim(self, due: Mapping[InstanceArn, str], until: datetime) -> list[InstanceArn]:
-        """Take instances for this run; those that somebody else has taken or judged since are left out."""
+        """Claim due instances for this run; those that were claimed or evaluated in the meantime are left out."""
         actions = {}
         for arn, revisit_at in due.items():
             update = Update()
@@ -155,11 +155,11 @@ class Ledger:
         return [arn for arn in due if arn not in lost]
 
     def watched(self, account: str) -> list[Enforced]:
-        """What the guard has to look after in an account (``<partition>/<account>``)."""
+        """The instances under watch in an account (``<partition>/<account>``)."""
         return self._enforced(account, f"{OPEN}#", f"{OPEN}#~")
 
     def enforced_since(self, account: str, since: datetime) -> list[Enforced]:
-        """What was enforced in an account (``<partition>/<account>``) since a time, still watched or not."""
+        """The instances enforced in an account (``<partition>/<account>``) since a time, under watch or not."""
         return [
             each
             for watch in (OPEN, OVER)
@@ -176,7 +176,7 @@ class Ledger:
         return [enforced_from(item) for item in self._all(request)]
 
     def waiting(self, account: str) -> list[InstanceArn]:
-        """Instances of an account (``<partition>/<account>``) that are to be judged anew some time."""
+        """The instances of an account (``<partition>/<account>``) that have a revisit time."""
         partition, _, number = account.partition("/")
         found: list[InstanceArn] = []
         for shard in range(REVISIT_SHARDS):
@@ -203,12 +203,12 @@ class Ledger:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def keep_policy(self, document: str, now: datetime) -> None:
-        """Remember the last policy that was understood."""
+        """Save the last valid policy."""
         item = {**_POLICY_KEY, "document": {"S": document}, "read_at": {"S": to_text(now)}}
         self._dynamodb.put_item(TableName=self._table, Item=item)
 
     def last_good_policy(self) -> tuple[str, datetime] | None:
-        """The last policy that was understood, and when it was read."""
+        """The last valid policy as JSON text, and when it was read; None if there is none."""
         item = self._dynamodb.get_item(TableName=self._table, Key=_POLICY_KEY, ConsistentRead=True).get("Item")
         return (item["document"]["S"], datetime.fromisoformat(item["read_at"]["S"])) if item else None
 

@@ -1,4 +1,4 @@
-"""Writes of many instances in few transactions: one that others have overtaken is left out, never waited for."""
+"""Batches writes of many instances into few transactions; an instance whose condition fails is left out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
 
     Actions = Mapping[InstanceArn, list[dict[str, Any]]]
-    """What to write for each instance: items of ``TransactWriteItems``, written together or not at all."""
+    """The writes of each instance: items of ``TransactWriteItems``, written atomically."""
 
 _ACTIONS_A_TRANSACTION = 100
 _CALLS_AT_ONCE = 4
@@ -27,19 +27,19 @@ _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExce
 
 @dataclass(frozen=True, slots=True)
 class Transactions:
-    """Runs them. Raises ClientError, and LedgerContended where others keep holding the same items."""
+    """Runs transactions. Raises ClientError, and LedgerContended if conflicts with other writers persist."""
 
     dynamodb: DynamoDBClient
 
     def run(self, actions: Actions) -> set[InstanceArn]:
-        """Run each instance's actions, many instances to a transaction. Returns those whose condition did not hold."""
+        """Run each instance's writes, many instances per transaction. Returns those whose condition failed."""
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
             return {
                 arn for lost in pool.map(lambda batch: self._commit(actions, batch), _packed(actions)) for arn in lost
             }
 
     def _commit(self, actions: Actions, batch: Sequence[InstanceArn]) -> set[InstanceArn]:
-        """One transaction, tried again without those that others have overtaken; these are returned."""
+        """Run one transaction, retried without the instances whose condition failed; returns these."""
         lost: set[InstanceArn] = set()
         remaining = batch
         for attempt in range(_ATTEMPTS):
@@ -53,8 +53,8 @@ class Transactions:
         raise LedgerContended("other writers hold the same ledger items; this is tried again")
 
     def _try(self, actions: Actions, arns: Sequence[InstanceArn]) -> tuple[set[InstanceArn], set[InstanceArn]]:
-        """One transaction. Returns the instances whose condition did not hold, and those that only met another writer;
-        nothing is written unless both are empty."""
+        """Try one transaction. Returns the instances whose condition failed, and those with a transient conflict or
+        throttling; nothing is written unless both are empty."""
         owners = [arn for arn in arns for _ in actions[arn]]
         try:
             items: Any = [action for arn in arns for action in actions[arn]]

@@ -1,4 +1,4 @@
-"""One update expression of DynamoDB, with placeholders for every name and value."""
+"""Builds one DynamoDB update expression, with placeholders for every name and value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from imdsv2.ledger.items import serialize
 
 
 class Update:
-    """Collects what to set, to remove and to require."""
+    """Collects what to set, what to remove and the conditions."""
 
     def __init__(self) -> None:
         self._sets: list[str] = []

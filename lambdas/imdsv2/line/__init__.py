@@ -1,1 +1,1 @@
-"""The way of a finding: look, gather evidence, decide, pass the gates, enforce, record, tell."""
+"""The pipeline from a request to a recorded verdict: look, gather, decide, gates, enforce, record, notify."""

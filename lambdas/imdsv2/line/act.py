@@ -1,4 +1,4 @@
-"""The second half of the line: gates -> action -> record, for instances of one account and Region that were judged."""
+"""The second half of the line: gates -> enforcement -> record, for evaluated instances of one account and Region."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _CALLS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """Gates, enforces and records.
+    """Checks the gates, enforces and records.
 
     Args:
-        lease: longer than the function may run.
+        lease: duration of a lease; longer than the function's time limit.
         now: the clock.
     """
 
@@ -55,7 +55,10 @@ class Action:
     def act(
         self, judged: Sequence[Judgement], look_further: LookFurther, request_id: str
     ) -> tuple[list[Judgement], set[InstanceArn]]:
-        """Act on what may be acted on. Returns the judgements as they ended, and the instances that others overtook."""
+        """Act on the judgements. Returns them in their final form, and the instances that were overtaken.
+
+        An instance is overtaken if another writer changed its record in the meantime.
+        """
         asked = self.gates.ask(willing(judged), look_further)
         enforced, overtaken = self._enforce(asked.open, request_id)
         ended = [
@@ -63,15 +66,15 @@ class Action:
         ]
         self._untag_leftovers(ended)
         recorded, overtaken_late = self._record(ended, asked.summoned, request_id)
-        # Not before what was done is written: should this fail, it costs others some room for an hour, and no more.
+        # Only after the results are written: if this fails, it only costs some cap for an hour.
         self._give_back_room(asked, enforced)
         return recorded, overtaken | overtaken_late
 
     def rehearse(self, judged: Sequence[Judgement], look_further: LookFurther) -> list[Judgement]:
-        """What `act` would come to: gates are asked, and EC2 whether it would permit the change; nothing is written."""
+        """Dry run of `act`: checks the gates and asks EC2 whether it would permit the change; writes nothing."""
         held = self.gates.ask(willing(judged), look_further, dry_run=True).held
         judged = [held.get(each.arn, each) for each in judged]
-        # A sweep's answer has no place for it, and each question counts against the quota for changes.
+        # Only for requests from people: a sweep does not report it, and each dry run may count against the quota.
         of_interest = [each for each in willing(judged) if each.case.lead.asked_by_person]
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
             asked = {each.arn: each for each in pool.map(self._ask_ec2, of_interest)}
@@ -88,7 +91,7 @@ class Action:
     def _enforce(
         self, open_to: Sequence[Judgement], request_id: str
     ) -> tuple[dict[InstanceArn, Judgement], set[InstanceArn]]:
-        """Enforce what all gates let through: as each ended, and those that others overtook before."""
+        """Enforce the instances that passed all gates. Returns their judgements, and the overtaken instances."""
         try:
             enforcement = self._enforcement(open_to)
         except CALL_FAILURES as error:
@@ -114,7 +117,7 @@ class Action:
     def _record(
         self, ended: Sequence[Judgement], summoned: Sequence[Judgement], request_id: str
     ) -> tuple[list[Judgement], set[InstanceArn]]:
-        """Write every verdict that is final. Returns the judgements as recorded, and those that others overtook."""
+        """Write every final verdict. Returns the judgements as recorded, and the overtaken instances."""
         final = {
             each.arn: record.final(each, self._signed(each, request_id), self.now())
             for each in ended
@@ -142,7 +145,7 @@ class Action:
         self.gates.give_back(unused, asked.reserved_at)
 
     def _untag_leftovers(self, ended: Iterable[Judgement]) -> None:
-        """A run may have died after the tag and before EC2; an instance that we do not enforce bears none."""
+        """Remove the tag that a crashed run left behind, from instances that are not enforced after all."""
         left = [
             each.arn
             for each in ended
@@ -164,7 +167,7 @@ class Action:
 
 
 def _has_begun(enforced: Judgement | None) -> bool:
-    """Whether the change was made, or may have been."""
+    """Whether the change was made, or may have been made."""
     if enforced is None:
         return False
     return enforced.status in {Status.ENFORCING, Status.ENFORCED} or enforced.after is not None

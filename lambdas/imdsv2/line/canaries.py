@@ -1,7 +1,7 @@
-"""Canaries: of instances that run the same software a few go first, and the others wait until those have stayed clean.
+"""Canaries: within a cohort, a few instances go first, and the rest wait until these have stayed clean.
 
-Chosen from what EC2 shows of the whole cohort, not from who happened to ask, and then kept in the ledger: whoever asks
-is told the same.
+Canaries are chosen from all of the cohort's instances in EC2, not only from those requested, and are kept in the
+ledger, so that every request gets the same answer.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from imdsv2.line.judgement import Judgement
 
     LookFurther = Callable[[set[str]], list[Judgement]]
-    """Judges the running instances of cohorts that were not asked about and on which nobody is at work, and returns those
-    that could be enforced."""
+    """Evaluates the other running instances of the cohorts, except busy ones; returns those that could be enforced."""
 
 _OPEN_FOR = timedelta(days=30)
-"""By then a group or an image has other software, and canaries go first again."""
+"""After that, a group or an image may run other software, so the cohort starts again with new canaries."""
 _METRICS_SETTLE = timedelta(minutes=20)
 _TRIES = 3
 _CHANGED = frozenset({Status.ENFORCING, Status.ENFORCED, Status.VERIFIED})
@@ -52,12 +51,13 @@ _ITS_TURN_WILL_COME = frozenset(
     }
 )
 _REFUSED = frozenset({Reason.SUPPRESSED, Reason.MANAGED_ELSEWHERE, Reason.UNTAGGABLE})
-"""What evidence knows nothing of: whoever is refused so would be chosen again and again."""
+"""Refusals that the evidence does not predict: without this, such an instance would be chosen again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
-    """Whose turn it is: who has to wait and why, who goes first, and canaries that nobody had asked about."""
+    """``held``: instances that wait, with the verdict; ``canaries``: those that go first; ``summoned``: unrequested
+    canaries."""
 
     held: dict[InstanceArn, Verdict]
     canaries: set[InstanceArn]
@@ -72,7 +72,7 @@ class Canaries:
         self._ledger = ledger
 
     def broken(self, willing: Sequence[Judgement], now: datetime) -> dict[InstanceArn, Verdict]:
-        """Those of a cohort in which something broke, whoever went first."""
+        """Holds for the instances whose cohort is broken, canaries included."""
         cohorts = self._cohorts.read({each.cohort for each in willing if each.cohort})
         records = self._records(cohorts.values(), willing, now)
         return {
@@ -84,7 +84,7 @@ class Canaries:
     def ask(
         self, willing: Sequence[Judgement], rule: Canary, look_further: LookFurther, now: datetime, *, dry_run: bool
     ) -> Turns:
-        """Whose turn it is among instances of one account and Region. A dry run writes nothing."""
+        """Decide which instances of one account and Region may proceed. A dry run writes nothing."""
         by_cohort: dict[str, list[Judgement]] = {}
         for each in willing:
             by_cohort.setdefault(each.cohort or "", []).append(each)
@@ -110,7 +110,7 @@ class Canaries:
         *,
         dry_run: bool,
     ) -> dict[str, Turns | None]:
-        """The turns in each cohort; None where somebody else has changed it meanwhile."""
+        """The turns per cohort; None if the cohort's item changed in the meantime."""
         known = self._cohorts.read(by_cohort)
         willing = [each for several in by_cohort.values() for each in several]
         records = self._records(known.values(), willing, now)
@@ -128,7 +128,8 @@ class Canaries:
         }
         further = [each for each in look_further(short) if _may_be_summoned(each.record)] if short else []
         if short:
-            # A canary that was enforced meanwhile is not among those that EC2 shows, but has been in the ledger before.
+            # EC2 no longer lists a canary that was enforced in the meantime, but its ledger record was written before:
+            # read again.
             records = self._records(known.values(), willing, now)
             kept = {
                 key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], records)]
@@ -150,7 +151,7 @@ class Canaries:
     def _records(
         self, cohorts: Iterable[Cohort], willing: Sequence[Judgement], now: datetime
     ) -> dict[InstanceArn, Record]:
-        """What the ledger knows of the instances on which each cohort depends, and of those asked about."""
+        """The records of the requested instances and of those that each cohort's state depends on."""
         in_hand = {each.arn: each.record.cleared(now) if each.case.clear else each.record for each in willing}
         missing = {arn for cohort in cohorts for arn in _decisive(cohort) if arn not in in_hand}
         return (self._ledger.read(missing) if missing else {}) | in_hand
@@ -163,14 +164,14 @@ def _decisive(cohort: Cohort) -> tuple[InstanceArn, ...]:
 
 
 def _renewed(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime) -> Cohort:
-    """The cohort as it begins anew, where it was opened long ago, or what broke has been cleared."""
+    """The cohort, reset if it was opened long ago, or if the broken instance has been cleared."""
     opened_long_ago = cohort.opened_at is not None and now - cohort.opened_at >= _OPEN_FOR
     cleared = cohort.broken_by is not None and _held_by(cohort, records) is None
     return Cohort(key=cohort.key, version=cohort.version) if opened_long_ago or cleared else cohort
 
 
 def _held_by(cohort: Cohort, records: Mapping[InstanceArn, Record]) -> InstanceArn | None:
-    """The instance whose breakage holds the cohort, from the moment at which the guard sees it, until a person clears it."""
+    """The instance whose breakage holds the cohort until a person clears it; None if nothing holds it."""
     if cohort.broken_by is None or cohort.broken_at is None:
         return None
     cleared_at = records[cohort.broken_by].cleared_at
@@ -189,7 +190,7 @@ def _broken(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime
 
 
 def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], records: Mapping[InstanceArn, Record]) -> bool:
-    """Whether a canary is still one; one that stopped, went, is held or proves nothing is replaced."""
+    """Whether a canary is still valid; one that stopped, is gone, is held or can prove nothing is replaced."""
     asked = next((each for each in willing if each.arn == arn), None)
     if asked is not None:
         return asked.instance is not None and asked.instance.state == "running"
@@ -212,10 +213,10 @@ def _choose(
     records: Mapping[InstanceArn, Record],
     rule: Canary,
 ) -> Cohort:
-    """The cohort with as many canaries as it is to have, running ones where there are any."""
+    """The cohort with its canaries filled up to the wanted number, preferring running instances."""
     running = [each.arn for each in candidates if each.instance is not None and each.instance.state == "running"]
     if not running:
-        # Another that does not run proves no more than one that stopped after its change: its next start is watched.
+        # Keep stopped canaries: another stopped instance proves no more, and their next start is watched.
         kept = [arn for arn in cohort.canaries if arn in kept or _proves_itself_later(records.get(arn))]
     pool = [arn for arn in running or [each.arn for each in candidates] if arn not in kept]
     wanted = cohort.wanted if kept else canaries_wanted(rule.share, len(pool))

@@ -1,6 +1,6 @@
-"""From a verdict that says enforce to an instance that requires tokens, for instances of one account and Region.
+"""Enforcement: requires tokens on instances of one account and Region whose gates are open.
 
-Ledger (`enforcing`) -> tag -> gates once more -> EC2 -> read back. The last word to the ledger is the line's.
+Ledger (`enforcing`) -> tag -> gates again -> EC2 -> read back. `act` writes the first and the final ledger entry.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _CALLS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforcement:
-    """Acts on instances that are `enforcing` in the ledger, by this function, under its lease.
+    """Enforces instances that are `enforcing` in the ledger, under this invocation's lease.
 
     Args:
-        read, write: EC2 through the two roles of the account.
-        ask_gates: asks every gate once more, for many at a time; returns those for which one is shut by now.
-        ask_policy: asks the policy's gates alone, right before each call, so that switching off takes effect at once.
+        read, write: EC2 clients with the account's read and write roles.
+        ask_gates: checks every gate again, in bulk; returns the instances for which one has closed.
+        ask_policy: checks only the policy's gates, right before each call, so that mode `off` takes effect at once.
         now: the clock.
     """
 
@@ -48,7 +48,7 @@ class Enforcement:
     logger: Logger
 
     def run(self, judgements: Sequence[Judgement]) -> list[Judgement]:
-        """Each judgement as it ended; one that is still `enforcing` could not be finished and is taken over later."""
+        """Returns every judgement in its final form. One still `enforcing` is unfinished and is taken over later."""
         instances = [each.instance for each in judgements if each.instance is not None]
         untaggable = action.tag(self.write, instances, self.now())
         ended = {each.arn: _refused(each, untaggable[each.arn]) for each in judgements if each.arn in untaggable}
@@ -78,7 +78,7 @@ class Enforcement:
                 self.write, lambda: describe(self.read, [instance.arn])[instance.arn], instance, self.now()
             )
         except CALL_FAILURES as error:
-            # Nobody knows whether EC2 got the call: the item stays `enforcing`, and whoever takes it over will see.
+            # It is unknown whether EC2 received the call: the item stays `enforcing`, and the next run looks at EC2.
             self.logger.warning(
                 "enforcement left unfinished", extra={"target": str(instance.arn), "problem": describe_error(error)}
             )

@@ -1,7 +1,7 @@
-"""Ways in: what an EventBridge event or a manual invoke asks to be judged.
+"""Parses EventBridge events from the queue into requests.
 
-Filters are read first: another valid value is none of our business and dropped in silence, as the event rules drop it
-before. What passes them must be complete, or it is poison, which names the field.
+Filters come first: an event with other valid values is ignored silently, as the event rules would ignore it. An event
+that passes them must be complete; otherwise it is poison, and the error names the field.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ CUSTOM_ACTION_ID = "RequireIMDSv2"
 _OWN_PRODUCT = "::product/aws/securityhub"
 _OWN_PRODUCT_V2 = "::productv2/aws/securityhub"
 _V2_OPEN = {1, 2}
-"""OCSF status ids New and In Progress; the others mean that somebody has suppressed, resolved or archived it."""
+"""OCSF status ids New and In Progress; the other ids mean suppressed, resolved or archived."""
 
 _LONGEST_ID = 512
-"""Of a finding (Security Hub API reference); longer ones by the hundred would not fit into a ledger item."""
+"""Maximum length of a finding's id (Security Hub API reference), so that hundreds of findings fit into a ledger
+item."""
 _SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """What one message asks for, and what in it cannot be understood."""
+    """The requests in one message, and the errors in it."""
 
     requests: list[Request] = field(default_factory=list)
     poison: list[MessagePoisoned] = field(default_factory=list)
@@ -42,7 +43,7 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A place in a JSON document that knows its path, so that every complaint names the field."""
+    """A node of a JSON document that knows its path, so that every error names the field."""
 
     value: object
     path: str
@@ -112,7 +113,7 @@ class _Node:
 
 
 def parse(body: str) -> Parsed:
-    """Read one queue message: an EventBridge event as JSON. Never raises; what is wrong is in ``poison``."""
+    """Parse one queue message: an EventBridge event as JSON. Never raises; errors are in ``poison``."""
     try:
         event = _Node(json.loads(body), "")
     except (ValueError, RecursionError) as error:
@@ -201,7 +202,7 @@ def _from_finding_v2(finding: _Node) -> Parsed:
 
 
 def _instance_v2(resource: _Node, finding: _Node) -> InstanceArn | None:
-    """The ARN may stand in ``uid`` or ``uid_alt``; where it stands in neither, its parts do."""
+    """The instance's ARN from ``uid`` or ``uid_alt``, else assembled from its parts; None for another resource type."""
     if resource["type"].text() != "AWS::EC2::Instance":
         return None
     for key in ("uid", "uid_alt"):
@@ -245,7 +246,7 @@ def _each_instance(
 
 
 def _assemble(region: _Node, account: _Node, instance_id: _Node) -> InstanceArn:
-    """Build the ARN of parts that stand apart, so that the complaint names the part that is wrong."""
+    """Build the ARN from separate fields, so that the error names the invalid one."""
     parts = {"region": "eu-west-1", "account": "000000000000", "instance_id": "i-00000000"}
     for name, node in (("region", region), ("account", account), ("instance_id", instance_id)):
         try:
@@ -269,7 +270,7 @@ def _region_of(product_arn: _Node) -> str:
 
 
 def shown(value: object) -> str:
-    """Somebody's value, cut to what a complaint can hold."""
+    """The repr of a value, truncated for error messages."""
     try:
         text = repr(value)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Asks the gates: brings what each has to know, for many instances of one account and Region at a time."""
+"""Checks the gates: collects their inputs, for many instances of one account and Region at a time."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ _SUPPRESSED_BY_EVENT = "The finding that asked for it is suppressed; set it back
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the gates said: those that are held (or that the mode leaves at `would_enforce`), those for which all are open,
-    and canaries that nobody had asked about. Room for the open ones was reserved at ``reserved_at``."""
+    """The result of the gates. ``held``: held instances, and those that the mode leaves at `would_enforce`. ``open``:
+    instances that passed all gates. ``summoned``: canaries that nobody requested. ``reserved_at``: when cap was
+    reserved for ``open``."""
 
     held: dict[InstanceArn, Judgement]
     open: list[Judgement]
@@ -44,7 +45,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """Every gate, with what it asks."""
+    """All gates, with the clients they need."""
 
     policies: PolicySource
     hub: SecurityHub
@@ -54,7 +55,7 @@ class Gates:
     now: Callable[[], datetime]
 
     def ask(self, willing: Sequence[Judgement], look_further: LookFurther, *, dry_run: bool = False) -> Asked:
-        """Ask every gate about instances of one account and Region that shall be enforced. A dry run writes nothing."""
+        """Check every gate for the instances to be enforced, of one account and Region. A dry run writes nothing."""
         if not willing:
             return Asked(held={}, open=[], summoned=[], reserved_at=self.now())
         held = self._ask_standing(willing, dry_run=dry_run)
@@ -71,15 +72,15 @@ class Gates:
             summoned = turns.summoned
         held |= self._ask_calendar(left)
         left = [each for each in left if each.arn not in held]
-        reserved_at = self.now()  # Not the time from above: looking for canaries may have taken long.
+        reserved_at = self.now()  # Not `now`: looking for canaries may have taken long.
         held |= self._ask_cap(left, policy, reserved_at, dry_run=dry_run)
         left = [each for each in left if each.arn not in held]
         return Asked(held=held, open=left, summoned=summoned, reserved_at=reserved_at)
 
     def ask_again(self, willing: Sequence[Judgement]) -> dict[InstanceArn, Judgement]:
-        """Those for which a gate has been shut since: asked immediately before EC2.
+        """Check the gates again, immediately before the call to EC2. Returns the instances for which one has closed.
 
-        An approval is spent by then, a notice over, and room reserved.
+        Approval, notice and cap are not checked again: they have been used up, ended and reserved by then.
         """
         if not willing:
             return {}
@@ -91,7 +92,7 @@ class Gates:
         return held | self._ask_calendar([each for each in left if each.arn not in held])
 
     def ask_policy(self, judgement: Judgement, *, dry_run: bool = False) -> Judgement | None:
-        """Whether the policy holds an instance, or leaves it at `would_enforce`; None where it lets it go on."""
+        """The judgement if the policy holds it or leaves it at `would_enforce`; None if enforcement may go on."""
         in_force, now = self.policies.current(self.now()), self.now()
         verdict = decide_scope(judgement.arn, in_force.policy, now) or gate.ask_policy(in_force, now)
         if verdict is not None and dry_run and verdict.reason is Reason.SWITCHED_OFF:
@@ -103,12 +104,12 @@ class Gates:
         return None
 
     def give_back(self, unused: Sequence[Judgement], reserved_at: datetime) -> None:
-        """Room that was reserved for instances that were not changed after all."""
+        """Return the cap reserved for instances that were not changed after all."""
         if unused:
             self.accounts.give_back(unused[0].arn, len(unused), reserved_at, self.now())
 
     def _ask_standing(self, willing: Sequence[Judgement], *, dry_run: bool = False) -> dict[InstanceArn, Judgement]:
-        """What may be shut at any moment: the policy, suppressed findings, the breaker."""
+        """Check the gates that may close at any time: policy, suppressed findings, circuit breaker."""
         held = {each.arn: shut for each in willing if (shut := self.ask_policy(each, dry_run=dry_run)) is not None}
         asked = [each for each in willing if each.arn not in held or held[each.arn].status is Status.WOULD_ENFORCE]
         suppressed = self.hub.suppressed({each.arn: _all_findings(each) for each in asked if not each.case.suppressed})
@@ -142,7 +143,7 @@ class Gates:
             account = known.with_enforcements(there.region, granted, now, now)
         else:
             granted, account = self.accounts.reserve(there, len(left), cap, now)
-        # Whoever goes first in its cohort goes first here: the others wait for it.
+        # Canaries first: the rest of their cohort waits for them.
         behind = sorted(left, key=lambda each: not each.canary)[granted:]
         full = gate.cap_reached(policy, account.opens_at(there.region, cap, now), now)
         return {each.arn: _shut(each, full) for each in behind}
@@ -156,7 +157,7 @@ def _ask_approval(judgement: Judgement, policy: Policy, now: datetime) -> Judgem
 def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
     record, tags = judgement.record, judgement.instance.tags if judgement.instance else {}
     owner = tags.get(policy.owner_tag) or judgement.arn.account
-    # One that has reached nobody is given anew: the owner shall hear of it as long before as the policy says.
+    # A notice that could not be sent starts again, so that the owner always gets the full notice period.
     unheard = record.reason == Reason.NOTICE_GIVEN and record.owes_notification()
     ends_at = None if unheard else record.notice_ends_at
     verdict = gate.ask_notice(policy, ends_at, owner, policy.exempt_tag, now)

@@ -1,4 +1,4 @@
-"""From a batch of queue messages to the line, and back to the queue: what is answered, what is tried again."""
+"""Processes a batch of queue messages: parses them, runs the line, and reports which messages to retry."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class DeadLetters:
-    """The dead-letter queue: the end of messages that no retry can help."""
+    """The dead-letter queue, for messages that no retry can fix."""
 
     def __init__(self, sqs: SQSClient, queue_url: str) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
 
     def bury(self, poisoned: Mapping[str, tuple[str, Sequence[MessagePoisoned]]]) -> set[str]:
-        """Send messages (by id: body and complaints) with the reason as an attribute. Returns the ids that failed.
+        """Send messages (id: body and errors) with the reason as an attribute. Returns the ids that could not be sent.
 
-        One at a time: they are rare, and together they may be larger than SQS takes in a call.
+        One at a time: they are rare, and together they may exceed the size that SQS accepts in one call.
         """
         return {
             message_id for message_id, (body, complaints) in poisoned.items() if not self._is_buried(body, complaints)
@@ -41,7 +41,7 @@ class DeadLetters:
                 QueueUrl=self._queue_url, MessageBody=body, MessageAttributes=_complaints(complaints)
             )
         except (ClientError, BotoCoreError):
-            # Tried again with the message; what fails for good ends in the same queue by the queue's own count.
+            # The message is retried; after too many attempts SQS itself moves it to the same queue.
             return False
         return True
 
@@ -49,10 +49,10 @@ class DeadLetters:
 def process(
     records: Sequence[Mapping[str, Any]], line: Line, dead_letters: DeadLetters, request_id: str
 ) -> tuple[Outcomes, list[str], int]:
-    """Judge what a batch of SQS records asks for.
+    """Evaluate the requests in a batch of SQS records.
 
-    Returns the outcomes, the ids of messages to try again, and how many messages were poison. Only the schema makes
-    poison; whatever else fails is tried again, message by message.
+    Returns the outcomes, the ids of the messages to retry, and the number of poison messages. Only schema errors make a
+    message poison; other failures are retried message by message.
     """
     bodies = {record["messageId"]: record["body"] for record in records}
     parsed = {message_id: parse(body) for message_id, body in bodies.items()}

@@ -1,4 +1,4 @@
-"""The first half of the line, in which nothing is written: target -> evidence -> decision."""
+"""The first half of the line, which writes nothing: target -> evidence -> decision."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KEEPS_ROLLED_BACK = frozenset({Reason.BROKE_BEFORE, Reason.UNDONE_BY_PERSON})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """Judges instances of one account and Region. ``now``: the clock."""
+    """Evaluates instances of one account and Region. ``now``: the clock."""
 
     members: Members
     ledger: Ledger
@@ -47,7 +47,7 @@ class Judge:
         records: Mapping[InstanceArn, Record],
         seen: Mapping[InstanceArn, Target] | None = None,
     ) -> list[Judgement]:
-        """Judge each case by its record; EC2 is not asked for what was just ``seen``."""
+        """Evaluate each case with its record; EC2 is not called for targets in ``seen``."""
         now = self.now()
         policy = self.policies.current(now).policy
         histories = {case.arn: _history(case, records[case.arn], now) for case in cases}
@@ -76,7 +76,7 @@ class Judge:
         return judged
 
     def look_further(self, judged: Sequence[Judgement], cohorts: set[str]) -> list[Judgement]:
-        """Instances of cohorts that were not asked about and could be enforced: canaries are chosen among all."""
+        """Other running instances of these cohorts that could be enforced: canaries are chosen among all of them."""
         place, asked = judged[0].arn, {each.arn for each in judged}
         policy = self.policies.current(self.now()).policy
         running = {

@@ -1,4 +1,4 @@
-"""What travels through the line: the requests for one instance, and what has been found out and done about it."""
+"""The values that pass through the line: the requests for an instance, the judgement on it, and the outcomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 STATUS_OF = {Decision.ENFORCE: Status.WOULD_ENFORCE, Decision.HOLD: Status.HELD, Decision.SKIP: Status.SKIPPED}
-"""What a decision makes of an instance before anything is done about it."""
+"""The status for each decision before any enforcement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Case:
 
     @property
     def lead(self) -> Request:
-        """The request that says how far the run may go: a person's, where there is one."""
+        """The request that determines how far the run may go: a person's, if there is one."""
         return next((each for each in self.requests if each.asked_by_person), self.requests[0])
 
     @property
@@ -56,7 +56,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What an owner is told before an instance is changed: whose it is, and when the notice ends."""
+    """The notice to an owner before an instance is changed: the owner, and when the notice ends."""
 
     owner: str
     ends_at: datetime
@@ -64,7 +64,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """One instance, judged. ``status`` is what the ledger says, or would say after a dry run."""
+    """The evaluation of one instance. ``status``: its status in the ledger, or after a dry run, what it would be."""
 
     case: Case
     record: Record
@@ -88,8 +88,8 @@ class Judgement:
 
     @property
     def leaves_enforcement_standing(self) -> bool:
-        """Whether the ledger's word on an enforcement of ours, finished or not, outlives this verdict: EC2 shows what it
-        wanted, has yet to apply it, or could not be asked."""
+        """Whether this verdict leaves the ledger's enforcement in place, finished or not: tokens are required as
+        intended, EC2 has yet to apply the change, or the instance was not examined."""
         if self.verdict.reason is Reason.NOT_READY:
             return self.record.status in {Status.ENFORCED, Status.VERIFIED} and self.record.history.stands
         says_nothing_against_it = {Reason.ALREADY_REQUIRED, Reason.UNREACHABLE, Reason.OUT_OF_SCOPE}
@@ -102,7 +102,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcomes:
-    """What became of each instance: judged, dropped as an echo, or failed for now (the request may be tried again)."""
+    """The result per instance: judged, echo (its finding's state was already answered), or failed (may be retried)."""
 
     judged: dict[InstanceArn, Judgement]
     echoes: set[InstanceArn]
@@ -110,7 +110,7 @@ class Outcomes:
 
 
 def cases_of(requests: Iterable[Request]) -> dict[InstanceArn, Case]:
-    """Bring the requests for each instance together."""
+    """Group requests by instance."""
     by_arn: dict[InstanceArn, list[Request]] = {}
     for request in requests:
         by_arn.setdefault(request.arn, []).append(request)
@@ -118,5 +118,5 @@ def cases_of(requests: Iterable[Request]) -> dict[InstanceArn, Case]:
 
 
 def willing(judged: Iterable[Judgement]) -> list[Judgement]:
-    """Those that the evidence lets enforce."""
+    """The judgements whose evidence permits enforcement."""
     return [each for each in judged if each.verdict.decision is Decision.ENFORCE]

@@ -1,4 +1,4 @@
-"""What people are told of a record: its headline, the note on its findings, and messages of several instances."""
+"""Texts for people about a record: its headline, the note on its findings, and notifications of several instances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.record import Record
 
 _INSTANCES_A_MESSAGE = 150
-"""Keeps a message well below the 256 KB that SNS takes."""
+"""Keeps a message well below SNS's limit of 256 KB."""
 
 HEADLINES = {
     "enforced": "IMDSv1 switched off",
@@ -24,9 +24,9 @@ HEADLINES = {
     "would_enforce": "IMDSv1 could be switched off (observe mode)",
     "held": "IMDSv1 stays on",
 }
-"""What people are told about; a skipped instance is nobody's news, and a verified one needs nobody."""
+"""Statuses that people are notified of; `skipped` and `verified` need no action."""
 _NO_NEWS = {"verified": "IMDSv1 is off, and nothing has needed it since"}
-"""What only the findings say."""
+"""Statuses that appear only in the notes on findings."""
 _BROKEN = "Something broke, and IMDSv1 is still off"
 _NOT_UNDONE = "IMDSv1 could not be switched on again"
 _UNPROVEN = "IMDSv1 is off, and nobody can say that nothing broke"
@@ -35,7 +35,7 @@ _REMINDERS = {"ends": "What keeps IMDSv1 on ends soon", "ended": "What kept IMDS
 
 
 def headline(record: Record) -> str | None:
-    """What a record's news is, in a few words; None where it is none."""
+    """The news about a record in a few words; None if there is none."""
     if record.left_because is not None:
         if record.left_because == "unproven":
             return _UNPROVEN
@@ -48,12 +48,12 @@ def headline(record: Record) -> str | None:
 
 
 def owner_told(record: Record) -> str | None:
-    """The owner to whom its news is addressed; None where it is for whoever looks after its account and Region."""
+    """The owner to whom the notification is addressed; None if it is addressed to account and Region."""
     return record.told_owner if record.reason == Reason.NOTICE_GIVEN else None
 
 
 def note(record: Record, ledger_table: str) -> str:
-    """What findings with this verdict say; the same for all of them, so that one call can write many."""
+    """The note for findings with this verdict; the same for all instances, so that one call can write many."""
     return (
         f"{headline(record) or _NO_NEWS.get(str(record.status), 'Nothing to do')}: {record.decision} ({record.reason}). The evidence and what to do are in the DynamoDB table "
         f"{ledger_table}, item pk = ARN of the instance, sk = current."
@@ -61,14 +61,14 @@ def note(record: Record, ledger_table: str) -> str:
 
 
 def messages(records: Iterable[Record], ledger_table: str) -> Iterator[Message]:
-    """The messages for records of one verdict and place (or owner)."""
+    """The notifications for records with the same verdict and place (or owner)."""
     remaining = iter(records)
     while batch := list(islice(remaining, _INSTANCES_A_MESSAGE)):
         yield _message(batch, ledger_table)
 
 
 def breaker_opened(account: Account) -> Message:
-    """Tells that nothing more is enforced in an account."""
+    """The notification that an account's circuit breaker has opened."""
     number = account.key.rpartition("/")[2]
     return Message(
         subject=f"IMDSv1 stays on in account {number}: {len(account.rollbacks)} instances broke within a day",

@@ -1,4 +1,4 @@
-"""What a judgement becomes in the ledger."""
+"""Converts a judgement into a change of the ledger record."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _VOIDS_NOTICE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """Who acted: the invocation, and the session in which it acts in the instance's account (None: it never got there)."""
+    """Who acted: the invocation, and its role session in the instance's account (None: no session was opened)."""
 
     request_id: str
     session: str | None
 
 
 def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now: datetime) -> Change:
-    """Written ahead of the call to EC2: what was there before, who acts, and until when nobody else may.
+    """The write before the call to EC2: the previous options, who acts, and the lease.
 
-    An approval is spent here, whatever comes of it: the next attempt needs its own.
+    It uses up the approval, whatever the result: the next attempt needs a new one.
     """
     known, instance = judgement.record, judgement.instance
-    # Where no approval is needed, a refusal may be left from when one was.
+    # An old refusal may remain from a time when approval was required; it is not an approval.
     approval = known.approval if known.approval and not known.approval.is_refusal else None
     after = replace(
         _with_verdict(known, judgement, signature, now).no_longer_watched(),
@@ -65,13 +65,13 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
         approval=None,
         approved_by=f"{approval.by}, request {approval.request_id}" if approval else None,
     )
-    # A finding's state is stored with the final verdict only: if we die now, its event is no echo.
+    # The finding's state is stored only with the final verdict: after a crash, its event must not count as an echo.
     new = [replace(each, updated_at=None) for each in judgement.case.findings if key_of(each) not in known.findings]
     return Change(before=known, after=after, findings=tuple(new), says=(*VERDICT, "approved_by", "before"))
 
 
 def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
-    """The verdict, with what was done about it."""
+    """The final write: the verdict, and what was done."""
     known = judgement.record
     says: tuple[str, ...] = VERDICT
     if judgement.leaves_enforcement_standing:
@@ -104,7 +104,7 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
 
 
 def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Change:
-    """A canary that nobody had asked about: its turn comes with the next run of what is due."""
+    """The write for a canary that nobody requested: it is due for evaluation at once."""
     known = _with_verdict(judgement.record, judgement, signature, now).no_longer_watched()
     after = replace(known, status=Status.WOULD_ENFORCE, revisit_at=now)
     return Change(before=judgement.record, after=after, says=VERDICT)
@@ -138,7 +138,7 @@ def _proved_start(judgement: Judgement) -> datetime | None:
 
 
 def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, confirmed: bool) -> Record:
-    """The enforcement, and a new watch of it; what an earlier one left behind goes, and the notice that led to it."""
+    """The record with an enforcement and a new watch; clears what an earlier watch and the notice left."""
     return replace(
         record,
         enforced_at=now,
@@ -157,8 +157,8 @@ def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, c
 
 
 def _standing(judgement: Judgement, now: datetime) -> Record:
-    """What we did stands. If the run that was enforcing died before its end and EC2 shows what it wanted, that completes
-    it, unconfirmed: it may have been a person."""
+    """The record of an enforcement that stays in place. If the enforcing run crashed and EC2 shows tokens required,
+    this completes the enforcement as unconfirmed, because a person may have made the change."""
     known, required = judgement.record, judgement.verdict.reason is Reason.ALREADY_REQUIRED
     settled = required and known.status == Status.VERIFIED
     later = _jittered(now + DAILY if required else judgement.verdict.revisit_at, now)
@@ -176,7 +176,7 @@ def _standing(judgement: Judgement, now: datetime) -> Record:
 
 
 def _with_notice(record: Record, judgement: Judgement) -> Record:
-    """A notice lasts until the change, or until there is a reason of the instance's own not to make it."""
+    """A notice lasts until the change, or until the instance itself gives a reason against it."""
     if judgement.notice is not None:
         return replace(record, notice_ends_at=judgement.notice.ends_at, told_owner=judgement.notice.owner)
     if judgement.verdict.reason in _VOIDS_NOTICE:
@@ -185,13 +185,13 @@ def _with_notice(record: Record, judgement: Judgement) -> Record:
 
 
 def _with_reminder(record: Record, judgement: Judgement, now: datetime) -> Record:
-    """People are told before and after an exemption, or a hold of theirs, ends: a verdict that is otherwise the same is
-    news again. A reminder that could not be sent stays."""
+    """People are reminded before and after an exemption or hold ends, even if the verdict stays the same. A reminder
+    that could not be sent remains due."""
     known = judgement.record
     if judgement.verdict.ends_on is not None:
         return _with_end(record, known, judgement.verdict.ends_on, now)
     if judgement.instance is None:
-        return replace(record, reminder=None)  # Whether it has been prolonged cannot be seen.
+        return replace(record, reminder=None)  # It is unknown whether it has been extended.
     ended_on, told = known.ends_on, known.reminder == "ended" and not known.owes_notification()
     is_over = ended_on is not None and ended_on < now.astimezone(UTC).date()
     if not is_over or told or judgement.status is Status.SKIPPED:
@@ -200,7 +200,7 @@ def _with_reminder(record: Record, judgement: Judgement, now: datetime) -> Recor
         record, explanation=f"What kept it from being changed ended on {ended_on}. {judgement.verdict.explanation}"
     )
     if judgement.status is Status.ENFORCED or judgement.verdict.reason is Reason.NOTICE_GIVEN:
-        return replace(record, ends_on=None, reminder=None)  # Greater news than the end, which they tell as well.
+        return replace(record, ends_on=None, reminder=None)  # This notification also mentions the end.
     changed_at = record.changed_at if known.reminder == "ended" else now
     return replace(record, reminder="ended", changed_at=changed_at)
 
@@ -214,7 +214,7 @@ def _with_end(record: Record, known: Record, ends_on: date, now: datetime) -> Re
 
 
 def _findings(case: Case, record: Record) -> tuple[Finding, ...]:
-    """The findings that asked, in the state that is now answered; a note they bear already stays known."""
+    """The findings of the requests, in the state that this verdict answers; earlier annotation times are kept."""
     newest: dict[str, Finding] = {}
     for finding in case.findings:
         key = key_of(finding)
@@ -226,7 +226,7 @@ def _findings(case: Case, record: Record) -> tuple[Finding, ...]:
 
 
 def _jittered(when: datetime | None, now: datetime) -> datetime | None:
-    """Spread what falls due together over a tenth of the wait."""
+    """Add jitter of up to a tenth of the wait, at most 10 minutes."""
     if when is None:
         return None
     spread = min(_LARGEST_JITTER, max(when - now, timedelta()) / 10)

@@ -1,6 +1,6 @@
-"""The line, for any list of instances, once through: judge, act, tell.
+"""The line: evaluates, enforces and notifies for any list of instances: judge -> act -> tell.
 
-Work is grouped by account and Region before it touches AWS; groups run side by side, and one that fails fails alone.
+Work is grouped by account and Region; groups run in parallel and fail independently.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 _TRIES = 3
 _CALLS_AT_ONCE = 8
 _GROUPS_AT_ONCE = 8
-"""Accounts and Regions side by side: a slow one holds up only its own."""
+"""Accounts and Regions in parallel, so that a slow one delays only itself."""
 _AWS_FAILURES = (*CALL_FAILURES, LedgerContended)
 _HALVINGS = 6
-"""How often a group is halved to find the instance that nobody can work on; a defect that all share must end too."""
+"""How often a failing group is halved to isolate the instance that causes it; bounded, in case all of them fail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """The service with everything it needs to judge and to act; handlers build it once. ``now``: the clock."""
+    """The line and everything it needs; handlers build it once. ``now``: the clock."""
 
     ledger: Ledger
     policies: PolicySource
@@ -55,7 +55,7 @@ class Line:
     logger: Logger
 
     def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool = False) -> Outcomes:
-        """Judge every instance named, and act on what may be acted on. Never raises for one group's sake."""
+        """Evaluate every requested instance and act on the verdicts. A failed group is in the outcomes, not raised."""
         outcomes = Outcomes(judged={}, echoes=set(), failed={})
         with ThreadPoolExecutor(_GROUPS_AT_ONCE) as pool:
             for _ in pool.map(
@@ -67,7 +67,7 @@ class Line:
         return outcomes
 
     def _give_notice(self, outcomes: Outcomes) -> None:
-        """Owners are told of all their instances at once, whatever place they lie in."""
+        """Notify owners of all their instances at once, across accounts and Regions."""
         told_of = [arn for arn, each in outcomes.judged.items() if each.verdict.reason is Reason.NOTICE_GIVEN]
         try:
             self._tell(told_of)
@@ -78,7 +78,7 @@ class Line:
     def _run_alone(
         self, group: Sequence[Case], request_id: str, outcomes: Outcomes, *, dry_run: bool, halvings: int = _HALVINGS
     ) -> None:
-        """A defect that one instance brings about must not keep the others of its place waiting for ever."""
+        """Run one group. If one instance triggers a defect, the group is halved so that the others go on."""
         try:
             if dry_run:
                 outcomes.judged.update({each.arn: each for each in self._rehearse(group)})
@@ -123,7 +123,7 @@ class Line:
         outcomes.failed.update({case.arn: contended for case in pending})
 
     def _join(self, case: Case, record: Record) -> Judgement:
-        """Somebody is changing the instance right now: leave the findings for that run to annotate, and say so."""
+        """For an instance that is being changed right now: leave the findings to that run, and report this."""
         for finding in case.findings:
             if key_of(finding) not in record.findings:
                 self.ledger.add_finding(record, replace(finding, updated_at=None))
@@ -151,7 +151,7 @@ def _groups(requests: Iterable[Request]) -> list[list[Case]]:
 
 
 def _without_echoes(case: Case, record: Record) -> Case | None:
-    """What is left of a case once the requests are dropped that have already been answered; None if that is all."""
+    """The case without requests whose finding state was already answered (echoes); None if nothing is left."""
     left = tuple(
         each
         for each in case.requests

@@ -1,5 +1,5 @@
-"""After the verdict is in the ledger: the note on its findings, and the message to people. What fails here stays owed
-and is made up for by the next event or revisit; it never undoes a verdict."""
+"""The last step of the line: notes on findings, and notifications. A failure never undoes a verdict; what could not be
+sent remains due, and is sent with the next event or revisit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Teller:
-    """Tells Security Hub and people what the ledger says."""
+    """Informs Security Hub and people of what the ledger says."""
 
     def __init__(self, ledger: Ledger, hub: SecurityHub, topic: Topic, ledger_table: str, logger: Logger) -> None:
         self._ledger = ledger
@@ -38,10 +38,10 @@ class Teller:
         self._logger = logger
 
     def tell(self, arns: Iterable[InstanceArn], now: datetime, *, workflow: bool) -> None:
-        """Pay what is owed for the present verdicts of instances. ``workflow``: whether NEW findings become NOTIFIED.
+        """Send what is due for the current verdicts. ``workflow``: whether NEW findings become NOTIFIED.
 
-        The ledger is read afresh, because findings may have been added while the verdict was being reached. Raises
-        ClientError where the ledger fails.
+        The ledger is read again, because findings may have been added in the meantime. Raises ClientError if the ledger
+        fails.
         """
         settled = set(Status) - UNDER_WAY
         records = [each for each in self._ledger.read(arns).values() if each.status in settled]
@@ -54,7 +54,7 @@ class Teller:
         self._ledger.mark_told(told, now)
 
     def breaker_opened(self, account: Account) -> None:
-        """Tell people that an account's breaker has opened; the alarm tells too, should this fail."""
+        """Notify people that an account's circuit breaker has opened; if this fails, the alarm still does."""
         try:
             self._topic.send(breaker_opened(account))
         except (ClientError, BotoCoreError) as error:
@@ -77,7 +77,7 @@ class Teller:
         groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
         for record in records:
             verdict = [str(each) for each in (record.status, record.decision, record.reason)]
-            # Whoever owns instances in many places gets one message; others are told place by place.
+            # An owner gets one message for all accounts and Regions; other messages are grouped by account and Region.
             owner = owner_told(record)
             place = (owner,) if owner else (record.arn.account, record.arn.region)
             groups[(*place, str(headline(record)), *verdict)].append(record)

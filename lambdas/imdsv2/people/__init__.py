@@ -1,1 +1,1 @@
-"""What people ask for by hand, and the answers."""
+"""Requests that people make through the manual function, and the answers to them."""

@@ -1,4 +1,4 @@
-"""The documents that other programs read: evidence and options as JSON values, and the answer to a manual invoke."""
+"""The answer to a manual invoke, as JSON-compatible dicts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def answer_document(order: Order, outcomes: Outcomes, mode: str) -> dict[str, Any]:
-    """The answer to a manual invoke: a result for each target, in the order asked."""
+    """The answer to a manual invoke: one result per target, in the order of the request."""
     results = [_result(name, target, outcomes) for name, target in zip(order.names, order.targets, strict=True)]
     return {"dry_run": order.dry_run, "mode": mode, "results": results}
 
 
 def error_document(code: str, message: str) -> dict[str, Any]:
-    """The answer to a manual invoke that could not be understood or carried out as a whole."""
+    """The answer to a manual invoke that is invalid or failed as a whole."""
     return {"error": {"code": code, "message": message}}
 
 
@@ -38,7 +38,7 @@ def _result(name: str, target: Request | TargetRefused, outcomes: Outcomes) -> d
 
 
 def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
-    """One record of ``results`` in the answer to a manual invoke."""
+    """One entry of ``results`` in the answer to a manual invoke."""
     verdict, instance = judgement.verdict, judgement.instance
     planned = verdict.decision is Decision.ENFORCE and verdict.reason is Reason.UNUSED
     failed = judgement.status is Status.FAILED or (
@@ -59,7 +59,7 @@ def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
 
 
 def failure_document(name: str, code: str, message: str) -> dict[str, Any]:
-    """The record of a target that could not be judged at all."""
+    """The entry of a target that could not be evaluated."""
     return {
         "target": name,
         "decision": None,

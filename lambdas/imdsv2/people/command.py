@@ -1,6 +1,5 @@
-"""What people steer by hand: approvals, holds, the breaker, and undo. Everything is written to the ledger with the name
-that the caller claims and the request id that finds the true one in CloudTrail. A dry run writes nothing.
-"""
+"""People's commands: approvals, holds, the circuit breaker, and undo. Each is written to the ledger with the claimed
+name of the caller and the request id, which identifies the real caller in CloudTrail. A dry run writes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from imdsv2.people.undo import Undoing
 
 RESULTS_SHOWN = 5_000
-"""Lambda's answer holds 6 MB. A command with a larger scope is carried out all the same; the ledger has the rest."""
+"""Lambda's response is limited to 6 MB. A larger command is still carried out in full; the ledger has the results."""
 
 _APPROVED_FOR = timedelta(days=7)
 _ALLOWED = frozenset(
@@ -48,7 +47,7 @@ _ALLOWED = frozenset(
         Reason.CAP_REACHED,
     }
 )
-"""What may be approved: what the evidence allows, whatever gate holds it for now."""
+"""Reasons that may be approved: the evidence permits the change, but a gate may hold it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +61,7 @@ class People:
     now: Callable[[], datetime]
 
     def carry_out(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
-        """Answer a command. Raises InvalidRequest, and ClientError where the ledger fails."""
+        """Carry out a command and return the answer. Raises InvalidRequest, or ClientError if the ledger fails."""
         if command.until is not None and command.until < self.now().astimezone(UTC).date():
             raise InvalidRequest("until", f"takes today or a day that is still to come, not {command.until}")
         match command.steer:
@@ -99,7 +98,7 @@ class People:
         }
 
     def _answer(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        """Approve or refuse: those named, or all that wait in an account or cohort."""
+        """Approve or refuse the named instances, or all that wait for approval in an account or cohort."""
         now = self.now()
         expires_at = datetime.combine(command.until, time.max, UTC) if command.until else now + _APPROVED_FOR
         refuses = command.steer is Steer.REFUSE
@@ -115,7 +114,7 @@ class People:
         return self._mark(records, partial(replace, approval=answer, revisit_at=now), problems, command)
 
     def _hold(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        """Hold instances for somebody until a day. An instance need not be known to the ledger."""
+        """Hold instances through a day. An instance need not be in the ledger."""
         now = self.now()
         assert command.until is not None  # noqa: S101 - an order to hold has its last day
         hold = Hold(
@@ -150,7 +149,7 @@ def _signed(command: Command, request_id: str) -> str:
 
 
 def _unanswerable(record: Record, command: Command) -> str | None:
-    """Why a record can be neither approved nor refused. What somebody has refused is approved by its name only."""
+    """Why a record cannot be approved or refused, or None. A refused one can be approved only by name."""
     may_be_answered = record.reason in _ALLOWED and record.status not in OURS
     if not may_be_answered and not awaits_answer(record):
         return "It does not wait for approval."

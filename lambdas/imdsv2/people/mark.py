@@ -1,4 +1,4 @@
-"""Writing a person's word to the records that it is about, against which nothing speaks."""
+"""Writes a person's command to the records it applies to."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def mark(
     dry_run: bool,
     would_be: Status | None = None,
 ) -> list[dict[str, Any]]:
-    """Make the same change to every record without a problem, unless it is a dry run. Returns a result for each record,
-    in order; ``would_be``: the status to which the word will lead."""
+    """Apply ``word`` to every record without a problem, unless it is a dry run. Returns one result per record, in
+    order. ``would_be``: the status that the command leads to."""
     hindered = {**problems, **{each.arn: _BUSY for each in records if each.is_leased(now)}}
     if not dry_run:
         changes = [Change(before=each, after=word(each)) for each in records if each.arn not in hindered]

@@ -1,10 +1,11 @@
-"""What the write and rollback roles of an account may do, in EC2's own answers to dry runs. Nothing is changed.
+"""Checks what the write and rollback roles of an account may do, with dry runs against EC2. Nothing is changed.
 
-The roles' policies rest on condition keys of EC2 that AWS documents thinly. Whether EC2 sends them can only be found out
-in an account: on an instance whose metadata endpoint is enabled, and on one whose endpoint is disabled. Where one of them
-bears our tag, the rollback role must be let put it back, else it must be refused.
+The roles' policies depend on EC2 condition keys that AWS documents only briefly. Whether EC2 sends them can only be
+verified in an account, with one instance whose metadata endpoint is enabled and one whose endpoint is disabled. The
+rollback role must be permitted to roll back an instance that has the service's tag and an enabled endpoint, and no
+other.
 
-IAM: ``ec2:DescribeInstances`` by the read role; the other roles need nothing for what they are refused.
+IAM: ``ec2:DescribeInstances`` for the read role; the other roles need no additional permissions.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _GO_BACK = {"HttpTokens": "optional"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A call of which EC2 says whether it would let us make it through a role, and what it must say."""
+    """A dry run through a role, and whether EC2 must permit or deny it."""
 
     role: Role
     operation: Literal["modify_instance_metadata_options", "create_tags", "delete_tags"]
@@ -48,17 +49,17 @@ class Probe:
 
     @classmethod
     def to_modify(cls, role: Role, sends: Mapping[str, str | int], *, permitted: bool) -> Probe:
-        """A change of metadata options."""
+        """A probe that changes metadata options."""
         return cls(role=role, operation="modify_instance_metadata_options", sends=sends, permitted=permitted)
 
     @classmethod
     def to_tag(cls, role: Role, key: str, *, permitted: bool) -> Probe:
-        """Writing a tag."""
+        """A probe that writes a tag."""
         return cls(role=role, operation="create_tags", sends=_tag(key), permitted=permitted)
 
     @classmethod
     def to_untag(cls, role: Role, key: str, *, permitted: bool) -> Probe:
-        """Removing a tag."""
+        """A probe that removes a tag."""
         return cls(role=role, operation="delete_tags", sends=_tag(key), permitted=permitted)
 
 
@@ -68,7 +69,7 @@ def _tag(key: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """One instance after its probes; ``problem`` where they could not be made, or one of them not judged."""
+    """The result for one instance; ``problem``: why the probes could not be made or completed."""
 
     name: str
     arn: InstanceArn | None = None
@@ -78,11 +79,11 @@ class Examined:
 
     @property
     def passed(self) -> bool:
-        """Every probe was made, and EC2 said what it must."""
+        """Whether every probe was made and got the expected answer."""
         return self.problem is None and all(each["passed"] for each in self.answers)
 
     def document(self) -> dict[str, Any]:
-        """The instance in the answer."""
+        """The instance's entry in the answer."""
         return {
             "target": self.name,
             "endpoint": self.endpoint,
@@ -126,9 +127,10 @@ def _of_rollback(*, opened: bool, ours: bool) -> list[Probe]:
 
 
 def check(members: Members, event: object) -> dict[str, Any]:
-    """Probe each instance named under ``targets``, in the forms of a manual invoke.
+    """Run the probes for each instance under ``targets``, in the formats of a manual invoke.
 
-    Raises InvalidRequest, which names the field. ``unproved`` says which instance is still wanted, for each account.
+    Returns the answer; ``unproved`` lists the kind of instance that is still missing for each account. Raises
+    InvalidRequest, which names the field.
     """
     if isinstance(event, dict) and (unknown := sorted(str(name) for name in event.keys() - {"targets"})):
         raise InvalidRequest(unknown[0][:100], "is no field; known is targets")
@@ -159,7 +161,7 @@ def _examine(members: Members, name: str, target: Request | TargetRefused) -> Ex
 
 
 def _answer(ec2: EC2Client, instance_id: str, probe: Probe) -> dict[str, Any]:
-    """Ask EC2. Raises ClientError where it says neither yes nor no, and BotoCoreError where it says nothing."""
+    """Run one probe. Raises ClientError for an error that neither permits nor denies, BotoCoreError for no answer."""
     modifies = probe.operation == "modify_instance_metadata_options"
     whom: dict[str, Any] = {"InstanceId": instance_id} if modifies else {"Resources": [instance_id]}
     must_be = _PERMITTED if probe.permitted else _REFUSED
@@ -181,7 +183,7 @@ def _answer(ec2: EC2Client, instance_id: str, probe: Probe) -> dict[str, Any]:
 
 
 def _unproved(examined: Sequence[Examined]) -> list[str]:
-    """The accounts in which one of the two kinds of instance was not asked about."""
+    """For each account, a request to name the kind of instance (endpoint enabled or disabled) that is missing."""
     kinds: dict[str, set[str | None]] = {}
     for each in examined:
         if each.arn is not None:

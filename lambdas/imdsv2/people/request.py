@@ -1,4 +1,4 @@
-"""What people ask of the service by hand: to judge instances, or to steer what it does with them."""
+"""Parses manual invokes: orders to evaluate instances, and commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A manual invoke, checked: what is asked for each target, or why the target is none."""
+    """A validated order: for each target, the request or the reason why it is invalid."""
 
     targets: tuple[Request | TargetRefused, ...]
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class Order:
 
 
 def parse_order(event: object) -> Order:
-    """Read a manual invoke. Raises InvalidRequest, which names the field; a bad target is refused in its place."""
+    """Parse an order. Raises InvalidRequest, which names the field; an invalid target is refused individually."""
     if not isinstance(event, dict):
         raise InvalidRequest("event", 'takes an object, e.g. {"targets": ["arn:aws:ec2:..."], "dry_run": true}')
     _refuse_unknown(event, {"targets", "dry_run", "clear", "caller"})
@@ -81,16 +81,16 @@ def _is_triple(target: object) -> TypeGuard[dict[str, str]]:
 
 
 def _name(target: object) -> str:
-    """How the answer names a target: its ARN, or what was sent where it is none."""
+    """The target's name in the answer: its ARN, or the input if it is invalid."""
     read = _target(target, clear=False, caller=None)
     if isinstance(read, Request):
         return str(read.arn)
-    # Half a character cannot be sent back: Lambda's answer is UTF-8.
+    # Lone surrogates cannot be sent back: Lambda's response is UTF-8.
     return target.encode(errors="backslashreplace").decode()[:200] if isinstance(target, str) else shown(target)
 
 
 class Steer(StrEnum):
-    """What a command asks for; the name of its field in the request."""
+    """The kind of a command, which is also the name of its field in the event."""
 
     UNDO = "undo"
     APPROVE = "approve"
@@ -102,8 +102,8 @@ class Steer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What a command is about: the instances named, else those that the ledger knows of a cohort or an account (and
-    Region), of all of these only what was enforced since a time; `since` alone is about every account."""
+    """What a command applies to: the named instances, or those in the ledger of a cohort or of an account (and Region).
+    ``since`` limits these to later enforcements; alone, it applies to all accounts."""
 
     targets: tuple[InstanceArn, ...] = ()
     cohort: str | None = None
@@ -114,7 +114,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A request to steer, checked."""
+    """A validated command."""
 
     steer: Steer
     scope: Scope
@@ -138,11 +138,11 @@ _EXTRAS: Mapping[Steer, frozenset[str]] = {
     Steer.HOLD: frozenset({"reason", "owner", "until"}),
 }
 _BY_NAME = frozenset({Steer.APPROVE, Steer.REFUSE, Steer.CLOSE_BREAKER})
-"""What somebody answers for with his name."""
+"""Commands that require ``caller``."""
 
 
 def parse(event: object) -> Order | Command:
-    """Read a manual invoke. Raises InvalidRequest, which names the field."""
+    """Parse a manual invoke. Raises InvalidRequest, which names the field."""
     if isinstance(event, dict) and (named := sorted(event.keys() & set(Steer))):
         return _command(event, Steer(named[0]))
     return parse_order(event)
@@ -210,7 +210,7 @@ def _moment(given: Mapping[str, Any], steer: Steer) -> datetime | None:
         when = datetime.fromisoformat(value) if isinstance(value, str) else None
         if when is not None and when.tzinfo is not None:
             return when.astimezone(UTC)
-    except (ValueError, OverflowError):  # No time at all, or one that lies beyond the first or the last year in UTC.
+    except (ValueError, OverflowError):  # Not a time, or outside datetime's range in UTC.
         pass
     raise InvalidRequest(f"{steer}.since", f"takes a time with its zone, e.g. 2026-11-01T00:00:00Z, not {shown(value)}")
 
@@ -222,7 +222,7 @@ def _day(event: Mapping[str, Any], name: str, *, required: bool) -> date | None:
     try:
         if isinstance(value, str) and _DATE.fullmatch(value):
             return date.fromisoformat(value)
-    except ValueError:  # A day that no month has.
+    except ValueError:  # Not a valid day of its month.
         pass
     raise InvalidRequest(name, f"takes a date, YYYY-MM-DD, not {shown(value)}")
 

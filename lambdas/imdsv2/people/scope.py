@@ -1,4 +1,4 @@
-"""Which instances a command means: those named, or those of an account, Region or cohort that it can do something for."""
+"""Resolves the scope of a command to records: named instances, or those of an account, Region or cohort."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from imdsv2.people.request import Scope
 
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
-"""Nothing was enforced before it; the index sorts by the digits of a year."""
+"""Earlier than any enforcement; the index compares times as text, so years must have four digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scopes:
-    """Reads what a scope means. ``region``: the home Region, whose partition account ids belong to."""
+    """Resolves scopes. ``region``: the home Region; account ids belong to its partition."""
 
     ledger: Ledger
     accounts: Accounts
     region: str
 
     def named(self, scope: Scope) -> list[Record]:
-        """Those named; they need not be known to the ledger."""
+        """The named instances, whether or not they are in the ledger."""
         return list(self.ledger.read(scope.targets).values())
 
     def waiting(self, scope: Scope) -> list[Record]:
-        """Those named, or those of an account or cohort that wait for an answer, or have one that is not spent."""
+        """The named instances, or those of an account or cohort that wait for approval or have an unused answer."""
         if scope.targets:
             return self.named(scope)
         known = [
@@ -43,7 +43,7 @@ class Scopes:
         return [each for each in known if awaits_answer(each) and _is_within(each, scope)]
 
     def enforced(self, scope: Scope) -> list[Record]:
-        """Those named, or those of an account or cohort that were enforced, since a time where one is given."""
+        """The named instances, or those of an account or cohort that are enforced, optionally since a time."""
         if scope.targets:
             return self.named(scope)
         since = max(scope.since or _BEGINNING, _BEGINNING)
@@ -51,11 +51,11 @@ class Scopes:
         return [each for each in self.ledger.read(arns).values() if each.stands and _is_within(each, scope)]
 
     def account(self, number: str) -> Place:
-        """An account of the home Region's partition."""
+        """An account in the home Region's partition."""
         return Place(partition_of(self.region), self.region, number)
 
     def _accounts_of(self, scope: Scope) -> list[str]:
-        """The accounts that a scope without targets is about, as the ledger names them."""
+        """The ledger keys of the accounts that a scope without targets applies to."""
         if scope.cohort is not None:
             return ["/".join(scope.cohort.split("/")[:2])]
         if scope.account is not None:
@@ -64,7 +64,7 @@ class Scopes:
 
 
 def awaits_answer(record: Record) -> bool:
-    """Whether it waits for approval, or has an answer that it could still lose."""
+    """Whether the instance waits for approval, or has an answer that can still be replaced."""
     waits = record.reason == Reason.APPROVAL_REQUIRED or record.approval is not None
     return waits and record.status not in OURS
 

@@ -1,5 +1,4 @@
-"""Undo: what a person wants back is marked in the ledger, and put back for as long as there is time; the guard does the
-rest."""
+"""Undo: marks instances in the ledger and rolls them back until time runs out; the guard finishes the rest."""
 
 from __future__ import annotations
 
@@ -36,13 +35,13 @@ if TYPE_CHECKING:
 
 _PLACES_AT_ONCE = 8
 _UNDONE_AT_ONCE = 50
-"""Instances of a place that are put back together; between two such groups it is looked whether there is time for more."""
+"""Instances of one account and Region that are rolled back together; the remaining time is checked between batches."""
 _LATER = "It is put back within the next minutes, by the guard."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undoing:
-    """Puts back what people want back. ``now``: the clock."""
+    """Rolls back instances at a person's request. ``now``: the clock."""
 
     members: Members
     ledger: Ledger
@@ -52,7 +51,7 @@ class Undoing:
     now: Callable[[], datetime]
 
     def undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
-        """Put back what is still as we left it. What there is no time for is left to the guard's next passes."""
+        """Roll back what is still as the service left it. If time runs out, the guard's next passes finish."""
         records = self.scopes.enforced(command.scope)
         targets = self._look([each.arn for each in records])
         problems = {
@@ -85,13 +84,13 @@ class Undoing:
     def _put_back(
         self, marked: Iterable[InstanceArn], why: str, command: Command, request_id: str, has_time: Callable[[], bool]
     ) -> None:
-        """Places side by side, each in small groups for as long as there is time."""
+        """Roll back accounts and Regions in parallel, each in batches until time runs out."""
 
         def put_back(several: Sequence[InstanceArn]) -> None:
             for batch in _batches(several):
                 if not has_time():
                     return
-                # Anew, because the groups before it may have taken minutes: others change instances too.
+                # Read again: earlier batches may have taken minutes, in which others may have changed instances.
                 targets = look(self.members, batch)
                 returns = [
                     Return(
@@ -120,7 +119,7 @@ class Undoing:
 
 
 def _hindrance(record: Record, target: Target, command: Command) -> str | None:
-    """Why an instance is not put back for a person who asks."""
+    """Why an instance cannot be rolled back at a person's request; None if it can."""
     since, enforced_at = command.scope.since, record.enforced_at
     if since is not None and enforced_at is not None and enforced_at < since:
         return f"It was changed before that, at {to_seconds(enforced_at)}."
@@ -128,17 +127,17 @@ def _hindrance(record: Record, target: Target, command: Command) -> str | None:
         return "It is being put back already; the guard brings that to its end."
     is_throttled = isinstance(target, Unreachable) and target.throttled
     if is_throttled and record.stands and not command.dry_run:
-        return None  # It is marked all the same: the guard looks at it when EC2 has room again.
+        return None  # Mark it anyway: the guard continues when EC2 no longer throttles.
     return obstacle(record, target)
 
 
 def _is_still_asked_back(record: Record) -> bool:
-    """Whether it bears the mark of an undo, and the guard has not begun with it."""
+    """Whether the undo is still requested and the guard has not begun the rollback."""
     return record.undo is not None and record.status != Status.ROLLING_BACK
 
 
 def _ended(result: dict[str, Any], record: Record | None) -> dict[str, Any]:
-    """A result of undo, once it has been tried: `done` only where tokens are optional again."""
+    """The result of an undo after the attempt: `done` only if the instance was rolled back."""
     if record is None:
         return result
     done = record.status == Status.ROLLED_BACK

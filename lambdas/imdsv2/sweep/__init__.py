@@ -1,1 +1,1 @@
-"""Every instance of the organisation that allows IMDSv1, account by account."""
+"""The nightly sweep: every instance that allows IMDSv1, for each account and Region."""

@@ -1,8 +1,8 @@
-"""The sweep: every instance that still allows IMDSv1, of every account and Region, through the same line.
+"""The sweep: sends every instance that still allows IMDSv1, in every account and Region, through the line.
 
-It finds what no finding has reported. Three steps, each a call of the function: `plan` lists the places, `region` goes
-through one of them, `summarise` adds up. Of a Region of any size only the ids and one batch are held in memory; what one
-call has no time for, the next takes up after the instance that was the last.
+It also covers instances that no finding reported. Three steps, each an invocation of the function: `plan` lists
+accounts and Regions, `region` processes one of them, `summarise` adds up the results. Only a Region's ids and one batch
+are in memory; if an invocation runs out of time, the next continues after the last instance.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imdsv2.line.run import Line
 
 INSTANCES_A_BATCH = 1000
-"""What EC2 describes in a call, and what a function holds in its memory with all its evidence."""
+"""The maximum of one DescribeInstances call, and what a function can keep in memory with all evidence."""
 
 _ACCOUNTS_AT_ONCE = 16
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
@@ -37,7 +37,7 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 
 @dataclass(kw_only=True)
 class Tally:
-    """What has been seen of one account and Region so far; ``after`` is the last instance judged, None at the end."""
+    """The progress in one account and Region; ``after``: the last instance evaluated, None once complete."""
 
     place: Place
     instances: int | None = None
@@ -48,7 +48,7 @@ class Tally:
     error: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """The tally as JSON values. ``instances`` is null where only those that allow IMDSv1 were listed."""
+        """The tally as a JSON-compatible dict. ``instances`` is null if only those that allow IMDSv1 were listed."""
         return {
             "account": self.place.account,
             "region": self.place.region,
@@ -62,7 +62,7 @@ class Tally:
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Tally:
-        """Take up where the last call stopped; a bare ``{account, region}`` starts anew."""
+        """Resume from the previous invocation's tally; a bare ``{account, region}`` starts from the beginning."""
         region = document["region"]
         return cls(
             place=Place(partition_of(region), region, document["account"]),
@@ -77,10 +77,10 @@ class Tally:
 def go_through(
     line: Line, members: Members, tally: Tally, request_id: str, *, dry_run: bool, has_time: Callable[[], bool]
 ) -> Tally:
-    """Judge a place batch by batch, until it ends or the time does. A place that AWS refuses says so in ``error``.
+    """Process a place in batches until it is complete or time runs out. A permanent error of AWS is put in ``error``.
 
-    Raises whatever may pass: a place that cannot be read just now, or a batch of which nothing could be judged, has failed.
-    The sweep bears a few such places, and repeats them when it is redriven.
+    Raises transient errors: the place cannot be read at present, or no instance of a batch could be evaluated. The
+    sweep tolerates a few failed places, and a redrive repeats them.
     """
     try:
         listing = list_instances(members.ec2(tally.place, "read"), every=dry_run)
@@ -116,7 +116,7 @@ def _judge(line: Line, tally: Tally, instance_ids: Sequence[str], request_id: st
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOrder:
-    """What a sweep is asked for: everything, unless accounts or Regions are named; a dry run unless it says otherwise."""
+    """The input of a sweep. Default: a dry run of all accounts and Regions."""
 
     accounts: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class SweepOrder:
 
 
 def parse_order(document: object) -> SweepOrder:
-    """Read the input of the state machine. Raises InvalidRequest, which names the field and what it takes."""
+    """Parse the input of the state machine. Raises InvalidRequest, which names the field and the accepted values."""
     if not isinstance(document, dict):
         raise InvalidRequest("input", 'takes an object, e.g. {"dry_run": true}')
     unknown = sorted(str(name) for name in document.keys() - {"accounts", "regions", "dry_run"})
@@ -149,17 +149,17 @@ def _texts(document: dict[str, Any], name: str, pattern: re.Pattern[str], what: 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The places of a sweep, and the accounts whose Regions could not be asked for."""
+    """The places of a sweep, and the accounts whose Regions could not be listed, with the reason."""
 
     places: list[dict[str, Any]]
     unreachable: dict[str, str]
 
 
 def active_accounts(organizations: OrganizationsClient) -> list[str]:
-    """The organisation's accounts; answered in the management account and to delegated administrators only. Raises
-    ClientError.
+    """The organisation's active accounts. Raises ClientError.
 
-    AWS has announced to retire ``Status`` in September 2026; where it has not yet been followed by ``State``, it counts.
+    Only the management account and delegated administrators may call this. AWS announced that ``Status`` will be
+    retired in September 2026; it is used if ``State`` is absent.
     """
     accounts: list[str] = []
     request: dict[str, Any] = {}
@@ -172,7 +172,7 @@ def active_accounts(organizations: OrganizationsClient) -> list[str]:
 
 
 def plan(members: Members, accounts: Iterable[str], home_region: str, only_regions: Sequence[str]) -> Plan:
-    """List each account's enabled Regions. An account that cannot be entered is left out, with the reason."""
+    """List each account's enabled Regions. An account that cannot be accessed is left out, with the reason."""
 
     def regions_of(account: str) -> tuple[str, list[str], str | None]:
         try:
@@ -191,7 +191,7 @@ def plan(members: Members, accounts: Iterable[str], home_region: str, only_regio
 
 
 def add_up(tallies: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The whole of many tallies: what a person reads first."""
+    """The totals of all tallies: the summary of the sweep."""
     total: Counter[str] = Counter()
     by_verdict: Counter[str] = Counter()
     errors = {}
