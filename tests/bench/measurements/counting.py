@@ -51,8 +51,8 @@ class Calls:
 def floor(*, instances: int, lookback_days: int, changed: int | None = None) -> int:
     """The fewest EC2 and CloudWatch calls that can judge instances of one account and Region, and change those that may be changed.
 
-    Pages to describe them, metric pages at hourly periods, tags by the thousand, a change each, pages to read back. All are `changed`
-    unless it says how many.
+    Pages to describe them; metric pages at hourly periods; of those that may be changed, refused calls by the day, and three series
+    around the last start; tags by the thousand, a change each, pages to read back. All are `changed` unless it says how many.
     """
     changed = instances if changed is None else changed
     a_metric_call = min(QUERIES_A_METRIC_CALL, DATAPOINTS_A_METRIC_CALL // (lookback_days * 24))
@@ -60,4 +60,9 @@ def floor(*, instances: int, lookback_days: int, changed: int | None = None) -> 
     metric_pages = math.ceil(instances / a_metric_call)
     taggings = math.ceil(changed / RESOURCES_A_TAGGING)
     read_back = math.ceil(changed / IDS_A_DESCRIBE)
-    return pages + metric_pages + taggings + changed + read_back
+    return pages + metric_pages + closer_looks(changed) + taggings + changed + read_back
+
+
+def closer_looks(changed: int) -> int:
+    """The calls that see refused use and the start itself: what the floor rose by when they became evidence."""
+    return math.ceil(changed / QUERIES_A_METRIC_CALL) + math.ceil(3 * changed / QUERIES_A_METRIC_CALL)
