@@ -6,6 +6,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.bench.simulation import page_herd
 from tests.bench.simulation.assumptions import DAYS, MINUTE
 from tests.bench.simulation.cloud import ARRIVES_AFTER, PERIOD
 from tests.bench.simulation.fates import AT_ONCE, CLEAN, CLEAN_DAYS, FAILED_WITHIN, NOTICED_AFTER, REACHED_BY, SERVICE
@@ -13,8 +14,8 @@ from tests.bench.simulation.life import BREAKER_CLOSED_AT
 from tests.bench.simulation.machine import HIDDEN, Software
 from tests.bench.simulation.page_assumptions import assumptions_table
 from tests.bench.simulation.results import hidden, rows
-from tests.bench.simulation.table import table
-from tests.bench.simulation.variants import DEFAULTS, SEEDS, VARIANT_INSTANCES, VARIANT_SEEDS
+from tests.bench.simulation.table import spread, table
+from tests.bench.simulation.variants import DEFAULTS, HERD_PLACES, SEEDS, VARIANT_INSTANCES, VARIANT_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ WHY = {
 
 def page(simulated: Mapping[str, Any]) -> str:
     """docs/safety.md."""
-    runs, variants = simulated["runs"], simulated["variants"]
+    runs, herds, variants = simulated["runs"], simulated["herds"], simulated["variants"]
     broken, useful = rows(runs)
     assert broken.ratio is not None
     assert useful.ratio is not None
@@ -70,6 +71,13 @@ def page(simulated: Mapping[str, Any]) -> str:
         variant_instances=f"{VARIANT_INSTANCES:,}",
         variant_fleets=len(VARIANT_SEEDS),
         assumptions=assumptions_table(),
+        herds=len(herds),
+        places=f"{HERD_PLACES:,}",
+        herd_instances=f"{statistics.median(sum(run['fleet'].values()) for run in herds):,.0f}",
+        herd_ways=page_herd.ways(herds),
+        herd_kinds=page_herd.by_kind(herds),
+        herd_opened=page_herd.opened(herds),
+        herd_assumptions=page_herd.assumptions(),
         watch_hours=DEFAULTS.watch_hours,
         lookback=DEFAULTS.lookback_days,
         delay=(PERIOD + ARRIVES_AFTER) // MINUTE,
@@ -99,10 +107,10 @@ def _ways(runs: Sequence[Mapping[str, Any]]) -> str:
         [
             (
                 name,
-                _spread([hidden(run[way], "broke") for run in runs]),
-                _spread([hidden(run[way], "hours") for run in runs]),
-                _spread([hidden(run[way], "noticed_hours") for run in runs]),
-                _spread([run[way]["hours"].get(Software.OPEN, 0) for run in runs]),
+                spread([hidden(run[way], "broke") for run in runs]),
+                spread([hidden(run[way], "hours") for run in runs]),
+                spread([hidden(run[way], "noticed_hours") for run in runs]),
+                spread([run[way]["hours"].get(Software.OPEN, 0) for run in runs]),
                 f"{statistics.median(_reached_share(run, way, DAYS) for run in runs):.1%}",
             )
             for way, name in names.items()
@@ -211,7 +219,7 @@ def _left(runs: Sequence[Mapping[str, Any]]) -> str:
     reasons = sorted({reason for run in runs for reason in run[SERVICE]["left"]})
     return table(
         ("safe instances not reached, by reason at the end", *(f"`{reason}`" for reason in reasons)),
-        [("", *(_spread([run[SERVICE]["left"].get(reason, 0) for run in runs]) for reason in reasons))],
+        [("", *(spread([run[SERVICE]["left"].get(reason, 0) for run in runs]) for reason in reasons))],
     )
 
 
@@ -221,16 +229,11 @@ def _variants(variants: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         [
             (
                 name,
-                _spread(broken := [hidden(run[SERVICE], "hours") for run in runs]),
-                _spread(clean := [hidden(run[CLEAN], "hours") for run in runs]),
+                spread(broken := [hidden(run[SERVICE], "hours") for run in runs]),
+                spread(clean := [hidden(run[CLEAN], "hours") for run in runs]),
                 f"{statistics.median(broken) / statistics.median(clean):.3f}",
                 f"{statistics.median(_reached_share(run, SERVICE, DAYS) for run in runs):.1%}",
             )
             for name, runs in variants.items()
         ],
     )
-
-
-def _spread(figures: Sequence[float]) -> str:
-    """The median, and the least and the most."""
-    return f"{statistics.median(figures):,.0f} ({min(figures):,.0f} .. {max(figures):,.0f})"

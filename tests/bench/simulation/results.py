@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tests.bench.measurement import Measurement, against
 from tests.bench.simulation.fates import AT_ONCE, CLEAN, CLEAN_DAYS, SERVICE, simulate
 from tests.bench.simulation.machine import HIDDEN, Mix, Software
-from tests.bench.simulation.variants import SEEDS, VARIANT_SEEDS, VARIANTS, Variant
+from tests.bench.simulation.variants import HERD, HERD_SEEDS, SEEDS, VARIANT_SEEDS, VARIANTS, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,9 @@ PROCESSES = 2
 
 def measure(seeds: Sequence[int] = SEEDS) -> list[Measurement]:
     """The rows of the benchmarks."""
-    return rows(_simulate_all([(seed, Variant(name="", mix=Mix())) for seed in seeds]))
+    old = [(seed, Variant(name="", mix=Mix())) for seed in seeds]
+    done = _simulate_all([*old, *((seed, HERD) for seed in HERD_SEEDS)])
+    return [*rows(done[: len(old)]), *herd_rows(done[len(old) :])]
 
 
 def rows(runs: Sequence[Mapping[str, Any]]) -> list[Measurement]:
@@ -50,6 +52,28 @@ def rows(runs: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     ]
 
 
+def herd_rows(runs: Sequence[Mapping[str, Any]]) -> list[Measurement]:
+    """The same for the fleet whose instances come and go, and what probes opened, on either."""
+    broken, baseline = ([hidden(run[way], "hours") for run in runs] for way in (SERVICE, CLEAN))
+    ratios = [one / other for one, other in zip(broken, baseline, strict=True)]
+    return [
+        against(
+            "safety.herd.broken",
+            statistics.median(broken),
+            "instance-hours",
+            statistics.median(baseline),
+            f"enforcing after a clean {CLEAN_DAYS}-day window, owners put back by hand",
+            f"(ratio {min(ratios):.3f} .. {max(ratios):.3f} in {len(runs)} fleets)",
+        ),
+        Measurement(
+            name="safety.opened_by_probe",
+            value=sum(run[SERVICE]["opened_for_nothing"] for run in runs),
+            unit="instances",
+            spread=f"(in {len(runs)} fleets)",
+        ),
+    ]
+
+
 def hidden(way: Mapping[str, Any], what: str) -> float:
     """A figure of one way of enforcing, for the hidden breakers together."""
     figures: Mapping[str, float] = way[what]
@@ -60,9 +84,11 @@ def results() -> dict[str, Any]:
     """All that the page tells of."""
     runs = [(seed, Variant(name="", mix=Mix())) for seed in SEEDS]
     variants = [(seed, variant) for variant in VARIANTS for seed in VARIANT_SEEDS]
-    done = iter(_simulate_all([*runs, *variants]))
+    herds = [(seed, HERD) for seed in HERD_SEEDS]
+    done = iter(_simulate_all([*runs, *herds, *variants]))
     return {
         "runs": [next(done) for _ in SEEDS],
+        "herds": [next(done) for _ in HERD_SEEDS],
         "variants": {variant.name: [next(done) for _ in VARIANT_SEEDS] for variant in VARIANTS},
     }
 

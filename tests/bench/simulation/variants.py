@@ -27,6 +27,12 @@ class Variant:
     herd: bool = False
 
 
+HERD_SEEDS = (1, 2, 3)
+HERD_PLACES = 3_000
+HERD = Variant(name="as most are", mix=Mix(instances=HERD_PLACES), herd=True)
+"""The fleet whose instances come and go."""
+
+
 def _policy(**changes: Any) -> Policy:
     return Policy(mode=Mode.ENFORCE, **changes)
 
