@@ -71,6 +71,11 @@ def opened(runs: Sequence[Mapping[str, Any]]) -> str:
     return f"{sum(run[SERVICE]['opened_for_nothing'] for run in runs):,}"
 
 
+def _members() -> str:
+    life = f"live {f.MEDIAN_LIFE_DAYS} days in the median, a tenth more than {f.LONG_LIFE[1]}"
+    return f"{life}; a new one follows in minutes, from a template that changes every {f.TEMPLATE_EVERY_DAYS} days"
+
+
 def assumptions() -> str:
     """What the fleet is made of."""
     shares = ", ".join(f"{KINDS[kind]} {share:.0%}" for kind, share in f.KINDS.items())
@@ -80,8 +85,7 @@ def assumptions() -> str:
             ("places", shares),
             (
                 "members of groups",
-                f"live {f.MEDIAN_LIFE_DAYS} days in the median, a tenth more than {f.LONG_LIFE[1]} (log-normal); a new one follows within ten "
-                f"minutes, from a template that changes every {f.TEMPLATE_EVERY_DAYS} days",
+                _members(),
             ),
             ("hidden breakers", "2%; in groups, all that is launched from one template"),
             (
