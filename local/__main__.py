@@ -23,7 +23,7 @@ USUAL_PORT: Final = 4566
 
 
 def up() -> None:
-    """Start the local AWS in the background with the stack deployed, unless it is up."""
+    """Start the local AWS in the background and deploy the stack, unless it is already running."""
     if running := _running():
         _say(f"The local AWS is up at {running['endpoint']}.")
         return
@@ -42,7 +42,7 @@ def up() -> None:
 
 
 def down() -> None:
-    """End the local AWS and all that it started."""
+    """Stop the local AWS and everything that it started."""
     running = _running()
     if running:
         end_group(int(running["pid"]))
@@ -52,7 +52,7 @@ def down() -> None:
 
 
 def env() -> None:
-    """Print the `export` lines of an administrator of the security account."""
+    """Print `export` lines that make a shell's AWS clients administrator of the security account."""
     running = _running()
     if not running:
         raise LocalCloudError("the local AWS is not up: run `make local-up` first")
@@ -68,14 +68,14 @@ def env() -> None:
 
 
 def _port() -> int | None:
-    """The port asked for, else the usual one, else (None) any that is free."""
+    """The port in LOCAL_PORT, else the usual one, else None: any free port."""
     if asked := os.environ.get("LOCAL_PORT"):
         return int(asked)
     return USUAL_PORT if is_free(USUAL_PORT) else None
 
 
 def _running() -> dict[str, Any] | None:
-    """The state file of a local AWS that lives."""
+    """The state file's content if that local AWS is still running, else None."""
     if not STATE.exists():
         return None
     state: dict[str, Any] = json.loads(STATE.read_text())

@@ -1,4 +1,4 @@
-"""The content of change calendars, as the console of SSM writes it."""
+"""The content of change calendars in the format in which the Systems Manager console writes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTHING = ("BEGIN:VTODO", "DTSTAMP:20260101T000000Z", "UID:none", "SUMMARY:No ev
 
 
 def calendar(*events: str, kind: str = "DEFAULT_OPEN") -> str:
-    """A calendar that is open by default, or closed (`DEFAULT_CLOSED`), with events that are each a few lines."""
+    """A calendar that is open by default, or closed (`DEFAULT_CLOSED`). Each event is text of one or more lines."""
     lines = ["BEGIN:VCALENDAR", "PRODID:-//AWS//Change Calendar 1.0//EN", "VERSION:2.0", f"X-CALENDAR-TYPE:{kind}"]
     for number, event in enumerate(events):
         lines += ["BEGIN:VEVENT", f"UID:{number}", "DTSTAMP:20260101T000000Z", *event.split("\n"), "END:VEVENT"]
@@ -20,5 +20,5 @@ def calendar(*events: str, kind: str = "DEFAULT_OPEN") -> str:
 
 
 def event(start: datetime, end: datetime) -> str:
-    """An event that lasts once from a time in UTC to another."""
+    """A single event from `start` to `end`, both in UTC."""
     return f"DTSTART:{start:%Y%m%dT%H%M%SZ}\nDTEND:{end:%Y%m%dT%H%M%SZ}"

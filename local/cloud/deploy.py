@@ -1,4 +1,4 @@
-"""What `cdk deploy` does, without its command line: synthesise, upload the assets, create the stack from the same template."""
+"""What `cdk deploy` does, without its command line: synthesise, upload the assets, create the stack from the template."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ ZIP_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
 class DeployError(Exception):
-    """The app could not be synthesised or deployed; the message says what failed first."""
+    """The app could not be synthesised or deployed; the message says what failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """A synthesised app, ready to be deployed."""
+    """A synthesised app that is ready to deploy."""
 
     assembly: Path
 
     @classmethod
     def synthesised(cls, root: Path, settings: Mapping[str, Any]) -> Deployment:
-        """The app at `root` with some settings of its own, synthesised unless nothing has changed since the last time."""
+        """The app at `root` with `settings` in place of some of cdk.json's; synthesised only if something has changed."""
         context = json.dumps(settings, sort_keys=True)
         name = f"cdk.out-{hashlib.sha256(context.encode()).hexdigest()[:8]}" if settings else "cdk.out"
         assembly = root / "build" / name
@@ -62,11 +62,11 @@ class Deployment:
         return create_stack(session, SERVICE_STACK, TemplateURL=template_url)
 
     def deploy_member(self, session: boto3.Session, *, security_account: str) -> dict[str, str]:
-        """Deploy the roles of a member account, as a person would by hand: a plain template with one parameter."""
+        """Deploy the roles of a member account as an operator would manually: a plain template with one parameter."""
         return self._deploy_by_hand(session, MEMBER_STACK, SecurityAccountId=security_account)
 
     def deploy_forwarding(self, session: boto3.Session, *, security_account: str, home_region: str) -> dict[str, str]:
-        """Deploy the rule that forwards Config's events from an account and Region, as a person would by hand."""
+        """Deploy the rule that forwards Config's events from an account and Region, as an operator would manually."""
         return self._deploy_by_hand(
             session, FORWARDING_STACK, SecurityAccountId=security_account, HomeRegion=home_region
         )
@@ -77,7 +77,7 @@ class Deployment:
         return create_stack(session, stack, TemplateBody=template, Parameters=given)
 
     def _upload_assets(self, session: boto3.Session, stack: str) -> str:
-        """Put the stack's assets, its template among them, where the template looks for them; returns the template's address."""
+        """Upload the stack's assets, including its template, to where the template expects them; returns the template's URL."""
         s3, template_url = session.client("s3"), ""
         account = session.client("sts").get_caller_identity()["Account"]
         region = session.region_name
@@ -120,7 +120,7 @@ def create_stack(session: boto3.Session, name: str, **template: Any) -> dict[str
 
 
 def zipped(folder: Path) -> bytes:
-    """A folder as a zip archive, the same bytes for the same files."""
+    """A folder as a zip archive. The same files always give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -154,7 +154,7 @@ def _synthesise(root: Path, assembly: Path, context: str) -> None:
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
-    """One synthesis at a time: two clouds may be deployed at once."""
+    """Allow one synthesis at a time, as several local AWSs may be deployed at once."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Events that name an instance, in every shape in which AWS sends them."""
+"""Findings and events about an instance, in each format in which AWS sends them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def instance_arn(account: str, region: str, instance_id: str) -> str:
 
 
 def finding(arn: str, *, generator: str = CONSOLIDATED) -> dict[str, Any]:
-    """A failed finding of Security Hub's own, in the format that BatchImportFindings takes."""
+    """A failed finding of Security Hub's own control, in the format that BatchImportFindings accepts (ASFF)."""
     _, _, _, region, account, _ = arn.split(":", 5)
     now = _now()
     return {
@@ -83,7 +83,7 @@ def finding_v2(arn: str) -> dict[str, Any]:
 
 
 def config_change(arn: str) -> dict[str, Any]:
-    """The `detail` of a Config event about an instance that does not comply."""
+    """The `detail` of a Config event about a noncompliant instance."""
     _, _, _, region, account, resource = arn.split(":", 5)
     instance_id = resource.rpartition("/")[2]
     qualifier = {"configRuleName": CONFIG_RULE, "resourceType": "AWS::EC2::Instance", "resourceId": instance_id}

@@ -1,4 +1,4 @@
-"""Processes and ports of this machine."""
+"""Process groups and ports of the machine that the local AWS runs on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ END_SECONDS: Final = 10
 
 
 def end_group(leader: int) -> None:
-    """End a process and all that it started (its process group), first politely.
+    """End a process group: SIGTERM first, then SIGKILL for whatever has not ended in time.
 
-    ministack leaves busy Lambda workers behind when it ends, hence the group.
+    The whole group, because ministack leaves busy Lambda workers running when it ends.
     """
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -39,7 +39,7 @@ def _group_lives(leader: int) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of the loopback interface."""
+    """Whether nothing listens on a port of the loopback interface."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 

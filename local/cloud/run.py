@@ -1,10 +1,10 @@
-"""The local AWS seen from outside: start it, deploy to it, talk to it, steer it, end it.
+"""The local AWS from outside: start it, deploy to it, call it, control it, stop it.
 
     with LocalCloud() as cloud:
         cloud.deploy()
         ec2 = cloud.session(account=MEMBERS[0], region="us-east-1").client("ec2")
 
-Several may run at once, each on a port of its own. All of them listen on 127.0.0.1 only.
+Several can run at once, each on its own port. All listen on 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ START_SECONDS: Final = 30
 
 
 class LocalCloudError(Exception):
-    """The local AWS could not do what was asked; the message says what to do."""
+    """The local AWS could not carry out a request; the message says what to do."""
 
 
 class LocalCloud:
-    """One local AWS. As a context manager it ends with the block; so it does if this process dies."""
+    """One local AWS. As a context manager it stops at the end of the block, and also if this process dies."""
 
     def __init__(
         self, *, port: int | None = None, detached: bool = False, environment: Mapping[str, str] | None = None
@@ -78,13 +78,13 @@ class LocalCloud:
 
     @property
     def pid(self) -> int:
-        """The server's process, which leads a group of its own with the Lambda workers in it."""
+        """The id of the server's process. It leads its own process group, which includes the Lambda workers."""
         if self._process is None:
             raise LocalCloudError("the local AWS has not been started: call start()")
         return self._process.pid
 
     def start(self) -> None:
-        """Start the server and wait until it answers, with the member accounts as an organisation leaves them."""
+        """Start the server, wait until it answers, and create the administration role in the member accounts, as an organisation does."""
         if not SERVER_PYTHON.exists():
             raise LocalCloudError("the local AWS is not installed: run `make setup`")
         if not is_free(self.port):
@@ -106,9 +106,9 @@ class LocalCloud:
             self._create_administration(account)
 
     def deploy(self, **settings: Any) -> None:
-        """Synthesise the app unless that is up to date, and deploy what it yields: the service, and the roles of the members.
+        """Synthesise the app unless the output is up to date, and deploy the service and the roles of the member accounts.
 
-        `settings` replace some of those in cdk.json. With units of an organisation the stack itself sees to the members.
+        `settings` override those in cdk.json. If they name organizational units, the stack itself deploys to the members.
         """
         deployment = Deployment.synthesised(ROOT, settings)
         if not settings.get("organizational_units"):
@@ -117,7 +117,7 @@ class LocalCloud:
         self.outputs = deployment.deploy_service(self.session())
 
     def stop(self) -> None:
-        """End the server and everything that it started."""
+        """Stop the server and everything that it started."""
         if self._process is None:
             return
         end_group(self._process.pid)
@@ -128,27 +128,27 @@ class LocalCloud:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def session(self, *, account: str = SECURITY, region: str = HOME) -> boto3.Session:
-        """A session of the administrator of an account."""
+        """A boto3 session as administrator of an account."""
         place = (account, region)
         if place not in self._sessions:
             self._sessions[place] = LocalSession(endpoint=self.endpoint, account=account, region=region)
         return self._sessions[place]
 
     def calls(self, *, reset: bool = False) -> list[dict[str, Any]]:
-        """The AWS calls since the last reset: `account`, `region`, `service`, `action` and how many (`calls`)."""
+        """The AWS calls since the last reset: `account`, `region`, `service`, `action`, and their number (`calls`)."""
         calls: list[dict[str, Any]] = self.ask("DELETE" if reset else "GET", "calls")
         return calls
 
     def faults(self, faults: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Make calls slow or fail from now on, in place of the faults before; none: all is well again."""
+        """Delay calls or make them fail from now on. Replaces all earlier faults; an empty sequence removes them."""
         self.ask("PUT", "faults", list(faults))
 
     def sessions_last(self, seconds: int | None) -> None:
-        """Have the sessions of roles that are opened from now on end after so long; None: as AWS does it."""
+        """Set the lifetime of role sessions opened from now on; None restores AWS's default."""
         self.ask("PUT", "sessions", {"seconds": seconds})
 
     def end_sessions(self) -> None:
-        """End every session of a role that is open: its keys are refused."""
+        """End all open role sessions: their keys are refused."""
         self.ask("DELETE", "sessions")
 
     def history(
@@ -169,16 +169,16 @@ class LocalCloud:
         self.ask("PUT", "history", asked)
 
     def imds(self, instance_id: str, *, account: str, region: str, hops: int = 0) -> str:
-        """The endpoint of an instance's own metadata service, as a client sees it that is so many hops away (a container: 1)."""
+        """The endpoint of an instance's metadata service for a client that is `hops` network hops away (a container: 1)."""
         asked = {"account": account, "region": region, "instance_id": instance_id, "hops": hops}
         endpoint: str = self.ask("PUT", "imds", asked)["endpoint"]
         return endpoint
 
     def ask(self, method: str, name: str, data: Any = None) -> Any:
-        """Call the server's own interface (`/_local/<name>`).
+        """Call the server's control interface (`/_local/<name>`).
 
         Raises:
-            LocalCloudError: the server refused; its message says why.
+            LocalCloudError: the server rejected the request; the message gives its reason.
         """
         body = None if data is None else json.dumps(data).encode()
         request = urllib.request.Request(f"{self.endpoint}/_local/{name}", data=body, method=method)  # noqa: S310 - loopback

@@ -1,4 +1,4 @@
-"""boto3 sessions that talk to a local AWS."""
+"""boto3 sessions that talk to one local AWS."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LOADER: Final = botocore.session.get_session().get_component("data_loader")
 
 
 class LocalSession(boto3.Session):
-    """A boto3 session whose clients talk to one local AWS, whatever the environment says.
+    """A boto3 session whose clients call one local AWS, regardless of environment variables.
 
-    A client is made once for each service: reading EC2's service model takes half a second.
+    One client is kept for each service, because loading EC2's service model takes half a second.
     """
 
     def __init__(self, *, endpoint: str, account: str, region: str) -> None:

@@ -1,4 +1,4 @@
-"""The demo's fleet: an instance for every row of the verdict table, with its past, and the verdict that it has to get.
+"""The demo's fleet: an instance for every row of the verdict table, with its past and the expected verdict.
 
 Times are hours before now; histories hold one datapoint an hour, and one every five minutes around a start of the last 63 days.
 """
@@ -35,7 +35,7 @@ POLICY: Final = {"mode": "enforce", "exclude_accounts": [SANDBOX]}
 
 
 class Before(StrEnum):
-    """What has happened to an instance before its event comes."""
+    """What happened to an instance before its event arrives."""
 
     CHANGED_BACK = "enforced, and made optional again by somebody"
     BROKE = "enforced, and put back because its software broke"
@@ -44,7 +44,7 @@ class Before(StrEnum):
 
 
 class Via(StrEnum):
-    """What tells the service about an instance."""
+    """What reports an instance to the service."""
 
     SECURITY_HUB = "Security Hub"
     FOUNDATIONAL = "Security Hub, FSBP"
@@ -56,7 +56,7 @@ class Via(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """An instance to be launched, and what has to come of it.
+    """An instance to launch, and the expected verdict.
 
     `started` is the last start and `first` the first launch, `stopped` the stop, all in hours ago. `shift` is when in a day it runs,
     `calls` what it asked of IMDSv1 (hours ago: how often), `refused` what was refused; `gap`: hours ago without `MetadataNoToken`;
@@ -89,25 +89,25 @@ class Machine:
 
     @property
     def is_enforced(self) -> bool:
-        """Whether the service has to require tokens."""
+        """Whether the service is expected to require tokens."""
         return self.decision == "enforce"
 
     @property
     def second_verdict(self) -> tuple[str, str]:
-        """Decision and reason of a second look at the same instance."""
+        """Expected decision and reason of a second evaluation of the same instance."""
         return self.again or (("skip", "already_required") if self.is_enforced else (self.decision, self.reason))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launched:
-    """An instance of the fleet that runs on the local AWS."""
+    """An instance of the fleet after its launch on the local AWS."""
 
     machine: Machine
     instance_id: str
 
     @property
     def arn(self) -> str:
-        """Its ARN."""
+        """The ARN of the instance."""
         return instance_arn(self.machine.account, self.machine.region, self.instance_id)
 
 
@@ -174,7 +174,7 @@ def _publish(cloud: LocalCloud, launched: list[Launched]) -> None:
 
 
 def _hours(machine: Machine) -> list[int]:
-    """Hours ago in which the machine ran."""
+    """The hours (counted back from now) in which the machine ran."""
     first = int(machine.first or machine.started)
     last = int(machine.stopped) if machine.stopped else 0
     now = int(time.time())

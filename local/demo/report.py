@@ -1,4 +1,4 @@
-"""What the demo shows: plain text, coloured on a terminal."""
+"""The demo's output: plain text, coloured on a terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADINGS: Final = ("instance", "where", "what it did with IMDSv1", "told by", "d
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """An instance in a table: what came of it, and what had to."""
+    """A row of a table: an instance with its actual and expected result."""
 
     name: str
     arn: str
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def is_expected(self) -> bool:
-        """Whether verdict and effect are what they have to be."""
+        """Whether verdict and effect are the expected ones."""
         return (self.decision, self.reason, self.after) == (
             self.expected_decision,
             self.expected_reason,
@@ -42,11 +42,11 @@ class Line:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The line for programs."""
+        """The row for the result file."""
         return {**asdict(self), "expected": self.is_expected}
 
     def cells(self) -> tuple[str, ...]:
-        """The line for people."""
+        """The row's cells as shown in the table."""
         _, _, _, region, account, _ = self.arn.split(":", 5)
         tokens = self.before if self.before == self.after else f"{self.before} -> {self.after}"
         wrong = (
@@ -66,7 +66,7 @@ class Line:
 
 
 class Report:
-    """Writes to a stream as the demo goes on."""
+    """Writes progress and results to a stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -74,11 +74,11 @@ class Report:
         self._coloured = stream.isatty()
 
     def step(self, text: str) -> None:
-        """Say what is going on."""
+        """Write a progress message with the elapsed time."""
         self._write(self._paint("faint", f"{time.monotonic() - self._began:5.1f} s  {text}"))
 
     def table(self, title: str, lines: Sequence[Line]) -> None:
-        """Show what came of each instance."""
+        """Write a table with a row for each instance."""
         rows = [HEADINGS, *(line.cells() for line in lines)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
         self._write("\n" + self._paint("title", title))
@@ -88,7 +88,7 @@ class Report:
             self._write(self._paint(kind, _aligned(line.cells(), widths)))
 
     def summary(self, first: Sequence[Line], second: Sequence[Line], seconds: float) -> None:
-        """Count it all up."""
+        """Write the number of instances by decision, how many are as expected, and the total time."""
         for title, lines in (("events", first), ("dry run", second)):
             decisions = Counter(str(line.decision) for line in lines)
             counts = ", ".join(f"{count} {decision}" for decision, count in sorted(decisions.items()))

@@ -1,4 +1,4 @@
-"""The demo: the service's real template on the local AWS, a fleet with a past, every kind of event, every verdict checked."""
+"""The demo: deploys the real template to the local AWS, launches a fleet with a past, sends every kind of event, checks every verdict."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENFORCED_AGO: Final = timedelta(days=3)
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the service says of an instance."""
+    """The service's verdict on an instance."""
 
     decision: str | None
     reason: str | None
@@ -45,7 +45,7 @@ def main() -> None:
     """Run the demo.
 
     Raises:
-        LocalCloudError: a verdict is not the expected one, or did not come.
+        LocalCloudError: a verdict is missing or not the expected one.
     """
     began = time.monotonic()
     report = Report(sys.stdout)
@@ -82,7 +82,7 @@ def _set_policy(cloud: LocalCloud) -> None:
 
 
 def _launch(cloud: LocalCloud) -> list[Launched]:
-    """The fleet as it is when the events come: some have been through something already, canaries before all others."""
+    """Launch the fleet with what happened before the events: canaries first, then the others with their own history."""
     for canary in launch(cloud, canaries()):
         _enforce(cloud, canary)
     fleet = launch(cloud, machines())
@@ -152,7 +152,7 @@ def _break(cloud: LocalCloud, broken: Iterable[Launched]) -> None:
 
 
 def _send(cloud: LocalCloud, fleet: Iterable[Launched]) -> None:
-    """Tell of each instance what AWS would, where AWS would."""
+    """Send each instance's finding or event from the account and to the bus that AWS would use."""
     for each in fleet:
         machine = each.machine
         match machine.via:
@@ -176,7 +176,7 @@ def _import(cloud: LocalCloud, each: Launched, found: dict[str, Any]) -> None:
 
 
 def _suppress(cloud: LocalCloud, found: Mapping[str, Any]) -> None:
-    """Suppress a finding while its event still waits in the batching window."""
+    """Suppress a finding while its event is still in the batching window."""
     hub = cloud.session().client("securityhub")
     hub.batch_update_findings(
         FindingIdentifiers=[{"Id": found["Id"], "ProductArn": found["ProductArn"]}], Workflow={"Status": "SUPPRESSED"}
@@ -191,7 +191,7 @@ def _put_config_event(cloud: LocalCloud, each: Launched, bus: str) -> None:
 
 
 def _await_verdicts(cloud: LocalCloud, fleet: list[Launched], since: datetime) -> dict[str, Verdict]:
-    """Wait until the ledger has a verdict of each instance that is younger than the events."""
+    """Wait until the ledger has a verdict on each instance that is newer than the events."""
     deadline = time.monotonic() + VERDICT_SECONDS
     while True:
         verdicts = _ledger(cloud, fleet, since)
@@ -247,12 +247,12 @@ def _ask(cloud: LocalCloud, order: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _patient(cloud: LocalCloud) -> Any:
-    """The functions may take a quarter of an hour, and must not be invoked twice."""
+    """A Lambda client that waits 15 minutes and never retries: the functions must not be invoked twice."""
     return cloud.session().client("lambda", config=Config(read_timeout=900, retries={"total_max_attempts": 1}))
 
 
 def _tokens(cloud: LocalCloud, fleet: Iterable[Launched]) -> dict[str, str]:
-    """`HttpTokens` of each instance, as EC2 says."""
+    """`HttpTokens` of each instance, as EC2 reports it, by instance id."""
     seen: dict[str, str] = {}
     for account, region in {(each.machine.account, each.machine.region) for each in fleet}:
         pages = (

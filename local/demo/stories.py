@@ -16,7 +16,7 @@ def machines() -> tuple[Machine, ...]:
 
 
 def canaries() -> tuple[Machine, ...]:
-    """Those that were enforced before the others of their cohort were there."""
+    """Instances that are enforced before the rest of their cohort is launched."""
     first = Machine(
         name="shop-1", story="canary of the shop", account=BETA, runs_as="shop", decision="enforce", reason="unused"
     )
@@ -24,7 +24,7 @@ def canaries() -> tuple[Machine, ...]:
 
 
 def _with_software(machine: Machine) -> Machine:
-    """Each runs software of its own, but where it says otherwise: nobody has to wait for a canary of his cohort."""
+    """Give each instance its own image unless `runs_as` says otherwise, so that it does not wait for a canary of its cohort."""
     software = hashlib.sha256((machine.runs_as or machine.name).encode()).hexdigest()
     return replace(machine, image=f"ami-{software[:17]}")
 

@@ -1,4 +1,4 @@
-"""Start the local AWS: ministack with our corrections. Steered by environment variables, which `local.cloud.run` sets."""
+"""Starts the local AWS. Configured by environment variables, which `local.cloud.cloud` sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from local.server.stepfunctions import executions, map_results
 
 
 def main() -> None:
-    """Serve until ended."""
+    """Install all additions to ministack and serve until the process is ended."""
     for module in (
         ec2,
         cloudwatch,
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _end_with_parent(scratch: str) -> None:
-    """Whoever started us holds our standard input; when it closes, even by a crash, we end, and all that is ours with us."""
+    """End this process group when standard input closes: the process that started the server, which holds it, has ended or crashed."""
     sys.stdin.read()
     shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(os.getpgid(0), signal.SIGKILL)

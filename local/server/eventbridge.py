@@ -1,9 +1,8 @@
-"""EventBridge beyond ministack: events of AWS services from anybody, and rules that send to a bus of another account or Region.
+"""EventBridge features that ministack lacks: rules that send to a bus of another account or Region, and `aws.*` events from clients.
 
-AWS lets nobody but its services use a source `aws.*`; here everybody may, so that tests can send what AWS would. A rule needs a
-role that may put events on the other bus, and a bus takes events from another account only where its policy allows that role to
-(conditions on the organisation, `events:source` and the like are judged too). What is refused goes to the target's dead-letter
-queue.
+AWS reserves sources `aws.*` for its services; here every client may use them, so that tests can send AWS's events. A rule needs a
+role that may put events on the other bus. A bus accepts events from another account only if its policy allows that role; conditions,
+for example on the organisation or `events:source`, are evaluated. Refused events go to the target's dead-letter queue.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Replace what PutEvents and bus targets do in ministack."""
+    """Replace ministack's PutEvents and its delivery to bus targets."""
     bridge = ms.eventbridge
     bridge._put_events = partial(bridge._put_events, allow_aws_source=True)
     within_place = bridge._invoke_target
@@ -43,7 +42,7 @@ def _is_bus_elsewhere(arn: str) -> bool:
 
 
 def _deliver(target: Record, event: Record) -> bool:
-    """Put an event on a bus elsewhere; false where that is not allowed, or there is no such bus."""
+    """Put an event on a bus in another account or Region; false if that is not allowed or the bus does not exist."""
     bus_arn, role_arn = target["Arn"], target.get("RoleArn", "")
     _, _, _, region, account, resource = bus_arn.split(":", 5)
     sender, bus = ms.account_id(), resource.partition("/")[2]
@@ -74,7 +73,7 @@ def _context(sender: str, role_arn: str, bus_arn: str, event: Record) -> Any:
 
 
 def _may_send(context: Any, role_arn: str) -> bool:
-    """Whether the rule's role has leave to; a rule without a role sends nothing to another place."""
+    """Whether the rule's role allows it; without a role, a rule cannot send to another account or Region."""
     policies = ms.iam_evaluator._gather_role_policies(role_arn.rpartition("/")[2], context.principal_account)
     return bool(ms.iam_evaluator.evaluate(context, policies).decision == "Allow")
 

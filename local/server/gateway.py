@@ -1,11 +1,11 @@
-"""What stands before every AWS call: a counter, faults on demand, and the `/_local/` interface that steers both.
+"""In front of every AWS call: counts calls, injects faults, and serves the control interface `/_local/`.
 
 - `GET /_local/calls`: `[{"account", "region", "service", "action", "calls"}]` since the last reset; `DELETE` resets;
-- `PUT /_local/faults`: a list of faults, which replaces the one before. Each names what it meets (`account`, `region`, `service`,
-  `action`; absent: all), with `latency_ms`, and with `error` (a code), `message`, `status` and `share` (0..1, default 1).
-  `only_after` lets that many matching calls through first, `times` ends the fault after so many.
+- `PUT /_local/faults`: a list of faults, which replaces the previous list. Each selects calls (`account`, `region`, `service`,
+  `action`; absent: all) and has `latency_ms`, or `error` (a code), `message`, `status` and `share` (0..1, default 1), or both.
+  `only_after` lets that many matching calls pass first; `times` ends the fault after that many.
 
-Further modules add paths of their own by `route`.
+Other modules add their paths by `route`.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -43,7 +43,7 @@ _random = random.Random(2)  # noqa: S311 - a share of throttled calls, the same 
 
 @dataclass(kw_only=True)
 class Fault:
-    """A fault that was asked for, and how often it has met its call."""
+    """A requested fault, and how many calls it has matched."""
 
     account: str | None = None
     region: str | None = None
@@ -59,7 +59,7 @@ class Fault:
     met: int = field(default=0, init=False)
 
     def meets(self, call: Call) -> bool:
-        """Whether this call is one that the fault names; counts it if so."""
+        """Whether the fault applies to this call; counts the call if it matches."""
         wanted = (self.account, self.region, self.service, self.action)
         if any(want not in {None, is_} for want, is_ in zip(wanted, call, strict=True)):
             return False
@@ -72,7 +72,7 @@ _faults: list[Fault] = []
 
 
 def install() -> None:
-    """Stand before ministack's dispatch."""
+    """Handle requests before ministack dispatches them."""
     dispatch: Callable[..., Awaitable[Response]] = ms.app._dispatch_service_request
 
     async def watched(
@@ -94,7 +94,7 @@ def install() -> None:
 
 
 def route(name: str, handler: Route) -> None:
-    """Serve `/_local/<name>`: the handler takes the method and the body."""
+    """Serve `/_local/<name>`: the handler receives the method and the body."""
     _routes[name] = handler
 
 

@@ -1,19 +1,19 @@
-"""IAM enforcement: what ministack gets wrong for the roles of this service, put right.
+"""IAM enforcement: corrections and additions to ministack's that the roles of this service need.
 
-ministack evaluates identity policies, trust policies, permission boundaries and most resource policies of API calls. Added here:
+ministack evaluates identity policies, trust policies, permission boundaries and most resource policies of API calls. This module adds:
 
-- `aws:PrincipalArn` of an assumed role is the ARN of the role, not of the session (AWS compares the former);
+- `aws:PrincipalArn` of an assumed role is the ARN of the role, not of the session (AWS compares the role's);
 - CreateTags and DeleteTags are checked on every resource that they name;
 - ModifyInstanceMetadataOptions carries `ec2:Attribute/<name>` and `ec2:Attribute` (what is sent) and `ec2:MetadataHttpEndpoint`,
-  `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's present state);
+  `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's current state);
 - GetCalendarState is checked on the first calendar that it names;
-- `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are known;
+- `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are available;
 - Security Hub's actions have names, resources, and condition keys for what an update sends (`securityhub:ASFFSyntaxPath/...`,
-  `securityhub:OCSFSyntaxPath/...`); the newer APIs are authorised by the older actions, on `hubv2`, as AWS does it;
-- `aws:SecureTransport` holds: loopback stands in for TLS.
+  `securityhub:OCSFSyntaxPath/...`); the V2 operations are authorised by the older actions on `hubv2`, as in AWS;
+- `aws:SecureTransport` is true, although the loopback interface is used without TLS.
 
-Not enforced here: what AWS services do on their own (EventBridge to a queue, a key policy towards a service), service control
-policies, and the condition keys that ministack does not know. The tests of the template judge those by an evaluator of IAM policies.
+Not enforced: calls that AWS services make themselves (EventBridge to a queue, a key policy's grant to a service), service control
+policies, and condition keys that ministack does not know. The tests of the template check those with an evaluator of IAM policies.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -49,7 +49,7 @@ OCSF_FIELDS: Final = ("Comment", "SeverityId", "StatusId")
 
 
 def install() -> None:
-    """Put the corrections in."""
+    """Install the corrections."""
     ms.iam_actions.SERVICE_TO_IAM_NAMESPACE["securityhub"] = "securityhub"
     ms.iam_actions._BOTOCORE_SERVICE_MAP["securityhub"] = ["securityhub"]
     _remember_policies()
@@ -62,7 +62,7 @@ def install() -> None:
 
 
 def _remember_policies() -> None:
-    """ministack reads every policy of the caller anew for every call."""
+    """Cache parsed policies, as ministack parses every policy of the caller for every call."""
     read = ms.iam_evaluator.parse_policy_document
     remembered = lru_cache(maxsize=1000)(read)
     ms.iam_evaluator.parse_policy_document = lambda text: remembered(text) if isinstance(text, str) else read(text)

@@ -1,4 +1,4 @@
-"""Lambda beyond ministack: an interpreter of its own for functions, and event source mappings with a batching window."""
+"""Lambda features that ministack lacks: batching windows of event source mappings, and an interpreter without the server's packages."""
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
 
@@ -20,13 +20,13 @@ _window_opened: dict[tuple[str, str, str], float] = {}
 
 
 def install() -> None:
-    """Put the corrections in."""
+    """Install the corrections."""
     _run_functions_bare()
     ms.sqs._receive_messages_for_esm = _receive_batch
 
 
 def _run_functions_bare() -> None:
-    """A function finds only what its asset brings, never what the server has installed beside ministack."""
+    """Let a function import only what its asset contains, not the packages of the server's virtual environment."""
     detect = ms.lambda_runtime._detect_runtime_binary
     # The interpreter that the server's virtual environment was made with, without what is installed in there.
     bare = str(sys._base_executable)  # type: ignore[attr-defined]
@@ -39,7 +39,7 @@ def _run_functions_bare() -> None:
 
 
 def _receive_batch(queue_url: str, batch_size: int) -> list[Record]:
-    """Messages for a mapping once its batch is full or its window over; ministack knows no window and no more than 10."""
+    """Messages for a mapping once its batch is full or its window has passed. ministack has no window and at most 10 messages."""
     sqs = ms.sqs
     with sqs._queues_lock:
         queue = sqs._get_q(queue_url)

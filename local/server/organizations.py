@@ -1,7 +1,7 @@
-"""The organisation of the local accounts. The security account manages it; the members are in the one unit under its root.
+"""The organisation of the local accounts. The security account manages it; the members are in the only unit under its root.
 
-Accounts that are not named are outside of it. `aws:PrincipalOrgID` is known to every policy. Accounts are listed in pages, as AWS
-does it, and bear a `State`: AWS has retired their `Status` in September 2026.
+All other accounts are outside it. Policies can use `aws:PrincipalOrgID`. Accounts are listed in pages, as in AWS, with a `State`: AWS
+retired `Status` in September 2026.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -29,7 +29,7 @@ ROOT: Final = f"r-{UNIT.split('-')[1]}"
 
 
 def install() -> None:
-    """Found the organisation."""
+    """Create the organisation."""
     organizations = ms.organizations
     with ms.acting_in(MANAGEMENT, HOME):
         # As ministack makes it for whoever asks first, but with ids that settings can name.
@@ -79,7 +79,7 @@ def _with_state(account: Record) -> Record:
 
 
 def accounts_in(units: Iterable[str]) -> list[str]:
-    """The accounts under these units or roots, as they are now; the management account is never among them."""
+    """The accounts currently under these units or roots, without the management account."""
     with ms.acting_in(MANAGEMENT, HOME):
         wanted = set(units)
         return [

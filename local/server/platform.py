@@ -1,7 +1,7 @@
-"""Everything that we lean on inside ministack, named in one place.
+"""The modules and tables of ministack that this package uses, named in one place.
 
-ministack has no plug-in interface, so the modules beside this one replace some of its functions and table entries. Its version is
-pinned, and a name that a new version moves fails here when the server starts, not in the middle of a test.
+ministack has no plug-in interface, so the other modules of this package replace some of its functions and table entries. Its version
+is pinned. If a new version moves one of the names below, the server fails to start, which is easier to trace than a failing test.
 """
 
 # ruff: noqa: SLF001 - reaching into ministack is what this module is for
@@ -56,24 +56,24 @@ ec2_instance_xml: Callable[[Record], str] = ec2._instance_xml
 
 
 def account_id() -> str:
-    """The account that the request at hand acts in."""
+    """The account of the current request."""
     return str(responses.get_account_id())
 
 
 def region() -> str:
-    """The Region that the request at hand was signed for."""
+    """The Region of the current request."""
     return str(responses.get_region())
 
 
 @contextmanager
 def acting_in(account: str, in_region: str) -> Iterator[None]:
-    """Act in another account and Region, as work that crosses accounts does."""
+    """Run the block as if the current request were in this account and Region."""
     with responses.request_scope(account, in_region):
         yield
 
 
 def emit_event(*, source: str, detail_type: str, detail: str, resources: list[str]) -> None:
-    """Put an event of an AWS service on the default bus of the account and Region at hand."""
+    """Put an event of an AWS service on the default bus of the current account and Region."""
     eventbridge._ensure_default_bus()
     entry = {"Source": source, "DetailType": detail_type, "Detail": detail, "Resources": resources}
     eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)

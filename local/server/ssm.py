@@ -1,8 +1,8 @@
-"""SSM's change calendars, which ministack lacks: documents that hold iCalendar data, and whether they are open.
+"""Change calendars of Systems Manager, which ministack lacks: documents with iCalendar data, and whether they are open.
 
-A document of any type can be created, deleted and shared with other accounts; only calendars are read. A calendar is open by
-default or closed by default (`X-CALENDAR-TYPE`), and the other way round while one of its events lasts. Events without a time
-zone, and whole days, are in UTC. The next transition is looked for within a year.
+A document of any type can be created, deleted and shared with other accounts; only calendars can be read. A calendar is open or closed
+by default (`X-CALENDAR-TYPE`), and the opposite during its events. Events without a time zone, and whole days, are in UTC. The next
+transition is searched within one year.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ AHEAD: Final = timedelta(days=366)
 
 @dataclass(eq=False)
 class DocumentError(Exception):
-    """A refusal: what SSM answers in place of a result."""
+    """An error that Systems Manager answers."""
 
     code: str
     message: str
@@ -46,7 +46,7 @@ class DocumentError(Exception):
 
 @dataclass(kw_only=True)
 class Document:
-    """A document as it was created, and the accounts beside its own that may read it."""
+    """A document, and the other accounts that may read it."""
 
     kind: str
     content: str
@@ -56,7 +56,7 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """What a calendar says from a time on."""
+    """A calendar's default state and its events from a given time on."""
 
     open_by_default: bool
     events: list[Span]
@@ -71,7 +71,7 @@ _documents: dict[Place, Document] = {}
 
 
 def install() -> None:
-    """Stand before ministack's SSM."""
+    """Handle requests before ministack's Systems Manager does."""
     ministacks = ms.SERVICES["ssm"]
 
     async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:
@@ -87,7 +87,7 @@ def install() -> None:
 
 
 def create_document(request: Json) -> Json:
-    """Keep a document; a calendar must be one."""
+    """Create a document; the content of a calendar must be valid."""
     name, kind = request["Name"], request.get("DocumentType", "Command")
     place = (ms.account_id(), ms.region(), name)
     if place in _documents:
@@ -111,13 +111,13 @@ def create_document(request: Json) -> Json:
 
 
 def delete_document(request: Json) -> Json:
-    """Forget a document of the account."""
+    """Delete a document of the account."""
     del _documents[_own(request["Name"])]
     return {}
 
 
 def modify_document_permission(request: Json) -> Json:
-    """Share a document of the account with others, or no longer."""
+    """Share a document of the account with other accounts, or stop sharing it."""
     document = _documents[_own(request["Name"])]
     document.shared_with.update(request.get("AccountIdsToAdd", []))
     document.shared_with.difference_update(request.get("AccountIdsToRemove", []))
@@ -125,7 +125,7 @@ def modify_document_permission(request: Json) -> Json:
 
 
 def get_calendar_state(request: Json) -> Json:
-    """Open if every one of the calendars is; and when that changes, if it does."""
+    """`OPEN` if all of the calendars are open, and the time of the next transition if there is one."""
     at = _time(request["AtTime"]) if "AtTime" in request else datetime.now(UTC)
     calendars = [_calendar(_readable(name), at) for name in request["CalendarNames"]]
 
@@ -147,7 +147,7 @@ def _own(name: str) -> Place:
 
 
 def _readable(name: str) -> Document:
-    """The document of this name in the account and Region, or of this ARN in whatever account shares it."""
+    """The document with this name in the current account and Region, or with this ARN if its account shares it."""
     arn = ARN.fullmatch(name)
     place = (arn["account"], arn["region"], arn["name"]) if arn else (ms.account_id(), ms.region(), name)
     document = _documents.get(place)
@@ -174,7 +174,7 @@ def _calendar(document: Document, at: datetime) -> Calendar:
 
 
 def _moment(start_or_end: date) -> datetime:
-    """A time of an event, or the beginning of a day."""
+    """The time of an event, or the start of a day, with a time zone."""
     if not isinstance(start_or_end, datetime):
         start_or_end = datetime.combine(start_or_end, time())
     return start_or_end if start_or_end.tzinfo else start_or_end.replace(tzinfo=UTC)

@@ -1,9 +1,9 @@
-"""Sessions of roles that end: sooner than they would, or at once. `/_local/sessions` steers it.
+"""Role sessions that end early or at once, controlled by `/_local/sessions`.
 
-- `PUT`: `{"seconds": 605}`; sessions that are opened from now on, for no time of their own, end after so many; null: after an hour;
-- `DELETE`: all that are open end.
+- `PUT` `{"seconds": 605}`: sessions opened from now on without `DurationSeconds` end after that many seconds; null: after an hour;
+- `DELETE`: ends all open sessions.
 
-Keys that have ended are refused as AWS refuses them, each service by its own code. ministack would soon not know them any more.
+Expired keys are refused with each service's own code, as in AWS. ministack would soon forget them.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -24,7 +24,7 @@ _life: dict[str, int | None] = {"seconds": None}
 
 
 def install() -> None:
-    """Have sessions end as they are told to, and be remembered."""
+    """Apply the configured lifetime, and keep expired sessions."""
     read = ms.sts._p
 
     def parameter(params: Params, name: str, *default: Any) -> Any:

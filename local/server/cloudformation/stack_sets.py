@@ -1,4 +1,4 @@
-"""Service-managed StackSets: the template is really deployed, to the accounts of the units that are named at that time."""
+"""Service-managed StackSets: deploys the template to the accounts that the named units have at that time."""
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
 
@@ -24,7 +24,7 @@ TYPE: Final = "AWS::CloudFormation::StackSet"
 
 
 def install() -> None:
-    """Teach ministack the type."""
+    """Register the resource type with ministack."""
     ms.STACK_TYPES[TYPE] = {"create": _create, "update": _update, "delete": _delete}
     # The stacks that it makes have a loop of their own to run on, which the server's cannot lend.
     on_thread = ms.cloudformation_stacks._runs_on_worker_thread
@@ -90,5 +90,5 @@ def _status(place: Place, physical_id: str) -> str | None:
 
 
 def _stack_name(physical_id: str, place: Place) -> str:
-    """Another one in each place: what a stack names itself must not be the same in two Regions of an account."""
+    """A name that is unique to the account and Region, as names that a stack derives from its own must differ between Regions."""
     return f"StackSet-{physical_id.partition(':')[0]}-{uuid.uuid5(uuid.NAMESPACE_URL, '/'.join((physical_id, *place)))}"

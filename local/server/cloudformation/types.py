@@ -1,4 +1,4 @@
-"""CloudFormation resource types, properties of them, and conditions, that ministack does not know."""
+"""CloudFormation features that ministack lacks: a resource type, alarms on metric math, and pseudo parameters in conditions."""
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
 
@@ -13,7 +13,7 @@ Created: TypeAlias = tuple[str, Properties]
 
 
 def install() -> None:
-    """Teach ministack the types."""
+    """Register the additions with ministack."""
     ms.STACK_TYPES["AWS::Events::EventBusPolicy"] = {
         "create": _create_bus_policy,
         "update": _update_bus_policy,
@@ -24,7 +24,7 @@ def install() -> None:
 
 
 def _tell_conditions_where_they_are() -> None:
-    """A condition may ask for the account and Region that the stack is deployed in."""
+    """Let conditions refer to the account and Region that the stack is deployed in."""
     evaluate = ms.cloudformation_stacks._evaluate_conditions
 
     def evaluate_here(template: Properties, parameters: Properties) -> dict[str, bool]:
@@ -39,7 +39,7 @@ def _tell_conditions_where_they_are() -> None:
 
 
 def _accept_metric_math() -> None:
-    """An alarm on an expression is created and described; it is never evaluated, as ministack knows no metric math."""
+    """Create and describe alarms on expressions. They are never evaluated, because ministack has no metric math."""
     record = ms.provisioners._cw_metric_alarm_record
 
     def record_any(name: str, properties: Properties) -> Properties:
@@ -74,7 +74,7 @@ def _delete_bus_policy(_physical_id: str, properties: Properties) -> None:
 
 
 def _statement(properties: Properties) -> Properties:
-    """The statement, whether written whole (`Statement`) or in the older single fields."""
+    """The policy statement, from either `Statement` or the older separate properties."""
     if "Statement" in properties:
         return {**properties["Statement"], "Sid": properties["StatementId"]}
     principal = properties["Principal"]

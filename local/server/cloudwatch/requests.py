@@ -1,9 +1,10 @@
-"""CloudWatch's metrics of the namespace AWS/EC2: PutMetricData, GetMetricData, GetMetricStatistics and ListMetrics.
+"""CloudWatch metrics of the namespace AWS/EC2: PutMetricData, GetMetricData, GetMetricStatistics and ListMetrics.
 
-ministack forgets after 14 days and answers slowly; alarms, dashboards and all other namespaces stay with it. Spoken are the three
-protocols of today's clients: rpc-v2-cbor, JSON and the older query form. Only here, a tag `local:metrics` of an instance in the
-account and Region makes every answer about it incomplete: `PartialData`, `InternalError` or `Forbidden`. `PUT /_local/history` loads
-whole histories of a metric at once, for fleets that would take PutMetricData minutes.
+ministack keeps metrics for only 14 days and answers slowly. It still serves alarms, dashboards and all other namespaces. Supported
+are the three protocols that clients use: rpc-v2-cbor, JSON and the older query protocol.
+
+Not in AWS: the tag `local:metrics` of an instance in the account and Region makes every answer about it incomplete (`PartialData`,
+`InternalError` or `Forbidden`); `PUT /_local/history` loads whole histories of a metric, which would take minutes by PutMetricData.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _stores: defaultdict[tuple[str, str], MetricStore] = defaultdict(MetricStore)
 
 
 def install() -> None:
-    """Stand before ministack's CloudWatch."""
+    """Handle requests before ministack's CloudWatch does."""
     ministacks = ms.SERVICES["monitoring"]
 
     async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:
@@ -61,7 +62,7 @@ def install() -> None:
 
 
 def put_metric_data(request: Json) -> Json:
-    """Keep up to 1,000 data: single values, values with counts, or statistic sets."""
+    """Store up to 1,000 data: single values, values with counts, or statistic sets."""
     data = request["MetricData"]
     if len(data) > MOST_DATA:
         raise MetricError(
@@ -80,7 +81,7 @@ def put_metric_data(request: Json) -> Json:
 
 
 def get_metric_data(request: Json) -> Json:
-    """Data points of up to 500 queries, 100,800 points a page."""
+    """Data points of up to 500 queries, at most 100,800 a page."""
     queries, start, end = request["MetricDataQueries"], request["StartTime"], request["EndTime"]
     _refuse_invalid_queries(queries, start, end)
     ascending = request.get("ScanBy", "TimestampDescending") == "TimestampAscending"
@@ -102,7 +103,7 @@ def get_metric_data(request: Json) -> Json:
 
 
 def get_metric_statistics(request: Json) -> Json:
-    """One metric, at most 1,440 points."""
+    """Data points of one metric, at most 1,440."""
     period = request["Period"]
     _refuse_period(period)
     key = (request["Namespace"], request["MetricName"], _dimensions(request))
@@ -125,7 +126,7 @@ def get_metric_statistics(request: Json) -> Json:
 
 
 def list_metrics(request: Json) -> Json:
-    """The metrics that have points (of late, if asked for), by name and dimensions, 500 a page."""
+    """Metrics by name and dimensions, at most 500 a page; with `RecentlyActive`, only those with recent data points."""
     wanted = {(each["Name"], each.get("Value")) for each in request.get("Dimensions", [])}
     if request.get("RecentlyActive") not in {None, "PT3H"}:
         raise MetricError("InvalidParameterValue", "The value for parameter RecentlyActive is not supported.")
@@ -157,7 +158,7 @@ ACTIONS: Final[dict[str, Callable[[Json], Json]]] = {
 def _load_history(_method: str, body: bytes) -> Response:
     """`{"account", "region", "metric", "period", "series": [{"instances": [id, ...], "runs": [[start, [value, ...]], ...]}]}`
 
-    All instances of an element have the same past; null: no data point.
+    All instances of an element have the same history; null: no data point. `start` is in epoch seconds.
     """
     asked = json.loads(body)
     store, period = _stores[asked["account"], asked["region"]], asked["period"]
@@ -190,7 +191,7 @@ def _dimensions(metric: Json) -> tuple[tuple[str, str], ...]:
 
 
 def _statistic_set(datum: Json) -> tuple[float, float, float, float]:
-    """Sum, count, minimum and maximum of what a datum publishes."""
+    """Sum, count, minimum and maximum of a datum."""
     if "StatisticValues" in datum:
         sent = datum["StatisticValues"]
         return sent["Sum"], sent["SampleCount"], sent["Minimum"], sent["Maximum"]

@@ -1,7 +1,7 @@
-"""Metric data points of one account and Region, as CloudWatch keeps and aggregates them.
+"""Metric data points of one account and Region, kept and aggregated as CloudWatch documents it.
 
-Points are kept by the minute for 455 days. What CloudWatch has rolled up meanwhile is not to be seen in a finer period: points
-older than 15 days only in periods of at least 5 minutes, older than 63 days only in periods of at least an hour.
+Points are stored by the minute for 455 days. As CloudWatch rolls up older data, points older than 15 days are visible only in periods
+of at least 5 minutes, and those older than 63 days only in periods of at least an hour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MetricKey: TypeAlias = tuple[str, str, Dimensions]
 
 @dataclass(slots=True)
 class Datapoint:
-    """What was published in one period: a statistic set."""
+    """A statistic set: the data published in one period."""
 
     total: float = 0.0
     count: float = 0.0
@@ -35,7 +35,7 @@ class Datapoint:
     high: float = float("-inf")
 
     def add(self, total: float, count: float, low: float, high: float) -> None:
-        """Take in another statistic set."""
+        """Add another statistic set."""
         self.total += total
         self.count += count
         self.low = min(self.low, low)
@@ -45,7 +45,7 @@ class Datapoint:
         """The statistic of this period.
 
         Raises:
-            KeyError: not a statistic that is kept (percentiles are not).
+            KeyError: the statistic is not stored (percentiles are not).
         """
         if statistic == "Average":
             return self.total / self.count
@@ -54,9 +54,9 @@ class Datapoint:
 
 @dataclass(slots=True)
 class Series:
-    """One metric: its points by the minute, and the same by longer periods once somebody asked.
+    """One metric: its points by the minute, and a cache of longer periods that were read.
 
-    A `common` one is the past of several metrics at once, and stays as it is.
+    A `common` series is shared by several metrics and never changed.
     """
 
     common: bool = False
@@ -75,7 +75,7 @@ class Series:
         self.by_period.clear()
 
     def periods(self, *, start: int, end: int, period: int) -> tuple[list[int], list[Datapoint]]:
-        """Beginnings and points of the periods from `start` on that hold points, ascending; `end` is exclusive."""
+        """Start times and points of the nonempty periods from `start` to `end` (exclusive), ascending; times in epoch seconds."""
         offset = start % period
         times, points = self._rolled_up(period, offset)
         low, high = bisect_left(times, start), bisect_left(times, end)
@@ -107,7 +107,7 @@ class MetricStore:
         series.put(timestamp, total, count, low, high)
 
     def load(self, keys: Iterable[MetricKey], points: Sequence[tuple[int, float]]) -> None:
-        """Publish the same single values for many metrics. Those without a past share one, or a Region's would fill the memory."""
+        """Publish the same single values for many metrics. New metrics share one series, as a series for each would need too much memory."""
         common = Series(common=True)
         for at, value in points:
             common.put(at, value, 1.0, value, value)
@@ -119,7 +119,7 @@ class MetricStore:
     def read(
         self, key: MetricKey, *, start: float, end: float, period: int, now: float
     ) -> tuple[list[int], list[Datapoint]]:
-        """Periods of a metric that hold points, between `start` (rounded as CloudWatch does) and `end`, ascending."""
+        """Start times and points of a metric's nonempty periods, ascending. `start` is rounded as CloudWatch rounds it."""
         series = self.series.get(key)
         if series is None:
             return [], []
@@ -131,7 +131,7 @@ class MetricStore:
 
 
 def _grain(age: float) -> int:
-    """The unit to which CloudWatch rounds a start of this age down."""
+    """The unit in seconds to which CloudWatch rounds down a start time of this age."""
     if age <= 15 * DAY:
         return MINUTE
     return 300 if age <= 63 * DAY else HOUR

@@ -1,4 +1,7 @@
-"""CloudWatch's three protocols. One answer can hold 100,800 points, so points are encoded in bulk, each distinct one once."""
+"""CloudWatch's three protocols.
+
+An answer can hold 100,800 points, so lists of points are encoded in bulk: each distinct value once.
+"""
 
 from __future__ import annotations
 
@@ -32,20 +35,20 @@ MOMENTS: Final = frozenset({"Timestamp", "StartTime", "EndTime"})
 
 
 class Timestamp(int):
-    """A moment, in epoch seconds."""
+    """A time in epoch seconds."""
 
 
 class Timestamps(list[int]):
-    """Many moments."""
+    """Times in epoch seconds."""
 
 
 class Values(list[float]):
-    """Many numbers."""
+    """A list of numbers."""
 
 
 @dataclass(eq=False)
 class MetricError(Exception):
-    """A refusal of CloudWatch's."""
+    """An error that CloudWatch answers."""
 
     code: str
     message: str
@@ -54,7 +57,7 @@ class MetricError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a client asked, whatever protocol it spoke: `cbor`, `json` or `query`."""
+    """A request in any of the protocols `cbor`, `json` and `query`."""
 
     protocol: str
     action: str
@@ -62,7 +65,7 @@ class Request:
 
 
 def parse(path: str, headers: Headers, body: bytes) -> Request:
-    """Read a request; moments become epoch seconds."""
+    """Parse a request; times become epoch seconds."""
     if "cbor" in headers.get("content-type", "") + headers.get("smithy-protocol", ""):
         operation = OPERATION_IN_PATH.search(path)
         data = cbor2.loads(body) if body else {}
@@ -114,7 +117,7 @@ def _epoch(value: float | str | datetime) -> float:
 
 
 def _nested(pairs: Iterable[tuple[str, str]]) -> Json:
-    """`A.member.1.B=x` as `{"A": [{"B": "x"}]}`, numbers and truth values read."""
+    """`A.member.1.B=x` as `{"A": [{"B": "x"}]}`, with numbers and booleans parsed."""
     root: Json = {}
     for name, text in pairs:
         node = root

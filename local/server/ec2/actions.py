@@ -1,4 +1,4 @@
-"""EC2's action table: our actions in the place of ministack's, their refusals turned into answers."""
+"""EC2's action table: replaces actions of ministack and turns exceptions into EC2's error answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Put our actions into the table."""
+    """Replace the actions in ministack's table."""
     before = dict(ms.EC2_ACTIONS)
     for module in (ec2_instances, ec2_metadata, ec2_tags):
         module.install()

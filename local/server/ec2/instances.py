@@ -1,11 +1,11 @@
-"""EC2 instances as far as the service looks at them: launch, describe in pages, stop, start, terminate.
+"""EC2 instances: launch, describe in pages, stop, start, terminate.
 
-What ministack keeps of an instance stays; added are the times (last start, first launch, stop), the metadata options, filters that
-hold, and pages. Only here can a launch set the past, by tags:
+ministack's record of an instance is kept. Added are the times of the last start, first launch and stop, the metadata options,
+filters, and pages. Not in AWS: tags at launch give an instance a past:
 
 - `local:launched-at`: the last start (`LaunchTime`), ISO 8601;
-- `local:first-launched-at`: the first launch (the attach time of the primary network interface); without it the last start;
-- `local:stopped-at`: the instance is `stopped` since then;
+- `local:first-launched-at`: the first launch (the attach time of the primary network interface); by default the last start;
+- `local:stopped-at`: the instance has been `stopped` since then;
 - `local:state`: the instance is in this state (`pending`, `stopping`, `shutting-down`, `terminated`).
 """
 
@@ -36,7 +36,7 @@ _launch_in_ministack: Ec2Action = ms.EC2_ACTIONS["RunInstances"]
 
 
 def install() -> None:
-    """Put these actions in the place of ministack's."""
+    """Replace ministack's actions."""
     ms.EC2_ACTIONS["RunInstances"] = run_instances
     ms.EC2_ACTIONS["DescribeInstances"] = describe_instances
     for action, change in (("StartInstances", _start), ("StopInstances", _stop), ("TerminateInstances", _terminate)):
@@ -44,7 +44,7 @@ def install() -> None:
 
 
 def run_instances(params: Params) -> Response:
-    """Launch `MaxCount` instances, with metadata options and, by tags, with a past."""
+    """Launch `MaxCount` instances with their metadata options and the past that their tags give."""
     refuse_dry_run(params)
     options, past = ec2_metadata.options_at_launch(params), _past(_tags_at_launch(params))
     launched = _launch_in_ministack({**params, "MinCount": params.get("MaxCount", ["1"])})
@@ -81,7 +81,7 @@ def describe_instances(params: Params) -> Response:
 
 
 def instance_xml(instance: Record) -> str:
-    """An instance as EC2 shows it: what ministack writes, and what it leaves out."""
+    """The XML of an instance: ministack's, with the elements that it lacks."""
     body = ms.ec2_instance_xml(instance).strip().removesuffix("</item>")
     reason = item([("reason", instance.get("StateTransitionReason", ""))])
     operator = tags_of(instance["InstanceId"]).get("local:operator")
@@ -128,10 +128,10 @@ def _tags_at_launch(params: Params) -> dict[str, str]:
 
 
 def _past(tags_at_launch: Mapping[str, str]) -> Record:
-    """What the tags say of a past, as fields of an instance.
+    """The past that the tags give, as fields of an instance.
 
     Raises:
-        Ec2Error: a time is not in ISO 8601, or a state is none of EC2's.
+        Ec2Error: a time is not in ISO 8601, or a state does not exist in EC2.
     """
     past: Record = {}
     try:
@@ -237,7 +237,7 @@ def _token(last_id: str) -> str:
 
 
 def _from_page(token: str | None, instances: list[Record]) -> list[Record]:
-    """What comes after the page that ended with this token, even if its last instance matches the filters no longer."""
+    """The instances after the page that returned this token, even if that page's last instance no longer matches the filters."""
     if token is None:
         return instances
     for index, instance in enumerate(instances):

@@ -1,16 +1,16 @@
 """EC2's instance metadata options and the account's defaults for them.
 
-A change on a running instance is `pending` for a moment, then `applied`; on a stopped one it stays `pending` until the start. What
-is not sent keeps its value. Only here, tags of the instance switch on refusals that AWS gives under circumstances of its own:
+A change on a running instance is briefly `pending`, then `applied`; on a stopped instance it stays `pending` until the start. Options
+that are not sent keep their values. Not in AWS: tags of an instance provoke errors that EC2 returns in special situations:
 
-- `local:refuse-without-endpoint` (any value): `HttpTokens` without `HttpEndpoint=enabled` is refused, as EC2 was seen to do;
-- `local:operator`: the instance is managed by this service (`Operator`), which alone may change it;
+- `local:refuse-without-endpoint` (any value): `HttpTokens` without `HttpEndpoint=enabled` is refused, as was observed in EC2;
+- `local:operator`: the instance is managed by this service (`Operator`), and only the service may change it;
 - `local:modify-error`: every change is refused with this code, or `code: message`;
 - `local:applied-after`: seconds from a change to `applied`, for this instance.
 
-`PUT /_local/declarative-policy` with `account`, `region` and `defaults` lets a declarative policy manage the defaults there: neither
-they nor the options of any instance can then be changed. AWS has not published the code of either refusal; `UnsupportedOperation`
-stands in for it.
+`PUT /_local/declarative-policy` with `account`, `region` and `defaults` puts the defaults there under a declarative policy: neither
+they nor the options of any instance can then be changed. AWS has not published the error codes of these two refusals; this module
+returns `UnsupportedOperation`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _declared: set[tuple[str, str]] = set()
 
 
 def install() -> None:
-    """Teach ministack these actions."""
+    """Add the actions to ministack's."""
     ms.EC2_ACTIONS["ModifyInstanceMetadataOptions"] = modify_options
     ms.EC2_ACTIONS["GetInstanceMetadataDefaults"] = get_defaults
     ms.EC2_ACTIONS["ModifyInstanceMetadataDefaults"] = modify_defaults
@@ -71,7 +71,7 @@ def install() -> None:
 
 
 def options_at_launch(params: Params) -> dict[str, str]:
-    """The options of a new instance: EC2's own, under the account's defaults, under what the launch sends."""
+    """The options of a new instance: those that the launch sends, else the account's defaults, else EC2's."""
     sent = _sent(params, WIRE_NAMES, "MetadataOptions.")
     _refuse_invalid(sent)
     defaults = _defaults_here()
@@ -86,33 +86,33 @@ def options_at_launch(params: Params) -> dict[str, str]:
 
 
 def options_xml(element: str, instance: Record) -> str:
-    """The options as EC2 shows them, with the state of the last change."""
+    """The XML of the options, with the state of the last change."""
     options = instance["MetadataOptions"]
     fields = [("state", state_of(instance)), *((wire, options[name]) for name, wire in WIRE_NAMES.items())]
     return f"<{element}>{item(fields)}</{element}>"
 
 
 def state_of(instance: Record) -> str:
-    """`pending` until the last change has come into force, else `applied`."""
+    """`pending` until the last change takes effect, then `applied`."""
     return "pending" if time.time() < instance.get("OptionsAppliedAt", 0.0) else "applied"
 
 
 def in_force(instance: Record) -> dict[str, str]:
-    """The options that the instance's metadata service obeys: those before the last change, as long as that is pending."""
+    """The options that the instance's metadata service applies: those before the last change while that is pending."""
     before = instance.get("OptionsBefore") if state_of(instance) == "pending" else None
     options: dict[str, str] = before or instance["MetadataOptions"]
     return options
 
 
 def apply_soon(instance: Record) -> None:
-    """A start brings a pending change into force; what runs at boot already meets it, though EC2 says so a moment later."""
+    """Apply a pending change at a start. Software at boot is affected at once, although EC2 reports `applied` a moment later."""
     if state_of(instance) == "pending":
         instance["OptionsAppliedAt"] = time.time() + APPLIED_AFTER_SECONDS
         instance.pop("OptionsBefore", None)
 
 
 def modify_options(params: Params) -> Response:
-    """Change the options of one instance: only what is sent."""
+    """Change the options of one instance that are sent."""
     instance_id = one(params, "InstanceId")
     if not instance_id:
         raise Ec2Error("MissingParameter", "The request must contain the parameter InstanceId")
@@ -143,7 +143,7 @@ def modify_options(params: Params) -> Response:
 
 
 def get_defaults(params: Params) -> Response:
-    """The account's defaults in the Region; what was never set is not shown."""
+    """The account's defaults in the Region, without those that were never set."""
     refuse_dry_run(params)
     defaults = {"HttpTokensEnforced": "disabled"} | _defaults_here()
     managed_by = "declarative-policy" if (ms.account_id(), ms.region()) in _declared else "account"

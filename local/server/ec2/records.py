@@ -1,4 +1,4 @@
-"""The instances and tags that EC2 keeps in the account and Region at hand."""
+"""EC2's records of instances and tags in the account and Region of the request."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def found(ids: Iterable[str]) -> list[Record]:
 
 
 def everything() -> list[Record]:
-    """All instances of the account and Region, in the order in which they were launched."""
+    """All instances of the account and Region, in the order of their launch."""
     return [complete(instance) for instance in ms.EC2_INSTANCES.values()]
 
 
 def complete(instance: Record) -> Record:
-    """Add what an instance lacks that ministack has launched by itself, for a stack or a group."""
+    """Add the fields that are missing when ministack itself launched the instance, for a stack or a fleet."""
     instance.setdefault("MetadataOptions", dict(AT_LAUNCH))
     instance.setdefault("FirstLaunchTime", instance["LaunchTime"])
     return instance

@@ -1,4 +1,4 @@
-"""EC2 tags: in batches, all or none, at most 50 a resource."""
+"""EC2 tags: set in batches, on all resources or none, at most 50 on a resource."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RESERVED: Final = "aws:"
 
 
 def install() -> None:
-    """Put these actions in the place of ministack's."""
+    """Replace ministack's actions."""
     ms.EC2_ACTIONS["CreateTags"] = create_tags
     ms.EC2_ACTIONS["DeleteTags"] = delete_tags
 
 
 def create_tags(params: Params) -> Response:
-    """Set tags on up to 1,000 resources; if one refuses, none is changed."""
+    """Set tags on up to 1,000 resources; if one of them would exceed its limit, none is changed."""
     refuse_dry_run(params)
     resources, new = _resources(params), {key: value or "" for key, value in tags(params).items()}
     _refuse_reserved(new)
@@ -37,7 +37,7 @@ def create_tags(params: Params) -> Response:
 
 
 def delete_tags(params: Params) -> Response:
-    """Remove tags by key, or only where the value is the one sent."""
+    """Remove tags by key, or by key and value."""
     refuse_dry_run(params)
     resources, gone = _resources(params), tags(params)
     _refuse_reserved(gone)

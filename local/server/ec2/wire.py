@@ -1,4 +1,4 @@
-"""How EC2 speaks: parameters in numbered fields, answers in XML."""
+"""EC2's query protocol: numbered parameters, answers in XML."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NAMESPACE: Final = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
 @dataclass(eq=False)
 class Ec2Error(Exception):
-    """A refusal: what EC2 answers in place of a result."""
+    """An error that EC2 answers."""
 
     code: str
     message: str
     status: int = 400
 
     def response(self) -> Response:
-        """The refusal as EC2 sends it."""
+        """The error in EC2's format."""
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'
             f"<Response><Errors><Error><Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message></Error></Errors>"
@@ -34,7 +34,7 @@ class Ec2Error(Exception):
 
 
 def answer(action: str, inner: str) -> Response:
-    """A result as EC2 sends it."""
+    """A result in EC2's format."""
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<{action}Response xmlns="{NAMESPACE}">'
         f"<requestId>{uuid.uuid4()}</requestId>{inner}</{action}Response>"
@@ -43,12 +43,12 @@ def answer(action: str, inner: str) -> Response:
 
 
 def item(fields: Iterable[tuple[str, str]]) -> str:
-    """XML elements in the order given, values escaped."""
+    """XML elements in the given order, with values escaped."""
     return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields)
 
 
 def one(params: Params, name: str) -> str | None:
-    """The value of a parameter, or None where it was not sent."""
+    """The value of a parameter; None if it was not sent."""
     values = params.get(name)
     return values[0] if values else None
 
@@ -62,7 +62,7 @@ def many(params: Params, name: str) -> list[str]:
 
 
 def tags(params: Params, prefix: str = "Tag") -> dict[str, str | None]:
-    """Numbered `Key`/`Value` pairs; None where no value was sent (as DeleteTags may)."""
+    """Numbered `Key`/`Value` pairs; the value is None if none was sent, which DeleteTags allows."""
     found: dict[str, str | None] = {}
     while (key := one(params, f"{prefix}.{len(found) + 1}.Key")) is not None:
         found[key] = one(params, f"{prefix}.{len(found) + 1}.Value")
@@ -70,7 +70,7 @@ def tags(params: Params, prefix: str = "Tag") -> dict[str, str | None]:
 
 
 def filters(params: Params) -> dict[str, list[str]]:
-    """The request's filters: all must hold, each by any of its values."""
+    """The request's filters. An instance must match all of them, each by any of its values."""
     found: dict[str, list[str]] = {}
     while (name := one(params, f"Filter.{len(found) + 1}.Name")) is not None:
         found[name] = many(params, f"Filter.{len(found) + 1}.Value")
@@ -78,10 +78,10 @@ def filters(params: Params) -> dict[str, list[str]]:
 
 
 def refuse_dry_run(params: Params) -> None:
-    """A dry run that got this far was allowed, which EC2 says by an error.
+    """Raise EC2's answer to a dry run that is allowed.
 
     Raises:
-        Ec2Error: `DryRunOperation`, where the request is one.
+        Ec2Error: `DryRunOperation`, if the request is a dry run.
     """
     if (one(params, "DryRun") or "").lower() == "true":
         raise Ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

@@ -1,4 +1,4 @@
-"""What an instance's metadata service tells: a tree of names, of which those with something below them end in a slash."""
+"""The content of an instance's metadata service: a tree in which names with entries below them are listed with a slash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CREDENTIALS_LIVE: Final = timedelta(hours=6)
 
 
 def read(instance: Record, path: str) -> str | None:
-    """The text at a path below `/latest`, or the names there; nothing there: None."""
+    """The text at a path below `/latest`, or the list of names there; None if the path does not exist."""
     here: Tree | str = _tree(instance)
     for name in path.strip("/").split("/") if path.strip("/") else ():
         if isinstance(here, str) or name not in here:

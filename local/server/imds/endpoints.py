@@ -1,16 +1,19 @@
-"""The instance metadata service: an HTTP endpoint of its own for each instance, for clients that are real.
+"""The instance metadata service: an HTTP endpoint for each instance, for real clients.
 
-`PUT /_local/imds` with `account`, `region`, `instance_id` and `hops` attaches one and answers with its `endpoint`, a port of 127.0.0.1
-that stands in for 169.254.169.254. It obeys the options that are in force on the instance at that moment, and answers as AWS documents:
-401 without a token where tokens are required, and for a token that is wrong, has expired or is another instance's; 400 for a token
-asked for without a life of 1 to 21,600 seconds; 403 for one asked for through a proxy, or of a version's own path, and for everything
-while the endpoint is disabled. Answers to PUT travel as far as the hop limit lets them: who is `hops` hops away, and the limit is not
-above that, waits in vain. An instance that does not run closes the connection without a word.
+`PUT /_local/imds` with `account`, `region`, `instance_id` and `hops` attaches an endpoint and returns it: a port of 127.0.0.1 in place
+of 169.254.169.254. It applies the instance's current metadata options and answers as AWS documents:
 
-CloudWatch hears of it in `MetadataNoToken` (tokenless requests that were answered) and `MetadataNoTokenRejected` (refused because tokens
-are required). For every minute in which an instance with an endpoint runs, `MetadataNoToken` has a zero besides, and `CPUUtilization` a
-value, from the attaching on; a task looks each second whether a new minute has begun. `MetadataNoTokenRejected` has no zeros: where nothing
-was refused there is no datapoint.
+- 401 without a token if tokens are required, and for a token that is wrong, expired or from another instance;
+- 400 for a token request without a lifetime of 1 to 21,600 seconds;
+- 403 for a token request through a proxy or under a version's path, and for every request while the endpoint is disabled.
+
+A client whose distance `hops` is at least the hop limit gets no answer to a PUT: its connection stays open until it gives up. An
+instance that is not running closes the connection without an answer.
+
+CloudWatch metrics: `MetadataNoToken` counts answered requests without a token, `MetadataNoTokenRejected` those that were refused
+because tokens are required. While an instance with an endpoint is running, each minute also gets a zero in `MetadataNoToken` and a
+value in `CPUUtilization`; a task checks every second whether a new minute has begun. `MetadataNoTokenRejected` has no zeros: without
+refused requests there is no data point.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ class Request:
 
 @dataclass(kw_only=True)
 class Service:
-    """The metadata service of one instance, however far away its clients are."""
+    """The metadata service of one instance, shared by its endpoints for different numbers of hops."""
 
     account: str
     region: str
@@ -68,7 +71,7 @@ class Service:
     minute: int = 0
 
     def running_instance(self) -> Record | None:
-        """The instance if it runs; its minute has then been told to CloudWatch."""
+        """The instance if it is running, after publishing the metrics of the current minute; else None."""
         with ms.acting_in(self.account, self.region):
             instance = ms.EC2_INSTANCES.get(self.instance_id)
             if instance is None or instance["State"]["Name"] != "running":
@@ -81,7 +84,7 @@ class Service:
             return complete(instance)
 
     def answer(self, request: Request, instance: Record) -> Response:
-        """What the service says, counted."""
+        """The service's answer, after counting the request in CloudWatch."""
         options = ec2_metadata.in_force(instance)
         if options["HttpEndpoint"] == "disabled":
             return _refusal(HTTPStatus.FORBIDDEN)
@@ -127,7 +130,7 @@ _tasks: list[asyncio.Task[object]] = []
 
 
 def install() -> None:
-    """Let endpoints be attached to instances."""
+    """Serve the path that attaches endpoints to instances."""
     gateway.route("imds", _attach)
 
 
@@ -155,7 +158,7 @@ async def _observe() -> None:
 
 
 def _listen(service: Service, hops: int) -> str:
-    """Open a port and return its URL; who connects before the event loop comes to serve it is kept waiting, not refused."""
+    """Open a port and return its URL. A client that connects before the event loop serves the port waits and is not refused."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     async def converse(reader: StreamReader, writer: StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The filters of GetFindings and GetFindingsV2, as far as the service and its tests ask."""
+"""The filters of GetFindings and GetFindingsV2 that the service and its tests use."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ ATTRIBUTES: Final = {
 
 
 def refuse_invalid(filters: Mapping[str, list[dict[str, str]]]) -> None:
-    """Refuse filters that Security Hub would refuse, or that are not known here.
+    """Check filters against what Security Hub accepts and this module supports.
 
     Raises:
-        HubError: an attribute that is not known here, or more than 20 values for one.
+        HubError: an attribute is not supported here, or has more than 20 values.
     """
     for attribute, wanted in filters.items():
         if attribute not in ATTRIBUTES:
@@ -45,12 +45,12 @@ def refuse_invalid(filters: Mapping[str, list[dict[str, str]]]) -> None:
 
 
 def matches(finding: Finding, filters: Mapping[str, list[dict[str, str]]]) -> bool:
-    """Whether a finding passes every filter: any of the values that ask for something, all of those that ask for its absence."""
+    """Whether a finding passes every filter: it must match any of the positive values and none of the negated ones."""
     return all(_any(list(_at(finding, ATTRIBUTES[attribute])), wanted) for attribute, wanted in filters.items())
 
 
 def matches_ocsf(finding: Finding, filters: Mapping[str, Any]) -> bool:
-    """Whether a finding of the newer format passes composite filters of strings and numbers."""
+    """Whether an OCSF finding passes composite filters of strings and numbers."""
     composites = [_composite(finding, each) for each in filters.get("CompositeFilters", [])]
     return not composites or (any if filters.get("CompositeOperator") == "OR" else all)(composites)
 

@@ -1,8 +1,8 @@
-"""Security Hub's state: a hub for each account and Region, findings in both formats, custom actions, and the events they make.
+"""Security Hub's state: a hub for each account and Region, findings in both formats, custom actions, and the events they cause.
 
-The accounts belong together as an organisation with a delegated administrator has them: a finding that is imported in one account and
-Region is known there, to the administrator in that Region, and to the administrator in the home Region. Its event comes on the
-default bus where it was imported and on the administrator's in the home Region.
+All accounts have the same delegated administrator and home Region: a finding that is imported in one account and Region is visible
+there, to the administrator in that Region, and to the administrator in the home Region. Its event is sent to the default bus of the
+place of import and to the administrator's in the home Region.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CUSTOMERS: Final = ("Note", "UserDefinedFields", "VerificationState", "Workflow"
 
 @dataclass(eq=False)
 class HubError(Exception):
-    """A refusal: what Security Hub answers in place of a result."""
+    """An error that Security Hub answers."""
 
     code: str
     message: str
@@ -56,22 +56,22 @@ _origins: dict[Any, Place] = {}
 
 
 def now() -> str:
-    """The time as Security Hub writes it."""
+    """The current time in Security Hub's format."""
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
 
 
 def here() -> Place:
-    """The account and Region of the request at hand."""
+    """The account and Region of the current request."""
     return ms.account_id(), ms.region()
 
 
 def hub_at(place: Place) -> Hub:
-    """The hub of an account and Region; new ones are enabled, as the organisation does it."""
+    """The hub of an account and Region. New ones are enabled, as by an organisation's central configuration."""
     return _hubs.setdefault(place, Hub())
 
 
 def enabled_hub() -> Hub:
-    """The hub of the request.
+    """The hub of the current request.
 
     Raises:
         HubError: Security Hub is not enabled there.
@@ -85,7 +85,7 @@ def enabled_hub() -> Hub:
 
 
 def forget(place: Place) -> None:
-    """Disable the hub of an account and Region, and with it all that it holds."""
+    """Disable the hub of an account and Region, and delete its content."""
     _hubs[place] = Hub(enabled_at=None)
 
 
@@ -95,7 +95,7 @@ def key_of(finding: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def take_in(finding: Finding) -> None:
-    """Import a finding in the account and Region at hand."""
+    """Import a finding in the current account and Region."""
     origin = _origins.setdefault(key_of(finding), here())
     known = hub_at(origin).findings.get(key_of(finding))
     complete = _complete(finding, known)
@@ -105,7 +105,7 @@ def take_in(finding: Finding) -> None:
 
 
 def change(finding: Finding, update: Mapping[str, Any]) -> None:
-    """Change what is the customer's of a finding; its `UpdatedAt` stays, its event comes again."""
+    """Change the customer's fields of a finding. `UpdatedAt` stays the same; the event is sent again."""
     finding.update(update)
     if "Workflow" in update:
         finding["WorkflowState"] = finding["Workflow"]["Status"]
@@ -113,7 +113,7 @@ def change(finding: Finding, update: Mapping[str, Any]) -> None:
 
 
 def take_in_ocsf(finding: Finding) -> None:
-    """Import a finding in the newer format in the account and Region at hand."""
+    """Import an OCSF finding in the current account and Region."""
     uid = finding["metadata"]["uid"]
     origin = _origins.setdefault(uid, here())
     for hub in _hubs_of(origin):
@@ -122,16 +122,16 @@ def take_in_ocsf(finding: Finding) -> None:
 
 
 def change_ocsf(finding: Finding, update: Mapping[str, Any]) -> None:
-    """Change status or comment of a finding in the newer format; its event comes again."""
+    """Change status or comment of an OCSF finding; its event is sent again."""
     finding.update(update)
     _tell(_origins[finding["metadata"]["uid"]], IMPORTED_V2, finding, finding["finding_info"]["uid"])
 
 
 def press(arn: str, keys: Iterable[tuple[str, str]]) -> int:
-    """Send findings to a custom action in the account and Region at hand, an event each, as the console does.
+    """Send findings to a custom action in the current account and Region, with an event for each, as the console does.
 
     Raises:
-        HubError: no such action, or no such finding.
+        HubError: the action or a finding does not exist.
     """
     hub = enabled_hub()
     if arn not in hub.actions:
@@ -147,7 +147,7 @@ def press(arn: str, keys: Iterable[tuple[str, str]]) -> int:
 
 
 def page(found: list[Finding], *, size: int, token: str | None) -> tuple[list[Finding], str | None]:
-    """A page of findings, and the token of the next."""
+    """A page of findings, and the token of the next page or None."""
     start = int(token or 0)
     return found[start : start + size], str(start + size) if start + size < len(found) else None
 
@@ -168,7 +168,7 @@ def _complete(finding: Finding, known: Finding | None) -> Finding:
 
 
 def _workflow(finding: Finding, known: Finding) -> dict[str, str]:
-    """Security Hub resolves what passes, and opens it again when it fails again or returns from the archive."""
+    """Security Hub resolves findings that pass, and resets them to NEW when they fail again or leave the archive."""
     was, is_ = (each.get("Compliance", {}).get("Status") for each in (known, finding))
     if is_ == "PASSED":
         return {"Status": "RESOLVED"}
@@ -179,7 +179,7 @@ def _workflow(finding: Finding, known: Finding) -> dict[str, str]:
 
 
 def _hubs_of(origin: Place) -> list[Hub]:
-    """The hubs that know a finding from there, as far as they are enabled."""
+    """The enabled hubs in which a finding from this place is visible."""
     hubs = [hub_at(place) for place in sorted({origin, (ADMINISTRATOR, origin[1]), (ADMINISTRATOR, HOME)})]
     return [hub for hub in hubs if hub.enabled_at is not None]
 

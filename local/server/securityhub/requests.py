@@ -1,7 +1,7 @@
-"""Security Hub's API, which ministack lacks, as far as the service and its tests use it.
+"""The part of Security Hub's API that the service and its tests use. ministack has no Security Hub.
 
-Only here: findings of Security Hub's own product may be imported by anybody; enabling a hub that is enabled is no error (they are,
-from the start); findings of the newer format are loaded by `PUT /_local/findings-v2`; `PUT /_local/custom-action` presses a button.
+Different from AWS: every client may import findings of Security Hub's own product; hubs are enabled from the start, and enabling one
+again is not an error; `PUT /_local/findings-v2` loads OCSF findings; `PUT /_local/custom-action` triggers a custom action.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -42,7 +42,7 @@ STATUSES: Final = {
 
 
 def install() -> None:
-    """Add the service."""
+    """Add the service to ministack."""
 
     async def handle(method: str, path: str, _headers: Headers, body: bytes, query: Params) -> Response:
         operation = ms.iam_actions._match_rest_action("securityhub", method, path, query)
@@ -71,7 +71,7 @@ def enable(_request: Json) -> Json:
 
 
 def disable(_request: Json) -> Json:
-    """Disable the hub of the account and Region: findings and actions are gone."""
+    """Disable the hub of the account and Region, and delete its findings and actions."""
     hubs.enabled_hub()
     hubs.forget(hubs.here())
     return {}
@@ -89,7 +89,7 @@ def describe_hub(_request: Json) -> Json:
 
 
 def import_findings(request: Json) -> Json:
-    """Take in up to 100 findings."""
+    """Import up to 100 findings."""
     hubs.enabled_hub()
     findings = _at_most(request["Findings"], MOST_FINDINGS, "Findings")
     for finding in findings:
@@ -105,7 +105,7 @@ def get_findings(request: Json) -> Json:
 
 
 def update_findings(request: Json) -> Json:
-    """Note and workflow of up to 100 findings, the same for all of them."""
+    """Set the same note and workflow on up to 100 findings."""
     hub = hubs.enabled_hub()
     identifiers = _at_most(request["FindingIdentifiers"], MOST_FINDINGS, "FindingIdentifiers")
     if len(request.get("Note", {}).get("Text", "")) > LONGEST_NOTE:
@@ -127,7 +127,7 @@ def update_findings(request: Json) -> Json:
 
 
 def get_findings_v2(request: Json) -> Json:
-    """Findings of the newer format by filter, at most 100 a page."""
+    """OCSF findings by filter, at most 100 a page."""
     found = [
         each for each in hubs.enabled_hub().ocsf.values() if hub_filters.matches_ocsf(each, request.get("Filters", {}))
     ]
@@ -135,7 +135,7 @@ def get_findings_v2(request: Json) -> Json:
 
 
 def update_findings_v2(request: Json) -> Json:
-    """Comment and status of up to 100 findings of the newer format."""
+    """Set comment and status of up to 100 OCSF findings."""
     hub = hubs.enabled_hub()
     if len(request.get("Comment", "")) > LONGEST_NOTE:
         raise HubError("ValidationException", f"Comment must have at most {LONGEST_NOTE} characters.")
@@ -159,7 +159,7 @@ def update_findings_v2(request: Json) -> Json:
 
 
 def create_action(request: Json) -> Json:
-    """A custom action."""
+    """Create a custom action."""
     hub = hubs.enabled_hub()
     identifier = request["Id"]
     if not (identifier.isalnum() and len(identifier) <= LONGEST_NAME):
@@ -175,21 +175,21 @@ def create_action(request: Json) -> Json:
 
 
 def update_action(request: Json) -> Json:
-    """Name and description of a custom action."""
+    """Change name and description of a custom action."""
     _refuse_name(request)
     _action(request).update({name: request[name] for name in ("Name", "Description") if name in request})
     return {}
 
 
 def delete_action(request: Json) -> Json:
-    """A custom action goes."""
+    """Delete a custom action."""
     arn = _action(request)["ActionTargetArn"]
     del hubs.enabled_hub().actions[arn]
     return {"ActionTargetArn": arn}
 
 
 def describe_actions(request: Json) -> Json:
-    """The custom actions, or those named."""
+    """All custom actions, or those with the given ARNs."""
     hub = hubs.enabled_hub()
     arns = request.get("ActionTargetArns") or list(hub.actions)
     return {"ActionTargets": [_action({"ActionTargetArn": arn}) for arn in arns]}

@@ -1,8 +1,8 @@
-"""Executions of state machines beyond ministack: redrive, and how much a state may hand on.
+"""Features of Step Functions that ministack lacks: redrive, and the size limit of a state's output.
 
-As AWS documents `RedriveExecution`: an execution that has failed goes on at the state where it failed, with the input of that
-state; what succeeded before is not run again. A failed Map Run is redriven with it: of its children only those that have not
-succeeded, each from where it failed. The branches of a parallel state and of an inline map are run again as a whole here.
+As AWS documents `RedriveExecution`: a failed execution continues at the state that failed, with that state's input; states that
+succeeded are not run again. A failed Map Run is redriven with it: only the children that have not succeeded, each from its failed
+state. Different from AWS: the branches of a parallel state and of an inline map are run again as a whole.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -37,7 +37,7 @@ CONTEXT: Final = "_context"
 
 
 def install() -> None:
-    """Add the operation, and what it needs to know."""
+    """Add RedriveExecution, the records that it needs, and the size limit."""
     serve = ms.SERVICES["states"]
 
     async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:
@@ -103,7 +103,7 @@ def _go_on(execution: Record) -> None:
 
 
 def _interrupted(execution: Record) -> tuple[str, Any]:
-    """The state that was entered last, and its input."""
+    """The name of the last state that was entered, and its input."""
     entered = [
         each["stateEnteredEventDetails"] for each in execution["events"] if each["type"].endswith("StateEntered")
     ]
@@ -117,7 +117,7 @@ def _error_and_cause(error: Exception) -> tuple[str, str]:
 
 
 def _walk(states: Mapping[str, Record], name: str | None, given: Any, execution: Record, context: Record) -> Any:
-    """Go from state to state to the end, and keep the history."""
+    """Run the states from `name` to the end, and record the history."""
     while name:
         context["State"] = {"Name": name, "EnteredTime": ms.responses.now_iso(), "RetryCount": 0}
         state, kind = states[name], states[name]["Type"]
@@ -179,7 +179,7 @@ def _redrive_map_runs() -> None:
 
 
 def _failed_run_of(execution: Record) -> Record | None:
-    """The Map Run by which the execution failed, until this redrive has taken it up."""
+    """The Map Run that failed the execution, if this redrive has not redriven it yet."""
     runs: list[Record] = [
         run for run in ms.stepfunctions._map_runs.values() if run["executionArn"] == execution["executionArn"]
     ]
@@ -189,7 +189,7 @@ def _failed_run_of(execution: Record) -> Record | None:
 
 
 def _children_of(map_run: Record) -> list[Record]:
-    """In the order of the items."""
+    """The child executions of a Map Run, in the order of its items."""
     every = ms.stepfunctions._executions.values()
     children = [each for each in every if each.get("mapRunArn") == map_run["mapRunArn"]]
     return sorted(children, key=lambda child: int(child[CONTEXT]["Map"]["Item"]["Index"]))

@@ -1,6 +1,6 @@
-"""Distributed maps that write their results to S3: a manifest, and a file for what succeeded and one for what failed.
+"""Distributed maps that write their results to S3: a manifest, and one file each for succeeded and failed children.
 
-ministack runs the maps, and hands the results on as if no `ResultWriter` stood there.
+ministack runs the maps but ignores `ResultWriter` and returns the results to the state machine.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -34,7 +34,7 @@ OF_A_CHILD: Final = (
 
 
 def install() -> None:
-    """Have maps with a `ResultWriter` write."""
+    """Let maps with a `ResultWriter` write their results."""
     run = ms.stepfunctions._run_distributed_map
 
     def run_and_write(
