@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import command, how_to_restart
+from imdsv2.domain.commands import command, how_to_move, how_to_restart
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.words import calls, count, day, hour, minute
@@ -162,19 +162,19 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
         )
         return _hold(Reason.NO_EVIDENCE, why, now + DAILY)
     unknown = "no datapoint does not mean no call"
+    if not evidence.fresh and evidence.newest is not None:
+        why = (
+            f"It has no MetadataNoToken datapoint after {minute(evidence.newest)}, though it ran; one of the last "
+            f"{FRESH_HOURS} whole hours must have one, because {unknown}. See whether its other metrics go on; if none does, "
+            f"{how_to_move(instance)}."
+        )
+        return _hold(Reason.NO_EVIDENCE, why, now + HOURLY)
     if evidence.coverage < policy.min_coverage:
         why = (
             f"Only {evidence.coverage:.0%} of the hours in which it ran since {minute(evidence.window_start)} have a "
             f"MetadataNoToken datapoint, {policy.min_coverage:.0%} are needed; {unknown}."
         )
         return _hold(Reason.NO_EVIDENCE, why, _after_first_hours(instance, evidence, now))
-    if not evidence.fresh:
-        newest = f"after {minute(evidence.newest)}" if evidence.newest else "at all"
-        why = (
-            f"It has no MetadataNoToken datapoint {newest}, though it ran; one of the last three whole hours must have one, because "
-            f"{unknown}. See whether its other metrics go on; stop and start it if none does."
-        )
-        return _hold(Reason.NO_EVIDENCE, why, now + HOURLY)
     if evidence.gap.hours > policy.max_gap_hours:
         begins = minute(evidence.gap.begins) if evidence.gap.begins else "an unknown time"
         why = (
@@ -188,7 +188,7 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
 
 def _after_first_hours(instance: Instance, evidence: Evidence, now: datetime) -> datetime:
     """When to look again at what may only be too new to have datapoints."""
-    first_hours_over = evidence.window_start + _FIRST_HOURS + _LISTED
+    first_hours_over = max(evidence.window_start, instance.launched_at) + _FIRST_HOURS + _LISTED
     if instance.state == "running" and now < first_hours_over:
         return first_hours_over
     return now + DAILY
@@ -227,6 +227,8 @@ def _from_unseen_start(instance: Instance, evidence: Evidence, policy: Policy, n
 
 def _unseen(start: Start) -> str:
     when = minute(start.at)
+    if start.periods == 0 and not start.forgotten:
+        return f"It was stopped within minutes of its last start on {when}"
     if start.forgotten:
         return f"The metric no longer remembers its last start on {when}"
     if start.resumable:

@@ -11,25 +11,24 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from statistics import median_high
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.evidence import Gap, Recurrence, Refused, Start, Use
-from imdsv2.domain.hours import HOUR, at
+from imdsv2.domain.evidence import Gap, Recurrence, Refused, Use
+from imdsv2.domain.hours import HOUR, Series, at
 from imdsv2.domain.pattern import pattern_of
-from imdsv2.domain.window import FINE, first_fine
+from imdsv2.domain.window import first_fine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from imdsv2.domain.evidence import Evidence
-    from imdsv2.domain.hours import Series
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.window import Window
 
 FRESH_HOURS = 3
 """One of so many newest whole hours must have a datapoint."""
+WEEK_HOURS = 7 * 24
 _WEEK = timedelta(days=7)
-_WORTH_OBSERVING = timedelta(minutes=15)
-"""What is left of the hour of the start must have a datapoint where it is at least this long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +49,11 @@ class Life:
 
 def use_of(window: Window, tokenless: Series, edge: Series | None) -> Use:
     """The accepted calls in the window. ``edge``: the five-minute periods of the hour in which it begins, where known."""
+    if not any(tokenless.values.values()):
+        return Use()
     values = {hour: tokenless.values[hour] for hour in window.touched if tokenless.values.get(hour)}
     if edge is not None and window.edge in values:
-        after = sum(value for second, value in edge.values.items() if second >= first_fine(window.start))
-        values[window.edge] = after
+        values[window.edge] = sum(value for second, value in edge.values.items() if second >= first_fine(window.start))
     used = [hour for hour, value in values.items() if value]
     return Use(
         calls=math.ceil(sum(values.values())),
@@ -64,19 +64,29 @@ def use_of(window: Window, tokenless: Series, edge: Series | None) -> Use:
     )
 
 
+def quiet_hours(tokenless: Series, refused: Series | None) -> Series:
+    """The hours with a datapoint, without those in which calls were refused: in these it was not quiet."""
+    if refused is None or not any(refused.values.values()):
+        return tokenless
+    return Series(values={hour: value for hour, value in tokenless.values.items() if not refused.values.get(hour)})
+
+
 def life_of(window: Window, tokenless: Series, ran: Series | None, policy: Policy) -> Life:
     """How much of the window was observed. ``ran``: in which hours it demonstrably ran; None where that was not asked, and
     then every hour counts as one in which it ran."""
-    observed = {hour for hour in window.inside if hour in tokenless.values}
-    running = [hour for hour in window.inside if _ran(hour, window, observed, ran)]
-    newest = max(observed, default=None)
+    inside, seen = window.inside, tokenless.values
+    missing = [hour for hour in inside if hour not in seen]
+    unseen = [hour for hour in missing if _ran(hour, window, ran)]
+    newest = next((hour for hour in reversed(range(inside.first, inside.end)) if hour in seen), None)
+    since = len(unseen) - bisect_left(unseen, newest) if newest is not None else len(unseen)
+    observed = len(inside) - len(missing)
     return Life(
-        observed=len(observed),
-        ran=len(running),
-        gap=_gap(running, observed),
-        fresh=not running or any(hour in observed for hour in running[-FRESH_HOURS:]),
+        observed=observed,
+        ran=observed + len(unseen),
+        gap=_gap(missing, unseen),
+        fresh=since < FRESH_HOURS if newest is not None else not unseen,
         newest=at(newest + 1) if newest is not None else None,
-        enough_at=_enough_at(window, observed, policy),
+        enough_at=_enough_at(window, tokenless, observed, policy),
     )
 
 
@@ -93,9 +103,8 @@ def hours_unexplained(window: Window, tokenless: Series, policy: Policy) -> list
     ]
 
 
-def _ran(hour: int, window: Window, observed: set[int], ran: Series | None) -> bool:
-    if hour in observed:
-        return True
+def _ran(hour: int, window: Window, ran: Series | None) -> bool:
+    """Whether it ran in an hour without a datapoint of accepted calls, and could have had one."""
     if _was_required(hour, window):
         return False
     return ran is None or hour in ran.values or _must_have_run(hour, window)
@@ -107,95 +116,42 @@ def _must_have_run(hour: int, window: Window) -> bool:
 
 
 def _was_required(hour: int, window: Window) -> bool:
-    opened = window.opened
-    return opened is not None and opened[0] < at(hour + 1) and at(hour) < opened[1]
+    required = window.required
+    return required is not None and required[0] < at(hour + 1) and at(hour) < required[1]
 
 
-def _gap(running: list[int], observed: set[int]) -> Gap:
-    longest = current = 0
-    begins = first = None
-    for hour in running:
-        if hour in observed:
+def _gap(missing: Sequence[int], unseen: Sequence[int]) -> Gap:
+    """The longest run of hours in which it ran unseen; hours in which it did not run do not end it.
+
+    Args:
+        missing: the hours without a datapoint, in order.
+        unseen: those of them in which it ran.
+    """
+    ran, hours, begins = set(unseen), 0, None
+    current, previous, first = 0, None, None
+    for hour in missing:
+        if previous is None or hour != previous + 1:
             current = 0
+        previous = hour
+        if hour not in ran:
             continue
         current += 1
         first = hour if current == 1 else first
-        if current > longest:
-            longest, begins = current, first
-    return Gap(hours=longest, begins=at(begins) if begins is not None else None)
+        if current > hours:
+            hours, begins = current, first
+    return Gap(hours=hours, begins=at(begins) if begins is not None else None)
 
 
-def _enough_at(window: Window, observed: set[int], policy: Policy) -> datetime | None:
+def _enough_at(window: Window, tokenless: Series, observed: int, policy: Policy) -> datetime | None:
     """When the hours that the policy wants will lie in the window, if the instance runs on from now and is observed."""
-    if window.instance.state != "running" or len(observed) >= policy.min_observed_hours:
+    if window.instance.state != "running" or observed >= policy.min_observed_hours:
         return None
-    first_new, hours = window.inside.end, sorted(observed)
-    for later in range(1, policy.lookback_days * 24 + 1):
+    first_new, hours = window.inside.end, [hour for hour in window.inside if hour in tokenless.values]
+    for later in range(policy.min_observed_hours - observed, policy.lookback_days * 24 + 1):
         oldest = first_new + later - policy.lookback_days * 24
         if later + len(hours) - bisect_left(hours, oldest) >= policy.min_observed_hours:
             return at(first_new + later)
     return None
-
-
-def start_of(window: Window, calls: Series | None, samples: Series | None) -> Start:
-    """What was seen of the last start.
-
-    Args:
-        window: the instance.
-        calls: accepted and refused calls around it, where they were asked for.
-        samples: how many samples each period around it has; None where CloudWatch has forgotten them.
-    """
-    started_at = window.started_at
-    resumable = window.instance.hibernates and started_at == window.instance.launched_at
-    if window.proof_is_kept:
-        return Start(at=started_at, observed=True)
-    if window.start_is_forgotten:
-        return Start(at=started_at, forgotten=True)
-    if window.start_is_fine:
-        needed, whole = _fine_periods(window, samples)
-        made = _calls_from(calls, first_fine(started_at), math.ceil(window.start_ends.timestamp()))
-    else:
-        needed, whole = _hours_needed(window), set(samples.values if samples else ())
-        made = _calls_from(calls, window.start_hours.first, window.start_hours.end)
-    is_over = window.start_ends <= window.now
-    missing = sum(period not in whole for period in needed)
-    return Start(
-        at=started_at,
-        observed=is_over and bool(needed) and not missing and not resumable,
-        observable_at=window.start_ends,
-        resumable=resumable,
-        calls=made,
-        periods=len(needed),
-        missing=missing,
-    )
-
-
-def _fine_periods(window: Window, samples: Series | None) -> tuple[list[int], set[int]]:
-    """The five-minute periods wholly inside the start, and those that were seen whole.
-
-    ``SampleCount`` tells one that was seen whole from one that was not: a whole one has as many samples as most of them.
-    """
-    first = math.ceil(window.started_at.timestamp() / FINE) * FINE
-    end = math.floor(min(window.start_ends, window.now).timestamp() / FINE) * FINE
-    needed = list(range(first, end, FINE))
-    seen = {second: count for second in needed if samples and (count := samples.values.get(second))}
-    usual = median_high(seen.values()) if seen else 0
-    return needed, {second for second, count in seen.items() if count >= usual}
-
-
-def _hours_needed(window: Window) -> list[int]:
-    """The hours of the start that must have a datapoint, where CloudWatch has nothing finer."""
-    started_at = window.started_at
-    containing = math.floor(started_at.timestamp() / HOUR)
-    first_whole = math.ceil(started_at.timestamp() / HOUR)
-    needed = [first_whole]
-    if at(containing + 1) - started_at >= _WORTH_OBSERVING and containing != first_whole:
-        needed.insert(0, containing)
-    return [hour for hour in needed if at(hour) < window.start_ends]
-
-
-def _calls_from(calls: Series | None, first: int, end: int) -> int:
-    return math.ceil(sum(value for period, value in calls.values.items() if first <= period < end)) if calls else 0
 
 
 def refused_in(window: Window, days: Series, straddled: Series | None) -> Refused:
@@ -252,7 +208,7 @@ def _bursts(weeks: list[int]) -> list[tuple[int, int]]:
     """First and last week of each run of weeks with use."""
     bursts: list[tuple[int, int]] = []
     for week in weeks:
-        if bursts and week - bursts[-1][1] <= 7 * 24:
+        if bursts and week - bursts[-1][1] <= WEEK_HOURS:
             bursts[-1] = (bursts[-1][0], week)
         else:
             bursts.append((week, week))
