@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup demo test bench proof lint unit integration infra local e2e docs local-up local-down local-env kept clean
+.PHONY: help setup demo test bench proof lint unit integration infra local e2e docs coverage local-up local-down local-env kept clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ unit integration: setup ## a part of the tests that runs on two processors
 infra local e2e docs: setup ## a part of the tests that shares what it starts
 	$(PYTEST) tests/$@
 
+coverage: setup ## branch coverage of lambdas/ by unit and integration tests: a summary here, pages in build/coverage
+	$(PYTEST) -n 2 --cov --cov-report=term --cov-report=html tests/unit tests/integration
+
 bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
 	PYTHONPATH=lambdas $(PY) -m tests.bench
 
@@ -71,8 +74,8 @@ local-env: .venv/.done ## print the export lines that an AWS client needs (make 
 local-down: .venv/.done ## end the local AWS and all that it started
 	$(PY) -m local down
 
-kept: setup ## write anew what templates, ledger items and the demo are compared with; read the difference, then commit it
-	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py
+kept: setup ## write anew what templates, ledger items, the demo and the architecture page are compared with; read the difference, then commit it
+	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py
 
 clean: ## remove what was installed and built
 	rm -rf .venv .venv-local .venv-custodian node_modules build cdk.out

@@ -10,9 +10,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from local import demo
-from local.cloud import HOME, RUN, SECURITY, LocalCloud, LocalCloudError, end_group, is_free
-from local.deploy import DeployError
+from local.cloud.deploy import DeployError
+from local.cloud.process import end_group, is_free
+from local.cloud.run import HOME, RUN, SECURITY, LocalCloud, LocalCloudError
+from local.demo import run as demo
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Start the local AWS: ministack with our corrections. Steered by environment variables, which `local.cloud` sets."""
+"""Start the local AWS: ministack with our corrections. Steered by environment variables, which `local.cloud.run` sets."""
 
 from __future__ import annotations
 
@@ -8,45 +8,34 @@ import signal
 import sys
 import threading
 
-from local.server import (
-    buses,
-    calendars,
-    cloudwatch,
-    ec2_actions,
-    executions,
-    gateway,
-    iam,
-    imds,
-    items,
-    lambdas,
-    map_results,
-    organization,
-    securityhub,
-    sessions,
-    stack_sets,
-    stack_types,
-)
+from local.server import dynamodb, eventbridge, gateway, iam, lambda_, organizations, ssm, sts
 from local.server import platform as ms
+from local.server.cloudformation import stack_sets, types
+from local.server.cloudwatch import requests as cloudwatch
+from local.server.ec2 import actions as ec2
+from local.server.imds import endpoints as imds
+from local.server.securityhub import requests as securityhub
+from local.server.stepfunctions import executions, map_results
 
 
 def main() -> None:
     """Serve until ended."""
     for module in (
-        ec2_actions,
+        ec2,
         cloudwatch,
-        organization,
-        buses,
-        calendars,
-        stack_types,
+        organizations,
+        eventbridge,
+        ssm,
+        types,
         stack_sets,
         iam,
         imds,
-        items,
-        lambdas,
+        dynamodb,
+        lambda_,
         executions,
         map_results,
         securityhub,
-        sessions,
+        sts,
         gateway,
     ):
         module.install()

@@ -19,8 +19,9 @@ from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from local.server import cloudwatch_wire, ec2_wire
 from local.server import platform as ms
+from local.server.cloudwatch import wire as cloudwatch_wire
+from local.server.ec2 import wire as ec2_wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -25,8 +25,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
-from local.server.ec2_records import tags_of
-from local.server.ec2_wire import many, one
+from local.server.ec2.records import tags_of
+from local.server.ec2.wire import many, one
 
 if TYPE_CHECKING:
     from local.server.platform import Headers, Params, Record

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.cloud import LocalCloud
+from local.cloud.run import LocalCloud
 from tests.bench import safety
 from tests.bench.measurements import batch, latency, regions, start
 from tests.bench.measurements.quota import drain

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.cloud import LocalCloud
+from local.cloud.run import LocalCloud
 from tests.e2e.world import World
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from local import demo
+from local.demo import run as demo
 
 KEPT = Path(__file__).parent / "kept" / "demo.json"
 RENEW = "KEEP" in os.environ

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from local.cloud import HOME, SECURITY
+from local.cloud.run import HOME, SECURITY
 from tests.e2e.world import eventually
 from tests.fixtures import events
 
 if TYPE_CHECKING:
-    from local.fleet import Launched
+    from local.demo.fleet import Launched
     from tests.e2e.world import World
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from local.cloud import MEMBERS
+from local.cloud.run import MEMBERS
 from tests.e2e.world import eventually
 from tests.fixtures import events
 
 if TYPE_CHECKING:
-    from local.fleet import Launched
+    from local.demo.fleet import Launched
     from tests.e2e.world import World
 
 CALM = {"account": MEMBERS[1], "region": "us-east-1"}

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.cloud import MEMBERS
+from local.cloud.run import MEMBERS
 from tests.e2e import workloads
 from tests.e2e.world import eventually
 from tests.fixtures import events
 
 if TYPE_CHECKING:
-    from local.fleet import Launched
+    from local.demo.fleet import Launched
     from tests.e2e.world import World
 
 GUARDED = {"mode": "enforce", "canary": {"share": 0.1, "hours": 24}}

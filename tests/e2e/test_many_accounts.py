@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from local.cloud import MEMBERS
+from local.cloud.run import MEMBERS
 from tests.e2e.world import eventually
 from tests.fixtures import events
 
 if TYPE_CHECKING:
     import pytest
 
-    from local.fleet import Launched
+    from local.demo.fleet import Launched
     from tests.e2e.world import World
 
 GOOD, BAD = MEMBERS

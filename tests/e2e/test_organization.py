@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.cloud import HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, REGIONS, ROOT, SECURITY, LocalCloud
-from local.deploy import FORWARDING_STACK, Deployment
+from local.cloud.deploy import FORWARDING_STACK, Deployment
+from local.cloud.run import HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, REGIONS, ROOT, SECURITY, LocalCloud
 from tests.e2e.world import World, eventually
 from tests.fixtures import events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.fleet import Launched
+    from local.demo.fleet import Launched
 
 SETTINGS: dict[str, Any] = {
     "organization_id": ORGANIZATION,

@@ -6,12 +6,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from local.cloud import MEMBERS
+from local.cloud.run import MEMBERS
 from tests.e2e.world import eventually
 from tests.fixtures import events
 
 if TYPE_CHECKING:
-    from local.fleet import Launched
+    from local.demo.fleet import Launched
     from tests.e2e.world import World
 
 

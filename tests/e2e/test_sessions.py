@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.cloud import MEMBERS
+from local.cloud.run import MEMBERS
 from tests.e2e.world import eventually
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.cloud import MEMBERS, SECURITY
+from local.cloud.run import MEMBERS, SECURITY
 from tests.e2e.world import eventually
 from tests.fixtures import events
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from local.cloud import HOME, MEMBERS
-from local.fleet import Launched, Machine, launch
+from local.cloud.run import HOME, MEMBERS
+from local.demo.fleet import Launched, Machine, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 PATIENCE_SECONDS = 40
 POLICY_LIVE_SECONDS = 6

@@ -21,6 +21,7 @@ from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.table import Ledger
 from imdsv2.settings import Settings
 from imdsv2.wiring import Edge, Service, assemble
+from tests.world.ledger_table import TABLE as TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,6 @@ IMAGE = "ami-12c6146b"
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=360)
-TABLE = "ledger"
 PARAMETER = "/imdsv2-remediation/policy"
 
 SETTINGS = Settings(

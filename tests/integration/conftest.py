@@ -21,8 +21,9 @@ from moto.ec2.utils import filter_dict_attribute_mapping
 
 from imdsv2.aws import metadata_options as action
 from tests.integration.answers import Metrics, Wire, answer_findings
-from tests.integration.builders import NOW, REGION, TABLE, Cloud, Stub
+from tests.integration.builders import NOW, REGION, Cloud, Stub
 from tests.world.clock import Clock
+from tests.world.ledger_table import create_table
 from tests.world.refusal import refusal
 from tests.world.security_hub import Findings
 
@@ -97,44 +98,6 @@ def cloud(outside: botocore.session.Session, wire: Wire) -> Cloud:
     )
     made.policy(mode="enforce")
     return made
-
-
-def create_table(dynamodb: Any) -> None:
-    """The ledger's table with the key schema of the stack."""
-    dynamodb.create_table(
-        TableName=TABLE,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-            {"AttributeName": "revisit_shard", "AttributeType": "N"},
-            {"AttributeName": "revisit_at", "AttributeType": "S"},
-            {"AttributeName": "enforced_in", "AttributeType": "S"},
-            {"AttributeName": "enforced_key", "AttributeType": "S"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "due",
-                "KeySchema": [
-                    {"AttributeName": "revisit_shard", "KeyType": "HASH"},
-                    {"AttributeName": "revisit_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            },
-            {
-                "IndexName": "enforced",
-                "KeySchema": [
-                    {"AttributeName": "enforced_in", "KeyType": "HASH"},
-                    {"AttributeName": "enforced_key", "KeyType": "RANGE"},
-                ],
-                "Projection": {
-                    "ProjectionType": "INCLUDE",
-                    "NonKeyAttributes": ["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"],
-                },
-            },
-        ],
-    )
 
 
 def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

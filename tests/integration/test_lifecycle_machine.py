@@ -26,12 +26,12 @@ from imdsv2.ledger.record import key_of
 from imdsv2.line.messages import headline
 from imdsv2.people import request as orders
 from tests.integration.builders import LEASE, MEMBER, OTHER, REGION, TABLE
-from tests.integration.conftest import create_table
 from tests.integration.walk.faults import FAULTS, Crash, Fault
 from tests.integration.walk.policy import CALENDAR, EXEMPT_TAG, POLICY
 from tests.integration.walk.world import PRODUCT, Run, World, finding_id
 from tests.world.cloudwatch import HOUR
 from tests.world.dynamodb import Table
+from tests.world.ledger_table import create_table
 from tests.world.serial import THREADED, SerialPool
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.cloud import HOME, LocalCloud
-from local.deploy import create_stack
+from local.cloud.deploy import create_stack
+from local.cloud.run import HOME, LocalCloud
 from tests.local import chain_stack
 from tests.local.model_check import check_answers
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.calendars import calendar, event
-from local.cloud import HOME, MEMBERS, SECURITY
+from local.cloud.calendars import calendar, event
+from local.cloud.run import HOME, MEMBERS, SECURITY
 from tests.local.launching import Refused
 from tests.local.model_check import check_answers
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 NIGHT = "DTSTART:20260310T200000Z\nDTEND:20260311T060000Z"
 LATE = "DTSTART:20260311T040000Z\nDTEND:20260311T080000Z"

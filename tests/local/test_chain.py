@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.cloud import HOME, MEMBERS, SECURITY
+from local.cloud.run import HOME, MEMBERS, SECURITY
 from tests.local import chain_stack
 
 if TYPE_CHECKING:
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 PATIENCE_SECONDS = 20
 MEMBER, STRANGER = MEMBERS

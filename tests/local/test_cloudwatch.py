@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

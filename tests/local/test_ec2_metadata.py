@@ -14,7 +14,7 @@ from tests.local.launching import IMAGE, Refused, describe, launch
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 NOT_THERE = ["i-0123456789abcdef0", "i-0123456789abcdef1"]
 ENDPOINT_REFUSAL = "The HttpEndpoint is not set to 'enabled' in this request. To specify a value for HttpTokens, set HttpEndpoint to 'enabled'."

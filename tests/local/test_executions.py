@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import HOME
+from local.cloud.run import HOME
 from tests.local.model_check import check_answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 PATIENCE_SECONDS = 20
 ITEMS = ["a", "b", "c", "d"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imdsv2.domain.verdict import Decision, Reason
-from local.fleet import machines
+from local.demo.stories import machines
 
 # Gates that bind a whole account or everything at once, which would hide the rows.
 NOT_OF_ONE_INSTANCE = {

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.config import Config
 
-from local.cloud import LocalCloudError
+from local.cloud.run import LocalCloudError
 from tests.local.launching import Refused
 
 if TYPE_CHECKING:
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 ONCE = Config(retries={"total_max_attempts": 1})
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.utils import InstanceMetadataRegionFetcher
 
-from local.cloud import HOME, SECURITY, LocalCloud, LocalCloudError
+from local.cloud.run import HOME, SECURITY, LocalCloud, LocalCloudError
 from tests.e2e import workloads
 from tests.local.launching import describe, launch
 

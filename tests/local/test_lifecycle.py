@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import local.__main__ as command
-from local.cloud import ROOT, SECURITY, LocalCloud, LocalCloudError, is_free
+from local.cloud.process import is_free
+from local.cloud.run import ROOT, SECURITY, LocalCloud, LocalCloudError
 
-ABANDON = "import os\nfrom local.cloud import LocalCloud\ncloud = LocalCloud()\ncloud.start()\nprint(cloud.port, flush=True)\nos._exit(1)"
+ABANDON = "import os\nfrom local.cloud.run import LocalCloud\ncloud = LocalCloud()\ncloud.start()\nprint(cloud.port, flush=True)\nos._exit(1)"
 PATIENCE_SECONDS = 10
 
 

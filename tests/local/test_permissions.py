@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from local.calendars import calendar
-from local.cloud import HOME, MEMBERS, SECURITY
+from local.cloud.calendars import calendar
+from local.cloud.run import HOME, MEMBERS, SECURITY
 from tests.local.launching import describe, launch
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 MEMBER = MEMBERS[0]
 WRITER = "chain-write"

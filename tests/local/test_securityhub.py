@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.cloud import HOME, SECURITY, LocalCloudError
-from local.findings import finding, finding_v2, instance_arn
+from local.cloud.findings import finding, finding_v2, instance_arn
+from local.cloud.run import HOME, SECURITY, LocalCloudError
 from tests.local.launching import Refused
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_securityhub import SecurityHubClient
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 ELSEWHERE = "us-east-1"
 

@@ -8,13 +8,13 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import ADMINISTRATION, HOME, MEMBERS
+from local.cloud.run import ADMINISTRATION, HOME, MEMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 CALLS: dict[str, tuple[str, dict[str, Any], str]] = {
     "ec2": ("describe_instances", {}, "RequestExpired"),

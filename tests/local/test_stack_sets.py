@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import ADMINISTRATION, HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, REGIONS, SECURITY
-from local.deploy import DeployError, create_stack
+from local.cloud.deploy import DeployError, create_stack
+from local.cloud.run import ADMINISTRATION, HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, REGIONS, SECURITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 SET = "set-of-queues"
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": {"Ref": "Name"}}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ import custom_action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.session import Session
 
 ACTION_ARN = "arn:aws-cn:securityhub:cn-north-1:111111111111:action/custom/RequireIMDSv2"
 PROPERTIES = {"ActionId": "RequireIMDSv2", "Name": "Require IMDSv2", "Description": "Says what it does", "Release": "1"}
@@ -71,13 +74,19 @@ def cloudformation() -> Iterator[CloudFormation]:
     thread.join()
 
 
+@pytest.fixture(scope="module")
+def sdk() -> Session:
+    """One for all tests: it keeps botocore's models, which take longer to load than the tests to run."""
+    return get_session()
+
+
 @pytest.fixture
-def security_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+def security_hub(sdk: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """A client of Security Hub that checks requests and answers against botocore's model, and that all answers were
     used."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    client = get_session().create_client("securityhub", region_name="cn-north-1")
+    client = sdk.create_client("securityhub", region_name="cn-north-1")
 
     def stubbed(*, region: str) -> Any:
         assert "cn-north-1" == region
@@ -217,9 +226,14 @@ def test_a_refusal_fails_the_deployment_with_its_reason(security_hub: Stubber, c
     assert len(json.dumps(answer)) < 4096
 
 
-def test_an_answer_that_is_not_taken_is_sent_again(security_hub: Stubber, cloudformation: CloudFormation) -> None:
-    """The response URL may be unavailable for a moment."""
+def test_an_answer_that_is_not_taken_is_sent_again(
+    security_hub: Stubber, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The response URL may be unavailable for a moment; the pauses between the attempts are noted, not waited for."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
     cloudformation.refusals = 2
     security_hub.add_response("update_action_target", {}, DESCRIBED)
     handle(request("Update", cloudformation))
     assert "SUCCESS" == only_answer(cloudformation)["Status"]
+    assert [1.0] == pauses

@@ -1,4 +1,4 @@
-"""Evidence from CloudWatch, read through an in-memory CloudWatch that is itself compared with moto's."""
+"""Evidence from CloudWatch, read through an in-memory CloudWatch that tests/integration compares with moto's."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from imdsv2.aws.cloudwatch import DATAPOINTS_A_CALL, QUERIES_A_CALL, pack
 from imdsv2.domain.decision import decide
@@ -21,7 +19,7 @@ from imdsv2.domain.hours import Hours
 from imdsv2.domain.policy import BootEvidence, Policy
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.line.gather import gather
-from tests.unit.builders import ACCOUNT, NOW, REGION, arn, at, instance
+from tests.unit.builders import ACCOUNT, NOW, arn, at, instance
 from tests.world.cloudwatch import DATAPOINTS, HOUR, MEMORY, CloudWatch, hour_of
 from tests.world.refusal import refusal
 
@@ -83,84 +81,6 @@ def steady(cloudwatch: CloudWatch) -> Instance:
 
 
 # --- The in-memory CloudWatch --------------------------------------------------------------------------------------
-
-
-def fill_both(double: CloudWatch, moto: Any, metric: str, instance_id: str, points: dict[datetime, float]) -> None:
-    """Put the same datapoints into both."""
-    data = [
-        {
-            "MetricName": metric,
-            "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
-            "Timestamp": when,
-            "Value": value,
-        }
-        for when, value in points.items()
-    ]
-    moto.put_metric_data(Namespace="AWS/EC2", MetricData=data)
-    for when, value in points.items():
-        double.put(metric, instance_id, when, value)
-
-
-@pytest.fixture
-def moto_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """moto answers in process, but boto3 requires credentials."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-
-
-def without_label(result: Any) -> dict[str, Any]:
-    """A result of `GetMetricData` without its label."""
-    return {key: value for key, value in result.items() if key != "Label"}
-
-
-@pytest.mark.usefixtures("moto_credentials")
-def test_the_double_answers_as_moto_does(cloudwatch: CloudWatch) -> None:
-    """Same datapoints, same question, same answer: hourly sums and averages, and sums by the week."""
-    start, end = NOW - timedelta(days=20), hour_of(NOW)
-    points = {hour: float(number % 3) for number, hour in enumerate(hours(start, end)) if number % 7}
-    with mock_aws():
-        moto = boto3.client("cloudwatch", region_name=REGION)
-        for metric in (USE, RAN):
-            fill_both(cloudwatch, moto, metric, "i-1", points)
-        queries = [
-            {
-                "Id": f"{metric[0].lower()}{period}_{instance_id[2:]}",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": "AWS/EC2",
-                        "MetricName": metric,
-                        "Dimensions": [{"Name": "InstanceId", "Value": instance_id}],
-                    },
-                    "Period": period,
-                    "Stat": stat,
-                },
-            }
-            for metric, stat in ((USE, "Sum"), (RAN, "Average"))
-            for period in (3600, 7 * 24 * 3600)
-            for instance_id in ("i-1", "i-2")
-        ]
-        request: dict[str, Any] = {"MetricDataQueries": queries, "StartTime": hour_of(start), "EndTime": end}
-        expected = moto.get_metric_data(**request)["MetricDataResults"]
-    assert 4 == sum(bool(result["Timestamps"]) for result in expected)
-    answer = cloudwatch.get_metric_data(**request)["MetricDataResults"]
-    assert list(map(without_label, expected)) == list(map(without_label, answer))
-
-
-@pytest.mark.usefixtures("moto_credentials")
-def test_the_evidence_is_the_same_by_moto(cloudwatch: CloudWatch) -> None:
-    """The whole query, against an independent implementation of CloudWatch."""
-    policy = Policy(lookback_days=2, min_observed_hours=20)
-    targets = [instance(arn=arn(number), launched_at=NOW - timedelta(days=5)) for number in range(1, 4)]
-    office_hours = [hour for hour in hours(NOW - timedelta(days=5), NOW) if hour.hour in range(7, 18)]
-    with mock_aws():
-        moto = boto3.client("cloudwatch", region_name=REGION)
-        for target, value in zip(targets, (0.0, 2.0, 0.0), strict=True):
-            points = dict.fromkeys(office_hours, 0.0) | {NOW - timedelta(days=4): value}
-            fill_both(cloudwatch, moto, USE, target.arn.instance_id, points)
-            fill_both(cloudwatch, moto, RAN, target.arn.instance_id, points)
-        expected = gather(moto, targets, policy, NOW)
-    assert expected == gather(cloudwatch.client, targets, policy, NOW)
-    assert [0, 2, 0] == [expected[target.arn].older_tokenless_calls for target in targets]
 
 
 def test_the_double_refuses_what_cloudwatch_refuses(cloudwatch: CloudWatch) -> None:
@@ -787,7 +707,7 @@ def plain_reason(cloudwatch: CloudWatch, target: Instance, policy: Policy, now: 
 
 
 @given(fleets())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_verdict_is_what_the_datapoints_say(fleet: tuple[datetime, list[Instance], CloudWatch]) -> None:
     """However the queries are split, the result equals the direct computation."""
     now, (target,), cloudwatch = fleet
@@ -796,7 +716,7 @@ def test_the_verdict_is_what_the_datapoints_say(fleet: tuple[datetime, list[Inst
 
 
 @given(fleets(size=4), st.sampled_from([DATAPOINTS, 37]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_the_company_an_instance_is_asked_about_in_changes_nothing(
     fleet: tuple[datetime, list[Instance], CloudWatch], page: int
 ) -> None:
@@ -826,7 +746,7 @@ def told(seen: Evidence) -> Evidence:
 
 
 @given(fleets(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_call_more_never_permits(fleet: tuple[datetime, list[Instance], CloudWatch], data: st.DataObject) -> None:
     """One call in any hour that overlaps the window or the start rules out enforcement."""
     now, (target,), cloudwatch = fleet
@@ -841,7 +761,7 @@ def test_a_call_more_never_permits(fleet: tuple[datetime, list[Instance], CloudW
 
 
 @given(fleets(), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_datapoint_less_never_permits(
     fleet: tuple[datetime, list[Instance], CloudWatch], data: st.DataObject
 ) -> None:

@@ -8,6 +8,7 @@ CloudWatch answers with no datapoints, because nobody who knows the rules asks t
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -50,6 +51,8 @@ class CloudWatch:
         self.page = page
         self.points: dict[tuple[str, str], dict[datetime, float]] = {}
         """By metric and instance id."""
+        self.samples: defaultdict[tuple[str, str], Counter[datetime]] = defaultdict(Counter)
+        """By metric and instance id, how many samples a datapoint has besides its first."""
         self.status = "Complete"
         self.statuses: dict[tuple[str, str], str] = {}
         """By metric and instance id, the status code in place of `status`."""
@@ -75,13 +78,15 @@ class CloudWatch:
         return cast("CloudWatchClient", self)
 
     def put(self, metric: str, instance_id: str, when: datetime, value: float) -> None:
-        """One datapoint."""
+        """One datapoint, of one sample."""
         self.points.setdefault((metric, instance_id), {})[when] = value
+        self.samples[metric, instance_id].pop(when, None)
 
     def add(self, metric: str, instance_id: str, when: datetime, value: float) -> None:
         """One sample more of a datapoint."""
-        before = self.points.get((metric, instance_id), {}).get(when, 0.0)
-        self.put(metric, instance_id, when, before + value)
+        points = self.points.setdefault((metric, instance_id), {})
+        self.samples[metric, instance_id][when] += when in points
+        points[when] = points.get(when, 0.0) + value
 
     def calls_for(self, metric: str) -> list[dict[str, Any]]:
         """The requests about a metric, without those that only fetch the next page."""
@@ -161,11 +166,12 @@ class CloudWatch:
             "StartTime must be less than EndTime": request["StartTime"] >= request["EndTime"],
             "MaxDatapoints": not 1 <= request.get("MaxDatapoints", DATAPOINTS) <= DATAPOINTS,
             "Period": any(query["MetricStat"]["Period"] % step for query in queries),
-            "NextToken": "NextToken" in request and request["NextToken"] not in self._pages,
         }
         if any(complaints.values()):
             why = ", ".join(text for text, is_so in complaints.items() if is_so)
             raise refusal("ValidationError", why, "GetMetricData")
+        if "NextToken" in request and request["NextToken"] not in self._pages:
+            raise refusal("InvalidNextToken", "The next token is invalid.", "GetMetricData")
 
     def _answer(self, request: dict[str, Any]) -> list[list[dict[str, Any]]]:
         """Results split into pages; what goes on on the next page is `PartialData` until it ends."""
@@ -177,6 +183,8 @@ class CloudWatch:
             stamps, values = self._series(stat, start, request["EndTime"])
             if status in _WITHOUT_POINTS:
                 stamps, values = [], []
+            if request.get("ScanBy") == "TimestampAscending":
+                stamps, values = stamps[::-1], values[::-1]
             begin = 0
             while True:
                 if room == 0:
@@ -204,16 +212,23 @@ class CloudWatch:
         """What a query's `MetricStat` has between two times, newest first: when each period began, and its value."""
         metric, period = stat["Metric"], timedelta(seconds=stat["Period"])
         assert metric["Namespace"] == NAMESPACE
-        oldest = self.now() - self.memory
-        bins: dict[datetime, list[float]] = {}
-        for when, value in self.points.get((metric["MetricName"], _instance_of(metric)), {}).items():
+        key = metric["MetricName"], _instance_of(metric)
+        oldest, more = self.now() - self.memory, self.samples[key]
+        sums: defaultdict[datetime, float] = defaultdict(float)
+        samples: Counter[datetime] = Counter()
+        for when, value in self.points.get(key, {}).items():
             if start <= when < end and when >= oldest:
-                bins.setdefault(start + (when - start) // period * period, []).append(value)
-        stamps = sorted(bins, reverse=True)
-        if stat["Stat"] == "Sum":
-            return stamps, [sum(bins[when]) for when in stamps]
+                begin = start + (when - start) // period * period
+                sums[begin] += value
+                samples[begin] += 1 + more[when]
+        stamps = sorted(sums, reverse=True)
+        match stat["Stat"]:
+            case "Sum":
+                return stamps, [sums[when] for when in stamps]
+            case "SampleCount":
+                return stamps, [float(samples[when]) for when in stamps]
         assert stat["Stat"] == "Average"
-        return stamps, [sum(bins[when]) / len(bins[when]) for when in stamps]
+        return stamps, [sums[when] / samples[when] for when in stamps]
 
 
 def _instance_of(metric: Mapping[str, Any]) -> str:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MOST_TAGS = 50
+AWS_OWN_TAGS = "aws:"
+"""The prefix of tags that AWS sets; they do not count as an instance's (EC2 User Guide, Tag restrictions)."""
 INSTANCES_A_PAGE = 1000
+CHANGEABLE = {"pending", "running", "stopping", "stopped"}
 OPEN_OPTIONS: Mapping[str, Any] = {"HttpTokens": "optional", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1}
 """What EC2 gives an instance whose launch says nothing."""
 ENDPOINT_CLOSED = (
@@ -44,7 +47,7 @@ class Described(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Instance:
-    """One instance, whose changes are applied at once."""
+    """One instance. Changes are applied at once while it runs, else at its next start."""
 
     instance_id: str
     image: str
@@ -52,24 +55,40 @@ class Instance:
     first_launched_at: datetime
     state: str = "running"
     stopped_at: datetime | None = None
+    """Or when it was terminated."""
     options: dict[str, Any] = field(default_factory=lambda: dict(OPEN_OPTIONS))
+    options_pending: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+
+    def stop(self, now: datetime) -> None:
+        """Its user stops it."""
+        self.state, self.stopped_at = "stopped", now
+
+    def start(self, now: datetime) -> None:
+        """It starts again, with the options that it has been given meanwhile."""
+        self.state, self.stopped_at, self.launched_at, self.options_pending = "running", None, now, False
+
+    def terminate(self, now: datetime) -> None:
+        """Its user terminates it; EC2 shows it for a while longer."""
+        self.state, self.stopped_at = "terminated", now
 
     def change_options(self, sent: Mapping[str, Any]) -> None:
         """Change those that are sent and leave the others."""
         self.options |= sent
+        self.options_pending = self.state != "running"
 
     def shown(self) -> dict[str, Any]:
         """The instance in the words of DescribeInstances."""
         reason = f"User initiated ({self.stopped_at:%Y-%m-%d %H:%M:%S} GMT)" if self.stopped_at else ""
+        interface = {"Attachment": {"DeviceIndex": 0, "AttachTime": self.first_launched_at}}
         return {
             "InstanceId": self.instance_id,
             "State": {"Name": self.state},
             "LaunchTime": self.launched_at,
             "ImageId": self.image,
             "StateTransitionReason": reason,
-            "NetworkInterfaces": [{"Attachment": {"DeviceIndex": 0, "AttachTime": self.first_launched_at}}],
-            "MetadataOptions": {**self.options, "State": "applied"},
+            "NetworkInterfaces": [] if self.state == "terminated" else [interface],
+            "MetadataOptions": {**self.options, "State": "pending" if self.options_pending else "applied"},
             "Tags": as_tags(self.tags),
         }
 
@@ -93,14 +112,17 @@ class Ec2(Generic[AnInstance]):
         self,
         InstanceIds: Sequence[str] = (),  # noqa: N803 - AWS's names
         Filters: Sequence[Mapping[str, Any]] = (),  # noqa: N803
-        MaxResults: int = INSTANCES_A_PAGE,  # noqa: N803
+        MaxResults: int | None = None,  # noqa: N803
         NextToken: str = "",  # noqa: N803
     ) -> dict[str, Any]:
         """By ids, or page by page in the order of launch; the token is the id after which the next page begins."""
+        if InstanceIds and MaxResults is not None:
+            message = "The parameter instancesSet cannot be used with the parameter maxResults"
+            raise refusal("InvalidParameterCombination", message, "DescribeInstances")
         chosen = self._known(InstanceIds, "DescribeInstances") if InstanceIds else self._listed(Filters, NextToken)
         page: list[dict[str, Any]] = []
         for instance in chosen:
-            if len(page) == MaxResults:
+            if len(page) == (MaxResults or INSTANCES_A_PAGE):
                 return {"Reservations": [{"Instances": page}], "NextToken": page[-1]["InstanceId"]}
             page.append(instance.shown())
         return {"Reservations": [{"Instances": page}]}
@@ -109,7 +131,7 @@ class Ec2(Generic[AnInstance]):
         """Tag instances, all of them or none."""
         tags = {tag["Key"]: tag["Value"] for tag in Tags}
         instances = self._known(Resources, "CreateTags")
-        if any(len(each.tags | tags) > MOST_TAGS for each in instances):
+        if any(_own_tags(each.tags | tags) > MOST_TAGS for each in instances):
             raise refusal(
                 "TagLimitExceeded", "The maximum number of Tags for a resource has been reached.", "CreateTags"
             )
@@ -117,10 +139,11 @@ class Ec2(Generic[AnInstance]):
             each.tags.update(tags)
 
     def delete_tags(self, *, Resources: Sequence[str], Tags: Sequence[Mapping[str, str]]) -> None:  # noqa: N803
-        """Remove tags, where they are there."""
+        """Remove tags, where they are there and, if a value is sent, have that value."""
         for each in self._known(Resources, "DeleteTags"):
             for tag in Tags:
-                each.tags.pop(tag["Key"], None)
+                if tag.get("Value") in {None, each.tags.get(tag["Key"])}:
+                    each.tags.pop(tag["Key"], None)
 
     def modify_instance_metadata_options(self, *, InstanceId: str, DryRun: bool = False, **sent: Any) -> dict[str, Any]:  # noqa: N803
         """Change the options that are sent."""
@@ -133,11 +156,14 @@ class Ec2(Generic[AnInstance]):
         if DryRun:
             message = "Request would have succeeded, but DryRun flag is set."
             raise refusal("DryRunOperation", message, operation, status=412)
+        if instance.state not in CHANGEABLE:
+            message = f"The instance '{InstanceId}' is {instance.state}: its metadata options cannot be modified."
+            raise refusal("IncorrectInstanceState", message, operation)
         instance.change_options(sent)
         return {"InstanceId": InstanceId, "InstanceMetadataOptions": {**instance.options, "State": "pending"}}
 
     def _known(self, ids: Sequence[str], operation: str) -> list[AnInstance]:
-        malformed = [each for each in ids if not re.fullmatch(r"i-[0-9a-f]+", each)]
+        malformed = [each for each in ids if not re.fullmatch(r"i-([0-9a-f]{8}|[0-9a-f]{17})", each)]
         if malformed:
             raise refusal("InvalidInstanceID.Malformed", f'Invalid id: "{malformed[0]}"', operation)
         unknown = [each for each in ids if each not in self.instances]
@@ -153,6 +179,10 @@ class Ec2(Generic[AnInstance]):
             instance = self.instances[instance_id]
             if all(of(instance) in values for of, values in wanted):
                 yield instance
+
+
+def _own_tags(tags: Mapping[str, str]) -> int:
+    return sum(not key.startswith(AWS_OWN_TAGS) for key in tags)
 
 
 def as_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ Answer = dict[str, Any]
 
 IDS_A_FILTER = 20
 FINDINGS_AN_UPDATE = 100
+NOTE_LENGTH = 512
 
 
 class Findings:
@@ -62,13 +63,19 @@ class Findings:
         Workflow: dict[str, str] | None = None,  # noqa: N803
     ) -> Answer:
         """`BatchUpdateFindings` of the note and the workflow status."""
-        if len(FindingIdentifiers) > FINDINGS_AN_UPDATE:
-            raise refusal("InvalidInputException", "at most 100 findings", "BatchUpdateFindings")
-        known = [each for each in FindingIdentifiers if self._is(each["Id"], "workflow")]
-        for each in known:
-            written = {"note": Note["Text"]} | ({"workflow": Workflow["Status"]} if Workflow else {})
-            self.findings[each["Id"]].update(written)
-        unprocessed = _unprocessed(FindingIdentifiers, known, "FindingNotFound")
+        if not 1 <= len(FindingIdentifiers) <= FINDINGS_AN_UPDATE or len(Note["Text"]) > NOTE_LENGTH:
+            raise refusal("InvalidInputException", "1 to 100 findings, 512 characters a note", "BatchUpdateFindings")
+        known: list[dict[str, str]] = []
+        unprocessed: list[dict[str, Any]] = []
+        for each in FindingIdentifiers:
+            finding = self.findings.get(each["Id"], {})
+            if "workflow" not in finding or finding["product"] != each["ProductArn"]:
+                unprocessed.append(_unprocessed(each, "FindingNotFound"))
+            elif each in known:
+                unprocessed.append(_unprocessed(each, "DuplicatedFindingIdentifier"))
+            else:
+                finding |= {"note": Note["Text"]} | ({"workflow": Workflow["Status"]} if Workflow else {})
+                known.append(each)
         return {"ProcessedFindings": known, "UnprocessedFindings": unprocessed}
 
     def get_findings_v2(self, *, Filters: dict[str, Any], MaxResults: int) -> Answer:  # noqa: N803
@@ -77,7 +84,8 @@ class Findings:
         wanted = [each["Filter"]["Value"] for each in composite["StringFilters"]]
         assert all(each["FieldName"] == "finding_info.uid" for each in composite["StringFilters"])
         assert composite["Operator"] == "OR"
-        assert len(wanted) <= MaxResults
+        if len(wanted) > min(IDS_A_FILTER, MaxResults):
+            raise refusal("ValidationException", "at most 20 filters of a type", "GetFindingsV2")
         known = [self.findings[each] for each in wanted if self._is(each, "v2")]
         return {"Findings": [{**each["v2"], "status_id": each["status_id"], **_comment(each)} for each in known]}
 
@@ -89,13 +97,17 @@ class Findings:
         StatusId: int | None = None,  # noqa: N803
     ) -> Answer:
         """`BatchUpdateFindingsV2` of the comment and the status."""
-        known = [each for each in FindingIdentifiers if self._is(each["FindingInfoUid"], "v2")]
+        if not 1 <= len(FindingIdentifiers) <= FINDINGS_AN_UPDATE or not 1 <= len(Comment) <= NOTE_LENGTH:
+            raise refusal("ValidationException", "1 to 100 findings, 1 to 512 characters", "BatchUpdateFindingsV2")
+        known = [each for each in FindingIdentifiers if self._is_v2(each)]
         for each in known:
             written = {"note": Comment} | ({"status_id": StatusId} if StatusId is not None else {})
             self.findings[each["FindingInfoUid"]].update(written)
-        unprocessed = _unprocessed(FindingIdentifiers, known, "ResourceNotFoundException")
-        processed = [{"FindingIdentifier": each} for each in known]
-        return {"ProcessedFindings": processed, "UnprocessedFindings": unprocessed}
+        unknown = [each for each in FindingIdentifiers if each not in known]
+        return {
+            "ProcessedFindings": [{"FindingIdentifier": each} for each in known],
+            "UnprocessedFindings": [_unprocessed(each, "ResourceNotFoundException") for each in unknown],
+        }
 
     def operations(self) -> dict[str, Callable[..., Answer]]:
         """What it answers, by AWS's names of the operations."""
@@ -108,6 +120,15 @@ class Findings:
 
     def _is(self, finding_id: str, kind: str) -> bool:
         return kind in self.findings.get(finding_id, {})
+
+    def _is_v2(self, identifier: dict[str, str]) -> bool:
+        if not self._is(identifier["FindingInfoUid"], "v2"):
+            return False
+        finding = self.findings[identifier["FindingInfoUid"]]["v2"]
+        return (finding["cloud"]["account"]["uid"], finding["metadata"]["product"]["uid"]) == (
+            identifier["CloudAccountUid"],
+            identifier["MetadataProductUid"],
+        )
 
     def _asff(self, finding_id: str) -> dict[str, Any]:
         known = self.findings[finding_id]
@@ -134,9 +155,5 @@ def _comment(known: dict[str, Any]) -> dict[str, Any]:
     return {"comment": known["note"]} if "note" in known else {}
 
 
-def _unprocessed(asked: Sequence[dict[str, str]], known: Sequence[dict[str, str]], code: str) -> list[dict[str, Any]]:
-    return [
-        {"FindingIdentifier": each, "ErrorCode": code, "ErrorMessage": "no such finding"}
-        for each in asked
-        if each not in known
-    ]
+def _unprocessed(identifier: dict[str, str], code: str) -> dict[str, Any]:
+    return {"FindingIdentifier": identifier, "ErrorCode": code, "ErrorMessage": code}

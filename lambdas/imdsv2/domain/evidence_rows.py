@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.commands import command, how_to_move, how_to_restart
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
+from imdsv2.domain.weighing import FRESH_HOURS
 from imdsv2.domain.words import calls, count, day, hour, minute
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def _from_use(instance: Instance, evidence: Evidence, policy: Policy, now: datet
     if use.calls == 0:
         return None
     used = f"{calls(use.calls)} in {count(use.hours, 'hour')} on {count(use.days, 'day')}"
-    used += f" ({use.pattern}), the last {hour(use.last)}. {_ends(instance, use.last, policy)}"
+    ends_at = _ends_at(instance, use.last, policy)
+    used += f" ({use.pattern}), the last {hour(use.last)}. {_ends(ends_at)}"
+    revisit_at = min(now + DAILY, ends_at or now + DAILY)
     mended = f"After that say so: {command('mended', instance.arn)}"
     if instance.options.hop_limit == 1 and is_container_host(instance.tags):
         why = (
@@ -94,21 +97,25 @@ def _from_use(instance: Instance, evidence: Evidence, policy: Policy, now: datet
             "can then reach the instance role, which many keep from them by the limit of 1. Or software of the host itself: AWS's "
             f"IMDS packet analyzer on the host names it; update it. {mended}"
         )
-        return _hold(Reason.HOP_LIMIT_FALLBACK, why, now + DAILY)
+        return _hold(Reason.HOP_LIMIT_FALLBACK, why, revisit_at)
     why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it. {mended}"
     if instance.options.hop_limit == 1:
         why += (
             " If it runs containers: with the hop limit of 1 tokens do not reach them, and their software falls back to IMDSv1; "
             "raise it to 2, and such calls end within the hour."
         )
-    return _hold(Reason.V1_IN_USE, why, now + DAILY)
+    return _hold(Reason.V1_IN_USE, why, revisit_at)
 
 
-def _ends(instance: Instance, last: datetime | None, policy: Policy) -> str:
-    if last is None or instance.state != "running":
+def _ends_at(instance: Instance, last: datetime | None, policy: Policy) -> datetime | None:
+    """When the last hour with calls will have left the window; None where it does not move on."""
+    return last + timedelta(hours=1, days=policy.lookback_days) if last and instance.state == "running" else None
+
+
+def _ends(ends_at: datetime | None) -> str:
+    if ends_at is None:
         return "It is stopped, and so this does not end by itself."
-    ends = last + timedelta(hours=1, days=policy.lookback_days)
-    return f"Without another call this hold ends by itself on {minute(ends)}."
+    return f"Without another call this hold ends by itself on {minute(ends_at)}."
 
 
 def _from_refused(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:

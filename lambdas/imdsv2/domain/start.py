@@ -41,7 +41,9 @@ def start_of(window: Window, accepted: Series | None, refused: Series | None, sa
     seen = samples.values if samples else _NOTHING
     rejected = refused.values if refused else _NOTHING
     # A period with refused calls was not quiet, even where a person has settled them since.
-    whole = {each for each in (_whole(window, needed, seen) if window.start_is_fine else seen) if not rejected.get(each)}
+    whole = {
+        each for each in (_whole(window, needed, seen) if window.start_is_fine else seen) if not rejected.get(each)
+    }
     missing = sum(each not in whole for each in needed)
     resumable = window.start_may_be_a_resume
     return Start(

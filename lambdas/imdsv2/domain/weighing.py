@@ -20,6 +20,7 @@ from imdsv2.domain.window import first_fine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.policy import Policy
@@ -76,7 +77,7 @@ def life_of(window: Window, tokenless: Series, ran: Series | None, policy: Polic
     then every hour counts as one in which it ran."""
     inside, seen = window.inside, tokenless.values
     missing = [hour for hour in inside if hour not in seen]
-    unseen = [hour for hour in missing if _ran(hour, window, ran)]
+    unseen = _unseen(window, missing, None if ran is None else ran.values.keys())
     newest = next((hour for hour in reversed(range(inside.first, inside.end)) if hour in seen), None)
     since = len(unseen) - bisect_left(unseen, newest) if newest is not None else len(unseen)
     observed = len(inside) - len(missing)
@@ -96,28 +97,32 @@ def hours_unexplained(window: Window, tokenless: Series, policy: Policy) -> list
     life = life_of(window, tokenless, None, policy)
     if life.coverage >= policy.min_coverage and life.gap.hours <= policy.max_gap_hours and life.fresh:
         return []
-    return [
-        hour
-        for hour in window.inside
-        if hour not in tokenless.values and not _must_have_run(hour, window) and not _was_required(hour, window)
-    ]
+    launched = _first_hour(window)
+    missing = [hour for hour in window.inside if hour < launched and hour not in tokenless.values]
+    return _unseen(window, missing, None)
 
 
-def _ran(hour: int, window: Window, ran: Series | None) -> bool:
-    """Whether it ran in an hour without a datapoint of accepted calls, and could have had one."""
-    if _was_required(hour, window):
-        return False
-    return ran is None or hour in ran.values or _must_have_run(hour, window)
+def _unseen(window: Window, missing: Sequence[int], ran: AbstractSet[int] | None) -> list[int]:
+    """Of the hours without a datapoint, those in which it ran, or may have run, in order.
+
+    EC2 says that it has been running since its last start (and, once stopped, that it ran until then). Hours in which the service
+    required tokens have no datapoint of accepted calls, and are none of them.
+    """
+    launched, required = _first_hour(window), _required(window)
+    return [hour for hour in missing if hour not in required and (ran is None or hour >= launched or hour in ran)]
 
 
-def _must_have_run(hour: int, window: Window) -> bool:
-    """EC2 says that it has been running since its last start (and, once stopped, that it ran until then)."""
-    return at(hour) >= window.instance.launched_at
+def _first_hour(window: Window) -> int:
+    """The first hour that lies wholly after the last start."""
+    return math.ceil(window.instance.launched_at.timestamp() / HOUR)
 
 
-def _was_required(hour: int, window: Window) -> bool:
+def _required(window: Window) -> range:
+    """The hours in which the service required tokens, in whole or in part."""
     required = window.required
-    return required is not None and required[0] < at(hour + 1) and at(hour) < required[1]
+    if required is None:
+        return range(0)
+    return range(math.floor(required[0].timestamp() / HOUR), math.ceil(required[1].timestamp() / HOUR))
 
 
 def _gap(missing: Sequence[int], unseen: Sequence[int]) -> Gap:

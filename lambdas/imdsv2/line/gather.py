@@ -175,7 +175,9 @@ class Looks:
         self.straddled = self._read(REJECTED_CALLS, borders, period=FINE)
 
     def _look_whether_it_ran(self, windows: Mapping[InstanceArn, Window]) -> None:
-        missing = {arn: hours_unexplained(window, self._quiet_hours(arn), self.policy) for arn, window in windows.items()}
+        missing = {
+            arn: hours_unexplained(window, self._quiet_hours(arn), self.policy) for arn, window in windows.items()
+        }
         spans = {arn: Hours(hours[0], hours[-1] + 1) for arn, hours in missing.items() if hours}
         self.ran = self._read(UTILIZATION, spans)
 

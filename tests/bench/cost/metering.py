@@ -16,7 +16,7 @@ from imdsv2.ledger.items import to_text
 from imdsv2.ledger.record import OPEN
 from imdsv2.ledger.table import ENFORCED_INDEX
 from infra.asset import assemble
-from local.cloud import HOME, MEMBERS, REGIONS, LocalCloud
+from local.cloud.run import HOME, MEMBERS, REGIONS, LocalCloud
 from tests.bench.cost.assumptions import BATCH, LATENCY_MS
 from tests.bench.cost.prices import PRICES
 from tests.bench.measurements import fleet

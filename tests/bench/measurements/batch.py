@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from local.cloud import MEMBERS, SECURITY
+from local.cloud.run import MEMBERS, SECURITY
 from tests.bench.measurement import Measurement, against
 from tests.bench.measurements.counting import LOOKED_AT, floor
 from tests.fixtures import events

@@ -20,7 +20,7 @@ from tests.bench.measurements.fleet import counted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
     from tests.bench.measurements.fleet import Fleet
 
 COMMAND = Path(__file__).resolve().parents[3] / ".venv-custodian" / "bin" / "custodian"

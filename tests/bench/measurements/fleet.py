@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.asset import assemble
-from local.cloud import HOME
+from local.cloud.run import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
 
 HOUR = 3600
 DAY = 24

@@ -10,7 +10,7 @@ from tests.bench.measurement import Measurement, spread_of
 from tests.fixtures import events
 
 if TYPE_CHECKING:
-    from local.fleet import Launched
+    from local.demo.fleet import Launched
     from tests.e2e.world import World
 
 WARM_UP = 3

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.cloud import HOME, MEMBERS, REGIONS, SECURITY
+from local.cloud.run import HOME, MEMBERS, REGIONS, SECURITY
 from tests.bench.measurement import Measurement, against
 from tests.bench.measurements import custodian, fleet
 from tests.bench.measurements.counting import LOOKED_AT, floor
@@ -23,7 +23,7 @@ from tests.bench.measurements.counting import LOOKED_AT, floor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from local.cloud import LocalCloud
+    from local.cloud.run import LocalCloud
     from tests.bench.measurements.fleet import Fleet
 
 REPORT = Path(__file__).resolve().parents[3] / "build" / "bench" / "custodian.json"

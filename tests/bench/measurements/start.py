@@ -15,7 +15,7 @@ from pathlib import Path
 import boto3
 
 from infra.asset import assemble
-from local.deploy import zipped
+from local.cloud.deploy import zipped
 from tests.bench.measurement import Measurement, against, spread_of
 
 RUNS = 11

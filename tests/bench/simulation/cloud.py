@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.cloudwatch import REJECTED_CALLS, UTILIZATION
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_SAMPLES, UTILIZATION
 from tests.bench.simulation.assumptions import HOUR, MINUTE
 from tests.world.cloudwatch import CloudWatch
 from tests.world.ec2 import OPEN_OPTIONS, Ec2, as_tags
@@ -39,6 +39,7 @@ class SimulatedInstance:
     clock: Clock
     required_at: float | None = None
     restored_at: float | None = None
+    by_hand: bool = False
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -46,7 +47,18 @@ class SimulatedInstance:
         return self.required_at is not None and self.restored_at is None
 
     @property
+    def is_there(self) -> bool:
+        """Whether it has been launched, and not yet terminated."""
+        return self.machine.first_launched <= self.clock.seconds < self.machine.ended
+
+    def put_back_by_hand(self) -> None:
+        """Its owner sets tokens to optional."""
+        self.restored_at, self.by_hand = self.clock.seconds, True
+
+    @property
     def state(self) -> str:
+        if self.clock.seconds >= self.machine.ended:
+            return "terminated"
         return "running" if self.machine.is_running(self.clock.seconds) else "stopped"
 
     @property
@@ -82,12 +94,12 @@ class SimulatedInstance:
         """The calls that were refused up to a time."""
         if self.required_at is None:
             return ()
-        return self.machine.calls_between(self.required_at, min(end, self.restored_at or end))
+        return self.machine.asked_between(self.required_at, min(end, self.restored_at or end))
 
     def answered(self, begin: float, end: float) -> list[int]:
         """The calls without a token that were answered from a time on, up to another."""
         refused = self.rejected(end)
-        calls = self.machine.calls_between(begin, end)
+        calls = self.machine.asked_between(begin, end)
         return [call for call in calls if not refused or not refused[0] <= call <= refused[-1]]
 
 
@@ -129,6 +141,9 @@ class SimulatedMetrics(CloudWatch):
     def _series(self, stat: Mapping[str, Any], start: datetime, end: datetime) -> tuple[Stamps, list[float]]:
         instance = self._instances[stat["Metric"]["Dimensions"][0]["Value"]]
         span = int(start.timestamp()), int(end.timestamp())
+        if stat["Stat"] == TOKENLESS_SAMPLES.stat:
+            stamps = self._observed(instance, stat["Period"], *span)
+            return stamps[::-1], [float(stat["Period"] // MINUTE)] * len(stamps)
         stamps, values = self._points(instance, stat["Metric"]["MetricName"], stat["Period"], *span)
         return stamps[::-1], values[::-1]
 
@@ -137,17 +152,28 @@ class SimulatedMetrics(CloudWatch):
     ) -> tuple[list[int], list[float]]:
         """Datapoints of whole periods that CloudWatch shows by now; periods are counted from ``begin``."""
         shown = min(end, int(self._clock.seconds - ARRIVES_AFTER) // PERIOD * PERIOD)
-        lost: frozenset[int] = instance.machine.lost_hours if metric != UTILIZATION.name else frozenset()
+        machine = instance.machine
+        lost = machine.dark_hours if metric == UTILIZATION.name else machine.lost_hours | machine.dark_hours
         if metric == REJECTED_CALLS.name:
             calls = [call for call in instance.rejected(shown) if call >= begin // PERIOD * PERIOD]
             return _sums(calls, lost, period, begin)
         if period > HOUR:
             # A coarse look, for use: where there was none it makes no difference in which weeks an instance ran.
             return _sums(instance.answered(begin, shown), lost, period, begin)
-        ran = hours_of(instance.machine, begin, shown)
-        stamps = [hour * HOUR for hour in ran if hour not in lost] if lost else [hour * HOUR for hour in ran]
+        stamps = self._observed(instance, period, begin, end, lost)
         counts = dict(zip(*_sums(instance.answered(begin, shown), lost, period, begin), strict=True))
         return stamps, [counts.get(stamp, 0.0) for stamp in stamps] if counts else [0.0] * len(stamps)
+
+    def _observed(
+        self, instance: SimulatedInstance, period: int, begin: int, end: int, lost: frozenset[int] | None = None
+    ) -> list[int]:
+        """The periods of which CloudWatch shows a datapoint of accepted calls by now, by their beginnings."""
+        shown = min(end, int(self._clock.seconds - ARRIVES_AFTER) // PERIOD * PERIOD)
+        gaps = instance.machine.lost_hours | instance.machine.dark_hours if lost is None else lost
+        if period < HOUR:
+            return [each for each in periods_of(instance.machine, begin, shown) if each // HOUR not in gaps]
+        ran = hours_of(instance.machine, begin, shown)
+        return [hour * HOUR for hour in ran if hour not in gaps] if gaps else [hour * HOUR for hour in ran]
 
 
 def places(clock: Clock, instances: Iterable[SimulatedInstance]) -> dict[tuple[str, str], Place[SimulatedMetrics]]:
@@ -178,3 +204,15 @@ def hours_of(machine: Machine, begin: float, end: float) -> list[int]:
         first, last = int(max(run_begin, begin) // HOUR), int((min(run_end, end) - PERIOD) // HOUR)
         hours.extend(range(max(first, hours[-1] + 1) if hours else first, last + 1))
     return hours
+
+
+def periods_of(machine: Machine, begin: float, end: float) -> list[int]:
+    """The five-minute periods in which an instance ran, by their beginnings."""
+    runs = machine.runs
+    periods: list[int] = []
+    for run_begin, run_end in runs[max(0, bisect_left(runs, (begin, 0)) - 1) :]:
+        if run_begin >= end:
+            break
+        first = int(max(run_begin, begin)) // PERIOD * PERIOD
+        periods.extend(range(max(first, periods[-1] + PERIOD) if periods else first, int(min(run_end, end)), PERIOD))
+    return periods

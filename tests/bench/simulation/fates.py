@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.simulation.assumptions import BEGIN, DAY, DAYS, END, HOUR
 from tests.bench.simulation.fleet import build
+from tests.bench.simulation.herd import build_herd
 from tests.bench.simulation.life import Life
 from tests.bench.simulation.machine import HIDDEN, Software
+from tests.bench.simulation.office import after_working_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,6 +35,7 @@ class Fate:
     machine: Machine
     required_at: float | None
     restored_at: float | None = None
+    by_hand: bool = False
 
     @property
     def broken_from(self) -> float | None:
@@ -44,17 +47,29 @@ class Fate:
 
     @property
     def hours_broken(self) -> float:
-        return ((self.restored_at or END) - self.broken_from) / HOUR if self.broken_from is not None else 0.0
+        """Until it was put back; what runs at boot is broken until the next boot after that."""
+        if self.broken_from is None:
+            return 0.0
+        works_again = self.restored_at
+        if works_again is not None and self.machine.kind and self.machine.software is Software.BOOT:
+            works_again = self.machine.next_boot(works_again)
+        return (min(works_again or END, self.machine.ended, END) - self.broken_from) / HOUR
+
+    @property
+    def was_opened_for_nothing(self) -> bool:
+        """Whether the service put it back, although none of its software was refused anything that it needs."""
+        return self.restored_at is not None and not self.by_hand and self.broken_from is None
 
 
 def simulate(seed: int, variant: Variant) -> dict[str, Any]:
     """One fleet, each way of enforcing."""
-    machines = build(seed, variant.mix)
+    machines = build_herd(seed, variant.mix) if variant.herd else build(seed, variant.mix)
     life = Life(machines, variant.policy, guarded=variant.guarded, recalls=variant.recalls)
     life.run(seed)
     served = [
-        Fate(machine=each.machine, required_at=each.required_at, restored_at=each.restored_at)
-        for each in life.instances.values()
+        Fate(machine=each.machine, required_at=each.required_at, restored_at=each.restored_at, by_hand=each.by_hand)
+        for arn, each in life.instances.items()
+        if life.ledger.knows(arn)
     ]
     left = Counter(
         life.ledger.standing(fate.machine.arn).reason.value
@@ -70,17 +85,28 @@ def simulate(seed: int, variant: Variant) -> dict[str, Any]:
             "first_failed": _first_failed(served),
             "left": dict(sorted(left.items())),
             "breakers_opened": life.breakers_opened,
+            "opened_for_nothing": sum(fate.was_opened_for_nothing for fate in served),
+            "by_kind": _by_kind(served),
         },
-        CLEAN: _sum_up(Fate(machine=each, required_at=first_clean(each, CLEAN_DAYS)) for each in machines),
-        AT_ONCE: _sum_up(Fate(machine=each, required_at=BEGIN) for each in machines),
+        CLEAN: _sum_up(_owned(each, first_clean(each, CLEAN_DAYS)) for each in machines),
+        AT_ONCE: _sum_up(_owned(each, max(BEGIN, each.first_launched)) for each in machines if each.ended > BEGIN),
     }
+
+
+def _owned(machine: Machine, required_at: float | None) -> Fate:
+    """What becomes of an instance that nobody watches: its owner puts it back by hand, where owners do."""
+    fate = Fate(machine=machine, required_at=required_at)
+    if fate.broken_from is None or machine.patience is None:
+        return fate
+    restored_at = after_working_hours(fate.broken_from, machine.patience)
+    return replace(fate, restored_at=restored_at, by_hand=True) if restored_at < min(END, machine.ended) else fate
 
 
 def first_clean(machine: Machine, days: int) -> float | None:
     """When the metric's sum over so many days is first seen to be zero on an instance that runs; missing data are zero."""
-    when = float(BEGIN)
-    while when < END:
-        calls = machine.calls_between(when - days * DAY, when)
+    when = float(max(BEGIN, machine.first_launched))
+    while when < min(END, machine.ended):
+        calls = machine.asked_between(when - days * DAY, when)
         if calls:
             when = calls[-1] + days * DAY + 1
         elif machine.is_running(when):
@@ -117,6 +143,23 @@ def _sum_up(fates: Iterable[Fate]) -> dict[str, Any]:
         "noticed_hours": {software: round(value, 1) for software, value in noticed.items()},
         "reached": reached,
     }
+
+
+def _by_kind(fates: Iterable[Fate]) -> dict[str, dict[str, float]]:
+    """By kind of place: truly safe instances, how many of them were enforced, and their hours of life before and after."""
+    kinds: dict[str, dict[str, float]] = {}
+    for fate in fates:
+        machine = fate.machine
+        if machine.software is not Software.SAFE or machine.ended <= BEGIN:
+            continue
+        known = kinds.setdefault(machine.kind, {"safe": 0, "enforced": 0, "hours": 0.0, "open_hours": 0.0})
+        begin, end = max(BEGIN, machine.first_launched), min(machine.ended, END)
+        closed = end - min(fate.required_at, end) if fate.required_at is not None else 0.0
+        known["safe"] += 1
+        known["enforced"] += fate.required_at is not None
+        known["hours"] += (end - begin) / HOUR
+        known["open_hours"] += (end - begin - closed) / HOUR
+    return {kind: {name: round(value) for name, value in known.items()} for kind, known in sorted(kinds.items())}
 
 
 def _why(fates: Iterable[Fate], policy: Policy) -> dict[str, Counter[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -36,6 +35,7 @@ from tests.bench.simulation.assumptions import (
 )
 from tests.bench.simulation.calls import Rhythm, calls_of, log_uniform, lost_hours
 from tests.bench.simulation.machine import Machine, Mix, Software
+from tests.bench.simulation.office import office_days
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -151,7 +151,7 @@ def _life(chance: random.Random, group: _Group) -> tuple[int, list[tuple[int, in
     age = group.age_days * (chance.random() if chance.random() < REPLACED_SHARE else chance.uniform(0.97, 1))
     first = int(BEGIN - max(age, 0.1) * DAY)
     if group.is_office:
-        days = list(_office_days(group, first + HOUR))
+        days = list(office_days(OFFICE_HOURS, group.region, first + HOUR, group.absent))
         return first, [(first, first + HOUR), *days] if first > PAST else days
     runs = _between(first, sorted(_restarts(chance, group, first)))
     if chance.random() < PARKED_SHARE:
@@ -187,14 +187,3 @@ def _parked(chance: random.Random, first: int, runs: Sequence[tuple[int, int]]) 
     kept = [(begin, min(end, stopped)) for begin, end in runs if begin < stopped]
     again = int(chance.uniform(BEGIN, END + DAYS * DAY))
     return [*kept, (again, END)] if again < END else kept
-
-
-def _office_days(group: _Group, first: int) -> Iterator[tuple[int, int]]:
-    ahead = REGIONS[group.region][1]
-    day = datetime.fromtimestamp(PAST, UTC).replace(hour=0)
-    while day.timestamp() < END:
-        begin, end = (int(day.timestamp()) + (hour - ahead) * HOUR for hour in OFFICE_HOURS)
-        away = group.absent[0] <= begin < group.absent[1]
-        if day.weekday() < 5 and begin >= first and not away:
-            yield begin, end
-        day += timedelta(days=1)

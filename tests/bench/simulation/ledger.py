@@ -60,6 +60,10 @@ class MemoryLedger(Ledger):
         self.looked_at: Collection[InstanceArn] | None = None
         """What the guard gets to see of the watched; None: all."""
 
+    def knows(self, arn: InstanceArn) -> bool:
+        """Whether an instance was ever judged."""
+        return arn in self._records
+
     def standing(self, arn: InstanceArn) -> Standing:
         """Where an instance stands that was written before."""
         record = self._records[arn]

@@ -23,6 +23,7 @@ from tests.bench.simulation.agenda import Agenda, next_working_day, up
 from tests.bench.simulation.assumptions import BEGIN, END, MINUTE
 from tests.bench.simulation.cloud import SimulatedInstance, places
 from tests.bench.simulation.ledger import MemoryLedger
+from tests.bench.simulation.office import after_working_hours
 from tests.bench.simulation.outlook import REVISIT_EVERY, Outlook
 from tests.bench.simulation.service import Listener, assembled
 from tests.world.clock import Clock
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from tests.bench.simulation.machine import Machine
 
 GUARD_EVERY = 5 * MINUTE
+REPORTED_AFTER = 10 * MINUTE
+"""Seconds from a launch to the event of AWS Config that names it."""
 BREAKER_CLOSED_AT = 9
 """The hour of the next working day, UTC, at which a person closes a breaker."""
 
@@ -55,13 +58,17 @@ class Life:
     ) -> None:
         self.clock = Clock(datetime.fromtimestamp(BEGIN, UTC))
         self.instances = {machine.arn: SimulatedInstance(machine, self.clock) for machine in machines}
+        self._launches, self._returns = Agenda(), Agenda()
+        for machine in machines:
+            if machine.first_launched > BEGIN:
+                self._launches.put(machine.arn, machine.first_launched + REPORTED_AFTER)
         self.ledger = MemoryLedger()
         self.breakers_opened = 0
         self._guarded, self._recalls, self._thrifty = guarded, recalls, thrifty
         self._revisits, self._looks = Agenda(), Agenda()
         self._closings: list[tuple[float, str]] = []
         self._people = Listener()
-        self._places = places(self.clock, self.instances.values())
+        self._places = places(self.clock, [each for each in self.instances.values() if each.machine.ended > BEGIN])
         service, self._accounts = assembled(self.clock, self._places, policy, self.ledger, self._people)
         self._line, self._guard = service.line, service.guard()
         self._outlook = Outlook(machines, policy, service.cohorts, recalls=recalls)
@@ -73,10 +80,12 @@ class Life:
             replaced.enter_context(mock.patch.object(action, "_READ_BACK_AFTER", (0,)))
             for module in THREADED:
                 replaced.enter_context(mock.patch.object(module, "ThreadPoolExecutor", SerialPool))
-            self._judge(sorted(self.instances), Source.SWEEP)
+            self._judge(sorted(arn for arn, each in self.instances.items() if each.is_there), Source.SWEEP)
             while (tick := self._next_tick()) < until:
                 self.clock.seconds = tick
                 self._close_breakers()
+                self._put_back_by_hand(self._returns.take(tick))
+                self._judge(self._launches.take(tick), Source.CONFIG)
                 self._look(self._looks.take(tick))
                 if tick % REVISIT_EVERY == 0:
                     self._judge(self._revisits.take(tick), Source.REVISIT)
@@ -89,6 +98,8 @@ class Life:
             up(max(self._looks.next(), now + 1), GUARD_EVERY),
             up(max(self._revisits.next(), now + 1), REVISIT_EVERY),
             up(closing, GUARD_EVERY),
+            up(max(self._launches.next(), now + 1), GUARD_EVERY),
+            up(max(self._returns.next(), now + 1), GUARD_EVERY),
         )
 
     def _judge(self, arns: Sequence[InstanceArn], source: Source) -> None:
@@ -124,6 +135,13 @@ class Life:
         self.ledger.touched |= seen
         self._put_down()
 
+    def _put_back_by_hand(self, arns: Iterable[InstanceArn]) -> None:
+        """Owners whose software broke set tokens to optional themselves, where nobody has done so before them."""
+        for arn in arns:
+            instance = self.instances[arn]
+            if instance.requires_tokens and instance.state != "terminated":
+                instance.put_back_by_hand()
+
     def _close_breakers(self) -> None:
         while self._closings and self._closings[0][0] <= self.clock.seconds:
             self._accounts.close_breaker(heapq.heappop(self._closings)[1], "the person on duty")
@@ -135,9 +153,18 @@ class Life:
             standing = self.ledger.standing(arn)
             revisit_at = outlook.next_revisit(arn, standing, now) if self._thrifty else standing.revisit_at
             self._revisits.put(arn, revisit_at)
+            self._returns.put(arn, self._put_back_at(arn))
             if self._guarded:
                 self._looks.put(arn, self._next_look(arn, standing, now))
         self.ledger.touched.clear()
+
+    def _put_back_at(self, arn: InstanceArn) -> float | None:
+        """When its owner would put it back by hand; None where nothing breaks, or nobody does."""
+        instance = self.instances[arn]
+        if not instance.requires_tokens or instance.machine.patience is None:
+            return None
+        failed = instance.machine.calls_between(instance.required_at or 0, END)
+        return after_working_hours(failed[0], instance.machine.patience) if failed else None
 
     def _next_look(self, arn: InstanceArn, standing: Standing, now: float) -> float | None:
         if not standing.is_enforced:

@@ -44,7 +44,13 @@ class Mix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One instance: when it runs (from, to), when its software calls IMDSv1, and the hours of which the metric knows nothing."""
+    """One instance: when it runs (from, to), when its software calls IMDSv1, and the hours of which the metric knows nothing.
+
+    ``calls``: those whose refusal breaks its software. ``others``: those whose refusal nobody minds: probes by others, and stray
+    calls of software that has a token as well. ``reboots``: boot software runs without a start that EC2 shows. ``ended``: when it
+    is terminated. ``dark_hours``: hours that are missing from every metric. ``patience``: working hours until its owner, where
+    it broke, puts it back by hand; None where nobody does.
+    """
 
     arn: InstanceArn
     group: str
@@ -53,6 +59,12 @@ class Machine:
     runs: Sequence[tuple[int, int]]
     calls: Sequence[int] = ()
     lost_hours: frozenset[int] = frozenset()
+    kind: str = ""
+    others: Sequence[int] = ()
+    reboots: Sequence[int] = ()
+    ended: float = math.inf
+    dark_hours: frozenset[int] = frozenset()
+    patience: float | None = None
 
     def run_at(self, when: float) -> tuple[int, int]:
         """The run that goes on then, or the last one before."""
@@ -66,6 +78,22 @@ class Machine:
         place = bisect_right(self.runs, (after, math.inf))
         return self.runs[place][0] if place < len(self.runs) else None
 
+    def next_boot(self, after: float) -> float | None:
+        """The next start or reboot, at which boot software runs."""
+        place = bisect_right(self.reboots, after)
+        boots = [self.next_start(after), self.reboots[place] if place < len(self.reboots) else None]
+        return min((boot for boot in boots if boot is not None), default=None)
+
     def calls_between(self, begin: float, end: float) -> Sequence[int]:
-        """Its calls from a time on, up to another."""
-        return self.calls[bisect_left(self.calls, begin) : bisect_left(self.calls, end)]
+        """The calls that its software needs, from a time on, up to another."""
+        return _between(self.calls, begin, end)
+
+    def asked_between(self, begin: float, end: float) -> Sequence[int]:
+        """All calls without a token, whoever makes them, from a time on, up to another."""
+        if not self.others:
+            return _between(self.calls, begin, end)
+        return sorted([*_between(self.calls, begin, end), *_between(self.others, begin, end)])
+
+
+def _between(calls: Sequence[int], begin: float, end: float) -> Sequence[int]:
+    return calls[bisect_left(calls, begin) : bisect_left(calls, end)]

@@ -90,7 +90,7 @@ class Outlook:
             signs.append(self._end_of_watch(machine, since, hours, now))
             # A watch that began anew with a start counts what came since the proof before it, too.
             counted_from = since - self._policy.watch_hours * HOUR if verified else since
-            calls = machine.calls_between(max(counted_from, enforced_at) // PERIOD * PERIOD, END)
+            calls = machine.asked_between(max(counted_from, enforced_at) // PERIOD * PERIOD, END)
             signs.append(next((arrival for arrival in map(_arrival, calls) if arrival > now), math.inf))
             if standing.is_canary and not standing.is_lost:
                 signs.append(max(now, machine.run_at(now)[1]))
@@ -101,7 +101,7 @@ class Outlook:
         end = enforced_at + self._policy.lookback_days * DAY
         if not self._recalls:
             return math.inf
-        for call in machine.calls_between(max(enforced_at, now - DAY), end):
+        for call in machine.asked_between(max(enforced_at, now - DAY), end):
             named = up(_arrival(call) + LISTED_AFTER, HOUR)
             if now < named <= end and call // HOUR not in machine.lost_hours:
                 return named

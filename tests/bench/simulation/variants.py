@@ -24,6 +24,7 @@ class Variant:
     mix: Mix = field(default_factory=lambda: Mix(instances=VARIANT_INSTANCES))
     guarded: bool = True
     recalls: bool = True
+    herd: bool = False
 
 
 def _policy(**changes: Any) -> Policy:

@@ -136,17 +136,17 @@ class World:
 
     def stop(self, arn: InstanceArn) -> None:
         """It stops."""
-        self.machines[arn].state, self.machines[arn].stopped_at = "stopped", self.clock()
+        self.machines[arn].stop(self.clock())
 
     def start(self, arn: InstanceArn) -> None:
         """It starts, or starts again."""
         machine, now = self.machines[arn], self.clock()
-        machine.state, machine.stopped_at, machine.launched_at = "running", None, now
+        machine.start(now)
         life.run(self.cloudwatch(arn.account), machine.instance_id, now, now)
 
     def terminate(self, arn: InstanceArn) -> None:
         """It is terminated, and EC2 forgets it at once."""
-        self.machines[arn].state = "terminated"
+        self.machines[arn].terminate(self.clock())
         self.places[arn.account, REGION].ec2.instances.pop(arn.instance_id, None)
 
     # --- People --------------------------------------------------------------------------------------------------

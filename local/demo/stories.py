@@ -1,108 +1,12 @@
-"""The demo's fleet: an instance for every row of the verdict table, with its past, and the verdict that it has to get.
-
-Times are hours before now; histories hold one datapoint an hour, as CloudWatch keeps them.
-"""
+"""The demo's instances, in the order of the verdict table: what each did, and the verdict that it has to get."""
 
 from __future__ import annotations
 
 import hashlib
-import time
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
 
-from local.cloud import HOME, MEMBERS, SECURITY
-from local.findings import instance_arn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    import boto3
-
-    from local.cloud import LocalCloud
-
-ELSEWHERE: Final = "us-east-1"
-ALPHA, BETA = MEMBERS
-SANDBOX: Final = "444444444444"
-STRANGER: Final = "555555555555"
-HOUR: Final = 3600
-DAY: Final = 24
-MOST_TAGS: Final = 50
-POLICY: Final = {"mode": "enforce", "exclude_accounts": [SANDBOX]}
-
-
-class Before(StrEnum):
-    """What has happened to an instance before its event comes."""
-
-    CHANGED_BACK = "enforced, and made optional again by somebody"
-    BROKE = "enforced, and put back because its software broke"
-    HELD = "held by somebody"
-
-
-class Via(StrEnum):
-    """What tells the service about an instance."""
-
-    SECURITY_HUB = "Security Hub"
-    FOUNDATIONAL = "Security Hub, FSBP"
-    CIS = "Security Hub, CIS"
-    V2 = "Security Hub v2"
-    CONFIG = "Config"
-    CONFIG_FORWARDED = "Config, forwarded"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """An instance to be launched, and what has to come of it.
-
-    `started` is the last start and `first` the first launch, `stopped` the stop, all in hours ago. `shift` is when in a day it runs,
-    `calls` what it asked of IMDSv1 (hours ago: how often); `mute`: it publishes no `MetadataNoToken`. `again` is what a second look
-    must say, where that differs. `image` is what it was launched from, by default any.
-    """
-
-    name: str
-    story: str
-    decision: str
-    reason: str
-    again: tuple[str, str] | None = None
-    via: Via = Via.SECURITY_HUB
-    account: str = ALPHA
-    region: str = HOME
-    started: float = 40 * DAY
-    first: float | None = None
-    stopped: float | None = None
-    shift: range = range(DAY)
-    calls: Mapping[int, int] = field(default_factory=dict)
-    mute: bool = False
-    image: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-    happened: Before | None = None
-    runs_as: str | None = None
-    suppressed: bool = False
-
-    @property
-    def is_enforced(self) -> bool:
-        """Whether the service has to require tokens."""
-        return self.decision == "enforce"
-
-    @property
-    def second_verdict(self) -> tuple[str, str]:
-        """Decision and reason of a second look at the same instance."""
-        return self.again or (("skip", "already_required") if self.is_enforced else (self.decision, self.reason))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launched:
-    """An instance of the fleet that runs on the local AWS."""
-
-    machine: Machine
-    instance_id: str
-
-    @property
-    def arn(self) -> str:
-        """Its ARN."""
-        return instance_arn(self.machine.account, self.machine.region, self.instance_id)
+from local.cloud.run import SECURITY
+from local.demo.fleet import BETA, DAY, ELSEWHERE, MOST_TAGS, SANDBOX, STRANGER, Before, Machine, Via
 
 
 def machines() -> tuple[Machine, ...]:
@@ -123,13 +27,6 @@ def _with_software(machine: Machine) -> Machine:
     """Each runs software of its own, but where it says otherwise: nobody has to wait for a canary of his cohort."""
     software = hashlib.sha256((machine.runs_as or machine.name).encode()).hexdigest()
     return replace(machine, image=f"ami-{software[:17]}")
-
-
-def launch(cloud: LocalCloud, fleet: Iterable[Machine]) -> list[Launched]:
-    """Launch the fleet and publish its past."""
-    launched = [_launch_one(cloud.session(account=each.account, region=each.region), each) for each in fleet]
-    _publish(cloud, launched)
-    return launched
 
 
 def _skipped() -> tuple[Machine, ...]:
@@ -356,60 +253,3 @@ def _enforced() -> tuple[Machine, ...]:
             reason="unused",
         ),
     )
-
-
-def _launch_one(session: boto3.Session, machine: Machine) -> Launched:
-    ec2 = session.client("ec2")
-    image = machine.image or ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-    tags = {
-        "Name": machine.name,
-        "local:launched-at": _iso(machine.started),
-        "local:first-launched-at": _iso(machine.first or machine.started),
-        **({"local:stopped-at": _iso(machine.stopped)} if machine.stopped else {}),
-        **machine.tags,
-    }
-    [instance] = ec2.run_instances(
-        ImageId=image,
-        MinCount=1,
-        MaxCount=1,
-        InstanceType="t3.micro",
-        MetadataOptions=dict(machine.options),  # type: ignore[arg-type]
-        TagSpecifications=[
-            {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-        ],
-    )["Instances"]
-    return Launched(machine=machine, instance_id=instance["InstanceId"])
-
-
-def _publish(cloud: LocalCloud, launched: list[Launched]) -> None:
-    for account, region in sorted({(each.machine.account, each.machine.region) for each in launched}):
-        here = [each for each in launched if (each.machine.account, each.machine.region) == (account, region)]
-        cpu = {each.instance_id: _history(dict.fromkeys(_hours(each.machine), 5.0)) for each in here}
-        calls = {
-            each.instance_id: _history({hour: float(each.machine.calls.get(hour, 0)) for hour in _hours(each.machine)})
-            for each in here
-            if not each.machine.mute
-        }
-        cloud.history("CPUUtilization", cpu, account=account, region=region)
-        cloud.history("MetadataNoToken", calls, account=account, region=region)
-
-
-def _hours(machine: Machine) -> list[int]:
-    """Hours ago in which the machine ran."""
-    first = int(machine.first or machine.started)
-    last = int(machine.stopped) if machine.stopped else 0
-    now = int(time.time())
-    return [
-        hour
-        for hour in range(first, last - 1, -1)
-        if (now // HOUR - hour) % DAY in machine.shift or hour <= machine.started < DAY
-    ]
-
-
-def _history(by_hour: Mapping[int, float]) -> list[tuple[int, list[float]]]:
-    this_hour = int(time.time()) // HOUR * HOUR
-    return [(this_hour - hour * HOUR, [value]) for hour, value in by_hour.items()]
-
-
-def _iso(hours_ago: float) -> str:
-    return f"{datetime.fromtimestamp(time.time() - hours_ago * HOUR, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.config import Config
 
-from local.cloud import ROOT, SECURITY, LocalCloud, LocalCloudError
-from local.findings import CIS, CONSOLIDATED, FOUNDATIONAL, config_change, finding, finding_v2
-from local.fleet import POLICY, Before, Launched, Via, canaries, launch, machines
-from local.report import Line, Report
+from local.cloud.findings import CIS, CONSOLIDATED, FOUNDATIONAL, config_change, finding, finding_v2
+from local.cloud.run import ROOT, SECURITY, LocalCloud, LocalCloudError
+from local.demo.fleet import POLICY, Before, Launched, Via, launch
+from local.demo.report import Line, Report
+from local.demo.stories import canaries, machines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

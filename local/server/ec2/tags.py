@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from local.server import platform as ms
-from local.server.ec2_records import found, tags_of
-from local.server.ec2_wire import Ec2Error, answer, many, refuse_dry_run, tags
+from local.server.ec2.records import found, tags_of
+from local.server.ec2.wire import Ec2Error, answer, many, refuse_dry_run, tags
 
 if TYPE_CHECKING:
     from local.server.platform import Params, Response

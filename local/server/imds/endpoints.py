@@ -26,9 +26,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from local.server import cloudwatch, ec2_metadata, gateway, imds_contents
+from local.server import gateway
 from local.server import platform as ms
-from local.server.ec2_records import complete
+from local.server.cloudwatch import requests as cloudwatch
+from local.server.ec2 import metadata as ec2_metadata
+from local.server.ec2.records import complete
+from local.server.imds import contents as imds_contents
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local.server import ec2_instances, ec2_metadata, ec2_tags
 from local.server import platform as ms
-from local.server.ec2_wire import Ec2Error
+from local.server.ec2 import instances as ec2_instances
+from local.server.ec2 import metadata as ec2_metadata
+from local.server.ec2 import tags as ec2_tags
+from local.server.ec2.wire import Ec2Error
 
 if TYPE_CHECKING:
     from local.server.platform import Ec2Action, Params, Response

@@ -12,26 +12,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import boto3
-import botocore.session
-
-from local.deploy import Deployment
+from local.cloud.deploy import Deployment
+from local.cloud.process import end_group, free_port, is_free
+from local.cloud.session import LocalSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+    import boto3
+
+ROOT: Final = Path(__file__).resolve().parents[2]
 RUN: Final = ROOT / "build" / "local"
 SERVER_MODULE: Final = "local.server"
 SERVER_PYTHON: Final = ROOT / ".venv-local" / "bin" / "python"
@@ -44,37 +42,11 @@ ORGANIZATION: Final = "o-local00001"
 MEMBERS_UNIT: Final = "ou-loc1-workloads"
 ADMINISTRATION: Final = "OrganizationAccountAccessRole"
 
-# Service models, read once for all sessions.
-_LOADER: Final = botocore.session.get_session().get_component("data_loader")
-
 START_SECONDS: Final = 30
-END_SECONDS: Final = 10
 
 
 class LocalCloudError(Exception):
     """The local AWS could not do what was asked; the message says what to do."""
-
-
-class LocalSession(boto3.Session):
-    """A boto3 session whose clients talk to one local AWS, whatever the environment says.
-
-    A client is made once for each service: reading EC2's service model takes half a second.
-    """
-
-    def __init__(self, *, endpoint: str, account: str, region: str) -> None:
-        # A key of twelve digits is the administrator of that account.
-        super().__init__(aws_access_key_id=account, aws_secret_access_key="test", region_name=region)  # noqa: S106 - no secret
-        self._session.register_component("data_loader", _LOADER)
-        self._endpoint = endpoint
-        self._clients: dict[str, Any] = {}
-
-    def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:
-        """A client of the local AWS."""
-        if args or kwargs:
-            return super().client(service_name, *args, **{"endpoint_url": self._endpoint, **kwargs})  # type: ignore[call-overload]
-        if service_name not in self._clients:
-            self._clients[service_name] = super().client(service_name, endpoint_url=self._endpoint)  # type: ignore[call-overload]
-        return self._clients[service_name]
 
 
 class LocalCloud:
@@ -83,7 +55,7 @@ class LocalCloud:
     def __init__(
         self, *, port: int | None = None, detached: bool = False, environment: Mapping[str, str] | None = None
     ) -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.outputs: dict[str, str] = {}
         self.log = RUN / f"server-{self.port}.log"
@@ -262,42 +234,3 @@ class LocalCloud:
         }
         iam.create_role(RoleName=ADMINISTRATION, AssumeRolePolicyDocument=json.dumps(trust))
         iam.attach_role_policy(RoleName=ADMINISTRATION, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
-
-
-def end_group(leader: int) -> None:
-    """End a process and all that it started (its process group), first politely.
-
-    ministack leaves busy Lambda workers behind when it ends, hence the group.
-    """
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(leader, sign)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + END_SECONDS
-        while sign == signal.SIGTERM and time.monotonic() < deadline and _group_lives(leader):
-            time.sleep(0.05)
-
-
-def _group_lives(leader: int) -> bool:
-    with suppress(ChildProcessError):
-        # A child of ours that has ended stays in its group until we have asked for its end.
-        os.waitpid(leader, os.WNOHANG)
-    try:
-        os.killpg(leader, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of the loopback interface."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -14,12 +14,12 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from local.server import cloudwatch_wire as wire
 from local.server import gateway
 from local.server import platform as ms
-from local.server.cloudwatch_wire import MetricError
-from local.server.ec2_records import tags_of
-from local.server.metric_store import DAY, KEPT_DAYS, MetricKey, MetricStore
+from local.server.cloudwatch import wire as wire
+from local.server.cloudwatch.store import DAY, KEPT_DAYS, MetricKey, MetricStore
+from local.server.cloudwatch.wire import MetricError
+from local.server.ec2.records import tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from local.server.hubs import HubError
+from local.server.securityhub.hubs import HubError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from local.server.hubs import Finding
+    from local.server.securityhub.hubs import Finding
 
 MOST_VALUES: Final = 20
 # Where a filter's attribute is found in a finding; a list on the way means any of its elements.

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-from local.server import ec2_metadata
 from local.server import platform as ms
-from local.server.ec2_records import complete, everything, found, tags_of
-from local.server.ec2_wire import Ec2Error, answer, filters, item, many, one, refuse_dry_run, tags
+from local.server.ec2 import metadata as ec2_metadata
+from local.server.ec2.records import complete, everything, found, tags_of
+from local.server.ec2.wire import Ec2Error, answer, filters, item, many, one, refuse_dry_run, tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Final
 
 from local.server import gateway
 from local.server import platform as ms
-from local.server.ec2_records import AT_LAUNCH, found, tags_of
-from local.server.ec2_wire import Ec2Error, answer, item, one, refuse_dry_run
+from local.server.ec2.records import AT_LAUNCH, found, tags_of
+from local.server.ec2.wire import Ec2Error, answer, item, one, refuse_dry_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from local.server import organization
+from local.server import organizations as organization
 from local.server import platform as ms
 
 if TYPE_CHECKING:

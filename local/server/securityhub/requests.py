@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from local.server import gateway, hub_filters, hubs
+from local.server import gateway
 from local.server import platform as ms
-from local.server.hubs import HubError
+from local.server.securityhub import filters as hub_filters
+from local.server.securityhub import hubs
+from local.server.securityhub.hubs import HubError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

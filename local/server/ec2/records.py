@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from local.server import platform as ms
-from local.server.ec2_wire import Ec2Error
+from local.server.ec2.wire import Ec2Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,1 @@
+"""The main job, shown: a fleet with a past, findings, and the verdicts as a table."""

@@ -1,0 +1,1 @@
+"""CloudFormation's resources beyond what ministack has."""

@@ -1,0 +1,1 @@
+"""Security Hub, in both formats of findings."""

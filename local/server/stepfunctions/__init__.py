@@ -1,0 +1,1 @@
+"""Step Functions beyond what ministack has."""

@@ -1,0 +1,221 @@
+"""Draws the pictures and tables of docs/architecture.md from the code: imports, docstrings and the table of moves.
+
+`KEEP=1 pytest tests/docs/test_architecture.py` (or `make kept`) writes them into the page.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imdsv2.domain.lifecycle import MOVES
+from tests.docs.import_graph import LAYERS, SERVICES, grouped, import_graph, package_of, reduced
+from tests.unit.test_layers import HANDLERS, MAY_IMPORT, MODULES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from imdsv2.domain.lifecycle import Status
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "architecture.md"
+BLOCK = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A way through the modules.
+
+    Args:
+        trigger: what invokes the function.
+        steps: the modules in the order in which control first reaches them.
+        calls: what they use to read and write, drawn without a number.
+    """
+
+    trigger: str
+    steps: tuple[str, ...]
+    calls: tuple[str, ...]
+
+
+LINE = Way(
+    trigger="SQS: findings",
+    steps=(
+        "handlers.remediate",
+        "line.intake",
+        "line.events",
+        "line.run",
+        "line.judge",
+        "line.gather",
+        "domain.decision",
+        "line.act",
+        "line.gate",
+        "line.canaries",
+        "domain.gates",
+        "line.enforce",
+        "line.record",
+        "line.tell",
+        "line.messages",
+    ),
+    calls=(
+        "ledger",
+        "aws.ec2",
+        "aws.cloudwatch",
+        "aws.change_calendar",
+        "aws.metadata_options",
+        "aws.security_hub",
+        "aws.topic",
+    ),
+)
+GUARD = Way(
+    trigger="Schedule: every 5 minutes",
+    steps=(
+        "handlers.guard",
+        "wiring",
+        "guard.run",
+        "guard.recall",
+        "guard.watch",
+        "guard.signs",
+        "domain.health",
+        "guard.response",
+        "guard.obstacle",
+        "guard.rollback",
+        "line.tell",
+    ),
+    calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),
+)
+EVERYWHERE = {"line.judgement"}
+"""What travels along the line; nearly every step imports it, so that a picture of that would show nothing."""
+
+_TO_RUN = ("handlers.remediate", "line.intake", "line.run")
+_TO_RESPONSE = ("handlers.guard", "wiring", "guard.run", "guard.response")
+WALKS: Mapping[str, tuple[str, ...]] = {
+    "message to evidence": (*_TO_RUN, "line.judge", "line.gather", "aws.cloudwatch", "CloudWatch"),
+    "message to ledger": (*_TO_RUN, "line.act", "ledger.table", "DynamoDB"),
+    "message to EC2": (*_TO_RUN, "line.act", "line.enforce", "aws.metadata_options", "EC2"),
+    "message to note on the finding": (*_TO_RUN, "line.tell", "aws.security_hub", "Security Hub"),
+    "breakage to EC2": (*_TO_RESPONSE, "guard.rollback", "aws.metadata_options", "EC2"),
+    "breakage to note on the finding": (*_TO_RESPONSE, "line.tell", "aws.security_hub", "Security Hub"),
+}
+"""Walks that a newcomer may follow from import to import."""
+
+
+def packages_drawn() -> str:
+    """Which package imports which."""
+    packages = {*LAYERS}
+    graph = grouped(import_graph(), package_of)
+    inside = reduced({node: several & packages for node, several in graph.items() if node in packages})
+    arrows = [f"  {node} --> {each}" for node in LAYERS for each in LAYERS if each in inside[node]]
+    return _mermaid(["flowchart TD", *arrows])
+
+
+def way_drawn(way: Way) -> str:
+    """One way: its steps with their numbers, what they call, and the AWS services behind it."""
+    graph = grouped(import_graph(), lambda name: "ledger" if package_of(name) == "ledger" else name)
+    shown = {*way.steps, *way.calls, *SERVICES.values()}
+    inside = reduced({node: several & shown for node, several in graph.items() if node in shown})
+    numbers = {step: number for number, step in enumerate(way.steps, 1)}
+    lines = ["flowchart LR", f'  trigger(["{way.trigger}"]) -.-> {_id(way.steps[0])}']
+    for package in LAYERS:
+        members = [each for each in (*way.steps, *way.calls) if package_of(each) == package]
+        nodes = [f'  {_id(each)}["{_label(each, numbers)}"]' for each in members]
+        boxed = len(nodes) > 1 or members != [package]
+        lines += (
+            [f'  subgraph {package}_["{package}"]', *(f"  {node}" for node in nodes), "  end"]
+            if boxed and nodes
+            else nodes
+        )
+    for node in (*way.steps, *way.calls):
+        lines += [f"  {_id(node)} --> {_id(each)}" for each in sorted(inside[node]) if each in graph]
+        lines += [f'  {_id(node)} --> {_id(each)}(["{each}"])' for each in sorted(inside[node]) if each not in graph]
+    return _mermaid(lines)
+
+
+def _id(node: str) -> str:
+    return re.sub(r"\W", "_", node)
+
+
+def _label(node: str, numbers: Mapping[str, int]) -> str:
+    name = node.rpartition(".")[2]
+    return f"{numbers[node]} {name}" if node in numbers else name
+
+
+def _mermaid(lines: Iterable[str]) -> str:
+    return "\n".join(["```mermaid", *lines, "```"])
+
+
+def steps_listed(way: Way) -> str:
+    """Each step with the first sentence of its module's docstring."""
+    rows = [f"| {number} | `{_path(each)}` | {_purpose(each)} |" for number, each in enumerate(way.steps, 1)]
+    return "\n".join(["| step | module | what it does |", "| --- | --- | --- |", *rows])
+
+
+def _path(module: str) -> str:
+    if package_of(module) == "handlers":
+        return f"lambdas/{module.removeprefix('handlers.')}.py"
+    return f"lambdas/imdsv2/{module.replace('.', '/')}.py"
+
+
+def _purpose(module: str) -> str:
+    tree = HANDLERS[module.removeprefix("handlers.")] if package_of(module) == "handlers" else MODULES[module]
+    paragraph = " ".join((ast.get_docstring(tree) or "").partition("\n\n")[0].split())
+    return (re.split(r"(?<=\.) (?=[A-Z])", paragraph)[0]).replace("|", "\\|")
+
+
+def walks_listed() -> str:
+    """The walks, as the packages and modules that they pass."""
+    rows = [f"| {name} | {' → '.join(f'`{each}`' for each in walk)} |" for name, walk in WALKS.items()]
+    return "\n".join(["| from | through |", "| --- | --- |", *rows])
+
+
+def packages_listed() -> str:
+    """Each package with its docstring, and what it may import."""
+    rows = [
+        f"| `{each}` | {ast.get_docstring(MODULES[each])} | {_names(name for name in LAYERS if name in MAY_IMPORT[each])} |"
+        for each in reversed(MAY_IMPORT)
+    ]
+    return "\n".join(["| package | purpose | may import |", "| --- | --- | --- |", *rows])
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "nothing"
+
+
+def moves_drawn(moves: Mapping[Status | None, AbstractSet[Status]] = MOVES) -> str:
+    """The life of a record. What a judgement may lead to, from nearly everywhere, is drawn once, through `judged`."""
+    judged = moves[None]
+    lines = ["stateDiagram-v2", "  state judged <<choice>>", "  [*] --> judged"]
+    lines += _arrows("judged", judged)
+    for status, followers in moves.items():
+        if status is None:
+            continue
+        if judged <= followers:
+            lines += [f"  {status} --> judged", *_arrows(status, followers - judged)]
+        else:
+            lines += _arrows(status, followers)
+    return _mermaid(lines)
+
+
+def _arrows(start: str, ends: AbstractSet[Status]) -> Sequence[str]:
+    return [f"  {start} --> {each}" for each in sorted(ends)]
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "packages drawn": packages_drawn,
+    "line drawn": lambda: way_drawn(LINE),
+    "line listed": lambda: steps_listed(LINE),
+    "guard drawn": lambda: way_drawn(GUARD),
+    "guard listed": lambda: steps_listed(GUARD),
+    "walks": walks_listed,
+    "packages listed": packages_listed,
+    "moves": moves_drawn,
+}
+"""What the page marks as generated."""
+
+
+def render(page: str) -> str:
+    """The page with every marked block written anew. Raises KeyError for a block that is not known."""
+    return BLOCK.sub(lambda block: f"{block[1]}\n{BLOCKS[block[2]]()}\n\n{block[3]}", page)
