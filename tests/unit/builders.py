@@ -82,8 +82,8 @@ def unseen_start(**fields: Any) -> Start:
 
 def recurring(calls: int = 12, **fields: Any) -> Recurrence:
     """Two bursts of use before the window, of which a third may follow for another month."""
-    last = NOW - timedelta(days=60)
-    return Recurrence(calls=calls, **({"last": last, "bursts": 2, "ends_at": NOW + timedelta(days=30)} | fields))
+    defaults: dict[str, Any] = {"bursts": 2, "ends_at": NOW + timedelta(days=30)}
+    return Recurrence(calls=calls, last=NOW - timedelta(days=60), **(defaults | fields))
 
 
 def gap(hours: int = 25) -> Gap:
