@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.line.gather import gather
 from tests.unit.builders import NOW, REGION, arn, instance
@@ -50,7 +51,9 @@ def fill_both(double: CloudWatch, moto: Any, metric: str, instance_id: str, poin
 def test_the_evidence_is_the_same_by_moto(cloudwatch: CloudWatch) -> None:
     """The whole query, against an independent implementation of CloudWatch."""
     policy = Policy(lookback_days=2, min_observed_hours=20)
-    targets = [instance(arn=arn(number), launched_at=NOW - timedelta(days=5)) for number in range(1, 4)]
+    launched_at, first = NOW - timedelta(hours=7), NOW - timedelta(days=5)
+    targets = [instance(arn=arn(each), launched_at=launched_at, first_launched_at=first) for each in range(1, 4)]
+    histories = {target.arn: History() for target in targets}
     office_hours = [hour for hour in hours(NOW - timedelta(days=5), NOW) if hour.hour in range(7, 18)]
     with mock_aws():
         moto = boto3.client("cloudwatch", region_name=REGION)
@@ -58,6 +61,6 @@ def test_the_evidence_is_the_same_by_moto(cloudwatch: CloudWatch) -> None:
             points = dict.fromkeys(office_hours, 0.0) | {NOW - timedelta(days=4): value}
             fill_both(cloudwatch, moto, USE, target.arn.instance_id, points)
             fill_both(cloudwatch, moto, RAN, target.arn.instance_id, points)
-        expected = gather(moto, targets, policy, NOW)
-    assert expected == gather(cloudwatch.client, targets, policy, NOW)
-    assert [0, 2, 0] == [expected[target.arn].older_tokenless_calls for target in targets]
+        expected = gather(moto, targets, histories, policy, NOW)
+    assert expected == gather(cloudwatch.client, targets, histories, policy, NOW)
+    assert [0, 2, 0] == [expected[target.arn].older.calls for target in targets]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from imdsv2.domain.evidence import Evidence
+from imdsv2.domain.evidence import Evidence, Gap, Recurrence, Refused, Start, Use
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Finding, Request, Source
@@ -52,15 +52,54 @@ def instance(**fields: Any) -> Instance:
     return Instance(**(defaults | fields))
 
 
+def use(calls: int = 1, **fields: Any) -> Use:
+    """Calls in one hour of the window, the one under way."""
+    defaults: dict[str, Any] = {"hours": 1, "days": 1, "last": NOW.replace(minute=0), "pattern": "once"}
+    return Use(calls=calls, **(defaults | fields))
+
+
+def refused(calls: int = 1, **fields: Any) -> Refused:
+    """Refused calls, the last of them today."""
+    return Refused(calls=calls, **({"last": NOW.replace(hour=0, minute=0)} | fields))
+
+
+def start(**fields: Any) -> Start:
+    """The last start of `instance`, seen whole and without a call."""
+    launched_at = NOW - timedelta(days=100)
+    defaults: dict[str, Any] = {
+        "at": launched_at,
+        "observed": True,
+        "observable_at": launched_at + timedelta(hours=2),
+        "periods": 24,
+    }
+    return Start(**(defaults | fields))
+
+
+def unseen_start(**fields: Any) -> Start:
+    """The same start without a datapoint."""
+    return start(**({"observed": False, "missing": 24} | fields))
+
+
+def recurring(calls: int = 12, **fields: Any) -> Recurrence:
+    """Two bursts of use before the window, of which a third may follow for another month."""
+    defaults: dict[str, Any] = {"bursts": 2, "ends_at": NOW + timedelta(days=30)}
+    return Recurrence(calls=calls, last=NOW - timedelta(days=60), **(defaults | fields))
+
+
+def gap(hours: int = 25) -> Gap:
+    """A gap that began five days ago."""
+    return Gap(hours=hours, begins=NOW - timedelta(days=5))
+
+
 def evidence(**fields: Any) -> Evidence:
     """35 days without an IMDSv1 call, including the last start."""
     defaults: dict[str, Any] = {
         "window_start": NOW - timedelta(days=35),
         "window_end": NOW,
-        "boot_observed": True,
-        "boot_observable_at": NOW - timedelta(days=99),
+        "start": start(),
         "observed_hours": 839,
         "coverage": 1.0,
+        "newest": NOW.replace(minute=0),
     }
     return Evidence(**(defaults | fields))
 

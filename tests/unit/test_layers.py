@@ -37,7 +37,10 @@ DOMAIN = sorted(name for name in MODULES if name.startswith("domain."))
 
 PURE = [*DOMAIN, "errors", "line.events", "people.request"]
 """Packages that work without AWS."""
-STANDARD = {"__future__", "collections", "dataclasses", "datetime", "enum", "hashlib", "json", "math", "re", "typing"}
+STANDARD = {
+    *("__future__", "bisect", "collections", "dataclasses", "datetime", "enum", "hashlib", "itertools", "json", "math"),
+    *("re", "typing"),
+}
 """The part of the standard library that a pure function may import; none of it reaches outside the process."""
 KNOWS_CLOCK_AND_ENVIRONMENT = {"wiring", *HANDLERS}
 """The modules that read the clock and the environment."""

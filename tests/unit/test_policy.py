@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode
 from imdsv2.errors import PolicyRefused
 
-LONGEST_MESSAGE = 400
+LONGEST_MESSAGE = 450
 """A person reads it in a note or an alarm."""
 
 LONGEST_NAME = 64
@@ -33,6 +33,9 @@ DEFAULTS: dict[str, Any] = {
     "watch_hours": 24,
     "rollback": "auto",
     "rejected_threshold": 1,
+    "rejected_periods": 2,
+    "rollback_tag": "imdsv2:rollback",
+    "max_gap_hours": 24,
     "canary": {"share": 0.1, "hours": 24},
     "change_calendar": None,
     "approval": "none",
@@ -97,16 +100,22 @@ def test_an_empty_document_is_the_contracts_defaults() -> None:
         ),
         ("max_enforcements_per_hour", 1, 1),
         ("max_enforcements_per_hour", 1_000_000, 1_000_000),
-        ("watch_hours", 1, 1),
+        ("watch_hours", 3, 3),
         ("watch_hours", 168, 168),
         *(("rollback", word.value, word) for word in RollbackMode),
         ("rejected_threshold", 1, 1),
         ("rejected_threshold", 1_000_000, 1_000_000),
+        ("rejected_periods", 1, 1),
+        ("rejected_periods", 288, 288),
+        ("max_gap_hours", 1, 1),
+        ("max_gap_hours", 10_000, 10_000),
+        ("rollback_tag", "x", "x"),
+        ("rollback_tag", "Zurück/für:alles", "Zurück/für:alles"),
         ("canary", None, None),
-        ("canary", {"share": 1, "hours": 1}, Canary(share=1.0, hours=1)),
+        ("canary", {"share": 1, "hours": 6}, Canary(share=1.0, hours=6)),
         ("canary", {"hours": 168, "share": 0.001}, Canary(share=0.001, hours=168)),
         ("canary", {"share": 0.5}, Canary(share=0.5, hours=24)),
-        ("canary", {"hours": 2}, Canary(share=0.1, hours=2)),
+        ("canary", {"hours": 7}, Canary(share=0.1, hours=7)),
         ("canary", {}, Canary(share=0.1, hours=24)),
         ("change_calendar", None, None),
         *(("change_calendar", calendar, calendar) for calendar in CALENDARS),
@@ -168,10 +177,10 @@ LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["
         ),
         *(
             (field, value, "1 or more")
-            for field in ("max_enforcements_per_hour", "rejected_threshold")
+            for field in ("max_enforcements_per_hour", "rejected_threshold", "rejected_periods", "max_gap_hours")
             for value in (*NUMBERS, 0, 1.0, 50.5, -(10**300))
         ),
-        *(("watch_hours", value, "hours from 1 to 168") for value in (*NUMBERS, 0, 169, 24.0, 0.5, 10**300)),
+        *(("watch_hours", value, "hours from 3 to 168") for value in (*NUMBERS, 0, 1, 2, 169, 24.0, 0.5, 10**300)),
         *(("notice_hours", value, "hours from 0 to 2160") for value in (*NUMBERS, 2161, 24.0, 0.5, 10**300)),
         *(("rollback", value, '"alert"') for value in (None, "AUTO", "manual", "", True, 0, ["auto"], {"auto": True})),
         *(
@@ -209,7 +218,11 @@ LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["
                 CALENDAR.upper(),
             )
         ),
-        *(("owner_tag", value, "tag key") for value in (None, "", "x" * 129, "aws:x", 5, True, ["x"], {"x": "y"})),
+        *(
+            (tag, value, "tag key")
+            for tag in ("owner_tag", "rollback_tag")
+            for value in (None, "", "x" * 129, "aws:x", 5, True, ["x"], {"x": "y"})
+        ),
     ],
 )
 def test_what_a_field_refuses(field: str, value: object, takes: str) -> None:
@@ -223,8 +236,11 @@ def test_what_a_field_refuses(field: str, value: object, takes: str) -> None:
     ("canary", "field", "takes"),
     [
         *(({"share": value}, "canary.share", "above 0") for value in (*NUMBERS, 0, 0.0, -0.0, 1.0001, 10, 10**300)),
-        *(({"hours": value}, "canary.hours", "hours from 1 to 168") for value in (*NUMBERS, 0, 169, 24.0, 10**300)),
-        ({"share": 0.1, "hours": None}, "canary.hours", "hours from 1 to 168"),
+        *(
+            ({"hours": value}, "canary.hours", "hours from 6 to 168")
+            for value in (*NUMBERS, 0, 1, 5, 169, 24.0, 10**300)
+        ),
+        ({"share": 0.1, "hours": None}, "canary.hours", "hours from 6 to 168"),
         ({"share": 0.1, "days": 1}, "canary.days", "known are hours, share"),
         ({"mode": "off"}, "canary.mode", "known are hours, share"),
         ({"": 1}, "canary.", "known are hours, share"),
@@ -385,7 +401,7 @@ tag_keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_siz
     lambda key: not key.startswith("aws:")
 )
 shares = st.floats(0, 1, exclude_min=True)
-canaries = st.builds(Canary, share=shares, hours=st.integers(1, 168))
+canaries = st.builds(Canary, share=shares, hours=st.integers(6, 168))
 documents = st.from_regex(r"[a-zA-Z0-9_.-]{3,128}", fullmatch=True)
 places = st.sampled_from(["aws:ssm:eu-west-1", "aws-cn:ssm:cn-north-1", "aws-us-gov:ssm:us-gov-west-1"])
 calendars = documents | st.builds("arn:{}:{}:document/{}".format, places, account_ids, documents)
@@ -406,9 +422,12 @@ def policies(draw: st.DrawFn) -> Policy:
         exclude_accounts=draw(accounts),
         exclude_regions=draw(st.frozensets(st.sampled_from(["eu-west-1", "cn-north-1", "us-gov-east-1"]))),
         max_enforcements_per_hour=draw(st.integers(1)),
-        watch_hours=draw(st.integers(1, 168)),
+        watch_hours=draw(st.integers(3, 168)),
         rollback=draw(st.sampled_from(RollbackMode)),
         rejected_threshold=draw(st.integers(1)),
+        rejected_periods=draw(st.integers(1)),
+        rollback_tag=draw(tag_keys),
+        max_gap_hours=draw(st.integers(1)),
         canary=draw(st.none() | canaries),
         change_calendar=draw(st.none() | calendars),
         approval=draw(st.sampled_from(Approval)),

@@ -20,7 +20,22 @@ from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.ledger.record import Record, key_of
 from imdsv2.line import record as recording
 from imdsv2.line.record import Signature
-from tests.unit.builders import NOW, arn, evidence, finding, instance, judgement, options, request, verdict
+from tests.unit.builders import (
+    NOW,
+    arn,
+    at,
+    evidence,
+    finding,
+    instance,
+    judgement,
+    options,
+    refused,
+    request,
+    start,
+    unseen_start,
+    use,
+    verdict,
+)
 from tests.world.records import attributes_of, changed, record_with
 
 if TYPE_CHECKING:
@@ -68,6 +83,7 @@ def test_ahead_of_ec2_the_ledger_knows_what_was_there_who_acts_and_until_when() 
         "session": "session-1",
         "cohort": "aws/222222222222/eu-west-1/image:ami-1",
         "canary": False,
+        "enforcing_at": NOW,
         "lease_until": NOW + LEASE,
         "revisit_at": NOW + LEASE,
         "decided_at": NOW,
@@ -242,6 +258,36 @@ def test_what_was_cleared_and_enforced_at_once_is_enforced() -> None:
     assert Reason.CHANGED_BACK is later.reason
 
 
+# --- What the evidence proved --------------------------------------------------------------------------------------
+
+
+def test_a_start_that_was_proved_is_kept() -> None:
+    """Its metrics age, the proof does not: whatever the verdict is otherwise."""
+    held = verdict(decision=Decision.HOLD, reason=Reason.TOO_YOUNG)
+    written = final(judgement(record=record(Status.HELD), verdict=held, status=Status.HELD)).applied()
+    assert start().at == written.proved_start == written.history.proved_start
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"start": unseen_start()},
+        {"start": start(calls=1)},
+        {"start": None},
+        {"use": use()},
+        {"refused": refused()},
+        {"problem": "CloudWatch answered PartialData"},
+    ],
+)
+def test_what_is_not_proved_takes_no_earlier_proof_away(fields: dict[str, Any]) -> None:
+    """It is that of another start, or of the same one before its metrics were forgotten."""
+    known = record(Status.HELD, proved_start="2026-10-01T08:00:00.000000Z")
+    for seen in (evidence(**fields), None):
+        written = final(judgement(record=known, evidence=seen, status=Status.HELD)).applied()
+        assert at("2026-10-01 08:00") == written.proved_start
+    assert final(judgement(evidence=evidence(**fields), status=Status.HELD)).applied().proved_start is None
+
+
 # --- Already required ----------------------------------------------------------------------------------------------
 
 ALREADY = verdict(decision=Decision.SKIP, reason=Reason.ALREADY_REQUIRED, revisit_at=None)
@@ -276,7 +322,7 @@ def test_what_we_did_is_not_replaced_by_what_it_brought_about(status: Status) ->
         written.decision,
         written.reason,
     )
-    assert known.history == written.history
+    assert replace(known.history, required_seen_at=NOW) == written.history
     assert not {"changed_at", "watch", "after"} & changed(change).keys()
 
 
@@ -292,6 +338,16 @@ def test_what_is_verified_is_not_judged_anew() -> None:
     known = record(Status.VERIFIED, revisit_at="2026-11-19T00:00:00.000000Z")
     written = final(judgement(record=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
     assert written.revisit_at is None
+
+
+@pytest.mark.parametrize("before", [None, Status.HELD, Status.WOULD_ENFORCE, Status.FAILED, Status.SKIPPED])
+def test_what_others_made_required_is_known_to_have_been_so(before: Status | None) -> None:
+    """Whoever did it: if it allows IMDSv1 again, somebody has opened it."""
+    known = record(before) if before else Record(arn=arn())
+    written = final(judgement(record=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
+    assert NOW == written.required_seen_at
+    opened = decide(instance(), evidence(), written.history, Policy(), NOW + DAY)
+    assert (Decision.HOLD, Reason.CHANGED_BACK) == (opened.decision, opened.reason)
 
 
 @pytest.mark.parametrize("before", [None, Status.HELD, Status.WOULD_ENFORCE, Status.FAILED, Status.SKIPPED])
@@ -326,7 +382,7 @@ def test_what_was_rolled_back_stays_so_for_as_long_as_that_holds_it(reason: Reas
     held = verdict(decision=Decision.HOLD, reason=reason, revisit_at=NOW + DAY)
     written = final(judgement(record=known, verdict=held, status=status)).applied()
     assert (status, reason) == (written.status, written.reason)
-    assert known.history == written.history
+    assert replace(known.history, proved_start=start().at) == written.history
 
 
 def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:

@@ -18,7 +18,7 @@ from imdsv2.errors import LedgerContended
 from imdsv2.line.judgement import Outcomes
 from imdsv2.people.answer import answer_document, error_document
 from imdsv2.people.request import Order, parse_order
-from tests.unit.builders import NOW, arn, at, evidence, judgement, options, request, verdict
+from tests.unit.builders import NOW, arn, evidence, gap, judgement, options, refused, request, use, verdict
 
 FIELDS = [
     "target",
@@ -65,11 +65,16 @@ def test_a_dry_run_is_answered_in_the_contract_s_words() -> None:
                     "window_start": "2026-10-16T14:30:00Z",
                     "window_end": "2026-11-20T14:30:00Z",
                     "tokenless_calls": 0,
+                    "tokenless_hours": 0,
                     "last_tokenless_call": None,
+                    "pattern": None,
+                    "refused_calls": 0,
                     "boot_observed": True,
                     "boot_tokenless_calls": 0,
                     "observed_hours": 839,
                     "coverage": 1.0,
+                    "longest_gap_hours": 0,
+                    "newest_datapoint": "2026-11-20T14:00:00Z",
                     "period_seconds": 3600,
                 },
                 "before": {"HttpTokens": "optional", "HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"},
@@ -164,12 +169,19 @@ def test_evidence_that_was_not_obtained_is_null() -> None:
 
 def test_evidence_says_when_the_last_call_was() -> None:
     """To the second, in UTC; shares to four digits."""
-    seen = evidence(tokenless_calls=3, last_tokenless_call=at("2026-11-20 14:00"), coverage=2 / 3)
+    seen = evidence(use=use(3, hours=2, pattern="daily at 14:00"), refused=refused(5), gap=gap(7), coverage=2 / 3)
     document = evidence_document(seen)
     assert document is not None
-    assert (3, "2026-11-20T14:00:00Z", 0.6667) == tuple(
-        document[field] for field in ("tokenless_calls", "last_tokenless_call", "coverage")
-    )
+    expected = {
+        "tokenless_calls": 3,
+        "tokenless_hours": 2,
+        "last_tokenless_call": "2026-11-20T14:00:00Z",
+        "pattern": "daily at 14:00",
+        "refused_calls": 5,
+        "coverage": 0.6667,
+        "longest_gap_hours": 7,
+    }
+    assert expected == {field: document[field] for field in expected}
 
 
 def test_options_bear_ec2_s_names() -> None:

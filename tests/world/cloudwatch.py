@@ -77,10 +77,10 @@ class CloudWatch:
         """The same, as the code under test knows it."""
         return cast("CloudWatchClient", self)
 
-    def put(self, metric: str, instance_id: str, when: datetime, value: float) -> None:
-        """One datapoint, of one sample."""
+    def put(self, metric: str, instance_id: str, when: datetime, value: float, samples: int = 1) -> None:
+        """One datapoint, the sum of its samples."""
         self.points.setdefault((metric, instance_id), {})[when] = value
-        self.samples[metric, instance_id].pop(when, None)
+        self.samples[metric, instance_id][when] = samples - 1
 
     def add(self, metric: str, instance_id: str, when: datetime, value: float) -> None:
         """One sample more of a datapoint."""

@@ -148,12 +148,20 @@ def _read_group(
         request["NextToken"] = page["NextToken"]
     return {
         arn: Series(
-            values=values[index],
+            values=_of(values[index], spans[arn], request, period),
             problem=_incomplete(statuses[index], last_status[index]),
             passes="InternalError" in statuses[index],
         )
         for index, arn in enumerate(group)
     }
+
+
+def _of(values: dict[int, float], span: Hours, request: Mapping[str, Any], period: int) -> dict[int, float]:
+    """What lies in an instance's own hours: the range of a call is that of all whom it asks about."""
+    if at(span.first) <= request["StartTime"] and at(span.end) >= request["EndTime"]:
+        return values
+    scale = HOUR if period < HOUR else 1
+    return {each: value for each, value in values.items() if span.first * scale <= each < span.end * scale}
 
 
 @lru_cache(maxsize=LONGEST_MEMORY_DAYS * 24)

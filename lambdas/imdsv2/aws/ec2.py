@@ -173,10 +173,12 @@ def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
 
 
 def _first_launch(seen: InstanceTypeDef) -> datetime | None:
-    """The attach time of the primary network interface, which never changes; LaunchTime changes at every start."""
+    """The primary network interface is attached at the first launch and stays for good; LaunchTime moves. An instance with
+    several network cards has an interface of device 0 on each, in no certain order."""
     for interface in seen.get("NetworkInterfaces", []):
         attachment = interface.get("Attachment", {})
-        if attachment.get("DeviceIndex") == 0 and "AttachTime" in attachment:
+        is_primary = attachment.get("DeviceIndex") == 0 and attachment.get("NetworkCardIndex", 0) == 0
+        if is_primary and "AttachTime" in attachment:
             return min(attachment["AttachTime"], seen["LaunchTime"])
     return None
 

@@ -25,11 +25,21 @@ def account_command(name: str, account: str) -> str:
 def how_to_restart(instance: Instance) -> str:
     """How boot software runs again, and the service learns of it: a reboot does not show in EC2."""
     said = command("mended", instance.arn)
-    if "aws:autoscaling:groupName" in instance.tags:
-        return f"let its Auto Scaling group replace it (a group replaces what is stopped), or reboot it and then say so: {said}"
-    if not instance.stoppable:
-        return f"reboot it and then say so: {said}"
-    return f"stop and start it, or reboot it and then say so: {said}"
+    if in_group(instance) or instance.stoppable:
+        return f"{how_to_move(instance)}, or reboot it and then say so: {said}"
+    return f"reboot it and then say so: {said}"
+
+
+def how_to_move(instance: Instance) -> str:
+    """How it comes to run elsewhere: a group replaces what is stopped, and not everything can be stopped."""
+    if in_group(instance):
+        return "let its Auto Scaling group replace it (a group replaces what is stopped)"
+    return "stop and start it" if instance.stoppable else "reboot it"
+
+
+def in_group(instance: Instance) -> bool:
+    """Whether an Auto Scaling group keeps it."""
+    return "aws:autoscaling:groupName" in instance.tags
 
 
 def _payload(what: dict[str, Any], fields: dict[str, Any]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import command, how_to_restart
+from imdsv2.domain.commands import command, how_to_move, how_to_restart
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
+from imdsv2.domain.weighing import FRESH_HOURS
 from imdsv2.domain.words import calls, count, day, hour, minute
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def _from_use(instance: Instance, evidence: Evidence, policy: Policy, now: datet
     if use.calls == 0:
         return None
     used = f"{calls(use.calls)} in {count(use.hours, 'hour')} on {count(use.days, 'day')}"
-    used += f" ({use.pattern}), the last {hour(use.last)}. {_ends(instance, use.last, policy)}"
+    ends_at = _ends_at(instance, use.last, policy)
+    used += f" ({use.pattern}), the last {hour(use.last)}. {_ends(ends_at)}"
+    revisit_at = min(now + DAILY, ends_at or now + DAILY)
     mended = f"After that say so: {command('mended', instance.arn)}"
     if instance.options.hop_limit == 1 and is_container_host(instance.tags):
         why = (
@@ -94,21 +97,25 @@ def _from_use(instance: Instance, evidence: Evidence, policy: Policy, now: datet
             "can then reach the instance role, which many keep from them by the limit of 1. Or software of the host itself: AWS's "
             f"IMDS packet analyzer on the host names it; update it. {mended}"
         )
-        return _hold(Reason.HOP_LIMIT_FALLBACK, why, now + DAILY)
+        return _hold(Reason.HOP_LIMIT_FALLBACK, why, revisit_at)
     why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it. {mended}"
     if instance.options.hop_limit == 1:
         why += (
             " If it runs containers: with the hop limit of 1 tokens do not reach them, and their software falls back to IMDSv1; "
             "raise it to 2, and such calls end within the hour."
         )
-    return _hold(Reason.V1_IN_USE, why, now + DAILY)
+    return _hold(Reason.V1_IN_USE, why, revisit_at)
 
 
-def _ends(instance: Instance, last: datetime | None, policy: Policy) -> str:
-    if last is None or instance.state != "running":
+def _ends_at(instance: Instance, last: datetime | None, policy: Policy) -> datetime | None:
+    """When the last hour with calls will have left the window; None where it does not move on."""
+    return last + timedelta(hours=1, days=policy.lookback_days) if last and instance.state == "running" else None
+
+
+def _ends(ends_at: datetime | None) -> str:
+    if ends_at is None:
         return "It is stopped, and so this does not end by itself."
-    ends = last + timedelta(hours=1, days=policy.lookback_days)
-    return f"Without another call this hold ends by itself on {minute(ends)}."
+    return f"Without another call this hold ends by itself on {minute(ends_at)}."
 
 
 def _from_refused(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:
@@ -162,19 +169,19 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
         )
         return _hold(Reason.NO_EVIDENCE, why, now + DAILY)
     unknown = "no datapoint does not mean no call"
+    if not evidence.fresh and evidence.newest is not None:
+        why = (
+            f"It has no MetadataNoToken datapoint after {minute(evidence.newest)}, though it ran; one of the last "
+            f"{FRESH_HOURS} whole hours must have one, because {unknown}. See whether its other metrics go on; if none does, "
+            f"{how_to_move(instance)}."
+        )
+        return _hold(Reason.NO_EVIDENCE, why, now + HOURLY)
     if evidence.coverage < policy.min_coverage:
         why = (
             f"Only {evidence.coverage:.0%} of the hours in which it ran since {minute(evidence.window_start)} have a "
             f"MetadataNoToken datapoint, {policy.min_coverage:.0%} are needed; {unknown}."
         )
         return _hold(Reason.NO_EVIDENCE, why, _after_first_hours(instance, evidence, now))
-    if not evidence.fresh:
-        newest = f"after {minute(evidence.newest)}" if evidence.newest else "at all"
-        why = (
-            f"It has no MetadataNoToken datapoint {newest}, though it ran; one of the last three whole hours must have one, because "
-            f"{unknown}. See whether its other metrics go on; stop and start it if none does."
-        )
-        return _hold(Reason.NO_EVIDENCE, why, now + HOURLY)
     if evidence.gap.hours > policy.max_gap_hours:
         begins = minute(evidence.gap.begins) if evidence.gap.begins else "an unknown time"
         why = (
@@ -188,7 +195,7 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
 
 def _after_first_hours(instance: Instance, evidence: Evidence, now: datetime) -> datetime:
     """When to look again at what may only be too new to have datapoints."""
-    first_hours_over = evidence.window_start + _FIRST_HOURS + _LISTED
+    first_hours_over = max(evidence.window_start, instance.launched_at) + _FIRST_HOURS + _LISTED
     if instance.state == "running" and now < first_hours_over:
         return first_hours_over
     return now + DAILY
@@ -227,6 +234,8 @@ def _from_unseen_start(instance: Instance, evidence: Evidence, policy: Policy, n
 
 def _unseen(start: Start) -> str:
     when = minute(start.at)
+    if start.periods == 0 and not start.forgotten:
+        return f"It was stopped within minutes of its last start on {when}"
     if start.forgotten:
         return f"The metric no longer remembers its last start on {when}"
     if start.resumable:

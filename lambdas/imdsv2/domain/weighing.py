@@ -11,27 +11,25 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from statistics import median_high
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.evidence import Gap, Recurrence, Refused, Start, Use
-from imdsv2.domain.hours import HOUR, at
+from imdsv2.domain.evidence import Gap, Recurrence, Refused, Use
+from imdsv2.domain.hours import HOUR, Series, at
 from imdsv2.domain.pattern import pattern_of
-from imdsv2.domain.window import FINE, first_fine
+from imdsv2.domain.window import first_fine
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
     from imdsv2.domain.evidence import Evidence
-    from imdsv2.domain.hours import Series
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.window import Window
 
 FRESH_HOURS = 3
 """One of so many newest whole hours must have a datapoint."""
+WEEK_HOURS = 7 * 24
 _WEEK = timedelta(days=7)
-_WORTH_OBSERVING = timedelta(minutes=15)
-"""What is left of the hour of the start must have a datapoint where it is at least this long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +50,11 @@ class Life:
 
 def use_of(window: Window, tokenless: Series, edge: Series | None) -> Use:
     """The accepted calls in the window. ``edge``: the five-minute periods of the hour in which it begins, where known."""
+    if not any(tokenless.values.values()):
+        return Use()
     values = {hour: tokenless.values[hour] for hour in window.touched if tokenless.values.get(hour)}
     if edge is not None and window.edge in values:
-        after = sum(value for second, value in edge.values.items() if second >= first_fine(window.start))
-        values[window.edge] = after
+        values[window.edge] = sum(value for second, value in edge.values.items() if second >= first_fine(window.start))
     used = [hour for hour, value in values.items() if value]
     return Use(
         calls=math.ceil(sum(values.values())),
@@ -66,20 +65,29 @@ def use_of(window: Window, tokenless: Series, edge: Series | None) -> Use:
     )
 
 
+def quiet_hours(tokenless: Series, refused: Series | None) -> Series:
+    """The hours with a datapoint, without those in which calls were refused: in these it was not quiet."""
+    if refused is None or not any(refused.values.values()):
+        return tokenless
+    return Series(values={hour: value for hour, value in tokenless.values.items() if not refused.values.get(hour)})
+
+
 def life_of(window: Window, tokenless: Series, ran: Series | None, policy: Policy) -> Life:
     """How much of the window was observed. ``ran``: in which hours it demonstrably ran; None where that was not asked, and
     then every hour counts as one in which it ran."""
-    observed = {hour for hour in window.inside if hour in tokenless.values}
-    missing = _missing(window, observed, None if ran is None else ran.values.keys())
-    running = sorted([*observed, *missing]) if missing else []
-    newest = max(observed, default=None)
+    inside, seen = window.inside, tokenless.values
+    missing = [hour for hour in inside if hour not in seen]
+    unseen = _unseen(window, missing, None if ran is None else ran.values.keys())
+    newest = next((hour for hour in reversed(range(inside.first, inside.end)) if hour in seen), None)
+    since = len(unseen) - bisect_left(unseen, newest) if newest is not None else len(unseen)
+    observed = len(inside) - len(missing)
     return Life(
-        observed=len(observed),
-        ran=len(observed) + len(missing),
-        gap=_gap(running, observed),
-        fresh=not missing or any(hour in observed for hour in running[-FRESH_HOURS:]),
+        observed=observed,
+        ran=observed + len(unseen),
+        gap=_gap(missing, unseen),
+        fresh=since < FRESH_HOURS if newest is not None else not unseen,
         newest=at(newest + 1) if newest is not None else None,
-        enough_at=_enough_at(window, observed, policy),
+        enough_at=_enough_at(window, tokenless, observed, policy),
     )
 
 
@@ -90,22 +98,18 @@ def hours_unexplained(window: Window, tokenless: Series, policy: Policy) -> list
     if life.coverage >= policy.min_coverage and life.gap.hours <= policy.max_gap_hours and life.fresh:
         return []
     launched = _first_hour(window)
-    missing = _missing(window, set(tokenless.values), None)
-    return [hour for hour in missing if hour < launched]
+    missing = [hour for hour in window.inside if hour < launched and hour not in tokenless.values]
+    return _unseen(window, missing, None)
 
 
-def _missing(window: Window, observed: AbstractSet[int], ran: AbstractSet[int] | None) -> list[int]:
-    """Hours of the window in which it ran, or may have run, and of which there is no datapoint, in order.
+def _unseen(window: Window, missing: Sequence[int], ran: AbstractSet[int] | None) -> list[int]:
+    """Of the hours without a datapoint, those in which it ran, or may have run, in order.
 
     EC2 says that it has been running since its last start (and, once stopped, that it ran until then). Hours in which the service
     required tokens have no datapoint of accepted calls, and are none of them.
     """
     launched, required = _first_hour(window), _required(window)
-    return [
-        hour
-        for hour in window.inside
-        if hour not in observed and hour not in required and (ran is None or hour >= launched or hour in ran)
-    ]
+    return [hour for hour in missing if hour not in required and (ran is None or hour >= launched or hour in ran)]
 
 
 def _first_hour(window: Window) -> int:
@@ -115,97 +119,44 @@ def _first_hour(window: Window) -> int:
 
 def _required(window: Window) -> range:
     """The hours in which the service required tokens, in whole or in part."""
-    opened = window.opened
-    if opened is None:
+    required = window.required
+    if required is None:
         return range(0)
-    return range(math.floor(opened[0].timestamp() / HOUR), math.ceil(opened[1].timestamp() / HOUR))
+    return range(math.floor(required[0].timestamp() / HOUR), math.ceil(required[1].timestamp() / HOUR))
 
 
-def _gap(running: list[int], observed: set[int]) -> Gap:
-    longest = current = 0
-    begins = first = None
-    for hour in running:
-        if hour in observed:
+def _gap(missing: Sequence[int], unseen: Sequence[int]) -> Gap:
+    """The longest run of hours in which it ran unseen; hours in which it did not run do not end it.
+
+    Args:
+        missing: the hours without a datapoint, in order.
+        unseen: those of them in which it ran.
+    """
+    ran, hours, begins = set(unseen), 0, None
+    current, previous, first = 0, None, None
+    for hour in missing:
+        if previous is None or hour != previous + 1:
             current = 0
+        previous = hour
+        if hour not in ran:
             continue
         current += 1
         first = hour if current == 1 else first
-        if current > longest:
-            longest, begins = current, first
-    return Gap(hours=longest, begins=at(begins) if begins is not None else None)
+        if current > hours:
+            hours, begins = current, first
+    return Gap(hours=hours, begins=at(begins) if begins is not None else None)
 
 
-def _enough_at(window: Window, observed: set[int], policy: Policy) -> datetime | None:
+def _enough_at(window: Window, tokenless: Series, observed: int, policy: Policy) -> datetime | None:
     """When the hours that the policy wants will lie in the window, if the instance runs on from now and is observed."""
-    if window.instance.state != "running" or len(observed) >= policy.min_observed_hours:
+    if window.instance.state != "running" or observed >= policy.min_observed_hours:
         return None
-    first_new, hours = window.inside.end, sorted(observed)
-    for later in range(1, policy.lookback_days * 24 + 1):
+    first_new, hours = window.inside.end, [hour for hour in window.inside if hour in tokenless.values]
+    for later in range(policy.min_observed_hours - observed, policy.lookback_days * 24 + 1):
         oldest = first_new + later - policy.lookback_days * 24
         if later + len(hours) - bisect_left(hours, oldest) >= policy.min_observed_hours:
             return at(first_new + later)
     return None
-
-
-def start_of(window: Window, calls: Series | None, samples: Series | None) -> Start:
-    """What was seen of the last start.
-
-    Args:
-        window: the instance.
-        calls: accepted and refused calls around it, where they were asked for.
-        samples: how many samples each period around it has; None where CloudWatch has forgotten them.
-    """
-    started_at = window.started_at
-    resumable = window.instance.hibernates and started_at == window.instance.launched_at
-    if window.proof_is_kept:
-        return Start(at=started_at, observed=True)
-    if window.start_is_forgotten:
-        return Start(at=started_at, forgotten=True)
-    if window.start_is_fine:
-        needed, whole = _fine_periods(window, samples)
-        made = _calls_from(calls, first_fine(started_at), math.ceil(window.start_ends.timestamp()))
-    else:
-        needed, whole = _hours_needed(window), set(samples.values if samples else ())
-        made = _calls_from(calls, window.start_hours.first, window.start_hours.end)
-    is_over = window.start_ends <= window.now
-    missing = sum(period not in whole for period in needed)
-    return Start(
-        at=started_at,
-        observed=is_over and bool(needed) and not missing and not resumable,
-        observable_at=window.start_ends,
-        resumable=resumable,
-        calls=made,
-        periods=len(needed),
-        missing=missing,
-    )
-
-
-def _fine_periods(window: Window, samples: Series | None) -> tuple[list[int], set[int]]:
-    """The five-minute periods wholly inside the start, and those that were seen whole.
-
-    ``SampleCount`` tells one that was seen whole from one that was not: a whole one has as many samples as most of them.
-    """
-    first = math.ceil(window.started_at.timestamp() / FINE) * FINE
-    end = math.floor(min(window.start_ends, window.now).timestamp() / FINE) * FINE
-    needed = list(range(first, end, FINE))
-    seen = {second: count for second in needed if samples and (count := samples.values.get(second))}
-    usual = median_high(seen.values()) if seen else 0
-    return needed, {second for second, count in seen.items() if count >= usual}
-
-
-def _hours_needed(window: Window) -> list[int]:
-    """The hours of the start that must have a datapoint, where CloudWatch has nothing finer."""
-    started_at = window.started_at
-    containing = math.floor(started_at.timestamp() / HOUR)
-    first_whole = math.ceil(started_at.timestamp() / HOUR)
-    needed = [first_whole]
-    if at(containing + 1) - started_at >= _WORTH_OBSERVING and containing != first_whole:
-        needed.insert(0, containing)
-    return [hour for hour in needed if at(hour) < window.start_ends]
-
-
-def _calls_from(calls: Series | None, first: int, end: int) -> int:
-    return math.ceil(sum(value for period, value in calls.values.items() if first <= period < end)) if calls else 0
 
 
 def refused_in(window: Window, days: Series, straddled: Series | None) -> Refused:
@@ -262,7 +213,7 @@ def _bursts(weeks: list[int]) -> list[tuple[int, int]]:
     """First and last week of each run of weeks with use."""
     bursts: list[tuple[int, int]] = []
     for week in weeks:
-        if bursts and week - bursts[-1][1] <= 7 * 24:
+        if bursts and week - bursts[-1][1] <= WEEK_HOURS:
             bursts[-1] = (bursts[-1][0], week)
         else:
             bursts.append((week, week))

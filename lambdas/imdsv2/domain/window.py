@@ -25,6 +25,8 @@ START = timedelta(hours=2)
 
 _SHUTDOWN = timedelta(minutes=10)
 """How long an instance may run on after EC2 was told to stop it."""
+_ATTACHING = timedelta(minutes=1)
+"""The primary network interface is attached within seconds of the first launch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,15 @@ class Window:
         return Hours.touching(first, max(self.start_ends, self.started_at + timedelta(seconds=1)))
 
     @property
+    def start_may_be_a_resume(self) -> bool:
+        """Whether it may have come back from hibernation, at which no boot software runs: at its first launch it did not."""
+        instance = self.instance
+        if not instance.hibernates or self.started_at != instance.launched_at:
+            return False
+        first = instance.first_launched_at
+        return first is None or instance.launched_at - first > _ATTACHING
+
+    @property
     def start_is_inside(self) -> bool:
         """Whether the last start lies in the window, whose hours then tell of its use."""
         return self.start_hours.first >= self.touched.first
@@ -101,23 +112,26 @@ class Window:
         return max((when for when in (self.history.cleared_at, self.history.mended_at) if when), default=None)
 
     @property
-    def opened(self) -> tuple[datetime, datetime] | None:
-        """The hours in which tokens were required by us, which have no datapoint of accepted calls and are no gap."""
-        enforced_at, ended_at = self.history.enforced_at, self.history.put_back_at
-        if enforced_at is None or ended_at is None or ended_at < enforced_at:
+    def required(self) -> tuple[datetime, datetime] | None:
+        """From when to when tokens are known to have been required because the service required them: up to when it was put
+        back, else up to when they were last seen required. Such hours have no datapoint of accepted calls, and are no gap."""
+        enforced_at = self.history.enforced_at
+        if enforced_at is None:
             return None
-        return enforced_at, ended_at
+        ended_at = self.history.put_back_at
+        if ended_at is None or ended_at < enforced_at:
+            ended_at = self.history.required_seen_at
+        return (enforced_at, ended_at) if ended_at is not None and ended_at >= enforced_at else None
 
 
 def window_of(
     instance: Instance, history: History, policy: Policy, now: datetime, *, stopped_at: datetime | None
 ) -> Window:
-    """The window of an instance whose end is known: its last days up to now, or up to its stop, from its first launch or
-    from a person's word on, whichever is later."""
+    """The window of an instance whose end is known: its last days up to now, or up to its stop, from its first launch, from a
+    person's word or from CloudWatch's memory on, whichever is latest."""
     end = stopped_at if instance.state == "stopped" and stopped_at is not None else now
-    start = max(end - timedelta(days=policy.lookback_days), instance.first_launched_at or now - MEMORY)
-    if history.mended_at is not None:
-        start = max(start, history.mended_at)
+    begins = (end - timedelta(days=policy.lookback_days), now - MEMORY, instance.first_launched_at, history.mended_at)
+    start = max(each for each in begins if each is not None)
     return Window(instance=instance, history=history, start=min(start, end), end=end, now=now)
 
 
@@ -127,4 +141,4 @@ def first_fine(when: datetime) -> int:
     A datapoint is stamped with the beginning of the five minutes that it covers, and these need not lie on the boundaries of
     periods (EC2 User Guide): a call may stand in the period before the one in which it was made.
     """
-    return math.floor((when.timestamp() - 2 * FINE) / FINE) * FINE + FINE
+    return (math.floor(when.timestamp() / FINE) - 1) * FINE

@@ -1,7 +1,7 @@
 """What CloudWatch remembers of instances' use of IMDSv1, read in as few calls as its limits allow.
 
-Each look is asked only of those of which the looks before it leave it open: the window by the hour; whether an instance ran;
-refused calls by the day; the last start by five minutes; use before the window by the week.
+Each look is asked only of those of which the looks before it leave it open: the window by the hour; refused calls by the day;
+whether an instance ran; the last start by five minutes; use before the window by the week.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, TOKENLESS_SAMPLES, UTILIZATION, read
-from imdsv2.domain.evidence import Evidence, Recurrence, Refused
+from imdsv2.domain.evidence import Evidence, Recurrence, Refused, Use
 from imdsv2.domain.hours import HOUR, Hours, Series, at
+from imdsv2.domain.start import start_of
 from imdsv2.domain.weighing import (
+    WEEK_HOURS,
     day_with,
     hours_unexplained,
     life_of,
     problem_of,
+    quiet_hours,
     recurrence_of,
     refused_in,
     speaks_for_enforcing,
-    start_of,
     use_of,
 )
 from imdsv2.domain.window import FINE, FINE_MEMORY, MEMORY, window_of
@@ -33,13 +35,14 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
     from imdsv2.aws.cloudwatch import Metric
+    from imdsv2.domain.evidence import Start
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance, InstanceArn
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.window import Window
 
 _DAY = 24 * HOUR
-_WEEK = 7 * _DAY
+_WEEK = WEEK_HOURS * HOUR
 
 
 def gather(
@@ -67,7 +70,9 @@ class Looks:
     tokenless: dict[InstanceArn, Series] = field(default_factory=dict)
     edges: dict[InstanceArn, Series] = field(default_factory=dict)
     ran: dict[InstanceArn, Series] = field(default_factory=dict)
+    uses: dict[InstanceArn, Use] = field(default_factory=dict)
     refused: dict[InstanceArn, Series] = field(default_factory=dict)
+    settled: dict[InstanceArn, Series] = field(default_factory=dict)
     straddled: dict[InstanceArn, Series] = field(default_factory=dict)
     start_calls: dict[InstanceArn, Series] = field(default_factory=dict)
     start_refused: dict[InstanceArn, Series] = field(default_factory=dict)
@@ -84,10 +89,10 @@ class Looks:
             if arn not in unknown
         }
         self._look_at_windows(windows)
-        quiet = {arn: window for arn, window in windows.items() if self._is_quiet(arn, window)}
-        self._look_whether_it_ran(quiet)
-        self._look_for_refused_calls(quiet)
-        self._look_at_starts(quiet)
+        open_ = {arn: window for arn, window in windows.items() if self._is_open(arn, window)}
+        self._look_for_refused_calls(open_)
+        self._look_whether_it_ran(open_)
+        self._look_at_starts(open_)
         evidence = {arn: self._evidence(arn, window) for arn, window in windows.items()}
         return unknown | evidence | self._with_older_use(windows, evidence)
 
@@ -142,40 +147,59 @@ class Looks:
         }
         self.edges = self._read(TOKENLESS_CALLS, edges, period=FINE)
 
-    def _is_quiet(self, arn: InstanceArn, window: Window) -> bool:
+    def _is_open(self, arn: InstanceArn, window: Window) -> bool:
+        """Whether the window leaves the verdict open: it is quiet, or a person accepts what was used in it."""
         problem, _ = problem_of(self.tokenless[arn], self.edges.get(arn))
-        return problem is None and not use_of(window, self.tokenless[arn], self.edges.get(arn)).calls
+        self.uses[arn] = use_of(window, self.tokenless[arn], self.edges.get(arn))
+        acceptance = window.history.acceptance
+        return problem is None and (
+            not self.uses[arn].calls or (acceptance is not None and acceptance.in_force(self.now))
+        )
+
+    def _look_for_refused_calls(self, windows: Mapping[InstanceArn, Window]) -> None:
+        """By the day; on the day from whose midst on they count by five minutes, and by the hour before it."""
+        spans = {arn: Hours(day_with(at(window.touched.first)), window.touched.end) for arn, window in windows.items()}
+        self.refused = self._read(REJECTED_CALLS, spans, period=_DAY)
+        settled, borders = {}, {}
+        for arn, window in windows.items():
+            since, days = window.refused_since, self.refused[arn].values
+            if since is None or not any(days.values()):
+                continue
+            border = day_with(since)
+            before = Hours(spans[arn].first, min(border + 24, spans[arn].end))
+            if any(days.get(day) for day in range(before.first, before.end, 24)):
+                settled[arn] = before
+            if days.get(border) and since >= self.now - FINE_MEMORY:
+                borders[arn] = Hours(border, border + 24)
+        self.settled = self._read(REJECTED_CALLS, settled)
+        self.straddled = self._read(REJECTED_CALLS, borders, period=FINE)
 
     def _look_whether_it_ran(self, windows: Mapping[InstanceArn, Window]) -> None:
-        missing = {arn: hours_unexplained(window, self.tokenless[arn], self.policy) for arn, window in windows.items()}
+        missing = {
+            arn: hours_unexplained(window, self._quiet_hours(arn), self.policy) for arn, window in windows.items()
+        }
         spans = {arn: Hours(hours[0], hours[-1] + 1) for arn, hours in missing.items() if hours}
         self.ran = self._read(UTILIZATION, spans)
 
-    def _look_for_refused_calls(self, windows: Mapping[InstanceArn, Window]) -> None:
-        spans = {arn: Hours(day_with(at(window.touched.first)), window.touched.end) for arn, window in windows.items()}
-        self.refused = self._read(REJECTED_CALLS, spans, period=_DAY)
-        borders = {
-            arn: day_with(since)
-            for arn, window in windows.items()
-            if (since := window.refused_since) is not None
-            and since >= self.now - FINE_MEMORY
-            and self.refused[arn].values.get(day_with(since))
-        }
-        self.straddled = self._read(
-            REJECTED_CALLS, {arn: Hours(day, day + 24) for arn, day in borders.items()}, period=FINE
-        )
+    def _quiet_hours(self, arn: InstanceArn) -> Series:
+        return quiet_hours(self.tokenless[arn], self.settled.get(arn))
 
     def _look_at_starts(self, windows: Mapping[InstanceArn, Window]) -> None:
-        """Only where no proof is kept; of a start that lies in the window, its hours tell of its use."""
-        open_ = {
+        """Only where no proof is kept; of a start that lies in the window, its hours and days tell of its use."""
+        unproved = {
             arn: window for arn, window in windows.items() if not (window.proof_is_kept or window.start_is_forgotten)
         }
         for period in (FINE, HOUR):
-            spans = {arn: each.start_hours for arn, each in open_.items() if each.start_is_fine == (period == FINE)}
-            outside = {arn: span for arn, span in spans.items() if not open_[arn].start_is_inside}
-            self.samples |= self._read(TOKENLESS_SAMPLES, spans, period=period)
+            spans = {arn: each.start_hours for arn, each in unproved.items() if each.start_is_fine == (period == FINE)}
+            outside = {arn: span for arn, span in spans.items() if not unproved[arn].start_is_inside}
+            refused = {arn: span for arn, span in spans.items() if arn in outside or arn in self.settled}
             self.start_calls |= self._read(TOKENLESS_CALLS, outside, period=period)
-            self.start_refused |= self._read(REJECTED_CALLS, outside, period=period)
+            self.start_refused |= self._read(REJECTED_CALLS, refused, period=period)
+            if period == FINE:
+                self.samples = self._read(TOKENLESS_SAMPLES, spans, period=period)
+            else:
+                # An hour has a datapoint or has none: that of its calls does for both.
+                self.samples |= {arn: self.start_calls.get(arn, self.tokenless[arn]) for arn in spans}
 
     def _evidence(self, arn: InstanceArn, window: Window) -> Evidence:
         tokenless = self.tokenless[arn]
@@ -187,6 +211,7 @@ class Looks:
                     self.edges,
                     self.ran,
                     self.refused,
+                    self.settled,
                     self.straddled,
                     self.start_calls,
                     self.start_refused,
@@ -194,17 +219,16 @@ class Looks:
                 )
             ),
         )
-        use = use_of(window, tokenless, self.edges.get(arn))
-        life = life_of(window, tokenless, self.ran.get(arn), self.policy)
-        is_quiet = arn in self.refused
+        life = life_of(window, self._quiet_hours(arn), self.ran.get(arn), self.policy)
+        is_open = arn in self.refused
         return Evidence(
             window_start=window.start,
             window_end=window.end,
             problem=problem,
             passes=passes,
-            use=use,
-            refused=refused_in(window, self.refused[arn], self.straddled.get(arn)) if is_quiet else Refused(),
-            start=start_of(window, self._calls_at_start(arn), self.samples.get(arn)) if is_quiet else None,
+            use=self.uses[arn],
+            refused=refused_in(window, self.refused[arn], self.straddled.get(arn)) if is_open else Refused(),
+            start=self._start(arn, window) if is_open else None,
             observed_hours=life.observed,
             coverage=life.coverage,
             fresh=life.fresh,
@@ -213,24 +237,21 @@ class Looks:
             enough_at=life.enough_at,
         )
 
-    def _calls_at_start(self, arn: InstanceArn) -> Series | None:
-        """Accepted and refused calls around a start that lies before the window."""
-        if arn not in self.start_calls:
-            return None
-        accepted, refused = self.start_calls[arn].values, self.start_refused[arn].values
-        return Series(values={each: accepted.get(each, 0) + refused.get(each, 0) for each in {*accepted, *refused}})
+    def _start(self, arn: InstanceArn, window: Window) -> Start:
+        return start_of(window, self.start_calls.get(arn), self.start_refused.get(arn), self.samples.get(arn))
 
     def _with_older_use(
         self, windows: Mapping[InstanceArn, Window], evidence: Mapping[InstanceArn, Evidence]
     ) -> dict[InstanceArn, Evidence]:
         """Use before the window, where the window itself speaks for enforcing: by weeks, of which a few hundred instances fit
-        into one call."""
+        into one call. Weeks begin at the same times for all, whoever is asked about in the same call."""
         oldest = self.now - MEMORY
         spans = {}
         for arn, window in windows.items():
             begin = max(window.instance.first_launched_at or oldest, oldest, window.history.mended_at or oldest)
             if speaks_for_enforcing(evidence[arn], self.policy) and begin < at(window.touched.first):
-                spans[arn] = Hours(Hours.touching(begin, begin).first, window.touched.first)
+                first = Hours.touching(begin, begin).first // WEEK_HOURS * WEEK_HOURS
+                spans[arn] = Hours(first, window.touched.first)
         older = self._read(TOKENLESS_CALLS, spans, period=_WEEK)
         return {arn: _with_older(windows[arn], evidence[arn], series) for arn, series in older.items()}
 
