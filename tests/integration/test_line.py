@@ -730,7 +730,7 @@ def test_motos_own_cloudwatch_leads_to_the_same_verdicts(cloud: Cloud) -> None:
         ({"endpoint": "disabled"}, "endpoint_disabled", timedelta(hours=24)),
         ({"tags": {"imdsv2:exempt-until": "2026-11-21"}}, "exempt", timedelta(hours=36)),
         ({"tags": {"imdsv2:exempt-until": "soon"}}, "exemption_unreadable", timedelta(hours=24)),
-        ({"days": 2}, "too_young", timedelta(hours=120)),
+        ({"days": 2}, "too_young", timedelta(hours=120, minutes=15)),
     ],
 )
 def test_every_hold_is_judged_anew_when_the_contract_says(

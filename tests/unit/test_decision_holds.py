@@ -87,7 +87,7 @@ def test_what_was_rolled_back_is_held_until_a_person_clears_it() -> None:
     verdict = judge(BROKE)
     assert ("hold", "broke_before") == row(verdict)
     assert "2026-11-18 14:30 UTC" in verdict.explanation
-    assert '"clear": true' in verdict.explanation
+    assert '{"clear": {"targets": [' in verdict.explanation
     assert NOW + DAY == verdict.revisit_at
 
 

@@ -207,7 +207,7 @@ def _from_hours(instance: Instance, evidence: Evidence, policy: Policy, now: dat
         return None
     seen = f"It was observed for {count(evidence.observed_hours, 'hour')}, {policy.min_observed_hours} are needed"
     if evidence.enough_at is not None:
-        ready = max(evidence.enough_at, now + HOURLY)
+        ready = max(evidence.enough_at, now) + _LISTED
         why = f"{seen}; if it keeps running it is judged again on {minute(ready)}."
         return _hold(Reason.TOO_YOUNG, why, ready)
     why = (
