@@ -25,6 +25,9 @@ QUERIES_A_CALL = 500
 DATAPOINTS_A_CALL = 100_800
 """Limits of GetMetricData (its API reference)."""
 
+_FINE_STAMPS = 63 * 24 * 12
+"""As many periods of five minutes as CloudWatch remembers."""
+
 _CALLS_AT_ONCE = 3
 """A page of datapoints takes CloudWatch as long as it takes us to read the one before; more would only fill the memory."""
 
@@ -169,6 +172,7 @@ def _hour(stamp: datetime | float) -> int:
     return int(seconds) // HOUR
 
 
+@lru_cache(maxsize=_FINE_STAMPS)
 def _second(stamp: datetime | float) -> int:
     return int(stamp.timestamp() if isinstance(stamp, datetime) else stamp)
 
