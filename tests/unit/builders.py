@@ -82,8 +82,9 @@ def unseen_start(**fields: Any) -> Start:
 
 def recurring(calls: int = 12, **fields: Any) -> Recurrence:
     """Two bursts of use before the window, of which a third may follow for another month."""
-    defaults: dict[str, Any] = {"bursts": 2, "ends_at": NOW + timedelta(days=30)}
-    return Recurrence(calls=calls, last=NOW - timedelta(days=60), **(defaults | fields))
+    last, ends_at = NOW - timedelta(days=60), NOW + timedelta(days=30)
+    defaults: dict[str, Any] = {"last": last, "bursts": 2, "ends_at": ends_at}
+    return Recurrence(calls=calls, **(defaults | fields))
 
 
 def gap(hours: int = 25) -> Gap:

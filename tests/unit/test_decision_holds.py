@@ -87,7 +87,7 @@ def test_what_was_rolled_back_is_held_until_a_person_clears_it() -> None:
     verdict = judge(BROKE)
     assert ("hold", "broke_before") == row(verdict)
     assert "2026-11-18 14:30 UTC" in verdict.explanation
-    assert '{"clear": {"targets": [' in verdict.explanation
+    assert '{"clear": {"targets": ["arn:aws:ec2:' in verdict.explanation
     assert NOW + DAY == verdict.revisit_at
 
 
@@ -126,6 +126,56 @@ def test_an_enforcement_after_a_rollback_stands() -> None:
     anew = replace(BROKE, cleared_at=NOW - DAY, enforced_at=NOW - timedelta(hours=1))
     assert anew.stands
     assert "changed_back" == judge(anew).reason
+
+
+# --- Row 9b: a person undid it -------------------------------------------------------------------------------------
+
+UNDONE = History(enforced_at=NOW - 3 * DAY, confirmed=True, undone_at=NOW - 2 * DAY, undone_by="erik")
+
+
+@pytest.mark.parametrize(("by", "named"), [("erik", "erik had it put back"), (None, "Somebody had it put back")])
+def test_what_a_person_undid_is_held_until_it_is_cleared(by: str | None, named: str) -> None:
+    """It did not break: the explanation says who did it, and when."""
+    verdict = judge(replace(UNDONE, undone_by=by))
+    assert ("hold", "undone_by_person") == row(verdict)
+    assert f"{named} on 2026-11-18 14:30 UTC" in verdict.explanation
+    assert '{"clear": {"targets": ["arn:aws:ec2:' in verdict.explanation
+    assert NOW + DAY == verdict.revisit_at
+    assert ("enforce", "unused") == row(judge(replace(UNDONE, cleared_at=NOW - DAY)))
+
+
+def test_an_undo_does_not_hide_what_broke() -> None:
+    """The guard put it back, or a person did after it broke: the cause is told, not the way back."""
+    assert "broke_before" == judge(replace(UNDONE, rolled_back_at=NOW - DAY)).reason
+
+
+# --- Row 10: whoever required it -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, "changed_back"),
+        ({"cleared_at": NOW - DAY}, "changed_back"),
+        ({"cleared_at": NOW - 2 * MINUTE}, "unused"),
+        ({"rolled_back_at": NOW - MINUTE, "cleared_at": NOW}, "unused"),
+        ({"enforced_at": NOW - DAY, "confirmed": False}, "changed_back"),
+        ({"enforced_at": NOW - DAY, "confirmed": False, "undone_at": NOW - MINUTE}, "undone_by_person"),
+    ],
+)
+def test_what_was_seen_required_was_opened_by_somebody(fields: dict[str, Any], reason: str) -> None:
+    """Unless we put it back, or a person cleared it, after it was last seen so."""
+    verdict = judge(History(required_seen_at=NOW - 2 * MINUTE, **fields))
+    assert reason == verdict.reason
+    if reason == "changed_back":
+        assert "seen required here on 2026-11-20 14:28 UTC" in verdict.explanation
+
+
+def test_what_others_required_has_no_time_to_settle() -> None:
+    """Only our own change may still be on its way; a stopped instance was opened all the same."""
+    seen = History(required_seen_at=NOW - MINUTE)
+    assert "changed_back" == judge(seen, state="stopped", stopped_at=NOW).reason
+    assert "changed_back" == judge(seen, options=options(state="pending")).reason
 
 
 # --- Order in the table --------------------------------------------------------------------------------------------
@@ -186,6 +236,8 @@ TIMES = st.none() | st.integers(0, 40).map(lambda half_days: NOW - half_days * D
 @given(
     enforced_at=TIMES,
     rolled_back_at=TIMES,
+    undone_at=TIMES,
+    required_seen_at=TIMES,
     cleared_at=TIMES,
     confirmed=st.booleans(),
     until=st.none() | st.dates(date(2026, 11, 15), date(2026, 11, 25)),
@@ -193,15 +245,19 @@ TIMES = st.none() | st.integers(0, 40).map(lambda half_days: NOW - half_days * D
 def test_nothing_is_enforced_that_a_person_holds_or_that_broke_and_was_not_cleared(
     enforced_at: datetime | None,
     rolled_back_at: datetime | None,
+    undone_at: datetime | None,
+    required_seen_at: datetime | None,
     cleared_at: datetime | None,
     confirmed: bool,
     until: date | None,
 ) -> None:
-    """For any other history, in any order."""
+    """For any other history, in any order; nor what a person undid."""
     hold = replace(HELD, until=until) if until else None
     history = History(
         enforced_at=enforced_at,
         rolled_back_at=rolled_back_at,
+        undone_at=undone_at,
+        required_seen_at=required_seen_at,
         cleared_at=cleared_at,
         confirmed=confirmed,
         hold=hold,
@@ -211,7 +267,8 @@ def test_nothing_is_enforced_that_a_person_holds_or_that_broke_and_was_not_clear
         assert ("hold", "held_by_person") == row(verdict)
     elif rolled_back_at is not None and (cleared_at is None or cleared_at < rolled_back_at):
         assert ("hold", "broke_before") == row(verdict)
+    elif undone_at is not None and (cleared_at is None or cleared_at < undone_at):
+        assert ("hold", "undone_by_person") == row(verdict)
     else:
-        assert Reason.HELD_BY_PERSON is not verdict.reason
-        assert Reason.BROKE_BEFORE is not verdict.reason
+        assert verdict.reason not in {Reason.HELD_BY_PERSON, Reason.BROKE_BEFORE, Reason.UNDONE_BY_PERSON}
     assert verdict.decision in {Decision.ENFORCE, Decision.HOLD}

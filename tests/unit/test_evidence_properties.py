@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -178,7 +179,7 @@ def test_nothing_raises_whatever_the_series(
 ) -> None:
     """Any stamps, values, starts, stops and words of people: a verdict with a reason, and a document that JSON can carry."""
     cloudwatch = CloudWatch(lambda: NOW)
-    policy = type(BRIEF)(lookback_days=lookback_days)
+    policy = replace(BRIEF, lookback_days=lookback_days)
     targets, histories = [], {}
     for number, metrics in enumerate(series, start=1):
         launched_at = data.draw(stamps)
@@ -186,7 +187,7 @@ def test_nothing_raises_whatever_the_series(
             arn=arn(number),
             state=data.draw(st.sampled_from(["running", "stopped"])),
             launched_at=launched_at,
-            first_launched_at=data.draw(st.none() | stamps.map(lambda when, last=launched_at: min(when, last))),
+            first_launched_at=data.draw(st.sampled_from([None, launched_at, min(launched_at, data.draw(stamps))])),
             stopped_at=data.draw(st.none() | stamps),
             hibernates=data.draw(st.booleans()),
         )

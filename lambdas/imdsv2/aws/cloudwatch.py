@@ -25,6 +25,9 @@ QUERIES_A_CALL = 500
 DATAPOINTS_A_CALL = 100_800
 """Limits of GetMetricData (CloudWatch API reference)."""
 
+_FINE_STAMPS = 63 * 24 * 12
+"""As many periods of five minutes as CloudWatch remembers."""
+
 _CALLS_AT_ONCE = 3
 """CloudWatch returns a page about as fast as the previous one is parsed; more calls would only use more memory."""
 
@@ -171,6 +174,7 @@ def _hour(stamp: datetime | float) -> int:
     return int(seconds) // HOUR
 
 
+@lru_cache(maxsize=_FINE_STAMPS)
 def _second(stamp: datetime | float) -> int:
     return int(stamp.timestamp() if isinstance(stamp, datetime) else stamp)
 

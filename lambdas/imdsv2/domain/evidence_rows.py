@@ -169,9 +169,10 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
         )
         return _hold(Reason.NO_EVIDENCE, why, now + DAILY)
     unknown = "no datapoint does not mean no call"
-    if not evidence.fresh and evidence.newest is not None:
+    if not evidence.fresh and (evidence.newest is not None or evidence.coverage >= policy.min_coverage):
+        newest = f"after {minute(evidence.newest)}" if evidence.newest else "at all"
         why = (
-            f"It has no MetadataNoToken datapoint after {minute(evidence.newest)}, though it ran; one of the last "
+            f"It has no MetadataNoToken datapoint {newest}, though it ran; one of the last "
             f"{FRESH_HOURS} whole hours must have one, because {unknown}. See whether its other metrics go on; if none does, "
             f"{how_to_move(instance)}."
         )
@@ -220,8 +221,10 @@ def _from_hours(instance: Instance, evidence: Evidence, policy: Policy, now: dat
 def _from_unseen_start(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:
     """Row 18."""
     start = evidence.start
-    if start is None or start.observed or policy.boot_evidence is BootEvidence.IGNORE:
+    if policy.boot_evidence is BootEvidence.IGNORE or (start is not None and start.observed):
         return None
+    if start is None:
+        return _hold(Reason.BOOT_NOT_OBSERVABLE, "Its last start was not looked at.", now + DAILY)
     if start.observable_at is not None and now < (ready := start.observable_at + HOURLY) and not start.resumable:
         why = (
             f"The two hours from its last start on {minute(start.at)} on are not over, or CloudWatch does not show them yet; judged "

@@ -189,17 +189,26 @@ class Looks:
         unproved = {
             arn: window for arn, window in windows.items() if not (window.proof_is_kept or window.start_is_forgotten)
         }
-        for period in (FINE, HOUR):
-            spans = {arn: each.start_hours for arn, each in unproved.items() if each.start_is_fine == (period == FINE)}
-            outside = {arn: span for arn, span in spans.items() if not unproved[arn].start_is_inside}
-            refused = {arn: span for arn, span in spans.items() if arn in outside or arn in self.settled}
-            self.start_calls |= self._read(TOKENLESS_CALLS, outside, period=period)
-            self.start_refused |= self._read(REJECTED_CALLS, refused, period=period)
-            if period == FINE:
-                self.samples = self._read(TOKENLESS_SAMPLES, spans, period=period)
-            else:
-                # An hour has a datapoint or has none: that of its calls does for both.
-                self.samples |= {arn: self.start_calls.get(arn, self.tokenless[arn]) for arn in spans}
+        outside = {arn: window for arn, window in unproved.items() if not window.start_is_inside}
+        settled = {arn: window for arn, window in unproved.items() if arn in self.settled}
+        self.start_calls = self._calls_around(TOKENLESS_CALLS, outside)
+        self.start_refused = self._calls_around(REJECTED_CALLS, outside | settled)
+        fine = {arn: window.start_hours for arn, window in unproved.items() if window.start_is_fine}
+        # An hour has a datapoint or has none: that of its calls does for both.
+        hours = {arn: self.start_calls.get(arn, self.tokenless[arn]) for arn in unproved if arn not in fine}
+        self.samples = hours | self._read(TOKENLESS_SAMPLES, fine, period=FINE)
+
+    def _calls_around(self, metric: Metric, windows: Mapping[InstanceArn, Window]) -> dict[InstanceArn, Series]:
+        """Calls around starts: by the hour, and where there are any by five minutes, while CloudWatch has these."""
+        hours = self._read(metric, {arn: window.start_hours for arn, window in windows.items()})
+        fine = {arn: window for arn, window in windows.items() if window.start_is_fine}
+        none = {arn: replace(hours[arn], values={}) for arn in fine}
+        used = {
+            arn: window.start_hours
+            for arn, window in fine.items()
+            if hours[arn].problem is None and any(hours[arn].values.values())
+        }
+        return hours | none | self._read(metric, used, period=FINE)
 
     def _evidence(self, arn: InstanceArn, window: Window) -> Evidence:
         tokenless = self.tokenless[arn]
