@@ -22,7 +22,8 @@ class Cohort:
     """Instances that run the same software: which of them go first, and whether the others may follow.
 
     ``wanted``: how many canaries there are to be. ``broken_by``, ``broken_at``: the instance whose software
-    broke, and when; that holds the cohort until a person has cleared that instance since.
+    broke, and when; that holds the cohort until a person has cleared that instance since. ``unexplained``: nobody
+    knows yet whether it broke.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Cohort:
     opened_at: datetime | None = None
     broken_by: InstanceArn | None = None
     broken_at: datetime | None = None
+    unexplained: bool = False
 
 
 def cohort_of(instance: Instance) -> str:

@@ -1,15 +1,20 @@
 """What becomes of an instance after its tokens were required: a pure function from the signs it gives to its health.
 
 CloudWatch counts refused IMDSv1 calls (`MetadataNoTokenRejected`) and may publish nothing where there are none, so
-silence is health only while the instance demonstrably ran.
+silence is health only while the instance demonstrably ran. Refused calls are breakage where they form a pattern
+(`breakage`); fewer are told, and nothing is opened for them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LONGEST_LIFE = timedelta(days=7)
 """How long an instance may live without its health being proved, before people are told so."""
@@ -32,14 +37,24 @@ class Health(StrEnum):
 class Signs:
     """What CloudWatch says of an instance since its watch began.
 
-    ``alive_hours``: whole hours in which it demonstrably ran. ``problem`` is set where an answer was not complete; what
-    was counted is then a lower bound.
+    ``refused``: rejected calls by the beginning of their period of five minutes. ``alive_hours``: whole hours in which it
+    demonstrably ran; ``alive_lately``: whether the last whole hour is one of them. ``problem`` is set where an answer was not
+    complete; what was counted is then a lower bound.
     """
 
-    rejected_calls: int = 0
-    last_rejected_call: datetime | None = None
+    refused: Mapping[datetime, int] = field(default_factory=dict)
     alive_hours: int = 0
+    alive_lately: bool = False
     problem: str | None = None
+
+    @property
+    def rejected_calls(self) -> int:
+        return sum(self.refused.values())
+
+    @property
+    def last_rejected_call(self) -> datetime | None:
+        """The beginning of the last period with rejected calls."""
+        return max(self.refused, default=None)
 
 
 def alive_hours_needed(hours: int, min_coverage: float) -> int:
@@ -50,10 +65,11 @@ def alive_hours_needed(hours: int, min_coverage: float) -> int:
 def judge(
     signs: Signs,
     *,
+    broken: bool,
     since: datetime,
+    quiet_since: datetime | None = None,
     hours: int,
     running_since: datetime | None,
-    threshold: int,
     min_coverage: float,
     now: datetime,
 ) -> Health:
@@ -61,20 +77,24 @@ def judge(
 
     Args:
         signs: what was counted from ``since`` to ``now``.
+        broken: whether its refused calls are breakage.
         since: when the watch began.
+        quiet_since: from when on it has to stay clean for its hours, where that is later than ``since``.
         hours: how long it has to stay clean.
         running_since: the last start, None while it does not run.
-        threshold: rejected calls that count as breakage.
         min_coverage: share of the hours of the watch in which it must demonstrably have run.
         now: the time of the judgement, aware.
+
+    It is clean only if it demonstrably ran in the last whole hour: where CloudWatch is late, what it does not show yet may be
+    refused calls.
     """
-    if signs.rejected_calls >= threshold:
+    if broken:
         return Health.BROKEN
-    watched_for = now - since
     if (
         signs.problem is None
-        and watched_for >= timedelta(hours=hours) + LATE
+        and now - max(since, quiet_since or since) >= timedelta(hours=hours) + LATE
         and signs.alive_hours >= alive_hours_needed(hours, min_coverage)
+        and signs.alive_lately
     ):
         return Health.CLEAN
     lived = timedelta(hours=signs.alive_hours)
