@@ -35,6 +35,12 @@ class Cohort:
     broken_at: datetime | None = None
     unexplained: bool = False
 
+    def is_held(self, cleared_at: datetime | None) -> bool:
+        """Whether what broke holds it. ``cleared_at``: when a person last cleared the instance that broke."""
+        if self.broken_by is None or self.broken_at is None:
+            return False
+        return cleared_at is None or cleared_at < self.broken_at
+
 
 def cohort_of(instance: Instance) -> str:
     """The name of its cohort: its Auto Scaling group, else its launch template, else its AMI, in one account and Region.

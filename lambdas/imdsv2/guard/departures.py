@@ -128,11 +128,10 @@ class Departures:
         if not records:
             return
         departures = self._departures(place, records, targets, policy)
-        for each in departures:
-            if each.broke and not each.record.is_broken:
-                self.response.hold_cohort(each.record, unexplained=False)
-            elif each.is_news and not each.broke:
-                self.response.hold_cohort(each.record, unexplained=True)
+        broken = [each.record for each in departures if each.broke and not each.record.is_broken]
+        self.response.hold_cohorts(broken, unexplained=False)
+        unknown = [each.record for each in departures if each.is_news and not each.broke]
+        self.response.hold_cohorts(unknown, unexplained=True)
         changes = [each.change(self.now(), request_id) for each in departures]
         overtaken = self.ledger.write(changes, self.now())
         done = [each for each in departures if each.record.arn not in overtaken]

@@ -95,9 +95,8 @@ class Judging:
         """Tell of those of which nobody can say whether something broke. A canary of which that is so because calls were refused
         holds its cohort, until a person has said what they were."""
         unproven, now = list(unproven), self.now()
-        for record, why in unproven:
-            if why == _UNEXPLAINED and record.awaits_canary_proof:
-                self.response.hold_cohort(record, unexplained=True)
+        unexplained = [record for record, why in unproven if why == _UNEXPLAINED and record.awaits_canary_proof]
+        self.response.hold_cohorts(unexplained, unexplained=True)
         changes = [
             Change(
                 before=record,

@@ -121,13 +121,14 @@ class Response:
         workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
         self.teller.tell(sorted(arns), self.now(), workflow=workflow)
 
-    def hold_cohort(self, record: Record, *, unexplained: bool) -> None:
+    def hold_cohorts(self, records: Iterable[Record], *, unexplained: bool) -> None:
         """One that breaks holds all that run the same software, until a person clears it. ``unexplained``: nobody knows yet
-        whether it broke; then another breakage that holds the cohort already goes on doing so."""
-        if record.cohort is None or (unexplained and self._is_held(record.cohort)):
-            return
-        held = partial(Cohort, broken_by=record.arn, broken_at=self.now(), unexplained=unexplained)
-        self.cohorts.change(record.cohort, lambda known: held(key=known.key, version=known.version))
+        whether it broke; then another that holds the cohort already goes on doing so."""
+        by_cohort = {each.cohort: each.arn for each in records if each.cohort is not None}
+        held = self._held(by_cohort) if unexplained else set()
+        for cohort, arn in by_cohort.items():
+            if cohort not in held:
+                self.cohorts.change(cohort, partial(_held_by, arn, self.now(), unexplained=unexplained))
 
     def count(self, broken: Iterable[InstanceArn]) -> None:
         """Count what broke towards the breakers of its accounts, and tell people of those that open."""
@@ -155,18 +156,19 @@ class Response:
         return [_with_signs(each, signs[each.arn]) if each.arn in asked else each for each in returns]
 
     def _hold_cohorts(self, returns: Iterable[Return]) -> None:
-        for each in returns:
-            if each.broken and not each.record.is_broken:
-                self.hold_cohort(each.record, unexplained=False)
-            elif not each.broken and obstacle(each.record, each.target) is None:
-                self.hold_cohort(each.record, unexplained=True)
+        returns = list(returns)
+        broken = [each.record for each in returns if each.broken and not each.record.is_broken]
+        self.hold_cohorts(broken, unexplained=False)
+        wanted_back = [each for each in returns if not each.broken and obstacle(each.record, each.target) is None]
+        self.hold_cohorts([each.record for each in wanted_back], unexplained=True)
 
-    def _is_held(self, cohort: str) -> bool:
-        known = self.cohorts.read([cohort])[cohort]
-        if known.broken_by is None or known.broken_at is None:
-            return False
-        cleared_at = self.ledger.read([known.broken_by])[known.broken_by].cleared_at
-        return cleared_at is None or cleared_at < known.broken_at
+    def _held(self, keys: Iterable[str]) -> set[str]:
+        """The cohorts that are held already."""
+        cohorts = self.cohorts.read(keys)
+        records = self.ledger.read({each.broken_by for each in cohorts.values() if each.broken_by is not None})
+        return {
+            key for key, each in cohorts.items() if each.broken_by and each.is_held(records[each.broken_by].cleared_at)
+        }
 
     def _may_try(self, each: Return) -> bool:
         """Whether to try to put it back now: not again and again where EC2 has just refused."""
@@ -174,6 +176,10 @@ class Response:
         if each.is_by_person or refused_at is None or each.record.left_because is None:
             return True
         return obstacle(each.record, each.target) is not None or self.now() - refused_at >= _BETWEEN_ATTEMPTS
+
+
+def _held_by(arn: InstanceArn, now: datetime, known: Cohort, *, unexplained: bool) -> Cohort:
+    return Cohort(key=known.key, version=known.version, broken_by=arn, broken_at=now, unexplained=unexplained)
 
 
 def _with_signs(each: Return, signs: Signs) -> Return:

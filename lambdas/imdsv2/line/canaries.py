@@ -172,10 +172,9 @@ def _renewed(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetim
 
 def _held_by(cohort: Cohort, records: Mapping[InstanceArn, Record]) -> InstanceArn | None:
     """The instance whose breakage holds the cohort, from the moment at which the guard sees it, until a person clears it."""
-    if cohort.broken_by is None or cohort.broken_at is None:
+    if cohort.broken_by is None or not cohort.is_held(records[cohort.broken_by].cleared_at):
         return None
-    cleared_at = records[cohort.broken_by].cleared_at
-    return None if cleared_at is not None and cleared_at >= cohort.broken_at else cohort.broken_by
+    return cohort.broken_by
 
 
 def _broken(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime) -> Verdict | None:
