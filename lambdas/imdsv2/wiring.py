@@ -74,20 +74,22 @@ class Service:
     settings: Settings
 
     def guard(self) -> Guard:
-        """Build the guard, on the same dependencies as the line."""
+        """Build what looks after the enforced, on what judges them."""
+        from imdsv2.guard.departures import Departures
+        from imdsv2.guard.judging import Judging
         from imdsv2.guard.recall import Recall
         from imdsv2.guard.run import Guard
 
-        line = self.line
+        line, response = self.line, self.response()
         return Guard(
             members=self.members,
             ledger=line.ledger,
             accounts=self.accounts,
             policies=line.policies,
-            recall=Recall(
-                members=self.members, ledger=line.ledger, policies=line.policies, now=line.now, logger=line.logger
-            ),
-            response=self.response(),
+            recall=Recall(members=self.members, ledger=line.ledger, logger=line.logger),
+            judging=Judging(members=self.members, ledger=line.ledger, response=response, now=line.now),
+            departures=Departures(members=self.members, ledger=line.ledger, response=response, now=line.now),
+            response=response,
             now=line.now,
             logger=line.logger,
         )
@@ -99,6 +101,7 @@ class Service:
 
         line = self.line
         return Response(
+            members=self.members,
             ledger=line.ledger,
             accounts=self.accounts,
             cohorts=self.cohorts,

@@ -42,8 +42,14 @@ def enforced(cloud: Cloud, **how: Any) -> InstanceArn:
 
 
 def reject(cloud: Cloud, arn: InstanceArn, calls: int = 1) -> None:
-    """Its software calls IMDSv1 now, and the call is rejected."""
-    cloud.metrics.put_at(arn.instance_id, "MetadataNoTokenRejected", cloud.clock(), calls)
+    """Its software calls IMDSv1 now and again five minutes later, and is rejected both times: a pattern."""
+    for minutes in (0, 5):
+        probe(cloud, arn, calls, at=cloud.clock() + timedelta(minutes=minutes))
+
+
+def probe(cloud: Cloud, arn: InstanceArn, calls: int = 1, *, at: datetime | None = None) -> None:
+    """Somebody calls IMDSv1 within five minutes, now or at that time, and is rejected."""
+    cloud.metrics.put_at(arn.instance_id, "MetadataNoTokenRejected", at or cloud.clock(), calls)
 
 
 def live(cloud: Cloud, *arns: InstanceArn, hours: float) -> None:

@@ -20,6 +20,7 @@ from tests.integration.guarding import (
     reject,
     restart,
     set_state,
+    watch_use,
 )
 from tests.world.records import change
 from tests.world.refusal import refusal
@@ -269,13 +270,12 @@ def test_a_broken_one_that_cannot_be_seen_still_counts_as_broken(cloud: Cloud) -
 
 
 def test_what_somebody_changed_back_is_let_go_and_judged_at_once(cloud: Cloud) -> None:
-    """The pipeline says `changed_back`; the guard never overrides people."""
+    """The guard never overrides people; the pipeline says the same."""
     arn = enforced(cloud)
     cloud.clock.move(hours=1)
     cloud.set_options(arn, http_tokens="optional")
-    reject(cloud, arn)
     assert 0 == guard(cloud).rolled_back
-    assert ("enforced", "done") == state(cloud, arn)
+    assert ("held", "done") == state(cloud, arn)
     assert datetime.fromisoformat(cloud.current(arn)["revisit_at"]) <= cloud.clock()
     assert ("hold", "changed_back", "held") == judge_again(cloud, arn)
     assert 0 == guard(cloud).watched
@@ -384,16 +384,14 @@ def test_any_instance_that_breaks_holds_what_is_left_of_its_cohort(cloud: Cloud)
     assert follower.instance_id in cloud.current(late)["explanation"]
 
 
-@pytest.mark.parametrize("fate", ["stopped", "terminated", "changed back", "unproven"])
+@pytest.mark.parametrize("fate", ["stopped", "terminated", "unproven"])
 def test_a_canary_that_proves_nothing_is_replaced(cloud: Cloud, fate: str) -> None:
-    """It stopped, was terminated, was changed back by someone, or has no CPUUtilization."""
+    """It stopped, was terminated, or has no CPUUtilization."""
     canaries_first(cloud)
     arns = cloud.launch(count=3)
     (canary,) = go(cloud, arns)
     cloud.clock.move(hours=1)
     match fate:
-        case "changed back":
-            cloud.set_options(canary, http_tokens="optional")
         case "unproven":
             cloud.clock.move(days=8)
         case _:
@@ -482,6 +480,7 @@ def test_what_is_being_enforced_again_is_left_to_whoever_does(cloud: Cloud) -> N
     arn = enforced(cloud)
     cloud.clock.move(days=2)
     cloud.set_options(arn, http_tokens="optional")
+    watch_use(cloud, arn, days=10)
 
     def die(_: Call) -> None:
         raise Died
@@ -505,7 +504,8 @@ def test_an_undo_that_a_person_left_to_the_guard_is_done_by_it(cloud: Cloud) -> 
     assert (1, 0) == (done.rolled_back, done.left_broken)
     current = cloud.current(arn)
     assert ("rolled_back", "manual", "ops") == (current["status"], current["source"], current["caller"])
-    assert not {"undo", "broken_at"} & set(current)
+    assert ("undone_by_person", "ops") == (current["reason"], current["undone_by"])
+    assert not {"undo", "broken_at", "rolled_back_at"} & set(current)
     assert () == cloud.accounts().of(arn).rollbacks
 
 

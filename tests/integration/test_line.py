@@ -481,7 +481,7 @@ def test_what_somebody_made_optional_again_is_not_fought(cloud: Cloud) -> None:
     cloud.clock.move(minutes=15)
     assert ("hold", "changed_back", "held") == verdict(run(cloud, arn, Source.REVISIT))
     assert ("hold", "changed_back", "held") == verdict(run(cloud, arn, Source.MANUAL))
-    assert (1, "done") == (len(cloud.changes()), cloud.current(arn)["watch"])
+    assert (1, "open") == (len(cloud.changes()), cloud.current(arn)["watch"]), "the guard lets it go"
     assert "enforced" == run(cloud, arn, Source.MANUAL, clear=True).status
     assert 2 == len(cloud.changes())
 

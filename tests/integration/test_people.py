@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from imdsv2.domain.commands import command
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest
@@ -24,7 +25,7 @@ from imdsv2.people.scope import Scopes
 from imdsv2.people.undo import Undoing
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
-from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, untag
+from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, probe, reject, untag
 from tests.world.dynamodb import Table
 from tests.world.records import change
 
@@ -442,7 +443,7 @@ def test_an_undo_puts_back_what_is_as_we_left_it(cloud: Cloud) -> None:
     assert {
         "target": str(arn),
         "status": "rolled_back",
-        "reason": "broke_before",
+        "reason": "undone_by_person",
         "would_be": "rolled_back",
         "done": True,
         "problem": None,
@@ -455,8 +456,9 @@ def test_an_undo_puts_back_what_is_as_we_left_it(cloud: Cloud) -> None:
         assert ("carol", "request-9", "manual") == (event["caller"], event["request_id"], event["source"])
     current = cloud.current(arn)
     assert str(current["explanation"]).startswith("carol asked for it to be put back (request request-9). Tokens are")
-    assert not {"undo", "broken_at", "lease_until"} & set(current)
-    assert "hold (broke_before)" in str(cloud.hub.note_on(finding(str(arn))))
+    assert {"undone_at", "undone_by"} <= set(current)
+    assert not {"undo", "rolled_back_at", "broken_at", "lease_until"} & set(current)
+    assert "hold (undone_by_person)" in str(cloud.hub.note_on(finding(str(arn))))
 
 
 def test_nobody_need_say_who_he_is_to_undo(cloud: Cloud) -> None:
@@ -478,15 +480,76 @@ def test_a_dry_undo_tells_what_would_become_of_each(cloud: Cloud) -> None:
     assert "HttpEndpoint" in str(would_not["problem"])
 
 
-def test_an_undo_is_no_breakage(cloud: Cloud) -> None:
-    """It affects neither the circuit breaker nor the cohort; the instance is held until it is cleared."""
-    arns = [enforced(cloud) for _ in range(3)]
-    steer(cloud, undo=named(*arns))
-    assert () == cloud.accounts().of(arns[0]).rollbacks
-    assert not [each for each in cloud.items() if each["pk"].startswith("cohort#")]
-    assert "unused" == reason(cloud, cloud.one())
-    assert "broke_before" == reason(cloud, arns[0], Source.MANUAL)
-    assert "unused" == reason(cloud, arns[0], Source.MANUAL, clear=True)
+def test_an_undo_is_no_breakage_but_its_cohort_waits_for_a_word(cloud: Cloud) -> None:
+    """It does not affect the circuit breaker; whatever runs the same software waits until a person says what it was."""
+    cloud.policy(mode="enforce", canary={"share": 0.1, "hours": 24})
+    arn = enforced(cloud)
+    steer(cloud, undo=named(arn))
+    assert () == cloud.accounts().of(arn).rollbacks
+    waits = cloud.one()
+    assert "canary_wait" == reason(cloud, waits)
+    explanation = cloud.current(waits)["explanation"]
+    assert "nobody has said why" in explanation
+    assert explanation.endswith(command("clear", arn))
+    assert "undone_by_person" == reason(cloud, arn, Source.MANUAL)
+    write(cloud, arn, cleared_at=cloud.clock.tick())
+    assert "unused" == reason(cloud, waits)
+
+
+def test_an_undo_of_what_was_refused_calls_is_breakage(cloud: Cloud) -> None:
+    """One call is enough, because somebody wants it back: cohort and circuit breaker know, and the ledger tells both."""
+    cloud.policy(mode="enforce", canary={"share": 0.1, "hours": 24})
+    arn = enforced(cloud)
+    probe(cloud, arn)
+    (result,) = steer(cloud, undo=named(arn), caller="carol")
+    assert ("rolled_back", "broke_before", True) == (result["status"], result["reason"], result["done"])
+    current = cloud.current(arn)
+    assert str(current["explanation"]).startswith(
+        "carol asked for it to be put back (request request-9). 1 IMDSv1 call was rejected since 2026-11-20 11:55 UTC"
+    )
+    assert {"rolled_back_at", "broken_at", "undone_at"} <= set(current)
+    assert ("carol", "manual", "carol") == (current["undone_by"], current["source"], current["caller"])
+    assert 1 == len(cloud.accounts().of(arn).rollbacks)
+    waits = cloud.one()
+    assert "canary_wait" == reason(cloud, waits)
+    assert "broke without IMDSv1" in cloud.current(waits)["explanation"]
+
+
+def test_an_undo_overwrites_no_cause_that_the_guard_recorded(cloud: Cloud) -> None:
+    """The guard only told; a person puts it back, and it stays broken since the guard saw it."""
+    cloud.policy(mode="enforce", rollback="alert")
+    arn = enforced(cloud)
+    reject(cloud, arn)
+    guard(cloud)
+    broken_at = cloud.current(arn)["broken_at"]
+    cloud.clock.move(hours=2)
+    steer(cloud, undo=named(arn), caller="carol")
+    current = cloud.current(arn)
+    assert ("rolled_back", "broke_before", broken_at) == (current["status"], current["reason"], current["broken_at"])
+    assert 1 == len(cloud.accounts().of(arn).rollbacks)
+
+
+def test_whoever_looks_or_asks_again_changes_nothing_of_what_happened(cloud: Cloud) -> None:
+    """Who put it back and why stays in the ledger, whoever comes after."""
+    arn = enforced(cloud)
+    steer(cloud, undo=named(arn), caller="carol")
+    told = ("caller", "explanation", "source", "request_id", "undone_by", "undone_at")
+    before = {name: cloud.current(arn)[name] for name in told}
+    judge(cloud, arn, Source.MANUAL, caller="dave")
+    judge(cloud, arn, Source.REVISIT)
+    assert [(False, NOT_OURS)] == said(steer(cloud, undo=named(arn), caller="dave"))
+    assert before == {name: cloud.current(arn)[name] for name in told}
+
+
+def test_an_undo_does_not_wait_for_cloudwatch(cloud: Cloud) -> None:
+    """Where refused calls cannot be read, it is put back all the same, and its cohort waits."""
+    arn = enforced(cloud)
+    cloud.metrics.status = "Forbidden"
+    assert [(True, None)] == said(steer(cloud, undo=named(arn), caller="carol"))
+    current = cloud.current(arn)
+    assert "undone_by_person" == current["reason"]
+    assert "Whether calls were rejected could not be read (CloudWatch answered Forbidden)." in current["explanation"]
+    assert arn == cloud.cohorts().read([current["cohort"]])[current["cohort"]].broken_by
 
 
 def test_what_is_verified_and_watched_no_longer_is_put_back_too(cloud: Cloud) -> None:
@@ -923,4 +986,4 @@ def test_a_group_costs_a_dozen_calls_and_one_a_change(cloud: Cloud) -> None:
     assert [(True, None)] * 20 == said(steer(cloud, undo={"account": MEMBER}))
     made = Counter(call.operation for call in cloud.wire.calls)
     assert (20, 1) == (made.pop(CHANGE), made["Publish"])
-    assert sum(made.values()) <= 22
+    assert sum(made.values()) <= 23

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from imdsv2.domain.commands import command
 from tests.integration.builders import LEASE, MEMBER, OTHER
-from tests.integration.guarding import Died, enforced, guard, live, reject, restart, set_state
+from tests.integration.guarding import Died, enforced, guard, live, probe, reject, restart, set_state
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
@@ -114,37 +116,106 @@ def test_it_is_asked_once_an_hour_and_place_however_many_there_are(cloud: Cloud)
     assert [MEMBER, OTHER] == sorted(asked)
 
 
-def test_it_ends_when_the_window_that_was_looked_back_at_has_passed(cloud: Cloud) -> None:
-    """Anything that happens once in a window has happened by then; later breakage has other causes."""
-    cloud.policy(mode="enforce", lookback_days=8)
+@pytest.mark.parametrize("days", [36, 95, 400])
+def test_it_goes_on_for_as_long_as_the_enforcement_stands(cloud: Cloud, days: int) -> None:
+    """What needs IMDSv1 in the next quarter, or under the next load, fails long after any window."""
     arn = started_since(cloud)
-    live(cloud, arn, hours=8 * 24)
+    cloud.clock.move(days=days)
     reject(cloud, arn)
-    assert 0 == guard(cloud, after=60).rolled_back
+    assert 1 == guard(cloud, after=60).rolled_back
+    assert ("rolled_back", "optional") == status(cloud, arn)
+
+
+def test_a_reboot_long_after_the_watch_is_noticed(cloud: Cloud) -> None:
+    """EC2 does not show it; its software calls in several periods of five minutes."""
+    arn = verified(cloud)
+    live(cloud, arn, hours=37 * 24)
+    for minutes in (0, 4, 9):
+        probe(cloud, arn, calls=7, at=cloud.clock() + timedelta(minutes=minutes))
+    assert 1 == guard(cloud, after=60).rolled_back
+
+
+def test_what_cloudwatch_shows_hours_late_counts(cloud: Cloud) -> None:
+    """Calls of the last hours of the watch arrive after the proof, and their periods lie before it."""
+    arn = verified(cloud)
+    for hours in (3.5, 3.4):
+        probe(cloud, arn, calls=150, at=cloud.clock() - timedelta(hours=hours))
+    assert 1 == guard(cloud, after=60).rolled_back
+    assert ("rolled_back", "optional") == status(cloud, arn)
+
+
+def test_a_single_call_weeks_later_is_told_once_and_opens_nothing(cloud: Cloud) -> None:
+    """A scanner, somebody's test, or an attacker who waits for a rollback: both readings are told, each with what to do."""
+    arn = verified(cloud)
+    live(cloud, arn, hours=21 * 24)
+    probe(cloud, arn)
+    told = len(cloud.published())
+    assert (0, 0) == ((done := guard(cloud, after=60)).rolled_back, done.left_broken)
+    guard(cloud, after=60)
+    guard(cloud, after=60)
     assert ("verified", "required") == status(cloud, arn)
+    (message,) = cloud.published()[told:]
+    assert message["Subject"].startswith("IMDSv1 calls were rejected: a probe, or something broke: 1 instance")
+    for word in ("undo", "clear"):
+        assert command(word, arn) in message["Message"]
+    current = cloud.current(arn)
+    assert ("probe_or_breakage", True) == (current["left_because"], "probe_at" in current)
+    assert "broken_at" not in current
+    assert not [each for each in cloud.items() if each["pk"].startswith("cohort#")]
+
+
+def test_probes_days_apart_are_no_pattern(cloud: Cloud) -> None:
+    """Each is told; at the same time on a third day, they are one."""
+    arn = verified(cloud)
+    told = len(cloud.published())
+    for hours in (30, 41, 26):
+        live(cloud, arn, hours=hours)
+        probe(cloud, arn)
+        assert 0 == guard(cloud, after=60).rolled_back
+    assert told + 3 == len(cloud.published())
+    probe(cloud, arn, at=cloud.clock() + timedelta(hours=4))
+    live(cloud, arn, hours=4)
+    assert 1 == guard(cloud, after=60).rolled_back
+
+
+def test_at_the_same_time_on_three_days_something_calls_by_a_timetable(cloud: Cloud) -> None:
+    """Once a day is too seldom for the other rules."""
+    arn = verified(cloud)
+    rolled_back = []
+    for minutes in (0, 10, -10):
+        probe(cloud, arn, at=cloud.clock() + timedelta(minutes=minutes))
+        rolled_back.append(guard(cloud, after=60).rolled_back)
+        live(cloud, arn, hours=23)
+    assert [0, 0, 1] == rolled_back
+
+
+def test_the_hour_at_which_it_called_imdsv1_before_needs_no_second_call(cloud: Cloud) -> None:
+    """A weekly job, too old for the window: CloudWatch remembers when it ran, and is asked once."""
+    arn = enforced(cloud, days=400)
+    weekly = [datetime(2026, 8, 3, 2, 20, tzinfo=UTC) + timedelta(weeks=week) for week in range(4)]
+    cloud.metrics.put(arn.instance_id, "MetadataNoToken", [int(each.timestamp() // 3600) for each in weekly], 3)
+    live(cloud, arn, hours=25)
+    assert 1 == guard(cloud).verified
+    cloud.clock.time = datetime(2027, 1, 12, 2, 40, tzinfo=UTC)  # A Tuesday, at the same hour.
+    probe(cloud, arn)
+    assert 0 == guard(cloud, after=60).rolled_back
+    cloud.clock.time = datetime(2027, 1, 18, 2, 40, tzinfo=UTC)  # A Monday.
+    probe(cloud, arn)
+    assert 1 == guard(cloud, after=60).rolled_back
+    assert "at the hour of the week at which it called IMDSv1 before" in cloud.current(arn)["explanation"]
 
 
 def test_fewer_refused_calls_than_the_policy_says_end_no_watch(cloud: Cloud) -> None:
-    """Listed by CloudWatch, counted, left: the watch of its next start is still to come."""
+    """Listed by CloudWatch, counted, told: the watch of its next start is still to come."""
     cloud.policy(mode="enforce", rejected_threshold=5)
     arn = verified(cloud)
-    reject(cloud, arn, calls=4)
-    version = cloud.current(arn)["version"]
+    reject(cloud, arn, calls=2)
     assert 0 == guard(cloud, after=60).rolled_back
-    assert ("verified", "open", version) == tuple(cloud.current(arn)[name] for name in ("status", "watch", "version"))
-
-
-def test_refused_calls_count_together_no_longer_than_a_watch_lasts(cloud: Cloud) -> None:
-    """A stray call now and then never adds up to breakage; the same number within a day does."""
-    cloud.policy(mode="enforce", rejected_threshold=2)
-    arn = verified(cloud)
-    for _ in range(3):
-        reject(cloud, arn)
-        assert 0 == guard(cloud, after=60).rolled_back
-        live(cloud, arn, hours=30)
-    reject(cloud, arn)
-    live(cloud, arn, hours=2)
-    reject(cloud, arn)
+    current = cloud.current(arn)
+    assert ("verified", "open", "probe_or_breakage") == tuple(
+        current[name] for name in ("status", "watch", "left_because")
+    )
+    reject(cloud, arn, calls=2)
     assert 1 == guard(cloud, after=60).rolled_back
 
 
@@ -169,14 +240,16 @@ def test_one_left_broken_before_its_next_start_stays_in_sight(cloud: Cloud) -> N
     assert 1 == guard(cloud).left_broken
 
 
-def test_what_somebody_has_changed_back_since_is_left_alone(cloud: Cloud) -> None:
-    """Its rejected calls are from before."""
+def test_what_somebody_has_changed_back_after_it_broke_is_breakage(cloud: Cloud) -> None:
+    """Nobody watched it any longer, but its rejected calls tell why: nothing is changed, its cohort is held."""
     arn = started_since(cloud)
-    reject(cloud, arn)
+    probe(cloud, arn)
     cloud.set_options(arn, http_tokens="optional")
-    version = cloud.current(arn)["version"]
     assert (0, 0) == ((done := guard(cloud, after=60)).rolled_back, done.left_broken)
-    assert version == cloud.current(arn)["version"]
+    current = cloud.current(arn)
+    assert ("held", "changed_back") == (current["status"], current["reason"])
+    assert arn == cloud.cohorts().read([current["cohort"]])[current["cohort"]].broken_by
+    assert 1 == len(cloud.accounts().of(arn).rollbacks)
 
 
 def test_what_has_gone_is_left_alone(cloud: Cloud) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from imdsv2.domain.commands import command
 from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import LEASE, MEMBER, OTHER, asked
@@ -99,10 +100,10 @@ def test_the_ledger_says_what_broke_and_what_holds_it_now(cloud: Cloud) -> None:
     assert {"rolled_back_at", "broken_at", "revisit_at", "enforced_at"} <= set(current)
     assert not {"lease_until", "owner", "status_before", "left_because", "undo"} & set(current)
     assert str(current["explanation"]).startswith(
-        "1 IMDSv1 call was rejected since 2026-11-20 12:00 UTC, the last at 2026-11-20 13:00 UTC: its software needs IMDSv1. "
-        "Tokens are optional again"
+        "2 IMDSv1 calls were rejected since 2026-11-20 11:55 UTC, in 2 separate periods of five minutes, the last at "
+        "2026-11-20 13:05 UTC: its software needs IMDSv1. Tokens are optional again"
     )
-    assert '"clear": true' in str(current["explanation"])
+    assert str(current["explanation"]).endswith(command("clear", arn))
 
 
 def test_its_tag_is_replaced_its_finding_annotated_and_people_are_told(cloud: Cloud) -> None:
@@ -399,7 +400,7 @@ def test_a_rollback_that_was_left_behind_is_finished(cloud: Cloud, operation: st
     assert ("rolled_back", "broke_before", "optional") == (current["status"], current["reason"], cloud.tokens(arn))
     assert {ROLLED_BACK_TAG} == set(cloud.tags(arn))
     assert ["enforcing", "enforced", "rolling_back", "rolled_back"] == cloud.history(arn)
-    assert str(current["explanation"]).startswith("1 IMDSv1 call was rejected since")
+    assert str(current["explanation"]).startswith("2 IMDSv1 calls were rejected since")
     assert "hold (broke_before)" in str(cloud.hub.note_on(finding(str(arn))))
     assert 1 == len(cloud.accounts().of(arn).rollbacks)
 

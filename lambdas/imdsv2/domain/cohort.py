@@ -21,8 +21,9 @@ _TEMPLATE_TAG = "aws:ec2launchtemplate:id"
 class Cohort:
     """Instances that run the same software, with their canaries.
 
-    ``wanted``: the planned number of canaries. ``broken_by``, ``broken_at``: the instance whose software broke, and
-    when. They hold the whole cohort until a person clears that instance.
+    ``wanted``: how many canaries there are to be. ``broken_by``, ``broken_at``: the instance whose software
+    broke, and when; that holds the cohort until a person has cleared that instance since. ``unexplained``: nobody
+    knows yet whether it broke.
     """
 
     key: str
@@ -32,6 +33,13 @@ class Cohort:
     opened_at: datetime | None = None
     broken_by: InstanceArn | None = None
     broken_at: datetime | None = None
+    unexplained: bool = False
+
+    def is_held(self, cleared_at: datetime | None) -> bool:
+        """Whether what broke holds it. ``cleared_at``: when a person last cleared the instance that broke."""
+        if self.broken_by is None or self.broken_at is None:
+            return False
+        return cleared_at is None or cleared_at < self.broken_at
 
 
 def cohort_of(instance: Instance) -> str:

@@ -1,15 +1,20 @@
 """Health after enforcement: a pure function from an instance's signs of life and rejected calls to its health.
 
-CloudWatch counts rejected IMDSv1 calls (`MetadataNoTokenRejected`) and may publish no datapoint if there are none.
-Silence therefore counts as health only while the instance provably ran.
+CloudWatch counts refused IMDSv1 calls (`MetadataNoTokenRejected`) and may publish nothing where there are none, so
+silence is health only while the instance demonstrably ran. Refused calls are breakage where they form a pattern
+(`breakage`); fewer are told, and nothing is opened for them.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LONGEST_LIFE = timedelta(days=7)
 """How long an instance may run without proof of health before people are notified."""
@@ -32,14 +37,24 @@ class Health(StrEnum):
 class Signs:
     """CloudWatch's data about an instance since its watch began.
 
-    ``alive_hours``: whole hours in which the instance provably ran. If ``problem`` is set, the data is incomplete and
-    the counts are lower bounds.
+    ``refused``: rejected calls by the beginning of their period of five minutes. ``alive_hours``: whole hours in which it
+    demonstrably ran; ``alive_lately``: whether the last whole hour is one of them. ``problem`` is set where an answer was not
+    complete; what was counted is then a lower bound.
     """
 
-    rejected_calls: int = 0
-    last_rejected_call: datetime | None = None
+    refused: Mapping[datetime, int] = field(default_factory=dict)
     alive_hours: int = 0
+    alive_lately: bool = False
     problem: str | None = None
+
+    @property
+    def rejected_calls(self) -> int:
+        return sum(self.refused.values())
+
+    @property
+    def last_rejected_call(self) -> datetime | None:
+        """The beginning of the last period with rejected calls."""
+        return max(self.refused, default=None)
 
 
 def alive_hours_needed(hours: int, min_coverage: float) -> int:
@@ -50,31 +65,36 @@ def alive_hours_needed(hours: int, min_coverage: float) -> int:
 def judge(
     signs: Signs,
     *,
+    broken: bool,
     since: datetime,
+    quiet_since: datetime | None = None,
     hours: int,
     running_since: datetime | None,
-    threshold: int,
     min_coverage: float,
     now: datetime,
 ) -> Health:
     """Evaluate one watch.
 
     Args:
-        signs: the data from ``since`` to ``now``.
+        signs: what was counted from ``since`` to ``now``.
+        broken: whether its refused calls are breakage.
         since: when the watch began.
-        hours: the length of the watch, in hours.
-        running_since: the last start; None if the instance is not running.
-        threshold: number of rejected calls that counts as breakage.
-        min_coverage: share of the watch in which the instance must provably have run.
-        now: the time of the evaluation, timezone-aware.
+        quiet_since: from when on it has to stay clean for its hours, where that is later than ``since``.
+        hours: how long it has to stay clean.
+        running_since: the last start, None while it does not run.
+        min_coverage: share of the hours of the watch in which it must demonstrably have run.
+        now: the time of the judgement, aware.
+
+    It is clean only if it demonstrably ran in the last whole hour: where CloudWatch is late, what it does not show yet may be
+    refused calls.
     """
-    if signs.rejected_calls >= threshold:
+    if broken:
         return Health.BROKEN
-    watched_for = now - since
     if (
         signs.problem is None
-        and watched_for >= timedelta(hours=hours) + LATE
+        and now - max(since, quiet_since or since) >= timedelta(hours=hours) + LATE
         and signs.alive_hours >= alive_hours_needed(hours, min_coverage)
+        and signs.alive_lately
     ):
         return Health.CLEAN
     lived = timedelta(hours=signs.alive_hours)

@@ -1,18 +1,26 @@
-"""The response to breakage: hold the cohort, roll back (or leave it and explain), count for the breaker, notify."""
+"""The answer to breakage, and to a person who wants an instance back: hold the cohort, roll back (or leave, and say why), count
+towards the breaker, tell people."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
 from imdsv2.domain.cohort import Cohort
+from imdsv2.domain.health import Signs
+from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode, RollbackMode
+from imdsv2.domain.words import minute
+from imdsv2.guard.counting import counted_from, rejected
 from imdsv2.guard.obstacle import obstacle
 from imdsv2.guard.rollback import End, Return
+from imdsv2.guard.signs import Begin, gather_signs
 from imdsv2.ledger.items import account_key
 from imdsv2.ledger.record import OPEN, Change
 
@@ -22,9 +30,10 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
+    from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
-    from imdsv2.guard.rollback import Returned, Rollback
+    from imdsv2.guard.rollback import Rollback
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.cohort import Cohorts
     from imdsv2.ledger.policy import PolicySource
@@ -52,18 +61,19 @@ class _Left:
     asked: Return
     record: Record
     problem: str
+    is_only_told: bool = False
 
     def change(self, now: datetime) -> Change | None:
         """The change for an instance that is not rolled back; people are notified again only if the reason changes."""
         explanation = f"{self.asked.why} It was not put back: {self.problem}"
         after = self.record
-        if self.problem != _ONLY_ALERT and obstacle(self.asked.record, self.asked.target) is None:
-            after = replace(after, left_at=now, explanation=explanation)  # A rollback was attempted.
+        if not self.is_only_told and obstacle(self.asked.record, self.asked.target) is None:
+            after = replace(after, left_at=now, explanation=explanation)  # It had been tried.
         if self.record.left_because != self.problem:
             after = replace(after, left_because=self.problem, explanation=explanation, changed_at=now)
         if self.asked.broken and not self.record.is_broken:
             after = replace(after, broken_at=now, watch=OPEN)
-        if not self.asked.broken:
+        if self.asked.is_by_person:
             after = replace(after, undo=None)
         return Change(before=self.record, after=after) if after != self.record else None
 
@@ -72,6 +82,7 @@ class _Left:
 class Response:
     """Responds for instances of one account and Region at a time. ``now``: the clock."""
 
+    members: Members
     ledger: Ledger
     accounts: Accounts
     cohorts: Cohorts
@@ -82,10 +93,11 @@ class Response:
     logger: Logger
 
     def put_back(self, returns: Sequence[Return], policy: Policy, request_id: str) -> Answered:
-        """Roll back broken or requested instances, as far as the policy and EC2 permit."""
-        self._hold_cohorts([each for each in returns if each.broken])
-        alerted = [each for each in returns if _is_only_told(each, policy)]
-        due = [each for each in returns if each not in alerted and self._may_try(each)]
+        """Put back what broke, or what a person wants back, as far as policy and EC2 let it."""
+        returns = self._with_breakage(returns)
+        self._hold_cohorts(returns)
+        alerted = {each.arn: why for each in returns if (why := _only_told(each, policy)) is not None}
+        due = [each for each in returns if each.arn not in alerted and self._may_try(each)]
         ended = self.rollback.run(due, request_id)
         returned = [each for each in ended if each.end is End.ROLLED_BACK]
         left = [
@@ -93,9 +105,13 @@ class Response:
             for each in ended
             if each.end is End.LEFT
         ]
-        left += [_Left(asked=each, record=each.record, problem=_ONLY_ALERT) for each in alerted]
+        left += [
+            _Left(asked=each, record=each.record, problem=alerted[each.arn], is_only_told=True)
+            for each in returns
+            if each.arn in alerted
+        ]
         self.ledger.write([change for each in left if (change := each.change(self.now())) is not None], self.now())
-        self._count(returned)
+        self.count([each.arn for each in returned if each.asked.broken])
         self.tell([each.arn for each in returned] + [each.record.arn for each in left])
         untried = len(returns) - len(due) - len(alerted)
         return Answered(rolled_back=len(returned), left_broken=sum(each.asked.broken for each in left) + untried)
@@ -105,37 +121,88 @@ class Response:
         workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
         self.teller.tell(sorted(arns), self.now(), workflow=workflow)
 
-    def _hold_cohorts(self, broken: Iterable[Return]) -> None:
-        """A broken instance holds its whole cohort."""
-        for each in broken:
-            if each.record.cohort and not each.record.is_broken:
-                self.cohorts.change(each.record.cohort, _broken_by(each.arn, self.now()))
+    def hold_cohorts(self, records: Iterable[Record], *, unexplained: bool) -> None:
+        """One that breaks holds all that run the same software, until a person clears it. ``unexplained``: nobody knows yet
+        whether it broke; then another that holds the cohort already goes on doing so."""
+        by_cohort = {each.cohort: each.arn for each in records if each.cohort is not None}
+        held = self._held(by_cohort) if unexplained else set()
+        for cohort, arn in by_cohort.items():
+            if cohort not in held:
+                self.cohorts.change(cohort, partial(_held_by, arn, self.now(), unexplained=unexplained))
 
-    def _may_try(self, each: Return) -> bool:
-        """Whether to attempt a rollback now; after a refusal by EC2, at most once per hour."""
-        refused_at = each.record.left_at
-        if not each.broken or refused_at is None or each.record.left_because is None:
-            return True
-        return obstacle(each.record, each.target) is not None or self.now() - refused_at >= _BETWEEN_ATTEMPTS
-
-    def _count(self, returned: Sequence[Returned]) -> None:
-        by_account: dict[str, list[Returned]] = defaultdict(list)
-        for each in returned:
-            if each.asked.broken:
-                by_account[account_key(each.arn)].append(each)
+    def count(self, broken: Iterable[InstanceArn]) -> None:
+        """Count what broke towards the breakers of its accounts, and tell people of those that open."""
+        by_account: dict[str, int] = Counter(account_key(arn) for arn in broken)
         for account, several in by_account.items():
             now = self.now()
             enforced = len(self.ledger.enforced_since(account, now - A_DAY))
-            known = self.accounts.count_rollbacks(account, len(several), enforced, now)
+            known = self.accounts.count_rollbacks(account, several, enforced, now)
             if known.breaker_opened_at == now:
                 self.logger.error("breaker opened", extra={"account": known.key})
                 self.teller.breaker_opened(known)
 
+    def _with_breakage(self, returns: Sequence[Return]) -> list[Return]:
+        """The returns, each that a person asked for with what CloudWatch says of its software since the enforcement: people want
+        back what broke, and seldom say so."""
+        asked = {each.arn: each.record for each in returns if each.is_by_person and not each.broken}
+        if not asked:
+            return list(returns)
+        now = self.now()
+        begins = {arn: Begin(watch=now, count=counted_from(record)) for arn, record in asked.items()}
+        try:
+            signs = gather_signs(self.members.cloudwatch(next(iter(asked))), begins, set(), now)
+        except CALL_FAILURES as error:
+            signs = dict.fromkeys(asked, Signs(problem=describe_error(error)))
+        return [_with_signs(each, signs[each.arn]) if each.arn in asked else each for each in returns]
 
-def _broken_by(arn: InstanceArn, now: datetime) -> Callable[[Cohort], Cohort]:
-    return lambda known: Cohort(key=known.key, version=known.version, broken_by=arn, broken_at=now)
+    def _hold_cohorts(self, returns: Iterable[Return]) -> None:
+        returns = list(returns)
+        broken = [each.record for each in returns if each.broken and not each.record.is_broken]
+        self.hold_cohorts(broken, unexplained=False)
+        wanted_back = [each for each in returns if not each.broken and obstacle(each.record, each.target) is None]
+        self.hold_cohorts([each.record for each in wanted_back], unexplained=True)
+
+    def _held(self, keys: Iterable[str]) -> set[str]:
+        """The cohorts that are held already."""
+        cohorts = self.cohorts.read(keys)
+        records = self.ledger.read({each.broken_by for each in cohorts.values() if each.broken_by is not None})
+        return {
+            key for key, each in cohorts.items() if each.broken_by and each.is_held(records[each.broken_by].cleared_at)
+        }
+
+    def _may_try(self, each: Return) -> bool:
+        """Whether to try to put it back now: not again and again where EC2 has just refused."""
+        refused_at = each.record.left_at
+        if each.is_by_person or refused_at is None or each.record.left_because is None:
+            return True
+        return obstacle(each.record, each.target) is not None or self.now() - refused_at >= _BETWEEN_ATTEMPTS
 
 
-def _is_only_told(each: Return, policy: Policy) -> bool:
-    """Whether the policy leaves the rollback to people; one that has already begun is still finished."""
-    return each.broken and policy.rollback is RollbackMode.ALERT and each.record.status != Status.ROLLING_BACK
+def _held_by(arn: InstanceArn, now: datetime, known: Cohort, *, unexplained: bool) -> Cohort:
+    return Cohort(key=known.key, version=known.version, broken_by=arn, broken_at=now, unexplained=unexplained)
+
+
+def _with_signs(each: Return, signs: Signs) -> Return:
+    """A return that a person asked for, with what is known of its software: what the guard recorded stands, and any call that
+    was refused tells why it is wanted back."""
+    if signs.refused:
+        said = f"{rejected(signs, counted_from(each.record), None)}: its software needs IMDSv1."
+    elif each.record.is_broken and each.record.broken_at is not None:
+        said = f"Its software had broken on {minute(each.record.broken_at)}."
+    elif signs.problem:
+        return replace(each, why=f"{each.why} Whether calls were rejected could not be read ({signs.problem}).")
+    else:
+        return each
+    return replace(each, broken=True, why=f"{each.why} {said}")
+
+
+def _only_told(each: Return, policy: Policy) -> str | None:
+    """Why people alone may put it back; None where the guard may. A rollback that has begun is brought to its end."""
+    if not each.broken or each.is_by_person or each.record.status == Status.ROLLING_BACK:
+        return None
+    if policy.rollback is RollbackMode.ALERT:
+        return _ONLY_ALERT
+    tags = each.target.tags if isinstance(each.target, Instance) else {}
+    if tags.get(policy.rollback_tag, "").strip().lower() == RollbackMode.ALERT:
+        return f'Its tag {policy.rollback_tag} says "alert". Put it back by hand, or update its software.'
+    return None

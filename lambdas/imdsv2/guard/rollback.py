@@ -19,8 +19,10 @@ from botocore.exceptions import ClientError
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, is_throttling, may_have_been_done
+from imdsv2.domain.commands import command
 from imdsv2.domain.instance import Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import DAILY, Decision, Reason
 from imdsv2.errors import QuotaExhausted
 from imdsv2.guard.obstacle import GONE, explain_refusal, obstacle
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn, Target
-    from imdsv2.domain.request import Source
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
@@ -45,7 +46,7 @@ _SIGNATURE = ("source", "caller", "request_id", "session")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Return:
-    """A rollback to make, with its reason as a sentence. ``broken``: software broke; False if a person asked."""
+    """An instance that is to be put back, and why, in a sentence. ``broken``: its software broke, whoever wants it back."""
 
     record: Record
     target: Target
@@ -57,6 +58,10 @@ class Return:
     @property
     def arn(self) -> InstanceArn:
         return self.record.arn
+
+    @property
+    def is_by_person(self) -> bool:
+        return self.source is Source.MANUAL
 
     @property
     def is_done_already(self) -> bool:
@@ -93,15 +98,15 @@ class Returned:
         return self.record.status == Status.ROLLING_BACK and not self.asked.is_done_already
 
     def rolled_back(self, now: datetime) -> Record:
-        """The record after the rollback."""
-        return replace(
+        """The record once tokens are optional again. What the guard recorded as broken stays so, whoever put it back."""
+        asked = self.asked
+        record = replace(
             self.record,
             status=Status.ROLLED_BACK,
             decision=Decision.HOLD,
-            reason=Reason.BROKE_BEFORE,
-            explanation=f"{self.asked.why} Tokens are optional again, as they were before. It is held until a person clears it: "
-            'invoke the service by hand with "clear": true.',
-            rolled_back_at=now,
+            reason=Reason.BROKE_BEFORE if asked.broken else Reason.UNDONE_BY_PERSON,
+            explanation=f"{asked.why} Tokens are optional again, as they were before. It is held, and what runs the same software "
+            f"waits, until a person clears it: {command('clear', self.arn)}",
             changed_at=now,
             decided_at=now,
             watch=OVER,
@@ -111,8 +116,13 @@ class Returned:
             owner=None,
             lease_until=None,
             revisit_at=now + DAILY,
-            broken_at=now if self.asked.broken else self.record.broken_at,
         )
+        if asked.is_by_person:
+            record = replace(record, undone_at=now, undone_by=asked.caller)
+        if asked.broken:
+            broken_at = record.broken_at if record.is_broken else now
+            record = replace(record, rolled_back_at=now, broken_at=broken_at)
+        return record
 
     def as_before(self, now: datetime) -> Record:
         """The record after a rollback that changed nothing: its earlier status is restored."""

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look
-from imdsv2.domain.health import LONGEST_LIFE, Health
 from imdsv2.domain.instance import Instance, Place, Unreachable
 from imdsv2.domain.lifecycle import Status
-from imdsv2.guard.signs import Begin, gather_signs
 from imdsv2.guard.watch import is_dormant, is_lost, noticed, resumed, watched
-from imdsv2.ledger.record import OVER, Change
+from imdsv2.ledger.record import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,12 +28,12 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.account import Account
-    from imdsv2.domain.health import Signs
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.domain.policy import Policy
+    from imdsv2.guard.departures import Departures
+    from imdsv2.guard.judging import Judging
     from imdsv2.guard.recall import Recall
     from imdsv2.guard.response import Answered, Response
-    from imdsv2.guard.rollback import Return
     from imdsv2.guard.watch import Watched
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
@@ -44,7 +42,9 @@ if TYPE_CHECKING:
 
 _PLACES_AT_ONCE = 8
 _BETWEEN_PASSES = timedelta(minutes=4)
-"""An account that another pass has guarded more recently than this is left out."""
+"""An account that another pass has just looked after is left to it."""
+_MAY_ARRIVE = timedelta(hours=12)
+"""How long after the end of a watch refused calls of it are still looked for."""
 
 
 @dataclass(kw_only=True)
@@ -79,6 +79,8 @@ class Guard:
     accounts: Accounts
     policies: PolicySource
     recall: Recall
+    judging: Judging
+    departures: Departures
     response: Response
     now: Callable[[], datetime]
     logger: Logger
@@ -109,8 +111,9 @@ class Guard:
             rows[Place(each.arn.partition, each.arn.region, each.arn.account)].append(each)
         refusing = self.recall.refusing(account) if recalls else {}
         for place in rows.keys() | refusing.keys():
+            again = {*refusing.get(place, []), *(self._lately_proved(rows[place]) if recalls else ())}
             try:
-                self._guard_place(place, rows[place], refusing.get(place, []), request_id, done)
+                self._guard_place(place, rows[place], sorted(again), request_id, done)
             except Exception:
                 self.logger.exception("place not guarded", extra={"account": place.account, "region": place.region})
                 done.failed += 1
@@ -122,20 +125,27 @@ class Guard:
         done.watched += len(rows)
         targets = look(self.members, list({*(each.arn for each in rows), *refusing}))
         awake = {each.arn for each in rows if not is_dormant(each, targets[each.arn])}
-        recalled = {arn for arn in refusing if arn not in awake and _requires_tokens(targets[arn])}
+        recalled = {arn for arn in refusing if arn not in awake and isinstance(targets[arn], Instance)}
         records = self._in_force(awake, recalled)
         policy = self.policies.current(self.now()).policy
         unseen = {arn: target for arn in records if isinstance(target := targets[arn], Unreachable)}
         done.left_broken += sum(records[arn].is_broken or records[arn].status == Status.ROLLING_BACK for arn in unseen)
         asked_back = [arn for arn, record in records.items() if record.is_to_go_back and arn not in unseen]
         lost = [arn for arn in records if arn not in asked_back and is_lost(records[arn], targets[arn], self.now())]
-        self._let_go([records[arn] for arn in lost])
+        self.departures.let_go(place, [records[arn] for arn in lost], targets, policy, request_id)
         left = [records[arn] for arn in records if arn not in lost and arn not in asked_back]
-        under_watch = self._watch(left, targets, policy)
-        broken = self._judge(place, under_watch, recalled, policy, done)
-        self._tell_out_of_sight(records, unseen)
-        returns = [*broken, *(resumed(records[arn], targets[arn]) for arn in asked_back)]
+        judged = self.judging.judge(place, self._watch(left, targets, policy), recalled, policy)
+        done.verified += judged.verified
+        self.judging.tell_out_of_sight(records, unseen)
+        returns = [*judged.broken, *(resumed(records[arn], targets[arn]) for arn in asked_back)]
         done.add_answer(self.response.put_back(returns, policy, request_id))
+
+    def _lately_proved(self, rows: Iterable[Enforced]) -> list[InstanceArn]:
+        """What was verified within the last hours: CloudWatch may have been late with the end of its watch."""
+        policy, now = self.policies.current(self.now()).policy, self.now()
+        hours = max(policy.watch_hours, policy.canary.hours if policy.canary else 0)
+        oldest = now - timedelta(hours=hours) - _MAY_ARRIVE
+        return [each.arn for each in rows if each.status == Status.VERIFIED and each.enforced_at >= oldest]
 
     def _in_force(
         self, awake: AbstractSet[InstanceArn], recalled: AbstractSet[InstanceArn]
@@ -147,14 +157,6 @@ class Guard:
             for arn, record in records.items()
             if (record.is_watched or (arn in recalled and record.stands)) and not record.is_leased(self.now())
         }
-
-    def _let_go(self, records: Iterable[Record]) -> None:
-        """End the watch of instances that are gone or were changed back by someone; they are due at once."""
-        changes = [
-            Change(before=record, after=replace(record, watch=OVER, canary_lost=True, revisit_at=self.now()))
-            for record in records
-        ]
-        self.ledger.write(changes, self.now())
 
     def _watch(
         self, records: Iterable[Record], targets: Mapping[InstanceArn, Target], policy: Policy
@@ -175,86 +177,8 @@ class Guard:
         overtaken = self.ledger.write(notes, self.now())
         return {arn: each for arn, each in under_watch.items() if arn not in overtaken}
 
-    def _judge(
-        self,
-        place: Place,
-        under_watch: Mapping[InstanceArn, Watched],
-        recalled: AbstractSet[InstanceArn],
-        policy: Policy,
-        done: Pass,
-    ) -> list[Return]:
-        """Record healthy instances, notify people of unproven ones, and return the broken ones."""
-        signs = self._signs(place, under_watch)
-        health = {arn: each.health(signs[arn], policy, self.now()) for arn, each in under_watch.items()}
-        # A recalled instance whose watch is over, or not yet due, is only checked for breakage.
-        settling = {arn for arn in under_watch if health[arn] is Health.CLEAN and arn not in recalled}
-        done.verified += self._settle([under_watch[arn] for arn in settling], signs, policy)
-        unproven = [arn for arn in under_watch if health[arn] is Health.UNPROVEN and arn not in recalled]
-        self._tell_unproven([(under_watch[arn].record, "its life could not be proved") for arn in unproven])
-        return [each.broken(signs[arn]) for arn, each in under_watch.items() if health[arn] is Health.BROKEN]
-
-    def _signs(self, place: Place, under_watch: Mapping[InstanceArn, Watched]) -> dict[InstanceArn, Signs]:
-        if not under_watch:
-            return {}
-        begins = {arn: Begin(watch=each.since, count=each.counted_from) for arn, each in under_watch.items()}
-        now = self.now()
-        ripe = {arn for arn, each in under_watch.items() if now - each.since >= timedelta(hours=each.hours)}
-        return gather_signs(self.members.cloudwatch(place), begins, ripe, now)
-
-    def _settle(self, clean: Iterable[Watched], signs: Mapping[InstanceArn, Signs], policy: Policy) -> int:
-        """Record clean instances. Returns how many became `verified`."""
-        now = self.now()
-        changes = [
-            change for each in clean if (change := each.settled(signs[each.record.arn], policy, now)) is not None
-        ]
-        overtaken = self.ledger.write(changes, now)
-        newly = [
-            change.arn
-            for change in changes
-            if change.arn not in overtaken and change.after.status != change.before.status
-        ]
-        self.response.tell(newly)
-        return len(newly)
-
-    def _tell_out_of_sight(
-        self, records: Mapping[InstanceArn, Record], unseen: Mapping[InstanceArn, Unreachable]
-    ) -> None:
-        """Record when instances became unreadable, and notify people of those unreadable for seven days."""
-        now = self.now()
-        out_of_sight = [
-            records[arn] for arn, target in unseen.items() if not target.throttled and not records[arn].is_to_go_back
-        ]
-        newly = [record for record in out_of_sight if record.unseen_since is None]
-        self.ledger.write([Change(before=each, after=replace(each, unseen_since=now)) for each in newly], now)
-        too_long = [each for each in out_of_sight if now - (each.unseen_since or now) >= LONGEST_LIFE]
-        self._tell_unproven([(each, unseen[each.arn].problem) for each in too_long])
-
-    def _tell_unproven(self, unproven: Iterable[tuple[Record, str]]) -> None:
-        now = self.now()
-        changes = [
-            Change(
-                before=record,
-                after=replace(
-                    record,
-                    watch=OVER,
-                    canary_lost=True,
-                    left_because="unproven",
-                    explanation=f"Tokens are required, and after seven days nobody can say that nothing broke: {why}. See for yourself; "
-                    "the service watches it no longer.",
-                    changed_at=now,
-                ),
-            )
-            for record, why in unproven
-        ]
-        overtaken = self.ledger.write(changes, now)
-        self.response.tell([change.arn for change in changes if change.arn not in overtaken])
-
 
 def _is_first_of_the_hour(account: Account, now: datetime) -> bool:
     """Whether the previous pass was in an earlier hour."""
     before = account.guarded_at
     return before is None or f"{before:%Y-%m-%d %H}" != f"{now:%Y-%m-%d %H}"
-
-
-def _requires_tokens(target: Target) -> bool:
-    return isinstance(target, Instance) and target.options.http_tokens == "required"

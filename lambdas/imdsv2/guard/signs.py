@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from imdsv2.aws.cloudwatch import REJECTED_CALLS, UTILIZATION, read
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, UTILIZATION, read
 from imdsv2.domain.health import Signs
 from imdsv2.domain.hours import Hours
+from imdsv2.domain.window import FINE, FINE_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.hours import Series
     from imdsv2.domain.instance import InstanceArn
-
-_PERIOD = 300
-"""Seconds. Short, so that calls rejected in the same hour but before the watch began do not count."""
-_REMEMBERED = timedelta(days=62)
-"""CloudWatch keeps five-minute datapoints for 63 days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,8 @@ class Begin:
 def gather_signs(
     cloudwatch: CloudWatchClient, begins: Mapping[InstanceArn, Begin], ripe: AbstractSet[InstanceArn], now: datetime
 ) -> dict[InstanceArn, Signs]:
-    """Read the signs of instances of one account and Region.
+    """Read the signs of instances of one account and Region. Periods are short, so that what was refused before a watch began
+    in the same hour does not count, and because a pattern is made of them.
 
     Args:
         begins: the start of each instance's watch.
@@ -46,25 +43,40 @@ def gather_signs(
 
     A failed or incomplete answer becomes signs with a ``problem``, never an exception.
     """
-    oldest = now - _REMEMBERED
+    oldest = now - FINE_MEMORY
     rejected = read(
         cloudwatch,
         REJECTED_CALLS,
         {arn: Hours.touching(max(begin.count, oldest), now) for arn, begin in begins.items()},
-        period=_PERIOD,
+        period=FINE,
     )
     ran = read(cloudwatch, UTILIZATION, {arn: Hours.inside(begins[arn].watch, now) for arn in ripe})
     return {arn: _signs(begin, rejected[arn], ran.get(arn), now) for arn, begin in begins.items()}
 
 
+def hours_of_use(
+    cloudwatch: CloudWatchClient, spans: Mapping[InstanceArn, tuple[datetime, datetime]]
+) -> dict[InstanceArn, list[int]]:
+    """The hours (whole numbers since 1970) in which instances of one account and Region called IMDSv1 between two times.
+
+    What cannot be read is left out: it is asked in order to find one more reason for calling something breakage.
+    """
+    read_ = read(cloudwatch, TOKENLESS_CALLS, {arn: Hours.touching(*span) for arn, span in spans.items()})
+    return {arn: [hour for hour, calls in series.values.items() if calls] for arn, series in read_.items()}
+
+
 def _signs(begin: Begin, rejected: Series, ran: Series | None, now: datetime) -> Signs:
-    # Every period that overlaps the watch counts, including the one in which it began.
-    first = math.floor(begin.count.timestamp() / _PERIOD) * _PERIOD
-    refused = {second: value for second, value in rejected.values.items() if value and second >= first}
-    problem = rejected.problem or (ran.problem if ran else None)
+    # Every period that touches the watch counts, and so does the one in which it began.
+    first = math.floor(begin.count.timestamp() / FINE) * FINE
+    refused = {
+        datetime.fromtimestamp(second, UTC): math.ceil(value)
+        for second, value in sorted(rejected.values.items())
+        if value and second >= first
+    }
+    alive = [hour for hour in Hours.inside(begin.watch, now) if hour in ran.values] if ran else []
     return Signs(
-        rejected_calls=math.ceil(sum(refused.values())),
-        last_rejected_call=datetime.fromtimestamp(max(refused), UTC) if refused else None,
-        alive_hours=sum(hour in ran.values for hour in Hours.inside(begin.watch, now)) if ran else 0,
-        problem=problem,
+        refused=refused,
+        alive_hours=len(alive),
+        alive_lately=bool(alive) and alive[-1] == Hours.inside(begin.watch, now).end - 1,
+        problem=rejected.problem or (ran.problem if ran else None),
     )

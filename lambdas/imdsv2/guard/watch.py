@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain import health
+from imdsv2.domain import breakage, health
+from imdsv2.domain.commands import command
 from imdsv2.domain.decision import is_settling
-from imdsv2.domain.health import LATE, Health
+from imdsv2.domain.health import Health
 from imdsv2.domain.instance import Instance, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
+from imdsv2.domain.words import minute
+from imdsv2.guard.counting import counted_from, rejected, rejected_calls, starts_of
 from imdsv2.guard.rollback import Return
 from imdsv2.ledger.record import OVER, Change
 
@@ -23,58 +26,113 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.record import Enforced, Record
 
+PROBE = "probe_or_breakage"
+"""Why nothing was put back though calls were refused: they are too few to tell what they were."""
+
+_LATELY = timedelta(days=7)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """An instance under watch. ``since``: running time counts from here; ``counted_from``: rejected calls count from
-    here; ``hours``: how long it must stay clean."""
+    """Its ledger record, what EC2 shows, since when it has to live, from when on refused calls count, and for how many
+    hours it has to stay clean. ``together_from``: from when on refused calls count together, however far apart; None where
+    no watch goes on."""
 
     record: Record
     instance: Instance
     since: datetime
     counted_from: datetime
+    together_from: datetime | None
     hours: int
 
-    def health(self, signs: Signs, policy: Policy, now: datetime, *, hours: int | None = None) -> Health:
-        """The health that the signs show. ``hours``: how long it must stay clean, if not the watch's own length."""
-        return health.judge(
-            signs,
-            since=self.since,
-            hours=self.hours if hours is None else hours,
-            running_since=self.instance.launched_at if self.instance.state == "running" else None,
+    def pattern(self, signs: Signs, policy: Policy) -> str | None:
+        """What makes its refused calls breakage, in words; None where nothing does."""
+        return breakage.pattern(
+            signs.refused,
+            starts=starts_of(self.record, self.instance),
+            watched_from=self.together_from,
             threshold=policy.rejected_threshold,
-            min_coverage=policy.min_coverage,
-            now=now,
+            periods=policy.rejected_periods,
         )
+
+    def health(self, signs: Signs, policy: Policy, now: datetime) -> Health:
+        """What its signs mean. A canary speaks for its cohort: once a call was refused that nobody has explained, it is clean
+        only when its own hours and those of the whole watch have passed since, so that software which fails seldom has the
+        time to fail again before others are changed. What broke stays broken until a person clears it."""
+        last = signs.last_rejected_call if self.record.awaits_canary_proof else None
+        hours = self.hours if last is None else max(self.hours, policy.watch_hours)
+        broken = self.record.is_broken or self.pattern(signs, policy) is not None
+        return self._judged(signs, policy, now, broken=broken, hours=hours, quiet_since=last)
 
     def settled(self, signs: Signs, policy: Policy, now: datetime) -> Change | None:
         """The change for a clean instance: canary proof after the canary's hours, `verified` after the whole watch."""
         after = replace(self.record, clean_at=now) if self.record.awaits_canary_proof else self.record
-        if self.health(signs, policy, now, hours=policy.watch_hours) is Health.CLEAN:
-            after = self._verified(after, signs, timedelta(days=policy.lookback_days), now)
+        if self._judged(signs, policy, now, broken=False, hours=policy.watch_hours) is Health.CLEAN:
+            after = self._verified(after, signs, now)
         if after == self.record:
             return None
         return Change(before=self.record, after=after, says=("status", "explanation", "source"))
 
-    def broken(self, signs: Signs) -> Return:
-        """The rollback of a broken instance, with the reason."""
-        count = "1 IMDSv1 call was" if signs.rejected_calls == 1 else f"{signs.rejected_calls} IMDSv1 calls were"
-        last = f", the last at {signs.last_rejected_call:%Y-%m-%d %H:%M UTC}" if signs.last_rejected_call else ""
-        why = f"{count} rejected since {self.counted_from:%Y-%m-%d %H:%M UTC}{last}: its software needs IMDSv1."
+    def broken(self, signs: Signs, pattern: str | None) -> Return:
+        """That it is to be put back, and why."""
+        why = f"{rejected(signs, self.counted_from, pattern)}: its software needs IMDSv1."
         return Return(record=self.record, target=self.instance, why=why, broken=True, source=Source.GUARD)
 
-    def _verified(self, record: Record, signs: Signs, lookback: timedelta, now: datetime) -> Record:
-        if record.status == Status.VERIFIED:
-            return replace(record, watch=OVER) if record.restarted_at else record
-        until = (record.enforced_at or now) + lookback
+    def is_news(self, signs: Signs) -> bool:
+        """Whether calls were refused of which people have not been told. What follows within hours belongs to what was told."""
+        last, told = signs.last_rejected_call, self.record.probe_at
+        if last is None:
+            return False
+        return told is None or told < counted_from(self.record) or last - told > breakage.TOGETHER
+
+    def told(self, signs: Signs, now: datetime) -> Change:
+        """What to record of refused calls that are too few to be breakage: both readings, and what to do about each."""
+        arn = self.record.arn
         why = (
-            f"Tokens are required since {self.since:%Y-%m-%d %H:%M UTC}; no IMDSv1 call was rejected in {signs.alive_hours} hours in "
-            f"which it ran. It is looked at every hour until {until:%Y-%m-%d}, and watched once more after its next start."
+            f"{rejected(signs, self.counted_from, None)}. That is a probe (a scanner, a person's test, a request forged from outside) or "
+            "software that needs IMDSv1, and too little to tell which; tokens stay required, and it is watched on. If its software "
+            f"needs IMDSv1, have it put back: {command('undo', arn)} If it was a probe, say so: {command('clear', arn)}"
+        )
+        after = replace(
+            self.record, probe_at=signs.last_rejected_call, left_because=PROBE, explanation=why, changed_at=now
+        )
+        return Change(before=self.record, after=after)
+
+    def _judged(
+        self,
+        signs: Signs,
+        policy: Policy,
+        now: datetime,
+        *,
+        broken: bool,
+        hours: int,
+        quiet_since: datetime | None = None,
+    ) -> Health:
+        return health.judge(
+            signs,
+            broken=broken,
+            since=self.since,
+            quiet_since=quiet_since,
+            hours=hours,
+            running_since=self.instance.launched_at if self.instance.state == "running" else None,
+            min_coverage=policy.min_coverage,
+            now=now,
+        )
+
+    def _verified(self, record: Record, signs: Signs, now: datetime) -> Record:
+        if record.status == Status.VERIFIED:
+            return replace(record, watch=OVER, required_seen_at=now) if record.restarted_at else record
+        few = f"{rejected_calls(signs)}, too few to be breakage,"
+        seen = few if signs.refused else "no IMDSv1 call was rejected"
+        why = (
+            f"Tokens are required since {minute(self.since)}; {seen} in {signs.alive_hours} hours in which it ran. It is looked at "
+            "every hour for as long as tokens are required by the service, and watched once more after its next start."
         )
         return replace(
             record,
             status=Status.VERIFIED,
             verified_at=now,
+            required_seen_at=now,
             explanation=why,
             source=Source.GUARD,
             revisit_at=None,
@@ -84,16 +142,18 @@ class Watched:
 
 
 def watched(record: Record, instance: Instance, policy: Policy, now: datetime) -> Watched:
-    """The watch of an enforced instance: it starts at the enforcement, or once verified, at the next start."""
-    since = record.restarted_at if record.status == Status.VERIFIED and record.restarted_at else record.enforced_at
+    """The watch of an enforced instance: from its enforcement, or once that was proved healthy, from its next start."""
+    is_proved = record.status == Status.VERIFIED
+    since = record.restarted_at if is_proved and record.restarted_at else record.enforced_at
     assert since is not None  # noqa: S101 - the index holds nothing that was not enforced
-    cleared_at = record.cleared_at or since
+    begun = since if is_proved else counted_from(record)
     is_canary = policy.canary is not None and record.awaits_canary_proof
     return Watched(
         record=record,
         instance=instance,
-        since=max(since, cleared_at),
-        counted_from=max(_counted_from(record, since, policy, now), cleared_at),
+        since=max(since, record.cleared_at or since),
+        counted_from=_lately_counted_from(record, since, now),
+        together_from=begun if record.is_watched and (not is_proved or record.restarted_at) else None,
         hours=policy.canary.hours if policy.canary is not None and is_canary else policy.watch_hours,
     )
 
@@ -149,15 +209,10 @@ def resumed(record: Record, target: Target) -> Return:
     )
 
 
-def _counted_from(record: Record, since: datetime, policy: Policy, now: datetime) -> datetime:
-    """From when on rejected calls count: the start of the watch; once verified, only calls after the verification and
-    within the last `watch_hours`, or since the restart if that is earlier and watched again. For a broken instance, all
-    calls since the verification count."""
-    if record.verified_at is None:
-        return since
-    proved_until = record.verified_at - LATE
-    if record.is_broken:
-        return proved_until
-    lately = now - timedelta(hours=policy.watch_hours)
-    is_watched_again = record.is_watched and record.restarted_at is not None
-    return max(proved_until, min(since, lately) if is_watched_again else lately)
+def _lately_counted_from(record: Record, since: datetime, now: datetime) -> datetime:
+    """From when on refused calls count at present: during a watch from its beginning; once it was proved, what lies no more
+    than a week back, so that what CloudWatch shows hours late still counts. What is broken stays so."""
+    begun = counted_from(record)
+    if record.verified_at is None or record.is_broken:
+        return begun
+    return max(begun, min(since, now - _LATELY) if record.is_watched and record.restarted_at else now - _LATELY)

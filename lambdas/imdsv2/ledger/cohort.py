@@ -56,6 +56,7 @@ class Cohorts:
             "opened_at": to_text(cohort.opened_at) if cohort.opened_at else None,
             "broken_by": str(cohort.broken_by) if cohort.broken_by else None,
             "broken_at": to_text(cohort.broken_at) if cohort.broken_at else None,
+            "unexplained": cohort.unexplained or None,
         }
         return put_unless_overtaken(self._dynamodb, self._table, _key(cohort.key), cohort.version, attributes)
 
@@ -83,4 +84,5 @@ def _cohort(item: Mapping[str, Any]) -> Cohort:
         opened_at=to_time(values.get("opened_at")),
         broken_by=InstanceArn.parse(broken_by) if broken_by else None,
         broken_at=to_time(values.get("broken_at")),
+        unexplained=bool(values.get("unexplained")),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain import gates as gate
 from imdsv2.domain.cohort import Cohort, canaries_wanted, in_order
+from imdsv2.domain.commands import command
 from imdsv2.domain.lifecycle import UNDER_WAY, Status
 from imdsv2.domain.verdict import Reason
 from imdsv2.errors import LedgerContended
@@ -171,21 +172,24 @@ def _renewed(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetim
 
 
 def _held_by(cohort: Cohort, records: Mapping[InstanceArn, Record]) -> InstanceArn | None:
-    """The instance whose breakage holds the cohort until a person clears it; None if nothing holds it."""
-    if cohort.broken_by is None or cohort.broken_at is None:
+    """The instance whose breakage holds the cohort, from the moment at which the guard sees it, until a person clears it."""
+    if cohort.broken_by is None or not cohort.is_held(records[cohort.broken_by].cleared_at):
         return None
-    cleared_at = records[cohort.broken_by].cleared_at
-    return None if cleared_at is not None and cleared_at >= cohort.broken_at else cohort.broken_by
+    return cohort.broken_by
 
 
 def _broken(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime) -> Verdict | None:
     held_by = _held_by(cohort, records)
     if held_by is None:
         return None
-    why = (
-        f"{held_by.instance_id}, which runs the same software ({_name(cohort)}), broke without IMDSv1. Update that software; "
-        f'then invoke the service by hand for {held_by} with "clear": true.'
-    )
+    which = f"{held_by.instance_id}, which runs the same software ({_name(cohort)}),"
+    if cohort.unexplained:
+        why = (
+            f"{which} was put back by somebody, or had IMDSv1 calls rejected, and nobody has said why. If its software needs IMDSv1, "
+            f"update that first; then, or if nothing broke, say so: {command('clear', held_by)}"
+        )
+    else:
+        why = f"{which} broke without IMDSv1. Update that software and restart it; then: {command('clear', held_by)}"
     return gate.canary_wait(why, None, now)
 
 
@@ -197,7 +201,8 @@ def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], records: Mapping
     record = records.get(arn)
     if record is None:
         return False
-    if record.status in _CHANGED:
+    if record.status in _CHANGED or record.is_watched:
+        # What somebody has changed back is watched until the guard has seen whether it broke.
         return not record.canary_lost
     return record.status != Status.FAILED and record.reason in _ITS_TURN_WILL_COME
 

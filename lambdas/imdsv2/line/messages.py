@@ -29,7 +29,13 @@ _NO_NEWS = {"verified": "IMDSv1 is off, and nothing has needed it since"}
 """Statuses that appear only in the notes on findings."""
 _BROKEN = "Something broke, and IMDSv1 is still off"
 _NOT_UNDONE = "IMDSv1 could not be switched on again"
-_UNPROVEN = "IMDSv1 is off, and nobody can say that nothing broke"
+_LEFT = {
+    "unproven": "IMDSv1 is off, and nobody can say that nothing broke",
+    "probe_or_breakage": "IMDSv1 calls were rejected: a probe, or something broke",
+    "gone": "Something broke, and the instance has gone",
+}
+_OPENED = "Somebody switched IMDSv1 on again"
+_OPENED_BROKEN = "Something broke, and somebody switched IMDSv1 on again"
 _NOTICE = "IMDSv1 will be switched off"
 _REMINDERS = {"ends": "What keeps IMDSv1 on ends soon", "ended": "What kept IMDSv1 on has ended"}
 
@@ -37,8 +43,10 @@ _REMINDERS = {"ends": "What keeps IMDSv1 on ends soon", "ended": "What kept IMDS
 def headline(record: Record) -> str | None:
     """The news about a record in a few words; None if there is none."""
     if record.left_because is not None:
-        if record.left_because == "unproven":
-            return _UNPROVEN
+        if record.left_because == "opened_by_person":
+            return _OPENED_BROKEN if record.is_broken else _OPENED
+        if record.left_because in _LEFT:
+            return _LEFT[record.left_because]
         return _BROKEN if record.is_broken else _NOT_UNDONE
     if record.reminder is not None:
         return _REMINDERS[record.reminder]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.commands import command
 from imdsv2.domain.documents import evidence_document, options_document
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import DAILY, Reason
@@ -34,6 +35,19 @@ _VOIDS_NOTICE = frozenset(
         Reason.CHANGED_BACK,
     }
 )
+
+_LEFT_TO_GUARD = frozenset(
+    {
+        Reason.CHANGED_BACK,
+        Reason.GONE,
+        Reason.EXEMPT,
+        Reason.EXEMPTION_UNREADABLE,
+        Reason.HELD_BY_PERSON,
+        Reason.ENDPOINT_DISABLED,
+    }
+)
+"""Somebody has ended an enforcement: the guard lets it go, once it has seen whether calls had been refused."""
+_TELLS_WHAT_HAPPENED = frozenset({Reason.BROKE_BEFORE, Reason.UNDONE_BY_PERSON, Reason.CHANGED_BACK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +105,7 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
                 _enforced(after, judgement.after, now, confirmed=True), revisit_at=_jittered(now + DAILY, now)
             )
             says = (*VERDICT, "after")
-        else:
+        elif judgement.verdict.reason not in _LEFT_TO_GUARD:
             after = after.no_longer_watched()
         after = _with_reminder(_with_notice(after, judgement), judgement, now)
     if judgement.case.clear:
@@ -111,21 +125,34 @@ def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Chang
 
 
 def _with_verdict(record: Record, judgement: Judgement, signature: Signature, now: datetime) -> Record:
-    return replace(
+    after = replace(
         record,
         decision=judgement.verdict.decision,
         reason=judgement.verdict.reason,
-        explanation=judgement.verdict.explanation,
         evidence=evidence_document(judgement.evidence),
         error=dict(judgement.error) if judgement.error else None,
-        source=judgement.case.source,
-        request_id=signature.request_id,
-        session=signature.session,
-        caller=judgement.case.lead.caller,
         cohort=judgement.cohort or record.cohort,
         proved_start=_proved_start(judgement) or record.proved_start,
         decided_at=now,
     )
+    if _stands_told(record, judgement):
+        return after
+    return replace(
+        after,
+        explanation=judgement.verdict.explanation,
+        source=judgement.case.source,
+        request_id=signature.request_id,
+        session=signature.session,
+        caller=judgement.case.lead.caller,
+    )
+
+
+def _stands_told(record: Record, judgement: Judgement) -> bool:
+    """Whether the record tells already what happened, who did it and what to do: whoever merely looks does not change that."""
+    reason = judgement.verdict.reason
+    if reason not in _TELLS_WHAT_HAPPENED or record.reason != reason:
+        return False
+    return command("clear", record.arn) in str(record.explanation)
 
 
 def _proved_start(judgement: Judgement) -> datetime | None:

@@ -1,0 +1,109 @@
+"""When refused IMDSv1 calls mean that software broke: a pattern, never a single knock.
+
+Whoever forges one request through an instance (a scanner, a person's test, an attacker) is refused once as well; if that
+opened IMDSv1 again, asking twice would do to get the credentials.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.domain.hours import at
+from imdsv2.domain.window import first_fine
+from imdsv2.domain.words import count, minute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
+
+TOGETHER = timedelta(hours=6)
+"""How close refused calls lie that belong to one failure, where no watch bounds them."""
+
+_AFTER_START = timedelta(hours=1)
+_SAME_TIME = timedelta(minutes=15)
+_DAYS_AT_SAME_TIME = 3
+_STAMPED_EARLY = timedelta(minutes=10)
+"""How long before a call its datapoint, and the period in which that lies, may begin."""
+_DAY = timedelta(days=1)
+_LARGEST_SHARE = 0.25
+"""Of all hours of the week, or of the month: use that was spread over more of them has no time of its own."""
+
+
+def pattern(
+    refused: Mapping[datetime, int],
+    *,
+    starts: Collection[datetime],
+    watched_from: datetime | None,
+    threshold: int,
+    periods: int,
+) -> str | None:
+    """What makes refused calls breakage, as words for "they were refused ..."; None where nothing does.
+
+    Args:
+        refused: calls by the beginning of their period of five minutes.
+        starts: when boot software ran: starts, and reboots that a person told of.
+        watched_from: when the watch that goes on began: what is refused from then on counts together, however far apart; None
+            after a watch was proved, when only what lies within six hours does (a probe now and one days later are none).
+        threshold: fewer calls are never breakage.
+        periods: in so many periods they are.
+    """
+    if not refused or sum(refused.values()) < threshold:
+        return None
+    times = sorted(refused)
+    start = next((each for each in starts if any(_is_at_start(when, each) for when in times)), None)
+    if start is not None:
+        return f"within the hour after its start on {minute(start)}"
+    in_watch = [when for when in times if watched_from is not None and when >= watched_from]
+    if len(in_watch) >= periods or _lie_together(times, periods):
+        return f"in {count(max(len(in_watch), periods), 'separate period')} of five minutes"
+    if any(_days_at_time_of(when, times) >= _DAYS_AT_SAME_TIME for when in times):
+        return f"at the same time of the day on {_DAYS_AT_SAME_TIME} days"
+    return None
+
+
+def returning(refused: Mapping[datetime, int], used: Collection[int], threshold: int) -> str | None:
+    """What makes refused calls breakage by what was called before: the hour of the week, or of the month, at which it was.
+
+    Args:
+        refused: as for `pattern`.
+        used: hours (whole numbers since 1970) in which IMDSv1 was called before tokens were required.
+        threshold: as for `pattern`.
+    """
+    if not used or sum(refused.values()) < threshold:
+        return None
+    before = [at(hour) for hour in used]
+    for slot, slots, words in ((_of_week, 7 * 24, "hour of the week"), (_of_month, 31 * 24, "hour of the month")):
+        known = {slot(when) for when in before}
+        if len(known) <= _LARGEST_SHARE * slots and _touched(slot, refused) & known:
+            return f"at the {words} at which it called IMDSv1 before"
+    return None
+
+
+def _is_at_start(when: datetime, start: datetime) -> bool:
+    return first_fine(start) <= when.timestamp() < (start + _AFTER_START).timestamp()
+
+
+def _lie_together(times: Sequence[datetime], periods: int) -> bool:
+    return any(last - first <= TOGETHER for first, last in zip(times, times[periods - 1 :], strict=False))
+
+
+def _days_at_time_of(when: datetime, times: Sequence[datetime]) -> int:
+    """On how many days, this one included, calls were refused at its time of the day."""
+    days = ((each - when, round((each - when) / _DAY)) for each in times)
+    return len({day for distance, day in days if abs(distance - day * _DAY) <= _SAME_TIME})
+
+
+def _touched(slot: Callable[[datetime], tuple[int, int]], refused: Collection[datetime]) -> set[tuple[int, int]]:
+    """The slots in which calls were refused, whatever the beginnings of their five minutes."""
+    return {slot(when + early) for when in refused for early in (-_STAMPED_EARLY, timedelta(), _STAMPED_EARLY)}
+
+
+def _of_week(when: datetime) -> tuple[int, int]:
+    utc = when.astimezone(UTC)
+    return utc.weekday(), utc.hour
+
+
+def _of_month(when: datetime) -> tuple[int, int]:
+    utc = when.astimezone(UTC)
+    return utc.day, utc.hour
