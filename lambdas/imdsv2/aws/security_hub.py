@@ -6,6 +6,7 @@ resolves, reopens or suppresses a finding; that is left to Security Hub and to p
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,30 +67,38 @@ class SecurityHub:
             if each.id in seen and seen[each.id].is_suppressed
         }
 
-    def annotate(self, findings: Mapping[Finding, str], text: str, *, workflow: bool) -> set[Finding]:
-        """Write a note on findings (each with its account); if ``workflow``, also change the status NEW to NOTIFIED.
+    def annotate(
+        self, texts: Mapping[Finding, str], accounts: Mapping[Finding, str], *, workflow: bool
+    ) -> set[Finding]:
+        """Write each finding's note; if ``workflow``, also change the status NEW to NOTIFIED.
 
-        Never raises. Returns the annotated findings; those that Security Hub does not know or rejects are logged and
-        left out.
+        Findings with the same text share their calls. Never raises. Returns the annotated findings; those that Security Hub
+        does not know or rejects are logged and left out.
         """
-        note = text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - 3] + "..."
-        old = {each: account for each, account in findings.items() if not each.is_v2}
-        new = {each: account for each, account in findings.items() if each.is_v2}
-        return self._annotate_in_one_hub(old, note, workflow) | self._annotate_in_one_hub(new, note, workflow)
+        notes = {
+            each: text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - 3] + "..." for each, text in texts.items()
+        }
+        old = {each: note for each, note in notes.items() if not each.is_v2}
+        new = {each: note for each, note in notes.items() if each.is_v2}
+        return self._annotate_in_one_hub(old, accounts, workflow) | self._annotate_in_one_hub(new, accounts, workflow)
 
-    def _annotate_in_one_hub(self, findings: Mapping[Finding, str], note: str, workflow: bool) -> set[Finding]:
+    def _annotate_in_one_hub(
+        self, notes: Mapping[Finding, str], accounts: Mapping[Finding, str], workflow: bool
+    ) -> set[Finding]:
         try:
-            seen = self._look(findings)
+            seen = self._look(notes)
         except (ClientError, BotoCoreError) as error:
-            problem = {"problem": describe_error(error), "findings": len(findings)}
+            problem = {"problem": describe_error(error), "findings": len(notes)}
             self._logger.warning("findings not annotated", extra=problem)
             return set()
-        done = {each for each in findings if each.id in seen and seen[each.id].note == note}
-        becoming_notified = {each for each in findings if workflow and each.id in seen and seen[each.id].is_new}
-        for new in (False, True):
-            chosen = [each for each in findings if each not in done and (each in becoming_notified) is new]
+        done = {each for each, note in notes.items() if each.id in seen and seen[each.id].note == note}
+        due: dict[tuple[str, bool], list[Finding]] = defaultdict(list)
+        for each, note in notes.items():
+            if each not in done:
+                due[note, workflow and each.id in seen and seen[each.id].is_new].append(each)
+        for (note, new), chosen in sorted(due.items(), key=lambda item: item[0][1]):
             for batch in _batches(chosen, _FINDINGS_AN_UPDATE):
-                done |= self._update(batch, findings, note, new=new)
+                done |= self._update(batch, accounts, note, new=new)
         return done
 
     def _look(self, findings: Iterable[Finding]) -> dict[str, Seen]:

@@ -6,15 +6,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from imdsv2.domain.instance import Instance, InstanceArn
+
+FUNCTION = "imdsv2-remediation-manual"
+"""The function that takes commands."""
 
 CALLER = "YOUR NAME"
 """Stands for the person who pastes it; the request id tells the true one."""
+
+_JSON = json.JSONDecoder()
 
 
 def command(name: str, arn: InstanceArn, **fields: Any) -> str:
     """A command about one instance."""
     return _payload({name: {"targets": [str(arn)]}}, fields)
+
+
+def hold_command(arn: InstanceArn, owner: str, until: date) -> str:
+    """A hold of one instance for its owner."""
+    printable = "".join(each if each.isprintable() else " " for each in owner)
+    return command("hold", arn, owner=printable, reason="YOUR REASON", until=until.isoformat())
 
 
 def account_command(name: str, account: str) -> str:
@@ -42,5 +55,19 @@ def in_group(instance: Instance) -> bool:
     return "aws:autoscaling:groupName" in instance.tags
 
 
+def commands_in(text: str) -> list[tuple[int, int]]:
+    """Where each command in a text begins and ends."""
+    spans, end = [], 0
+    while (start := text.find("{", end)) >= 0:
+        try:
+            _, end = _JSON.raw_decode(text, start)
+        except ValueError:  # A brace of some other text.
+            end = start + 1
+        else:
+            spans.append((start, end))
+    return spans
+
+
 def _payload(what: dict[str, Any], fields: dict[str, Any]) -> str:
-    return json.dumps({**what, **fields, "dry_run": False, "caller": CALLER})
+    """As JSON that stands between single quotes in a shell, whatever the names in it hold."""
+    return json.dumps({**what, **fields, "dry_run": False, "caller": CALLER}).replace("'", "\\u0027")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.commands import account_command, command, hold_command
 from imdsv2.domain.policy import Approval, Mode
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.account import Account
     from imdsv2.domain.history import Answer
+    from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy, PolicyInForce
 
 _NOTICE_HOLDS_FOR = timedelta(days=7)
 """How long a notice remains valid after its end; after that, the owner gets a new notice."""
+
+_HOLD_FOR = timedelta(days=30)
+"""How long the hold lasts that a notice proposes to whoever objects."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +59,20 @@ def ask_breaker(account: Account, now: datetime) -> Verdict | None:
     number = account.key.rpartition("/")[2]
     why = (
         f"Too many instances of account {number} had to be rolled back; since {_minute(account.breaker_opened_at)} nothing is "
-        f'enforced there. Find out why, then invoke the service by hand with "close_breaker": {{"account": "{number}"}}.'
+        f"enforced there. Find out why; then: {account_command('close_breaker', number)}"
     )
     return _hold(Reason.BREAKER_OPEN, why, now)
 
 
-def ask_approval(policy: Policy, answer: Answer | None, now: datetime) -> Verdict | None:
+def ask_approval(policy: Policy, answer: Answer | None, arn: InstanceArn, now: datetime) -> Verdict | None:
     """Hold if the policy requires an approval and there is none, it was refused, or it has expired."""
     if policy.approval is Approval.NONE:
         return None
-    ask = 'Approve it by invoking the service by hand with "approve".'
+    ask = f"To approve it: {command('approve', arn)}"
     if answer is None:
         return _hold(Reason.APPROVAL_REQUIRED, f"The evidence allows the change; it waits for approval. {ask}", now)
     if answer.is_refusal:
-        why = f"{answer.by} refused the change on {answer.at:%Y-%m-%d}. {ask}"
+        why = f"{answer.by} refused the change on {answer.at:%Y-%m-%d}{_because(answer)}. {ask}"
         return _hold(Reason.APPROVAL_REQUIRED, why, now)
     if answer.expires_at is None or now >= answer.expires_at:
         why = f"The approval by {answer.by} expired on {answer.expires_at or answer.at:%Y-%m-%d}. {ask}"
@@ -75,7 +80,7 @@ def ask_approval(policy: Policy, answer: Answer | None, now: datetime) -> Verdic
     return None
 
 
-def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, exempt_tag: str, now: datetime) -> Verdict | None:
+def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, arn: InstanceArn, now: datetime) -> Verdict | None:
     """Hold until the owner's notice has ended. ``ends_at``: when the notice in the ledger ends; None if none was given.
 
     The verdict's ``revisit_at`` is the end of the notice.
@@ -86,7 +91,7 @@ def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, exempt_tag:
         ends_at = now + timedelta(hours=policy.notice_hours)
     why = (
         f"IMDSv1 will be switched off after {_minute(ends_at)}, unless it is used until then. Owner: {owner}. To object, set the tag "
-        f'{exempt_tag} to a date (YYYY-MM-DD), or have the service invoked by hand with "hold".'
+        f"{policy.exempt_tag} to a date (YYYY-MM-DD), or have it held: {hold_command(arn, owner, (ends_at + _HOLD_FOR).date())}"
     )
     return Verdict(decision=Decision.HOLD, reason=Reason.NOTICE_GIVEN, explanation=why, revisit_at=ends_at)
 
@@ -131,6 +136,10 @@ def canary_wait(explanation: str, opens_at: datetime | None, now: datetime) -> V
 
 def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
     return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + HOURLY)
+
+
+def _because(answer: Answer) -> str:
+    return f" ({answer.reason.rstrip('.')})" if answer.reason else ""
 
 
 def _minute(when: datetime) -> str:

@@ -35,6 +35,7 @@ class Answer:
     request_id: str
     at: datetime
     expires_at: datetime | None = None
+    reason: str | None = None
 
     @property
     def is_refusal(self) -> bool:

@@ -49,7 +49,6 @@ class Request:
     source: Source
     finding: Finding | None = None
     suppressed: bool = False
-    clear: bool = False
     caller: str | None = None
 
     @property

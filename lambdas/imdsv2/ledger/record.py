@@ -201,10 +201,6 @@ class Record:
         """Whether the instance is a canary that has not yet been clean for long enough."""
         return self.canary and self.clean_at is None
 
-    def cleared(self, now: datetime) -> Record:
-        """The record as if a person cleared it at ``now``."""
-        return replace(self, cleared_at=now)
-
     def no_longer_watched(self) -> Record:
         """The record with an open watch closed; unchanged if there is none."""
         return replace(self, watch=OVER) if self.is_watched else self

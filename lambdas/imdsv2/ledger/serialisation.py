@@ -61,7 +61,8 @@ def stored(value: object) -> Any:
             return Decimal(str(round(value, 4)))
         case Answer():
             answer = {"word": value.word, "by": value.by, "request_id": value.request_id, "at": to_text(value.at)}
-            return answer | ({"expires_at": to_text(value.expires_at)} if value.expires_at else {})
+            answer |= {"expires_at": to_text(value.expires_at)} if value.expires_at else {}
+            return answer | ({"reason": value.reason} if value.reason else {})
         case Acceptance() | Hold() | Undo():
             return {each.name: stored(getattr(value, each.name)) for each in fields(value)}
         case dict():
@@ -122,6 +123,7 @@ def _typed(type_name: object, value: Any) -> Any:
                 request_id=value["request_id"],
                 at=datetime.fromisoformat(value["at"]),
                 expires_at=expires_at,
+                reason=value.get("reason"),
             )
         case "Hold":
             return Hold(

@@ -75,7 +75,7 @@ class Canaries:
     def broken(self, willing: Sequence[Judgement], now: datetime) -> dict[InstanceArn, Verdict]:
         """Holds for the instances whose cohort is broken, canaries included."""
         cohorts = self._cohorts.read({each.cohort for each in willing if each.cohort})
-        records = self._records(cohorts.values(), willing, now)
+        records = self._records(cohorts.values(), willing)
         return {
             each.arn: verdict
             for each in willing
@@ -114,7 +114,7 @@ class Canaries:
         """The turns per cohort; None if the cohort's item changed in the meantime."""
         known = self._cohorts.read(by_cohort)
         willing = [each for several in by_cohort.values() for each in several]
-        records = self._records(known.values(), willing, now)
+        records = self._records(known.values(), willing)
         cohorts = {key: _renewed(cohort, records, now) for key, cohort in known.items()}
         kept = {
             key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], records)]
@@ -131,7 +131,7 @@ class Canaries:
         if short:
             # EC2 no longer lists a canary that was enforced in the meantime, but its ledger record was written before:
             # read again.
-            records = self._records(known.values(), willing, now)
+            records = self._records(known.values(), willing)
             kept = {
                 key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], records)]
                 for key, cohort in cohorts.items()
@@ -149,11 +149,9 @@ class Canaries:
             turns[key] = _turns(opened, several, new, records, rule, now)
         return turns
 
-    def _records(
-        self, cohorts: Iterable[Cohort], willing: Sequence[Judgement], now: datetime
-    ) -> dict[InstanceArn, Record]:
+    def _records(self, cohorts: Iterable[Cohort], willing: Sequence[Judgement]) -> dict[InstanceArn, Record]:
         """The records of the requested instances and of those that each cohort's state depends on."""
-        in_hand = {each.arn: each.record.cleared(now) if each.case.clear else each.record for each in willing}
+        in_hand = {each.arn: each.record for each in willing}
         missing = {arn for cohort in cohorts for arn in _decisive(cohort) if arn not in in_hand}
         return (self._ledger.read(missing) if missing else {}) | in_hand
 

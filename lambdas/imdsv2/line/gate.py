@@ -150,7 +150,7 @@ class Gates:
 
 
 def _ask_approval(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
-    verdict = gate.ask_approval(policy, judgement.record.approval, now)
+    verdict = gate.ask_approval(policy, judgement.record.approval, judgement.arn, now)
     return _shut(judgement, verdict) if verdict is not None else None
 
 
@@ -160,7 +160,7 @@ def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgemen
     # A notice that could not be sent starts again, so that the owner always gets the full notice period.
     unheard = record.reason == Reason.NOTICE_GIVEN and record.owes_notification()
     ends_at = None if unheard else record.notice_ends_at
-    verdict = gate.ask_notice(policy, ends_at, owner, policy.exempt_tag, now)
+    verdict = gate.ask_notice(policy, ends_at, owner, judgement.arn, now)
     if verdict is None or verdict.revisit_at is None:
         return None
     return replace(_shut(judgement, verdict), notice=Notice(owner=owner, ends_at=verdict.revisit_at))

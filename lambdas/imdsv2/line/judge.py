@@ -50,7 +50,7 @@ class Judge:
         """Evaluate each case with its record; EC2 is not called for targets in ``seen``."""
         now = self.now()
         policy = self.policies.current(now).policy
-        histories = {case.arn: _history(case, records[case.arn], now) for case in cases}
+        histories = {case.arn: records[case.arn].history for case in cases}
         scoped = {case.arn: decide_scope(case.arn, policy, now) for case in cases}
         targets = seen or look(self.members, [arn for arn, verdict in scoped.items() if verdict is None])
         unsettled = [
@@ -109,7 +109,3 @@ def _status(verdict: Verdict, record: Record) -> Status:
     if verdict.reason in _KEEPS_ROLLED_BACK and record.status == Status.ROLLED_BACK:
         return Status.ROLLED_BACK
     return STATUS_OF[verdict.decision]
-
-
-def _history(case: Case, record: Record, now: datetime) -> History:
-    return record.cleared(now).history if case.clear else record.history

@@ -46,10 +46,6 @@ class Case:
         return any(each.suppressed for each in self.requests)
 
     @property
-    def clear(self) -> bool:
-        return any(each.clear for each in self.requests)
-
-    @property
     def findings(self) -> tuple[Finding, ...]:
         return tuple(each.finding for each in self.requests if each.finding is not None)
 

@@ -1,10 +1,11 @@
-"""Texts for people about a record: its headline, the note on its findings, and notifications of several instances."""
+"""Texts for people about records: a headline, and notifications of several instances."""
 
 from __future__ import annotations
 
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.commands import FUNCTION, account_command
 from imdsv2.domain.message import Message
 from imdsv2.domain.verdict import Reason
 
@@ -25,8 +26,6 @@ HEADLINES = {
     "held": "IMDSv1 stays on",
 }
 """Statuses that people are notified of; `skipped` and `verified` need no action."""
-_NO_NEWS = {"verified": "IMDSv1 is off, and nothing has needed it since"}
-"""Statuses that appear only in the notes on findings."""
 _BROKEN = "Something broke, and IMDSv1 is still off"
 _NOT_UNDONE = "IMDSv1 could not be switched on again"
 _LEFT = {
@@ -60,14 +59,6 @@ def owner_told(record: Record) -> str | None:
     return record.told_owner if record.reason == Reason.NOTICE_GIVEN else None
 
 
-def note(record: Record, ledger_table: str) -> str:
-    """The note for findings with this verdict; the same for all instances, so that one call can write many."""
-    return (
-        f"{headline(record) or _NO_NEWS.get(str(record.status), 'Nothing to do')}: {record.decision} ({record.reason}). The evidence and what to do are in the DynamoDB table "
-        f"{ledger_table}, item pk = ARN of the instance, sk = current."
-    )
-
-
 def messages(records: Iterable[Record], ledger_table: str) -> Iterator[Message]:
     """The notifications for records with the same verdict and place (or owner)."""
     remaining = iter(records)
@@ -81,7 +72,7 @@ def breaker_opened(account: Account) -> Message:
     return Message(
         subject=f"IMDSv1 stays on in account {number}: {len(account.rollbacks)} instances broke within a day",
         text=f"The breaker of account {number} is open: nothing is enforced there until a person closes it; rollbacks go on. Find out "
-        f'what broke, then invoke the service by hand with {{"close_breaker": {{"account": "{number}"}}, "dry_run": false}}.',
+        f"what broke; then, as the payload of the function {FUNCTION}: {account_command('close_breaker', number)}",
         attributes={"reason": Reason.BREAKER_OPEN, "account": number},
     )
 
@@ -95,5 +86,6 @@ def _message(records: Sequence[Record], ledger_table: str) -> Message:
     lines = [f"{record.arn}\n  {record.explanation}" for record in records]
     addressed = {"owner": owner} if owner else {"account": first.arn.account, "region": first.arn.region}
     verdict = {"decision": str(first.decision), "reason": str(first.reason), "status": str(first.status)}
-    text = "\n\n".join([subject, *lines, f"Evidence and history: DynamoDB table {ledger_table}."])
+    where = f"Commands are payloads of the function {FUNCTION}. Evidence and history: DynamoDB table {ledger_table}."
+    text = "\n\n".join([subject, *lines, where])
     return Message(subject=subject, text=text, attributes={**verdict, **addressed})

@@ -61,11 +61,9 @@ class Signature:
 def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now: datetime) -> Change:
     """The write before the call to EC2: the previous options, who acts, and the lease.
 
-    It uses up the approval, whatever the result: the next attempt needs a new one.
+    It uses up the approval and the acceptance, whatever the result: the next attempt needs new ones.
     """
     known, instance = judgement.record, judgement.instance
-    # An old refusal may remain from a time when approval was required; it is not an approval.
-    approval = known.approval if known.approval and not known.approval.is_refusal else None
     after = replace(
         _with_verdict(known, judgement, signature, now).no_longer_watched(),
         status=Status.ENFORCING,
@@ -77,11 +75,24 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
         revisit_at=now + lease,
         canary=judgement.canary,
         approval=None,
-        approved_by=f"{approval.by}, request {approval.request_id}" if approval else None,
+        acceptance=None,
+        approved_by=_approved_by(known, now),
     )
     # The finding's state is stored only with the final verdict: after a crash, its event must not count as an echo.
     new = [replace(each, updated_at=None) for each in judgement.case.findings if key_of(each) not in known.findings]
     return Change(before=known, after=after, findings=tuple(new), says=(*VERDICT, "approved_by", "before"))
+
+
+def _approved_by(known: Record, now: datetime) -> str | None:
+    """The people on whose word the change is made."""
+    said = []
+    # An old refusal may remain from a time when approval was required; it is not an approval.
+    if known.approval is not None and not known.approval.is_refusal:
+        said.append(f"{known.approval.by}, request {known.approval.request_id}")
+    if known.acceptance is not None and known.acceptance.in_force(now):
+        accepted = known.acceptance
+        said.append(f"{accepted.by}, request {accepted.request_id}, accepted by {accepted.owner}: {accepted.reason}")
+    return "; ".join(said) or None
 
 
 def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
@@ -108,8 +119,6 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         elif judgement.verdict.reason not in _LEFT_TO_GUARD:
             after = after.no_longer_watched()
         after = _with_reminder(_with_notice(after, judgement), judgement, now)
-    if judgement.case.clear:
-        after = after.cleared(now)
     if judgement.verdict.reason is Reason.ALREADY_REQUIRED:
         after = replace(after, required_seen_at=now)
     if not known.same_verdict(after):

@@ -133,8 +133,7 @@ class Line:
         else:
             why = "Another run is enforcing this instance right now; its outcome will be in the ledger."
             verdict = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why)
-        error = {"code": "InProgress", "message": why} if case.clear else None
-        return Judgement(case=case, record=record, verdict=verdict, status=Status(str(record.status)), error=error)
+        return Judgement(case=case, record=record, verdict=verdict, status=Status(str(record.status)))
 
     def _tell(self, arns: Collection[InstanceArn]) -> None:
         if not arns:

@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imdsv2.aws.errors import describe_error
 from imdsv2.domain.lifecycle import UNDER_WAY, Status
 from imdsv2.ledger.record import Told
-from imdsv2.line.messages import breaker_opened, headline, messages, note, owner_told
+from imdsv2.line.messages import breaker_opened, headline, messages, owner_told
+from imdsv2.line.note import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from imdsv2.aws.topic import Topic
     from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.request import Finding
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
@@ -61,16 +63,17 @@ class Teller:
             self._logger.warning("people not told", extra={"problem": describe_error(error), "account": account.key})
 
     def _annotate(self, records: Iterable[Record], *, workflow: bool) -> defaultdict[InstanceArn, set[str]]:
-        by_note: dict[str, list[Record]] = defaultdict(list)
-        for record in records:
-            if record.owed_notes():
-                by_note[note(record, self._ledger_table)].append(record)
+        texts: dict[Finding, str] = {}
+        accounts: dict[Finding, str] = {}
+        owing = [each for each in records if each.owed_notes()]
+        for record in owing:
+            text = note(record, self._ledger_table)
+            texts |= dict.fromkeys(record.owed_notes().values(), text)
+            accounts |= dict.fromkeys(record.owed_notes().values(), record.arn.account)
+        done = self._hub.annotate(texts, accounts, workflow=workflow) if texts else set()
         annotated: defaultdict[InstanceArn, set[str]] = defaultdict(set)
-        for text, several in by_note.items():
-            accounts = {finding: record.arn.account for record in several for finding in record.owed_notes().values()}
-            done = self._hub.annotate(accounts, text, workflow=workflow)
-            for record in several:
-                annotated[record.arn] |= {key for key, finding in record.owed_notes().items() if finding in done}
+        for record in owing:
+            annotated[record.arn] |= {key for key, finding in record.owed_notes().items() if finding in done}
         return annotated
 
     def _notify(self, records: Iterable[Record]) -> set[InstanceArn]:

@@ -41,9 +41,7 @@ def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
     """One entry of ``results`` in the answer to a manual invoke."""
     verdict, instance = judgement.verdict, judgement.instance
     planned = verdict.decision is Decision.ENFORCE and verdict.reason is Reason.UNUSED
-    failed = judgement.status is Status.FAILED or (
-        judgement.error is not None and judgement.error["code"] == "InProgress"
-    )
+    failed = judgement.status is Status.FAILED
     return {
         "target": name,
         "decision": None if failed else verdict.decision,

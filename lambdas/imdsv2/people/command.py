@@ -1,4 +1,4 @@
-"""People's commands: approvals, holds, the circuit breaker, and undo. Each is written to the ledger with the claimed
+"""People's commands: approvals, holds, the circuit breaker, undo, and words about the past. Each is written to the ledger with the claimed
 name of the caller and the request id, which identifies the real caller in CloudTrail. A dry run writes nothing."""
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from imdsv2.domain.history import Answer, Hold
 from imdsv2.domain.lifecycle import OURS
 from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
-from imdsv2.ledger.items import account_key
 from imdsv2.people.mark import mark
 from imdsv2.people.request import Steer
 from imdsv2.people.scope import awaits_answer
+from imdsv2.people.settle import Settling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,6 +75,12 @@ class People:
                 results = self._hold(command, request_id)
             case Steer.RELEASE:
                 results = self._release(command, request_id)
+            case Steer.CLEAR:
+                results = self._settling.clear(command, request_id)
+            case Steer.ACCEPT:
+                results = self._settling.accept(command, request_id)
+            case Steer.MENDED:
+                results = self._settling.mended(command, request_id)
         return {
             "command": command.steer,
             "dry_run": command.dry_run,
@@ -82,14 +88,21 @@ class People:
             "results": results[:RESULTS_SHOWN],
         }
 
+    @property
+    def _settling(self) -> Settling:
+        return Settling(ledger=self.ledger, scopes=self.scopes, now=self.now)
+
     def _close_breaker(self, command: Command, request_id: str) -> dict[str, Any]:
         number = command.scope.account
         assert number is not None  # noqa: S101 - an order to close a breaker names its account
         there = self.scopes.account(number)
-        opened_at = self.accounts.of(there).breaker_opened_at
+        known = self.accounts.of(there)
+        if not known.version:
+            self.scopes.strangers.refuse(command, known.key)
+        opened_at = known.breaker_opened_at
         closes = opened_at is not None and not command.dry_run
         if closes:
-            self.accounts.close_breaker(account_key(there), _signed(command, request_id))
+            self.accounts.close_breaker(known.key, command.signed(request_id))
         return {
             "account": number,
             "opened_at": to_seconds(opened_at),
@@ -108,9 +121,11 @@ class People:
             request_id=request_id,
             at=now,
             expires_at=None if refuses else expires_at,
+            reason=command.reason,
         )
-        records = self.scopes.waiting(command.scope)
+        records = self.scopes.waiting(command)
         problems = {each.arn: problem for each in records if (problem := _unanswerable(each, command)) is not None}
+        problems |= self.scopes.strangers.among(records)
         return self._mark(records, partial(replace, approval=answer, revisit_at=now), problems, command)
 
     def _hold(self, command: Command, request_id: str) -> list[dict[str, Any]]:
@@ -129,9 +144,10 @@ class People:
         return self._mark(records, partial(replace, hold=hold, released_by=None, revisit_at=now), {}, command)
 
     def _release(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        released = partial(replace, hold=None, released_by=_signed(command, request_id), revisit_at=self.now())
+        released = partial(replace, hold=None, released_by=command.signed(request_id), revisit_at=self.now())
         records = self.scopes.named(command.scope)
         problems = {each.arn: "Nobody holds it." for each in records if each.hold is None}
+        problems |= self.scopes.strangers.among(records)
         return self._mark(records, released, problems, command)
 
     def _mark(
@@ -142,10 +158,6 @@ class People:
         command: Command,
     ) -> list[dict[str, Any]]:
         return mark(self.ledger, records, word, problems, self.now(), dry_run=command.dry_run)
-
-
-def _signed(command: Command, request_id: str) -> str:
-    return f"{command.caller or 'somebody'}, request {request_id}"
 
 
 def _unanswerable(record: Record, command: Command) -> str | None:

@@ -28,9 +28,10 @@ def mark(
     *,
     dry_run: bool,
     would_be: Status | None = None,
+    tells: Callable[[Record], Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Apply ``word`` to every record without a problem, unless it is a dry run. Returns one result per record, in
-    order. ``would_be``: the status that the command leads to."""
+    order. ``would_be``: the status that the command leads to; ``tells``: more of a result, from the record as it was."""
     hindered = {**problems, **{each.arn: _BUSY for each in records if each.is_leased(now)}}
     if not dry_run:
         changes = [Change(before=each, after=word(each)) for each in records if each.arn not in hindered]
@@ -43,6 +44,7 @@ def mark(
             "would_be": would_be if each.arn not in hindered else None,
             "done": not dry_run and each.arn not in hindered,
             "problem": hindered.get(each.arn),
+            **(tells(each) if tells is not None else {}),
         }
         for each in records
     ]

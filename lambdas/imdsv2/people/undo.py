@@ -52,16 +52,18 @@ class Undoing:
 
     def undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
         """Roll back what is still as the service left it. If time runs out, the guard's next passes finish."""
-        records = self.scopes.enforced(command.scope)
-        targets = self._look([each.arn for each in records])
-        problems = {
+        records = self.scopes.enforced(command)
+        problems = self.scopes.strangers.among(records)
+        targets = self._look([each.arn for each in records if each.arn not in problems])
+        problems |= {
             each.arn: problem
             for each in records
-            if (problem := _hindrance(each, targets[each.arn], command)) is not None
+            if each.arn in targets and (problem := _hindrance(each, targets[each.arn], command)) is not None
         }
+        because = f": {command.reason.rstrip('.')}" if command.reason else ""
         undo = Undo(
             by=command.caller,
-            why=f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}).",
+            why=f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}){because}.",
             at=self.now(),
             request_id=request_id,
         )

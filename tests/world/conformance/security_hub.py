@@ -40,7 +40,7 @@ def a_note_and_the_workflow_status(cloud: Cloud) -> Any:
     hub = SecurityHub(cloud.hub, Logger(service="test"))
     seen = []
     for text, workflow in (("first", False), ("second", True), ("third", True)):
-        written = hub.annotate(findings, text, workflow=workflow)
+        written = hub.annotate(dict.fromkeys(findings, text), findings, workflow=workflow)
         seen.append(({each.id for each in written}, _shown(cloud, one, two)))
     return seen
 
@@ -51,7 +51,7 @@ def a_suppressed_finding(cloud: Cloud) -> Any:
     identity, arn = _identity(one), events.instance_arn(account=cloud.account)
     cloud.hub.batch_update_findings(FindingIdentifiers=[_key(one)], Note=NOTE, Workflow={"Status": "SUPPRESSED"})
     hub = SecurityHub(cloud.hub, Logger(service="test"))
-    hub.annotate({identity: cloud.account}, "ours", workflow=True)
+    hub.annotate({identity: "ours"}, {identity: cloud.account}, workflow=True)
     return list(hub.suppressed({arn: [identity]}).values()), _shown(cloud, one)  # type: ignore[dict-item]
 
 
@@ -102,7 +102,7 @@ def a_comment_and_the_status_in_the_newer_hub(cloud: Cloud) -> Any:
     hub = SecurityHub(cloud.hub, Logger(service="test"))
     seen: list[Any] = [_shown_v2(cloud, *held[:2])]
     for text, workflow in (("first", False), ("second", True), ("third", True)):
-        written = hub.annotate(findings, text, workflow=workflow)
+        written = hub.annotate(dict.fromkeys(findings, text), findings, workflow=workflow)
         seen.append([{each.id for each in written}, _shown_v2(cloud, *held)])
     return seen
 

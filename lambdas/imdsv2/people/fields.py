@@ -1,0 +1,120 @@
+"""Parses single fields of manual invokes. Each function raises InvalidRequest, which names the field."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.errors import InvalidRequest, TargetRefused
+from imdsv2.line.events import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+TARGETS_A_CALL = 500
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def flag(event: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = event.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidRequest(name, f"takes true or false, not {shown(value)}")
+    return value
+
+
+def text(event: Mapping[str, Any], name: str, *, required: bool) -> str | None:
+    value = event.get(name)
+    if value is None and not required:
+        return None
+    if not (isinstance(value, str) and 1 <= len(value) <= 256 and value.isprintable()):
+        raise InvalidRequest(name, "takes a text of 1 to 256 printable characters")
+    return value
+
+
+def day(event: Mapping[str, Any], name: str, *, required: bool) -> date | None:
+    value = event.get(name)
+    if value is None and not required:
+        return None
+    try:
+        if isinstance(value, str) and _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:  # Not a valid day of its month.
+        pass
+    raise InvalidRequest(name, f"takes a date, YYYY-MM-DD, not {shown(value)}")
+
+
+def moment(given: Mapping[str, Any], name: str, path: str = "") -> datetime | None:
+    """A time in UTC; None if the field is absent. ``path`` precedes the field's name in errors."""
+    if name not in given:
+        return None
+    value = given[name]
+    try:
+        when = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if when is not None and when.tzinfo is not None:
+            return when.astimezone(UTC)
+    except (ValueError, OverflowError):  # Not a time, or outside datetime's range in UTC.
+        pass
+    raise InvalidRequest(f"{path}{name}", f"takes a time with its zone, e.g. 2026-11-01T00:00:00Z, not {shown(value)}")
+
+
+def matching(given: Mapping[str, Any], name: str, path: str, pattern: re.Pattern[str], takes: str) -> str | None:
+    """A text of a known form; None if the field is absent."""
+    if name not in given:
+        return None
+    value = given[name]
+    if not isinstance(value, str) or pattern.fullmatch(value) is None:
+        raise InvalidRequest(f"{path}{name}", f"takes {takes}, not {shown(value)}")
+    return value
+
+
+def instance(target: object) -> InstanceArn | TargetRefused:
+    """The instance that a target names, or why it names none. Raises nothing."""
+    try:
+        if isinstance(target, str):
+            return InstanceArn.parse(target)
+        if _is_triple(target):
+            return InstanceArn.of(**target)
+        raise ValueError("takes an instance ARN or an object of account, region and instance_id")
+    except ValueError as error:
+        return TargetRefused("target", f"{error}, not {shown(target)}")
+
+
+def instances(given: Mapping[str, Any], path: str) -> tuple[InstanceArn, ...]:
+    """The instances of ``targets``, without duplicates; one that is invalid refuses all."""
+    arns = []
+    for target in list_of_targets(given, path):
+        read = instance(target)
+        if isinstance(read, TargetRefused):
+            raise InvalidRequest(f"{path}targets", read.problem)
+        arns.append(read)
+    return tuple(dict.fromkeys(arns))
+
+
+def list_of_targets(given: Mapping[str, Any], path: str = "") -> list[object]:
+    targets = given.get("targets")
+    if not isinstance(targets, list) or not 1 <= len(targets) <= TARGETS_A_CALL:
+        raise InvalidRequest(
+            f"{path}targets",
+            f"takes a list of 1 to {TARGETS_A_CALL} instance ARNs or account/region/instance_id objects",
+        )
+    return targets
+
+
+def refuse_unknown(event: Mapping[str, Any], known: AbstractSet[str]) -> None:
+    """Raises InvalidRequest if there is a field that is not ``known``."""
+    unknown = sorted(str(key) for key in event.keys() - known)
+    if unknown:
+        *others, last = sorted(known)
+        raise InvalidRequest(shown(unknown[0]), f"is no field; known are {', '.join(others)} and {last}")
+
+
+def _is_triple(target: object) -> TypeGuard[dict[str, str]]:
+    return (
+        isinstance(target, dict)
+        and target.keys() == {"account", "region", "instance_id"}
+        and all(isinstance(part, str) for part in target.values())
+    )
