@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
+    from imdsv2.domain.instance import InstanceArn
+
 TOGETHER = timedelta(hours=6)
 """How close refused calls lie that belong to one failure, where no watch bounds them."""
 
@@ -26,6 +28,7 @@ _DAYS_AT_SAME_TIME = 3
 _STAMPED_EARLY = timedelta(minutes=10)
 """How long before a call its datapoint, and the period in which that lies, may begin."""
 _DAY = timedelta(days=1)
+_WITHIN_COHORT = timedelta(hours=1)
 _LARGEST_SHARE = 0.25
 """Of all hours of the week, or of the month: use that was spread over more of them has no time of its own."""
 
@@ -35,6 +38,7 @@ def pattern(
     *,
     starts: Collection[datetime],
     watched_from: datetime | None,
+    told: datetime | None = None,
     threshold: int,
     periods: int,
 ) -> str | None:
@@ -45,6 +49,7 @@ def pattern(
         starts: when boot software ran: starts, and reboots that a person told of.
         watched_from: when the watch that goes on began: what is refused from then on counts together, however far apart; None
             after a watch was proved, when only what lies within six hours does (a probe now and one days later are none).
+        told: the last refused period of which people were told; what comes again a month later, to the minute, is a job.
         threshold: fewer calls are never breakage.
         periods: in so many periods they are.
     """
@@ -59,7 +64,25 @@ def pattern(
         return f"in {count(max(len(in_watch), periods), 'separate period')} of five minutes"
     if any(_days_at_time_of(when, times) >= _DAYS_AT_SAME_TIME for when in times):
         return f"at the same time of the day on {_DAYS_AT_SAME_TIME} days"
+    if told is not None and any(_is_a_month_later(when, told) for when in times):
+        return f"a month after others, at the same time, on {minute(told)}"
     return None
+
+
+def among_siblings(
+    refused: Mapping[InstanceArn, Mapping[datetime, int]], *, threshold: int, periods: int
+) -> dict[InstanceArn, str]:
+    """Instances of one cohort whose refused calls are breakage because others that run the same software had theirs within
+    the same hour, and in what words: as many instances as there have to be periods on one alone, and two at least."""
+    wanted = max(2, periods)
+    found = {}
+    for arn, own in refused.items():
+        if sum(own.values()) < threshold:
+            continue
+        together = max((sum(_any_near(when, each) for each in refused.values()) for when in own), default=0)
+        if together >= wanted:
+            found[arn] = f"within the same hour on {together} instances that run the same software"
+    return found
 
 
 def returning(refused: Mapping[datetime, int], used: Collection[int], threshold: int) -> str | None:
@@ -82,6 +105,17 @@ def returning(refused: Mapping[datetime, int], used: Collection[int], threshold:
 
 def _is_at_start(when: datetime, start: datetime) -> bool:
     return first_fine(start) <= when.timestamp() < (start + _AFTER_START).timestamp()
+
+
+def _any_near(when: datetime, times: Collection[datetime]) -> bool:
+    return any(abs(each - when) <= _WITHIN_COHORT for each in times)
+
+
+def _is_a_month_later(when: datetime, told: datetime) -> bool:
+    """Whether both lie on the same day of consecutive months, at the same time of the day."""
+    months = when.year * 12 + when.month - told.year * 12 - told.month
+    apart = abs(when - when.replace(hour=told.hour, minute=told.minute))
+    return months == 1 and when.day == told.day and apart <= _STAMPED_EARLY
 
 
 def _lie_together(times: Sequence[datetime], periods: int) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.breakage import returning
+from imdsv2.domain.breakage import among_siblings, returning
 from imdsv2.domain.health import LONGEST_LIFE, Health
 from imdsv2.domain.window import MEMORY
 from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
@@ -61,9 +61,12 @@ class Judging:
         """
         signs = self._signs(place, under_watch)
         patterns = {arn: each.pattern(signs[arn], policy) for arn, each in under_watch.items()}
+        patterns |= _among_siblings(
+            {arn: each for arn, each in under_watch.items() if patterns[arn] is None}, signs, policy
+        )
         health = {arn: each.health(signs[arn], policy, self.now()) for arn, each in under_watch.items()}
-        unclear = {arn: each for arn, each in under_watch.items() if health[arn] is not Health.BROKEN}
-        unclear = {arn: each for arn, each in unclear.items() if each.is_news(signs[arn])}
+        open_ = {arn: each for arn, each in under_watch.items() if health[arn] is not Health.BROKEN}
+        unclear = {arn: each for arn, each in open_.items() if patterns[arn] is None and each.is_news(signs[arn])}
         patterns |= self._before(place, unclear, signs, policy)
         broken = [arn for arn in under_watch if health[arn] is Health.BROKEN or patterns[arn] is not None]
         told = self._tell_probes([each for arn, each in unclear.items() if arn not in broken], signs)
@@ -164,3 +167,20 @@ class Judging:
     def _write_and_tell(self, changes: list[Change]) -> None:
         overtaken = self.ledger.write(changes, self.now())
         self.response.tell([change.arn for change in changes if change.arn not in overtaken])
+
+
+def _among_siblings(
+    under_watch: Mapping[InstanceArn, Watched], signs: Mapping[InstanceArn, Signs], policy: Policy
+) -> dict[InstanceArn, str]:
+    """What makes refused calls breakage because siblings had theirs at the same time; the others are left out."""
+    cohorts: dict[str, dict[InstanceArn, Mapping[datetime, int]]] = {}
+    for arn, each in under_watch.items():
+        if each.record.cohort is not None and signs[arn].refused:
+            cohorts.setdefault(each.record.cohort, {})[arn] = signs[arn].refused
+    return {
+        arn: words
+        for refused in cohorts.values()
+        for arn, words in among_siblings(
+            refused, threshold=policy.rejected_threshold, periods=policy.rejected_periods
+        ).items()
+    }

@@ -51,6 +51,7 @@ class Watched:
             signs.refused,
             starts=starts_of(self.record, self.instance),
             watched_from=self.together_from,
+            told=self.record.probe_at,
             threshold=policy.rejected_threshold,
             periods=policy.rejected_periods,
         )
