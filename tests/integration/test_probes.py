@@ -234,7 +234,7 @@ def test_a_call_at_the_end_of_the_shortest_watch_is_listed_in_time(cloud: Cloud)
     assert 1 == guard(cloud, after=0).verified
     for minutes in (26, 20):
         probe(cloud, arn, at=cloud.clock() - minutes * MINUTE)
-    assert 1 == guard(cloud, after=45).rolled_back
+    assert 1 == guard(cloud, after=50).rolled_back
 
 
 # --- Alert by tag --------------------------------------------------------------------------------------------------
