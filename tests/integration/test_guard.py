@@ -12,11 +12,13 @@ from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import LEASE, MEMBER, NOW, OTHER, asked
 from tests.integration.guarding import (
+    HOUR,
     Died,
     enforce,
     enforced,
     guard,
     live,
+    probe,
     reject,
     restart,
     set_state,
@@ -145,6 +147,30 @@ def test_what_ec2_has_yet_to_apply_is_not_let_go(cloud: Cloud) -> None:
     guard(cloud)
     assert ("hold", "not_ready", "enforced") == judge_again(cloud, arn)
     assert ("enforced", "open") == state(cloud, arn)
+
+
+def test_nothing_is_verified_while_cloudwatch_is_late(cloud: Cloud) -> None:
+    """A datapoint of the last whole hour is needed: before it, refused calls may not show either."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=23)
+    cloud.clock.move(hours=2)
+    for _ in range(3):
+        assert 0 == guard(cloud).verified
+    for hours in (1.6, 1.5):
+        probe(cloud, arn, 150, at=cloud.clock() - hours * HOUR)
+    assert 1 == guard(cloud).rolled_back
+
+
+def test_one_that_stops_at_the_end_of_its_watch_is_verified_when_it_runs_again(cloud: Cloud) -> None:
+    """Enough hours, but none just now."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=23)
+    set_state(cloud, arn, "stopped")
+    cloud.clock.move(hours=10)
+    assert 0 == guard(cloud).verified
+    set_state(cloud, arn, "running")
+    live(cloud, arn, hours=2)
+    assert 1 == guard(cloud).verified
 
 
 # --- The next start ------------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from imdsv2.aws.cloudwatch import QUERIES_A_CALL
 from imdsv2.domain.health import Signs
-from imdsv2.guard.signs import Begin, gather_signs
+from imdsv2.domain.hours import at as hour_at
+from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
 from tests.unit.builders import NOW, arn, at
 from tests.world.cloudwatch import CloudWatch, hour_of
 from tests.world.refusal import refusal
@@ -80,7 +81,7 @@ def test_refused_calls_are_added_up_and_the_last_is_told(cloudwatch: CloudWatch)
     refuse(cloudwatch, at("2026-11-19 11:00"), 2)
     refuse(cloudwatch, at("2026-11-20 09:35"), 3)
     refuse(cloudwatch, at("2026-11-20 09:40"), 0)
-    expected = Signs(rejected_calls=5, last_rejected_call=at("2026-11-20 09:35"))
+    expected = Signs(refused={at("2026-11-19 11:00"): 2, at("2026-11-20 09:35"): 3})
     assert expected == signs(cloudwatch)
 
 
@@ -134,6 +135,17 @@ def test_life_is_counted_in_whole_hours_of_the_watch(cloudwatch: CloudWatch) -> 
     """The hour in which the watch began, and the current one, are partial."""
     live(cloudwatch, hour_of(SINCE), NOW)
     assert 27 == signs(cloudwatch).alive_hours
+
+
+@pytest.mark.parametrize(
+    ("until", "lately"), [("2026-11-20 13:00", False), ("2026-11-20 13:05", True), ("2026-11-20 14:00", True)]
+)
+def test_life_just_now_is_a_datapoint_of_the_last_whole_hour(
+    cloudwatch: CloudWatch, until: str, *, lately: bool
+) -> None:
+    """The hour under way may have none yet."""
+    live(cloudwatch, hour_of(SINCE), at(until))
+    assert lately == signs(cloudwatch).alive_lately
 
 
 def test_hours_without_a_datapoint_are_no_life(cloudwatch: CloudWatch) -> None:
@@ -212,6 +224,30 @@ def test_what_was_refused_counts_in_an_answer_that_is_not_complete(cloudwatch: C
     cloudwatch.statuses[REFUSED, ONE.instance_id] = "PartialData"
     seen = signs(cloudwatch)
     assert (1, "CloudWatch answered PartialData") == (seen.rejected_calls, seen.problem)
+
+
+# --- Use before ----------------------------------------------------------------------------------------------------
+
+
+def test_the_hours_in_which_it_called_imdsv1_are_found(cloudwatch: CloudWatch) -> None:
+    """Between two times, as far back as CloudWatch remembers; zeros are none."""
+    for when, calls in (
+        ("2025-12-01 02:20", 4),
+        ("2026-11-02 02:10", 1),
+        ("2026-11-03 02:10", 0),
+        ("2026-11-19 16:00", 2),
+    ):
+        cloudwatch.put("MetadataNoToken", ONE.instance_id, at(when), calls)
+    found = hours_of_use(cloudwatch.client, {ONE: (NOW - 455 * DAY, SINCE), OTHER: (NOW - 9 * DAY, SINCE)})
+    assert [at("2025-12-01 02:00"), at("2026-11-02 02:00")] == sorted(hour_at(hour) for hour in found[ONE])
+    assert [] == found[OTHER]
+    assert 1 == len(cloudwatch.calls_for("MetadataNoToken"))
+
+
+def test_use_that_cannot_be_read_is_left_out(cloudwatch: CloudWatch) -> None:
+    """It could only be one more reason to call something breakage."""
+    cloudwatch.refusals[0] = refusal("AccessDenied", "refused", "GetMetricData")
+    assert {ONE: []} == hours_of_use(cloudwatch.client, {ONE: (NOW - 455 * DAY, SINCE)})
 
 
 minutes = st.integers(0, 3 * 24 * 60)

@@ -28,15 +28,17 @@ def health(signs: Signs, **how: Any) -> Health:
         "since": SINCE,
         "hours": 24,
         "running_since": SINCE - 90 * DAY,
-        "threshold": 1,
+        "broken": False,
         "min_coverage": 0.9,
         "now": NOW,
     }
     return judge(signs, **(defaults | how))
 
 
-ALIVE = Signs(alive_hours=47)
+ALIVE = Signs(alive_hours=47, alive_lately=True)
 """It ran in every whole hour of those two days."""
+REFUSED = {NOW - HOUR: 1}
+"""One call was rejected."""
 
 
 # --- Clean ---------------------------------------------------------------------------------------------------------
@@ -63,7 +65,24 @@ def test_the_watch_lasts_its_hours_and_until_the_last_of_them_shows(watched_for:
 @pytest.mark.parametrize(("alive_hours", "expected"), [(0, Health.WATCHED), (21, Health.WATCHED), (22, Health.CLEAN)])
 def test_silence_is_health_only_where_the_instance_ran(alive_hours: int, expected: Health) -> None:
     """Nine tenths of 24 hours are 21.6: 22 whole hours are required."""
-    assert expected is health(Signs(alive_hours=alive_hours))
+    assert expected is health(replace(ALIVE, alive_hours=alive_hours))
+
+
+def test_a_watch_ends_only_while_cloudwatch_shows_the_last_hour() -> None:
+    """Where it is late, what it does not show yet may be rejected calls."""
+    assert Health.WATCHED is health(replace(ALIVE, alive_lately=False))
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(24 * HOUR, Health.WATCHED), (24 * HOUR + LATE, Health.CLEAN)])
+def test_what_has_to_be_quiet_longer_is_clean_later(ago: timedelta, expected: Health) -> None:
+    """A canary's hours begin anew with a rejected call that nobody has explained."""
+    assert expected is health(replace(ALIVE, refused=REFUSED), quiet_since=NOW - ago)
+
+
+def test_a_quiet_time_that_begins_anew_ends_in_being_told() -> None:
+    """Its life is counted from the beginning of the watch, whatever is rejected meanwhile."""
+    known = {"since": NOW - 8 * DAY, "quiet_since": NOW - HOUR}
+    assert Health.UNPROVEN is health(replace(ALIVE, alive_hours=180, refused=REFUSED), **known)
 
 
 @pytest.mark.parametrize(
@@ -90,25 +109,28 @@ def test_an_incomplete_answer_is_no_health() -> None:
 # --- Broken --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("rejected_calls", "threshold", "expected"),
-    [(1, 1, Health.BROKEN), (4, 5, Health.CLEAN), (5, 5, Health.BROKEN)],
-)
-def test_as_many_refused_calls_as_the_policy_says_are_breakage(
-    rejected_calls: int, threshold: int, expected: Health
-) -> None:
-    """Fewer are tolerated."""
-    assert expected is health(replace(ALIVE, rejected_calls=rejected_calls), threshold=threshold)
+def test_refused_calls_that_are_a_pattern_are_breakage() -> None:
+    """Nothing outweighs it, and it waits for nothing."""
+    assert Health.BROKEN is health(replace(ALIVE, refused=REFUSED), broken=True)
+    assert Health.BROKEN is health(Signs(refused=REFUSED), since=NOW - timedelta(minutes=1), broken=True)
 
 
-def test_breakage_waits_for_nothing() -> None:
-    """One rejected call in the first minute is enough, even if nothing else is known."""
-    assert Health.BROKEN is health(Signs(rejected_calls=1), since=NOW - timedelta(minutes=1))
+def test_refused_calls_that_are_none_end_a_watch_like_silence() -> None:
+    """They are told, and the watch goes on to its end."""
+    assert Health.CLEAN is health(replace(ALIVE, refused=REFUSED))
 
 
 def test_what_was_counted_of_an_incomplete_answer_counts() -> None:
     """It is a lower bound: more may have been rejected, not fewer."""
-    assert Health.BROKEN is health(Signs(rejected_calls=1, problem="CloudWatch answered PartialData"))
+    signs = Signs(refused=REFUSED, problem="CloudWatch answered PartialData")
+    assert Health.BROKEN is health(signs, broken=True)
+
+
+def test_signs_add_up_their_calls() -> None:
+    """Over all periods; the last is that of the newest."""
+    signs = Signs(refused={NOW - HOUR: 4, NOW - 3 * HOUR: 2})
+    assert (6, NOW - HOUR) == (signs.rejected_calls, signs.last_rejected_call)
+    assert (0, None) == (ALIVE.rejected_calls, ALIVE.last_rejected_call)
 
 
 # --- Neither -------------------------------------------------------------------------------------------------------
@@ -140,8 +162,8 @@ def test_a_start_in_the_watch_begins_its_life_anew() -> None:
 def test_a_watch_as_long_as_seven_days_has_time_to_come_to_an_end() -> None:
     """The last hours arrive late; without extra time, the longest watch would always end without proof."""
     week = {"since": NOW - 7 * DAY - LATE, "hours": 168}
-    assert Health.WATCHED is health(Signs(alive_hours=151), **week)
-    assert Health.CLEAN is health(Signs(alive_hours=152), **week)
+    assert Health.WATCHED is health(replace(ALIVE, alive_hours=151), **week)
+    assert Health.CLEAN is health(replace(ALIVE, alive_hours=152), **week)
     assert Health.UNPROVEN is health(Signs(alive_hours=151), since=NOW - 7 * DAY - 6 * HOUR, hours=168)
 
 
@@ -150,8 +172,11 @@ def test_a_watch_as_long_as_seven_days_has_time_to_come_to_an_end() -> None:
 problems = st.none() | st.just("CloudWatch answered PartialData")
 signs_of_any_kind = st.builds(
     Signs,
-    rejected_calls=st.integers(0, 3),
+    refused=st.dictionaries(
+        st.timedeltas(timedelta(), 20 * DAY).map(lambda ago: NOW - ago), st.integers(1, 3), max_size=3
+    ),
     alive_hours=st.integers(0, 400),
+    alive_lately=st.booleans(),
     problem=problems,
 )
 times_before = st.timedeltas(min_value=timedelta(), max_value=20 * DAY).map(lambda ago: NOW - ago)
@@ -160,16 +185,23 @@ watches = st.fixed_dictionaries(
         "since": times_before,
         "hours": st.integers(1, 168),
         "running_since": st.none() | times_before,
-        "threshold": st.integers(1, 3),
+        "broken": st.booleans(),
         "min_coverage": st.floats(0, 1),
     }
 )
 
 
-@given(signs=signs_of_any_kind, watch=watches, refused=st.integers(1, 3))
-def test_a_refused_call_is_never_clean_at_threshold_one(signs: Signs, watch: dict[str, Any], refused: int) -> None:
+@given(signs=signs_of_any_kind, watch=watches)
+def test_breakage_is_never_anything_else(signs: Signs, watch: dict[str, Any]) -> None:
     """Nothing else outweighs it."""
-    assert Health.BROKEN is health(replace(signs, rejected_calls=refused), **watch | {"threshold": 1})
+    assert Health.BROKEN is health(signs, **watch | {"broken": True})
+
+
+@given(signs=signs_of_any_kind, watch=watches, later=times_before)
+def test_a_later_quiet_time_never_makes_an_instance_clean(signs: Signs, watch: dict[str, Any], later: Any) -> None:
+    """One that is not clean is not so with less quiet time either."""
+    if Health.CLEAN is not health(signs, **watch):
+        assert Health.CLEAN is not health(signs, **watch, quiet_since=later)
 
 
 @given(signs=signs_of_any_kind, watch=watches)
@@ -183,14 +215,6 @@ def test_less_life_never_makes_an_instance_clean(signs: Signs, watch: dict[str, 
     """An instance that is not clean with more running time is not clean with less."""
     if Health.CLEAN is not health(signs, **watch):
         assert Health.CLEAN is not health(replace(signs, alive_hours=max(0, signs.alive_hours - less)), **watch)
-
-
-@given(signs=signs_of_any_kind, watch=watches, more=st.integers(1, 3))
-def test_more_refused_calls_never_make_an_instance_healthier(signs: Signs, watch: dict[str, Any], more: int) -> None:
-    """A broken instance stays broken, and none becomes clean."""
-    before = health(signs, **watch)
-    after = health(replace(signs, rejected_calls=signs.rejected_calls + more), **watch)
-    assert after in {before, Health.BROKEN}
 
 
 @given(signs=signs_of_any_kind, watch=watches, later=st.timedeltas(min_value=timedelta(), max_value=30 * DAY))

@@ -6,6 +6,7 @@ opened IMDSv1 again, asking twice would do to get the credentials.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ _STAMPED_EARLY = timedelta(minutes=10)
 """How long before a call its datapoint, and the period in which that lies, may begin."""
 _DAY = timedelta(days=1)
 _WITHIN_COHORT = timedelta(hours=1)
+_TIMES_BEFORE = 2
+"""A stray call of long ago has an hour too, at which a probe may come by chance; what came twice has a timetable."""
 _LARGEST_SHARE = 0.25
 """Of all hours of the week, or of the month: use that was spread over more of them has no time of its own."""
 
@@ -86,7 +89,8 @@ def among_siblings(
 
 
 def returning(refused: Mapping[datetime, int], used: Collection[int], threshold: int) -> str | None:
-    """What makes refused calls breakage by what was called before: the hour of the week, or of the month, at which it was.
+    """What makes refused calls breakage by what was called before: the hour of the week, or of the month, at which it was,
+    more than once.
 
     Args:
         refused: as for `pattern`.
@@ -97,8 +101,9 @@ def returning(refused: Mapping[datetime, int], used: Collection[int], threshold:
         return None
     before = [at(hour) for hour in used]
     for slot, slots, words in ((_of_week, 7 * 24, "hour of the week"), (_of_month, 31 * 24, "hour of the month")):
-        known = {slot(when) for when in before}
-        if len(known) <= _LARGEST_SHARE * slots and _touched(slot, refused) & known:
+        known = Counter(slot(when) for when in before)
+        regular = {each for each, times in known.items() if times >= _TIMES_BEFORE}
+        if len(known) <= _LARGEST_SHARE * slots and _touched(slot, refused) & regular:
             return f"at the {words} at which it called IMDSv1 before"
     return None
 
