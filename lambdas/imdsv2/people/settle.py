@@ -166,8 +166,8 @@ def _next(now: datetime) -> str:
 
 
 def _unacceptable(record: Record) -> str | None:
-    """Why nobody can accept what an instance's evidence says, or None. Whoever did so may do so anew."""
-    if record.reason in ACCEPTABLE and record.status not in OURS:
+    """Why nobody can accept what an instance's evidence says, or None. What was accepted and waits may be so anew."""
+    if (record.reason in ACCEPTABLE or record.acceptance is not None) and record.status not in OURS:
         return None
     rows = ", ".join(sorted(ACCEPTABLE))
     if record.reason is None:
