@@ -24,6 +24,7 @@ from tests.integration.guarding import (
     set_state,
     watch_use,
 )
+from tests.integration.steering import named, steer
 from tests.world.records import change
 from tests.world.refusal import refusal
 
@@ -338,7 +339,7 @@ def test_a_person_who_clears_what_was_left_broken_begins_its_watch_anew(cloud: C
     guard(cloud)
     cloud.policy(mode="enforce")
     cloud.clock.move(minutes=10)
-    cloud.line().run([asked(arn, Source.MANUAL, clear=True)], "request-3")
+    steer(cloud, clear=named(arn))
     assert (0, 0) == counts(guard(cloud), "rolled_back", "left_broken")
     reject(cloud, arn)
     assert 1 == guard(cloud).rolled_back
@@ -511,9 +512,10 @@ def test_what_is_being_enforced_again_is_left_to_whoever_does(cloud: Cloud) -> N
     def die(_: Call) -> None:
         raise Died
 
+    steer(cloud, clear=named(arn))
     cloud.wire.on("CreateTags", die)
     with pytest.raises(Died):
-        cloud.line().run([asked(arn, Source.MANUAL, clear=True)], "request-3")
+        cloud.line().run([asked(arn, Source.MANUAL)], "request-3")
     assert ("enforcing", "done") == state(cloud, arn)
     cloud.clock.move(seconds=LEASE.total_seconds())
     assert (0, 0) == counts(guard(cloud), "watched", "failed")

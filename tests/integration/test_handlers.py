@@ -469,17 +469,19 @@ def test_what_ec2_refuses_by_hand_has_its_code_and_no_verdict(cloud: Cloud, hand
     assert {"code": "UnauthorizedOperation", "message": "not you"} == result["error"]
 
 
-def test_clear_is_recorded(cloud: Cloud, handler_of: Any) -> None:
-    """It voids earlier enforcements; the instance is then judged like any other."""
+def test_what_is_cleared_by_hand_is_judged_at_its_turn(cloud: Cloud, handler_of: Any) -> None:
+    """Not in the same second: the function that processes due instances does it, like any other."""
     cloud.policy(mode="enforce")
-    arn, used = cloud.one(), cloud.one(use=1.0)
+    arn = cloud.one()
     manual = handler_of("manual")
     ask(manual, targets=[str(arn)], dry_run=False)
     cloud.set_options(arn, http_tokens="optional")
     assert "not_ready" == ask(manual, targets=[str(arn)])["results"][0]["reason"]
-    answer = ask(manual, targets=[str(arn), str(used)], dry_run=False, clear=True)
-    assert ["enforced", "held"] == [each["status"] for each in answer["results"]]
-    assert all("cleared_at" in cloud.current(each) for each in (arn, used))
+    answer = ask(manual, clear={"targets": [str(arn)]}, dry_run=False, caller="alice")
+    assert ("clear", True) == (answer["command"], answer["results"][0]["done"])
+    assert "optional" == cloud.tokens(arn)
+    handler_of("revisit")({}, LambdaContext())
+    assert "required" == cloud.tokens(arn)
 
 
 @pytest.mark.parametrize(("seconds_left", "expected"), [(181, "rolled_back"), (180, "enforced")])

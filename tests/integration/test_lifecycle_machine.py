@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.metadata_options import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
+from imdsv2.errors import InvalidRequest
 from imdsv2.ledger import account, cohort
 from imdsv2.ledger import table as ledger
 from imdsv2.ledger.record import key_of
@@ -174,14 +175,14 @@ class Lives(RuleBasedStateMachine):
 
         self.do(act)
 
-    @rule(chosen=some_numbers, clear=st.booleans(), trouble=st.none() | faults)
-    def person_enforces(self, chosen: list[int], trouble: tuple[str, str] | None, *, clear: bool) -> None:
+    @rule(chosen=some_numbers, trouble=st.none() | faults)
+    def person_enforces(self, chosen: list[int], trouble: tuple[str, str] | None) -> None:
         """By hand, not as a dry run."""
         if trouble is not None:
             self.trouble_waits(trouble, 0)
         arns = {self.arns[number] for number in chosen}
-        requests = [Request(arn=arn, source=Source.MANUAL, clear=clear, caller="ops") for arn in sorted(arns)]
-        self.judge(requests, Run(by_person=True, clears=frozenset(arns if clear else ())))
+        requests = [Request(arn=arn, source=Source.MANUAL, caller="ops") for arn in sorted(arns)]
+        self.judge(requests, Run(by_person=True))
 
     @rule(chosen=some_numbers)
     def person_asks(self, chosen: list[int]) -> None:
@@ -200,19 +201,19 @@ class Lives(RuleBasedStateMachine):
                 {"refuse": {}, "caller": "boss"},
                 {"hold": {}, "reason": "Not now.", "owner": "team", "until": "2026-11-22"},
                 {"release": {}},
+                {"clear": {}},
             ]
         ),
     )
     def person_steers(self, number: int, order: dict[str, Any]) -> None:
-        """Undo, approvals and holds, each for one instance."""
+        """Undo, approvals, holds and clearances, each for one instance."""
         arn, steer = self.arns[number], next(iter(order))
         if steer == "hold" and self.world.clock().date().isoformat() > order["until"]:
             return
-        command = orders.parse(order | {steer: {"targets": [str(arn)]}, "dry_run": False})
+        command = orders.parse({"caller": "ops"} | order | {steer: {"targets": [str(arn)]}, "dry_run": False})
         assert isinstance(command, orders.Command)
-        answer = self.do(
-            lambda function: function.people().carry_out(command, "steer", lambda: True), Run(by_person=True)
-        )
+        how = Run(by_person=True, clears=frozenset({arn} if steer == "clear" else ()))
+        answer = self.do(lambda function: function.people().carry_out(command, "steer", lambda: True), how)
         if steer in {"approve", "refuse"}:
             self.world.approved.pop(arn, None)
         if steer == "approve" and answer and answer["results"][0]["done"]:
@@ -456,7 +457,7 @@ class Lives(RuleBasedStateMachine):
         world.clock.tick()
         try:
             return act(world.function())
-        except Crash:
+        except (Crash, InvalidRequest):  # Also a command about what the ledger does not know.
             return None
         except (ClientError, ReadTimeoutError):
             assert world.faulted
@@ -471,7 +472,9 @@ class Lives(RuleBasedStateMachine):
         item = self.world.current(machine.arn)
         if item.get("cleared_at") != cleared_at:
             assert machine.arn in how.clears
-            machine.held = machine.standing = False
+            machine.held = False
+            # A clearance ends no enforcement; it settles that somebody has opened the instance.
+            machine.standing = machine.standing and machine.options["HttpTokens"] == "required"
         if machine.arn in self.world.changed and item["status"] == "enforced" and item["confirmed"]:
             machine.standing = True
 

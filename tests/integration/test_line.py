@@ -13,6 +13,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, TABLE, arn_of, asked
+from tests.integration.steering import named, steer
 from tests.world.records import change
 
 if TYPE_CHECKING:
@@ -396,7 +397,8 @@ def test_what_broke_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
         cloud.clock.move(hours=1)
         assert ("hold", "broke_before", "rolled_back") == verdict(run(cloud, arn, source))
     assert 1 == len(cloud.changes())
-    assert ("enforce", "unused", "enforced") == verdict(run(cloud, arn, Source.MANUAL, clear=True))
+    steer(cloud, clear=named(arn))
+    assert ("enforce", "unused", "enforced") == verdict(run(cloud, arn, Source.REVISIT))
     assert ["enforcing", "enforced", "rolling_back", "rolled_back", "enforcing", "enforced"] == cloud.history(arn)
     assert "open" == cloud.current(arn)["watch"]
 
@@ -440,9 +442,8 @@ def test_nobody_judges_an_instance_that_is_being_put_back(after: timedelta, clou
     assert not [call for call in cloud.wire.calls if call.service == "ec2"]
     assert [late["Id"]] == [each["id"] for each in cloud.current(arn)["findings"].values()]
     assert cloud.hub.note_on(late) is None
-    cleared = run(cloud, arn, Source.MANUAL, clear=True)
-    assert cleared.error is not None
-    assert "InProgress" == cleared.error["code"]
+    (cleared,) = steer(cloud, clear=named(arn))
+    assert not cleared["done"]
     assert "cleared_at" not in cloud.current(arn)
 
 
@@ -482,7 +483,8 @@ def test_what_somebody_made_optional_again_is_not_fought(cloud: Cloud) -> None:
     assert ("hold", "changed_back", "held") == verdict(run(cloud, arn, Source.REVISIT))
     assert ("hold", "changed_back", "held") == verdict(run(cloud, arn, Source.MANUAL))
     assert (1, "open") == (len(cloud.changes()), cloud.current(arn)["watch"]), "the guard lets it go"
-    assert "enforced" == run(cloud, arn, Source.MANUAL, clear=True).status
+    steer(cloud, clear=named(arn))
+    assert "enforced" == run(cloud, arn, Source.REVISIT).status
     assert 2 == len(cloud.changes())
 
 
@@ -492,7 +494,8 @@ def test_what_was_cleared_and_enforced_again_is_not_fought_either(cloud: Cloud) 
     run(cloud, arn)
     cloud.clock.move(hours=1)
     cloud.set_options(arn, http_tokens="optional")
-    assert "enforced" == run(cloud, arn, Source.MANUAL, clear=True).status
+    steer(cloud, clear=named(arn))
+    assert "enforced" == run(cloud, arn, Source.REVISIT).status
     cloud.clock.move(hours=1)
     cloud.set_options(arn, http_tokens="optional")
     assert ("hold", "changed_back", "held") == verdict(run(cloud, arn))

@@ -24,8 +24,19 @@ from imdsv2.people.request import Command, Steer, parse
 from imdsv2.people.scope import Scopes
 from imdsv2.people.undo import Undoing
 from tests.fixtures.events import finding
-from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
-from tests.integration.guarding import ENFORCED_TAG, ROLLED_BACK_TAG, enforced, guard, live, probe, reject, untag
+from tests.integration.builders import IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
+from tests.integration.guarding import (
+    ENFORCED_TAG,
+    ROLLED_BACK_TAG,
+    enforced,
+    guard,
+    live,
+    probe,
+    reject,
+    untag,
+    watch_use,
+)
+from tests.integration.steering import answer, due, events, judge, named, reason, said, steer, write
 from tests.world.dynamodb import Table
 from tests.world.records import change
 
@@ -33,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from imdsv2.domain.instance import Target
-    from imdsv2.line.judgement import Judgement
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -44,65 +54,11 @@ TODAY = "2026-11-20"
 YESTERDAY = "2026-11-19"
 BUSY = "Somebody is changing it right now; ask again in a few minutes."
 LATER = "It is put back within the next minutes, by the guard."
+UNKNOWN = "The ledger does not know it: not judged yet"
 NOT_OURS = "The service has no enforcement of its own to take back here."
 LOOK = "DescribeInstances"
 CHANGE = "ModifyInstanceMetadataOptions"
 WRITES = ("TransactWriteItems", "PutItem", "UpdateItem", CHANGE, "CreateTags", "DeleteTags", "Publish")
-
-
-def answer(cloud: Cloud, has_time: Callable[[], bool] = lambda: True, **event: Any) -> dict[str, Any]:
-    """The answer of the next function instance to a command, which is executed unless it says otherwise."""
-    command = parse({"dry_run": False, **event})
-    assert isinstance(command, Command)
-    return cloud.function().people().carry_out(command, "request-9", has_time)
-
-
-def steer(cloud: Cloud, **event: Any) -> list[dict[str, Any]]:
-    """The results of a command."""
-    results: list[dict[str, Any]] = answer(cloud, **event)["results"]
-    return results
-
-
-def named(*arns: InstanceArn) -> dict[str, Any]:
-    """A scope of instances by ARN."""
-    return {"targets": [str(arn) for arn in arns]}
-
-
-def said(results: list[dict[str, Any]]) -> list[tuple[bool, str | None]]:
-    """For each result, whether it is done and what prevents it."""
-    return [(result["done"], result["problem"]) for result in results]
-
-
-def judge(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: Any) -> Judgement:
-    """Evaluate an instance now."""
-    outcomes = cloud.line().run([asked(arn, source, **how)], "request-1")
-    assert {} == outcomes.failed
-    return outcomes.judged[arn]
-
-
-def reason(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: Any) -> str:
-    """The reason of an instance's verdict now."""
-    return judge(cloud, arn, source, **how).verdict.reason
-
-
-def due(cloud: Cloud) -> set[InstanceArn]:
-    """The instances that are due by now."""
-    return set(cloud.ledger().due(cloud.clock.tick(), 100))
-
-
-def events(cloud: Cloud, arn: InstanceArn, status: str) -> list[dict[str, Any]]:
-    """The events that the ledger keeps permanently for changes to a status."""
-    return [
-        each
-        for each in cloud.items()
-        if each["pk"] == str(arn) and each["sk"] != "current" and each["status"] == status
-    ]
-
-
-def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
-    """Another writer changes the ledger."""
-    ledger = cloud.ledger()
-    assert set() == ledger.write([change(ledger.read([arn])[arn], **attributes)], cloud.clock())
 
 
 def waiting(cloud: Cloud, **how: Any) -> InstanceArn:
@@ -135,11 +91,15 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, ste
         Steer.HOLD: named(cloud.one()),
         Steer.RELEASE: named(held := cloud.one()),
         Steer.CLOSE_BREAKER: {"account": MEMBER},
+        Steer.CLEAR: named(mine),
+        Steer.ACCEPT: named(used := cloud.one(use=1.0)),
+        Steer.MENDED: named(used),
     }
     steer(cloud, hold=named(held), reason="Migration.", owner="blue", until=TODAY)
+    assert "v1_in_use" == reason(cloud, used)
     event: dict[str, Any] = {"caller": "alice", steer_: scopes.get(steer_, named(waiting(cloud)))}
     open_breaker(cloud)
-    if steer_ is Steer.HOLD:
+    if steer_ in {Steer.HOLD, Steer.ACCEPT}:
         event |= {"reason": "Migration.", "owner": "blue", "until": TODAY}
     before, made = cloud.items(), len(cloud.wire.calls)
     dry = answer(cloud, **event, dry_run=True)
@@ -231,10 +191,12 @@ def test_all_that_waits_in_a_cohort_is_approved(careful: Cloud) -> None:
 
 
 def test_where_nothing_waits_nothing_is_approved(careful: Cloud) -> None:
-    """An unknown account is no error."""
-    waiting(careful)
-    none = answer(careful, approve={"account": "999999999999"}, caller="alice")
-    assert (0, []) == (none["count"], none["results"])
+    """In an account, Region and cohort that the ledger knows."""
+    judge(careful, careful.one(use=1.0))
+    cohort = f"{KEY}/{REGION}/image:{IMAGE}"
+    for scope in ({"account": MEMBER}, {"account": MEMBER, "region": REGION}, {"cohort": cohort}):
+        none = answer(careful, approve=scope, caller="alice")
+        assert (0, []) == (none["count"], none["results"])
 
 
 @pytest.mark.parametrize(
@@ -316,7 +278,8 @@ def test_what_does_not_wait_is_neither_approved_nor_refused(careful: Cloud) -> N
     assert "unused" == reason(careful, done)
     for word in ("approve", "refuse"):
         results = steer(careful, **{word: named(used, done, new)}, caller="alice")
-        assert [(False, "It does not wait for approval.")] * 3 == said(results)
+        no = "It does not wait for approval."
+        assert [(False, no), (False, no), (False, f"{UNKNOWN}.")] == said(results)
     assert not [each for each in careful.items() if "approval" in each]
     assert str(new) not in {each["pk"] for each in careful.items()}
 
@@ -367,6 +330,7 @@ def test_a_hold_ends_with_its_last_day(cloud: Cloud) -> None:
     live(cloud, arn, hours=11.9)
     assert "held_by_person" == reason(cloud, arn)
     live(cloud, arn, hours=0.1)
+    watch_use(cloud, arn, days=1)
     assert "unused" == reason(cloud, arn)
 
 
@@ -392,10 +356,10 @@ def test_what_is_released_goes_on(cloud: Cloud) -> None:
 
 
 def test_what_nobody_holds_cannot_be_released(cloud: Cloud) -> None:
-    """Known to the ledger or not; nothing is written about it."""
-    known, unknown = enforced(cloud), cloud.one()
+    """Nothing is written about it."""
+    known = enforced(cloud)
     before = cloud.items()
-    assert [(False, "Nobody holds it.")] * 2 == said(steer(cloud, release=named(known, unknown)))
+    assert [(False, "Nobody holds it.")] == said(steer(cloud, release=named(known)))
     assert before == cloud.items()
 
 
@@ -426,6 +390,7 @@ def test_a_person_closes_the_breaker_of_an_account(cloud: Cloud) -> None:
 def test_a_breaker_that_is_not_open_is_said_to_be_so(cloud: Cloud, dry_run: bool) -> None:
     """For an account with or without earlier enforcements; nothing is written."""
     enforced(cloud)
+    judge(cloud, cloud.one(account=OTHER, use=1.0))
     before = cloud.items()
     for account in (MEMBER, OTHER):
         (result,) = steer(cloud, close_breaker={"account": account}, caller="alice", dry_run=dry_run)
@@ -461,13 +426,12 @@ def test_an_undo_puts_back_what_is_as_we_left_it(cloud: Cloud) -> None:
     assert "hold (undone_by_person)" in str(cloud.hub.note_on(finding(str(arn))))
 
 
-def test_nobody_need_say_who_he_is_to_undo(cloud: Cloud) -> None:
-    """The request id identifies the caller."""
+def test_an_undo_that_has_a_reason_says_it(cloud: Cloud) -> None:
+    """Whoever reads the verdict later was not there."""
     arn = enforced(cloud)
-    steer(cloud, undo=named(arn))
-    current = cloud.current(arn)
-    assert str(current["explanation"]).startswith("Somebody asked for it to be put back (request request-9).")
-    assert "caller" not in current
+    steer(cloud, undo=named(arn), caller="carol", reason="The backup fails.")
+    expected = "carol asked for it to be put back (request request-9): The backup fails. "
+    assert str(cloud.current(arn)["explanation"]).startswith(expected)
 
 
 def test_a_dry_undo_tells_what_would_become_of_each(cloud: Cloud) -> None:
@@ -578,7 +542,6 @@ SCOPES: list[tuple[dict[str, Any], set[str]]] = [
     ({"account": MEMBER}, {"here", "region", "cohort", "later"}),
     ({"account": MEMBER, "region": ELSEWHERE}, {"region"}),
     ({"account": OTHER}, {"account"}),
-    ({"account": HUB}, set()),
     ({"cohort": f"{KEY}/{REGION}/group:web"}, {"cohort"}),
     ({"cohort": f"{KEY}/{REGION}/image:{IMAGE}"}, {"here", "later"}),
     ({"since": "2026-11-20T12:00:00Z"}, {"here", "region", "account", "cohort", "later"}),
@@ -754,8 +717,8 @@ def test_what_somebody_is_changing_is_left_to_him(careful: Cloud, status: str) -
         write(careful, arn, status="enforced", enforced_at=careful.clock())
         write(careful, arn, status="rolling_back")
     before = careful.items()
-    for word in ("approve", "refuse", "hold", "release", "undo"):
-        event: dict[str, Any] = {"caller": "alice", word: named(arn)} | (HOLD if word == "hold" else {})
+    for word in sorted({*Steer} - {Steer.CLOSE_BREAKER}):
+        event: dict[str, Any] = {"caller": "alice", word: named(arn)} | (HOLD if word in {"hold", "accept"} else {})
         for dry_run in (True, False):
             assert [(False, BUSY)] == said(steer(careful, **event, dry_run=dry_run))
     assert before == careful.items()
@@ -884,7 +847,8 @@ def test_an_undo_that_somebody_forestalled_is_over(cloud: Cloud) -> None:
     cloud.set_options(arn, http_tokens="optional")
     cloud.clock.move(minutes=30)
     assert "changed_back" == reason(cloud, arn)
-    assert "unused" == reason(cloud, arn, Source.MANUAL, clear=True)
+    steer(cloud, clear=named(arn))
+    assert "unused" == reason(cloud, arn, Source.REVISIT)
     done = guard(cloud)
     assert (1, 0) == (done.watched, done.rolled_back)
     assert "required" == cloud.tokens(arn)
@@ -969,7 +933,7 @@ def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls(monkey
     people = People(ledger=ledger, accounts=accounts, scopes=scopes, undoing=undoing, now=lambda: NOW)
     for dry_run, expected in [(True, {"query": 2, "read": 15}), (False, {"query": 2, "read": 30, "write": 15})]:
         table.asked.clear()
-        command = parse({"undo": {"account": MEMBER}, "dry_run": dry_run})
+        command = parse({"undo": {"account": MEMBER}, "dry_run": dry_run, "caller": "dora"})
         assert isinstance(command, Command)
         answered = people.carry_out(command, "request-9", lambda: False)
         assert 1500 == answered["count"] == sum(each["would_be"] == "rolled_back" for each in answered["results"])

@@ -24,6 +24,7 @@ from tests.integration.guarding import (
     untag,
     watch_use,
 )
+from tests.integration.steering import named, steer
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
@@ -160,7 +161,8 @@ def test_it_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
     watch_use(cloud, arn, days=40)
     cloud.line().run([asked(arn, Source.REVISIT)], "request-3")
     assert ("rolled_back", "broke_before") == (cloud.current(arn)["status"], cloud.current(arn)["reason"])
-    cloud.line().run([asked(arn, Source.MANUAL, clear=True)], "request-4")
+    steer(cloud, clear=named(arn))
+    cloud.line().run([asked(arn, Source.REVISIT)], "request-4")
     assert ("enforced", "required") == (cloud.current(arn)["status"], cloud.tokens(arn))
     assert {ENFORCED_TAG} == set(cloud.tags(arn))
 

@@ -659,21 +659,16 @@ def test_an_order_is_a_dry_run_unless_it_says_otherwise() -> None:
     assert (instance_arn(), instance_arn(OTHER_ID)) == order.names
     for target in order.targets:
         assert isinstance(target, Request)
-        assert (Source.MANUAL, False, None, True) == (
-            target.source,
-            target.clear,
-            target.caller,
-            target.asked_by_person,
-        )
+        assert (Source.MANUAL, None, True) == (target.source, target.caller, target.asked_by_person)
 
 
-def test_an_order_may_act_clear_and_claim_a_caller() -> None:
+def test_an_order_may_act_and_claim_a_caller() -> None:
     """Every option applies to each target."""
-    order = parse_order({"targets": [TRIPLE], "dry_run": False, "clear": True, "caller": "alice"})
+    order = parse_order({"targets": [TRIPLE], "dry_run": False, "caller": "alice"})
     (target,) = order.targets
     assert not order.dry_run
     assert isinstance(target, Request)
-    assert (True, "alice") == (target.clear, target.caller)
+    assert "alice" == target.caller
 
 
 @pytest.mark.parametrize("partition", REGION_OF_PARTITION)

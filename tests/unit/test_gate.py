@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 
 from imdsv2.domain import gates as gate
 from imdsv2.domain.account import Account
+from imdsv2.domain.commands import account_command, command, hold_command
 from imdsv2.domain.gates import CalendarState
 from imdsv2.domain.history import Answer
 from imdsv2.domain.policy import Approval, Mode, Policy, PolicyInForce
 from imdsv2.domain.verdict import Decision, Reason
-from tests.unit.builders import NOW, at
+from tests.unit.builders import NOW, arn, at
 
 if TYPE_CHECKING:
     from imdsv2.domain.verdict import Verdict
@@ -24,6 +26,7 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 TAG = "imdsv2:exempt-until"
+ARN = arn()
 
 
 def shut(verdict: Verdict | None, reason: Reason) -> Verdict:
@@ -86,7 +89,7 @@ def test_an_open_breaker_holds_until_a_person_closes_it() -> None:
     account = Account(key="aws/222222222222", breaker_opened_at=at("2026-09-01 08:15"))
     verdict = shut(gate.ask_breaker(account, NOW), Reason.BREAKER_OPEN)
     assert "2026-09-01 08:15 UTC" in verdict.explanation
-    assert '"close_breaker": {"account": "222222222222"}' in verdict.explanation
+    assert account_command("close_breaker", "222222222222") in verdict.explanation
     assert NOW + HOUR == verdict.revisit_at
 
 
@@ -104,29 +107,36 @@ def approval(word: str = "approved", expires_at: datetime = datetime(2026, 11, 2
 @pytest.mark.parametrize("known", [None, approval(), approval("refused")])
 def test_where_no_approval_is_needed_nobody_is_asked(known: Answer | None) -> None:
     """A refusal from a time when approval was required no longer counts; use a hold for that."""
-    assert None is gate.ask_approval(Policy(), known, NOW)
+    assert None is gate.ask_approval(Policy(), known, ARN, NOW)
 
 
 def test_without_a_word_it_waits_for_one() -> None:
     """The explanation says how to approve."""
-    verdict = shut(gate.ask_approval(NEEDED, None, NOW), Reason.APPROVAL_REQUIRED)
-    assert '"approve"' in verdict.explanation
+    verdict = shut(gate.ask_approval(NEEDED, None, ARN, NOW), Reason.APPROVAL_REQUIRED)
+    assert command("approve", ARN) in verdict.explanation
     assert NOW + HOUR == verdict.revisit_at
 
 
 def test_what_was_refused_waits_and_says_who_refused_it() -> None:
     """A refusal does not expire."""
     refused = approval("refused", expires_at=datetime(2026, 11, 19, 11, 0, tzinfo=UTC))
-    verdict = shut(gate.ask_approval(NEEDED, refused, NOW), Reason.APPROVAL_REQUIRED)
+    verdict = shut(gate.ask_approval(NEEDED, refused, ARN, NOW), Reason.APPROVAL_REQUIRED)
     assert "alice refused the change on 2026-11-19" in verdict.explanation
-    assert '"approve"' in verdict.explanation
+    assert command("approve", ARN) in verdict.explanation
+
+
+def test_a_refusal_that_has_a_reason_says_it() -> None:
+    """Whoever is to approve it has to know."""
+    refused = replace(approval("refused"), reason="Release week.")
+    verdict = shut(gate.ask_approval(NEEDED, refused, ARN, NOW), Reason.APPROVAL_REQUIRED)
+    assert "alice refused the change on 2026-11-19 (Release week)." in verdict.explanation
 
 
 @pytest.mark.parametrize(("early", "is_open"), [(MINUTE, True), (timedelta(), False), (-DAY, False)])
 def test_an_approval_counts_until_it_expires(early: timedelta, is_open: bool) -> None:
     """To the second; then the explanation says who gave it."""
     ends_at = datetime(2026, 11, 26, 10, 0, tzinfo=UTC)
-    verdict = gate.ask_approval(NEEDED, approval(), ends_at - early)
+    verdict = gate.ask_approval(NEEDED, approval(), ARN, ends_at - early)
     assert is_open == (verdict is None)
     if verdict is not None:
         assert "The approval by alice expired on 2026-11-26" in shut(verdict, Reason.APPROVAL_REQUIRED).explanation
@@ -139,7 +149,7 @@ NOTICE = Policy(notice_hours=72)
 
 def ask_notice(policy: Policy = NOTICE, ends_at: datetime | None = None, now: datetime = NOW) -> Verdict | None:
     """Ask about an instance of the web team."""
-    return gate.ask_notice(policy, ends_at, "team-web", TAG, now)
+    return gate.ask_notice(policy, ends_at, "team-web", ARN, now)
 
 
 @pytest.mark.parametrize("ends_at", [None, NOW + DAY, NOW - DAY])
@@ -154,6 +164,11 @@ def test_the_first_time_notice_is_given() -> None:
     assert NOW + 72 * HOUR == verdict.revisit_at
     for named in ("2026-11-23 14:30 UTC", "team-web", TAG, "YYYY-MM-DD", '"hold"'):
         assert named in verdict.explanation
+
+
+def test_whoever_objects_has_a_month_to_settle_it() -> None:
+    """The proposed hold begins now, and lasts 30 days from the announced change on."""
+    assert hold_command(ARN, "team-web", date(2026, 12, 23)) in shut(ask_notice(), Reason.NOTICE_GIVEN).explanation
 
 
 @pytest.mark.parametrize("passed", [timedelta(), HOUR, 72 * HOUR - MINUTE])
@@ -238,8 +253,8 @@ def test_a_gate_that_is_shut_is_always_asked_again_later(when: datetime | None, 
     """No time in the ledger, past or future, leads to an instance that is never evaluated again."""
     known = approval(word, expires_at=when) if when else None
     verdicts = [
-        gate.ask_approval(NEEDED, known, NOW),
-        gate.ask_notice(Policy(notice_hours=hours), when, "x", TAG, NOW),
+        gate.ask_approval(NEEDED, known, ARN, NOW),
+        gate.ask_notice(Policy(notice_hours=hours), when, "x", ARN, NOW),
         gate.ask_calendar(CalendarState(closed="closed", changes_at=when), NOW),
         gate.cap_reached(Policy(), when or NOW, NOW),
         gate.canary_wait("why", when, NOW),

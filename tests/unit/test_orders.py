@@ -25,17 +25,24 @@ TARGETS: dict[str, Any] = {"targets": [instance_arn()]}
 ACCOUNT: dict[str, Any] = {"account": MEMBER}
 LEAST: dict[Steer, dict[str, Any]] = {
     Steer.UNDO: {"undo": TARGETS},
-    Steer.APPROVE: {"approve": TARGETS, "caller": "alice"},
-    Steer.REFUSE: {"refuse": TARGETS, "caller": "alice"},
+    Steer.APPROVE: {"approve": TARGETS},
+    Steer.REFUSE: {"refuse": TARGETS},
     Steer.HOLD: {"hold": TARGETS, "reason": "Migration.", "owner": "blue", "until": "2027-05-31"},
     Steer.RELEASE: {"release": TARGETS},
-    Steer.CLOSE_BREAKER: {"close_breaker": ACCOUNT, "caller": "alice"},
+    Steer.CLOSE_BREAKER: {"close_breaker": ACCOUNT},
+    Steer.CLEAR: {"clear": TARGETS},
+    Steer.ACCEPT: {"accept": TARGETS, "reason": "Its calls are harmless.", "owner": "blue", "until": "2027-05-31"},
+    Steer.MENDED: {"mended": TARGETS},
 }
 """Each command with the minimum of fields."""
-BROAD = [Steer.UNDO, Steer.APPROVE, Steer.REFUSE]
+BROAD = [Steer.UNDO, Steer.APPROVE, Steer.REFUSE, Steer.CLEAR]
 """Commands that accept a cohort or an account."""
-NARROW = [Steer.HOLD, Steer.RELEASE]
-"""Commands that accept instances."""
+OF_COHORTS = [*BROAD, Steer.MENDED]
+"""Commands that accept a cohort."""
+NARROW = [Steer.HOLD, Steer.RELEASE, Steer.ACCEPT]
+"""Commands that accept instances and nothing else."""
+ACCOUNTED_FOR = [Steer.HOLD, Steer.ACCEPT]
+"""Commands with a reason, an owner and a last day."""
 
 
 def command(event: object) -> Command:
@@ -68,7 +75,7 @@ def scoped(steer: Steer, scope: object) -> dict[str, Any]:
 def test_a_command_is_a_dry_run_unless_it_says_otherwise(steer: Steer) -> None:
     """Like every manual invocation."""
     assert (steer, True) == (command(LEAST[steer]).steer, command(LEAST[steer]).dry_run)
-    assert not command(LEAST[steer] | {"dry_run": False}).dry_run
+    assert not command(LEAST[steer] | {"dry_run": False, "caller": "bob"}).dry_run
 
 
 @pytest.mark.parametrize("steer", Steer)
@@ -78,13 +85,28 @@ def test_a_command_may_name_its_caller(steer: Steer) -> None:
         assert caller == command(LEAST[steer] | {"caller": caller}).caller
 
 
-@pytest.mark.parametrize("steer", [Steer.UNDO, *NARROW])
-def test_what_nobody_answers_for_needs_no_caller(steer: Steer) -> None:
-    """An undo during an incident must not require a form."""
+@pytest.mark.parametrize("steer", Steer)
+def test_what_is_real_needs_a_caller_and_a_dry_run_none(steer: Steer) -> None:
+    """Somebody answers for every change; a look is free."""
     assert command(LEAST[steer]).caller is None
+    for nobody in ({}, {"caller": None}):
+        refused = refusal(LEAST[steer] | {"dry_run": False} | nobody)
+        assert ("caller", True) == (refused.field, "dry_run: false" in refused.problem)
 
 
-@pytest.mark.parametrize("steer", [*BROAD, *NARROW])
+@pytest.mark.parametrize("steer", Steer)
+def test_every_command_takes_a_reason(steer: Steer) -> None:
+    """It stands beside the name in the ledger."""
+    read = command(LEAST[steer] | {"caller": "bob", "reason": "Fixed in 2.3."})
+    assert "bob, request request-9: Fixed in 2.3." == read.signed("request-9")
+
+
+def test_a_command_without_a_reason_is_signed_with_the_name_alone() -> None:
+    """The request id finds the real caller."""
+    assert "bob, request request-9" == command({"undo": TARGETS, "caller": "bob"}).signed("request-9")
+
+
+@pytest.mark.parametrize("steer", [*OF_COHORTS, *NARROW])
 def test_instances_are_named_by_arn_or_by_their_parts(steer: Steer) -> None:
     """In the order of the request, without duplicates."""
     asked = [{**TRIPLE, "instance_id": OTHER_ID}, instance_arn(), TRIPLE]
@@ -92,7 +114,7 @@ def test_instances_are_named_by_arn_or_by_their_parts(steer: Steer) -> None:
     assert Scope(targets=expected) == command(scoped(steer, {"targets": asked})).scope
 
 
-@pytest.mark.parametrize("steer", BROAD)
+@pytest.mark.parametrize("steer", OF_COHORTS)
 def test_a_cohort_is_named_as_in_the_ledger(steer: Steer) -> None:
     """Any kind of cohort, with any group name that AWS accepts."""
     for kind in ("group:web servers/blue: 1", "template:lt-0123", "image:ami-0123", f"instance:{INSTANCE_ID}"):
@@ -135,10 +157,18 @@ def test_an_undo_may_go_back_to_a_time(beside: dict[str, Any], text: str, expect
     )
 
 
-def test_a_hold_has_an_owner_a_reason_and_a_last_day() -> None:
+@pytest.mark.parametrize("steer", ACCOUNTED_FOR)
+def test_a_hold_and_an_acceptance_have_an_owner_a_reason_and_a_last_day(steer: Steer) -> None:
     """The next person needs all three."""
-    read = command(LEAST[Steer.HOLD])
-    assert ("blue", "Migration.", date(2027, 5, 31)) == (read.owner, read.reason, read.until)
+    read = command(LEAST[steer])
+    assert ("blue", LEAST[steer]["reason"], date(2027, 5, 31)) == (read.owner, read.reason, read.until)
+
+
+def test_what_was_mended_may_have_been_so_before() -> None:
+    """A time with its zone; without one, it is now."""
+    mended = LEAST[Steer.MENDED]
+    assert datetime(2026, 11, 19, 22, 0, tzinfo=UTC) == command(mended | {"at": "2026-11-20T00:00:00+02:00"}).at
+    assert command(mended).at is None
 
 
 def test_an_approval_may_have_a_last_day() -> None:
@@ -187,7 +217,7 @@ def test_a_command_without_a_scope_is_refused(steer: Steer, scope: object) -> No
     ("steer", "scope", "field"),
     [
         *((steer, {"cohort": COHORT}, "cohort") for steer in [*NARROW, Steer.CLOSE_BREAKER]),
-        *((steer, ACCOUNT, "account") for steer in NARROW),
+        *((steer, ACCOUNT, "account") for steer in [*NARROW, Steer.MENDED]),
         *(
             (steer, LEAST[steer][steer] | {"since": "2026-11-01T00:00:00Z"}, "since")
             for steer in Steer
@@ -213,10 +243,11 @@ def test_a_scope_that_the_command_has_not_is_refused_by_its_name(
     ("steer", "event", "field"),
     [
         *((steer, {"targets": [instance_arn()]}, "targets") for steer in Steer),
-        *((steer, {"clear": True}, "clear") for steer in Steer),
+        *((steer, {"force": True}, "force") for steer in Steer),
         *((steer, {"": 1}, "''") for steer in Steer),
-        *((steer, {"until": "2027-05-31"}, "until") for steer in Steer if steer not in {Steer.APPROVE, Steer.HOLD}),
-        *((steer, {name: "x"}, name) for steer in Steer if steer != Steer.HOLD for name in ("reason", "owner")),
+        *((steer, {"until": "2027-05-31"}, "until") for steer in Steer if steer not in {Steer.APPROVE, *ACCOUNTED_FOR}),
+        *((steer, {"owner": "x"}, "owner") for steer in Steer if steer not in ACCOUNTED_FOR),
+        *((steer, {"at": "2026-11-20T00:00:00Z"}, "at") for steer in Steer if steer != Steer.MENDED),
         (Steer.APPROVE, {"refuse": TARGETS}, "refuse"),
         (Steer.UNDO, {"hold": TARGETS}, "undo"),
     ],
@@ -233,9 +264,15 @@ def test_a_field_that_the_command_has_not_is_refused_by_its_name(
     [
         *((LEAST[steer] | {"dry_run": value}, "dry_run") for steer in Steer for value in NO_FLAGS),
         *((LEAST[steer] | {"caller": value}, "caller") for steer in Steer for value in NO_TEXTS if value is not None),
-        *((LEAST[steer] | {"caller": None}, "caller") for steer in Steer if "caller" in LEAST[steer]),
-        *((LEAST[Steer.HOLD] | {name: value}, name) for name in ("reason", "owner") for value in NO_TEXTS),
-        *((LEAST[Steer.HOLD] | {"until": value}, "until") for value in [None, *NO_DAYS]),
+        *((LEAST[steer] | {"reason": value}, "reason") for steer in Steer for value in NO_TEXTS if value is not None),
+        *(
+            (LEAST[steer] | {name: value}, name)
+            for steer in ACCOUNTED_FOR
+            for name in ("reason", "owner")
+            for value in NO_TEXTS
+        ),
+        *((LEAST[steer] | {"until": value}, "until") for steer in ACCOUNTED_FOR for value in [None, *NO_DAYS]),
+        *((LEAST[Steer.MENDED] | {"at": value}, "at") for value in NO_TIMES),
         *((LEAST[Steer.APPROVE] | {"until": value}, "until") for value in NO_DAYS),
     ],
 )
@@ -244,16 +281,21 @@ def test_a_field_of_a_wrong_kind_is_refused_by_its_name(event: dict[str, Any], f
     assert field == refusal(event).field
 
 
-@pytest.mark.parametrize("steer", [Steer.APPROVE, Steer.REFUSE, Steer.CLOSE_BREAKER])
-def test_what_somebody_answers_for_needs_his_name(steer: Steer) -> None:
-    """An approval needs the name of the person who gives it."""
-    assert "caller" == refusal({steer: LEAST[steer][steer]}).field
-
-
 @pytest.mark.parametrize("missing", ["reason", "owner", "until"])
-def test_a_hold_needs_all_it_is_to_tell(missing: str) -> None:
-    """A hold without an end would be forgotten."""
-    assert missing == refusal({name: value for name, value in LEAST[Steer.HOLD].items() if name != missing}).field
+@pytest.mark.parametrize("steer", ACCOUNTED_FOR)
+def test_a_hold_and_an_acceptance_need_all_they_are_to_tell(steer: Steer, missing: str) -> None:
+    """Without an end, they would be forgotten."""
+    assert missing == refusal({name: value for name, value in LEAST[steer].items() if name != missing}).field
+
+
+@pytest.mark.parametrize("more", [{}, {"dry_run": False}, {"dry_run": False, "caller": "alice"}])
+@pytest.mark.parametrize("clear", [True, False, None, 1])
+def test_clear_beside_targets_is_refused_with_the_command_to_use(clear: object, more: dict[str, Any]) -> None:
+    """Earlier versions took it, and enforced in the same second."""
+    refused = refusal(TARGETS | {"clear": clear} | more)
+    assert "clear" == refused.field
+    example = refused.problem.partition("use ")[2].replace("arn:aws:ec2:...", instance_arn())
+    assert (Steer.CLEAR, True) == (command(json.loads(example)).steer, command(json.loads(example)).dry_run)
 
 
 NO_PARTS: dict[str, list[Any]] = {
@@ -323,7 +365,7 @@ events = st.fixed_dictionaries(
         "reason": st.just("Migration.") | json_values,
         "owner": st.just("blue") | json_values,
         "until": st.dates().map(str) | json_values,
-        "clear": json_values,
+        "at": st.datetimes(timezones=st.timezones()).map(str) | json_values,
     },
 )
 

@@ -90,7 +90,7 @@ class People:
 
     @property
     def _settling(self) -> Settling:
-        return Settling(ledger=self.ledger, scopes=self.scopes, now=self.now)
+        return Settling(ledger=self.ledger, scopes=self.scopes, look=self.undoing.look, now=self.now)
 
     def _close_breaker(self, command: Command, request_id: str) -> dict[str, Any]:
         number = command.scope.account

@@ -44,7 +44,7 @@ def mark(
             "would_be": would_be if each.arn not in hindered else None,
             "done": not dry_run and each.arn not in hindered,
             "problem": hindered.get(each.arn),
-            **(tells(each) if tells is not None else {}),
+            **{name: None if each.arn in hindered else value for name, value in (tells(each) if tells else {}).items()},
         }
         for each in records
     ]

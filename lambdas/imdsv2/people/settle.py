@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.evidence_rows import ACCEPTABLE
 from imdsv2.domain.history import Acceptance
+from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import OURS
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 from imdsv2.domain.verdict import Reason
@@ -20,9 +21,11 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.people.mark import mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
+    from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.request import Command
@@ -35,37 +38,44 @@ _LEFT_BROKEN = "left_broken"
 _PROBE = "probe_or_breakage"
 _REFUSED_CALLS = "refused_calls"
 _GOES_BACK = "It is about to be put back; ask again once that is done."
+_STAYS = "cleared; it stays enforced, and refused calls count from now on"
 _NOTHING = "There is nothing to clear: it has neither broken nor been undone or opened since it was last cleared."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settling:
-    """Writes what people say to the records that it is about. ``now``: the clock."""
+    """Writes what people say to the records that it is about. ``look``: what EC2 shows of instances; ``now``: the clock."""
 
     ledger: Ledger
     scopes: Scopes
+    look: Callable[[Iterable[InstanceArn]], Mapping[InstanceArn, Target]]
     now: Callable[[], datetime]
 
     def clear(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Void what is held against instances; each is judged anew at its turn."""
-        now, broad = self.now(), not command.scope.targets
+        now, signature = self.now(), command.signed(request_id)
         records = self.scopes.all(command)
-        if broad:
+        if not command.scope.targets:
             records = [each for each in records if voided(each)]
-        problems = {each.arn: _NOTHING for each in records if not _voided_by_name(each)}
+        # Somebody may have opened it without the ledger's knowing; what he has not opened yet stays ours.
+        targets = self.look([each.arn for each in records if each.stands])
+        opened = {arn for arn, target in targets.items() if _is_open(target)}
+        seen_at = self.now()
+        problems = {each.arn: _NOTHING for each in records if not voided(each, opened) and not each.stands}
         problems |= {each.arn: _GOES_BACK for each in records if each.is_to_go_back}
-        return mark(
-            self.ledger,
-            records,
-            lambda record: _cleared(record, command.signed(request_id), now),
-            problems | self.scopes.strangers.among(records),
-            now,
-            dry_run=command.dry_run,
-            tells=lambda record: {
-                "voids": _voided_by_name(record),
-                "outcome": _outcome(record, now) if record.arn not in problems and record.version else None,
-            },
-        )
+        problems |= self.scopes.strangers.among(records)
+
+        def cleared(record: Record) -> Record:
+            if record.stands and record.arn not in opened:
+                return _settled(record, signature, now, seen_at)
+            return _cleared(record, voided(record, opened), signature, now)
+
+        def tells(record: Record) -> dict[str, Any]:
+            stays = record.stands and record.arn not in opened
+            voids = voided(record, opened) or [_REFUSED_CALLS]
+            return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {_next(now)}"}
+
+        return mark(self.ledger, records, cleared, problems, now, dry_run=command.dry_run, tells=tells)
 
     def accept(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Let instances be changed in spite of what their evidence says."""
@@ -113,14 +123,14 @@ class Settling:
         )
 
 
-def voided(record: Record) -> list[str]:
-    """What a clearance of an instance would void, by the reasons' names."""
-    history, broke = record.history, record.history.broke
-    opened = history.stands or history.was_opened
+def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> list[str]:
+    """What a clearance of an instance would void, by the reasons' names. ``opened``: enforced ones that EC2 shows open."""
+    history = record.history
+    was_opened = record.status not in OURS and record.reason != Reason.ALREADY_REQUIRED
     held = {
-        Reason.BROKE_BEFORE: broke or (record.is_broken and not record.stands),
+        Reason.BROKE_BEFORE: history.broke or (record.is_broken and not record.stands),
         Reason.UNDONE_BY_PERSON: history.was_undone,
-        Reason.CHANGED_BACK: opened and record.status not in OURS and record.reason != Reason.ALREADY_REQUIRED,
+        Reason.CHANGED_BACK: record.arn in opened or (was_opened and (history.stands or history.was_opened)),
         Reason.V1_REFUSED: record.reason == Reason.V1_REFUSED,
         _LEFT_BROKEN: record.is_broken and record.stands,
         _PROBE: record.probe_at is not None and (record.cleared_at is None or record.cleared_at < record.probe_at),
@@ -128,36 +138,36 @@ def voided(record: Record) -> list[str]:
     return [str(name) for name, is_so in held.items() if is_so]
 
 
-def _voided_by_name(record: Record) -> list[str]:
-    """What a clearance voids of an instance that is named: of what is enforced, the refused calls up to now in any case."""
-    return voided(record) or ([_REFUSED_CALLS] if record.stands else [])
+def _is_open(target: Target) -> bool:
+    return isinstance(target, Instance) and target.options.http_tokens == "optional"
 
 
-def _cleared(record: Record, signature: str, now: datetime) -> Record:
-    if record.is_broken and record.stands:
-        record = replace(record, left_because=None, left_at=None)  # Why it was left broken is settled with it.
-    if record.stands:
-        why = (
-            f"Tokens are required, and stay so. Calls that were refused until {minute(now)} were no breakage, as cleared by "
-            f"{signature}. Calls that are refused from then on count."
-        )
-    else:
-        why = (
-            f"Cleared by {signature}; next judged at its turn, from {minute(now)} on. No longer held against it: "
-            f"{', '.join(voided(record))}."
-        )
+def _cleared(record: Record, voids: Sequence[str], signature: str, now: datetime) -> Record:
+    """The record of what is judged anew; its reason stays until then."""
+    why = f"Cleared by {signature}; {_next(now)}. No longer held against it: {', '.join(voids)}."
     return replace(record, cleared_at=now, cleared_by=signature, revisit_at=now, explanation=why)
 
 
-def _outcome(record: Record, now: datetime) -> str:
-    if record.stands:
-        return "cleared; it stays enforced, and refused calls count from now on"
-    return f"cleared, next judged at its turn, from {minute(now)} on"
+def _settled(record: Record, signature: str, now: datetime, seen_at: datetime) -> Record:
+    """The record of what is enforced, and stays so. That it was seen required after the clearance keeps row 10."""
+    if record.is_broken:
+        record = replace(record, left_because=None, left_at=None)  # Why it was left broken is settled with it.
+    why = (
+        f"Tokens are required, and stay so. Calls that were refused until {minute(now)} were no breakage, as cleared by "
+        f"{signature}. Calls that are refused from then on count."
+    )
+    return replace(
+        record, cleared_at=now, cleared_by=signature, revisit_at=now, required_seen_at=seen_at, explanation=why
+    )
+
+
+def _next(now: datetime) -> str:
+    return f"next judged at its turn, from {minute(now)} on"
 
 
 def _unacceptable(record: Record) -> str | None:
-    """Why nobody can accept what an instance's evidence says, or None. Whoever did so may do so anew."""
-    if record.reason in ACCEPTABLE and record.status not in OURS:
+    """Why nobody can accept what an instance's evidence says, or None. What was accepted and waits may be so anew."""
+    if (record.reason in ACCEPTABLE or record.acceptance is not None) and record.status not in OURS:
         return None
     rows = ", ".join(sorted(ACCEPTABLE))
     if record.reason is None:

@@ -54,7 +54,7 @@ class Undoing:
         """Roll back what is still as the service left it. If time runs out, the guard's next passes finish."""
         records = self.scopes.enforced(command)
         problems = self.scopes.strangers.among(records)
-        targets = self._look([each.arn for each in records if each.arn not in problems])
+        targets = self.look([each.arn for each in records if each.arn not in problems])
         problems |= {
             each.arn: problem
             for each in records
@@ -113,7 +113,8 @@ class Undoing:
             for _ in pool.map(put_back, by_place.values()):
                 pass
 
-    def _look(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
+    def look(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
+        """What EC2 shows of instances, or why it does not."""
         by_place = _by_place(arns)
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
             looks = pool.map(partial(look, self.members), by_place.values())
