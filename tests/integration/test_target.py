@@ -227,9 +227,10 @@ def test_a_running_instance_has_no_stop_time(stub: Stub) -> None:
     assert look_at(stub, StateTransitionReason="User initiated (2026-01-31 07:00:00 GMT)").stopped_at is None
 
 
-def interface(index: int, attached: datetime | None) -> dict[str, Any]:
+def interface(index: int, attached: datetime | None, card: int | None = None) -> dict[str, Any]:
     """A network interface of an instance."""
-    return {"Attachment": {"DeviceIndex": index} | ({"AttachTime": attached} if attached else {})}
+    where = {"DeviceIndex": index} | ({"NetworkCardIndex": card} if card is not None else {})
+    return {"Attachment": where | ({"AttachTime": attached} if attached else {})}
 
 
 FIRST = datetime(2025, 3, 1, 8, 0, tzinfo=UTC)
@@ -242,6 +243,8 @@ LATER = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
         ([interface(1, LATER), interface(0, FIRST)], FIRST),
         ([interface(0, LATER)], LAUNCHED),
         ([interface(1, FIRST)], None),
+        ([interface(0, LATER, card=1), interface(0, FIRST, card=0)], FIRST),
+        ([interface(0, LATER, card=1)], None),
         ([interface(0, None)], None),
         ([{}], None),
         ([], None),

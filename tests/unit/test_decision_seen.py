@@ -103,12 +103,12 @@ def test_observed_hours_must_reach_the_minimum() -> None:
 
 
 def test_a_young_instance_is_judged_when_it_is_old_enough() -> None:
-    """Row 17: when the hours are there and CloudWatch has had time to show them."""
+    """Row 17: at the hour at which the hours are there."""
     verdict = judge(seen=evidence(observed_hours=48, enough_at=at("2026-11-25 14:00")))
     assert ("hold", "too_young") == row(verdict)
-    for words in ("48 hours", "168", "2026-11-25 14:15 UTC"):
+    for words in ("48 hours", "168", "2026-11-25 14:00 UTC"):
         assert words in verdict.explanation
-    assert at("2026-11-25 14:15") == verdict.revisit_at
+    assert at("2026-11-25 14:00") == verdict.revisit_at
 
 
 def test_hours_that_cannot_be_reached_are_told() -> None:

@@ -144,7 +144,7 @@ def test_with_the_reboot_its_evidence_begins_anew(cloudwatch: CloudWatch) -> Non
     assert (mended_at, mended_at, True) == (seen.window_start, seen.start.at, seen.start.observed)
     assert Reason.UNUSED is verdict_on(cloudwatch, target, WIDE, history=history).reason
     verdict = verdict_on(cloudwatch, target, history=history)
-    assert (Reason.TOO_YOUNG, at("2026-11-23 21:15")) == (verdict.reason, verdict.revisit_at)
+    assert (Reason.TOO_YOUNG, at("2026-11-23 21:00")) == (verdict.reason, verdict.revisit_at)
 
 
 def test_the_reboot_itself_is_evidence(cloudwatch: CloudWatch) -> None:

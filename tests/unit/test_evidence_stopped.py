@@ -57,12 +57,12 @@ def test_what_was_started_minutes_ago_is_judged_again_when_its_first_hours_are_o
 def test_what_runs_day_and_night_is_told_the_hour_at_which_it_has_run_long_enough(
     cloudwatch: CloudWatch, hours_old: int, first: timedelta | None
 ) -> None:
-    """However long it was off before: 168 whole hours from its start on, and the time that CloudWatch takes."""
+    """However long it was off before: 168 whole hours from its start on."""
     launched_at = at("2026-11-20 14:00") - hours_old * HOUR
     target = instance(launched_at=launched_at, first_launched_at=NOW - first if first else launched_at)
     report(cloudwatch, target, launched_at, NOW)
     verdict = verdict_on(cloudwatch, target)
-    ready = launched_at + 168 * HOUR + 15 * MINUTE
+    ready = launched_at + 168 * HOUR
     assert (Reason.TOO_YOUNG, ready) == (verdict.reason, verdict.revisit_at)
     assert f"{ready:%Y-%m-%d %H:%M} UTC" in verdict.explanation
     cloudwatch.now = lambda: ready
@@ -77,10 +77,10 @@ def test_earlier_hours_count_for_as_long_as_they_are_in_the_window(cloudwatch: C
     report(cloudwatch, target, at("2026-11-11 00:00"), at("2026-11-13 00:00"))
     report(cloudwatch, target, target.launched_at, NOW)
     # 86 hours of this run and 48 of the one before: 6 more, and none of them leaves the window so soon.
-    assert at("2026-11-20 20:15") == verdict_on(cloudwatch, target, policy).revisit_at
+    assert at("2026-11-20 20:00") == verdict_on(cloudwatch, target, policy).revisit_at
     # With 200 wanted, the earlier ones are gone before they help: 10 days have passed since the start when it is reached.
     wanted = replace(policy, min_observed_hours=200)
-    assert at("2026-11-25 08:15") == verdict_on(cloudwatch, target, wanted).revisit_at
+    assert at("2026-11-25 08:00") == verdict_on(cloudwatch, target, wanted).revisit_at
 
 
 def test_what_runs_too_rarely_is_told_so(cloudwatch: CloudWatch) -> None:

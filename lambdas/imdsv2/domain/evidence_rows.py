@@ -208,9 +208,8 @@ def _from_hours(instance: Instance, evidence: Evidence, policy: Policy, now: dat
         return None
     seen = f"It was observed for {count(evidence.observed_hours, 'hour')}, {policy.min_observed_hours} are needed"
     if evidence.enough_at is not None:
-        ready = max(evidence.enough_at, now) + _LISTED
-        why = f"{seen}; if it keeps running it is judged again on {minute(ready)}."
-        return _hold(Reason.TOO_YOUNG, why, ready)
+        why = f"{seen}; if it keeps running it has them on {minute(evidence.enough_at)}, and is judged again then."
+        return _hold(Reason.TOO_YOUNG, why, max(evidence.enough_at, now))
     why = (
         f"{seen}, and it runs too little to reach them within the {policy.lookback_days} days looked at; "
         "let it run longer, raise lookback_days, or lower min_observed_hours."
