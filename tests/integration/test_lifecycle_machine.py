@@ -33,6 +33,7 @@ from tests.integration.walk.world import PRODUCT, Run, World, finding_id
 from tests.world.cloudwatch import HOUR
 from tests.world.dynamodb import Table
 from tests.world.ledger_table import create_table
+from tests.world.life import period_of
 from tests.world.serial import THREADED, SerialPool
 
 if TYPE_CHECKING:
@@ -261,21 +262,19 @@ class Lives(RuleBasedStateMachine):
         return self._is_refused(machine, since) and self._may_be_put_back(machine, item)
 
     def is_to_be_recalled(self, machine: Machine) -> bool:
-        """Whether its calls were rejected in the last three hours, after it was verified."""
+        """Whether its calls were rejected in the last three hours, after it was verified, however long ago that was."""
         item, now = self.world.current(machine.arn), self.world.clock()
         if item.get("status") != "verified":
             return False
-        lookback = timedelta(days=self.world.policy.get("lookback_days", 35))
         proved = max(_time(item, "verified_at"), _time(item, "cleared_at") or _time(item, "verified_at"))
-        return (
-            now - _time(item, "enforced_at") < lookback
-            and self._is_refused(machine, max(proved, now - 3 * HOUR))
-            and self._may_be_put_back(machine, item)
-        )
+        return self._is_refused(machine, max(proved, now - 3 * HOUR)) and self._may_be_put_back(machine, item)
 
     def _is_refused(self, machine: Machine, since: datetime) -> bool:
-        refused = sum(when >= since for when in machine.rejected_at)
-        return refused >= int(self.world.policy.get("rejected_threshold", 1))
+        """Whether calls were rejected in two separate periods of five minutes, or within the hour after its start."""
+        refused = [when for when in machine.rejected_at if when >= since]
+        at_start = any(timedelta() <= when - machine.launched_at < HOUR for when in refused)
+        is_pattern = at_start or len({period_of(when) for when in refused}) >= 2
+        return is_pattern and len(refused) >= int(self.world.policy.get("rejected_threshold", 1))
 
     def _may_be_put_back(self, machine: Machine, item: dict[str, Any]) -> bool:
         policy, tried_at = self.world.policy, _time(item, "left_at")
@@ -306,6 +305,9 @@ class Lives(RuleBasedStateMachine):
         self.world.advance(life)
         for number in calling:
             self.world.call(self.arns[number])
+        self.world.advance(timedelta(minutes=6))
+        for number in calling[1:]:
+            self.world.call(self.arns[number])
         if trouble is not None:
             self.trouble_waits(trouble, 0)
         self.guard_passes()
@@ -313,10 +315,14 @@ class Lives(RuleBasedStateMachine):
             self.world.advance(LEASE + timedelta(minutes=1))
             self.findings_arrive(calling, timedelta())
 
-    @rule(number=numbers)
-    def software_calls_imdsv1(self, number: int) -> None:
-        """The call is answered or rejected, according to the options."""
-        self.world.call(self.arns[number])
+    @rule(number=numbers, again=st.booleans(), late=st.booleans())
+    def software_calls_imdsv1(self, number: int, *, again: bool, late: bool) -> None:
+        """The call is answered or rejected, according to the options. Once it may be anybody's; software calls again. What is
+        rejected may show hours later."""
+        self.world.call(self.arns[number], late=late)
+        if again:
+            self.world.advance(timedelta(minutes=6))
+            self.world.call(self.arns[number], late=late)
 
     @rule(number=numbers)
     def stops(self, number: int) -> None:
@@ -404,7 +410,17 @@ class Lives(RuleBasedStateMachine):
                 if item["status"] == "rolling_back":
                     assert "open" == item["watch"]
                 if item["status"] == "rolled_back":
-                    assert ("hold", "broke_before") == (item["decision"], item["reason"])
+                    since = {"broke_before": "rolled_back_at", "undone_by_person": "undone_at"}[item["reason"]]
+                    assert ("hold", True) == (item["decision"], since in item)
+                if item["reason"] == "changed_back" and item["watch"] == "done" and "cleared_at" not in item:
+                    # Whoever puts back what was rejected calls tells that it broke, also where nobody asks.
+                    assert item.get("left_because") != "opened_by_person" or self._counts_as_told(arn, item)
+
+    def _counts_as_told(self, arn: InstanceArn, item: dict[str, Any]) -> bool:
+        """Whether the ledger says that something broke wherever CloudWatch showed a rejected call when it was let go."""
+        machine, since = self.world.machines[arn], _time(item, "enforced_at")
+        shown = any(since <= when <= _time(item, "decided_at") for when in machine.rejected_at)
+        return not shown or "broken_at" in item or "could not be read" in item["explanation"]
 
     @invariant()
     def every_move_is_allowed(self) -> None:

@@ -110,8 +110,8 @@ def test_a_probe_that_a_person_cleared_counts_no_longer(cloud: Cloud) -> None:
 
 
 def test_probes_of_many_instances_open_none(cloud: Cloud) -> None:
-    """A scanner walks over the fleet, each instance at its own minute."""
-    arns = [enforced(cloud) for _ in range(6)]
+    """A scanner walks over the fleet, where each instance runs its own software."""
+    arns = [enforced(cloud, tags={"aws:autoscaling:groupName": f"group-{number}"}) for number in range(6)]
     live(cloud, *arns, hours=4)
     for number, arn in enumerate(arns):
         probe(cloud, arn, at=cloud.clock() + number * MINUTE)

@@ -14,17 +14,31 @@ if TYPE_CHECKING:
     from tests.world.ec2 import Instance
 
 TOKENLESS, REJECTED, UTILIZATION = "MetadataNoToken", "MetadataNoTokenRejected", "CPUUtilization"
+PERIOD = timedelta(minutes=5)
 _REMEMBERED = timedelta(days=20)
+_START = timedelta(hours=2)
 
 
-def run(cloudwatch: CloudWatch, instance_id: str, start: datetime, end: datetime) -> None:
-    """An instance runs between two times, and reports every hour, for at most the last twenty days."""
+def run(cloudwatch: CloudWatch, instance_id: str, start: datetime, end: datetime, started_at: datetime) -> None:
+    """An instance runs between two times, and reports every hour, for at most the last twenty days; in the two hours after its
+    last start every five minutes, as real ones always do."""
+    known = cloudwatch.points.setdefault((TOKENLESS, instance_id), {})
     hour = hour_of(max(start, end - _REMEMBERED))
     while hour <= end:
         cloudwatch.put(UTILIZATION, instance_id, hour, 2.5)
-        if hour not in cloudwatch.points.get((TOKENLESS, instance_id), {}):
+        if hour not in known:
             cloudwatch.put(TOKENLESS, instance_id, hour, 0.0)
         hour += HOUR
+    period = period_of(max(start, started_at))
+    while period <= min(end, started_at + _START):
+        if period not in known:
+            cloudwatch.put(TOKENLESS, instance_id, period, 0.0)
+        period += PERIOD
+
+
+def period_of(when: datetime) -> datetime:
+    """The beginning of the five minutes of a time."""
+    return hour_of(when) + (when - hour_of(when)) // PERIOD * PERIOD
 
 
 def call_without_token(cloudwatch: CloudWatch, instance: Instance, now: datetime) -> bool | None:
@@ -32,7 +46,12 @@ def call_without_token(cloudwatch: CloudWatch, instance: Instance, now: datetime
     if instance.state != "running" or instance.options["HttpEndpoint"] != "enabled":
         return None
     if instance.options["HttpTokens"] == "optional":
-        cloudwatch.add(TOKENLESS, instance.instance_id, hour_of(now), 1.0)
+        cloudwatch.add(TOKENLESS, instance.instance_id, period_of(now), 1.0)
         return True
-    cloudwatch.add(REJECTED, instance.instance_id, now.replace(second=0, microsecond=0), 1.0)
+    refuse(cloudwatch, instance.instance_id, now)
     return False
+
+
+def refuse(cloudwatch: CloudWatch, instance_id: str, when: datetime) -> None:
+    """A call without a token is refused."""
+    cloudwatch.add(REJECTED, instance_id, when.replace(second=0, microsecond=0), 1.0)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.aws.metadata_options import ENFORCED_TAG
 from tests.integration.walk.policy import EXEMPT_TAG, LOOKBACK, OBSERVED_HOURS
 from tests.world.cloudwatch import HOUR, hour_of
-from tests.world.life import TOKENLESS
+from tests.world.life import PERIOD, TOKENLESS, period_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from imdsv2.domain.instance import InstanceArn
     from tests.integration.walk.machine import Machine
@@ -83,16 +83,21 @@ class Judge:
         start = max(end - LOOKBACK, machine.first_launched_at)
         metrics, name = self._world.cloudwatch(machine.arn.account), machine.instance_id
         seen = metrics.points.get((TOKENLESS, name), {})
-        observed = sum(start <= hour and hour + HOUR <= end for hour in seen)
-        first_whole = hour_of(machine.launched_at + HOUR - timedelta(microseconds=1))
+        hours = {hour_of(when) for when in seen}
+        observed = sum(start <= hour and hour + HOUR <= end for hour in hours)
+        start_ends = min(machine.launched_at + 2 * HOUR, end)
+        cleared_at = self._world.current(machine.arn).get("cleared_at")
+        counted = max(start, datetime.fromisoformat(cleared_at)) if cleared_at else start
         return {
             "although IMDSv1 is used": any(when >= start for when in machine.used_at),
+            "although calls were refused lately": any(when >= counted for when in machine.rejected_at),
             "although IMDSv1 is used at its start": any(
                 machine.launched_at <= when < machine.launched_at + HOUR for when in machine.used_at
             ),
             "on evidence that is not complete": metrics.statuses.get((TOKENLESS, name)) is not None,
             "on too few hours": observed < OBSERVED_HOURS,
-            "without a start that was observed": first_whole not in seen or first_whole + HOUR > self._world.clock(),
+            "before its start was over": machine.stopped_at is None and start_ends < machine.launched_at + 2 * HOUR,
+            "without a start that was observed": not _is_observed(seen, machine.launched_at, start_ends),
         }
 
     def _untold(self, arn: InstanceArn) -> bool:
@@ -120,9 +125,23 @@ class Judge:
             "without what was there before": "optional" != (_plain(item.get("before")) or {}).get("HttpTokens"),
             "though it was not ours": machine.left is None or not item.get("confirmed"),
             "though somebody has changed it since": machine.left is not None and machine.options != machine.left,
-            "though nothing was refused": not undone and not _refused_since(machine, item),
+            "though it was only a probe": not undone and not self._is_breakage(machine, item),
         }
         self._complain(machine, "opened", never)
+
+    def _is_breakage(self, machine: Machine, item: Mapping[str, Any]) -> bool:
+        """Whether calls were refused in separate periods of five minutes, after a start, or at once among siblings."""
+        since = datetime.fromisoformat(item["enforced_at"]) - timedelta(minutes=10)
+        refused = [when for when in machine.rejected_at if when >= since]
+        siblings = [
+            each
+            for each in self._world.machines.values()
+            if (each.arn.account, each.image) == (machine.arn.account, machine.image) and each is not machine
+        ]
+        among = any(abs(when - other) <= HOUR for when in refused for each in siblings for other in each.rejected_at)
+        starts = [machine.launched_at, datetime.fromisoformat(item.get("restarted_at", item["enforced_at"]))]
+        at_start = any(timedelta() <= when - start < HOUR for when in refused for start in starts)
+        return among or at_start or len({period_of(when) for when in refused}) >= 2
 
     def _complain(self, machine: Machine, change: str, never: Mapping[str, bool]) -> None:
         for what, is_so in never.items():
@@ -130,9 +149,11 @@ class Judge:
                 self._world.complain(f"{machine.instance_id} was {change} {what}")
 
 
-def _refused_since(machine: Machine, item: Mapping[str, Any]) -> bool:
-    since = datetime.fromisoformat(item["enforced_at"]) - timedelta(minutes=5)
-    return any(when >= since for when in machine.rejected_at)
+def _is_observed(seen: Collection[datetime], start: datetime, end: datetime) -> bool:
+    """Whether every whole period of five minutes between two times has a datapoint, and there is one."""
+    first = period_of(start + PERIOD - timedelta(microseconds=1))
+    needed = [first + PERIOD * number for number in range((end - first) // PERIOD)]
+    return bool(needed) and all(when in seen for when in needed)
 
 
 def _is_leased(item: Mapping[str, Any], now: datetime) -> bool:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 AGE = timedelta(days=10)
+SHOWN_AFTER = timedelta(hours=2)
+"""How late CloudWatch may be."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +65,8 @@ class World:
         self.faulted = False
         self.run = Run()
         self.told: dict[InstanceArn, datetime] = {}
+        self.late: list[tuple[InstanceArn, datetime]] = []
+        """Refused calls that CloudWatch does not show yet."""
         self.approved: dict[InstanceArn, datetime] = {}
         self.changed: set[InstanceArn] = set()
 
@@ -112,7 +116,7 @@ class World:
         place = self.places.setdefault((account, REGION), Place(Ec2[Machine]({}), CloudWatch(self.clock)))
         self.machines[arn] = place.ec2.instances[name] = machine
         self.findings.findings[finding_id(arn)] = {"workflow": "NEW", "product": PRODUCT}
-        life.run(place.cloudwatch, name, launched, self.clock())
+        life.run(place.cloudwatch, name, launched, self.clock(), launched)
         return arn
 
     def cloudwatch(self, account: str) -> CloudWatch:
@@ -125,14 +129,29 @@ class World:
         self.clock.time += by
         for machine in self.machines.values():
             if machine.state == "running":
-                life.run(self.cloudwatch(machine.arn.account), machine.instance_id, start, self.clock())
+                metrics = self.cloudwatch(machine.arn.account)
+                life.run(metrics, machine.instance_id, start, self.clock(), machine.launched_at)
+        self._show_late_calls()
 
-    def call(self, arn: InstanceArn) -> None:
-        """Its software calls IMDSv1, and is answered or refused as its options say."""
-        machine = self.machines[arn]
-        answered = life.call_without_token(self.cloudwatch(arn.account), machine, self.clock())
+    def call(self, arn: InstanceArn, *, late: bool = False) -> None:
+        """Its software calls IMDSv1, and is answered or refused as its options say. ``late``: CloudWatch shows what is refused
+        two hours later."""
+        machine, now = self.machines[arn], self.clock()
+        if late and machine.options["HttpTokens"] == "required":
+            self.late.append((arn, now))
+            return
+        answered = life.call_without_token(self.cloudwatch(arn.account), machine, now)
         if answered is not None:
-            (machine.used_at if answered else machine.rejected_at).append(self.clock())
+            (machine.used_at if answered else machine.rejected_at).append(now)
+
+    def _show_late_calls(self) -> None:
+        due = [each for each in self.late if self.clock() - each[1] >= SHOWN_AFTER]
+        self.late = [each for each in self.late if each not in due]
+        for arn, when in due:
+            machine = self.machines[arn]
+            if machine.state == "running":
+                life.refuse(self.cloudwatch(arn.account), machine.instance_id, when)
+                machine.rejected_at.append(when)
 
     def stop(self, arn: InstanceArn) -> None:
         """It stops."""
@@ -142,7 +161,7 @@ class World:
         """It starts, or starts again."""
         machine, now = self.machines[arn], self.clock()
         machine.start(now)
-        life.run(self.cloudwatch(arn.account), machine.instance_id, now, now)
+        life.run(self.cloudwatch(arn.account), machine.instance_id, now, now, now)
 
     def terminate(self, arn: InstanceArn) -> None:
         """It is terminated, and EC2 forgets it at once."""
