@@ -58,6 +58,7 @@ LINE = Way(
         "line.enforce",
         "line.record",
         "line.tell",
+        "line.note",
         "line.messages",
     ),
     calls=(

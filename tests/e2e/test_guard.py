@@ -76,7 +76,9 @@ def test_clearing_what_broke_lets_its_cohort_go_on(world: World) -> None:
     canary = one if asked[0]["status"] == "enforced" else other
     world.reject(canary)
     world.guard()
-    [result] = world.ask({"targets": [canary.arn], "dry_run": False, "clear": True})["results"]
+    [cleared] = world.ask({"clear": {"targets": [canary.arn]}, "dry_run": False, "caller": "e2e"})["results"]
+    assert (True, ["broke_before"]) == (cleared["done"], cleared["voids"])
+    [result] = world.ask({"targets": [canary.arn], "dry_run": False})["results"]
     assert ("enforced", "unused") == (result["status"], result["reason"])
 
 

@@ -115,8 +115,10 @@ def test_what_somebody_changed_back_is_not_fought_until_a_person_clears_it(world
     [held] = world.ask({"targets": [one.arn], "dry_run": False})["results"]
     assert ("hold", "changed_back") == (held["decision"], held["reason"])
     assert "optional" == world.options(one)["HttpTokens"]
-    [cleared] = world.ask({"targets": [one.arn], "dry_run": False, "clear": True})["results"]
-    assert "enforced" == cleared["status"]
+    [cleared] = world.ask({"clear": {"targets": [one.arn]}, "dry_run": False, "caller": "e2e"})["results"]
+    assert (True, ["changed_back"]) == (cleared["done"], cleared["voids"])
+    [enforced] = world.ask({"targets": [one.arn], "dry_run": False})["results"]
+    assert "enforced" == enforced["status"]
     assert "required" == world.options(one)["HttpTokens"]
 
 

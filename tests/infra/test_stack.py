@@ -10,6 +10,7 @@ from aws_cdk import App
 from aws_cdk.assertions import Template as Synthesised
 
 import app
+from imdsv2.domain.commands import FUNCTION
 from infra.roll_out import MemberTemplates
 from infra.service_stack import ServiceStack
 from infra.settings import Settings
@@ -67,7 +68,7 @@ def test_outputs_are_those_of_the_contract(template: Template) -> None:
     } == set(outputs)
     machine = f"arn:aws:states:{REGION}:{SECURITY_ACCOUNT}:stateMachine:imdsv2-remediation-sweep"
     assert machine == outputs["SweepStateMachineArn"]
-    assert "imdsv2-remediation-manual" == outputs["ManualFunctionName"]
+    assert FUNCTION == outputs["ManualFunctionName"]
     assert "imdsv2-remediation" == outputs["CentralEventBusName"]
     assert "/imdsv2-remediation/policy" == outputs["PolicyParameterName"]
 

@@ -186,6 +186,12 @@ class Cloud:
         (arn,) = self.launch(**how)
         return arn
 
+    def quiet(self, arn: InstanceArn, hours: float) -> None:
+        """Time passes in which an instance reports that nothing called IMDSv1."""
+        first = int(self.clock().timestamp() // 3600)
+        self.clock.move(hours=hours)
+        self.metrics.put(arn.instance_id, "MetadataNoToken", range(first, int(self.clock().timestamp() // 3600)))
+
     def instance(self, arn: InstanceArn) -> Any:
         """The instance as the emulator has it."""
         return ec2_backends[arn.account][arn.region].get_instance(arn.instance_id)

@@ -209,7 +209,7 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
         cloud.raw_policy("{")
 
     def notice_ends() -> None:
-        cloud.clock.move(hours=2)
+        cloud.quiet(arn, hours=2)
         cloud.accounts().reserve(arn, 3, 3, cloud.clock())
 
     steps: list[Callable[[], object]] = [
@@ -221,7 +221,7 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
         notice_ends,
         lambda: clear_cohort(cloud, arn),
         lambda: calendar(cloud, "OPEN"),
-        lambda: cloud.clock.move(minutes=61),
+        lambda: cloud.quiet(arn, hours=61 / 60),
     ]
     seen = [run(cloud, arn).verdict.reason]
     for step in steps:
@@ -430,7 +430,7 @@ def test_an_approval_expires(cloud: Cloud, arn: InstanceArn) -> None:
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn, hours=3)
-    cloud.clock.move(hours=3)
+    cloud.quiet(arn, hours=3)
     judged = run(cloud, arn, Source.REVISIT)
     assert "approval_required" == judged.verdict.reason
     assert "The approval by alice expired" in judged.verdict.explanation
@@ -484,11 +484,11 @@ def test_notice_is_given_once_and_then_the_change_is_made(cloud: Cloud, arn: Ins
     assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
     told = cloud.current(arn)["notice_ends_at"]
     for _ in range(3):
-        cloud.clock.move(hours=15)
+        cloud.quiet(arn, hours=15)
         run(cloud, arn, Source.REVISIT)
     assert ([], told) == (messages(cloud), cloud.current(arn)["notice_ends_at"])
     assert [] == cloud.changes()
-    cloud.clock.move(hours=3)
+    cloud.quiet(arn, hours=3)
     run(cloud, arn, Source.REVISIT)
     assert ("required", 1) == (cloud.tokens(arn), len(messages(cloud)))
     assert "notice_ends_at" not in cloud.current(arn)
@@ -527,7 +527,7 @@ def test_a_notice_outlives_a_change_that_was_stopped_before_ec2(cloud: Cloud, ar
     policy(cloud, notice_hours=48)
     run(cloud, arn)
     messages(cloud)
-    cloud.clock.move(hours=48)
+    cloud.quiet(arn, hours=48)
     late = [True]
 
     def switch_off(_: Call) -> None:
@@ -538,7 +538,7 @@ def test_a_notice_outlives_a_change_that_was_stopped_before_ec2(cloud: Cloud, ar
     cloud.wire.on("CreateTags", switch_off)
     assert "switched_off" == run(cloud, arn, Source.REVISIT).verdict.reason
     policy(cloud, notice_hours=48)
-    cloud.clock.move(hours=1)
+    cloud.quiet(arn, hours=1)
     assert "enforced" == run(cloud, arn, Source.REVISIT).status
 
 
@@ -567,10 +567,10 @@ def test_a_notice_that_reached_nobody_begins_when_it_does(after: int, cloud: Clo
     run(cloud, arn)
     messages(cloud)
     for hours in (after, 47):
-        cloud.clock.move(hours=hours)
+        cloud.quiet(arn, hours=hours)
         assert "notice_given" == run(cloud, arn, Source.REVISIT).verdict.reason
     assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
-    cloud.clock.move(hours=1)
+    cloud.quiet(arn, hours=1)
     assert "enforced" == run(cloud, arn, Source.REVISIT).status
 
 

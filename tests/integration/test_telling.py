@@ -16,7 +16,6 @@ from imdsv2.aws.topic import Topic
 from imdsv2.domain.account import Account
 from imdsv2.domain.lifecycle import Status
 from imdsv2.ledger.record import Record
-from imdsv2.line.messages import note
 from imdsv2.line.tell import Teller
 from tests.integration.builders import HUB, NOW, OTHER, REGION, TABLE, arn_of, known_finding
 from tests.world.records import change
@@ -75,16 +74,27 @@ def tell(cloud: Cloud, *arns: InstanceArn, workflow: bool = True) -> None:
     teller(cloud).tell(arns, NOW + timedelta(seconds=1), workflow=workflow)
 
 
-def test_findings_of_one_verdict_share_their_calls(cloud: Cloud) -> None:
-    """One note per call, so findings are grouped by verdict and reason, across accounts and Regions."""
+def test_findings_with_the_same_note_share_their_calls(cloud: Cloud) -> None:
+    """One note per call, so findings are grouped by what it says, across accounts and Regions."""
     arns = [arn_of("1"), arn_of("2"), arn_of("3", account=OTHER)]
     for number, arn in enumerate(arns):
-        record(cloud, arn, known_finding(f"{number}"))
+        record(cloud, arn, known_finding(f"{number}"), explanation="3 IMDSv1 calls.")
     tell(cloud, *arns)
     (update,) = cloud.wire.made("BatchUpdateFindings")
     assert 3 == len(update.params["FindingIdentifiers"])
-    assert "hold (v1_in_use)" in update.params["Note"]["Text"]
-    assert TABLE in update.params["Note"]["Text"]
+    expected = f"IMDSv1 stays on: hold (v1_in_use). 3 IMDSv1 calls. Evidence: DynamoDB table {TABLE}."
+    assert expected == update.params["Note"]["Text"]
+
+
+def test_different_notes_cost_one_look(cloud: Cloud) -> None:
+    """Security Hub allows few of them."""
+    arns = [arn_of("1"), arn_of("2"), arn_of("3")]
+    for number, arn in enumerate(arns):
+        record(cloud, arn, known_finding(f"{number}"))
+    tell(cloud, *arns)
+    assert (1, 3) == (len(cloud.wire.made("GetFindings")), len(cloud.wire.made("BatchUpdateFindings")))
+    for number, arn in enumerate(arns):
+        assert f"3 IMDSv1 calls on {arn.instance_id}" in cloud.hub.findings[known_finding(f"{number}").id]["note"]
 
 
 def test_a_note_that_comes_later_than_a_newer_verdict_s_does_not_stay(cloud: Cloud) -> None:
@@ -115,12 +125,6 @@ def test_different_reasons_have_different_notes(cloud: Cloud) -> None:
         for call in cloud.wire.made("BatchUpdateFindings")
         if reason in call.params["Note"]["Text"]
     ]
-
-
-def test_a_note_holds_512_characters_whatever_the_verdict() -> None:
-    """Even with the longest reason and the longest table name."""
-    judged = Record(arn=arn_of("1"), status="would_enforce", decision="enforce", reason="exemption_unreadable")
-    assert len(note(judged, "t" * 255)) <= 512
 
 
 def test_people_get_one_message_for_each_verdict_and_place(cloud: Cloud) -> None:
@@ -259,7 +263,7 @@ def test_people_hear_of_a_breaker_that_opened_and_how_to_close_it(cloud: Cloud) 
     }
     text = message["Message"]
     call = json.loads(text[text.index("{") : text.rindex("}") + 1])
-    assert {"close_breaker": {"account": OTHER}, "dry_run": False} == call
+    assert {"close_breaker": {"account": OTHER}, "dry_run": False, "caller": "YOUR NAME"} == call
 
 
 def test_a_breaker_of_which_nobody_can_be_told_is_open_all_the_same(cloud: Cloud) -> None:

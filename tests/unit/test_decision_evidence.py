@@ -155,6 +155,11 @@ def test_refused_calls_hold() -> None:
     assert NOW + DAY == verdict.revisit_at
 
 
+def test_one_refused_call_is_told_as_one() -> None:
+    """The explanation uses the singular."""
+    assert judge(seen=evidence(refused=refused(1))).explanation.startswith("1 IMDSv1 call was refused while")
+
+
 @pytest.mark.parametrize("boot_evidence", list(BootEvidence))
 def test_use_around_the_last_start_holds(boot_evidence: BootEvidence) -> None:
     """Row 15 holds whether or not the policy requires that the start was observed, and on container hosts too."""

@@ -6,6 +6,7 @@ opened IMDSv1 again, asking twice would do to get the credentials.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.policy import Policy
 
 TOGETHER = timedelta(hours=6)
 """How close refused calls lie that belong to one failure, where no watch bounds them."""
@@ -29,7 +31,10 @@ _DAYS_AT_SAME_TIME = 3
 _STAMPED_EARLY = timedelta(minutes=10)
 """How long before a call its datapoint, and the period in which that lies, may begin."""
 _DAY = timedelta(days=1)
-_WITHIN_COHORT = timedelta(hours=1)
+_ALL = 0.9
+"""The metric of some may have a gap."""
+_FEWEST = 4
+"""Two requests to a farm behind one address reach two of its instances."""
 _TIMES_BEFORE = 2
 """A stray call of long ago has an hour too, at which a probe may come by chance; what came twice has a timetable."""
 _LARGEST_SHARE = 0.25
@@ -72,20 +77,22 @@ def pattern(
     return None
 
 
-def among_siblings(
-    refused: Mapping[InstanceArn, Mapping[datetime, int]], *, threshold: int, periods: int
-) -> dict[InstanceArn, str]:
-    """Instances of one cohort whose refused calls are breakage because others that run the same software had theirs within
-    the same hour, and in what words: as many instances as there have to be periods on one alone, and two at least."""
-    wanted = max(2, periods)
-    found = {}
-    for arn, own in refused.items():
-        if sum(own.values()) < threshold:
-            continue
-        together = max((sum(_any_near(when, each) for each in refused.values()) for when in own), default=0)
-        if together >= wanted:
-            found[arn] = f"within the same hour on {together} instances that run the same software"
-    return found
+def of_a_cohort(refused: Mapping[InstanceArn, Mapping[datetime, int]], *, standing: int, policy: Policy) -> str | None:
+    """What makes refused calls breakage of instances that run the same software: that they came at the same moment, on all of
+    them. A scanner that walks from one to the next does not do that.
+
+    Args:
+        refused: by instance of the cohort, calls by the beginning of their period of five minutes.
+        standing: how many instances of the cohort require tokens by the service.
+        policy: fewer calls than its threshold are never breakage, and there must be as many instances as periods on one alone.
+    """
+    at_once = Counter(when for own in refused.values() for when in own)
+    if not at_once or any(sum(own.values()) < policy.rejected_threshold for own in refused.values()):
+        return None
+    when, together = max(at_once.items(), key=lambda each: each[1])
+    if together < max(_FEWEST, policy.rejected_periods, math.ceil(_ALL * standing)):
+        return None
+    return f"on {together} instances that run the same software at the same moment, on {minute(when)}"
 
 
 def returning(refused: Mapping[datetime, int], used: Collection[int], threshold: int) -> str | None:
@@ -110,10 +117,6 @@ def returning(refused: Mapping[datetime, int], used: Collection[int], threshold:
 
 def _is_at_start(when: datetime, start: datetime) -> bool:
     return first_fine(start) <= when.timestamp() < (start + _AFTER_START).timestamp()
-
-
-def _any_near(when: datetime, times: Collection[datetime]) -> bool:
-    return any(abs(each - when) <= _WITHIN_COHORT for each in times)
 
 
 def _is_a_month_later(when: datetime, told: datetime) -> bool:

@@ -9,7 +9,7 @@ from imdsv2.domain.commands import command, how_to_move, how_to_restart
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.weighing import FRESH_HOURS
-from imdsv2.domain.words import calls, count, day, hour, minute
+from imdsv2.domain.words import calls, count, day, hour, minute, were
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,7 @@ def _from_refused(instance: Instance, evidence: Evidence, policy: Policy, now: d
     if refused.last is not None and instance.state == "running":
         ends = f" Without another one this hold ends by itself on {day(refused.last + timedelta(days=policy.lookback_days + 1))}."
     why = (
-        f"{calls(refused.calls)} were refused while tokens were required, the last on {day(refused.last)}: its software asks for "
+        f"{calls(refused.calls)} {were(refused.calls)} refused while tokens were required, the last on {day(refused.last)}: its software asks for "
         f"IMDSv1.{ends} Find the software (AWS's IMDS packet analyzer names the process), update and restart it, then say so: "
         f"{command('mended', instance.arn)}"
     )
@@ -267,7 +267,7 @@ def _unused(instance: Instance, evidence: Evidence, now: datetime) -> Verdict:
         f"{evidence.coverage:.0%} of the time it ran), and {seen}."
     )
     if evidence.refused.earlier:
-        why += f" {calls(evidence.refused.earlier)} were refused before {_since(evidence)}; a person has settled these."
+        why += f" {calls(evidence.refused.earlier)} {were(evidence.refused.earlier)} refused before {_since(evidence)}; a person has settled these."
     if evidence.older.calls:
         why += (
             f" Before that there were {calls(evidence.older.calls)}, the last in the week from {day(evidence.older.last)}; "

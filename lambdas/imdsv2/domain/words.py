@@ -13,6 +13,10 @@ def calls(number: int) -> str:
     return count(number, "IMDSv1 call")
 
 
+def were(number: int) -> str:
+    return "was" if number == 1 else "were"
+
+
 def minute(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.breakage import among_siblings, returning
+from imdsv2.domain.breakage import of_a_cohort, returning
 from imdsv2.domain.health import LONGEST_LIFE, Health
+from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.window import MEMORY
 from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
+from imdsv2.ledger.items import account_key
 from imdsv2.ledger.record import OVER, Change
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class Judging:
         """
         signs = self._signs(place, under_watch)
         patterns = {arn: each.pattern(signs[arn], policy) for arn, each in under_watch.items()}
-        patterns |= _among_siblings(
+        patterns |= self._of_cohorts(
             {arn: each for arn, each in under_watch.items() if patterns[arn] is None}, signs, policy
         )
         health = {arn: each.health(signs[arn], policy, self.now()) for arn, each in under_watch.items()}
@@ -125,6 +128,27 @@ class Judging:
         ripe = {arn for arn, each in under_watch.items() if now - each.since >= timedelta(hours=each.hours)}
         return gather_signs(self.members.cloudwatch(place), begins, ripe, now)
 
+    def _of_cohorts(
+        self, under_watch: Mapping[InstanceArn, Watched], signs: Mapping[InstanceArn, Signs], policy: Policy
+    ) -> dict[InstanceArn, str]:
+        """What makes refused calls breakage because all that run the same software had theirs at the same moment."""
+        cohorts: dict[str, dict[InstanceArn, Mapping[datetime, int]]] = {}
+        for arn, each in under_watch.items():
+            if each.record.cohort is not None and signs[arn].refused:
+                cohorts.setdefault(each.record.cohort, {})[arn] = signs[arn].refused
+        several = {cohort: refused for cohort, refused in cohorts.items() if len(refused) > 1}
+        if not several:
+            return {}
+        place = next(iter(under_watch))
+        rows = self.ledger.enforced_since(account_key(place), self.now() - MEMORY)
+        standing = Counter(row.cohort for row in rows if row.status in {Status.ENFORCED, Status.VERIFIED})
+        return {
+            arn: words
+            for cohort, refused in several.items()
+            if (words := of_a_cohort(refused, standing=standing[cohort], policy=policy)) is not None
+            for arn in refused
+        }
+
     def _before(
         self, place: Place, unclear: Mapping[InstanceArn, Watched], signs: Mapping[InstanceArn, Signs], policy: Policy
     ) -> dict[InstanceArn, str]:
@@ -167,20 +191,3 @@ class Judging:
     def _write_and_tell(self, changes: list[Change]) -> None:
         overtaken = self.ledger.write(changes, self.now())
         self.response.tell([change.arn for change in changes if change.arn not in overtaken])
-
-
-def _among_siblings(
-    under_watch: Mapping[InstanceArn, Watched], signs: Mapping[InstanceArn, Signs], policy: Policy
-) -> dict[InstanceArn, str]:
-    """What makes refused calls breakage because siblings had theirs at the same time; the others are left out."""
-    cohorts: dict[str, dict[InstanceArn, Mapping[datetime, int]]] = {}
-    for arn, each in under_watch.items():
-        if each.record.cohort is not None and signs[arn].refused:
-            cohorts.setdefault(each.record.cohort, {})[arn] = signs[arn].refused
-    return {
-        arn: words
-        for refused in cohorts.values()
-        for arn, words in among_siblings(
-            refused, threshold=policy.rejected_threshold, periods=policy.rejected_periods
-        ).items()
-    }

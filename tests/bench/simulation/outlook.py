@@ -98,12 +98,11 @@ class Outlook:
 
     def _recall(self, machine: Machine, enforced_at: float, now: float) -> float:
         """The first pass of an hour at which CloudWatch names it for a refused call."""
-        end = enforced_at + self._policy.lookback_days * DAY
         if not self._recalls:
             return math.inf
-        for call in machine.asked_between(max(enforced_at, now - DAY), end):
+        for call in machine.asked_between(max(enforced_at, now - DAY), END):
             named = up(_arrival(call) + LISTED_AFTER, HOUR)
-            if now < named <= end and call // HOUR not in machine.lost_hours:
+            if now < named and call // HOUR not in machine.lost_hours:
                 return named
         return math.inf
 

@@ -1,0 +1,52 @@
+"""Every payload in the documentation is one that the manual function takes, and what is real says who asks."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from imdsv2.domain.commands import FUNCTION, commands_in
+from imdsv2.people.request import Command, Order, Steer, parse
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
+PAYLOADS = sorted(
+    (name, payload)
+    for name, text in PAGES.items()
+    for payload in re.findall(rf"--function-name {FUNCTION}[^']*?--payload '(.*?)'", text, re.DOTALL)
+)
+COMMANDS = sorted(
+    (name, text[start:end])
+    for name, text in PAGES.items()
+    for start, end in commands_in(text)
+    if json.loads(text[start:end]).keys() & {*Steer}
+)
+
+
+def test_the_pages_that_help_in_an_incident_have_commands() -> None:
+    """A search that finds nothing would prove nothing."""
+    assert {"README.md", "docs/operations.md"} <= {name for name, _ in PAYLOADS}
+    assert {*Steer} == {
+        command.steer for _, text in COMMANDS if isinstance(command := parse(json.loads(text)), Command)
+    }
+
+
+@pytest.mark.parametrize(("page", "payload"), PAYLOADS)
+def test_a_payload_on_a_command_line_is_taken(page: str, payload: str) -> None:
+    """As it stands between the quotes."""
+    assert isinstance(parse(json.loads(payload)), Command | Order), page
+
+
+@pytest.mark.parametrize(("page", "text"), COMMANDS)
+def test_a_command_in_a_page_is_taken(page: str, text: str) -> None:
+    """In tables and in sentences, too."""
+    assert isinstance(parse(json.loads(text)), Command), page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_names_a_command_in_part(page: str) -> None:
+    """`"clear": true` beside targets was taken by earlier versions."""
+    assert not re.search(r'"(?:' + "|".join(Steer) + r')": (?:true|false)', PAGES[page])
