@@ -111,7 +111,7 @@ class World:
         self.change_ledger(one, enforced_at=text, enforced_key=f"open#{text}")
 
     def reject(self, one: Launched, calls: int = 1) -> None:
-        """Record rejected IMDSv1 calls in CloudWatch as of now."""
+        """Record rejected IMDSv1 calls in CloudWatch, now and five minutes ago: one period alone may be a probe."""
         session = self.cloud.session(account=one.machine.account, region=one.machine.region)
         session.client("cloudwatch").put_metric_data(
             Namespace="AWS/EC2",
@@ -119,9 +119,10 @@ class World:
                 {
                     "MetricName": "MetadataNoTokenRejected",
                     "Dimensions": [{"Name": "InstanceId", "Value": one.instance_id}],
-                    "Timestamp": datetime.now(UTC),
+                    "Timestamp": datetime.now(UTC) - timedelta(minutes=minutes),
                     "Value": calls,
                 }
+                for minutes in (0, 5)
             ],
         )
 
