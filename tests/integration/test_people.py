@@ -99,6 +99,8 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, ste
     assert "v1_in_use" == reason(cloud, used)
     event: dict[str, Any] = {"caller": "alice", steer_: scopes.get(steer_, named(waiting(cloud)))}
     open_breaker(cloud)
+    if steer_ is Steer.MENDED:
+        event["at"] = "2026-11-20T00:00:00Z"
     if steer_ in {Steer.HOLD, Steer.ACCEPT}:
         event |= {"reason": "Migration.", "owner": "blue", "until": TODAY}
     before, made = cloud.items(), len(cloud.wire.calls)

@@ -285,7 +285,7 @@ def test_the_evidence_of_what_was_mended_begins_there(cloud: Cloud) -> None:
     """Use before that time no longer counts; everything else is asked as always."""
     arn = cloud.one(use=1.0)
     assert "v1_in_use" == reason(cloud, arn)
-    (result,) = steer(cloud, mended=named(arn), caller="alice", reason="SDK updated.")
+    (result,) = steer(cloud, mended=named(arn), at="2026-11-20T12:00:00Z", caller="alice", reason="SDK updated.")
     assert (True, "2026-11-20T12:00:00Z", None) == (result["done"], result["mended_at"], result["mended_before"])
     current = cloud.current(arn)
     assert "alice, request request-9: SDK updated." == current["mended_by"]
@@ -300,7 +300,7 @@ def test_what_was_mended_before_is_said_and_replaced(cloud: Cloud) -> None:
     """Also by an earlier time; with its zone."""
     arn = cloud.one(use=1.0)
     judge(cloud, arn)
-    steer(cloud, mended=named(arn))
+    steer(cloud, mended=named(arn), at="2026-11-20T12:00:00Z")
     (result,) = steer(cloud, mended=named(arn), at="2026-11-19T02:00:00+02:00")
     assert ("2026-11-19T00:00:00Z", "2026-11-20T12:00:00Z") == (result["mended_at"], result["mended_before"])
     assert str(cloud.current(arn)["mended_at"]).startswith("2026-11-19T00:00:00")
