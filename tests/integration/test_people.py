@@ -721,6 +721,7 @@ def test_what_somebody_is_changing_is_left_to_him(careful: Cloud, status: str) -
     before = careful.items()
     for word in sorted({*Steer} - {Steer.CLOSE_BREAKER}):
         event: dict[str, Any] = {"caller": "alice", word: named(arn)} | (HOLD if word in {"hold", "accept"} else {})
+        event |= {"at": "2026-11-20T00:00:00Z"} if word == "mended" else {}
         for dry_run in (True, False):
             assert [(False, BUSY)] == said(steer(careful, **event, dry_run=dry_run))
     assert before == careful.items()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ELSEWHERE = "us-east-1"
 COHORT = f"aws/{MEMBER}/{REGION}/image:{IMAGE}"
 ACCEPT = {"reason": "One probe at start.", "owner": "blue", "until": "2026-12-31", "caller": "bob"}
+MORE: dict[str, dict[str, str]] = {"accept": ACCEPT, "mended": {"at": "2026-11-20T00:00:00Z"}}
+"""What commands take besides their scope."""
 HELD = {"status": "held", "decision": "hold", "revisit_at": datetime.fromisoformat("2026-11-21T12:00:00Z")}
 
 
@@ -345,7 +347,7 @@ def refusal(cloud: Cloud, word: str, scope: dict[str, Any]) -> InvalidRequest:
     """The refusal of a command, dry and real."""
     for dry_run in (True, False):
         with pytest.raises(InvalidRequest) as caught:
-            steer(cloud, **{word: scope}, dry_run=dry_run)
+            steer(cloud, **{word: scope}, **MORE.get(word, {}), dry_run=dry_run)
     return caught.value
 
 
@@ -388,7 +390,7 @@ def test_an_instance_that_the_ledger_does_not_know_is_left_with_the_likely_one(c
     typo = InstanceArn.parse(f"{str(arn)[:-1]}{end}")
     moved = InstanceArn.parse(str(arn).replace(REGION, ELSEWHERE))
     before = cloud.items()
-    event = {word: named(typo, moved, arn_of("dead", account=OTHER))} | (ACCEPT if word == "accept" else {})
+    event = {word: named(typo, moved, arn_of("dead", account=OTHER))} | MORE.get(word, {})
     for dry_run in (True, False):
         likely = f"The ledger does not know it: not judged yet; did you mean {arn}?"
         assert [(False, likely)] * 2 + [(False, "The ledger does not know it: not judged yet.")] == said(
