@@ -412,7 +412,7 @@ class Lives(RuleBasedStateMachine):
                 if item["status"] == "rolled_back":
                     since = {"broke_before": "rolled_back_at", "undone_by_person": "undone_at"}[item["reason"]]
                     assert ("hold", True) == (item["decision"], since in item)
-                if item["reason"] == "changed_back" and item["watch"] == "done" and "cleared_at" not in item:
+                if item["reason"] == "changed_back" and item.get("watch") == "done" and "cleared_at" not in item:
                     # Whoever puts back what was rejected calls tells that it broke, also where nobody asks.
                     assert item.get("left_because") != "opened_by_person" or self._counts_as_told(arn, item)
 
