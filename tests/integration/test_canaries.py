@@ -666,6 +666,7 @@ def test_a_canary_that_stops_before_its_turn_is_replaced_when_it_is_judged(cloud
     run(cloud, last)
     ec2 = cloud.as_account(MEMBER, "ec2")
     ec2.stop_instances(InstanceIds=[canary.instance_id])
+    cloud.instance(canary)._reason = f"User initiated ({cloud.clock():%Y-%m-%d %H:%M:%S} GMT)"
     run(cloud, canary, source=Source.REVISIT)
     assert "would_enforce" == cloud.current(second)["status"]
     assert "optional" == cloud.tokens(canary)

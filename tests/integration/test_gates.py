@@ -14,6 +14,7 @@ from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked
+from tests.integration.guarding import watch_use
 from tests.world.records import change
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ def run(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: A
     outcomes = cloud.line().run([asked(arn, source)], "request-1", **how)
     assert {} == outcomes.failed
     return outcomes.judged[arn]
+
+
+def wait(cloud: Cloud, arn: InstanceArn, **by: float) -> None:
+    """Time passes while the instance runs and calls nothing."""
+    cloud.clock.move(**by)
+    watch_use(cloud, arn, days=4)
 
 
 def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
@@ -123,7 +130,7 @@ GATES = [
     Gate(
         reason="notice_given",
         shut=lambda cloud, _: policy(cloud, notice_hours=2),
-        open=lambda cloud, _: cloud.clock.move(hours=2),
+        open=lambda cloud, arn: wait(cloud, arn, hours=2),
     ),
     Gate(reason="canary_wait", shut=break_cohort, open=clear_cohort),
     Gate(
@@ -131,7 +138,7 @@ GATES = [
         shut=lambda cloud, _: calendar(cloud, "CLOSED"),
         open=lambda cloud, _: calendar(cloud, "OPEN"),
     ),
-    Gate(reason="cap_reached", shut=_fill, open=lambda cloud, _: cloud.clock.move(minutes=61)),
+    Gate(reason="cap_reached", shut=_fill, open=lambda cloud, arn: wait(cloud, arn, minutes=61)),
 ]
 """In the order in which they are checked."""
 
@@ -209,7 +216,7 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
         cloud.raw_policy("{")
 
     def notice_ends() -> None:
-        cloud.clock.move(hours=2)
+        wait(cloud, arn, hours=2)
         cloud.accounts().reserve(arn, 3, 3, cloud.clock())
 
     steps: list[Callable[[], object]] = [
@@ -221,7 +228,7 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
         notice_ends,
         lambda: clear_cohort(cloud, arn),
         lambda: calendar(cloud, "OPEN"),
-        lambda: cloud.clock.move(minutes=61),
+        lambda: wait(cloud, arn, minutes=61),
     ]
     seen = [run(cloud, arn).verdict.reason]
     for step in steps:
@@ -430,7 +437,7 @@ def test_an_approval_expires(cloud: Cloud, arn: InstanceArn) -> None:
     policy(cloud, approval="required")
     run(cloud, arn)
     approve(cloud, arn, hours=3)
-    cloud.clock.move(hours=3)
+    wait(cloud, arn, hours=3)
     judged = run(cloud, arn, Source.REVISIT)
     assert "approval_required" == judged.verdict.reason
     assert "The approval by alice expired" in judged.verdict.explanation
@@ -484,11 +491,11 @@ def test_notice_is_given_once_and_then_the_change_is_made(cloud: Cloud, arn: Ins
     assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
     told = cloud.current(arn)["notice_ends_at"]
     for _ in range(3):
-        cloud.clock.move(hours=15)
+        wait(cloud, arn, hours=15)
         run(cloud, arn, Source.REVISIT)
     assert ([], told) == (messages(cloud), cloud.current(arn)["notice_ends_at"])
     assert [] == cloud.changes()
-    cloud.clock.move(hours=3)
+    wait(cloud, arn, hours=3)
     run(cloud, arn, Source.REVISIT)
     assert ("required", 1) == (cloud.tokens(arn), len(messages(cloud)))
     assert "notice_ends_at" not in cloud.current(arn)
@@ -527,7 +534,7 @@ def test_a_notice_outlives_a_change_that_was_stopped_before_ec2(cloud: Cloud, ar
     policy(cloud, notice_hours=48)
     run(cloud, arn)
     messages(cloud)
-    cloud.clock.move(hours=48)
+    wait(cloud, arn, hours=48)
     late = [True]
 
     def switch_off(_: Call) -> None:
@@ -538,7 +545,7 @@ def test_a_notice_outlives_a_change_that_was_stopped_before_ec2(cloud: Cloud, ar
     cloud.wire.on("CreateTags", switch_off)
     assert "switched_off" == run(cloud, arn, Source.REVISIT).verdict.reason
     policy(cloud, notice_hours=48)
-    cloud.clock.move(hours=1)
+    wait(cloud, arn, hours=1)
     assert "enforced" == run(cloud, arn, Source.REVISIT).status
 
 
@@ -567,10 +574,10 @@ def test_a_notice_that_reached_nobody_begins_when_it_does(after: int, cloud: Clo
     run(cloud, arn)
     messages(cloud)
     for hours in (after, 47):
-        cloud.clock.move(hours=hours)
+        wait(cloud, arn, hours=hours)
         assert "notice_given" == run(cloud, arn, Source.REVISIT).verdict.reason
     assert [f"IMDSv1 will be switched off: 1 instance of {MEMBER} (notice_given)"] == messages(cloud)
-    cloud.clock.move(hours=1)
+    wait(cloud, arn, hours=1)
     assert "enforced" == run(cloud, arn, Source.REVISIT).status
 
 

@@ -313,11 +313,16 @@ def test_a_dry_run_answers_exactly_as_documented(cloud: Cloud, handler_of: Any) 
         "window_start": str,
         "window_end": str,
         "tokenless_calls": int,
+        "tokenless_hours": int,
         "last_tokenless_call": type(None),
+        "pattern": type(None),
+        "refused_calls": int,
         "boot_observed": bool,
         "boot_tokenless_calls": int,
         "observed_hours": int,
         "coverage": float,
+        "longest_gap_hours": int,
+        "newest_datapoint": str,
         "period_seconds": int,
     }
     assert shapes == {name: type(value) for name, value in evidence.items()}
@@ -506,7 +511,7 @@ def test_a_command_that_is_none_is_answered_with_what_is_wrong(cloud: Cloud, han
     past = {"hold": {"targets": [str(arn)]}, "reason": "Migration.", "owner": "blue", "until": "2020-01-01"}
     asked: list[tuple[dict[str, Any], str]] = [({"undo": {"account": "222"}}, "undo.account"), (past, "until")]
     for event, field in asked:
-        error = ask(manual, **event, dry_run=False)["error"]
+        error = ask(manual, **event, dry_run=False, caller="alice")["error"]
         assert ("InvalidRequest", True) == (error["code"], error["message"].startswith(f"{field}: "))
     assert [] == cloud.items()
 

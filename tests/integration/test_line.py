@@ -13,6 +13,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, TABLE, arn_of, asked
+from tests.integration.guarding import watch_use
 from tests.integration.steering import named, steer
 from tests.world.records import change
 
@@ -397,6 +398,7 @@ def test_what_broke_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
         cloud.clock.move(hours=1)
         assert ("hold", "broke_before", "rolled_back") == verdict(run(cloud, arn, source))
     assert 1 == len(cloud.changes())
+    watch_use(cloud, arn, days=1)
     steer(cloud, clear=named(arn))
     assert ("enforce", "unused", "enforced") == verdict(run(cloud, arn, Source.REVISIT))
     assert ["enforcing", "enforced", "rolling_back", "rolled_back", "enforcing", "enforced"] == cloud.history(arn)
@@ -733,7 +735,7 @@ def test_motos_own_cloudwatch_leads_to_the_same_verdicts(cloud: Cloud) -> None:
         ({"endpoint": "disabled"}, "endpoint_disabled", timedelta(hours=24)),
         ({"tags": {"imdsv2:exempt-until": "2026-11-21"}}, "exempt", timedelta(hours=36)),
         ({"tags": {"imdsv2:exempt-until": "soon"}}, "exemption_unreadable", timedelta(hours=24)),
-        ({"days": 2}, "too_young", timedelta(hours=120, minutes=15)),
+        ({"days": 2}, "too_young", timedelta(hours=120)),
     ],
 )
 def test_every_hold_is_judged_anew_when_the_contract_says(
