@@ -261,7 +261,6 @@ def test_the_message_of_a_breaker_closes_it(cloud: Cloud) -> None:
 # --- The guard's texts ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="the text of a rollback does not name the whole command yet", strict=False)
 def test_what_the_guard_put_back_says_how_to_clear_it(cloud: Cloud) -> None:
     """The explanation of the rollback itself, before the next judgement."""
     arn = enforced(cloud)

@@ -14,6 +14,7 @@ from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked
+from tests.integration.guarding import watch_use
 from tests.world.records import change
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ def run(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how: A
     outcomes = cloud.line().run([asked(arn, source)], "request-1", **how)
     assert {} == outcomes.failed
     return outcomes.judged[arn]
+
+
+def wait(cloud: Cloud, arn: InstanceArn, **by: float) -> None:
+    """Time passes while the instance runs and calls nothing."""
+    cloud.clock.move(**by)
+    watch_use(cloud, arn, days=4)
 
 
 def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
@@ -123,7 +130,7 @@ GATES = [
     Gate(
         reason="notice_given",
         shut=lambda cloud, _: policy(cloud, notice_hours=2),
-        open=lambda cloud, _: cloud.clock.move(hours=2),
+        open=lambda cloud, arn: wait(cloud, arn, hours=2),
     ),
     Gate(reason="canary_wait", shut=break_cohort, open=clear_cohort),
     Gate(
@@ -131,7 +138,7 @@ GATES = [
         shut=lambda cloud, _: calendar(cloud, "CLOSED"),
         open=lambda cloud, _: calendar(cloud, "OPEN"),
     ),
-    Gate(reason="cap_reached", shut=_fill, open=lambda cloud, _: cloud.clock.move(minutes=61)),
+    Gate(reason="cap_reached", shut=_fill, open=lambda cloud, arn: wait(cloud, arn, minutes=61)),
 ]
 """In the order in which they are checked."""
 

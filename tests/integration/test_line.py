@@ -13,6 +13,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, TABLE, arn_of, asked
+from tests.integration.guarding import watch_use
 from tests.integration.steering import named, steer
 from tests.world.records import change
 
@@ -397,6 +398,7 @@ def test_what_broke_is_held_until_a_person_clears_it(cloud: Cloud) -> None:
         cloud.quiet(arn, hours=1)
         assert ("hold", "broke_before", "rolled_back") == verdict(run(cloud, arn, source))
     assert 1 == len(cloud.changes())
+    watch_use(cloud, arn, days=1)
     steer(cloud, clear=named(arn))
     assert ("enforce", "unused", "enforced") == verdict(run(cloud, arn, Source.REVISIT))
     assert ["enforcing", "enforced", "rolling_back", "rolled_back", "enforcing", "enforced"] == cloud.history(arn)

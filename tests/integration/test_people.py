@@ -99,6 +99,8 @@ def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, ste
     assert "v1_in_use" == reason(cloud, used)
     event: dict[str, Any] = {"caller": "alice", steer_: scopes.get(steer_, named(waiting(cloud)))}
     open_breaker(cloud)
+    if steer_ is Steer.MENDED:
+        event["at"] = "2026-11-20T00:00:00Z"
     if steer_ in {Steer.HOLD, Steer.ACCEPT}:
         event |= {"reason": "Migration.", "owner": "blue", "until": TODAY}
     before, made = cloud.items(), len(cloud.wire.calls)
@@ -720,6 +722,7 @@ def test_what_somebody_is_changing_is_left_to_him(careful: Cloud, status: str) -
     before = careful.items()
     for word in sorted({*Steer} - {Steer.CLOSE_BREAKER}):
         event: dict[str, Any] = {"caller": "alice", word: named(arn)} | (HOLD if word in {"hold", "accept"} else {})
+        event |= {"at": "2026-11-20T00:00:00Z"} if word == "mended" else {}
         for dry_run in (True, False):
             assert [(False, BUSY)] == said(steer(careful, **event, dry_run=dry_run))
     assert before == careful.items()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ELSEWHERE = "us-east-1"
 COHORT = f"aws/{MEMBER}/{REGION}/image:{IMAGE}"
 ACCEPT = {"reason": "One probe at start.", "owner": "blue", "until": "2026-12-31", "caller": "bob"}
+MORE: dict[str, dict[str, str]] = {"accept": ACCEPT, "mended": {"at": "2026-11-20T00:00:00Z"}}
+"""What commands take besides their scope."""
 HELD = {"status": "held", "decision": "hold", "revisit_at": datetime.fromisoformat("2026-11-21T12:00:00Z")}
 
 
@@ -285,7 +287,7 @@ def test_the_evidence_of_what_was_mended_begins_there(cloud: Cloud) -> None:
     """Use before that time no longer counts; everything else is asked as always."""
     arn = cloud.one(use=1.0)
     assert "v1_in_use" == reason(cloud, arn)
-    (result,) = steer(cloud, mended=named(arn), caller="alice", reason="SDK updated.")
+    (result,) = steer(cloud, mended=named(arn), at="2026-11-20T12:00:00Z", caller="alice", reason="SDK updated.")
     assert (True, "2026-11-20T12:00:00Z", None) == (result["done"], result["mended_at"], result["mended_before"])
     current = cloud.current(arn)
     assert "alice, request request-9: SDK updated." == current["mended_by"]
@@ -300,7 +302,7 @@ def test_what_was_mended_before_is_said_and_replaced(cloud: Cloud) -> None:
     """Also by an earlier time; with its zone."""
     arn = cloud.one(use=1.0)
     judge(cloud, arn)
-    steer(cloud, mended=named(arn))
+    steer(cloud, mended=named(arn), at="2026-11-20T12:00:00Z")
     (result,) = steer(cloud, mended=named(arn), at="2026-11-19T02:00:00+02:00")
     assert ("2026-11-19T00:00:00Z", "2026-11-20T12:00:00Z") == (result["mended_at"], result["mended_before"])
     assert str(cloud.current(arn)["mended_at"]).startswith("2026-11-19T00:00:00")
@@ -345,7 +347,7 @@ def refusal(cloud: Cloud, word: str, scope: dict[str, Any]) -> InvalidRequest:
     """The refusal of a command, dry and real."""
     for dry_run in (True, False):
         with pytest.raises(InvalidRequest) as caught:
-            steer(cloud, **{word: scope}, dry_run=dry_run)
+            steer(cloud, **{word: scope}, **MORE.get(word, {}), dry_run=dry_run)
     return caught.value
 
 
@@ -388,7 +390,7 @@ def test_an_instance_that_the_ledger_does_not_know_is_left_with_the_likely_one(c
     typo = InstanceArn.parse(f"{str(arn)[:-1]}{end}")
     moved = InstanceArn.parse(str(arn).replace(REGION, ELSEWHERE))
     before = cloud.items()
-    event = {word: named(typo, moved, arn_of("dead", account=OTHER))} | (ACCEPT if word == "accept" else {})
+    event = {word: named(typo, moved, arn_of("dead", account=OTHER))} | MORE.get(word, {})
     for dry_run in (True, False):
         likely = f"The ledger does not know it: not judged yet; did you mean {arn}?"
         assert [(False, likely)] * 2 + [(False, "The ledger does not know it: not judged yet.")] == said(

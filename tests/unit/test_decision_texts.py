@@ -48,7 +48,8 @@ def test_every_command_in_an_explanation_is_a_payload(condition: tuple[Reason, d
     reason, fields = condition
     verdict = decide(*combined([fields]), NOW)
     name = WITH_A_COMMAND.get(reason.value)
-    expected = [{name: {"targets": [str(arn())]}, "dry_run": False, "caller": CALLER}] if name else []
+    at = {"at": f"{NOW:%Y-%m-%dT%H:%M:00Z}"} if name == "mended" else {}
+    expected = [{name: {"targets": [str(arn())]}, **at, "dry_run": False, "caller": CALLER}] if name else []
     assert expected == commands_in(verdict.explanation)
 
 

@@ -32,7 +32,7 @@ LEAST: dict[Steer, dict[str, Any]] = {
     Steer.CLOSE_BREAKER: {"close_breaker": ACCOUNT},
     Steer.CLEAR: {"clear": TARGETS},
     Steer.ACCEPT: {"accept": TARGETS, "reason": "Its calls are harmless.", "owner": "blue", "until": "2027-05-31"},
-    Steer.MENDED: {"mended": TARGETS},
+    Steer.MENDED: {"mended": TARGETS, "at": "2026-11-20T06:00:00Z"},
 }
 """Each command with the minimum of fields."""
 BROAD = [Steer.UNDO, Steer.APPROVE, Steer.REFUSE, Steer.CLEAR]
@@ -168,7 +168,8 @@ def test_what_was_mended_may_have_been_so_before() -> None:
     """A time with its zone; without one, it is now."""
     mended = LEAST[Steer.MENDED]
     assert datetime(2026, 11, 19, 22, 0, tzinfo=UTC) == command(mended | {"at": "2026-11-20T00:00:00+02:00"}).at
-    assert command(mended).at is None
+    with pytest.raises(InvalidRequest, match="at: takes a time"):
+        command({name: value for name, value in mended.items() if name != "at"})
 
 
 def test_an_approval_may_have_a_last_day() -> None:

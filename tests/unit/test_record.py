@@ -242,22 +242,6 @@ def test_only_another_verdict_is_news(status: Status, reason: Reason, changes: b
     assert changes is ("changed_at" in changed(change))
 
 
-@pytest.mark.parametrize("status", list(Status))
-def test_clear_is_recorded_whatever_the_verdict(status: Status) -> None:
-    """It voids earlier enforcements and rollbacks, whether or not the instance is enforced now."""
-    asked = request(source=Source.MANUAL, finding=None, clear=True)
-    assert NOW == final(judgement(asked, record=record(status), status=status)).after.cleared_at
-
-
-def test_what_was_cleared_and_enforced_at_once_is_enforced() -> None:
-    """If it were changed back afterwards, the service would hold it."""
-    asked = request(source=Source.MANUAL, finding=None, clear=True)
-    judged = judgement(asked, record=record(Status.ENFORCING), status=Status.ENFORCED)
-    written = final(replace(judged, after=options(http_tokens="required"))).applied()
-    later = decide(instance(), evidence(), written.history, Policy(), NOW + HOUR)
-    assert Reason.CHANGED_BACK is later.reason
-
-
 # --- What the evidence proved --------------------------------------------------------------------------------------
 
 

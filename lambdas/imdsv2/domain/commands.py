@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from imdsv2.domain.instance import Instance, InstanceArn
 
@@ -35,12 +36,19 @@ def account_command(name: str, account: str) -> str:
     return _payload({name: {"account": account}}, {})
 
 
-def how_to_restart(instance: Instance) -> str:
+def mended(arn: InstanceArn, now: datetime) -> str:
+    """How to say that software was updated and run anew. The time is that of the text: where nobody puts the time of the start or
+    reboot in its place, the evidence begins sooner, and so takes in more."""
+    said = command("mended", arn, at=f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:00Z}")
+    return f"say so, with the time at which it ran anew as `at`: {said}"
+
+
+def how_to_restart(instance: Instance, now: datetime) -> str:
     """How boot software runs again, and the service learns of it: a reboot does not show in EC2."""
-    said = command("mended", instance.arn)
+    said = mended(instance.arn, now)
     if in_group(instance) or instance.stoppable:
-        return f"{how_to_move(instance)}, or reboot it and then say so: {said}"
-    return f"reboot it and then say so: {said}"
+        return f"{how_to_move(instance)}, or reboot it and then {said}"
+    return f"reboot it and then {said}"
 
 
 def how_to_move(instance: Instance) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import command, how_to_move, how_to_restart
+from imdsv2.domain.commands import how_to_move, how_to_restart, mended
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.weighing import FRESH_HOURS
@@ -89,16 +89,16 @@ def _from_use(instance: Instance, evidence: Evidence, policy: Policy, now: datet
     ends_at = _ends_at(instance, use.last, policy)
     used += f" ({use.pattern}), the last {hour(use.last)}. {_ends(ends_at)}"
     revisit_at = min(now + DAILY, ends_at or now + DAILY)
-    mended = f"After that say so: {command('mended', instance.arn)}"
+    after = f"After that {mended(instance.arn, now)}"
     if instance.options.hop_limit == 1 and is_container_host(instance.tags):
         why = (
             f"{used} It is a container host with hop limit 1, so there are two possible causes. Containers: tokens do not reach "
             "them there and their software falls back to IMDSv1; with hop limit 2 such calls end within the hour, but containers "
             "can then reach the instance role, which many keep from them by the limit of 1. Or software of the host itself: AWS's "
-            f"IMDS packet analyzer on the host names it; update it. {mended}"
+            f"IMDS packet analyzer on the host names it; update it. {after}"
         )
         return _hold(Reason.HOP_LIMIT_FALLBACK, why, revisit_at)
-    why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it. {mended}"
+    why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it. {after}"
     if instance.options.hop_limit == 1:
         why += (
             " If it runs containers: with the hop limit of 1 tokens do not reach them, and their software falls back to IMDSv1; "
@@ -128,8 +128,8 @@ def _from_refused(instance: Instance, evidence: Evidence, policy: Policy, now: d
         ends = f" Without another one this hold ends by itself on {day(refused.last + timedelta(days=policy.lookback_days + 1))}."
     why = (
         f"{calls(refused.calls)} {were(refused.calls)} refused while tokens were required, the last on {day(refused.last)}: its software asks for "
-        f"IMDSv1.{ends} Find the software (AWS's IMDS packet analyzer names the process), update and restart it, then say so: "
-        f"{command('mended', instance.arn)}"
+        f"IMDSv1.{ends} Find the software (AWS's IMDS packet analyzer names the process), update and restart it, then "
+        f"{mended(instance.arn, now)}"
     )
     return _hold(Reason.V1_REFUSED, why, now + DAILY)
 
@@ -141,7 +141,7 @@ def _from_start(instance: Instance, evidence: Evidence, policy: Policy, now: dat
         return None
     why = (
         f"{calls(start.calls)} in the two hours from its last start on {minute(start.at)} on, and none since: software that runs at "
-        f"boot needs IMDSv1. Update its boot scripts, then {how_to_restart(instance)}"
+        f"boot needs IMDSv1. Update its boot scripts, then {how_to_restart(instance, now)}"
     )
     return _hold(Reason.V1_AT_BOOT, why, now + DAILY)
 
@@ -154,8 +154,8 @@ def _from_recurrence(instance: Instance, evidence: Evidence, policy: Policy, now
     why = (
         f"No IMDSv1 call since {minute(evidence.window_start)}, but use that comes again: {calls(older.calls)} in "
         f"{older.bursts} bursts before that, the last in the week from {day(older.last)}. It is held until the silence has been "
-        f"twice as long as the longest before, on {day(older.ends_at)}. If its software was updated since, say so after a restart: "
-        f"{command('mended', instance.arn)}"
+        f"twice as long as the longest before, on {day(older.ends_at)}. If its software was updated and restarted since, "
+        f"{mended(instance.arn, now)}"
     )
     return _hold(Reason.V1_RECURS, why, min(older.ends_at, now + DAILY))
 
@@ -230,7 +230,7 @@ def _from_unseen_start(instance: Instance, evidence: Evidence, policy: Policy, n
             f"again on {minute(ready)}."
         )
         return _hold(Reason.BOOT_NOT_OBSERVABLE, why, ready)
-    why = f"{_unseen(start)}, so what runs at boot was not seen. To have it seen, {how_to_restart(instance)}"
+    why = f"{_unseen(start)}, so what runs at boot was not seen. To have it seen, {how_to_restart(instance, now)}"
     return _hold(Reason.BOOT_NOT_OBSERVABLE, why, now + DAILY)
 
 

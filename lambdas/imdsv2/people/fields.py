@@ -47,11 +47,11 @@ def day(event: Mapping[str, Any], name: str, *, required: bool) -> date | None:
     raise InvalidRequest(name, f"takes a date, YYYY-MM-DD, not {shown(value)}")
 
 
-def moment(given: Mapping[str, Any], name: str, path: str = "") -> datetime | None:
-    """A time in UTC; None if the field is absent. ``path`` precedes the field's name in errors."""
-    if name not in given:
+def moment(given: Mapping[str, Any], name: str, path: str = "", *, required: bool = False) -> datetime | None:
+    """A time in UTC; None if the field is absent and not required. ``path`` precedes the field's name in errors."""
+    if name not in given and not required:
         return None
-    value = given[name]
+    value = given.get(name)
     try:
         when = datetime.fromisoformat(value) if isinstance(value, str) else None
         if when is not None and when.tzinfo is not None:

@@ -92,7 +92,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A validated command. ``caller`` is None in dry runs only. ``at``: when instances were mended; None: now."""
+    """A validated command. ``caller`` is None in dry runs only. ``at``: when instances were mended."""
 
     steer: Steer
     scope: Scope
@@ -157,7 +157,7 @@ def _command(event: Mapping[str, Any], steer: Steer) -> Command:
         reason=fields.text(event, "reason", required=accounted_for),
         owner=fields.text(event, "owner", required=accounted_for),
         until=fields.day(event, "until", required=accounted_for),
-        at=fields.moment(event, "at"),
+        at=fields.moment(event, "at", required=steer is Steer.MENDED),
     )
 
 

@@ -106,7 +106,8 @@ class Settling:
     def mended(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Note when the software of instances was updated and run anew: their evidence begins there."""
         now = self.now()
-        at = command.at or now
+        at = command.at
+        assert at is not None  # noqa: S101 - the command has its time
         if at > now:
             raise InvalidRequest("at", f"takes a time that is past, not {to_seconds(at)}; it is {to_seconds(now)}")
         if at < now - timedelta(days=LONGEST_MEMORY_DAYS):
