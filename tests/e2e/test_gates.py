@@ -141,7 +141,7 @@ def test_everything_since_a_time_is_undone(world: World) -> None:
     assert "optional" == world.options(mine)["HttpTokens"]
     assert "required" == world.options(changed)["HttpTokens"]
     world.set_policy({"mode": "enforce"})
-    assert [("rolled_back", "broke_before")] == _act(world, mine)
+    assert [("rolled_back", "undone_by_person")] == _act(world, mine)
     assert "carol" in world.current(mine)["caller"] or world.current(mine)["caller"] == "e2e"
 
 

@@ -448,7 +448,7 @@ def test_a_dry_undo_tells_what_would_become_of_each(cloud: Cloud) -> None:
 
 def test_an_undo_is_no_breakage_but_its_cohort_waits_for_a_word(cloud: Cloud) -> None:
     """It does not affect the circuit breaker; whatever runs the same software waits until a person says what it was."""
-    cloud.policy(mode="enforce", canary={"share": 0.1, "hours": 24})
+    cloud.policy(mode="enforce", canary={"share": 1.0, "hours": 24})
     arn = enforced(cloud)
     steer(cloud, undo=named(arn))
     assert () == cloud.accounts().of(arn).rollbacks
