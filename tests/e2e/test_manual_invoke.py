@@ -26,11 +26,16 @@ EVIDENCE = {
     "window_start",
     "window_end",
     "tokenless_calls",
+    "tokenless_hours",
     "last_tokenless_call",
+    "pattern",
+    "refused_calls",
     "boot_observed",
     "boot_tokenless_calls",
     "observed_hours",
     "coverage",
+    "longest_gap_hours",
+    "newest_datapoint",
     "period_seconds",
 }
 

@@ -150,8 +150,9 @@ def test_refused_calls_before_the_clearance_are_told_and_do_not_hold(cloudwatch:
     [
         ("2026-11-19 03:00", False),
         ("2026-11-19 16:20", False),
-        ("2026-11-19 16:25", True),  # may lie in five minutes that begin at 16:29
-        ("2026-11-19 16:30", True),
+        ("2026-11-19 16:25", False),
+        ("2026-11-19 16:30", False),  # the clearance was given in these five minutes
+        ("2026-11-19 16:35", True),
         ("2026-11-19 23:55", True),
         ("2026-11-20 00:00", True),
     ],
@@ -159,7 +160,7 @@ def test_refused_calls_before_the_clearance_are_told_and_do_not_hold(cloudwatch:
 def test_on_the_day_of_the_clearance_those_after_it_count(
     cloudwatch: CloudWatch, steady: Instance, when: str, counts: bool
 ) -> None:
-    """By five minutes, less the one whose end lies after it."""
+    """By five minutes; those in which it was given are settled by it."""
     refuse(cloudwatch, steady, at(when), calls=8)
     seen = look(cloudwatch, steady, history=CLEARED).refused
     assert ((8, 0) if counts else (0, 8)) == (seen.calls, seen.earlier)

@@ -12,7 +12,6 @@ from imdsv2.domain.window import FINE, first_fine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from imdsv2.domain.hours import Series
     from imdsv2.domain.window import Window
@@ -89,10 +88,13 @@ def _calls(window: Window, accepted: Mapping[int, float], rejected: Mapping[int,
         first, end = first_fine(window.started_at), math.ceil(window.start_ends.timestamp())
     else:
         first, end = window.start_hours.first, window.start_hours.end
-    unsettled = max(first, _first_period(window, window.refused_since)) if window.refused_since else first
+    unsettled = max(first, _settled_until(window) or first)
     made = sum(value for period, value in accepted.items() if first <= period < end)
     return math.ceil(made + sum(value for period, value in rejected.items() if unsettled <= period < end))
 
 
-def _first_period(window: Window, when: datetime) -> int:
-    return first_fine(when) if window.start_is_fine else math.floor(when.timestamp() / HOUR)
+def _settled_until(window: Window) -> int | None:
+    """The first period whose refused calls count, by its beginning, or by its hour where there is nothing finer."""
+    if window.start_is_fine or window.refused_since is None:
+        return window.refused_from
+    return math.floor(window.refused_since.timestamp() / HOUR)

@@ -176,7 +176,8 @@ def refused_in(window: Window, days: Series, straddled: Series | None) -> Refuse
     after = {at(day): value for day, value in refused.items() if day > border}
     on_the_day = refused.get(border, 0.0)
     if straddled is not None:
-        fine = {second: value for second, value in straddled.values.items() if second >= first_fine(since) and value}
+        first = window.refused_from or 0
+        fine = {second: value for second, value in straddled.values.items() if second >= first and value}
         after |= {datetime.fromtimestamp(second, UTC): value for second, value in fine.items()}
     elif on_the_day:
         after[at(border)] = on_the_day

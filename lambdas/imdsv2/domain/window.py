@@ -112,6 +112,18 @@ class Window:
         return max((when for when in (self.history.cleared_at, self.history.mended_at) if when), default=None)
 
     @property
+    def refused_from(self) -> int | None:
+        """The first period of five minutes whose refused calls count, by its beginning (seconds since 1970).
+
+        A clearance settles the period in which it is given as well: the instance had been put back before, or a person has just
+        said what the calls were. A reboot settles only what certainly came before it.
+        """
+        since, cleared_at = self.refused_since, self.history.cleared_at
+        if since is None:
+            return None
+        return math.ceil(since.timestamp() / FINE) * FINE if since == cleared_at else first_fine(since)
+
+    @property
     def required(self) -> tuple[datetime, datetime] | None:
         """From when to when tokens are known to have been required because the service required them: up to when it was put
         back, else up to when they were last seen required. Such hours have no datapoint of accepted calls, and are no gap."""
