@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.breakage import pattern, returning
-from tests.unit.builders import NOW, at
+from imdsv2.domain.breakage import of_a_cohort, pattern, returning
+from imdsv2.domain.policy import Policy
+from tests.unit.builders import NOW, arn, at
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -210,3 +211,58 @@ def test_a_watch_never_makes_breakage_less(refused: dict[datetime, int], rule: d
     """It only lets more count together."""
     if pattern(refused, **rule | {"watched_from": None}) is not None:
         assert None is not pattern(refused, **rule | {"watched_from": begun})
+
+
+# --- Cohorts, and months -------------------------------------------------------------------------------------------
+
+
+def at_once(*times: str, standing: int, **policy: Any) -> str | None:
+    """What makes it breakage that instances of one cohort had a call rejected, each at its time."""
+    refused = {arn(number): {at(when): 1} for number, when in enumerate(times)}
+    return of_a_cohort(refused, standing=standing, policy=Policy(**policy))
+
+
+def test_what_fails_on_a_whole_cohort_at_the_same_moment_is_its_software() -> None:
+    """A timed job that calls once: no instance alone would show a pattern."""
+    found = at_once(*["2026-11-03 10:00"] * 6, standing=6)
+    assert "on 6 instances that run the same software at the same moment, on 2026-11-03 10:00 UTC" == found
+
+
+@pytest.mark.parametrize(
+    ("times", "standing"),
+    [
+        (["2026-11-03 10:00"] * 3, 3),  # two requests to a farm behind one address reach two of its instances
+        (["2026-11-03 10:00"] * 8, 9),
+        (["2026-11-03 10:00"] * 5 + ["2026-11-03 10:05"] * 5, 10),  # a scanner that walks
+    ],
+)
+def test_what_reaches_some_of_a_cohort_is_no_pattern(times: list[str], standing: int) -> None:
+    """Few instances, not nearly all of them, or one after the other."""
+    assert at_once(*times, standing=standing) is None
+
+
+def test_the_metric_of_one_in_ten_may_have_a_gap() -> None:
+    """It had its call as well."""
+    assert at_once(*["2026-11-03 10:00"] * 9, standing=10) is not None
+
+
+def test_the_policy_says_how_many_it_takes_of_a_cohort_too() -> None:
+    """As many instances as periods on one alone, and as many calls."""
+    assert at_once(*["2026-11-03 10:00"] * 6, standing=6, rejected_periods=7) is None
+    assert at_once(*["2026-11-03 10:00"] * 6, standing=6, rejected_threshold=2) is None
+
+
+@pytest.mark.parametrize(
+    ("when", "is_one"),
+    [
+        ("2026-11-03 10:00", True),
+        ("2026-11-03 10:10", True),
+        ("2026-11-03 10:15", False),
+        ("2026-11-04 10:00", False),
+        ("2026-12-03 10:00", False),
+    ],
+)
+def test_what_comes_again_a_month_later_is_a_job(when: str, *, is_one: bool) -> None:
+    """On the same day of the month, at the same time; the call before was told as a probe."""
+    said = found(when, told=at("2026-10-03 10:00"))
+    assert is_one == (said is not None)
