@@ -186,6 +186,23 @@ def test_one_call_within_the_hour_after_a_start_is_breakage(cloud: Cloud, minute
     assert rolled_back == guard(cloud).rolled_back
 
 
+def test_after_a_start_that_was_clean_one_call_at_a_later_one_is_a_probe(cloud: Cloud) -> None:
+    """Boot software has proved that it needs no IMDSv1; an instance that starts every morning is not open to one request then."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=25)
+    guard(cloud)
+    restart(cloud, arn)
+    guard(cloud)
+    live(cloud, arn, hours=25)
+    guard(cloud)
+    assert ("verified", "done") == (cloud.current(arn)["status"], cloud.current(arn)["watch"])
+    restart(cloud, arn)
+    probe(cloud, arn, at=cloud.clock() + 10 * MINUTE)
+    cloud.clock.move(hours=1)
+    assert 0 == guard(cloud).rolled_back
+    assert ("required", 1) == (cloud.tokens(arn), len(told(cloud, PROBED)))
+
+
 def test_one_call_within_the_hour_after_a_reboot_that_a_person_told_of_is_breakage(cloud: Cloud) -> None:
     """EC2 does not show reboots."""
     arn = enforced(cloud)

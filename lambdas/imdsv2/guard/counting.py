@@ -6,6 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.window import FINE, first_fine
 from imdsv2.domain.words import calls, minute
 
@@ -32,9 +33,18 @@ def counted_from(record: Record) -> datetime:
 
 
 def starts_of(record: Record, instance: Instance | None) -> list[datetime]:
-    """When boot software ran, as far as it is known."""
-    known = (instance.launched_at if instance else None, record.restarted_at, record.mended_at)
+    """When boot software ran and had yet to prove itself, as far as it is known.
+
+    Once a start since the enforcement was watched and proved clean, boot software needs no IMDSv1, and one refused call after a
+    later start is a probe like any other: an instance that starts every morning would else be open to one for an hour a day.
+    """
+    launched_at = instance.launched_at if instance and not _has_started_clean(record) else None
+    known = (launched_at, record.restarted_at, record.mended_at)
     return [each for each in known if each is not None]
+
+
+def _has_started_clean(record: Record) -> bool:
+    return record.status == Status.VERIFIED and record.restarted_at is not None and not record.is_watched
 
 
 def rejected(signs: Signs, since: datetime, pattern: str | None) -> str:
