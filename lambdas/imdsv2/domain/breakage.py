@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
 
-TOGETHER = timedelta(hours=6)
-"""How close refused calls lie that belong to one failure, where no watch bounds them."""
+TOGETHER = timedelta(hours=2)
+"""How close refused calls lie that belong to one failure, where no watch bounds them: what runs every hour shows within two,
+and two knocks by chance hardly ever lie so close."""
 
 _AFTER_START = timedelta(hours=1)
 _SAME_TIME = timedelta(minutes=15)
@@ -56,7 +57,7 @@ def pattern(
         refused: calls by the beginning of their period of five minutes.
         starts: when boot software ran: starts, and reboots that a person told of.
         watched_from: when the watch that goes on began: what is refused from then on counts together, however far apart; None
-            after a watch was proved, when only what lies within six hours does (a probe now and one days later are none).
+            after a watch was proved, when only what lies within two hours does (a probe now and one days later are none).
         told: the last refused period of which people were told; what comes again a month later, to the minute, is a job.
         threshold: fewer calls are never breakage.
         periods: in so many periods they are.

@@ -30,6 +30,7 @@ PROBE = "probe_or_breakage"
 """Why nothing was put back though calls were refused: they are too few to tell what they were."""
 
 _LATELY = timedelta(days=7)
+_TOLD_AGAIN_AFTER = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Watched:
         last, told = signs.last_rejected_call, self.record.probe_at
         if last is None:
             return False
-        return told is None or told < counted_from(self.record) or last - told > breakage.TOGETHER
+        return told is None or told < counted_from(self.record) or last - told > _TOLD_AGAIN_AFTER
 
     def told(self, signs: Signs, now: datetime) -> Change:
         """What to record of refused calls that are too few to be breakage: both readings, and what to do about each."""
