@@ -43,18 +43,7 @@ class ServiceFunction(Construct):
         super().__init__(scope, id_)
         self.name = name
         self.role: aws_iam.Role = in_the_role_of.role if in_the_role_of else self._own_role()
-        self.log_group = aws_logs.LogGroup(
-            self,
-            "Logs",
-            log_group_name=f"/aws/lambda/{function_name(name)}",
-            # The log group has a fixed name: one that was left behind would block the next deployment. The ledger is
-            # the record.
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        cast("CfnResource", self.log_group.node.default_child).add_property_override(
-            "RetentionInDays", log_retention_days
-        )
-        self.log_group.grant_write(self.role)
+        self.log_group = self._own_log_group(log_retention_days)
         self.function = aws_lambda.Function(
             self,
             "Function",
@@ -82,6 +71,19 @@ class ServiceFunction(Construct):
         acknowledge(
             self.function, "AwsSolutions-L1", "Python 3.13 is what the dependencies and the tests were tried with."
         )
+
+    def _own_log_group(self, retention_days: int) -> aws_logs.LogGroup:
+        log_group = aws_logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/lambda/{function_name(self.name)}",
+            # The log group has a fixed name: one that was left behind would block the next deployment. The ledger is
+            # the record.
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        cast("CfnResource", log_group.node.default_child).add_property_override("RetentionInDays", retention_days)
+        log_group.grant_write(self.role)
+        return log_group
 
     def _own_role(self) -> aws_iam.Role:
         role = aws_iam.Role(

@@ -66,6 +66,10 @@ def _skipped() -> tuple[Machine, ...]:
 
 
 def _held_before_evidence() -> tuple[Machine, ...]:
+    return (*_held_by_what_is_said(), *_held_by_the_past(), *_held_by_state())
+
+
+def _held_by_what_is_said() -> tuple[Machine, ...]:
     return (
         Machine(name="stranger-1", story="no role to enter", account=STRANGER, decision="hold", reason="unreachable"),
         Machine(
@@ -75,6 +79,11 @@ def _held_before_evidence() -> tuple[Machine, ...]:
             decision="hold",
             reason="exemption_unreadable",
         ),
+    )
+
+
+def _held_by_the_past() -> tuple[Machine, ...]:
+    return (
         Machine(
             name="web-reopened",
             story="opened again by hand",
@@ -105,6 +114,11 @@ def _held_before_evidence() -> tuple[Machine, ...]:
             decision="hold",
             reason="undone_by_person",
         ),
+    )
+
+
+def _held_by_state() -> tuple[Machine, ...]:
+    return (
         Machine(
             name="forgotten",
             story="stopped 460 days ago",
@@ -132,6 +146,10 @@ def _held_before_evidence() -> tuple[Machine, ...]:
 
 
 def _held_by_evidence() -> tuple[Machine, ...]:
+    return (*_held_by_use(), *_held_by_what_is_unknown())
+
+
+def _held_by_use() -> tuple[Machine, ...]:
     return (
         Machine(
             name="eks-node-1",
@@ -170,6 +188,11 @@ def _held_by_evidence() -> tuple[Machine, ...]:
             decision="hold",
             reason="v1_at_boot",
         ),
+    )
+
+
+def _held_by_what_is_unknown() -> tuple[Machine, ...]:
+    return (
         Machine(
             name="agentless",
             story="runs, publishes nothing",

@@ -229,6 +229,7 @@ def test_only_our_tag_is_removed(stub: Stub) -> None:
         asked = {"Resources": [arn.instance_id for arn in batch], "Tags": [{"Key": "imdsv2:enforced-at"}]}
         stub.answer(ec2, "delete_tags", {}, asked)
     action.untag(ec2, arns)
+    stub.check_all_used()
 
 
 def test_after_a_rollback_our_tag_makes_room_for_its_mark(stub: Stub) -> None:
@@ -240,6 +241,7 @@ def test_after_a_rollback_our_tag_makes_room_for_its_mark(stub: Stub) -> None:
         mark = {"Key": "imdsv2:rolled-back-at", "Value": "2026-11-20T12:00:00Z"}
         stub.answer(ec2, "create_tags", {}, {"Resources": ids, "Tags": [mark]})
     action.mark_rolled_back(ec2, arns, NOW)
+    stub.check_all_used()
 
 
 def applied(arn: InstanceArn, change: str = "applied", **fields: Any) -> Instance:

@@ -10,13 +10,13 @@ from imdsv2.domain.decision import decide
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.line.gather import gather
-from tests.unit.builders import NOW
+from tests.unit.builders import NOW, instance
 from tests.world.cloudwatch import HOUR, hour_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence import Evidence, Start
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.verdict import Verdict
     from tests.world.cloudwatch import CloudWatch
@@ -31,6 +31,7 @@ POLICY = Policy()
 START = timedelta(hours=2)
 FINE_MEMORY = timedelta(days=63)
 UNKNOWN = History()
+WIDE = Policy(lookback_days=35, min_observed_hours=24)
 
 
 def hours(start: datetime, end: datetime) -> list[datetime]:
@@ -117,3 +118,17 @@ def verdict_on(
 ) -> Verdict:
     """The verdict on one instance, from its evidence."""
     return decide(target, look(cloudwatch, target, policy, now, history), history, policy, now)
+
+
+def started(cloudwatch: CloudWatch, launched_at: datetime, end: datetime = NOW, **fields: object) -> Instance:
+    """An instance with a quiet past that was started at a time, and reported all along."""
+    target = instance(launched_at=launched_at, first_launched_at=NOW - 100 * DAY, **fields)
+    report(cloudwatch, target, NOW - 100 * DAY, end)
+    return target
+
+
+def start_seen(cloudwatch: CloudWatch, target: Instance, now: datetime = NOW, history: History = UNKNOWN) -> Start:
+    """What was seen of its last start."""
+    seen = look(cloudwatch, target, now=now, history=history).start
+    assert seen is not None
+    return seen

@@ -22,27 +22,16 @@ from tests.unit.builders import (
     unseen_start,
     use,
 )
+from tests.unit.decisions import judge, row
 
 if TYPE_CHECKING:
     from imdsv2.domain.evidence import Evidence
-    from imdsv2.domain.instance import Instance
-    from imdsv2.domain.verdict import Verdict
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 QUARTER = timedelta(minutes=15)
 POLICY = Policy()
 MENDED = '{"mended": {"targets": ["arn:aws:ec2:eu-west-1:222222222222:instance/i-00000000000000001"]}'
-
-
-def judge(target: Instance | None = None, seen: Evidence | None = None, policy: Policy = POLICY) -> Verdict:
-    """Judge an instance that, unless a test says otherwise, may be enforced."""
-    return decide(target or instance(), seen or evidence(), History(), policy, NOW)
-
-
-def row(verdict: Verdict) -> tuple[str, str]:
-    """Decision and reason."""
-    return verdict.decision.value, verdict.reason.value
 
 
 # --- Rows 11b and 12 -----------------------------------------------------------------------------------------------

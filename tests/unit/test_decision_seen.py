@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.decision import decide
-from imdsv2.domain.history import History
 from imdsv2.domain.policy import BootEvidence, Policy
 from tests.unit.builders import (
     NOW,
@@ -21,27 +19,16 @@ from tests.unit.builders import (
     start,
     unseen_start,
 )
+from tests.unit.decisions import judge, row
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Evidence, Start
-    from imdsv2.domain.instance import Instance
-    from imdsv2.domain.verdict import Verdict
+    from imdsv2.domain.evidence import Start
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 QUARTER = timedelta(minutes=15)
 POLICY = Policy()
 MENDED = '{"mended": {"targets": ["arn:aws:ec2:eu-west-1:222222222222:instance/i-00000000000000001"]}'
-
-
-def judge(target: Instance | None = None, seen: Evidence | None = None, policy: Policy = POLICY) -> Verdict:
-    """Judge an instance that, unless a test says otherwise, may be enforced."""
-    return decide(target or instance(), seen or evidence(), History(), policy, NOW)
-
-
-def row(verdict: Verdict) -> tuple[str, str]:
-    """Decision and reason."""
-    return verdict.decision.value, verdict.reason.value
 
 
 # --- Rows 16 and 17: how much was seen -----------------------------------------------------------------------------

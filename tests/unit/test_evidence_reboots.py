@@ -17,38 +17,20 @@ from tests.unit.evidence_builders import (
     POLICY,
     RAN,
     USE,
+    WIDE,
     call,
     look,
     look_at_all,
     report,
     report_start,
+    start_seen,
+    started,
     verdict_on,
 )
 from tests.world.cloudwatch import HOUR, MEMORY, CloudWatch
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from imdsv2.domain.evidence import Start
     from imdsv2.domain.instance import Instance
-
-WIDE = Policy(lookback_days=35, min_observed_hours=24)
-
-WIDE = Policy(lookback_days=35, min_observed_hours=24)
-
-
-def started(cloudwatch: CloudWatch, launched_at: datetime, end: datetime = NOW, **fields: object) -> Instance:
-    """An instance with a quiet past that was started at a time, and reported all along."""
-    target = instance(launched_at=launched_at, first_launched_at=NOW - 100 * DAY, **fields)
-    report(cloudwatch, target, NOW - 100 * DAY, end)
-    return target
-
-
-def start(cloudwatch: CloudWatch, target: Instance, now: datetime = NOW, history: History = History()) -> Start:  # noqa: B008 - frozen
-    """What was seen of its last start."""
-    seen = look(cloudwatch, target, now=now, history=history).start
-    assert seen is not None
-    return seen
 
 
 # --- What is forgotten, and what the ledger keeps ------------------------------------------------------------------
@@ -94,20 +76,20 @@ def test_what_can_hibernate_proves_nothing_by_its_last_start(cloudwatch: CloudWa
     """A resume moves the time of the start, and no boot software runs at it."""
     stopped_at = NOW - HOUR if state == "stopped" else None
     target = started(cloudwatch, NOW - 4 * DAY, stopped_at or NOW, state=state, stopped_at=stopped_at, hibernates=True)
-    seen = start(cloudwatch, target)
+    seen = start_seen(cloudwatch, target)
     assert (False, True, 0) == (seen.observed, seen.resumable, seen.missing)
     verdict = verdict_on(cloudwatch, target)
     assert Reason.BOOT_NOT_OBSERVABLE is verdict.reason
     assert "hibernate" in verdict.explanation
     rebooted = History(mended_at=NOW - 3 * DAY)
-    assert start(cloudwatch, target, history=rebooted).resumable is False
+    assert start_seen(cloudwatch, target, history=rebooted).resumable is False
 
 
 def test_the_first_launch_is_no_resume(cloudwatch: CloudWatch) -> None:
     """An instance that was never stopped cannot have been resumed."""
     target = instance(launched_at=NOW - 20 * DAY, hibernates=True)
     report(cloudwatch, target, target.launched_at, NOW)
-    assert start(cloudwatch, target).observed
+    assert start_seen(cloudwatch, target).observed
 
 
 # --- Reboots that a person told of ---------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imdsv2.domain.history import History
 from imdsv2.domain.policy import BootEvidence, Policy
 from imdsv2.domain.verdict import Reason
 from tests.unit.builders import NOW, at, instance
@@ -21,6 +20,8 @@ from tests.unit.evidence_builders import (
     lose,
     periods,
     report,
+    start_seen,
+    started,
     verdict_on,
 )
 from tests.world.cloudwatch import HOUR, CloudWatch, hour_of
@@ -28,24 +29,7 @@ from tests.world.cloudwatch import HOUR, CloudWatch, hour_of
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Start
     from imdsv2.domain.instance import Instance
-
-WIDE = Policy(lookback_days=35, min_observed_hours=24)
-
-
-def started(cloudwatch: CloudWatch, launched_at: datetime, end: datetime = NOW, **fields: object) -> Instance:
-    """An instance with a quiet past that was started at a time, and reported all along."""
-    target = instance(launched_at=launched_at, first_launched_at=NOW - 100 * DAY, **fields)
-    report(cloudwatch, target, NOW - 100 * DAY, end)
-    return target
-
-
-def start(cloudwatch: CloudWatch, target: Instance, now: datetime = NOW, history: History = History()) -> Start:  # noqa: B008 - frozen
-    """What was seen of its last start."""
-    seen = look(cloudwatch, target, now=now, history=history).start
-    assert seen is not None
-    return seen
 
 
 # --- By periods of five minutes ------------------------------------------------------------------------------------
@@ -55,7 +39,7 @@ def test_a_start_is_observed_where_each_of_its_five_minutes_is(cloudwatch: Cloud
     """Those wholly inside the two hours."""
     target = started(cloudwatch, at("2026-11-15 09:31"))
     assert (True, 24, 0) == (
-        (seen := start(cloudwatch, target)).observed,
+        (seen := start_seen(cloudwatch, target)).observed,
         seen.periods,
         seen.missing,
     )
@@ -91,7 +75,7 @@ def test_the_five_minutes_of_the_start_itself_are_needed_where_half_of_them_were
     """The first minutes are those in which most boot software calls."""
     target = started(cloudwatch, at(launched_at))
     lose(cloudwatch, target, at("2026-11-15 09:30"), at("2026-11-15 09:35"))
-    assert start(cloudwatch, target).observed is not is_needed
+    assert start_seen(cloudwatch, target).observed is not is_needed
 
 
 def test_a_start_whose_first_hour_is_missing_says_nothing_of_it(cloudwatch: CloudWatch) -> None:
@@ -110,7 +94,7 @@ def test_hourly_datapoints_alone_do_not_show_a_start_of_which_cloudwatch_has_fiv
     target = started(cloudwatch, at("2026-11-15 09:00"))
     for hour in (9, 10):
         lose(cloudwatch, target, at(f"2026-11-15 {hour:02}:05"), at(f"2026-11-15 {hour + 1:02}:00"))
-    assert (False, 22) == ((seen := start(cloudwatch, target)).observed, seen.missing)
+    assert (False, 22) == ((seen := start_seen(cloudwatch, target)).observed, seen.missing)
 
 
 @pytest.mark.parametrize(("samples", "observed"), [(5, True), (4, False), (1, False)])
@@ -121,7 +105,7 @@ def test_five_minutes_with_fewer_samples_than_the_others_were_not_seen_whole(
     target = started(cloudwatch, NOW - 3 * DAY)
     for number, when in enumerate(periods(target.launched_at, target.launched_at + 2 * HOUR)):
         cloudwatch.put(USE, target.arn.instance_id, when, 0, samples if number == 7 else 5)
-    assert observed is start(cloudwatch, target).observed
+    assert observed is start_seen(cloudwatch, target).observed
 
 
 def test_the_five_minutes_in_which_it_began_cannot_have_all_samples(cloudwatch: CloudWatch) -> None:
@@ -129,7 +113,7 @@ def test_the_five_minutes_in_which_it_began_cannot_have_all_samples(cloudwatch: 
     target = started(cloudwatch, at("2026-11-15 09:32"))
     for when in periods(at("2026-11-15 09:32"), at("2026-11-15 11:32")):
         cloudwatch.put(USE, target.arn.instance_id, when, 0, 3 if when == at("2026-11-15 09:30") else 5)
-    assert start(cloudwatch, target).observed
+    assert start_seen(cloudwatch, target).observed
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2, 3, 4])
@@ -140,7 +124,7 @@ def test_stamps_need_not_lie_on_the_boundaries_of_periods(cloudwatch: CloudWatch
     report(cloudwatch, target, at("2026-11-18 07:00"), NOW)
     for when in periods(at("2026-11-18 04:10"), at("2026-11-18 07:00")):
         cloudwatch.put(USE, target.arn.instance_id, when + offset * MINUTE, 0, 5)
-    assert start(cloudwatch, target).observed
+    assert start_seen(cloudwatch, target).observed
 
 
 @pytest.mark.parametrize(
@@ -166,7 +150,7 @@ def test_a_start_that_a_stop_ended_is_observed_to_its_end(cloudwatch: CloudWatch
     """Each of its forty minutes was seen: there is no more of it."""
     launched_at, stopped_at = at("2026-11-19 10:20"), at("2026-11-19 11:01")
     target = started(cloudwatch, launched_at, stopped_at, state="stopped", stopped_at=stopped_at)
-    assert (True, 8) == ((seen := start(cloudwatch, target)).observed, seen.periods)
+    assert (True, 8) == ((seen := start_seen(cloudwatch, target)).observed, seen.periods)
     assert Reason.UNUSED is verdict_on(cloudwatch, target).reason
     lose(cloudwatch, target, at("2026-11-19 10:35"), at("2026-11-19 10:40"))
     assert Reason.BOOT_NOT_OBSERVABLE is verdict_on(cloudwatch, target).reason
@@ -208,7 +192,7 @@ def test_what_counts_at_a_start_is_what_happened_between_it_and_two_hours_later(
 ) -> None:
     """A datapoint covers the five minutes from its stamp on, and what came in the same hour before the start is no part."""
     call(cloudwatch, old, at(when), metric=metric, calls=3)
-    assert (3 if counts else 0) == start(cloudwatch, old).calls
+    assert (3 if counts else 0) == start_seen(cloudwatch, old).calls
     verdict = verdict_on(cloudwatch, old)
     assert (Reason.V1_AT_BOOT if counts else Reason.UNUSED) is verdict.reason
     assert Policy().boot_evidence is BootEvidence.REQUIRE
@@ -251,7 +235,7 @@ def test_without_five_minutes_a_start_is_observed_by_its_hours(launched_at: date
 def test_a_start_within_the_window_is_looked_at_with_it(cloudwatch: CloudWatch) -> None:
     """The window's hours tell of its calls; only its samples are a question of their own."""
     target = started(cloudwatch, NOW - 5 * DAY)
-    start(cloudwatch, target)
+    start_seen(cloudwatch, target)
     asked = [each["MetricDataQueries"][0]["MetricStat"] for each in cloudwatch.calls_for(USE)]
     assert [(3600, "Sum"), (300, "SampleCount"), (604800, "Sum")] == [(each["Period"], each["Stat"]) for each in asked]
 
@@ -260,7 +244,7 @@ def test_a_start_that_straddles_the_beginning_of_the_window_is_seen_whole(cloudw
     """Its first hour lies before the window, the following hours are inside."""
     launched_at = NOW - 35 * DAY - HOUR
     target = started(cloudwatch, launched_at)
-    assert start(cloudwatch, target).observed
+    assert start_seen(cloudwatch, target).observed
     call(cloudwatch, target, launched_at + 10 * MINUTE)
     seen = look(cloudwatch, target)
     assert seen.start is not None

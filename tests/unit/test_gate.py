@@ -63,7 +63,8 @@ def test_a_policy_with_a_problem_holds_and_says_which() -> None:
 def test_off_is_off_also_where_the_policy_has_a_problem() -> None:
     """The last valid policy was the kill switch."""
     in_force = PolicyInForce(policy=Policy(mode=Mode.OFF), problem="unreadable")
-    shut(gate.ask_policy(in_force, NOW), Reason.SWITCHED_OFF)
+    verdict = shut(gate.ask_policy(in_force, NOW), Reason.SWITCHED_OFF)
+    assert "unreadable" not in verdict.explanation
 
 
 # --- Suppressed findings -------------------------------------------------------------------------------------------
