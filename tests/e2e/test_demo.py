@@ -16,7 +16,8 @@ from local.demo import run as demo
 KEPT = Path(__file__).parent / "kept" / "demo.json"
 RENEW = "KEEP" in os.environ
 VARYING = re.compile(
-    r"20[12]\d-\d\d-\d\d( \d\d:\d\d UTC)?"  # The fleet's past ends now.
+    r"20[12]\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\dZ| UTC))?"  # The fleet's past ends now.
+    r"|between \d\d:\d\d and \d\d:\d\d UTC|(?<= at )\d\d:\d\d"
     r"|\d+(?= hours observed)|(?<=observed for )\d+"
     r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # The random id of a finding.
     r"|(?<=ami-)[0-9a-f]{17}|\bi-[0-9a-f]{17}\b"
