@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup demo test bench proof lint unit integration infra local e2e docs coverage local-up local-down local-env kept clean
+.PHONY: help setup demo test bench proof lint unit integration matrices infra local e2e docs coverage local-up local-down local-env kept clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ demo: .venv/.done .venv-local/.done ## the main job on the local AWS: findings i
 
 setup: .venv/.done .venv-local/.done node_modules/.done ## install all that demo and tests need
 
-test: lint unit integration infra local e2e docs ## every test
+test: lint unit integration matrices infra local e2e docs ## every test
 
 lint: setup ## ruff and strict mypy
 	$(PY) -m ruff check .
@@ -51,6 +51,9 @@ lint: setup ## ruff and strict mypy
 
 unit integration: setup ## a part of the tests that runs on two processors
 	$(PYTEST) -n 2 tests/$@
+
+matrices: setup ## the short forms of the proofs: calls that fail, functions that die, two at once
+	$(PYTEST) -n 2 tests/proof
 
 infra local e2e docs: setup ## a part of the tests that shares what it starts
 	$(PYTEST) tests/$@

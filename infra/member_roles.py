@@ -128,9 +128,8 @@ def _write_statements() -> list[aws_iam.PolicyStatement]:
 def _rollback_statements() -> list[aws_iam.PolicyStatement]:
     """Of the service's two tags, the role removes one and writes the other, so it can never tag an instance in order
     to make its tokens optional."""
-    left_alone = ["HttpEndpoint", *OTHER_OPTIONS]
     marked = {f"aws:ResourceTag/{ENFORCED_AT_TAG}": "false"}
-    nothing_beside = {f"{OPTIONS_SENT}/{option}": "true" for option in left_alone}
+    nothing_beside = {f"{OPTIONS_SENT}/{option}": "true" for option in OTHER_OPTIONS}
     return [
         _statement(
             "PutBackWhatWasChanged",
@@ -138,8 +137,10 @@ def _rollback_statements() -> list[aws_iam.PolicyStatement]:
             {"StringEquals": {TOKENS_SENT: "optional"}, "Null": {**marked, **nothing_beside}},
         ),
         _never("TouchAClosedEndpoint", {"StringEquals": {ENDPOINT_NOW: "disabled"}}),
+        # EC2 may demand the endpoint beside the tokens, as it is: enabled.
+        _never("CloseAnEndpoint", {"StringEquals": {ENDPOINT_SENT: "disabled"}}),
         # Denied in case EC2 sends no key per option. EC2 does not document whether this key can hold several names.
-        _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: left_alone}}),
+        _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: OTHER_OPTIONS}}),
         _tags("MarkWhatWasPutBack", ["ec2:CreateTags"], [ROLLED_BACK_AT_TAG]),
         _tags("UnmarkWhatWasPutBack", ["ec2:DeleteTags"], [ENFORCED_AT_TAG]),
     ]

@@ -80,9 +80,22 @@ class QuotaExhausted(RemediationError):
         ready_in: seconds until the quota has room for the call.
     """
 
-    def __init__(self, operation: str, place: Place, ready_in: float) -> None:
+    def __init__(self, operation: str, place: Place, ready_in: float, problem: str | None = None) -> None:
         super().__init__(
-            f"account {place.account}, {place.region} has no room for another {operation} in the next {ready_in:.0f} s, "
+            problem
+            or f"account {place.account}, {place.region} has no room for another {operation} in the next {ready_in:.0f} s, "
             "longer than this run may wait; it is done by itself, and sooner if AWS raises the quota"
         )
         self.ready_in = ready_in
+
+
+class TimeExhausted(QuotaExhausted):
+    """A call was not sent: this invocation would not have had the time to record what came of it."""
+
+    def __init__(self, operation: str, place: Place) -> None:
+        super().__init__(
+            operation,
+            place,
+            60.0,
+            f"no time was left in this run for another {operation}; the next run does it by itself",
+        )

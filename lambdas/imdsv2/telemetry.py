@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
 
     from imdsv2.domain.policy import PolicyInForce
-    from imdsv2.guard.run import Pass
+    from imdsv2.guard.place import Pass
     from imdsv2.line.judgement import Outcomes
 
 

@@ -77,19 +77,27 @@ class Service:
         """Build what looks after the enforced, on what judges them."""
         from imdsv2.guard.departures import Departures
         from imdsv2.guard.judging import Judging
+        from imdsv2.guard.place import Places
         from imdsv2.guard.recall import Recall
         from imdsv2.guard.run import Guard
 
         line, response = self.line, self.response()
-        return Guard(
+        places = Places(
             members=self.members,
+            ledger=line.ledger,
+            policies=line.policies,
+            judging=Judging(members=self.members, ledger=line.ledger, response=response, now=line.now),
+            departures=Departures(members=self.members, ledger=line.ledger, response=response, now=line.now),
+            response=response,
+            now=line.now,
+            logger=line.logger,
+        )
+        return Guard(
             ledger=line.ledger,
             accounts=self.accounts,
             policies=line.policies,
             recall=Recall(members=self.members, ledger=line.ledger, logger=line.logger),
-            judging=Judging(members=self.members, ledger=line.ledger, response=response, now=line.now),
-            departures=Departures(members=self.members, ledger=line.ledger, response=response, now=line.now),
-            response=response,
+            places=places,
             now=line.now,
             logger=line.logger,
         )
@@ -146,6 +154,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
         accounts=accounts,
         canaries=Canaries(cohorts, ledger),
         calendar=ChangeCalendar(edge.ssm),
+        lease=settings.lease,
         now=edge.now,
     )
     line = Line(
@@ -155,7 +164,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
         action=Action(
             members=edge.members, ledger=ledger, gates=gates, lease=settings.lease, now=edge.now, logger=edge.logger
         ),
-        teller=Teller(ledger, edge.hub, topic, settings.ledger_table, edge.logger),
+        teller=Teller(ledger, edge.hub, topic, settings.ledger_table, edge.logger, policies, edge.now),
         now=edge.now,
         logger=edge.logger,
     )

@@ -56,6 +56,7 @@ LINE = Way(
         "line.canaries",
         "domain.gates",
         "line.enforce",
+        "line.again",
         "line.record",
         "line.tell",
         "line.note",
@@ -78,6 +79,7 @@ GUARD = Way(
         "wiring",
         "guard.run",
         "guard.recall",
+        "guard.place",
         "guard.watch",
         "guard.counting",
         "guard.judging",
@@ -88,6 +90,7 @@ GUARD = Way(
         "guard.response",
         "guard.obstacle",
         "guard.rollback",
+        "guard.returns",
         "line.tell",
     ),
     calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),
@@ -96,7 +99,7 @@ EVERYWHERE = {"line.judgement"}
 """What travels along the line; nearly every step imports it, so that a picture of that would show nothing."""
 
 _TO_RUN = ("handlers.remediate", "line.intake", "line.run")
-_TO_RESPONSE = ("handlers.guard", "wiring", "guard.run", "guard.response")
+_TO_RESPONSE = ("handlers.guard", "wiring", "guard.run", "guard.place", "guard.response")
 WALKS: Mapping[str, tuple[str, ...]] = {
     "message to evidence": (*_TO_RUN, "line.judge", "line.gather", "aws.cloudwatch", "CloudWatch"),
     "message to ledger": (*_TO_RUN, "line.act", "ledger.table", "DynamoDB"),

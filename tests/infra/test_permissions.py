@@ -431,7 +431,7 @@ def test_the_rollback_role_can_do_nothing_but_put_back_what_we_changed(
 
     modify = "ec2:ModifyInstanceMetadataOptions"
     options = {
-        "HttpEndpoint": ("enabled", "disabled"),
+        "HttpEndpoint": ("disabled",),
         "HttpPutResponseHopLimit": ("2",),
         "HttpProtocolIpv6": ("enabled",),
         "InstanceMetadataTags": ("enabled",),
@@ -441,6 +441,7 @@ def test_the_rollback_role_can_do_nothing_but_put_back_what_we_changed(
         ("with other tags", modify, instance, {**unmarked, **other_marks}),
         ("require", modify, instance, {**PUT_BACK, "ec2:Attribute/HttpTokens": "required"}),
         ("nothing", modify, instance, MARKED),
+        ("open the endpoint alone", modify, instance, alone("HttpEndpoint", "enabled")),
         ("a closed endpoint", modify, instance, {**PUT_BACK, "ec2:MetadataHttpEndpoint": "disabled"}),
         ("instance of another account", modify, elsewhere, PUT_BACK),
         ("mark as ours", "ec2:CreateTags", instance, {"aws:TagKeys": [ours]}),
@@ -463,16 +464,24 @@ def test_the_rollback_role_can_do_nothing_but_put_back_what_we_changed(
     requests = {
         name: in_account(roles, ROLLBACK, action, resource, context) for name, action, resource, context in attempts
     }
-    assert 26 == len(requests)
+    assert 25 == len(requests)
     assert [] == names_of(judged(requests), allowed=True)
 
 
+def test_the_rollback_role_may_name_the_endpoint_as_it_is(member_template: Template) -> None:
+    """EC2 has been seen to demand it beside the tokens."""
+    beside = {**PUT_BACK, "ec2:Attribute": ["HttpTokens", "HttpEndpoint"], "ec2:Attribute/HttpEndpoint": "enabled"}
+    modify = "ec2:ModifyInstanceMetadataOptions"
+    requests = {"beside": in_account(member_template, ROLLBACK, modify, INSTANCE, beside)}
+    assert ["beside"] == names_of(judged(requests), allowed=True)
+
+
 def test_either_key_that_tells_of_another_option_is_enough(member_template: Template) -> None:
-    """EC2 documents both keys only briefly: whichever of them it sends, the endpoint is protected."""
+    """EC2 documents both keys only briefly: whichever of them it sends, the hop limit is protected."""
     modify = "ec2:ModifyInstanceMetadataOptions"
     requests = {
-        "by its name": {**PUT_BACK, "ec2:Attribute": ["HttpEndpoint"]},
-        "by its value": {**PUT_BACK, "ec2:Attribute/HttpEndpoint": "enabled"},
+        "by its name": {**PUT_BACK, "ec2:Attribute": ["HttpPutResponseHopLimit"]},
+        "by its value": {**PUT_BACK, "ec2:Attribute/HttpPutResponseHopLimit": "2"},
     }
     judgements = judged(
         {name: in_account(member_template, ROLLBACK, modify, INSTANCE, context) for name, context in requests.items()}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.guard.run import Pass
+    from imdsv2.guard.place import Pass
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 

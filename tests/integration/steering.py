@@ -69,4 +69,4 @@ def events(cloud: Cloud, arn: InstanceArn, status: str) -> list[dict[str, Any]]:
 def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
     """Another writer changes the ledger."""
     ledger = cloud.ledger()
-    assert set() == ledger.write([change(ledger.read([arn])[arn], **attributes)], cloud.clock())
+    assert set() == ledger.write([change(ledger.read([arn])[arn], **attributes)], cloud.clock()).lost

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imdsv2.domain.account import Account
+from imdsv2.domain.account import Account, Reservation
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.instance import Place
 from imdsv2.errors import LedgerContended
@@ -35,6 +35,7 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+LEASE = timedelta(minutes=6)
 COHORT = Cohort(key=f"aws/{MEMBER}/{REGION}/group:web", canaries=(arn_of("a"), arn_of("b")), wanted=2)
 
 
@@ -71,7 +72,10 @@ def meanwhile(cloud: Cloud, acts: list[Callable[[], object]]) -> None:
 
 def test_room_is_taken_until_there_is_none(accounts: Accounts) -> None:
     """A request for more than is left gets what is left."""
-    granted = [accounts.reserve(HERE, wanted, 10, NOW + wanted * SECOND)[0] for wanted in (4, 5, 6, 7)]
+    granted = [
+        accounts.reserve(HERE, wanted, 10, NOW + wanted * SECOND, NOW + wanted * SECOND)[0].count
+        for wanted in (4, 5, 6, 7)
+    ]
     assert [4, 5, 1, 0] == granted
     assert 0 == accounts.of(HERE).room(REGION, 10, NOW)
 
@@ -79,39 +83,43 @@ def test_room_is_taken_until_there_is_none(accounts: Accounts) -> None:
 def test_each_account_and_region_has_room_of_its_own(accounts: Accounts) -> None:
     """The cap is counted where the change is made."""
     places = [HERE, Place("aws", "us-east-1", MEMBER), Place("aws", REGION, OTHER), Place("aws-cn", REGION, MEMBER)]
-    assert [3, 3, 3, 3] == [accounts.reserve(place, 3, 3, NOW)[0] for place in places]
-    assert [0, 0, 0, 0] == [accounts.reserve(place, 1, 3, NOW)[0] for place in places]
+    assert [3, 3, 3, 3] == [accounts.reserve(place, 3, 3, NOW, NOW)[0].count for place in places]
+    assert [0, 0, 0, 0] == [accounts.reserve(place, 1, 3, NOW, NOW)[0].count for place in places]
 
 
 def test_a_cap_that_is_lowered_counts_what_was_done_under_the_old_one(accounts: Accounts) -> None:
     """And a raised cap gives capacity at once."""
-    accounts.reserve(HERE, 5, 5, NOW)
-    assert 0 == accounts.reserve(HERE, 1, 2, NOW)[0]
-    assert 3 == accounts.reserve(HERE, 9, 8, NOW)[0]
+    accounts.reserve(HERE, 5, 5, NOW, NOW)
+    assert 0 == accounts.reserve(HERE, 1, 2, NOW, NOW)[0].count
+    assert 3 == accounts.reserve(HERE, 9, 8, NOW, NOW)[0].count
 
 
 def test_room_that_was_not_used_can_be_used_by_others(accounts: Accounts) -> None:
-    """It is returned to the minute in which it was reserved."""
-    accounts.reserve(HERE, 5, 5, NOW)
-    accounts.give_back(HERE, 2, NOW, NOW + 2 * MINUTE)
-    assert 2 == accounts.reserve(HERE, 5, 5, NOW + 2 * MINUTE)[0]
-    accounts.give_back(HERE, 0, NOW, NOW)
-    assert 0 == accounts.reserve(HERE, 5, 5, NOW + 2 * MINUTE)[0]
+    """Once, however often it is returned."""
+    reservation, _ = accounts.reserve(HERE, 5, 5, NOW, NOW + LEASE)
+    accounts.settle(HERE, reservation, [NOW] * 3, NOW + 2 * MINUTE)
+    assert 2 == accounts.reserve(HERE, 5, 5, NOW + 2 * MINUTE, NOW + LEASE)[0].count
+    accounts.settle(HERE, reservation, [NOW] * 3, NOW + 2 * MINUTE)
+    assert 0 == accounts.reserve(HERE, 5, 5, NOW + 2 * MINUTE, NOW + 2 * MINUTE)[0].count
 
 
 def test_room_that_is_given_back_after_it_would_have_been_free_anyway_is_not_free_twice(accounts: Accounts) -> None:
     """An hour later, the reservation no longer counts; nor does its return."""
-    accounts.reserve(HERE, 5, 5, NOW)
-    accounts.give_back(HERE, 5, NOW, NOW + 2 * HOUR)
-    assert 5 == accounts.reserve(HERE, 9, 5, NOW + 2 * HOUR)[0]
+    reservation, _ = accounts.reserve(HERE, 5, 5, NOW, NOW + LEASE)
+    accounts.settle(HERE, reservation, [], NOW + 2 * HOUR)
+    assert 5 == accounts.reserve(HERE, 9, 5, NOW + 2 * HOUR, NOW + 2 * HOUR)[0].count
 
 
 def test_what_is_past_does_not_stay_in_the_item(accounts: Accounts) -> None:
     """The item has one hour of minutes, in every Region, however long the service runs."""
     for hours in range(5):
-        accounts.reserve(HERE, 1, 50, NOW + hours * 2 * HOUR)
-    accounts.reserve(Place("aws", "us-east-1", MEMBER), 1, 50, NOW + 20 * HOUR)
-    assert {"us-east-1": {NOW + 20 * HOUR: 1}} == accounts.of(HERE).enforcements
+        accounts.reserve(HERE, 1, 50, NOW + hours * 2 * HOUR, NOW + hours * 2 * HOUR)
+    accounts.reserve(Place("aws", "us-east-1", MEMBER), 1, 50, NOW + 20 * HOUR, NOW + 20 * HOUR)
+    reservation, _ = accounts.reserve(HERE, 1, 50, NOW + 20 * HOUR, NOW + 20 * HOUR)
+    accounts.settle(HERE, reservation, [NOW + 20 * HOUR], NOW + 20 * HOUR)
+    known = accounts.of(HERE)
+    assert {REGION: {NOW + 20 * HOUR: 1}} == known.enforcements
+    assert [("us-east-1", 1)] == [(each.region, each.count) for each in known.reserved.values()]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +130,8 @@ def test_what_is_counted_by_the_minute_is_an_hour_to_the_second(
     after: timedelta, granted: int, accounts: Accounts
 ) -> None:
     """Changes of 12:00:59 count until 13:01:00: an hour never has more than the cap, wherever it begins."""
-    accounts.reserve(HERE, 1, 1, NOW + 59 * SECOND)
-    assert granted == accounts.reserve(HERE, 1, 1, NOW + 59 * SECOND + after)[0]
+    accounts.reserve(HERE, 1, 1, NOW + 59 * SECOND, NOW + 59 * SECOND)
+    assert granted == accounts.reserve(HERE, 1, 1, NOW + 59 * SECOND + after, NOW + 59 * SECOND + after)[0].count
 
 
 @pytest.mark.parametrize("threads", [2, 8])
@@ -131,9 +139,17 @@ def test_many_functions_at_once_share_one_cap(threads: int, cloud: Cloud) -> Non
     """Exactly the cap is granted, in any interleaving."""
     functions = [cloud.accounts() for _ in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
-        granted = list(pool.map(lambda each: each.reserve(HERE, 3, 5, NOW)[0], functions))
+        granted = list(pool.map(lambda each: each.reserve(HERE, 3, 5, NOW, NOW)[0].count, functions))
     assert 5 == sum(granted)
     assert 0 == cloud.accounts().of(HERE).room(REGION, 5, NOW)
+
+
+def changed_at_once(account: Account, wanted: int, cap: int, now: datetime) -> Account:
+    """The account after as many changes as there is room for."""
+    asked = Reservation(id="one", region=REGION, at=now, until=now + LEASE, count=wanted)
+    account = account.with_reservation(asked, cap, now)
+    granted = account.reserved[asked.id].count if asked.id in account.reserved else 0
+    return account.settled(asked, [now] * granted, now)
 
 
 NUMBERS = count()
@@ -158,10 +174,11 @@ def test_no_sixty_minutes_see_more_changes_than_the_cap(cap: int, steps: Any, st
     changed: list[tuple[datetime, int]] = []
 
     def act(who: Accounts, now: datetime, wanted: int, unused: int) -> None:
-        granted, account = who.reserve(here, wanted, cap, now)
+        reservation, account = who.reserve(here, wanted, cap, now, now)
+        granted = reservation.count
         assert granted == wanted or account.opens_at(REGION, cap, now) > now
         unused = min(unused, granted)
-        who.give_back(here, unused, now, now)
+        who.settle(here, reservation, [now] * (granted - unused), now)
         changed.append((now, granted - unused))
 
     between: list[Callable[[], object]] = []
@@ -185,8 +202,8 @@ def test_there_is_room_when_it_was_promised_and_not_before(cap: int, waits: Any,
     account, now = Account(key=KEY), NOW
     for wait, wanted in waits:
         now += wait * MINUTE
-        account = account.with_enforcements(REGION, min(wanted, account.room(REGION, cap + more, now)), now, now)
-    full = account.with_enforcements(REGION, account.room(REGION, cap, now), now, now)
+        account = changed_at_once(account, wanted, cap + more, now)
+    full = changed_at_once(account, cap, cap, now)
     opens_at = full.opens_at(REGION, cap, now)
     assert full.room(REGION, cap, opens_at) > 0
     assert 0 == full.room(REGION, cap, opens_at - SECOND)
@@ -194,11 +211,11 @@ def test_there_is_room_when_it_was_promised_and_not_before(cap: int, waits: Any,
 
 def test_who_is_always_overtaken_gives_up_for_now(accounts: Accounts, cloud: Cloud) -> None:
     """Capacity that is not written is not granted; the message is retried."""
-    accounts.reserve(HERE, 1, 9, NOW)
+    accounts.reserve(HERE, 1, 9, NOW, NOW)
     other = cloud.accounts()
     meanwhile(cloud, [lambda: _bump(cloud, "accounts", KEY)] * 100)
     with pytest.raises(LedgerContended):
-        other.reserve(HERE, 1, 9, NOW)
+        other.reserve(HERE, 1, 9, NOW, NOW)
 
 
 def _bump(cloud: Cloud, pk: str, sk: str) -> None:
@@ -254,13 +271,13 @@ def test_an_open_breaker_stays_open_until_a_person_closes_it(accounts: Accounts)
     """Neither time nor successes nor reservations close it."""
     accounts.count_rollbacks(KEY, 3, 10, NOW)
     accounts.count_rollbacks(KEY, 0, 10_000, NOW + 9 * DAY)
-    accounts.reserve(HERE, 1, 50, NOW + 9 * DAY)
+    accounts.reserve(HERE, 1, 50, NOW + 9 * DAY, NOW + 9 * DAY)
     assert NOW == accounts.of(HERE).breaker_opened_at
 
 
 def test_a_person_closes_the_breaker_and_the_count_begins_anew(accounts: Accounts) -> None:
     """The person's name is kept; it takes three more rollbacks to open it again."""
-    accounts.reserve(HERE, 2, 50, NOW)
+    accounts.reserve(HERE, 2, 50, NOW, NOW)
     accounts.count_rollbacks(KEY, 3, 10, NOW)
     closed = accounts.close_breaker(KEY, "alice, request 1")
     assert (None, "alice, request 1") == (closed.breaker_opened_at, closed.breaker_closed_by)
@@ -293,7 +310,7 @@ def test_the_guard_finds_every_account_where_anything_was_enforced(accounts: Acc
     """The account processed longest ago comes first, and one never processed before all others."""
     assert [] == accounts.all()
     for number, account in enumerate((MEMBER, OTHER, HUB)):
-        accounts.reserve(Place("aws", REGION, account), 1, 50, NOW)
+        accounts.reserve(Place("aws", REGION, account), 1, 50, NOW, NOW)
         if account != HUB:
             assert accounts.claim(accounts.of(Place("aws", REGION, account)), NOW - number * HOUR)
     assert [f"aws/{HUB}", f"aws/{OTHER}", f"aws/{MEMBER}"] == [each.key for each in accounts.all()]
@@ -302,7 +319,7 @@ def test_the_guard_finds_every_account_where_anything_was_enforced(accounts: Acc
 def test_accounts_are_read_page_by_page(accounts: Accounts, cloud: Cloud) -> None:
     """No account is missed because there are many."""
     for account in (MEMBER, OTHER):
-        accounts.reserve(Place("aws", REGION, account), 1, 50, NOW)
+        accounts.reserve(Place("aws", REGION, account), 1, 50, NOW, NOW)
     first = {
         "Items": [{"pk": {"S": "accounts"}, "sk": {"S": KEY}, "version": {"N": "1"}}],
         "LastEvaluatedKey": {"pk": {"S": "accounts"}, "sk": {"S": KEY}},
@@ -316,7 +333,7 @@ def test_accounts_are_read_page_by_page(accounts: Accounts, cloud: Cloud) -> Non
 def test_of_passes_at_once_one_looks_after_an_account(claimed_before: bool, cloud: Cloud) -> None:
     """The others continue with the next account."""
     accounts = cloud.accounts()
-    accounts.reserve(HERE, 1, 50, NOW)
+    accounts.reserve(HERE, 1, 50, NOW, NOW)
     if claimed_before:
         assert accounts.claim(accounts.of(HERE), NOW - HOUR)
     known = accounts.of(HERE)
@@ -327,10 +344,10 @@ def test_of_passes_at_once_one_looks_after_an_account(claimed_before: bool, clou
 
 def test_a_claim_is_not_lost_to_a_writer_who_had_not_seen_it(accounts: Accounts, cloud: Cloud) -> None:
     """Nor is the writer's change lost: it reads again."""
-    accounts.reserve(HERE, 1, 50, NOW)
+    accounts.reserve(HERE, 1, 50, NOW, NOW)
     known = accounts.of(HERE)
     meanwhile(cloud, [lambda: accounts.claim(known, NOW + MINUTE)])
-    cloud.accounts().reserve(HERE, 2, 50, NOW)
+    cloud.accounts().reserve(HERE, 2, 50, NOW, NOW)
     account = accounts.of(HERE)
     assert (NOW + MINUTE, 47) == (account.guarded_at, account.room(REGION, 50, NOW))
 

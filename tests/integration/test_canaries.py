@@ -19,6 +19,7 @@ from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Decision
 from imdsv2.errors import LedgerContended
 from imdsv2.line.canaries import Canaries
+from imdsv2.line.judgement import Further
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, IMAGE, MEMBER, NOW, REGION, TABLE, asked
 from tests.unit import builders
@@ -69,11 +70,12 @@ class Fleet:
         """Ask about instances (by default all) that could be enforced."""
         willing = self._judged(arns or self.arns)
 
-        def look_further(cohorts: set[str]) -> list[Judgement]:
+        def look_further(cohorts: set[str]) -> Further:
             self.looked_further += 1
             assert {self.key} == cohorts
             running = [arn for arn in self.arns if self.states[arn] == "running"]
-            return [each for each in self._judged(running) if each.arn not in {one.arn for one in willing}]
+            others = [each for each in self._judged(running) if each.arn not in {one.arn for one in willing}]
+            return Further(willing=others)
 
         canaries = Canaries(self._cloud.cohorts(), self._cloud.ledger())
         turns = canaries.ask(willing, rule, look_further, now, dry_run=dry_run)
@@ -117,7 +119,7 @@ class Fleet:
         entry = self.ledger.read([arn])[arn]
         defaults = {} if entry.version else WILLING
         made = change(entry, **(defaults | attributes))
-        assert set() == self.ledger.write([made], NOW)
+        assert set() == self.ledger.write([made], NOW).lost
         return made.applied()
 
     def enforce(self, *arns: InstanceArn, at: datetime = NOW) -> None:
@@ -253,7 +255,7 @@ def test_cohorts_are_answered_each_for_itself(cloud: Cloud) -> None:
     """Each has its canaries, in one question about both."""
     web, batch = Fleet(cloud, ["running"] * 3), Fleet(cloud, ["running"] * 3)
     willing = [*web._judged(web.arns), *batch._judged(batch.arns)]
-    turns = Canaries(cloud.cohorts(), cloud.ledger()).ask(willing, RULE, lambda _: [], NOW, dry_run=False)
+    turns = Canaries(cloud.cohorts(), cloud.ledger()).ask(willing, RULE, lambda _: Further(), NOW, dry_run=False)
     assert {*first(web), *first(batch)} == turns.canaries
     assert 4 == len(turns.held)
 

@@ -1,4 +1,5 @@
-"""Items as an earlier version of the service wrote them are read, judged and written, and keep what this version does not know."""
+"""Items as an earlier version of the service wrote them are read, judged, watched and written, and keep what this version does
+not know."""
 
 from __future__ import annotations
 
@@ -8,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imdsv2.domain.commands import command
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Source
 from imdsv2.ledger.serialisation import changed_attributes, record_from
 from tests.integration.builders import HUB, TABLE, asked
+from tests.integration.guarding import HOUR, enforced, guard, live, probe, reject
+from tests.integration.steering import reason, write
 
 if TYPE_CHECKING:
     from tests.integration.builders import Cloud
@@ -19,6 +23,11 @@ if TYPE_CHECKING:
 EARLIER: dict[str, Any] = json.loads((Path(__file__).parents[1] / "fixtures" / "earlier_items.json").read_text())
 ITEMS = {item["pk"]["S"]: item for item in EARLIER["items"] if item["sk"]["S"] == "current"}
 OF_INSTANCES = {name: ITEMS[arn] for name, arn in EARLIER["names"].items() if arn in ITEMS}
+NEW = ("enforcing_at", "required_seen_at", "probe_at", "undone_at", "undone_by", "mended_at", "cleared_by")
+"""What this version writes and the one before did not."""
+
+
+# --- Kept items of all kinds -------------------------------------------------------------------------------------------
 
 
 def fill(cloud: Cloud) -> None:
@@ -71,3 +80,73 @@ def test_attributes_of_another_version_are_kept(cloud: Cloud) -> None:
     arn = InstanceArn.parse(item["pk"]["S"])
     cloud.line().run([asked(arn, Source.REVISIT)], "request-1")
     assert ("gone", "kept") == (cloud.current(arn)["reason"], cloud.current(arn)["of_a_later_version"])
+
+
+# --- Items under way when this version came ----------------------------------------------------------------------------
+
+
+def as_before(cloud: Cloud, arn: InstanceArn) -> None:
+    """Its item as the code before wrote it."""
+    names = {f"#{number}": name for number, name in enumerate(NEW)}
+    cloud.client("dynamodb").update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": str(arn)}, "sk": {"S": "current"}},
+        UpdateExpression="REMOVE " + ", ".join(names),
+        ExpressionAttributeNames=names,
+    )
+    assert not set(NEW) & set(cloud.current(arn))
+
+
+def test_a_watch_that_the_code_before_began_goes_on(cloud: Cloud) -> None:
+    """Refused calls count from the enforcement, as far as it is known."""
+    arn, clean = enforced(cloud), enforced(cloud)
+    for each in (arn, clean):
+        as_before(cloud, each)
+    live(cloud, arn, clean, hours=25)
+    probe(cloud, arn, at=cloud.clock() - 24 * HOUR)
+    done = guard(cloud)
+    assert (1, 0) == (done.verified, done.rolled_back)
+    assert "probe_at" in cloud.current(arn)
+    probe(cloud, arn)
+    assert 1 == guard(cloud).rolled_back
+
+
+def test_what_the_code_before_verified_is_recalled(cloud: Cloud) -> None:
+    """Whatever its age."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=25)
+    guard(cloud)
+    as_before(cloud, arn)
+    cloud.clock.move(days=70)
+    reject(cloud, arn)
+    assert 1 == guard(cloud, after=60).rolled_back
+
+
+def test_what_the_code_before_put_back_gets_todays_command(cloud: Cloud) -> None:
+    """Its explanation named a field that no request has any more."""
+    arn = enforced(cloud)
+    reject(cloud, arn)
+    guard(cloud)
+    as_before(cloud, arn)
+    write(cloud, arn, explanation='It broke. It is held until: invoke the service by hand with "clear": true.')
+    cloud.clock.move(hours=30)
+    assert "broke_before" == reason(cloud, arn, Source.REVISIT)
+    assert str(cloud.current(arn)["explanation"]).endswith(command("clear", arn))
+
+
+def test_an_undo_that_the_code_before_recorded_as_breakage_stays_so(cloud: Cloud) -> None:
+    """It knew no other word, and nobody knows better now."""
+    arn = enforced(cloud)
+    write(cloud, arn, status="rolling_back", lease_until=cloud.clock(), status_before="enforced", owner="x")
+    write(
+        cloud,
+        arn,
+        status="rolled_back",
+        decision="hold",
+        reason="broke_before",
+        rolled_back_at=cloud.clock(),
+        watch="done",
+    )
+    as_before(cloud, arn)
+    cloud.set_options(arn, http_tokens="optional")
+    assert "broke_before" == reason(cloud, arn, Source.REVISIT)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +15,10 @@ from botocore.exceptions import ReadTimeoutError
 from imdsv2.aws.ec2 import describe
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import HOURLY, Decision, Reason, Verdict
 from imdsv2.ledger.record import Record
+from imdsv2.line.again import LookAgain
 from imdsv2.line.enforce import Enforcement
 from imdsv2.line.judgement import Case, Judgement
 from tests.integration.builders import MEMBER, NOW, REFUSED_WITHOUT_ENDPOINT, asked
@@ -35,7 +39,7 @@ def judged(cloud: Cloud, arn: InstanceArn) -> Judgement:
     assert isinstance(target, Instance)
     return Judgement(
         case=Case(arn=arn, requests=(asked(arn),)),
-        record=Record(arn=arn, version=1, status="enforcing"),
+        record=Record(arn=arn, version=1, status="enforcing", owner="request"),
         verdict=Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation="unused", revisit_at=NOW),
         status=Status.ENFORCING,
         target=target,
@@ -60,8 +64,18 @@ def enforce(
     enforcement = Enforcement(
         read=ec2,
         write=ec2,
-        ask_gates=ask_gates,
+        turn=nullcontext,
+        has_time=lambda: True,
+        again=partial(
+            LookAgain,
+            request_id="request",
+            read_ledger=lambda asked: {each.arn: each.record for each in judgements if each.arn in set(asked)},
+            ask_gates=ask_gates,
+            policy=Policy,
+            now=cloud.clock,
+        ),
         ask_policy=ask_policy,
+        record=lambda each: each,
         now=cloud.clock,
         logger=Logger(service="test"),
     )
@@ -76,7 +90,7 @@ def test_an_instance_is_tagged_changed_and_read_back(cloud: Cloud) -> None:
     assert done.after is not None
     assert ("required", 2) == (done.after.http_tokens, done.after.hop_limit)
     assert {OUR_TAG: "2026-11-20T12:00:00Z"} == cloud.tags(arn)
-    assert ["CreateTags", "ModifyInstanceMetadataOptions", "DescribeInstances"] == [
+    assert ["CreateTags", "DescribeInstances", "ModifyInstanceMetadataOptions", "DescribeInstances"] == [
         call.operation for call in cloud.wire.calls if call.service == "ec2"
     ]
 
@@ -182,35 +196,34 @@ def test_an_error_of_ec2s_own_is_no_refusal(code: str, cloud: Cloud) -> None:
     assert OUR_TAG in cloud.tags(arn)
 
 
-def test_what_cannot_be_read_back_is_left_enforcing(cloud: Cloud) -> None:
-    """EC2 accepted the change, but it was not confirmed."""
+def after_the_change(cloud: Cloud, step: Callable[[], None]) -> None:
+    """Do something before each call of DescribeInstances that follows a change."""
+
+    def then(_: Call) -> None:
+        if cloud.changes():
+            step()
+
+    cloud.wire.on("DescribeInstances", then)
+
+
+def test_ec2s_answer_is_the_confirmation_whether_it_can_be_read_back_or_not(cloud: Cloud) -> None:
+    """The guard watches it; to leave it in doubt would leave it unwatched for the length of a lease."""
     arn = cloud.one()
-    cloud.wire.refuse("DescribeInstances", "UnauthorizedOperation")
+    cloud.wire.refuse("DescribeInstances", "UnauthorizedOperation", when=lambda _: bool(cloud.changes()))
     done = enforce(cloud, arn)[arn]
-    assert Status.ENFORCING is done.status
+    assert (Status.ENFORCED, "required") == (done.status, done.after.http_tokens if done.after else None)
     assert OUR_TAG in cloud.tags(arn)
 
 
-def test_tokens_that_are_optional_again_on_reading_back_are_a_failure(cloud: Cloud) -> None:
-    """Someone else is changing the instance at the same time; the service does not claim success."""
+def test_a_look_that_still_shows_optional_settles_nothing(cloud: Cloud) -> None:
+    """EC2 is eventually consistent: it took the change, and the tag has to be there for the way back."""
     arn = cloud.one()
-
-    def change_back(_: Call) -> None:
-        cloud.set_options(arn, http_tokens="optional")
-
-    cloud.wire.on("DescribeInstances", change_back)
+    after_the_change(cloud, lambda: cloud.set_options(arn, http_tokens="optional"))
     done = enforce(cloud, arn)[arn]
-    assert (Status.FAILED, {}) == (done.status, cloud.tags(arn))
-    assert done.error is not None
-    assert "NotApplied" == done.error["code"]
-
-
-def test_an_instance_that_ec2_no_longer_knows_is_gone(cloud: Cloud) -> None:
-    """It was terminated between the change and the read-back."""
-    arn = cloud.one()
-    cloud.wire.refuse("DescribeInstances", "InvalidInstanceID.NotFound", f"The instance ID '{arn.instance_id}'")
-    done = enforce(cloud, arn)[arn]
-    assert (Reason.GONE, Status.SKIPPED) == (done.verdict.reason, done.status)
+    assert (Status.ENFORCED, None) == (done.status, done.error)
+    assert done.after is not None
+    assert "required" == done.after.http_tokens
+    assert OUR_TAG in cloud.tags(arn)
 
 
 def test_a_stopped_instance_is_enforced_and_applies_at_its_start(cloud: Cloud) -> None:
@@ -219,7 +232,7 @@ def test_a_stopped_instance_is_enforced_and_applies_at_its_start(cloud: Cloud) -
     cloud.as_account(MEMBER, "ec2").stop_instances(InstanceIds=[arn.instance_id])
     cloud.wire.on("DescribeInstances", lambda _: cloud.set_options(arn, state="pending"))
     assert Status.ENFORCED is enforce(cloud, arn)[arn].status
-    assert 1 == len(cloud.wire.made("DescribeInstances"))
+    assert 2 == len(cloud.wire.made("DescribeInstances"))
 
 
 def test_an_endpoint_closed_between_look_and_call_stays_closed(cloud: Cloud) -> None:

@@ -48,7 +48,7 @@ def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
     """Write a person's decision, or the guard's, to the ledger."""
     ledger = cloud.ledger()
     entry = ledger.read([arn])[arn]
-    assert set() == ledger.write([change(entry, **attributes)], cloud.clock())
+    assert set() == ledger.write([change(entry, **attributes)], cloud.clock()).lost
 
 
 def approve(cloud: Cloud, arn: InstanceArn, word: str = "approved", *, hours: float = 168) -> None:
@@ -114,7 +114,7 @@ class Gate:
 
 def _fill(cloud: Cloud, arn: InstanceArn) -> None:
     policy(cloud, max_enforcements_per_hour=3)
-    assert 3 == cloud.accounts().reserve(arn, 3, 3, cloud.clock())[0]
+    assert 3 == cloud.accounts().reserve(arn, 3, 3, cloud.clock(), cloud.clock())[0].count
 
 
 GATES = [
@@ -206,18 +206,19 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
     cloud.accounts().count_rollbacks(KEY, 3, 3, cloud.clock())
     break_cohort(cloud, arn)
     calendar(cloud, "CLOSED")
-    cloud.accounts().reserve(arn, 3, 3, cloud.clock())
+    cloud.accounts().reserve(arn, 3, 3, cloud.clock(), cloud.clock())
     document = json.dumps(
         {"mode": "enforce", "canary": {"share": 1.0, "hours": 24}, "change_calendar": "freeze", **fields}
     )
 
     def refuse_policy() -> None:
-        cloud.ledger().keep_policy(document, cloud.clock())
+        cloud.raw_policy(document)
+        cloud.line().policies.keep(cloud.clock())
         cloud.raw_policy("{")
 
     def notice_ends() -> None:
         cloud.quiet(arn, hours=2)
-        cloud.accounts().reserve(arn, 3, 3, cloud.clock())
+        cloud.accounts().reserve(arn, 3, 3, cloud.clock(), cloud.clock())
 
     steps: list[Callable[[], object]] = [
         refuse_policy,

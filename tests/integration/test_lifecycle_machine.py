@@ -12,33 +12,29 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
 
 from imdsv2.aws import metadata_options as action
-from imdsv2.aws.metadata_options import ENFORCED_TAG
+from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
-from imdsv2.errors import InvalidRequest
 from imdsv2.ledger import account, cohort
 from imdsv2.ledger import table as ledger
 from imdsv2.ledger.record import key_of
 from imdsv2.line.messages import headline
 from imdsv2.people import request as orders
 from tests.integration.builders import LEASE, MEMBER, OTHER, REGION, TABLE
-from tests.integration.walk.faults import FAULTS, Crash, Fault
+from tests.integration.walk.faults import FAULTS, Fault
 from tests.integration.walk.policy import CALENDAR, EXEMPT_TAG, POLICY
-from tests.integration.walk.world import PRODUCT, Run, World, finding_id
+from tests.integration.walk.words import FLEET, Words, numbers
+from tests.integration.walk.world import PRODUCT, Run, finding_id
 from tests.world.cloudwatch import HOUR
-from tests.world.dynamodb import Table
 from tests.world.ledger_table import create_table
 from tests.world.life import period_of
 from tests.world.serial import THREADED, SerialPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import botocore.session
 
     from imdsv2.domain.instance import InstanceArn
@@ -48,7 +44,6 @@ if TYPE_CHECKING:
 
 WALKS = int(os.environ.get("PROOF_EXAMPLES", "150"))
 STEPS = 40
-FLEET = [*((MEMBER, image) for image in ("ami-one", "ami-one", "ami-two", "ami-two")), *2 * [(OTHER, "ami-one")]]
 
 JUDGED = {"would_enforce", "enforcing", "held", "skipped"}
 FOLLOWS = {
@@ -66,7 +61,6 @@ FOLLOWS = {
 """Which status may follow which, as the documentation has it; written independently of the code."""
 
 METRICS = ["MetadataNoToken", "MetadataNoTokenRejected", "CPUUtilization"]
-numbers = st.integers(0, len(FLEET) - 1)
 some_numbers = st.lists(numbers, min_size=1, max_size=4)
 times = st.sampled_from([timedelta(minutes=1), timedelta(minutes=7), HOUR, 3 * HOUR, 9 * HOUR, 26 * HOUR, 200 * HOUR])
 policies = st.sampled_from(
@@ -99,34 +93,26 @@ meddling = st.sampled_from(
 faults = st.sampled_from(FAULTS)
 
 
-class Lives(RuleBasedStateMachine):
+class Lives(Words):
     """Six instances in two accounts, and every event that can affect them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wrong: list[str] = []
-        self.world = World(self.dynamodb(), self.wrong)
         self.undelivered: list[tuple[InstanceArn, Finding]] = []
         self.delivered: dict[InstanceArn, set[str]] = {}
 
-    def dynamodb(self) -> Any:
-        """The ledger's table, a new one for each walk."""
-        return Table(lambda when: self.world.passing(f"ledger {when}")).client
-
-    @initialize(found=st.booleans(), fields=policies, unclear=st.none() | numbers)
-    def launch(self, fields: dict[str, Any], unclear: int | None, *, found: bool) -> None:
-        """Everything runs, nothing uses IMDSv1, and Security Hub may have reported all of it already; one metric may
+    @initialize(found=st.booleans(), fields=policies, unclear=st.none() | numbers, using=st.sets(numbers))
+    def launch(self, fields: dict[str, Any], unclear: int | None, using: set[int], *, found: bool) -> None:
+        """Everything runs, some use IMDSv1, and Security Hub may have reported all of it already; one metric may
         be incomplete."""
         self.arns = [self.world.launch(account, number, image) for number, (account, image) in enumerate(FLEET)]
         self.policy_changes(fields)
         if unclear is not None:
             self.something_turns(unclear, METRICS[0])
+        for number in using:
+            self.world.call(self.arns[number])
         if found:
             self.findings_arrive(list(range(len(FLEET))), timedelta())
-
-    def machine(self, number: int) -> Machine:
-        """An instance by its number."""
-        return self.world.machines[self.arns[number]]
 
     # --- Input of the service ------------------------------------------------------------------------------------
 
@@ -259,7 +245,7 @@ class Lives(RuleBasedStateMachine):
             if since <= _time(item, "enforced_at"):
                 return False
         since = max(since, _time(item, "cleared_at") or since)
-        return self._is_refused(machine, since) and self._may_be_put_back(machine, item)
+        return self._is_refused(machine, item, since) and self._may_be_put_back(machine, item)
 
     def is_to_be_recalled(self, machine: Machine) -> bool:
         """Whether its calls were rejected in the last three hours, after it was verified, however long ago that was."""
@@ -267,12 +253,16 @@ class Lives(RuleBasedStateMachine):
         if item.get("status") != "verified":
             return False
         proved = max(_time(item, "verified_at"), _time(item, "cleared_at") or _time(item, "verified_at"))
-        return self._is_refused(machine, max(proved, now - 3 * HOUR)) and self._may_be_put_back(machine, item)
+        return self._is_refused(machine, item, max(proved, now - 3 * HOUR)) and self._may_be_put_back(machine, item)
 
-    def _is_refused(self, machine: Machine, since: datetime) -> bool:
-        """Whether calls were rejected in two separate periods of five minutes, or within the hour after its start."""
-        refused = [when for when in machine.rejected_at if when >= since]
-        at_start = any(timedelta() <= when - machine.launched_at < HOUR for when in refused)
+    def _is_refused(self, machine: Machine, item: dict[str, Any], since: datetime) -> bool:
+        """Whether calls were rejected in two separate periods of five minutes, or within the hour after boot software ran, as far
+        as the service can know: at a start, unless one was watched and proved clean, or at what a person told of."""
+        mended_at = machine.mended_at
+        refused = [when for when in machine.rejected_at if when >= max(since, mended_at or since)]
+        has_started_clean = item["status"] == "verified" and item["watch"] == "done" and "restarted_at" in item
+        starts = [mended_at, None if has_started_clean else machine.launched_at]
+        at_start = any(timedelta() <= when - start < HOUR for when in refused for start in starts if start)
         is_pattern = at_start or len({period_of(when) for when in refused}) >= 2
         return is_pattern and len(refused) >= int(self.world.policy.get("rejected_threshold", 1))
 
@@ -314,6 +304,38 @@ class Lives(RuleBasedStateMachine):
         if self.world.faulted:
             self.world.advance(LEASE + timedelta(minutes=1))
             self.findings_arrive(calling, timedelta())
+
+    @rule(
+        number=numbers,
+        told=st.sampled_from(["boot", HOUR, None]),
+        boots_with_imdsv1=st.booleans(),
+        by_cohort=st.booleans(),
+        tried_out=st.booleans(),
+        life=st.sampled_from([HOUR, 5 * HOUR, 14 * HOUR, 60 * HOUR]),
+    )
+    def software_is_updated(
+        self,
+        number: int,
+        *,
+        told: str | timedelta | None,
+        boots_with_imdsv1: bool,
+        by_cohort: bool,
+        tried_out: bool,
+        life: timedelta,
+    ) -> None:
+        """The usual course: an instance that has called IMDSv1 is rebooted, a person tells of it or forgets to, time passes, and
+        it is judged anew. Somebody may try out meanwhile whether the update helped; it did where it boots without IMDSv1."""
+        self.world.call(self.arns[number])
+        self.findings_arrive([number], timedelta())
+        self.world.advance(timedelta(minutes=30))
+        self.reboots(number, boots_with_imdsv1=boots_with_imdsv1 and not tried_out)
+        if told is not None:
+            self.person_says_mended(number, told, by_cohort=by_cohort, dry_run=False)
+        if tried_out:
+            self.world.advance(timedelta(hours=3))
+            self.somebody_tries_it_out(number, boots_with_imdsv1=boots_with_imdsv1)
+        self.world.advance(life)
+        self.findings_arrive([number], timedelta())
 
     @rule(number=numbers, again=st.booleans(), late=st.booleans())
     def software_calls_imdsv1(self, number: int, *, again: bool, late: bool) -> None:
@@ -418,7 +440,10 @@ class Lives(RuleBasedStateMachine):
 
     def _counts_as_told(self, arn: InstanceArn, item: dict[str, Any]) -> bool:
         """Whether the ledger says that something broke wherever CloudWatch showed a rejected call when it was let go."""
-        machine, since = self.world.machines[arn], _time(item, "enforced_at")
+        machine = self.world.machines[arn]
+        since = max(
+            [_time(item, "enforced_at"), *machine.mended]
+        )  # What came before was dealt with, by a person's word.
         shown = any(since <= when <= _time(item, "decided_at") for when in machine.rejected_at)
         return not shown or "broken_at" in item or "could not be read" in item["explanation"]
 
@@ -457,55 +482,13 @@ class Lives(RuleBasedStateMachine):
             assert {} == entry.owed_notes()
             assert not (headline(entry) and entry.owes_notification())
 
-    # --- How the service is run ----------------------------------------------------------------------------------
-
-    def judge(self, requests: list[Request], how: Run | None = None) -> Outcomes | None:
-        """Run the pipeline; None if it did not complete."""
-        outcomes: Outcomes | None = self.do(lambda function: function.line.run(requests, "line"), how)
-        return outcomes
-
-    def do(self, act: Callable[[Service], Any], how: Run | None = None) -> Any:
-        """Run a function once; None if it died, or AWS failed."""
-        world, how = self.world, how or Run()
-        cleared = {arn: world.current(arn).get("cleared_at") for arn in world.machines}
-        world.run, world.faulted = how, False
-        world.changed.clear()
-        world.clock.tick()
-        try:
-            return act(world.function())
-        except (Crash, InvalidRequest):  # Also a command about what the ledger does not know.
-            return None
-        except (ClientError, ReadTimeoutError):
-            assert world.faulted
-            return None
-        finally:
-            world.run = Run()
-            for arn, machine in world.machines.items():
-                self.note(machine, how, cleared[arn])
-
-    def note(self, machine: Machine, how: Run, cleared_at: str | None) -> None:
-        """Record the results of a run that people may rely on."""
-        item = self.world.current(machine.arn)
-        if item.get("cleared_at") != cleared_at:
-            assert machine.arn in how.clears
-            machine.held = False
-            # A clearance ends no enforcement; it settles that somebody has opened the instance.
-            machine.standing = machine.standing and machine.options["HttpTokens"] == "required"
-        if machine.arn in self.world.changed and item["status"] == "enforced" and item["confirmed"]:
-            machine.standing = True
-
-    def everything(self) -> tuple[list[Any], list[Any]]:
-        """Every possible change."""
-        items = [(self.world.current(arn), self.world.history(arn)) for arn in self.world.machines]
-        return items, [(dict(each.options), dict(each.tags)) for each in self.world.machines.values()]
-
 
 def _time(item: dict[str, Any], name: str) -> Any:
     return datetime.fromisoformat(item[name]) if item.get(name) else None
 
 
 @pytest.fixture(autouse=True)
-def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sequential and without waiting, so that a failing walk is reproducible."""
     for module in THREADED:
         monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)

@@ -111,7 +111,7 @@ def test_the_ledger_says_what_was_done_and_why(cloud: Cloud) -> None:
 
 
 def test_the_ledger_is_written_ahead_of_ec2_with_what_was_there_before(cloud: Cloud) -> None:
-    """Nothing is changed before it is written down; the order is ledger, tag, EC2, read back, ledger."""
+    """Nothing is changed before it is written down; the order is ledger, tag, look again, EC2, ledger, read back."""
     arn = cloud.one()
     seen: dict[str, Any] = {}
     cloud.wire.on("CreateTags", lambda _: seen.update(cloud.current(arn)))
@@ -125,9 +125,10 @@ def test_the_ledger_is_written_ahead_of_ec2_with_what_was_there_before(cloud: Cl
         "DescribeInstances",
         "TransactWriteItems",
         "CreateTags",
-        "ModifyInstanceMetadataOptions",
         "DescribeInstances",
+        "ModifyInstanceMetadataOptions",
         "TransactWriteItems",
+        "DescribeInstances",
         "Publish",
         "TransactWriteItems",
     ] == order
@@ -385,7 +386,7 @@ def put_back(cloud: Cloud, arn: InstanceArn, *, as_far_as: Status = Status.ROLLE
     done |= {"explanation": "It broke.", "rolled_back_at": now, "broken_at": now, "lease_until": None, "watch": "done"}
     for attributes in [under_way, done] if as_far_as is Status.ROLLED_BACK else [under_way]:
         made = change(ledger.read([arn])[arn], **attributes)
-        assert set() == ledger.write([made], cloud.clock.tick())
+        assert set() == ledger.write([made], cloud.clock.tick()).lost
     cloud.set_options(arn, http_tokens="optional")
 
 
@@ -532,15 +533,16 @@ def test_what_was_left_half_done_before_ec2_is_judged_anew_after_the_lease(cloud
     assert "enforce (unused)" in str(cloud.hub.note_on(late))
 
 
-def test_what_was_left_half_done_after_ec2_is_enforced_but_not_confirmed(cloud: Cloud) -> None:
-    """EC2 says required: the service or a person may have done it."""
+def test_what_was_left_half_done_after_ec2_is_the_services_own(cloud: Cloud) -> None:
+    """EC2 shows what was asked for, with the tag that is written before: it is counted from when EC2 was about to be asked."""
     arn = cloud.one()
     leave_half_done(cloud, arn)
     cloud.set_options(arn, http_tokens="required")
     cloud.clock.move(seconds=LEASE.total_seconds())
     judgement = run(cloud, arn, Source.REVISIT)
     current = cloud.current(arn)
-    assert ("enforced", False) == (current["status"], current["confirmed"])
+    assert ("enforced", True) == (current["status"], current["confirmed"])
+    assert current["enforcing_at"] == current["enforced_at"]
     assert ("enforce", "unused") == (current["decision"], current["reason"])
     assert "optional" == current["before"]["HttpTokens"]
     assert "enforced" == judgement.status
@@ -548,6 +550,22 @@ def test_what_was_left_half_done_after_ec2_is_enforced_but_not_confirmed(cloud: 
     assert "open" == current["watch"]
     assert "lease_until" not in current
     assert ["enforcing", "enforced"] == cloud.history(arn)
+
+
+@pytest.mark.parametrize("elsewhere", ["without the tag", "with another hop limit"])
+def test_what_somebody_else_may_have_done_is_not_confirmed(elsewhere: str, cloud: Cloud) -> None:
+    """The service tags first, and changes nothing else; it is watched all the same."""
+    arn = cloud.one()
+    leave_half_done(cloud, arn)
+    cloud.set_options(arn, http_tokens="required")
+    if elsewhere == "without the tag":
+        cloud.as_account(MEMBER, "ec2").delete_tags(Resources=[arn.instance_id], Tags=[{"Key": OUR_TAG}])
+    else:
+        cloud.set_options(arn, http_put_response_hop_limit="2")
+    cloud.clock.move(seconds=LEASE.total_seconds())
+    run(cloud, arn, Source.REVISIT)
+    current = cloud.current(arn)
+    assert ("enforced", False, "open") == (current["status"], current["confirmed"], current["watch"])
 
 
 def test_what_was_seen_required_and_is_optional_again_was_opened_by_somebody(cloud: Cloud) -> None:
@@ -604,7 +622,7 @@ def test_a_call_that_timed_out_is_taken_over_after_the_lease(cloud: Cloud) -> No
     cloud.clock.move(seconds=LEASE.total_seconds())
     run(cloud, arn, Source.REVISIT)
     current = cloud.current(arn)
-    assert ("enforced", False) == (current["status"], current["confirmed"])
+    assert ("enforced", True) == (current["status"], current["confirmed"])
 
 
 def test_what_ec2_refuses_is_recorded_as_failed_with_its_code(cloud: Cloud) -> None:
@@ -674,12 +692,13 @@ def test_an_account_out_of_scope_is_never_entered(cloud: Cloud) -> None:
 
 
 def test_one_missing_instance_does_not_hold_up_the_others(cloud: Cloud) -> None:
-    """It is gone; the others get their verdicts."""
+    """It is gone, and looked for once more; the others get their verdicts."""
     arn, gone = cloud.one(), arn_of("404")
     outcomes = cloud.line().run([asked(each, Source.CONFIG) for each in (gone, arn)], "request-1")
     assert ("skip", "gone", "skipped") == verdict(outcomes.judged[gone])
     assert "enforced" == outcomes.judged[arn].status
-    assert "revisit_at" not in cloud.current(gone)
+    assert "missing_since" in cloud.current(gone)
+    assert revisit_in(cloud, gone) <= timedelta(minutes=17)
 
 
 def test_evidence_that_is_not_complete_changes_nothing(cloud: Cloud) -> None:

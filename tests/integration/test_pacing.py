@@ -20,7 +20,7 @@ from imdsv2.aws.ec2 import describe
 from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.domain.history import History
-from imdsv2.domain.instance import Place, Unreachable
+from imdsv2.domain.instance import ENFORCED_TAG, Place, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Source
@@ -200,6 +200,16 @@ def test_what_was_lost_and_then_throttled_is_in_doubt(lost: Any, world: World) -
         require(world.ec2())
 
 
+@pytest.mark.parametrize("lost", [FAILED, ConnectTimeoutError(endpoint_url="https://ec2")])
+@pytest.mark.parametrize("code", ["IncorrectInstanceState", "UnauthorizedOperation", "InvalidInstanceID.NotFound"])
+def test_what_was_lost_and_then_refused_is_in_doubt(code: str, lost: Any, world: World) -> None:
+    """A refusal of the repetition says nothing of the first: to take it for the answer would leave a change unwatched."""
+    refused = (400, f"<Response><Errors><Error><Code>{code}</Code><Message>x</Message></Error></Errors></Response>")
+    world.wire.answers = [lost, refused]
+    with pytest.raises(ClientError, match=code):
+        require(world.ec2())
+
+
 def test_what_is_in_doubt_is_sent_again_though_there_is_no_time_to_wait(world: World) -> None:
     """Only EC2's answer resolves the doubt."""
     client = world.ec2()
@@ -272,7 +282,7 @@ def test_what_has_to_wait_too_long_waits_in_the_ledger_and_is_done_later(cloud: 
     place = Place(arns[0].partition, arns[0].region, arns[0].account)
     for _ in range(BURST - 2):
         pacing.reserve(place, "ModifyInstanceMetadataOptions")
-    pacing.end_in(0)
+    pacing.end_in(0.001)
     requests = [asked(arn, Source.CONFIG) for arn in arns]
     outcomes = cloud.function(pacing).line.run(requests, "request-1")
     assert {} == outcomes.failed
@@ -281,7 +291,7 @@ def test_what_has_to_wait_too_long_waits_in_the_ledger_and_is_done_later(cloud: 
     for arn in held:
         assert ("held", "not_ready") == (cloud.current(arn)["status"], cloud.current(arn)["reason"])
         assert cloud.current(arn)["revisit_at"] < (cloud.clock() + timedelta(minutes=1)).isoformat()
-        assert action.ENFORCED_TAG not in cloud.tags(arn)
+        assert ENFORCED_TAG not in cloud.tags(arn)
     cloud.clock.move(minutes=1)
     due = cloud.ledger().due(cloud.clock(), 10)
     assert set(held) == set(due)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from imdsv2.domain.policy import Mode, Policy
 from imdsv2.ledger.policy import PolicySource
-from tests.integration.builders import NOW, PARAMETER
+from tests.integration.builders import HUB, NOW, PARAMETER, TABLE
 
 if TYPE_CHECKING:
     from imdsv2.domain.policy import PolicyInForce
     from tests.integration.builders import Cloud
+
+MINUTE = timedelta(minutes=1)
 
 
 def source(cloud: Cloud) -> PolicySource:
@@ -127,7 +130,7 @@ def test_without_any_good_policy_nothing_is_enforced(cloud: Cloud, unreadable: l
 
 def test_a_kept_policy_that_this_version_refuses_is_no_policy(cloud: Cloud, unreadable: list[bool]) -> None:
     """Another version stored it; its rules cannot be guessed."""
-    cloud.ledger().keep_policy('{"mode": "enforce", "field_of_tomorrow": 1}', NOW)
+    cloud.ledger().keep_policy('{"mode": "enforce", "field_of_tomorrow": 1}', NOW, 1, NOW)
     in_force = current(cloud)
     assert Policy() == in_force.policy
     assert in_force.problem is not None
@@ -175,5 +178,69 @@ def test_a_refused_policy_is_not_kept(cloud: Cloud) -> None:
     """The ledger keeps the last valid one."""
     keep(cloud)
     cloud.raw_policy('{"mode": "of"}')
+    keep(cloud)
+    assert '"mode": "enforce"' in str(cloud.ledger().last_good_policy())
+
+
+def test_an_older_reading_does_not_undo_a_newer_one(cloud: Cloud, unreadable: list[bool]) -> None:
+    """One function has read `enforce`; a person switches off, which another reads and keeps; then the first keeps its reading.
+    SSM fails: it stays switched off."""
+    unreadable.clear()
+    first, second = source(cloud), source(cloud)
+    first.current(cloud.clock())
+    cloud.policy(mode="off")
+    second.keep(cloud.clock())
+    first.keep(cloud.clock())
+    unreadable.append(True)
+    cloud.clock.move(minutes=1)
+    assert Mode.OFF is current(cloud).policy.mode
+    assert Mode.OFF is first.current(cloud.clock()).policy.mode
+
+
+def test_an_older_reading_is_not_newer_for_being_read_later(cloud: Cloud) -> None:
+    """A function whose clock is ahead, or that was answered late, keeps version 1 after version 2."""
+    ledger = cloud.ledger()
+    ledger.keep_policy("two", NOW, 2, NOW)
+    ledger.keep_policy("one", NOW + MINUTE, 1, NOW - MINUTE)
+    assert ("two", NOW) == ledger.last_good_policy()
+
+
+def test_an_earlier_reading_of_the_same_version_does_not_shorten_its_five_minutes(cloud: Cloud) -> None:
+    """Two functions keep the same version in the other order than they have read it."""
+    ledger = cloud.ledger()
+    ledger.keep_policy("one", NOW + MINUTE, 1, NOW)
+    ledger.keep_policy("one", NOW, 1, NOW)
+    assert ("one", NOW + MINUTE) == ledger.last_good_policy()
+
+
+def test_a_parameter_that_was_created_anew_is_newer(cloud: Cloud, unreadable: list[bool]) -> None:
+    """It begins at version 1 again."""
+    unreadable.clear()
+    for days in (10, 20):
+        cloud.policy(mode="enforce", lookback_days=days)
+    keep(cloud)
+    ssm: Any = cloud.as_account(HUB, "ssm")
+    ssm.delete_parameter(Name=PARAMETER)
+    cloud.policy(mode="off")
+    assert 1 == ssm.get_parameter(Name=PARAMETER)["Parameter"]["Version"]
+    keep(cloud)
+    unreadable.append(True)
+    cloud.clock.move(minutes=1)
+    assert Mode.OFF is current(cloud).policy.mode
+
+
+def test_versions_of_the_same_moment_are_told_apart(cloud: Cloud) -> None:
+    """Ten of them: as numbers, not as text."""
+    ledger = cloud.ledger()
+    ledger.keep_policy("ten", NOW, 10, NOW)
+    ledger.keep_policy("nine", NOW + MINUTE, 9, NOW)
+    assert ("ten", NOW) == ledger.last_good_policy()
+
+
+def test_a_policy_that_an_earlier_version_of_the_service_kept_is_replaced(cloud: Cloud) -> None:
+    """It did not note which version of the parameter it was."""
+    kept = {"pk": {"S": "policy"}, "sk": {"S": "current"}, "document": {"S": "{}"}, "read_at": {"S": NOW.isoformat()}}
+    cloud.as_account(HUB, "dynamodb").put_item(TableName=TABLE, Item=kept)
+    assert ("{}", NOW) == cloud.ledger().last_good_policy()
     keep(cloud)
     assert '"mode": "enforce"' in str(cloud.ledger().last_good_policy())

@@ -26,7 +26,7 @@ HOUR = timedelta(hours=1)
 def write(cloud: Cloud, arn: InstanceArn, **attributes: Any) -> None:
     """Another writer changes the ledger."""
     ledger = cloud.ledger()
-    assert set() == ledger.write([change(ledger.read([arn])[arn], **attributes)], cloud.clock())
+    assert set() == ledger.write([change(ledger.read([arn])[arn], **attributes)], cloud.clock()).lost
 
 
 def undo(cloud: Cloud, arn: InstanceArn) -> None:

@@ -78,7 +78,7 @@ class Hub:
 
     def annotate(self, *findings: Finding, note: str = "why", workflow: bool = True) -> set[Finding]:
         """Write the note."""
-        return self.hub.annotate(dict.fromkeys(findings, note), dict.fromkeys(findings, MEMBER), workflow=workflow)
+        return self.hub.annotate(dict.fromkeys(findings, note), dict.fromkeys(findings, MEMBER), workflow=workflow).done
 
 
 def asff(finding: Finding, workflow: str, note: str | None = None) -> dict[str, Any]:
@@ -143,7 +143,9 @@ def test_a_finding_that_bears_the_note_already_is_not_written_again(stub: Stub) 
     seen = {"Findings": [asff(ONE, "NOTIFIED", note="why")]}
     filters = {"Filters": {"Id": [{"Value": ONE.id, "Comparison": "EQUALS"}]}, "MaxResults": 100}
     stub.answer(client, "get_findings", seen, filters)
-    assert {ONE} == SecurityHub(client, Logger(service="test")).annotate({ONE: "why"}, {ONE: MEMBER}, workflow=True)
+    assert {ONE} == SecurityHub(client, Logger(service="test")).annotate(
+        {ONE: "why"}, {ONE: MEMBER}, workflow=True
+    ).done
 
 
 def test_a_finding_that_security_hub_does_not_know_is_logged_and_no_failure(
@@ -321,7 +323,7 @@ def test_a_network_that_fails_is_told_and_not_raised(stub: Stub, monkeypatch: py
     monkeypatch.setattr(client, "get_findings", fail)
     hub = SecurityHub(client, Logger(service="test", level=logging.CRITICAL))
     assert [ARN] == list(hub.suppressed({ARN: [ONE]}))
-    assert set() == hub.annotate({ONE: "why"}, {ONE: MEMBER}, workflow=True)
+    assert set() == hub.annotate({ONE: "why"}, {ONE: MEMBER}, workflow=True).done
 
 
 def test_the_same_finding_known_in_two_states_is_asked_for_once(hub: Hub) -> None:

@@ -15,15 +15,16 @@ from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.topic import Topic
 from imdsv2.domain.account import Account
 from imdsv2.domain.lifecycle import Status
+from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.record import Record
 from imdsv2.line.tell import Teller
-from tests.integration.builders import HUB, NOW, OTHER, REGION, TABLE, arn_of, known_finding
+from tests.integration.builders import HUB, NOW, OTHER, PARAMETER, REGION, TABLE, arn_of, known_finding
 from tests.world.records import change
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
-    from imdsv2.ledger.record import Change
+    from imdsv2.ledger.change import Change
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -57,7 +58,7 @@ def record(cloud: Cloud, arn: InstanceArn, *findings: Finding, **attributes: Any
     for status in [*WAYS.get(last, []), last]:
         before = ledger.read([arn])[arn]
         after = replace(written.after, version=before.version, status=status)
-        assert set() == ledger.write([replace(written, before=before, after=after)], NOW)
+        assert set() == ledger.write([replace(written, before=before, after=after)], NOW).lost
     for each in findings:
         cloud.hub.findings[each.id] = {"workflow": "NEW", "product": each.product_arn}
 
@@ -66,7 +67,9 @@ def teller(cloud: Cloud) -> Teller:
     """The component that writes notes and messages."""
     logger = Logger(service="test")
     hub = SecurityHub(cloud.client("securityhub"), logger)
-    return Teller(cloud.ledger(), hub, Topic(cloud.client("sns"), cloud.topic_arn), TABLE, logger)
+    policies = PolicySource(cloud.client("ssm"), cloud.ledger(), PARAMETER)
+    topic = Topic(cloud.client("sns"), cloud.topic_arn)
+    return Teller(cloud.ledger(), hub, topic, TABLE, logger, policies, cloud.clock.tick)
 
 
 def tell(cloud: Cloud, *arns: InstanceArn, workflow: bool = True) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ENFORCED = History(enforced_at=NOW - timedelta(hours=1), confirmed=True)
 EXEMPT_TAG = "imdsv2:exempt-until"
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 POLICY = Policy()
 
@@ -90,12 +91,24 @@ def test_what_cannot_be_read_is_held(throttled: bool, wait: timedelta) -> None:
     assert NOW + wait == verdict.revisit_at
 
 
-@pytest.mark.parametrize("target", [Missing(arn=arn()), instance(state="terminated"), instance(state="shutting-down")])
+@pytest.mark.parametrize("target", [instance(state="terminated"), instance(state="shutting-down")])
 def test_what_is_gone_is_skipped_for_ever(target: Target) -> None:
     """Row 3."""
     verdict = judge(target)
     assert ("skip", "gone") == row(verdict)
     assert verdict.revisit_at is None
+
+
+@pytest.mark.parametrize(
+    ("ago", "again_in"), [(None, 15 * MINUTE), (14 * MINUTE, MINUTE), (15 * MINUTE, None), (90 * DAY, None)]
+)
+def test_what_ec2_does_not_know_is_looked_for_once_more(ago: timedelta | None, again_in: timedelta | None) -> None:
+    """Row 3: a launch may not have reached all of EC2 yet. Whoever asks meanwhile does not end the quarter of an hour."""
+    history = History(missing_since=NOW - ago if ago else None)
+    verdict = judge(Missing(arn=arn()), history=history)
+    assert ("skip", "gone") == row(verdict)
+    assert (NOW + again_in if again_in else None) == verdict.revisit_at
+    assert ("once more" in verdict.explanation) is (again_in is not None)
 
 
 def test_what_requires_tokens_is_skipped_for_ever() -> None:

@@ -163,6 +163,7 @@ seen_before = st.builds(
     required_seen_at=maybe_times,
     cleared_at=maybe_times,
     mended_at=maybe_times,
+    missing_since=maybe_times,
     acceptance=st.none() | st.just(ACCEPTANCE),
 )
 evidences = st.builds(
@@ -214,7 +215,10 @@ def test_there_is_always_a_verdict(
     """It never raises, always gives a sentence as explanation, and re-evaluates everything that is not final."""
     verdict = decide(target, seen, history, policy, now)
     assert re.search(r"\S", verdict.explanation) or isinstance(target, Unreachable)
-    assert (verdict.reason in {Reason.GONE, Reason.ALREADY_REQUIRED}) is (verdict.revisit_at is None)
+    is_missing = verdict.reason is Reason.GONE and isinstance(target, Missing)
+    look_again = is_missing and now < (history.missing_since or now) + timedelta(minutes=15)
+    is_final = verdict.reason in {Reason.GONE, Reason.ALREADY_REQUIRED} and not look_again
+    assert is_final is (verdict.revisit_at is None)
     assert verdict.revisit_at is None or verdict.revisit_at.tzinfo is not None
 
 

@@ -520,9 +520,9 @@ def test_a_finding_without_any_time_is_poison() -> None:
     assert ["detail.findings[0].finding_info.modified_time"] == complaints(imported_v2(ocsf))
 
 
-@pytest.mark.parametrize("finding_id", [HUGE, "\ud800"])
+@pytest.mark.parametrize("finding_id", [HUGE, "\ud800", "ü" * 257])
 def test_an_id_that_security_hub_could_not_have_given_is_poison(finding_id: str) -> None:
-    """Ids have at most 512 characters; 200 longer ones would permanently exceed the size of a ledger item."""
+    """Ids have at most 512 bytes; 200 longer ones would permanently exceed the size of a ledger item."""
     assert ["detail.findings[0].Id"] == complaints(imported(finding(Id=finding_id)))
     assert ["detail.findings[0].Id"] == complaints(custom_action(finding(Id=finding_id)))
     assert ["detail.findings[0].finding_info.uid"] == complaints(

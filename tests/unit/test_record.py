@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from imdsv2.ledger.record import Change
+    from imdsv2.ledger.change import Change
     from imdsv2.line.judgement import Judgement
 
 SIGNATURE = Signature(request_id="request-1", session="session-1")
@@ -370,11 +370,16 @@ def test_what_was_rolled_back_stays_so_for_as_long_as_that_holds_it(reason: Reas
 
 
 def test_what_is_left_as_it_is_stops_being_so_with_the_next_verdict() -> None:
-    """Someone made tokens optional where the service could not; that ends the state."""
-    known = record(
-        Status.ENFORCED, left_because="EC2 refused to go back.", watch="open", enforced_at="2026-11-18T00:00:00Z"
-    )
-    assert final(judgement(record=known, status=Status.HELD)).applied().left_because is None
+    """Someone made tokens optional where the service could not; that ends the state, once people have heard of it."""
+    left: dict[str, Any] = {
+        "left_because": "EC2 refused to go back.",
+        "watch": "open",
+        "enforced_at": "2026-11-18T00:00:00Z",
+    }
+    told = record(Status.ENFORCED, **left, notified_at="2026-11-19T00:00:00Z")
+    assert final(judgement(record=told, status=Status.HELD)).applied().left_because is None
+    untold = record(Status.ENFORCED, **left)
+    assert "EC2 refused to go back." == final(judgement(record=untold, status=Status.HELD)).applied().left_because
 
 
 # --- Canaries that no request named --------------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
@@ -29,7 +32,19 @@ class Place(Generic[Metrics]):
     cloudwatch: Metrics
 
 
-class Members:
+class Unpaced:
+    """What member accounts say of quotas and time: there is enough of both."""
+
+    def turn(self, there: Placed, operation: str) -> AbstractContextManager[None]:
+        """No quota to wait for."""
+        return nullcontext()
+
+    def has_time(self) -> bool:
+        """However long it takes."""
+        return True
+
+
+class Members(Unpaced):
     """The member accounts, by account and Region; those that are closed let no role in."""
 
     def __init__(self, places: Mapping[tuple[str, str], Place[Any]]) -> None:
@@ -59,8 +74,9 @@ class Ssm:
     is_open: Callable[[str], bool]
 
     def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
-        """A parameter as it stands."""
-        return {"Parameter": {"Value": self.parameter(Name)}}
+        """A parameter as it stands; its version stands still, so that the last reading of it is the newest."""
+        dated = {"Version": 1, "LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}
+        return {"Parameter": {"Value": self.parameter(Name), **dated}}
 
     def get_calendar_state(self, *, CalendarNames: list[str]) -> dict[str, Any]:  # noqa: N803
         """Open, if all of the calendars are."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TOKENLESS, REJECTED, UTILIZATION = "MetadataNoToken", "MetadataNoTokenRejected", "CPUUtilization"
 PERIOD = timedelta(minutes=5)
 _REMEMBERED = timedelta(days=20)
-_START = timedelta(hours=2)
+START = timedelta(hours=2)
 
 
 def run(cloudwatch: CloudWatch, instance_id: str, start: datetime, end: datetime, started_at: datetime) -> None:
@@ -30,7 +30,7 @@ def run(cloudwatch: CloudWatch, instance_id: str, start: datetime, end: datetime
             cloudwatch.put(TOKENLESS, instance_id, hour, 0.0)
         hour += HOUR
     period = period_of(max(start, started_at))
-    while period <= min(end, started_at + _START):
+    while period <= min(end, started_at + START):
         if period not in known:
             cloudwatch.put(TOKENLESS, instance_id, period, 0.0)
         period += PERIOD

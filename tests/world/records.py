@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.record import Change, Record
+from imdsv2.ledger.change import Change
+from imdsv2.ledger.record import Record
 from imdsv2.ledger.serialisation import stored, typed_attributes
 
 if TYPE_CHECKING:

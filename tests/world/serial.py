@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws import cloudwatch
@@ -33,3 +34,12 @@ class SerialPool:
     def map(self, work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """The results, in order."""
         return [work(each) for each in items]
+
+    def submit(self, work: Callable[..., Any], *what: Any) -> Future[Any]:
+        """The work, done at once; its future raises what it raised."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(work(*what))
+        except Exception as error:  # noqa: BLE001 - as a pool does
+            future.set_exception(error)
+        return future

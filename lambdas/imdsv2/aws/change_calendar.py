@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from imdsv2.aws.errors import describe_error
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.gates import CalendarState
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ class ChangeCalendar:
     def _ask(self, calendar: str) -> CalendarState:
         try:
             answer = self._ssm.get_calendar_state(CalendarNames=[calendar])
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             why = f"The change calendar {calendar} cannot be read ({describe_error(error)}); correct change_calendar in the policy."
             return CalendarState(closed=why)
         changes_at = _time(answer.get("NextTransitionTime"))

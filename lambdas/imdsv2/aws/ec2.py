@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling
+from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ IDS_A_CALL = 1000
 """Maximum number of ids or results per DescribeInstances call (EC2 API reference)."""
 
 _INSTANCE_ID = re.compile(r"i-[0-9a-zA-Z]+")
-_NO_SUCH_INSTANCE = {"InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"}
 _STOPPED_AT = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) (?:GMT|UTC)\)")
 
 
@@ -42,20 +43,27 @@ def look(members: Members, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Tar
 
 
 def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Target]:
-    """Describe instances of one account and Region. Never raises: an instance that cannot be read is Unreachable."""
+    """Describe instances of one account and Region. Never raises: an instance that cannot be read is Unreachable.
+
+    An instance is Missing if EC2 does not know its id, or leaves it out of a complete answer.
+    """
     wanted = {arn.instance_id: arn for arn in arns}
     found: dict[InstanceArn, Target] = {}
     remaining = iter(wanted)
     while batch := list(islice(remaining, IDS_A_CALL)):
-        try:
-            seen = {each["InstanceId"]: each for each in _describe_known(ec2, batch)}
-        except CALL_FAILURES as error:
-            found |= {wanted[each]: unreachable(wanted[each], error) for each in batch}
-            continue
-        for instance_id in batch:
-            arn = wanted[instance_id]
-            found[arn] = _instance(arn, seen[instance_id]) if instance_id in seen else Missing(arn=arn)
+        answer = _answer(ec2, batch)
+        if answer.may_be_of_some_ids:
+            answer = isolate(partial(_answer, ec2), answer)
+        found |= {wanted[each]: _target(wanted[each], answer) for each in batch}
     return found
+
+
+def _target(arn: InstanceArn, answer: Answer) -> Target:
+    if arn.instance_id in answer.seen:
+        return _instance(arn, answer.seen[arn.instance_id])
+    if arn.instance_id in answer.failed:
+        return unreachable(arn, answer.failed[arn.instance_id])
+    return Missing(arn=arn)
 
 
 def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
@@ -119,22 +127,22 @@ def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:
     return Unreachable(arn=arn, problem=problem, throttled=is_throttling(error))
 
 
-def _describe_known(ec2: EC2Client, instance_ids: Sequence[str]) -> list[InstanceTypeDef]:
+def _answer(ec2: EC2Client, instance_ids: Sequence[str]) -> Answer:
     """Describe the ids that EC2 knows. Unknown ids fail the whole call; the error names them, so retry without them."""
-    known = list(instance_ids)
+    known = instance_ids
     while known:
         try:
-            return list(_pages(ec2, known))
-        except ClientError as error:
+            return Answer(seen={each["InstanceId"]: each for each in _pages(ec2, known)})
+        except CALL_FAILURES as error:
             fewer = [instance_id for instance_id in known if instance_id not in _unknown_ids(error)]
             if len(fewer) == len(known):
-                raise
+                return Answer(failed=dict.fromkeys(known, error))
             known = fewer
-    return []
+    return Answer()
 
 
-def _unknown_ids(error: ClientError) -> set[str]:
-    if error_code(error) not in _NO_SUCH_INSTANCE:
+def _unknown_ids(error: Exception) -> set[str]:
+    if not isinstance(error, ClientError) or error_code(error) not in NO_SUCH_INSTANCE:
         return set()
     return set(_INSTANCE_ID.findall(error.response["Error"]["Message"]))
 

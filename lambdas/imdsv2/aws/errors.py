@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from imdsv2.errors import QuotaExhausted
 
-CALL_FAILURES = (ClientError, BotoCoreError, QuotaExhausted)
+UNANSWERED = (BotoCoreError, ResponseParserError)
+"""What a call raises that got no answer, or one that cannot be read."""
+CALL_FAILURES = (ClientError, *UNANSWERED, QuotaExhausted)
 """What a call in a member account can raise: an error from AWS, no answer, or an exhausted quota."""
 
 _MESSAGE_LENGTH = 300

@@ -11,19 +11,21 @@ import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import (
     CALL_FAILURES,
+    UNANSWERED,
     describe_error,
     error_code,
     error_message,
     is_throttling,
     may_have_been_done,
+    may_pass,
 )
-from imdsv2.domain.instance import Instance
+from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG, Instance
 from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
 from imdsv2.errors import QuotaExhausted
 
@@ -35,11 +37,11 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn, Target
 
-ENFORCED_TAG = "imdsv2:enforced-at"
-ROLLED_BACK_TAG = "imdsv2:rolled-back-at"
 PLANNED_CALL = {"HttpTokens": "required"}
 
 _RESOURCES_A_TAGGING = 1000
+_NO_SUCH_INSTANCE = "InvalidInstanceID.NotFound"
+_ONE_FAILS_ALL = {_NO_SUCH_INSTANCE, "TagLimitExceeded"}
 _READ_BACK_AFTER = (0.4, 0.8, 1.5, 3, 5, 8, 10, 15)
 """Seconds to wait before each look; EC2 applies the change within seconds."""
 
@@ -48,10 +50,12 @@ MANAGED_ELSEWHERE = re.compile(r"declarative[ -]polic|organizational policy|mana
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """EC2's final refusal of a change: a verdict, and EC2's error if the attempt counts as failed."""
+    """EC2's final refusal of a change: a verdict, and EC2's error if the attempt counts as failed. ``tag_left``: the
+    service's tag may be there all the same."""
 
     verdict: Verdict
     error: Mapping[str, str] | None = None
+    tag_left: bool = False
 
 
 GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The instance has gone meanwhile.")
@@ -64,32 +68,61 @@ def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[In
         try:
             _create_tags(ec2, batch, now)
         except CALL_FAILURES as error:
-            if is_throttling(error):
+            if len(batch) == 1 or may_pass(error):
+                # What nobody answers is asked once: the others would wait for the same silence.
                 refused |= {instance.arn: _untaggable(error, now) for instance in batch}
-                continue
-            # One instance that already has 50 tags fails the whole call: retry one by one to find it.
-            for instance in batch:
-                try:
-                    _create_tags(ec2, [instance], now)
-                except CALL_FAILURES as refusal:
-                    refused[instance.arn] = _untaggable(refusal, now)
+            else:
+                # One instance that already has 50 tags fails the whole call: retry one by one to find it.
+                for instance in batch:
+                    refused |= tag(ec2, [instance], now)
     return refused
 
 
-def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> None:
-    """Remove the service's tag from instances that were not changed after all. Raises ClientError."""
+def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> set[InstanceArn]:
+    """Remove the service's tag from instances that were not changed after all. Returns those that may still have it."""
+    left: set[InstanceArn] = set()
     for batch in _batches(arns, _RESOURCES_A_TAGGING):
-        ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
+        try:
+            ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
+        except CALL_FAILURES as error:
+            if error_code(error) == "InvalidInstanceID.NotFound" and len(batch) == 1:
+                continue
+            if len(batch) == 1 or may_pass(error):
+                left |= set(batch)
+            else:
+                # One that has gone fails the whole call.
+                left |= {arn for each in batch for arn in untag(ec2, [each])}
+    return left
 
 
-def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime) -> None:
-    """Replace the service's tag on rolled-back instances. Raises ClientError."""
-    value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+def deferred(error: QuotaExhausted, now: datetime) -> Refusal:
+    """What becomes of an instance whose change was not begun, because the quota or the time of this run has been used up."""
+    return Refusal(verdict=_throttled(error, f"It was left for later: {error}.", now))
+
+
+def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime) -> dict[InstanceArn, Exception]:
+    """Replace the service's tag on rolled-back instances. Returns those whose tag is still to be replaced, with the error.
+
+    What has gone has no tag. It fails the whole call, as one with 50 tags of its own does: the rest is tried one by one.
+    """
+    left: dict[InstanceArn, Exception] = {}
     for batch in _batches(arns, _RESOURCES_A_TAGGING):
-        ids = [arn.instance_id for arn in batch]
-        # Delete first, because the instance may already have 50 tags.
-        ec2.delete_tags(Resources=ids, Tags=[{"Key": ENFORCED_TAG}])
-        ec2.create_tags(Resources=ids, Tags=[{"Key": ROLLED_BACK_TAG, "Value": value}])
+        try:
+            _replace_tag(ec2, batch, now)
+        except CALL_FAILURES as error:
+            if len(batch) == 1 or error_code(error) not in _ONE_FAILS_ALL:
+                left |= {arn: error for arn in batch if error_code(error) != _NO_SUCH_INSTANCE}
+                continue
+            for arn in batch:
+                left |= mark_rolled_back(ec2, [arn], now)
+    return left
+
+
+def _replace_tag(ec2: EC2Client, arns: Sequence[InstanceArn], now: datetime) -> None:
+    ids = [arn.instance_id for arn in arns]
+    # Delete first, because the instance may already have 50 tags.
+    ec2.delete_tags(Resources=ids, Tags=[{"Key": ENFORCED_TAG}])
+    ec2.create_tags(Resources=ids, Tags=[{"Key": ROLLED_BACK_TAG, "Value": now.strftime("%Y-%m-%dT%H:%M:%SZ")}])
 
 
 def require_tokens(
@@ -97,23 +130,12 @@ def require_tokens(
 ) -> Refusal | None:
     """Require tokens on one instance. Returns the refusal, or None if EC2 accepted the change.
 
-    EC2 has been seen to reject ``HttpTokens`` alone and to demand ``HttpEndpoint=enabled`` with it. That is sent only
-    after such a rejection and a fresh look, because it would re-enable an endpoint that was disabled in the meantime.
-
-    Raises ClientError or BotoCoreError if it is unknown whether EC2 made the change: a server error, or no answer.
+    Raises one of CALL_FAILURES if it is unknown whether EC2 made the change: a server error, or no answer.
     """
-    instance_id = instance.arn.instance_id
     try:
-        try:
-            ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required")
-        except ClientError as error:
-            if not _wants_endpoint(error):
-                raise
-            fresh = look_again()
-            if not isinstance(fresh, Instance) or fresh.options.http_endpoint != "enabled":
-                why = "Its metadata endpoint was no longer enabled when the change was due; it is judged again."
-                return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
-            ec2.modify_instance_metadata_options(InstanceId=instance_id, HttpTokens="required", HttpEndpoint="enabled")
+        if not set_tokens(ec2, look_again, instance.arn, "required"):
+            why = "Its metadata endpoint was no longer enabled when the change was due; it is judged again."
+            return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
     except (ClientError, QuotaExhausted) as error:
         if may_have_been_done(error):
             raise
@@ -121,16 +143,37 @@ def require_tokens(
     return None
 
 
+def set_tokens(
+    ec2: EC2Client, look_again: Callable[[], Target], arn: InstanceArn, wanted: Literal["required", "optional"]
+) -> bool:
+    """Ask EC2 to require tokens on one instance, or to make them optional. Raises what the call raises.
+
+    EC2 has been seen to reject ``HttpTokens`` alone and to demand ``HttpEndpoint=enabled`` with it. That is sent only after such a
+    rejection and a fresh look, because it would re-enable an endpoint that was disabled in the meantime; then: False.
+    """
+    try:
+        ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens=wanted)
+    except ClientError as error:
+        if not _wants_endpoint(error):
+            raise
+        fresh = look_again()
+        if not isinstance(fresh, Instance) or fresh.options.http_endpoint != "enabled":
+            return False
+        ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens=wanted, HttpEndpoint="enabled")
+    return True
+
+
 def read_back(
     look: Callable[[Sequence[InstanceArn]], Mapping[InstanceArn, Target]],
     arns: Sequence[InstanceArn],
     sleep: Callable[[float], None] = time.sleep,
+    has_time: Callable[[], bool] = lambda: True,
 ) -> dict[InstanceArn, Target]:
     """Poll instances until EC2 reports `applied`. Does not wait for stopped ones: they apply it at their next start."""
     seen: dict[InstanceArn, Target] = {}
     pending = list(arns)
     for pause in _READ_BACK_AFTER:
-        if not pending:
+        if not pending or not has_time():
             break
         sleep(pause)
         seen |= look(pending)
@@ -150,7 +193,7 @@ def is_permitted(ec2: EC2Client, arn: InstanceArn) -> tuple[bool | None, str | N
                 return False, None
             case _:
                 return None, describe_error(error)
-    except BotoCoreError as error:
+    except UNANSWERED as error:
         return None, describe_error(error)
     return None, "EC2 answered a dry run without DryRunOperation"
 
@@ -170,8 +213,9 @@ def _untaggable(error: Exception, now: datetime) -> Refusal:
     if error_code(error) == "InvalidInstanceID.NotFound":
         return Refusal(verdict=GONE)
     why = f"Its tag {ENFORCED_TAG} cannot be written ({describe_error(error)}), so a later rollback could not tell our change; "
-    if is_throttling(error):
-        return Refusal(verdict=_throttled(error, why + "EC2 asks to come back later.", now))
+    if may_pass(error):
+        in_doubt = not isinstance(error, ClientError | QuotaExhausted) or may_have_been_done(error)
+        return Refusal(verdict=_throttled(error, why + "it is tried again by itself.", now), tag_left=in_doubt)
     return Refusal(verdict=_hold(Reason.UNTAGGABLE, why + "free one of its 50 tags, or allow the tag.", now))
 
 

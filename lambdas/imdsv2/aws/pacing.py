@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from imdsv2.errors import QuotaExhausted
+from imdsv2.errors import QuotaExhausted, TimeExhausted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,13 +143,22 @@ class Pacing:
         """Set the deadline: from now on, waiting longer than this raises QuotaExhausted."""
         self._until = self._clock() + seconds
 
-    def reserve(self, place: Place, operation: str, cost: float = 1.0, *, in_doubt: bool = False) -> float:
+    def has_time(self) -> bool:
+        """Whether the deadline set with `end_in` has not passed yet."""
+        return self._clock() < self._until
+
+    def reserve(
+        self, place: Place, operation: str, cost: float = 1.0, *, in_doubt: bool = False, begins: bool = False
+    ) -> float:
         """Take the cost of a request, and return the seconds to wait before sending it.
 
         Raises QuotaExhausted, and takes nothing, if the wait would exceed the deadline set with `end_in`. With
         ``in_doubt`` it never raises and waits at most until the deadline: the request repeats one that AWS may have
-        executed, and only another answer resolves that.
+        executed, and only another answer resolves that. With ``begins`` it raises TimeExhausted once the deadline has
+        passed, whether it would have to wait or not: the request begins something that has to be recorded.
         """
+        if begins and not self.has_time():
+            raise TimeExhausted(operation, place)
         if operation not in self._quotas:
             return 0.0
         with self._lock:

@@ -7,13 +7,13 @@ resolves, reopens or suppresses a finding; that is left to Security Hub and to p
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from imdsv2.aws.errors import describe_error, error_code
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +32,9 @@ _IDS_A_LOOK = 20
 _FINDINGS_A_PAGE = 100
 _FINDINGS_AN_UPDATE = 100
 _NOT_ENABLED = {"InvalidAccessException", "ResourceNotFoundException"}
+_INVALID = {"InvalidInputException", "ValidationException"}
+_WILL_NOT = {"FindingNotFound", "InvalidInput", "ResourceNotFoundException", "ValidationException"}
+"""Error codes of single findings: another call would be answered in the same way."""
 _Item = TypeVar("_Item")
 
 _V2_NEW, _V2_IN_PROGRESS, _V2_SUPPRESSED = 1, 2, 3
@@ -46,6 +49,14 @@ class Seen:
     note: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotated:
+    """What became of notes. ``done``: findings that have theirs. ``refused``: those of which Security Hub will not have one."""
+
+    done: set[Finding] = field(default_factory=set)
+    refused: set[Finding] = field(default_factory=set)
+
+
 class SecurityHub:
     """Security Hub in the home Region, which aggregates the findings of all accounts and linked Regions."""
 
@@ -57,7 +68,7 @@ class SecurityHub:
         """Instances with a suppressed finding, or whose findings cannot be read, each with an explanation."""
         try:
             seen = self._look(each for several in findings.values() for each in several)
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
             return {arn: why for arn, several in findings.items() if any(True for _ in several)}
         return {
@@ -67,39 +78,40 @@ class SecurityHub:
             if each.id in seen and seen[each.id].is_suppressed
         }
 
-    def annotate(
-        self, texts: Mapping[Finding, str], accounts: Mapping[Finding, str], *, workflow: bool
-    ) -> set[Finding]:
+    def annotate(self, texts: Mapping[Finding, str], accounts: Mapping[Finding, str], *, workflow: bool) -> Annotated:
         """Write each finding's note; if ``workflow``, also change the status NEW to NOTIFIED.
 
-        Findings with the same text share their calls. Never raises. Returns the annotated findings; those that Security Hub
-        does not know or rejects are logged and left out.
+        Findings with the same text share their calls. Never raises. Failures are logged; those that are neither done nor
+        refused may succeed later.
         """
         notes = {
             each: text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - 3] + "..." for each, text in texts.items()
         }
         old = {each: note for each, note in notes.items() if not each.is_v2}
         new = {each: note for each, note in notes.items() if each.is_v2}
-        return self._annotate_in_one_hub(old, accounts, workflow) | self._annotate_in_one_hub(new, accounts, workflow)
+        annotated = Annotated()
+        for notes in (old, new):
+            self._annotate_in_one_hub(notes, accounts, annotated, workflow=workflow)
+        return annotated
 
     def _annotate_in_one_hub(
-        self, notes: Mapping[Finding, str], accounts: Mapping[Finding, str], workflow: bool
-    ) -> set[Finding]:
+        self, notes: Mapping[Finding, str], accounts: Mapping[Finding, str], annotated: Annotated, *, workflow: bool
+    ) -> None:
         try:
             seen = self._look(notes)
-        except (ClientError, BotoCoreError) as error:
+        except CALL_FAILURES as error:
             problem = {"problem": describe_error(error), "findings": len(notes)}
             self._logger.warning("findings not annotated", extra=problem)
-            return set()
-        done = {each for each, note in notes.items() if each.id in seen and seen[each.id].note == note}
+            return
+        annotated.done.update({each for each, note in notes.items() if each.id in seen and seen[each.id].note == note})
         due: dict[tuple[str, bool], list[Finding]] = defaultdict(list)
         for each, note in notes.items():
-            if each not in done:
+            if each not in annotated.done:
                 due[note, workflow and each.id in seen and seen[each.id].is_new].append(each)
         for (note, new), chosen in sorted(due.items(), key=lambda item: item[0][1]):
             for batch in _batches(chosen, _FINDINGS_AN_UPDATE):
-                done |= self._update(batch, accounts, note, new=new)
-        return done
+                if not self._update(batch, accounts, note, annotated, new=new):
+                    return  # Each further call would wait as long.
 
     def _look(self, findings: Iterable[Finding]) -> dict[str, Seen]:
         wanted = {each.id: each.is_v2 for each in findings}
@@ -144,18 +156,35 @@ class SecurityHub:
             )
 
     def _update(
-        self, batch: Sequence[Finding], accounts: Mapping[Finding, str], note: str, *, new: bool
-    ) -> set[Finding]:
+        self,
+        batch: Sequence[Finding],
+        accounts: Mapping[Finding, str],
+        note: str,
+        annotated: Annotated,
+        *,
+        new: bool,
+    ) -> bool:
+        """Write one note. Returns whether Security Hub has answered."""
         try:
             if batch[0].is_v2:
                 refused = self._update_v2(batch, accounts, note, new=new)
             else:
                 refused = self._update_v1(batch, note, new=new)
-        except (ClientError, BotoCoreError) as error:
-            refused = {each.id: describe_error(error) for each in batch}
-        for finding_id, problem in refused.items():
-            self._logger.warning("finding not annotated", extra={"finding": finding_id, "problem": problem})
-        return {each for each in batch if each.id not in refused}
+        except CALL_FAILURES as error:
+            if error_code(error) in _INVALID and len(batch) > 1:
+                # One finding has made the call invalid for all.
+                halves = _batches(batch, -(-len(batch) // 2))
+                return all(self._update(half, accounts, note, annotated, new=new) for half in halves)
+            problem = {"problem": describe_error(error), "findings": [each.id for each in batch]}
+            self._logger.warning("findings not annotated", extra=problem)
+            if error_code(error) in _NOT_ENABLED | _INVALID:
+                annotated.refused.update(batch)
+            return isinstance(error, ClientError)
+        for finding_id, code in refused.items():
+            self._logger.warning("finding not annotated", extra={"finding": finding_id, "problem": code})
+        annotated.done.update(each for each in batch if each.id not in refused)
+        annotated.refused.update(each for each in batch if refused.get(each.id) in _WILL_NOT)
+        return True
 
     def _update_v1(self, batch: Sequence[Finding], note: str, *, new: bool) -> dict[str, str]:
         workflow: Any = {"Workflow": {"Status": "NOTIFIED"}} if new else {}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock
+from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import botocore.session
@@ -19,7 +20,7 @@ from imdsv2.aws.pacing import LEAST_DATAPOINTS
 from imdsv2.domain.instance import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -111,6 +112,24 @@ class Members:
         self._clients: dict[tuple[str, Place, Role], Any] = {}
         self._assuming: dict[tuple[str, str, Role], Lock] = {}
         self._making_clients = Lock()  # botocore sessions are not thread-safe while they create clients.
+        self._turn = _Turn()
+
+    @contextmanager
+    def turn(self, there: Placed, operation: str) -> Iterator[None]:
+        """Wait for the quota of one call, which is then made inside without waiting: what is looked at after the wait is still
+        so when AWS is asked. Raises QuotaExhausted, also where this invocation has no time left to begin anything new."""
+        if self._pacing is not None:
+            place = Place(there.partition, there.region, there.account)
+            self._sleep(self._pacing.reserve(place, operation, begins=True))
+            self._turn.operation = operation
+        try:
+            yield
+        finally:
+            self._turn.operation = None
+
+    def has_time(self) -> bool:
+        """Whether this invocation may begin anything new."""
+        return self._pacing is None or self._pacing.has_time()
 
     def ec2(self, there: Placed, role: Role) -> EC2Client:
         """An EC2 client for that account and Region. Raises ClientError if the role cannot be assumed."""
@@ -150,8 +169,9 @@ class Members:
         )
         self._sign(client, place, role)
         _give_up(client)
+        _note_doubt(client)
         if self._pacing is not None:
-            _pace(client, place, self._pacing, self._sleep)
+            _pace(client, place, self._pacing, self._sleep, self._turn)
         return client
 
     def _sign(self, client: Any, place: Place, role: Role) -> None:
@@ -208,30 +228,51 @@ def _give_up(client: Any) -> None:
     client.meta.events.register("needs-retry", after)
 
 
-def _pace(client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None]) -> None:
+class _Turn(local):
+    """The call whose quota this thread has waited for already."""
+
+    operation: str | None = None
+
+
+def _note_doubt(client: Any) -> None:
+    """Remember for each call that AWS may have executed one of its attempts, and say so with the answer to the last."""
+
+    def after(response: Any, request_dict: Mapping[str, Any], **_: Any) -> None:
+        context = request_dict["context"]
+        if response is None or (response[0].status_code >= 500 and not _is_throttled(response)):
+            context[IN_DOUBT] = True
+        if response is not None and context.get(IN_DOUBT):
+            response[1].setdefault("ResponseMetadata", {})[IN_DOUBT] = True
+
+    client.meta.events.register("needs-retry", after)
+
+
+def _pace(client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None], turn: _Turn) -> None:
     """Make each request of a client, including botocore's retries, wait for its quota."""
 
     def before(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         context[_COST] = _cost(params)
+        if turn.operation == model.name:
+            turn.operation = None
+            return
         sleep(pacing.reserve(place, model.name, context[_COST]))
 
     def after(response: Any, operation: Any, attempts: int, request_dict: Mapping[str, Any], **_: Any) -> None:
         context = request_dict["context"]
-        throttled = response is not None and response[1].get("Error", {}).get("Code") in THROTTLING
-        if throttled:
+        if _is_throttled(response):
             pacing.throttled(place, operation.name)
-        elif response is None or response[0].status_code >= 500:
-            context[IN_DOUBT] = True
-        else:
+        elif response is not None and response[0].status_code < 500:
             return
-        in_doubt = context.get(IN_DOUBT, False)
-        if response is not None:
-            response[1].setdefault("ResponseMetadata", {})[IN_DOUBT] = in_doubt
         if attempts < _ATTEMPTS:
+            in_doubt = context.get(IN_DOUBT, False)
             sleep(pacing.reserve(place, operation.name, context[_COST], in_doubt=in_doubt))
 
     client.meta.events.register("before-parameter-build", before)
     client.meta.events.register("needs-retry", after)
+
+
+def _is_throttled(response: Any) -> bool:
+    return response is not None and response[1].get("Error", {}).get("Code") in THROTTLING
 
 
 def _cost(params: Mapping[str, Any]) -> float:

@@ -59,9 +59,10 @@ def cohort_of(instance: Instance) -> str:
     return f"{arn.partition}/{arn.account}/{arn.region}/{kind}"
 
 
-def canaries_wanted(share: float, candidates: int) -> int:
-    """The number of canaries among a cohort's enforceable instances: the share, rounded up, at least one."""
-    return max(1, math.ceil(round(share * candidates, 9)))
+def canaries_wanted(share: float, candidates: int, *, unseen: int = 0) -> int:
+    """The number of canaries among a cohort's enforceable instances: the share, rounded up, at least one. ``unseen``: instances
+    that may be enforceable too."""
+    return max(1, math.ceil(round(share * (candidates + unseen), 9)))
 
 
 def in_order(arns: Iterable[InstanceArn]) -> list[InstanceArn]:

@@ -54,9 +54,18 @@ def decide_without_evidence(target: Target, history: History, policy: Policy, no
         case Unreachable():
             return _hold(Reason.UNREACHABLE, target.problem, now + (SOON if target.throttled else DAILY))
         case Missing():
-            return _skip(Reason.GONE, "EC2 knows no such instance; there is nothing to do.", None)
+            return _from_missing(history, now)
         case Instance():
             return _from_instance(target, history, policy, now)
+
+
+def _from_missing(history: History, now: datetime) -> Verdict:
+    """EC2 may not know an instance yet that was launched moments ago, so it is looked for once more."""
+    look_again_at = (history.missing_since or now) + SOON
+    if now < look_again_at:
+        why = "EC2 knows no such instance; as it may just have been launched, it is looked for once more in 15 minutes."
+        return _skip(Reason.GONE, why, look_again_at)
+    return _skip(Reason.GONE, "EC2 knows no such instance; there is nothing to do.", None)
 
 
 def decide_scope(arn: InstanceArn, policy: Policy, now: datetime) -> Verdict | None:

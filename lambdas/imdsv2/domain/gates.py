@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _NOTICE_HOLDS_FOR = timedelta(days=7)
 """How long a notice remains valid after its end; after that, the owner gets a new notice."""
 
+_ANNOUNCED, _UNDELIVERED = "IMDSv1 will be switched off after", "The notice to its owner,"
+"""How the two texts about a notice begin."""
+
 _HOLD_FOR = timedelta(days=30)
 """How long the hold lasts that a notice proposes to whoever objects."""
 
@@ -80,20 +83,49 @@ def ask_approval(policy: Policy, answer: Answer | None, arn: InstanceArn, now: d
     return None
 
 
-def ask_notice(policy: Policy, ends_at: datetime | None, owner: str, arn: InstanceArn, now: datetime) -> Verdict | None:
-    """Hold until the owner's notice has ended. ``ends_at``: when the notice in the ledger ends; None if none was given.
+def ask_notice(
+    policy: Policy, ends_at: datetime | None, owner: str, arn: InstanceArn, now: datetime, *, undelivered: bool = False
+) -> Verdict | None:
+    """Hold until the owner's notice has ended. ``ends_at``: when the notice that was delivered ends; None if none was.
+    ``undelivered``: whether it was tried, and failed.
 
-    The verdict's ``revisit_at`` is the end of the notice.
+    The verdict's ``revisit_at`` is the end of the notice, or the next try to deliver it.
     """
     if policy.notice_hours == 0 or (ends_at is not None and ends_at <= now < ends_at + _NOTICE_HOLDS_FOR):
         return None
+    if undelivered:
+        return Verdict(
+            decision=Decision.HOLD,
+            reason=Reason.NOTICE_GIVEN,
+            explanation=notice_undelivered(owner),
+            revisit_at=now + SOON,
+        )
     if ends_at is None or ends_at <= now:
         ends_at = now + timedelta(hours=policy.notice_hours)
-    why = (
-        f"IMDSv1 will be switched off after {_minute(ends_at)}, unless it is used until then. Owner: {owner}. To object, set the tag "
+    why = notice(policy, ends_at, owner, arn)
+    return Verdict(decision=Decision.HOLD, reason=Reason.NOTICE_GIVEN, explanation=why, revisit_at=ends_at)
+
+
+def notice(policy: Policy, ends_at: datetime, owner: str, arn: InstanceArn) -> str:
+    """What the owner is told before the change."""
+    return (
+        f"{_ANNOUNCED} {_minute(ends_at)}, unless it is used until then. Owner: {owner}. To object, set the tag "
         f"{policy.exempt_tag} to a date (YYYY-MM-DD), or have it held: {hold_command(arn, owner, (ends_at + _HOLD_FOR).date())}"
     )
-    return Verdict(decision=Decision.HOLD, reason=Reason.NOTICE_GIVEN, explanation=why, revisit_at=ends_at)
+
+
+def notice_undelivered(owner: str) -> str:
+    """What is said while the notice has reached nobody."""
+    return (
+        f"{_UNDELIVERED} {owner}, could not be delivered yet: check the notification topic, its subscriptions and its encryption key. "
+        "It is tried again in 15 minutes, and the notice begins when it has been delivered."
+    )
+
+
+def with_notice(explanation: str, text: str) -> str:
+    """The explanation of a hold for notice with another text of it; what precedes the notice is kept."""
+    begins = [at for at in map(explanation.find, (_ANNOUNCED, _UNDELIVERED)) if at >= 0]
+    return explanation[: min(begins, default=0)] + text
 
 
 def ask_calendar(state: CalendarState, now: datetime) -> Verdict | None:

@@ -74,7 +74,8 @@ class History:
 
     ``required_seen_at``: when tokens were last seen required, whoever required them. ``undone_at``, ``undone_by``: a person had
     it put back. ``mended_at``: a person says that its software was updated and that it was started or rebooted at that time.
-    ``proved_start``: the last start whose two hours were observed, with no call in them.
+    ``proved_start``: the last start whose two hours were observed, with no call in them. ``missing_since``: when EC2 was first
+    found not to know it, if it has not been seen since.
     """
 
     enforced_at: datetime | None = None
@@ -86,6 +87,7 @@ class History:
     cleared_at: datetime | None = None
     mended_at: datetime | None = None
     proved_start: datetime | None = None
+    missing_since: datetime | None = None
     hold: Hold | None = None
     acceptance: Acceptance | None = None
 

@@ -28,6 +28,12 @@ class Placed(Protocol):
     def account(self) -> str: ...
 
 
+ENFORCED_TAG = "imdsv2:enforced-at"
+"""The service's tag on what it changes, with the time. Written before the change; the rollback role may act only where it is."""
+ROLLED_BACK_TAG = "imdsv2:rolled-back-at"
+"""The tag in its place once tokens are optional again."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
     """One account and Region."""

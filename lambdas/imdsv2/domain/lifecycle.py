@@ -46,6 +46,9 @@ MOVES: Mapping[Status | None, frozenset[Status]] = {
 UNDER_WAY = frozenset({Status.ENFORCING, Status.ROLLING_BACK})
 """Statuses in which an invocation is between the ledger write and the call to EC2, and holds a lease."""
 
+NEWS = frozenset({Status.ENFORCED, Status.ROLLED_BACK, Status.FAILED, Status.WOULD_ENFORCE, Status.HELD})
+"""Statuses that people are notified of; `skipped` and `verified` need no action."""
+
 OURS = frozenset({Status.ENFORCING, Status.ENFORCED, Status.VERIFIED, Status.ROLLING_BACK, Status.ROLLED_BACK})
 """Statuses that record the service's own action. A verdict that only finds tokens required does not replace them."""
 

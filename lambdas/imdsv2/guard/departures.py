@@ -18,7 +18,8 @@ from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.guard.counting import counted_from, rejected, starts_of
 from imdsv2.guard.signs import Begin, gather_signs
-from imdsv2.ledger.record import OVER, Change
+from imdsv2.ledger.change import Change
+from imdsv2.ledger.record import COUNT, ENDED, ENDED_UNEXPLAINED, OPEN, OPENED, OVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,13 +33,10 @@ if TYPE_CHECKING:
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
-OPENED = "opened_by_person"
-"""Why it was not put back: somebody had done so."""
-ENDED = "gone"
-"""Why what broke was not put back: it is there no longer."""
-
 _JUST_NOW = timedelta(minutes=10)
 """Two passes: what a person cleared in that time may have been opened before."""
+_ASKED_FOR = timedelta(days=1)
+"""How long the metric of what has gone is asked for again where it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +51,29 @@ class _Departure:
 
     @property
     def is_news(self) -> bool:
-        """Whether people have to hear of it: that software broke, or that nobody knows why it was opened."""
-        return self.broke or (self.is_opened and not self.is_settled)
+        """Whether people have to hear of it: that software broke, that nobody knows why it was opened, or that it has gone and
+        nobody knows what made the calls that were refused."""
+        if self.is_opened:
+            return self.broke or not self.is_settled
+        return self.broke or bool(self.signs.refused) or self.signs.problem is not None
+
+    @property
+    def left_because(self) -> str:
+        if self.is_opened:
+            return OPENED
+        return ENDED if self.broke else ENDED_UNEXPLAINED
 
     def change(self, now: datetime, request_id: str) -> Change:
-        after = replace(self.record, watch=OVER, canary_lost=True)
+        owes = self.record.owes | ({COUNT} if self.broke else set())
+        # Until people have been told, and all else that it owes is done.
+        watch = OPEN if self.is_news or owes else OVER
+        after = replace(self.record, watch=watch, owes=owes, canary_lost=True)
         if self.record.stands:
             after = replace(after, revisit_at=now)
         if self.broke:
             after = replace(after, broken_at=self.record.broken_at if self.record.is_broken else now)
         if self.is_news:
-            after = replace(
-                after, left_because=OPENED if self.is_opened else ENDED, explanation=self._why(), changed_at=now
-            )
+            after = replace(after, left_because=self.left_because, explanation=self._why(), changed_at=now)
         if self.is_news and self.is_opened and (self.record.stands or self.record.reason == Reason.CHANGED_BACK):
             after = replace(
                 after,
@@ -87,6 +95,8 @@ class _Departure:
             if self.is_opened
             else "It has gone, after the service had required tokens"
         )
+        if not self.broke and not self.is_opened:
+            return f"{what}; {self._seen_before_it_went()}. What runs the same software waits until a person says what that was: {clear}"
         if not self.broke:
             unread = f" (that could not be read completely: {self.signs.problem})" if self.signs.problem else ""
             return (
@@ -100,6 +110,14 @@ class _Departure:
         )
         return (
             f"{what}; {broke}. What runs the same software is held. Update that software and restart it; then: {clear}"
+        )
+
+    def _seen_before_it_went(self) -> str:
+        if not self.signs.refused:
+            return f"whether IMDSv1 calls were rejected before cannot be read ({self.signs.problem})"
+        return (
+            f"{rejected(self.signs, counted_from(self.record), None)}. That is a probe (a scanner, a person's test) or software that "
+            "needs IMDSv1 and was replaced because of it, and too little to tell which"
         )
 
 
@@ -119,24 +137,35 @@ class Departures:
         targets: Mapping[InstanceArn, Target],
         policy: Policy,
         request_id: str,
-    ) -> None:
-        """What has gone, or was changed back by somebody, is no longer ours to watch: it is judged anew at once.
+    ) -> list[Record]:
+        """What has gone, or was changed back by somebody, is no longer ours to watch: it is judged anew at once. Returns the records of
+        which people have to be told.
 
         Refused calls are read first. With any, somebody who opened it put back what broke; without, its cohort waits until a
-        person says what it was. What has gone broke where they form a pattern: groups replace healthy instances all the time.
+        person says what it was. What has gone broke where they form a pattern; where they form none, its cohort waits as well.
         """
         if not records:
-            return
+            return []
         departures = self._departures(place, records, targets, policy)
-        broken = [each.record for each in departures if each.broke and not each.record.is_broken]
+        departures = [each for each in departures if not self._is_asked_again(each)]
+        broken = [each.record for each in departures if each.broke]
         self.response.hold_cohorts(broken, unexplained=False)
         unknown = [each.record for each in departures if each.is_news and not each.broke]
         self.response.hold_cohorts(unknown, unexplained=True)
-        changes = [each.change(self.now(), request_id) for each in departures]
-        overtaken = self.ledger.write(changes, self.now())
-        done = [each for each in departures if each.record.arn not in overtaken]
-        self.response.count([each.record.arn for each in done if each.broke])
-        self.response.tell([each.record.arn for each in done if each.is_news])
+        changes = {each.record.arn: each.change(self.now(), request_id) for each in departures}
+        lost = self.response.write(changes.values())
+        return [
+            changes[each.record.arn].applied() for each in departures if each.is_news and each.record.arn not in lost
+        ]
+
+    def _is_asked_again(self, departure: _Departure) -> bool:
+        """Whether what has gone is kept because its metric cannot be read now; since when is noted."""
+        record, signs, now = departure.record, departure.signs, self.now()
+        if departure.is_opened or departure.broke or signs.refused or signs.problem is None:
+            return False
+        if record.unseen_since is None:
+            self.response.write([Change(before=record, after=replace(record, unseen_since=now))])
+        return now - (record.unseen_since or now) < _ASKED_FOR
 
     def _departures(
         self, place: Place, records: Sequence[Record], targets: Mapping[InstanceArn, Target], policy: Policy

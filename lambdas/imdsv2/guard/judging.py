@@ -12,11 +12,12 @@ from imdsv2.domain.health import LONGEST_LIFE, Health
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.window import MEMORY
 from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
+from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import account_key
-from imdsv2.ledger.record import OVER, Change
+from imdsv2.ledger.record import UNPROVEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn, Place, Unreachable
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.response import Response
-    from imdsv2.guard.rollback import Return
+    from imdsv2.guard.returns import Return
     from imdsv2.guard.watch import Watched
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
@@ -36,15 +37,18 @@ _UNEXPLAINED = "IMDSv1 calls go on being rejected, too few to be breakage, and n
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What broke, and how many have proved healthy."""
+    """What broke; and what has yet to be recorded of the others, which `Judging.conclude` does."""
 
     broken: list[Return] = field(default_factory=list)
-    verified: int = 0
+    probed: list[Watched] = field(default_factory=list)
+    clean: list[Watched] = field(default_factory=list)
+    unproven: list[tuple[Record, str]] = field(default_factory=list)
+    signs: Mapping[InstanceArn, Signs] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
-    """Judges instances of one account and Region at a time, and records and tells what came out. ``now``: the clock."""
+    """Judges instances of one account and Region at a time, and records what came out. ``now``: the clock."""
 
     members: Members
     ledger: Ledger
@@ -58,7 +62,7 @@ class Judging:
         recalled: AbstractSet[InstanceArn],
         policy: Policy,
     ) -> Judged:
-        """Record what is healthy, tell what cannot be proved and what may be a probe, and return what broke.
+        """Judge, and write nothing: what broke is put back before anything is recorded or told of the others.
 
         Of the ``recalled``, whose watch is over or has yet to begin anew, nothing is to be learnt but that calls are refused.
         """
@@ -72,35 +76,47 @@ class Judging:
         unclear = {arn: each for arn, each in open_.items() if patterns[arn] is None and each.is_news(signs[arn])}
         patterns |= self._before(place, unclear, signs, policy)
         broken = [arn for arn in under_watch if health[arn] is Health.BROKEN or patterns[arn] is not None]
-        told = self._tell_probes([each for arn, each in unclear.items() if arn not in broken], signs)
-        others = {arn: each for arn, each in under_watch.items() if arn not in {*broken, *told, *recalled}}
-        clean = [each for arn, each in others.items() if health[arn] is Health.CLEAN]
-        unproven = [each for arn, each in others.items() if health[arn] is Health.UNPROVEN]
-        self.tell_unproven(
-            [(each.record, _UNEXPLAINED if signs[each.record.arn].refused else _LIFELESS) for each in unproven]
-        )
+        probed = {arn: each for arn, each in unclear.items() if arn not in broken}
+        others = {arn: each for arn, each in under_watch.items() if arn not in {*broken, *probed, *recalled}}
         return Judged(
             broken=[under_watch[arn].broken(signs[arn], patterns[arn]) for arn in broken],
-            verified=self._settle(clean, signs, policy),
+            probed=list(probed.values()),
+            clean=[each for arn, each in others.items() if health[arn] is Health.CLEAN],
+            unproven=[
+                (each.record, _UNEXPLAINED if signs[arn].refused else _LIFELESS)
+                for arn, each in others.items()
+                if health[arn] is Health.UNPROVEN
+            ],
+            signs=signs,
         )
 
-    def tell_out_of_sight(
-        self, records: Mapping[InstanceArn, Record], unseen: Mapping[InstanceArn, Unreachable]
-    ) -> None:
-        """Tell of those that nobody has been able to look at for as long as a watch may last; when that began is noted."""
-        now = self.now()
-        out_of_sight = [
-            records[arn] for arn, target in unseen.items() if not target.throttled and not records[arn].is_to_go_back
-        ]
-        newly = [record for record in out_of_sight if record.unseen_since is None]
-        self.ledger.write([Change(before=each, after=replace(each, unseen_since=now)) for each in newly], now)
-        too_long = [each for each in out_of_sight if now - (each.unseen_since or now) >= LONGEST_LIFE]
-        self.tell_unproven([(each, unseen[each.arn].problem) for each in too_long])
+    def conclude(self, judged: Judged, policy: Policy) -> tuple[int, list[Record]]:
+        """Record what is healthy, what cannot be proved and what may be a probe. Returns how many have proved healthy, and the records
+        of which people have to be told."""
+        probes = [each.told(judged.signs[each.record.arn], self.now()) for each in judged.probed]
+        owing = [*self._written(probes), *self._let_go_unproven(judged.unproven)]
+        verified = self._settle(judged.clean, judged.signs, policy)
+        return len(verified), [*owing, *verified]
 
-    def tell_unproven(self, unproven: Iterable[tuple[Record, str]]) -> None:
-        """Tell of those of which nobody can say whether something broke. A canary of which that is so because calls were refused
+    def out_of_sight(self, unseen: Iterable[tuple[Record, Unreachable]]) -> list[Record]:
+        """Let go of those that nobody has been able to look at for as long as a watch may last; when that began is noted. Returns the
+        records of which people have to be told."""
+        now = self.now()
+        waiting = [(record, target) for record, target in unseen if not record.is_to_go_back]
+        newly = [record for record, _ in waiting if record.unseen_since is None]
+        self.response.write([Change(before=each, after=replace(each, unseen_since=now)) for each in newly])
+        return self._let_go_unproven(
+            [
+                (record, target.problem)
+                for record, target in waiting
+                if not target.throttled and now - (record.unseen_since or now) >= LONGEST_LIFE
+            ]
+        )
+
+    def _let_go_unproven(self, unproven: Sequence[tuple[Record, str]]) -> list[Record]:
+        """Let go of those of which nobody can say whether something broke. A canary of which that is so because calls were refused
         holds its cohort, until a person has said what they were."""
-        unproven, now = list(unproven), self.now()
+        now = self.now()
         unexplained = [record for record, why in unproven if why == _UNEXPLAINED and record.awaits_canary_proof]
         self.response.hold_cohorts(unexplained, unexplained=True)
         changes = [
@@ -108,9 +124,8 @@ class Judging:
                 before=record,
                 after=replace(
                     record,
-                    watch=OVER,
                     canary_lost=True,
-                    left_because="unproven",
+                    left_because=UNPROVEN,
                     explanation=f"Tokens are required, and after seven days nobody can say that nothing broke: {why}. See for yourself; "
                     "the service watches it no longer, except for rejected calls.",
                     changed_at=now,
@@ -118,7 +133,7 @@ class Judging:
             )
             for record, why in unproven
         ]
-        self._write_and_tell(changes)
+        return self._written(changes)
 
     def _signs(self, place: Place, under_watch: Mapping[InstanceArn, Watched]) -> dict[InstanceArn, Signs]:
         if not under_watch:
@@ -167,27 +182,16 @@ class Judging:
         found = {arn: returning(signs[arn].refused, used[arn], policy.rejected_threshold) for arn in enough}
         return {arn: words for arn, words in found.items() if words is not None}
 
-    def _tell_probes(self, unclear: Iterable[Watched], signs: Mapping[InstanceArn, Signs]) -> set[InstanceArn]:
-        """Tell, once, of refused calls that are too few to be breakage. Returns of whom."""
-        changes = [each.told(signs[each.record.arn], self.now()) for each in unclear]
-        self._write_and_tell(changes)
-        return {change.arn for change in changes}
-
-    def _settle(self, clean: Iterable[Watched], signs: Mapping[InstanceArn, Signs], policy: Policy) -> int:
-        """Record what is clean. Returns how many have proved healthy."""
+    def _settle(self, clean: Iterable[Watched], signs: Mapping[InstanceArn, Signs], policy: Policy) -> list[Record]:
+        """Record what is clean. Returns what has proved healthy."""
         now = self.now()
         changes = [
             change for each in clean if (change := each.settled(signs[each.record.arn], policy, now)) is not None
         ]
-        overtaken = self.ledger.write(changes, now)
-        newly = [
-            change.arn
-            for change in changes
-            if change.arn not in overtaken and change.after.status != change.before.status
-        ]
-        self.response.tell(newly)
-        return len(newly)
+        before = {change.arn: change.before.status for change in changes}
+        return [each for each in self._written(changes) if each.status != before[each.arn]]
 
-    def _write_and_tell(self, changes: list[Change]) -> None:
-        overtaken = self.ledger.write(changes, self.now())
-        self.response.tell([change.arn for change in changes if change.arn not in overtaken])
+    def _written(self, changes: Sequence[Change]) -> list[Record]:
+        """The records after the changes, without those that others have changed since."""
+        lost = self.response.write(changes)
+        return [change.applied() for change in changes if change.arn not in lost]

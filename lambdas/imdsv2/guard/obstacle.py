@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.errors import error_code, error_message
 from imdsv2.domain.documents import options_document
-from imdsv2.domain.instance import Instance, Missing, Unreachable
+from imdsv2.domain.instance import ENFORCED_TAG, Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.ledger.items import to_text
 
@@ -44,19 +44,23 @@ def obstacle(record: Record, target: Target) -> str | None:
             f"Somebody has changed {', '.join(changed)} since, so the options are no longer what the service left; it does not touch "
             "what others have changed. Put it back by hand if that is wanted."
         )
-    if action.ENFORCED_TAG not in target.tags:
+    if ENFORCED_TAG not in target.tags:
         enforced_at = to_text(record.enforced_at) if record.enforced_at else "any time"
         return (
-            f"Its tag {action.ENFORCED_TAG} is gone, without which the service may not set tokens to optional. Put it back by hand, or "
+            f"Its tag {ENFORCED_TAG} is gone, without which the service may not set tokens to optional. Put it back by hand, or "
             f"set the tag again to {enforced_at}."
         )
     return None
 
 
-def explain_refusal(error: Exception) -> str:
-    """EC2's refusal of a rollback as a sentence that says what a person can do."""
+def explain_refusal(error: Exception) -> tuple[str, str]:
+    """EC2's refusal of a rollback as a sentence that says what a person can do; and the same without EC2's own words, in which
+    sessions and requests have names that differ each time: people are told once of each kind."""
     code, message = error_code(error), error_message(error)
-    said = f"({code}: {message})"
+    return _refusal(code, message, f"({code}: {message})"), _refusal(code, message, f"({code})")
+
+
+def _refusal(code: str, message: str, said: str) -> str:
     if "HttpTokensEnforced" in message:
         return (
             f"The account's setting HttpTokensEnforced forbids going back {said}. Set it to disabled for as long "

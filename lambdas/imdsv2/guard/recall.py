@@ -3,19 +3,31 @@ long as an enforcement stands. What needs IMDSv1 once a quarter, or at the next 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, instances_with_news
-from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
 from imdsv2.domain.instance import InstanceArn, Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aws_lambda_powertools import Logger
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.account import Account
     from imdsv2.ledger.table import Ledger
+
+
+@dataclass(slots=True, kw_only=True)
+class Refusing:
+    """Instances that refuse calls, by place. ``failed``: how many places failed; ``to_repeat``: whether CloudWatch has to be asked
+    again at the next pass."""
+
+    arns: dict[Place, list[InstanceArn]] = field(default_factory=dict)
+    failed: int = 0
+    to_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,25 +38,36 @@ class Recall:
     ledger: Ledger
     logger: Logger
 
-    def refusing(self, account: Account) -> dict[Place, list[InstanceArn]]:
-        """Instances of an account that were enforced, however long ago, and that have refused calls of late."""
+    def refusing(self, account: Account) -> Refusing:
+        """Instances of an account that were enforced, however long ago, and that have refused calls of late. A place of which that
+        cannot be said fails alone."""
         partition, _, number = account.key.partition("/")
-        refusing: dict[Place, list[InstanceArn]] = {}
+        found = Refusing()
         for place in (Place(partition, region, number) for region in account.last_enforced):
-            named = self._named(place)
-            records = self.ledger.read(InstanceArn(partition, place.region, number, each) for each in sorted(named))
-            refusing[place] = [
-                arn for arn, record in records.items() if record.stands and record.enforced_at is not None
-            ]
-        return {place: arns for place, arns in refusing.items() if arns}
+            try:
+                named, may_ask_again = self._named(place)
+                found.to_repeat |= may_ask_again
+                arns = self._enforced(InstanceArn(partition, place.region, number, each) for each in sorted(named))
+            except Exception:
+                self.logger.exception("nothing recalled", extra={"account": number, "region": place.region})
+                found.failed += 1
+                continue
+            if arns:
+                found.arns[place] = arns
+        return found
 
-    def _named(self, place: Place) -> set[str]:
-        """Ids of instances in this place that rejected calls in the last three hours; empty if the call fails."""
+    def _named(self, place: Place) -> tuple[set[str], bool]:
+        """Ids of instances in this place that rejected calls in the last three hours. If the call fails: none, and whether it may
+        succeed at the next pass. What is not permitted (member roles of an older stack) is not asked again within the hour."""
         try:
-            return set(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS))
+            return set(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS)), False
         except CALL_FAILURES as error:
             self.logger.warning(
                 "not known which instances refuse calls",
                 extra={"account": place.account, "region": place.region, "problem": describe_error(error)},
             )
-            return set()
+            return set(), may_pass(error)
+
+    def _enforced(self, arns: Iterable[InstanceArn]) -> list[InstanceArn]:
+        records = self.ledger.read(arns).items()
+        return [arn for arn, record in records if record.stands and record.enforced_at is not None]

@@ -1,9 +1,9 @@
-"""The answer to breakage, and to a person who wants an instance back: hold the cohort, roll back (or leave, and say why), count
-towards the breaker, tell people."""
+"""The answer to breakage, and to a person who wants an instance back: hold the cohort, roll back (or leave, and say why); then
+discharge what the records owe: count towards the breaker, tell people."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -17,20 +17,24 @@ from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode, RollbackMode
 from imdsv2.domain.words import minute
+from imdsv2.errors import LedgerContended
 from imdsv2.guard.counting import counted_from, rejected
 from imdsv2.guard.obstacle import obstacle
-from imdsv2.guard.rollback import End, Return
+from imdsv2.guard.returns import End, Return
 from imdsv2.guard.signs import Begin, gather_signs
+from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import account_key
-from imdsv2.ledger.record import OPEN, Change
+from imdsv2.ledger.record import COUNT, OPEN, TAG, UNPROVEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from aws_lambda_powertools import Logger
 
     from imdsv2.aws.sessions import Members
+    from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.rollback import Rollback
@@ -43,34 +47,39 @@ if TYPE_CHECKING:
 
 _BETWEEN_ATTEMPTS = timedelta(hours=1)
 """Interval between attempts to roll back after EC2 refused, because the refusal may be lifted."""
+_A_PASS = timedelta(minutes=4)
+"""Between two passes there is at least as much time."""
 _ONLY_ALERT = 'The policy says "rollback": "alert". Put it back by hand, or update its software.'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The result of a response: the number of instances rolled back, and of those broken and not rolled back."""
+    """The result of a response: the number of instances rolled back, and of those broken and not rolled back. ``owing``: the
+    records of which people have yet to be told; `Response.discharge` does that."""
 
     rolled_back: int = 0
     left_broken: int = 0
+    owing: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Left:
-    """A rollback that was not made, its current record, and the reason."""
+    """A rollback that was not made, its current record, and the reason; ``kind``: that without words that vary."""
 
     asked: Return
     record: Record
     problem: str
+    kind: str
     is_only_told: bool = False
 
     def change(self, now: datetime) -> Change | None:
-        """The change for an instance that is not rolled back; people are notified again only if the reason changes."""
+        """The change for an instance that is not rolled back; people are notified again only if the kind of reason changes."""
         explanation = f"{self.asked.why} It was not put back: {self.problem}"
         after = self.record
         if not self.is_only_told and obstacle(self.asked.record, self.asked.target) is None:
             after = replace(after, left_at=now, explanation=explanation)  # It had been tried.
-        if self.record.left_because != self.problem:
-            after = replace(after, left_because=self.problem, explanation=explanation, changed_at=now)
+        if self.record.left_because != self.kind:
+            after = replace(after, left_because=self.kind, explanation=explanation, changed_at=now)
         if self.asked.broken and not self.record.is_broken:
             after = replace(after, broken_at=now, watch=OPEN)
         if self.asked.is_by_person:
@@ -93,53 +102,123 @@ class Response:
     logger: Logger
 
     def put_back(self, returns: Sequence[Return], policy: Policy, request_id: str) -> Answered:
-        """Put back what broke, or what a person wants back, as far as policy and EC2 let it."""
-        returns = self._with_breakage(returns)
+        """Put back what broke, or what a person wants back, as far as policy and EC2 let it. What is owed then is left to
+        `discharge`, which may take its time."""
+        returns = self._remembered(self._with_breakage(returns))
         self._hold_cohorts(returns)
         alerted = {each.arn: why for each in returns if (why := _only_told(each, policy)) is not None}
         due = [each for each in returns if each.arn not in alerted and self._may_try(each)]
         ended = self.rollback.run(due, request_id)
         returned = [each for each in ended if each.end is End.ROLLED_BACK]
         left = [
-            _Left(asked=each.asked, record=each.record, problem=str(each.problem))
+            _Left(asked=each.asked, record=each.record, problem=str(each.problem), kind=each.kind or str(each.problem))
             for each in ended
             if each.end is End.LEFT
         ]
         left += [
-            _Left(asked=each, record=each.record, problem=alerted[each.arn], is_only_told=True)
+            _Left(asked=each, record=each.record, problem=alerted[each.arn], kind=alerted[each.arn], is_only_told=True)
             for each in returns
             if each.arn in alerted
         ]
-        self.ledger.write([change for each in left if (change := each.change(self.now())) is not None], self.now())
-        self.count([each.arn for each in returned if each.asked.broken])
-        self.tell([each.arn for each in returned] + [each.record.arn for each in left])
+        self.write([change for each in left if (change := each.change(self.now())) is not None])
         untried = len(returns) - len(due) - len(alerted)
-        return Answered(rolled_back=len(returned), left_broken=sum(each.asked.broken for each in left) + untried)
+        overdue = sum(each.end is End.LATER and self._is_overdue(each.asked) for each in ended)
+        return Answered(
+            rolled_back=len(returned),
+            left_broken=sum(each.asked.broken for each in left) + untried + overdue,
+            owing=(*(each.record for each in returned), *(each.record for each in left)),
+        )
 
-    def tell(self, arns: Iterable[InstanceArn]) -> None:
-        """Send what is due to people and Security Hub for these instances."""
+    def write(self, changes: Iterable[Change]) -> frozenset[InstanceArn]:
+        """Write changes. Returns what others have changed since, or what could not be written, which the log then says: the next
+        pass comes to the same."""
+        return self.ledger.write(list(changes), self.now()).logged(self.logger).lost
+
+    def discharge(self, records: Iterable[Record], tagged: AbstractSet[InstanceArn] = frozenset()) -> None:
+        """Do what records owe: count what broke towards the breakers, tell people and Security Hub; and record that it is done.
+        Whoever comes later does it again as far as that is not on record. ``tagged``: whose tags have been replaced."""
+        records = list(records)
+        counted = self._count([each for each in records if COUNT in each.owes])
+        paid = {
+            each.arn: frozenset({*({COUNT} if each.arn in counted else ()), *({TAG} if each.arn in tagged else ())})
+            for each in records
+        }
+        self.tell([each.arn for each in records], paid)
+
+    def tell(self, arns: Iterable[InstanceArn], paid: Mapping[InstanceArn, frozenset[str]] | None = None) -> None:
+        """Send what is due to people and Security Hub for these instances. ``paid``: as for `Teller.tell`."""
+        arns = sorted(arns)
+        if not arns:
+            return
         workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
-        self.teller.tell(sorted(arns), self.now(), workflow=workflow)
+        self.teller.tell(arns, self.now(), workflow=workflow, paid=paid)
 
     def hold_cohorts(self, records: Iterable[Record], *, unexplained: bool) -> None:
         """One that breaks holds all that run the same software, until a person clears it. ``unexplained``: nobody knows yet
-        whether it broke; then another that holds the cohort already goes on doing so."""
+        whether it broke. Another that holds the cohort already goes on doing so, unless that is now known to be breakage."""
+        records = list(records)
         by_cohort = {each.cohort: each.arn for each in records if each.cohort is not None}
-        held = self._held(by_cohort) if unexplained else set()
+        known = unexplained or any(each.is_broken for each in records)
+        held = self._held(by_cohort, unexplained=unexplained) if known and by_cohort else set()
         for cohort, arn in by_cohort.items():
             if cohort not in held:
                 self.cohorts.change(cohort, partial(_held_by, arn, self.now(), unexplained=unexplained))
 
-    def count(self, broken: Iterable[InstanceArn]) -> None:
-        """Count what broke towards the breakers of its accounts, and tell people of those that open."""
-        by_account: dict[str, int] = Counter(account_key(arn) for arn in broken)
+    def _count(self, broken: Iterable[Record]) -> set[InstanceArn]:
+        """Count what broke towards the breakers of its accounts, and tell people of those that open. Returns what is counted."""
+        by_account: dict[str, list[Record]] = defaultdict(list)
+        for each in broken:
+            by_account[account_key(each.arn)].append(each)
+        counted: set[InstanceArn] = set()
         for account, several in by_account.items():
-            now = self.now()
-            enforced = len(self.ledger.enforced_since(account, now - A_DAY))
-            known = self.accounts.count_rollbacks(account, several, enforced, now)
-            if known.breaker_opened_at == now:
-                self.logger.error("breaker opened", extra={"account": known.key})
-                self.teller.breaker_opened(known)
+            try:
+                self._count_in(account, several)
+            except (*CALL_FAILURES, LedgerContended) as error:
+                problem = {"account": account, "problem": describe_error(error)}
+                self.logger.warning("breakage not counted; the next pass does it", extra=problem)
+                continue
+            counted |= {each.arn for each in several}
+        return counted
+
+    def _count_in(self, account: str, several: Iterable[Record]) -> None:
+        now = self.now()
+        enforced = len(self.ledger.enforced_since(account, now - A_DAY))
+        broken = {each.arn.instance_id: each.enforced_at or now for each in several}
+        known = self.accounts.count_broken(account, broken, enforced, now)
+        if known.breaker_opened_at == now:
+            self.logger.error("breaker opened", extra={"account": known.key})
+        self.tell_breaker(known)
+
+    def tell_breaker(self, account: Account) -> None:
+        """Tell people of an open breaker, unless they have been told."""
+        if account.owes_breaker_message and self.teller.breaker_opened(account):
+            self.accounts.breaker_told(account.key, self.now())
+
+    def _remembered(self, returns: Sequence[Return]) -> list[Return]:
+        """The returns; those that only a recall has found are on record as broken before anything else is tried. After that they are
+        the guard's at every pass. Those that another has changed since are left to the next pass."""
+        now = self.now()
+        changes = [
+            Change(before=each.record, after=_found_broken(each.record, now))
+            for each in returns
+            if each.broken and each.record.stands and _may_be_forgotten(each.record)
+        ]
+        if not changes:
+            return list(returns)
+        done = self.ledger.write(changes, now).logged(self.logger)
+        written = {change.arn: change.applied() for change in changes if change.arn not in done.lost}
+        return [
+            replace(each, record=written.get(each.arn, each.record))
+            for each in returns
+            if each.arn not in done.overtaken
+        ]
+
+    def _is_overdue(self, each: Return) -> bool:
+        """Whether an earlier pass has begun to put it back, or tried to, in vain."""
+        record = each.record
+        asked_at = record.undo.at if record.undo is not None else self.now()
+        tried = record.is_broken and record.broken_at is not None and self.now() - record.broken_at >= _A_PASS
+        return tried or record.status == Status.ROLLING_BACK or self.now() - asked_at >= _A_PASS
 
     def _with_breakage(self, returns: Sequence[Return]) -> list[Return]:
         """The returns, each that a person asked for with what CloudWatch says of its software since the enforcement: people want
@@ -157,17 +236,20 @@ class Response:
 
     def _hold_cohorts(self, returns: Iterable[Return]) -> None:
         returns = list(returns)
-        broken = [each.record for each in returns if each.broken and not each.record.is_broken]
-        self.hold_cohorts(broken, unexplained=False)
+        self.hold_cohorts([each.record for each in returns if each.broken], unexplained=False)
         wanted_back = [each for each in returns if not each.broken and obstacle(each.record, each.target) is None]
         self.hold_cohorts([each.record for each in wanted_back], unexplained=True)
 
-    def _held(self, keys: Iterable[str]) -> set[str]:
-        """The cohorts that are held already."""
+    def _held(self, keys: Iterable[str], *, unexplained: bool) -> set[str]:
+        """The cohorts that are held already; not ``unexplained``: because something broke."""
         cohorts = self.cohorts.read(keys)
         records = self.ledger.read({each.broken_by for each in cohorts.values() if each.broken_by is not None})
         return {
-            key for key, each in cohorts.items() if each.broken_by and each.is_held(records[each.broken_by].cleared_at)
+            key
+            for key, each in cohorts.items()
+            if each.broken_by
+            and each.is_held(records[each.broken_by].cleared_at)
+            and (unexplained or not each.unexplained)
         }
 
     def _may_try(self, each: Return) -> bool:
@@ -176,6 +258,20 @@ class Response:
         if each.is_by_person or refused_at is None or each.record.left_because is None:
             return True
         return obstacle(each.record, each.target) is not None or self.now() - refused_at >= _BETWEEN_ATTEMPTS
+
+
+def _may_be_forgotten(record: Record) -> bool:
+    """Whether nothing but a recall looks at it: its first watch is over, and it is not known as broken."""
+    return not record.is_watched or (record.status == Status.VERIFIED and not record.is_broken)
+
+
+def _found_broken(record: Record, now: datetime) -> Record:
+    return replace(
+        record,
+        watch=OPEN,
+        broken_at=record.broken_at if record.is_broken else now,
+        left_because=None if record.left_because == UNPROVEN else record.left_because,
+    )
 
 
 def _held_by(arn: InstanceArn, now: datetime, known: Cohort, *, unexplained: bool) -> Cohort:

@@ -1,7 +1,8 @@
 """Rollback: makes tokens optional again, changes nothing else, and only if the options are as the service left them.
 
-Ledger (`rolling_back`) -> EC2 -> read back -> tag -> ledger (`rolled_back`). Triggered by the guard if software broke,
-or by a person. Neither gates nor caps apply.
+Ledger (`rolling_back`) -> EC2 -> read back -> tag -> ledger (`rolled_back`, with what it owes). Triggered by the guard if software
+broke, or by a person. Neither gates nor caps apply. EC2's answer is the confirmation: until it shows the change, a look minutes later
+has to settle it, and the record stays `rolling_back`.
 
 IAM: ``ec2:ModifyInstanceMetadataOptions``, ``ec2:CreateTags`` and ``ec2:DeleteTags`` for the rollback role,
 ``ec2:DescribeInstances`` for the read role.
@@ -11,129 +12,44 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import describe
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, is_throttling, may_have_been_done
-from imdsv2.domain.commands import command
-from imdsv2.domain.instance import Instance, Missing, Unreachable
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done, may_pass
+from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.request import Source
-from imdsv2.domain.verdict import DAILY, Decision, Reason
 from imdsv2.errors import QuotaExhausted
 from imdsv2.guard.obstacle import GONE, explain_refusal, obstacle
-from imdsv2.ledger.record import OPEN, OVER, Change
+from imdsv2.guard.returns import End, Returned
+from imdsv2.ledger.change import Change
+from imdsv2.ledger.record import OPEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from aws_lambda_powertools import Logger
     from mypy_boto3_ec2 import EC2Client
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn, Target
+    from imdsv2.guard.returns import Return
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
 _CALLS_AT_ONCE = 8
+_SHOWN_AFTER = timedelta(minutes=10)
+"""If EC2 does not show what it accepted by then, somebody else has changed it again."""
+_REQUIRED_AGAIN = "EC2 took the call, but shows tokens as required again; somebody else may be changing them."
+_ENDPOINT_CLOSED = (
+    "EC2 demands that the endpoint is enabled in the same call, and it is disabled or cannot be read now. Put it back by hand if that "
+    "is wanted."
+)
 _SIGNATURE = ("source", "caller", "request_id", "session")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Return:
-    """An instance that is to be put back, and why, in a sentence. ``broken``: its software broke, whoever wants it back."""
-
-    record: Record
-    target: Target
-    why: str
-    broken: bool
-    source: Source
-    caller: str | None = None
-
-    @property
-    def arn(self) -> InstanceArn:
-        return self.record.arn
-
-    @property
-    def is_by_person(self) -> bool:
-        return self.source is Source.MANUAL
-
-    @property
-    def is_done_already(self) -> bool:
-        """Whether EC2 shows tokens as optional already: an earlier run crashed after the change."""
-        return isinstance(self.target, Instance) and self.target.options.http_tokens == "optional"
-
-
-class End(StrEnum):
-    """The result of a rollback."""
-
-    ROLLED_BACK = "rolled_back"
-    LEFT = "left"
-    """It is not permitted or not possible; a person is told why."""
-    LATER = "later"
-    """Throttled, unfinished, or another run was faster: the next pass continues."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
-    """The result of a `Return`; ``problem`` says why it was not made."""
-
-    asked: Return
-    end: End
-    record: Record
-    problem: str | None = None
-
-    @property
-    def arn(self) -> InstanceArn:
-        return self.asked.arn
-
-    @property
-    def is_begun_in_vain(self) -> bool:
-        """Whether an earlier run crashed before EC2 made the change."""
-        return self.record.status == Status.ROLLING_BACK and not self.asked.is_done_already
-
-    def rolled_back(self, now: datetime) -> Record:
-        """The record once tokens are optional again. What the guard recorded as broken stays so, whoever put it back."""
-        asked = self.asked
-        record = replace(
-            self.record,
-            status=Status.ROLLED_BACK,
-            decision=Decision.HOLD,
-            reason=Reason.BROKE_BEFORE if asked.broken else Reason.UNDONE_BY_PERSON,
-            explanation=f"{asked.why} Tokens are optional again, as they were before. It is held, and what runs the same software "
-            f"waits, until a person clears it: {command('clear', self.arn)}",
-            changed_at=now,
-            decided_at=now,
-            watch=OVER,
-            left_because=None,
-            undo=None,
-            status_before=None,
-            owner=None,
-            lease_until=None,
-            revisit_at=now + DAILY,
-        )
-        if asked.is_by_person:
-            record = replace(record, undone_at=now, undone_by=asked.caller)
-        if asked.broken:
-            broken_at = record.broken_at if record.is_broken else now
-            record = replace(record, rolled_back_at=now, broken_at=broken_at)
-        return record
-
-    def as_before(self, now: datetime) -> Record:
-        """The record after a rollback that changed nothing: its earlier status is restored."""
-        return replace(
-            self.record,
-            status=self.record.status_before,
-            status_before=None,
-            owner=None,
-            lease_until=None,
-            revisit_at=now + DAILY,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,14 +72,33 @@ class Rollback:
         left = [
             Returned(asked=each, end=End.LEFT, record=each.record, problem=problem)
             for each in asked
-            if (problem := obstacle(each.record, each.target)) is not None
+            if (problem := obstacle(each.record, each.target) or self._is_refuted(each)) is not None
         ]
         hindered = {each.arn for each in left}
-        willing = [each for each in asked if each.arn not in hindered]
+        in_doubt = [each for each in asked if each.arn not in hindered and each.is_in_doubt]
+        willing = [each for each in asked if each.arn not in hindered and each not in in_doubt]
         # Restore the earlier status of rollbacks that were begun and can no longer be made.
         begun = [each for each in left if each.record.status == Status.ROLLING_BACK]
         left = [each for each in left if each not in begun] + self._record(begun, request_id)
+        left += [Returned(asked=each, end=End.LATER, record=each.record) for each in in_doubt]
         return left + self._put_back_all(willing, request_id) if willing else left
+
+    def replace_tags(self, records: Sequence[Record]) -> set[InstanceArn]:
+        """Replace the tags that rolled-back instances of one account and Region owe. Returns those that owe them no longer."""
+        if not records:
+            return set()
+        try:
+            left = self._mark([each.arn for each in records], self.members.ec2(records[0].arn, "rollback"))
+        except CALL_FAILURES as error:
+            self._log_tags_left({each.arn: error for each in records})
+            return set()
+        return {each.arn for each in records} - left
+
+    def _is_refuted(self, each: Return) -> str | None:
+        """Why a rollback that EC2 accepted did not last, once it had the time to show it."""
+        accepted_at = each.record.returned_at
+        is_over = each.is_in_doubt and accepted_at is not None and self.now() - accepted_at > _SHOWN_AFTER
+        return _REQUIRED_AGAIN if is_over else None
 
     def _put_back_all(self, willing: Sequence[Return], request_id: str) -> list[Returned]:
         try:
@@ -174,14 +109,15 @@ class Rollback:
             begun = [each for each in shut_out if each.is_begun_in_vain]
             return [each for each in shut_out if each not in begun] + self._record(begun, request_id)
         ahead = [self._ahead(each, request_id) for each in willing]
-        overtaken = self.ledger.write(ahead, self.now())
+        overtaken = self.ledger.write(ahead, self.now()).logged(self.logger).lost
         taken = {change.arn: change.applied() for change in ahead if change.arn not in overtaken}
         late = [Returned(asked=each, end=End.LATER, record=each.record) for each in willing if each.arn in overtaken]
         mine = [each for each in willing if each.arn in taken]
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-            ended = list(pool.map(lambda each: self._put_back(each, taken[each.arn], way_back), mine))
+            ended = list(pool.map(lambda each: self._put_back(each, taken[each.arn], way_back, read), mine))
         ended = self._read_back(ended, read)
-        self._mark([each for each in ended if each.end is End.ROLLED_BACK], way_back)
+        untagged = self._mark([each.arn for each in ended if each.end is End.ROLLED_BACK], way_back)
+        ended = [replace(each, owes_tag=each.arn in untagged) for each in ended]
         return late + self._record(ended, request_id)
 
     def _ahead(self, each: Return, request_id: str) -> Change:
@@ -191,6 +127,7 @@ class Rollback:
             status=Status.ROLLING_BACK,
             status_before=each.record.status_before or each.record.status,
             watch=OPEN,  # If this run crashes, the guard must finish, but its watch may already be over.
+            broken_at=now if each.broken and not each.record.is_broken else each.record.broken_at,
             explanation=each.why,
             owner=request_id,
             lease_until=now + self.lease,
@@ -208,12 +145,15 @@ class Rollback:
             session=self.members.session_name(each.arn, "rollback"),
         )
 
-    def _put_back(self, each: Return, record: Record, ec2: EC2Client) -> Returned:
+    def _put_back(self, each: Return, record: Record, ec2: EC2Client, read: EC2Client) -> Returned:
         done = Returned(asked=each, end=End.ROLLED_BACK, record=record)
         if each.is_done_already:
             return done
         try:
-            ec2.modify_instance_metadata_options(InstanceId=each.arn.instance_id, HttpTokens="optional")
+            with self.members.turn(each.arn, "ModifyInstanceMetadataOptions"):
+                is_open = action.set_tokens(ec2, lambda: describe(read, [each.arn])[each.arn], each.arn, "optional")
+            if not is_open:
+                return replace(done, end=End.LEFT, problem=_ENDPOINT_CLOSED)
         except CALL_FAILURES as error:
             if not isinstance(error, ClientError | QuotaExhausted) or may_have_been_done(error):
                 # It is unknown whether EC2 received the call: the item stays `rolling_back`, and the guard checks
@@ -223,34 +163,37 @@ class Rollback:
                 )
                 return replace(done, end=End.LATER)
             return self._refused(each, record, error)
-        return done
+        return replace(done, is_accepted=True)
 
     def _refused(self, each: Return, record: Record, error: Exception) -> Returned:
-        if is_throttling(error):
-            problem = f"EC2 asks to come back later ({describe_error(error)})"
-            self.logger.warning("rollback throttled", extra={"target": str(each.arn), "problem": problem})
+        if may_pass(error):
+            problem = f"it could not be done now, and is tried again by itself ({describe_error(error)})"
+            self.logger.warning("rollback put off", extra={"target": str(each.arn), "problem": problem})
             return Returned(asked=each, end=End.LATER, record=record, problem=problem)
-        return Returned(asked=each, end=End.LEFT, record=record, problem=explain_refusal(error))
+        said, kind = explain_refusal(error)
+        return Returned(asked=each, end=End.LEFT, record=record, problem=said, kind=kind)
 
     def _read_back(self, ended: Sequence[Returned], read: EC2Client) -> list[Returned]:
         awaited = [each.arn for each in ended if each.end is End.ROLLED_BACK]
         seen = action.read_back(lambda arns: describe(read, arns), awaited)
         return [_seen(each, seen[each.arn]) if each.arn in seen else each for each in ended]
 
-    def _mark(self, ended: Sequence[Returned], ec2: EC2Client) -> None:
-        try:
-            action.mark_rolled_back(ec2, [each.arn for each in ended], self.now())
-        except CALL_FAILURES as error:
-            self.logger.warning(
-                "tag left behind",
-                extra={"targets": [str(each.arn) for each in ended], "problem": describe_error(error)},
-            )
+    def _mark(self, arns: Sequence[InstanceArn], ec2: EC2Client) -> set[InstanceArn]:
+        """Replace tags. Returns the instances of which that is still to be done."""
+        left = action.mark_rolled_back(ec2, arns, self.now())
+        self._log_tags_left(left)
+        return set(left)
+
+    def _log_tags_left(self, left: Mapping[InstanceArn, Exception]) -> None:
+        if left:
+            problems = sorted({describe_error(each) for each in left.values()})
+            self.logger.warning("tag left behind", extra={"targets": sorted(map(str, left)), "problems": problems})
 
     def _record(self, ended: Iterable[Returned], request_id: str) -> list[Returned]:
         """Write each result; an unfinished rollback is not written, but left to the invocation that finishes it."""
         ended = list(ended)
         changes = {each.arn: change for each in ended if (change := self._end(each, request_id)) is not None}
-        overtaken = self.ledger.write(list(changes.values()), self.now())
+        overtaken = self.ledger.write(list(changes.values()), self.now()).logged(self.logger).lost
         return [
             replace(each, end=End.LATER)
             if each.arn in overtaken
@@ -264,6 +207,8 @@ class Rollback:
             after, says = each.rolled_back(now), ["status", "decision", "reason", "explanation"]
         elif each.end is End.LEFT or each.problem is not None:
             after, says = each.as_before(now), ["status"]
+        elif each.is_accepted:
+            after, says = each.accepted(now), ["status"]
         else:
             return None
         signed = self._signed(after, each.asked, request_id)
@@ -271,13 +216,11 @@ class Rollback:
 
 
 def _seen(each: Returned, target: Target) -> Returned:
+    """What a first look says of a change that EC2 accepted. That it is not there settles nothing yet: EC2 may show an older state."""
     match target:
+        case Instance(state="terminated" | "shutting-down"):
+            return replace(each, end=End.LEFT, problem=GONE)
         case Instance() if target.options.http_tokens == "optional" or target.state == "stopped":
             return each
-        case Instance() if target.state not in {"terminated", "shutting-down"}:
-            why = "EC2 took the call, but shows tokens as required again; somebody else may be changing them."
-            return replace(each, end=End.LEFT, problem=why)
-        case Instance() | Missing():
-            return replace(each, end=End.LEFT, problem=GONE)
-        case Unreachable():
+        case _:
             return replace(each, end=End.LATER)

@@ -10,13 +10,14 @@ from imdsv2.domain import breakage, health
 from imdsv2.domain.commands import command
 from imdsv2.domain.decision import is_settling
 from imdsv2.domain.health import Health
-from imdsv2.domain.instance import Instance, Unreachable
+from imdsv2.domain.instance import Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from imdsv2.domain.words import minute
 from imdsv2.guard.counting import counted_from, rejected, rejected_calls, starts_of
-from imdsv2.guard.rollback import Return
-from imdsv2.ledger.record import OVER, Change
+from imdsv2.guard.returns import Return
+from imdsv2.ledger.change import Change
+from imdsv2.ledger.record import OVER
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,12 +25,15 @@ if TYPE_CHECKING:
     from imdsv2.domain.health import Signs
     from imdsv2.domain.instance import Target
     from imdsv2.domain.policy import Policy
-    from imdsv2.ledger.record import Enforced, Record
+    from imdsv2.ledger.change import Enforced
+    from imdsv2.ledger.record import Record
 
 PROBE = "probe_or_breakage"
 """Why nothing was put back though calls were refused: they are too few to tell what they were."""
 
 _LATELY = timedelta(days=7)
+_KNOWN_AFTER = timedelta(minutes=10)
+"""So long after an enforcement, EC2's saying that there is no such instance may be an old answer."""
 _TOLD_AGAIN_AFTER = timedelta(hours=6)
 
 
@@ -194,7 +198,8 @@ def is_lost(record: Record, target: Target, now: datetime) -> bool:
             return target.options.http_tokens != "required" and not is_settling(target, enforced_at, now)
         case Unreachable():
             return False
-    return True
+        case Missing():
+            return record.enforced_at is None or now - record.enforced_at > _KNOWN_AFTER
 
 
 def resumed(record: Record, target: Target) -> Return:

@@ -6,16 +6,26 @@ conflict.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.account import Account
+from imdsv2.domain.account import Account, Reservation
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import account_key, deserialize, pause, put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.items import (
+    account_key,
+    deserialize,
+    is_written,
+    new_id,
+    pause,
+    put_unless_overtaken,
+    to_text,
+    to_time,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -54,43 +64,70 @@ class Accounts:
     def claim(self, account: Account, now: datetime) -> bool:
         """Claim an account for a pass of the guard. False if another invocation has claimed it."""
         unclaimed = "guarded_at = :before" if account.guarded_at else "attribute_not_exists(guarded_at)"
-        values = {":now": {"S": to_text(now)}}
+        write_id = new_id()
+        values = {":now": {"S": to_text(now)}, ":write_id": {"S": write_id}}
         if account.guarded_at:
             values[":before"] = {"S": to_text(account.guarded_at)}
         try:
             self._dynamodb.update_item(
                 TableName=self._table,
                 Key=_key(account.key),
-                UpdateExpression="SET guarded_at = :now ADD version :one",
+                UpdateExpression="SET guarded_at = :now, written_by = :write_id ADD version :one",
                 ConditionExpression=unclaimed,
                 ExpressionAttributeValues={**values, ":one": {"N": "1"}},
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            return False
+            return is_written(self._dynamodb, self._table, _key(account.key), write_id)
         return True
 
-    def reserve(self, there: Placed, wanted: int, cap: int, now: datetime) -> tuple[int, Account]:
-        """Reserve cap for enforcements about to begin. Returns how many were granted, and the account after that."""
-        granted = 0
-
-        def take(account: Account) -> Account:
-            nonlocal granted
-            granted = min(wanted, account.room(there.region, cap, now))
-            return account.with_enforcements(there.region, granted, now, now) if granted else account
-
-        account = self._change(account_key(there), take)
-        return granted, account
-
-    def give_back(self, there: Placed, count: int, reserved_at: datetime, now: datetime) -> None:
-        """Return cap that was reserved at ``reserved_at`` and not used."""
-        if count:
-            self._change(
-                account_key(there), lambda account: account.with_enforcements(there.region, -count, reserved_at, now)
+    def release(self, account: Account, claimed_at: datetime) -> None:
+        """Give back a claim whose pass did not succeed: the next pass looks after the account as if there had been none."""
+        values = {":claimed": {"S": to_text(claimed_at)}, ":one": {"N": "1"}}
+        change = "REMOVE guarded_at"
+        if account.guarded_at:
+            change, values[":before"] = "SET guarded_at = :before", {"S": to_text(account.guarded_at)}
+        with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=_key(account.key),
+                UpdateExpression=f"{change} ADD version :one",
+                ConditionExpression="guarded_at = :claimed",
+                ExpressionAttributeValues=values,
             )
+
+    def reserve(
+        self, there: Placed, wanted: int, cap: int, now: datetime, until: datetime
+    ) -> tuple[Reservation, Account]:
+        """Reserve cap for enforcements that begin between now and ``until``.
+
+        Returns what was granted, which may be less than wanted, and the account after that. What is granted counts until
+        it is settled, or an hour after ``until``.
+        """
+        asked = Reservation(id=new_id(), region=there.region, at=now, until=until, count=wanted)
+        account = self._change(account_key(there), lambda known: known.with_reservation(asked, cap, now))
+        return account.reserved.get(asked.id, replace(asked, count=0)), account
+
+    def settle(self, there: Placed, reservation: Reservation, changed_at: Collection[datetime], now: datetime) -> None:
+        """Count the changes when they were made, or may have been; the rest of the reservation is free again.
+
+        To repeat it changes nothing.
+        """
+        if reservation.count:
+            self._change(account_key(there), lambda known: known.settled(reservation, changed_at, now))
 
     def count_rollbacks(self, account: str, count: int, enforced_that_day: int, now: datetime) -> Account:
         """Record rollbacks in an account; opens its circuit breaker if they reach the thresholds."""
         return self._change(account, lambda known: known.with_rollbacks(count, enforced_that_day, now))
+
+    def count_broken(
+        self, account: str, broken: Mapping[str, datetime], enforced_that_day: int, now: datetime
+    ) -> Account:
+        """As `count_rollbacks`, by instance id with the time of its enforcement: what has been counted is not counted again."""
+        return self._change(account, lambda known: known.with_broken(broken, enforced_that_day, now))
+
+    def breaker_told(self, account: str, now: datetime) -> None:
+        """Record that people were told of an open breaker."""
+        self._change(account, lambda known: replace(known, breaker_told_at=now))
 
     def close_breaker(self, account: str, closed_by: str) -> Account:
         """Close the circuit breaker on behalf of a person; earlier rollbacks no longer count."""
@@ -113,9 +150,12 @@ class Accounts:
                     region: {to_text(minute): count for minute, count in counts.items()}
                     for region, counts in changed.enforcements.items()
                 },
+                "reserved": {key: _reserved_item(each) for key, each in changed.reserved.items()} or None,
                 "last_enforced": {region: to_text(when) for region, when in changed.last_enforced.items()},
                 "rollbacks": [to_text(each) for each in changed.rollbacks],
+                "counted": {each: to_text(when) for each, when in changed.counted.items()} or None,
                 "breaker_opened_at": to_text(changed.breaker_opened_at) if changed.breaker_opened_at else None,
+                "breaker_told_at": to_text(changed.breaker_told_at) if changed.breaker_told_at else None,
                 "breaker_closed_by": changed.breaker_closed_by,
                 "guarded_at": to_text(changed.guarded_at) if changed.guarded_at else None,
             }
@@ -141,8 +181,21 @@ def _account(key: str, item: Mapping[str, Any]) -> Account:
             region: {datetime.fromisoformat(minute): int(count) for minute, count in counts.items()}
             for region, counts in values.get("enforcements", {}).items()
         },
+        reserved={key: _reservation(key, each) for key, each in values.get("reserved", {}).items()},
         rollbacks=tuple(map(datetime.fromisoformat, values.get("rollbacks", []))),
+        counted={each: datetime.fromisoformat(when) for each, when in values.get("counted", {}).items()},
         breaker_opened_at=to_time(values.get("breaker_opened_at")),
+        breaker_told_at=to_time(values.get("breaker_told_at")),
         breaker_closed_by=values.get("breaker_closed_by"),
         guarded_at=to_time(values.get("guarded_at")),
     )
+
+
+def _reserved_item(reservation: Reservation) -> dict[str, Any]:
+    times = {"at": to_text(reservation.at), "until": to_text(reservation.until)}
+    return {"region": reservation.region, "count": reservation.count, **times}
+
+
+def _reservation(key: str, item: Mapping[str, Any]) -> Reservation:
+    at, until = (datetime.fromisoformat(item[name]) for name in ("at", "until"))
+    return Reservation(id=key, region=item["region"], at=at, until=until, count=int(item["count"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,11 @@ def to_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def new_id() -> str:
+    """An id for a write, or for what it writes: a write whose answer was lost is recognised by it."""
+    return str(uuid.uuid4())
+
+
 def put_unless_overtaken(
     dynamodb: DynamoDBClient, table: str, key: Mapping[str, Any], version: int, attributes: Mapping[str, Any]
 ) -> bool:
@@ -45,7 +51,9 @@ def put_unless_overtaken(
 
     Attributes whose value is None are omitted. Raises ClientError.
     """
-    item = {name: serialize(value) for name, value in attributes.items() if value is not None}
+    write_id = new_id()
+    named = {**attributes, "version": version + 1, "written_by": write_id}
+    item = {name: serialize(value) for name, value in named.items() if value is not None}
     condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
     if version:
         condition = {
@@ -53,10 +61,20 @@ def put_unless_overtaken(
             "ExpressionAttributeValues": {":version": {"N": str(version)}},
         }
     try:
-        dynamodb.put_item(TableName=table, Item={**key, **item, "version": {"N": str(version + 1)}}, **condition)
+        dynamodb.put_item(TableName=table, Item={**key, **item}, **condition)
     except dynamodb.exceptions.ConditionalCheckFailedException:
-        return False
+        return is_written(dynamodb, table, key, write_id)
     return True
+
+
+def is_written(dynamodb: DynamoDBClient, table: str, key: Mapping[str, Any], write_id: str) -> bool:
+    """Whether the last write of an item is the one with this id.
+
+    The SDK repeats a request whose answer was lost. If the first one was carried out, it is what the repetition's
+    condition fails on. Raises ClientError.
+    """
+    item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
+    return item.get("written_by", {}).get("S") == write_id
 
 
 def pause(attempt: int) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from imdsv2.aws.errors import describe_error
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.policy import Policy, PolicyInForce
 from imdsv2.errors import PolicyRefused
 
@@ -24,6 +23,16 @@ _GOOD_FOR = timedelta(minutes=5)
 """How long the last valid policy may stand in for an unreadable one; for a refused one, enforcement stops at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The policy in force at a time. ``version``, ``modified_at``: of the parameter; None if it could not be used."""
+
+    at: datetime
+    in_force: PolicyInForce
+    version: int | None = None
+    modified_at: datetime | None = None
+
+
 class PolicySource:
     """Reads the policy parameter; a change takes effect within a minute in every function."""
 
@@ -31,35 +40,43 @@ class PolicySource:
         self._ssm = ssm
         self._ledger = ledger
         self._parameter = parameter
-        self._read: tuple[datetime, PolicyInForce] | None = None
-        self._kept_at: datetime | None = None
+        self._last: _Reading | None = None
+        self._kept: _Reading | None = None
 
     def current(self, now: datetime) -> PolicyInForce:
         """The policy in force now. Writes nothing. Raises ClientError only if the ledger fails."""
-        if self._read is None or now - self._read[0] >= _FRESH_FOR:
-            self._read = (now, self._load(now))
-        return self._read[1]
+        return self._current(now).in_force
 
     def keep(self, now: datetime) -> None:
         """Save the policy in force to the ledger as the fallback, if it is valid and was read from the parameter."""
-        in_force = self.current(now)
-        read_at = self._read[0] if self._read else now
-        if in_force.problem is None and in_force.is_from_parameter and self._kept_at != read_at:
-            self._ledger.keep_policy(json.dumps(in_force.policy.to_document()), read_at)
-            self._kept_at = read_at
+        reading = self._current(now)
+        if reading.version is None or reading.modified_at is None or reading is self._kept:
+            return
+        document = json.dumps(reading.in_force.policy.to_document())
+        self._ledger.keep_policy(document, reading.at, reading.version, reading.modified_at)
+        self._kept = reading
 
-    def _load(self, now: datetime) -> PolicyInForce:
+    def _current(self, now: datetime) -> _Reading:
+        last = self._last
+        if last is not None and now - last.at < _FRESH_FOR:
+            return last
+        reading = self._load(now)
+        if self._last is None or self._last.at <= reading.at:
+            self._last = reading
+        return reading
+
+    def _load(self, now: datetime) -> _Reading:
         try:
-            text = self._ssm.get_parameter(Name=self._parameter)["Parameter"]["Value"]
-            policy = Policy.from_json(text)
+            parameter = self._ssm.get_parameter(Name=self._parameter)["Parameter"]
+            policy = Policy.from_json(parameter["Value"])
         except PolicyRefused as error:
-            return self._last_good(
-                now, f"The policy in {self._parameter} is refused ({error}); correct it.", timedelta()
-            )
-        except (ClientError, BotoCoreError) as error:
+            problem = f"The policy in {self._parameter} is refused ({error}); correct it."
+            return _Reading(now, self._last_good(now, problem, timedelta()))
+        except CALL_FAILURES as error:
             problem = f"The policy in {self._parameter} cannot be read ({describe_error(error)})."
-            return self._last_good(now, problem, _GOOD_FOR)
-        return PolicyInForce(policy=policy, is_from_parameter=True)
+            return _Reading(now, self._last_good(now, problem, _GOOD_FOR))
+        in_force = PolicyInForce(policy=policy, is_from_parameter=True)
+        return _Reading(now, in_force, parameter["Version"], parameter["LastModifiedDate"])
 
     def _last_good(self, now: datetime, problem: str, good_for: timedelta) -> PolicyInForce:
         kept = self._ledger.last_good_policy()

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.history import History
-from imdsv2.domain.lifecycle import UNDER_WAY, Status
+from imdsv2.domain.lifecycle import NEWS, Status
+from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,18 +26,16 @@ if TYPE_CHECKING:
 OPEN, OVER = "open", "done"
 """State of the guard's watch of an enforced instance: the prefix of the sort key in the index of enforced instances."""
 
-VERDICT = (
-    "status",
-    "decision",
-    "reason",
-    "explanation",
-    "error",
-    "source",
-    "request_id",
-    "session",
-    "caller",
-)
-"""The attributes that the event of a new verdict includes."""
+COUNT, TAG, UNTAG = "count", "tag", "untag"
+"""What a record may owe: to be counted towards the account's breaker; `imdsv2:rolled-back-at` in place of our tag; to have our tag
+removed, which an attempt that changed nothing may have left."""
+
+UNPROVEN = "unproven"
+OPENED = "opened_by_person"
+ENDED = "gone"
+ENDED_UNEXPLAINED = "gone_unexplained"
+_LET_GO = frozenset({UNPROVEN, OPENED, ENDED, ENDED_UNEXPLAINED})
+"""Values of `left_because` with which the guard lets an instance go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +65,8 @@ class Record:
     """On what the verdict rests, as `documents.evidence_document` gives it. Line."""
     proved_start: datetime | None = None
     """The last start whose two hours were observed without a call: CloudWatch forgets it, the proof stays. Line."""
+    missing_since: datetime | None = None
+    """Since when EC2 does not know it; removed when it is seen. Line."""
     error: Mapping[str, str] | None = None
     """EC2's error: ``code`` and ``message``. Line."""
     cohort: str | None = None
@@ -75,6 +76,10 @@ class Record:
     """When the verdict last changed: findings and people that were notified earlier are notified again."""
     revisit_at: datetime | None = None
     """When the instance is evaluated again without a request; None: only on request."""
+    revisits_to_tell: bool = False
+    """Whether `revisit_at` is sooner than the verdict wants, because people or findings have yet to be told. Ledger."""
+    planned_revisit_at: datetime | None = None
+    """When it is evaluated again once they have been told."""
 
     # The request and the actor.
     source: str | None = None
@@ -118,7 +123,7 @@ class Record:
     """When a person had it put back. Guard."""
     undone_by: str | None = None
     notice_ends_at: datetime | None = None
-    """The end of the notice: until then, the owner (`told_owner`) may object to the announced change. Line."""
+    """The end of the notice that was delivered to `told_owner`, who may object until then. Set with `notified_at`. Line."""
     told_owner: str | None = None
     ends_on: date | None = None
     """The last day of the exemption or hold that is in force. Line."""
@@ -156,7 +161,13 @@ class Record:
     """A person's request to roll the instance back; removed when done."""
     status_before: str | None = None
     """The status before the rollback began."""
+    returned_at: datetime | None = None
+    """When EC2 accepted a rollback that it did not show at once."""
     rolled_back_at: datetime | None = None
+    owes: frozenset[str] = frozenset()
+    """`COUNT`, `TAG` and `UNTAG`, as far as they have yet to be done, by whoever comes first. Written with what causes them. What is
+    owed for a rollback, notes and messages included, keeps the watch open, and a pass of the guard does it; `UNTAG` is done when the
+    instance is judged again."""
 
     @property
     def history(self) -> History:
@@ -170,6 +181,7 @@ class Record:
             cleared_at=self.cleared_at,
             mended_at=self.mended_at,
             proved_start=self.proved_start,
+            missing_since=self.missing_since,
             hold=self.hold,
             acceptance=self.acceptance,
         )
@@ -187,6 +199,11 @@ class Record:
         return self.watch == OPEN
 
     @property
+    def is_let_go(self) -> bool:
+        """Whether its watch is open only for what the record owes: there is nothing more to find out."""
+        return self.is_watched and (self.status == Status.ROLLED_BACK or self.left_because in _LET_GO)
+
+    @property
     def stands(self) -> bool:
         """Whether the service enforced the instance and, according to the ledger, has not rolled it back since."""
         return self.status in {Status.ENFORCED, Status.VERIFIED}
@@ -202,12 +219,17 @@ class Record:
         return self.canary and self.clean_at is None
 
     def no_longer_watched(self) -> Record:
-        """The record with an open watch closed; unchanged if there is none."""
-        return replace(self, watch=OVER) if self.is_watched else self
+        """The record with an open watch closed; unchanged if there is none, or if it still owes something."""
+        return replace(self, watch=OVER) if self.is_watched and not self.owes - {UNTAG} else self
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether an enforcement was left in doubt, or left its tag behind: one invocation takes it over, under a new lease."""
+        return self.status == Status.ENFORCING or UNTAG in self.owes
 
     def is_leased(self, now: datetime) -> bool:
         """Whether another invocation holds an unexpired lease on the instance: no one else may change it."""
-        return self.status in UNDER_WAY and self.lease_until is not None and now < self.lease_until
+        return self.lease_until is not None and now < self.lease_until
 
     def is_busy(self, now: datetime) -> bool:
         """Whether the instance is being changed; an unfinished rollback counts too: only the guard finishes it."""
@@ -221,11 +243,26 @@ class Record:
             if finding.annotated_at is None or (self.changed_at is not None and finding.annotated_at < self.changed_at)
         }
 
+    @property
+    def owes_notice(self) -> bool:
+        return self.reason == Reason.NOTICE_GIVEN and self.notice_ends_at is None
+
     def owes_notification(self) -> bool:
         """Whether people have not been notified of the current verdict yet."""
-        if self.notified_at is None:
+        if self.notified_at is None or self.owes_notice:
             return True
         return self.changed_at is not None and self.notified_at < self.changed_at
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something about it that people are notified of."""
+        is_said = self.left_because is not None or self.reminder is not None or self.reason == Reason.NOTICE_GIVEN
+        return is_said or self.status in NEWS
+
+    @property
+    def owes_telling(self) -> bool:
+        """Whether people, or findings, have not been told of the current verdict yet."""
+        return bool(self.owed_notes()) or (self.has_news and self.owes_notification())
 
     def is_echo(self, finding: Finding) -> bool:
         """Whether this state of the finding, or a newer one, has already led to a final verdict."""
@@ -236,54 +273,6 @@ class Record:
 
     def same_verdict(self, other: Record) -> bool:
         return (self.status, self.decision, self.reason) == (other.status, other.decision, other.reason)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A conditional write of a record: fails if the record has changed since ``before`` was read.
-
-    Only differences are written. ``findings`` are merged into the map one by one, so they never replace others.
-    ``says``: the attributes that the event of a status change includes.
-    """
-
-    before: Record
-    after: Record
-    findings: tuple[Finding, ...] = ()
-    says: tuple[str, ...] = ("status",)
-
-    @property
-    def arn(self) -> InstanceArn:
-        return self.before.arn
-
-    def applied(self) -> Record:
-        """The record after the write."""
-        findings = {**self.before.findings, **{key_of(finding): finding for finding in self.findings}}
-        return replace(self.after, version=self.before.version + 1, findings=findings)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enforced:
-    """An enforced instance, as read from the index of enforced instances, which is eventually consistent.
-
-    ``asked_back``: a person has requested a rollback. ``broken``: its software broke.
-    """
-
-    arn: InstanceArn
-    status: str
-    enforced_at: datetime
-    restarted_at: datetime | None
-    cohort: str | None
-    asked_back: bool = False
-    broken: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What was notified of a record's verdict: findings, by their key in the map, and the topic's subscribers."""
-
-    record: Record
-    annotated: frozenset[str] = frozenset()
-    notified: bool = False
 
 
 def key_of(finding: Finding) -> str:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.domain.history import Acceptance, Answer, Hold, Undo
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding
+from imdsv2.ledger.change import Enforced
 from imdsv2.ledger.items import account_key, deserialize, to_text, to_time
-from imdsv2.ledger.record import Enforced, Record
+from imdsv2.ledger.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,8 @@ def stored(value: object) -> Any:
             return answer | ({"reason": value.reason} if value.reason else {})
         case Acceptance() | Hold() | Undo():
             return {each.name: stored(getattr(value, each.name)) for each in fields(value)}
+        case frozenset():
+            return sorted(value)
         case dict():
             return {name: stored(each) for name, each in value.items()}
         case _:
@@ -90,6 +93,11 @@ def enforced_from(item: Mapping[str, Any]) -> Enforced:
     )
 
 
+def enforced_key(record: Record) -> str | None:
+    """The sort key in the index of enforced instances; None for what was never enforced."""
+    return f"{record.watch}#{to_text(record.enforced_at)}" if record.enforced_at is not None else None
+
+
 def shard_of(arn: InstanceArn) -> int:
     """The instance's partition in the index of due instances."""
     return zlib.crc32(arn.instance_id.encode()) % REVISIT_SHARDS
@@ -104,7 +112,7 @@ def _attributes(record: Record) -> dict[str, Any]:
     if record.watch is not None:
         present["enforced_in"] = account_key(record.arn)
         if record.enforced_at is not None:
-            present["enforced_key"] = f"{record.watch}#{to_text(record.enforced_at)}"
+            present["enforced_key"] = enforced_key(record)
     return present
 
 
@@ -113,8 +121,12 @@ def _typed(type_name: object, value: Any) -> Any:
     match str(type_name).removesuffix(" | None"):
         case "datetime":
             return datetime.fromisoformat(value)
+        case "frozenset[str]":
+            return frozenset(value)
         case "date":
             return date.fromisoformat(value)
+        case "frozenset[str]":
+            return frozenset(value)
         case "Answer":
             expires_at = to_time(value.get("expires_at"))
             return Answer(

@@ -6,29 +6,28 @@ evaluates again. One immutable ``event#`` item per status change. Several instan
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import check
-from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import CURRENT, pause, serialize, to_text
+from imdsv2.errors import IllegalMove, LedgerContended
+from imdsv2.ledger.findings import chunks, merges
+from imdsv2.ledger.items import CURRENT, new_id, pause, serialize, to_text
 from imdsv2.ledger.record import OPEN, OVER, Record, key_of
 from imdsv2.ledger.serialisation import (
     REVISIT_SHARDS,
-    age,
     changed_attributes,
     enforced_from,
-    finding_item,
     record_from,
     stored,
 )
-from imdsv2.ledger.transactions import Transactions
+from imdsv2.ledger.told import due_to_tell
+from imdsv2.ledger.transactions import Transactions, Write, Written
 from imdsv2.ledger.update import Update
 
 if TYPE_CHECKING:
@@ -37,10 +36,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from imdsv2.domain.request import Finding
-    from imdsv2.ledger.record import Change, Enforced, Told
+    from imdsv2.ledger.change import Change, Enforced
+    from imdsv2.ledger.findings import Merge
+    from imdsv2.ledger.told import Told
 
 
-FINDINGS_KEPT = 200
 DUE_INDEX = "due"
 ENFORCED_INDEX = "enforced"
 
@@ -57,6 +57,9 @@ class Ledger:
         self._dynamodb = dynamodb
         self._table = table
         self._transactions = Transactions(dynamodb)
+        # botocore makes the classes of errors at their first use, without a lock: of two threads that come first, one would not
+        # recognise its own errors.
+        self._condition_failed = dynamodb.exceptions.ConditionalCheckFailedException
 
     def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Record]:
         """Read the current items consistently; an instance without one gets an empty record."""
@@ -78,56 +81,71 @@ class Ledger:
             pause(attempt)
         raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
 
-    def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
-        """Write changes conditionally. Returns the instances whose item has changed since it was read."""
-        return self._transactions.run({change.arn: self._actions(change, now) for change in changes})
+    def write(self, changes: Sequence[Change], now: datetime) -> Written:
+        """Write changes conditionally, each for itself: what cannot be written is returned and keeps no other back."""
+        writes: dict[InstanceArn, list[Write]] = {}
+        refused: dict[InstanceArn, Exception] = {}
+        for change in changes:
+            try:
+                writes[change.arn] = self._writes(change, now)
+            except IllegalMove as error:
+                refused[change.arn] = error
+        return self._transactions.run(writes) | Written(failed=refused)
 
     def add_finding(self, record: Record, finding: Finding) -> Record | None:
-        """Add a finding to an item that another invocation works on. Returns the new record, None if it is gone."""
+        """Add a finding to an item that another invocation works on. Returns the new record, None if it is gone.
+
+        A finding that is there by then stays as it is: whoever wrote it may know more of it.
+        """
         update = Update()
-        self._merge_findings(update, record, (finding,))
+        merges(record, (finding,))[0].into(update)
         update.require("attribute_exists(pk)")
+        update.require(f"attribute_not_exists(findings.{update.name(key_of(finding))})")
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table, Key=_key(record.arn), ReturnValues="ALL_NEW", **update.arguments()
             )
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                return None
-            raise
+        except self._condition_failed:
+            known = self.read([record.arn])[record.arn]
+            return known if known.version else None
         return record_from(answer["Attributes"])
 
-    def mark_told(self, told: Mapping[InstanceArn, Told], now: datetime) -> None:
-        """Record which findings are annotated and whether people were notified.
+    def mark_told(self, told: Mapping[InstanceArn, Told], now: datetime) -> Written:
+        """Record which findings are annotated and whether people were notified, and what that changes.
 
         If the verdict has changed in the meantime, its findings are marked as not annotated, because this note may have
-        overwritten the newer one.
+        overwritten the newer one. Returns what could not be recorded: it is still owed.
         """
-        lost = self._transactions.run(self._marks(told, now))
-        overwritten = {}
-        for arn in lost:
-            update = Update()
-            for key in told[arn].annotated:
-                update.remove_path(f"findings.{update.name(key)}.annotated_at")
-                update.require(f"attribute_exists(findings.{update.name(key)})")
-            if told[arn].annotated:
-                overwritten[arn] = [self._update_action(arn, update)]
-        self._transactions.run(overwritten)
+        marked = self._transactions.run({arn: self._marks(each, now) for arn, each in told.items()})
+        overwritten = {arn: self._unmarks(told[arn]) for arn in marked.overtaken}
+        return marked | self._transactions.run(overwritten)
 
-    def _marks(self, told: Mapping[InstanceArn, Told], now: datetime) -> dict[InstanceArn, list[dict[str, Any]]]:
-        actions = {}
-        for arn, each in told.items():
+    def _marks(self, told: Told, now: datetime) -> list[Write]:
+        writes = []
+        for number, keys in enumerate(chunks(sorted(told.annotated)) or [[]]):
             update = Update()
-            update.require(f"version = {update.value(each.record.version)}")
-            if each.notified:
-                update.set("notified_at", to_text(now))
-            for key in each.annotated:
+            update.require(f"version = {update.value(told.record.version)}")
+            changed = changed_attributes(told.record, told.after(now))
+            changed |= {"notified_at": to_text(now)} if told.notified else {}
+            for name, value in changed.items() if number == 0 else ():
+                update.set(name, value)
+            for key in keys:
                 path = f"findings.{update.name(key)}"
                 update.require(f"attribute_exists({path})")
                 update.set_path(f"{path}.annotated_at", to_text(now))
-            if each.notified or each.annotated:
-                actions[arn] = [self._update_action(arn, update)]
-        return actions
+            if changed or keys:
+                writes.append(Write(actions=[self._update_action(told.record.arn, update)]))
+        return writes
+
+    def _unmarks(self, told: Told) -> list[Write]:
+        writes = []
+        for keys in chunks(sorted(told.annotated)):
+            update = Update()
+            for key in keys:
+                update.remove_path(f"findings.{update.name(key)}.annotated_at")
+                update.require(f"attribute_exists(findings.{update.name(key)})")
+            writes.append(Write(actions=[self._update_action(told.record.arn, update)]))
+        return writes
 
     def due(self, now: datetime, limit: int) -> dict[InstanceArn, str]:
         """Instances due for evaluation, longest overdue first, each with the ``revisit_at`` that `claim` requires."""
@@ -144,15 +162,19 @@ class Ledger:
         return {arn: revisit_at for revisit_at, arn in sorted(found)[:limit]}
 
     def claim(self, due: Mapping[InstanceArn, str], until: datetime) -> list[InstanceArn]:
-        """Claim due instances for this run; those that were claimed or evaluated in the meantime are left out."""
-        actions = {}
+        """Claim due instances for this run. Those that were claimed or evaluated in the meantime are left out, and those
+        that cannot be written: they stay due. Raises if nothing can be written."""
+        writes = {}
         for arn, revisit_at in due.items():
-            update = Update()
+            update, write_id = Update(), new_id()
             update.require(f"revisit_at = {update.value(revisit_at)}")
             update.set("revisit_at", to_text(until))
-            actions[arn] = [self._update_action(arn, update)]
-        lost = self._transactions.run(actions)
-        return [arn for arn in due if arn not in lost]
+            update.set("written_by", write_id)
+            writes[arn] = [Write(actions=[self._update_action(arn, update)], write_id=write_id)]
+        claimed = self._transactions.run(writes)
+        if due and claimed.failed.keys() == due.keys():
+            raise next(iter(claimed.failed.values()))
+        return [arn for arn in due if arn not in claimed.lost]
 
     def watched(self, account: str) -> list[Enforced]:
         """The instances under watch in an account (``<partition>/<account>``)."""
@@ -202,19 +224,40 @@ class Ledger:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def keep_policy(self, document: str, now: datetime) -> None:
-        """Save the last valid policy."""
-        item = {**_POLICY_KEY, "document": {"S": document}, "read_at": {"S": to_text(now)}}
-        self._dynamodb.put_item(TableName=self._table, Item=item)
+    def keep_policy(self, document: str, read_at: datetime, version: int, modified_at: datetime) -> None:
+        """Save the last valid policy, unless a newer one, or a later reading of it, is there: it never goes back.
+
+        ``version`` and ``modified_at`` are those of the parameter: a parameter that was deleted and created anew begins
+        at version 1 again, but later.
+        """
+        reading = f"{to_text(modified_at)} {version:010} {to_text(read_at)}"
+        item = {
+            **_POLICY_KEY,
+            "document": {"S": document},
+            "read_at": {"S": to_text(read_at)},
+            "reading": {"S": reading},
+        }
+        with contextlib.suppress(self._condition_failed):
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(reading) OR reading <= :reading",
+                ExpressionAttributeValues={":reading": {"S": reading}},
+            )
 
     def last_good_policy(self) -> tuple[str, datetime] | None:
         """The last valid policy as JSON text, and when it was read; None if there is none."""
         item = self._dynamodb.get_item(TableName=self._table, Key=_POLICY_KEY, ConsistentRead=True).get("Item")
         return (item["document"]["S"], datetime.fromisoformat(item["read_at"]["S"])) if item else None
 
-    def _actions(self, change: Change, now: datetime) -> list[dict[str, Any]]:
-        before, after = change.before, change.after
-        update = Update()
+    def _writes(self, change: Change, now: datetime) -> list[Write]:
+        """The write of a change, then those of the findings that are too many for it. Raises IllegalMove."""
+        before = change.before
+        after = due_to_tell(before, change.after, now, owes=change.applied().owes_telling)
+        if after.status is not None:
+            check(before.status, after.status)
+        first, *more = merges(before, change.findings)
+        update, write_id = Update(), new_id()
         if before.version:
             update.require(f"version = {update.value(before.version)}")
         else:
@@ -222,12 +265,18 @@ class Ledger:
         for name, value in changed_attributes(before, after).items():
             update.set(name, value)
         update.set("version", before.version + 1)
-        self._merge_findings(update, before, change.findings)
+        update.set("written_by", write_id)
+        first.into(update)
         actions = [self._update_action(change.arn, update)]
         if after.status is not None and after.status != before.status:
-            check(before.status, after.status)
             actions.append(self._event(change, now))
-        return actions
+        return [Write(actions=actions, write_id=write_id), *(self._merge(change, each) for each in more)]
+
+    def _merge(self, change: Change, merge: Merge) -> Write:
+        update = Update()
+        update.require(f"version = {update.value(change.before.version + 1)}")
+        merge.into(update)
+        return Write(actions=[self._update_action(change.arn, update)])
 
     def _update_action(self, arn: InstanceArn, update: Update) -> dict[str, Any]:
         return {"Update": {"TableName": self._table, "Key": _key(arn), **update.arguments()}}
@@ -238,18 +287,6 @@ class Ledger:
         item |= {"pk": str(change.arn), "sk": f"event#{to_text(now)}#{uuid.uuid4().hex[:12]}"}
         encoded = {name: serialize(value) for name, value in item.items()}
         return {"Put": {"TableName": self._table, "Item": encoded, "ConditionExpression": "attribute_not_exists(pk)"}}
-
-    def _merge_findings(self, update: Update, record: Record, findings: Sequence[Finding]) -> None:
-        merged = {**record.findings, **{key_of(finding): finding for finding in findings}}
-        kept = set(sorted(merged, key=lambda key: age(merged[key]), reverse=True)[:FINDINGS_KEPT])
-        new = {key: finding_item(finding) for finding in findings if (key := key_of(finding)) in kept}
-        if not record.version:
-            update.set("findings", new)
-            return
-        for key, item in new.items():
-            update.set_path(f"findings.{update.name(key)}", item)
-        for key in record.findings.keys() - kept:
-            update.remove_path(f"findings.{update.name(key)}")
 
 
 def _key(arn: InstanceArn) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.aws import metadata_options as action
@@ -11,10 +12,13 @@ from imdsv2.aws.ec2 import unreachable
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.decision import decide_without_evidence
 from imdsv2.domain.history import History
+from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.ledger.transactions import Written
 from imdsv2.line import record
+from imdsv2.line.again import LookAgain
 from imdsv2.line.enforce import Enforcement
 from imdsv2.line.judgement import willing
 from imdsv2.line.record import Signature
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.sessions import Members, Role
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.ledger.record import Change
+    from imdsv2.ledger.change import Change
+    from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.line.canaries import LookFurther
     from imdsv2.line.gate import Asked, Gates
@@ -54,21 +59,20 @@ class Action:
 
     def act(
         self, judged: Sequence[Judgement], look_further: LookFurther, request_id: str
-    ) -> tuple[list[Judgement], set[InstanceArn]]:
-        """Act on the judgements. Returns them in their final form, and the instances that were overtaken.
+    ) -> tuple[list[Judgement], Written]:
+        """Act on the judgements. Returns them in their final form, and what became of their writes.
 
         An instance is overtaken if another writer changed its record in the meantime.
         """
         asked = self.gates.ask(willing(judged), look_further)
-        enforced, overtaken = self._enforce(asked.open, request_id)
+        enforced, ahead = self._enforce(asked.open, request_id)
         ended = [
-            enforced.get(each.arn) or asked.held.get(each.arn) or each for each in judged if each.arn not in overtaken
+            enforced.get(each.arn) or asked.held.get(each.arn) or each for each in judged if each.arn not in ahead.lost
         ]
-        self._untag_leftovers(ended)
-        recorded, overtaken_late = self._record(ended, asked.summoned, request_id)
+        recorded, written = self._record(self._untagged(ended), asked.summoned, request_id)
         # Only after the results are written: if this fails, it only costs some cap for an hour.
-        self._give_back_room(asked, enforced)
-        return recorded, overtaken | overtaken_late
+        self._settle_room(asked, enforced)
+        return recorded, ahead | written
 
     def rehearse(self, judged: Sequence[Judgement], look_further: LookFurther) -> list[Judgement]:
         """Dry run of `act`: checks the gates and asks EC2 whether it would permit the change; writes nothing."""
@@ -88,48 +92,84 @@ class Action:
         unknown = {"code": "PermissionUnknown", "message": problem} if problem else None
         return replace(judgement, permitted=permitted, error=unknown)
 
-    def _enforce(
-        self, open_to: Sequence[Judgement], request_id: str
-    ) -> tuple[dict[InstanceArn, Judgement], set[InstanceArn]]:
-        """Enforce the instances that passed all gates. Returns their judgements, and the overtaken instances."""
-        try:
-            enforcement = self._enforcement(open_to)
-        except CALL_FAILURES as error:
-            return {each.arn: self._unwritable(each, error) for each in open_to}, set()
-        ahead = [record.enforcing(each, self._signed(each, request_id), self.lease, self.now()) for each in open_to]
-        overtaken = self.ledger.write(ahead, self.now())
-        taken = {change.arn: change.applied() for change in ahead if change.arn not in overtaken}
-        mine = [replace(each, record=taken[each.arn], status=Status.ENFORCING) for each in open_to if each.arn in taken]
-        return {each.arn: each for each in enforcement.run(mine)} if enforcement and mine else {}, overtaken
+    def take_over(
+        self, records: Mapping[InstanceArn, Record], request_id: str
+    ) -> tuple[dict[InstanceArn, Record], Written]:
+        """Make unfinished enforcements this invocation's own. Returns all records, and what became of the writes."""
+        changes = [
+            record.taken_over(each, request_id, self.lease, self.now())
+            for each in records.values()
+            if each.is_unfinished
+        ]
+        written = self.ledger.write(changes, self.now()) if changes else Written()
+        taken = {change.arn: change.applied() for change in changes if change.arn not in written.lost}
+        return {**records, **taken}, written
 
-    def _enforcement(self, open_to: Sequence[Judgement]) -> Enforcement | None:
+    def _enforce(self, open_to: Sequence[Judgement], request_id: str) -> tuple[dict[InstanceArn, Judgement], Written]:
+        """Enforce the instances that passed all gates. Returns their judgements, and what became of their writes."""
+        try:
+            enforcement = self._enforcement(open_to, request_id)
+        except CALL_FAILURES as error:
+            return {each.arn: self._unwritable(each, error) for each in open_to}, Written()
+        ahead = [record.enforcing(each, self._signed(each, request_id), self.lease, self.now()) for each in open_to]
+        written = self.ledger.write(ahead, self.now())
+        taken = {change.arn: change.applied() for change in ahead if change.arn not in written.lost}
+        mine = [replace(each, record=taken[each.arn], status=Status.ENFORCING) for each in open_to if each.arn in taken]
+        return {each.arn: each for each in enforcement.run(mine)} if enforcement and mine else {}, written
+
+    def _enforcement(self, open_to: Sequence[Judgement], request_id: str) -> Enforcement | None:
         if not open_to:
             return None
+        there = open_to[0].arn
         return Enforcement(
-            read=self.members.ec2(open_to[0].arn, "read"),
-            write=self.members.ec2(open_to[0].arn, "write"),
-            ask_gates=self.gates.ask_again,
+            read=self.members.ec2(there, "read"),
+            write=self.members.ec2(there, "write"),
+            turn=partial(self.members.turn, there, "ModifyInstanceMetadataOptions"),
+            has_time=self.members.has_time,
+            again=partial(
+                LookAgain,
+                request_id=request_id,
+                read_ledger=self.ledger.read,
+                ask_gates=self.gates.ask_again,
+                policy=lambda: self.gates.policies.current(self.now()).policy,
+                now=self.now,
+            ),
             ask_policy=self.gates.ask_policy,
+            record=partial(self._record_enforced, request_id=request_id),
             now=self.now,
             logger=self.logger,
         )
 
+    def _record_enforced(self, judgement: Judgement, *, request_id: str) -> Judgement:
+        """Write that EC2 has taken the change. What could not be written is written with the rest, at the end; what another run
+        has taken over is left to it."""
+        change = record.final(judgement, self._signed(judgement, request_id), self.now())
+        written = self.ledger.write([change], self.now()).logged(self.logger)
+        if written.overtaken:
+            return replace(judgement, status=Status.ENFORCING)
+        return judgement if written.failed else replace(judgement, record=change.applied())
+
     def _record(
         self, ended: Sequence[Judgement], summoned: Sequence[Judgement], request_id: str
-    ) -> tuple[list[Judgement], set[InstanceArn]]:
-        """Write every final verdict. Returns the judgements as recorded, and the overtaken instances."""
-        final = {
-            each.arn: record.final(each, self._signed(each, request_id), self.now())
-            for each in ended
-            if each.status is not Status.ENFORCING
-        }
+    ) -> tuple[list[Judgement], Written]:
+        """Write every final verdict. Returns the judgements as recorded, and what became of their writes."""
+        final = {each.arn: change for each in ended if (change := self._final(each, request_id)) is not None}
         others = [
             record.summoned(each, self._signed(each, request_id), self.now())
             for each in summoned
             if each.arn not in final
         ]
-        overtaken = self.ledger.write([*final.values(), *others], self.now()) & final.keys()
-        return [_as_recorded(each, final) for each in ended if each.arn not in overtaken], overtaken
+        # Whoever summons a canary that cannot be written summons it again: it holds the rest.
+        written = self.ledger.write([*final.values(), *others], self.now()).of(final)
+        return [_as_recorded(each, final) for each in ended if each.arn not in written.lost], written
+
+    def _final(self, judgement: Judgement, request_id: str) -> Change | None:
+        """The last write for an instance; None where nothing is left to be written, or it is left to a takeover."""
+        if judgement.status is Status.ENFORCING:
+            return None
+        if judgement.status is Status.ENFORCED and judgement.record.status == Status.ENFORCED:
+            return record.read_back(judgement)
+        return record.final(judgement, self._signed(judgement, request_id), self.now())
 
     def _signed(self, judgement: Judgement, request_id: str) -> Signature:
         role: Role = "write" if judgement.verdict.decision is Decision.ENFORCE else "read"
@@ -140,37 +180,36 @@ class Action:
         assert verdict is not None  # noqa: S101 - row 2 settles what cannot be reached
         return replace(judgement, verdict=verdict, status=Status.HELD)
 
-    def _give_back_room(self, asked: Asked, enforced: Mapping[InstanceArn, Judgement]) -> None:
-        unused = [each for each in asked.open if not _has_begun(enforced.get(each.arn))]
-        self.gates.give_back(unused, asked.reserved_at)
+    def _settle_room(self, asked: Asked, enforced: Mapping[InstanceArn, Judgement]) -> None:
+        begun = [each for each in enforced.values() if each.status in {Status.ENFORCING, Status.ENFORCED}]
+        if asked.open:
+            self.gates.settle(asked.open[0].arn, asked.reservation, [each.asked_at or self.now() for each in begun])
 
-    def _untag_leftovers(self, ended: Iterable[Judgement]) -> None:
-        """Remove the tag that a crashed run left behind, from instances that are not enforced after all."""
-        left = [
-            each.arn
-            for each in ended
-            if each.record.status == Status.ENFORCING
-            and each.status not in {Status.ENFORCING, Status.ENFORCED}
-            and not each.leaves_enforcement_standing
-            and each.verdict.reason is not Reason.GONE
-            and each.instance is not None
-            and action.ENFORCED_TAG in each.instance.tags
-        ]
-        if not left:
-            return
+    def _untagged(self, ended: Iterable[Judgement]) -> list[Judgement]:
+        """The judgements, after the tag that an unfinished enforcement left behind was removed from what is not enforced."""
+        ended = list(ended)
+        left = {each.arn for each in ended if _left_its_tag(each)}
+        tagged = [each.arn for each in ended if each.arn in left and _shows_tag(each)]
         try:
-            action.untag(self.members.ec2(left[0], "write"), left)
+            still = action.untag(self.members.ec2(tagged[0], "write"), tagged) if tagged else set()
         except CALL_FAILURES as error:
-            self.logger.warning(
-                "tag left behind", extra={"targets": [str(arn) for arn in left], "problem": describe_error(error)}
-            )
+            self.logger.warning("tag left behind", extra={"targets": tagged, "problem": describe_error(error)})
+            still = set(tagged)
+        unseen = {each.arn for each in ended if each.arn in left and each.instance is None}
+        return [replace(each, tag_left=each.arn in still | unseen) if each.arn in left else each for each in ended]
 
 
-def _has_begun(enforced: Judgement | None) -> bool:
-    """Whether the change was made, or may have been made."""
-    if enforced is None:
+def _left_its_tag(judgement: Judgement) -> bool:
+    """Whether an earlier run may have left its tag on an instance that this one does not enforce either."""
+    if not judgement.record.is_unfinished or judgement.is_untouched:
         return False
-    return enforced.status in {Status.ENFORCING, Status.ENFORCED} or enforced.after is not None
+    if judgement.status in {Status.ENFORCING, Status.ENFORCED} or judgement.leaves_enforcement_standing:
+        return False
+    return judgement.verdict.reason is not Reason.GONE
+
+
+def _shows_tag(judgement: Judgement) -> bool:
+    return judgement.instance is not None and ENFORCED_TAG in judgement.instance.tags
 
 
 def _as_recorded(judgement: Judgement, final: Mapping[InstanceArn, Change]) -> Judgement:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.domain import gates as gate
@@ -16,6 +17,7 @@ from imdsv2.domain.commands import command
 from imdsv2.domain.lifecycle import UNDER_WAY, Status
 from imdsv2.domain.verdict import Reason
 from imdsv2.errors import LedgerContended
+from imdsv2.line.judgement import Further
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
     from imdsv2.ledger.table import Ledger
     from imdsv2.line.judgement import Judgement
 
-    LookFurther = Callable[[set[str]], list[Judgement]]
-    """Evaluates the other running instances of the cohorts, except busy ones; returns those that could be enforced."""
+    LookFurther = Callable[[set[str]], Further]
+    """Evaluates other running instances of the cohorts, except busy ones, as far as it takes to choose canaries."""
 
 _OPEN_FOR = timedelta(days=30)
 """After that, a group or an image may run other software, so the cohort starts again with new canaries."""
@@ -127,7 +129,8 @@ class Canaries:
             and cohort.opened_at is None
             and (not kept[key] or len(kept[key]) < cohort.wanted)
         }
-        further = [each for each in look_further(short) if _may_be_summoned(each.record)] if short else []
+        looked = look_further(short) if short else Further()
+        further = [each for each in looked.willing if may_be_summoned(each.record)]
         if short:
             # EC2 no longer lists a canary that was enforced in the meantime, but its ledger record was written before:
             # read again.
@@ -140,7 +143,8 @@ class Canaries:
         for key, several in by_cohort.items():
             others = [each for each in further if each.cohort == key]
             candidates = [*several, *others]
-            chosen = _choose(cohorts[key], kept[key], candidates, records, rule) if key in short else cohorts[key]
+            share = partial(canaries_wanted, rule.share, unseen=looked.unseen.get(key, 0))
+            chosen = _choose(cohorts[key], kept[key], candidates, records, share) if key in short else cohorts[key]
             opened = _opened(chosen, records, now)
             if opened != known[key] and not dry_run and not self._cohorts.save(opened):
                 turns[key] = None
@@ -205,7 +209,8 @@ def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], records: Mapping
     return record.status != Status.FAILED and record.reason in _ITS_TURN_WILL_COME
 
 
-def _may_be_summoned(record: Record) -> bool:
+def may_be_summoned(record: Record) -> bool:
+    """Whether an instance that nobody asked about may be chosen."""
     return record.status not in UNDER_WAY | {Status.FAILED} and record.reason not in _REFUSED
 
 
@@ -214,7 +219,7 @@ def _choose(
     kept: Sequence[InstanceArn],
     candidates: Sequence[Judgement],
     records: Mapping[InstanceArn, Record],
-    rule: Canary,
+    share: Callable[[int], int],
 ) -> Cohort:
     """The cohort with its canaries filled up to the wanted number, preferring running instances."""
     running = [each.arn for each in candidates if each.instance is not None and each.instance.state == "running"]
@@ -222,7 +227,7 @@ def _choose(
         # Keep stopped canaries: another stopped instance proves no more, and their next start is watched.
         kept = [arn for arn in cohort.canaries if arn in kept or _proves_itself_later(records.get(arn))]
     pool = [arn for arn in running or [each.arn for each in candidates] if arn not in kept]
-    wanted = cohort.wanted if kept else canaries_wanted(rule.share, len(pool))
+    wanted = cohort.wanted if kept else share(len(pool))
     new = in_order(pool)[: wanted - len(kept)]
     return Cohort(key=cohort.key, version=cohort.version, canaries=(*kept, *new), wanted=wanted)
 

@@ -1,6 +1,7 @@
 """Enforcement: requires tokens on instances of one account and Region whose gates are open.
 
-Ledger (`enforcing`) -> tag -> gates again -> EC2 -> read back. `act` writes the first and the final ledger entry.
+Ledger (`enforcing`) -> tag -> then each for itself: quota, look again, EC2, ledger (`enforced`) -> read back. `act` writes the
+first ledger entry, and the last one of what was not changed.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from typing import TYPE_CHECKING
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.instance import Instance, Missing, Unreachable
+from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.verdict import DAILY, Decision, Reason
+from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.errors import QuotaExhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from aws_lambda_powertools import Logger
     from mypy_boto3_ec2 import EC2Client
 
-    from imdsv2.domain.instance import InstanceArn, Target
+    from imdsv2.domain.instance import InstanceArn, MetadataOptions
+    from imdsv2.line.again import LookAgain
     from imdsv2.line.judgement import Judgement
 
 _CALLS_AT_ONCE = 16
@@ -35,15 +39,21 @@ class Enforcement:
 
     Args:
         read, write: EC2 clients with the account's read and write roles.
-        ask_gates: checks every gate again, in bulk; returns the instances for which one has closed.
+        turn: waits for the quota of one change, which is made inside; raises QuotaExhausted if that would take too long.
+        has_time: whether this invocation may begin anything new.
+        again: makes the look again for the instances that are about to be changed.
         ask_policy: checks only the policy's gates, right before each call, so that mode `off` takes effect at once.
+        record: writes `enforced` for one instance.
         now: the clock.
     """
 
     read: EC2Client
     write: EC2Client
-    ask_gates: Callable[[Sequence[Judgement]], Mapping[InstanceArn, Judgement]]
+    turn: Callable[[], AbstractContextManager[None]]
+    has_time: Callable[[], bool]
+    again: Callable[..., LookAgain]
     ask_policy: Callable[[Judgement], Judgement | None]
+    record: Callable[[Judgement], Judgement]
     now: Callable[[], datetime]
     logger: Logger
 
@@ -52,46 +62,81 @@ class Enforcement:
         instances = [each.instance for each in judgements if each.instance is not None]
         untaggable = action.tag(self.write, instances, self.now())
         ended = {each.arn: _refused(each, untaggable[each.arn]) for each in judgements if each.arn in untaggable}
-        ended |= self.ask_gates([each for each in judgements if each.arn not in ended])
-        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-            changed = {
-                each.arn: each
-                for each in pool.map(self._change, [each for each in judgements if each.arn not in ended])
-            }
-        awaited = [arn for arn, each in changed.items() if each.status is Status.ENFORCED]
-        seen = action.read_back(lambda arns: describe(self.read, arns), awaited)
-        ended |= changed | {arn: _read_back(changed[arn], target, self.now()) for arn, target in seen.items()}
-        unchanged = [arn for arn, each in ended.items() if each.status not in {Status.ENFORCED, Status.ENFORCING}]
-        self._untag(
-            [arn for arn in unchanged if arn not in untaggable and ended[arn].verdict.reason is not Reason.GONE]
+        changed = self._change_all([each for each in judgements if each.arn not in ended])
+        seen = action.read_back(
+            lambda arns: describe(self.read, arns),
+            [arn for arn, each in changed.items() if each.status is Status.ENFORCED],
+            has_time=self.has_time,
         )
-        return list(ended.values())
+        ended |= changed | {
+            arn: replace(changed[arn], after=target.options)
+            for arn, target in seen.items()
+            if isinstance(target, Instance) and target.options.http_tokens == "required"
+        }
+        return self._untagged(list(ended.values()), set(untaggable))
 
-    def _change(self, judgement: Judgement) -> Judgement:
-        shut = self.ask_policy(judgement)
-        if shut is not None:
-            return shut
-        instance = judgement.instance
-        assert instance is not None  # noqa: S101 - only an instance that EC2 shows is ever enforced
+    def _change_all(self, judgements: Sequence[Judgement]) -> dict[InstanceArn, Judgement]:
+        waiting = {each.arn: each for each in judgements}
+        again = self.again(waiting=waiting, look=lambda arns: describe(self.read, arns))
+        with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
+            return {each.arn: each for each in pool.map(lambda each: self._change_alone(each, again), judgements)}
+
+    def _change_alone(self, judgement: Judgement, again: LookAgain) -> Judgement:
+        """Change one instance. Whatever goes wrong stops none of the others."""
         try:
-            refusal = action.require_tokens(
-                self.write, lambda: describe(self.read, [instance.arn])[instance.arn], instance, self.now()
-            )
+            return self._change(judgement, again)
         except CALL_FAILURES as error:
             # It is unknown whether EC2 received the call: the item stays `enforcing`, and the next run looks at EC2.
             self.logger.warning(
-                "enforcement left unfinished", extra={"target": str(instance.arn), "problem": describe_error(error)}
+                "enforcement left unfinished", extra={"target": str(judgement.arn), "problem": describe_error(error)}
             )
-            return judgement
-        return _refused(judgement, refusal) if refusal else replace(judgement, status=Status.ENFORCED)
+        except Exception:
+            self.logger.exception("enforcement left unfinished", extra={"target": str(judgement.arn)})
+        return judgement
 
-    def _untag(self, arns: Sequence[InstanceArn]) -> None:
+    def _change(self, judgement: Judgement, again: LookAgain) -> Judgement:
         try:
-            action.untag(self.write, arns)
-        except CALL_FAILURES as error:
-            self.logger.warning(
-                "tag left behind", extra={"targets": [str(arn) for arn in arns], "problem": describe_error(error)}
-            )
+            with self.turn():
+                judgement = again.at(judgement)
+                if not judgement.is_untouched:
+                    judgement = self._ask_policy(judgement)
+                return judgement if judgement.is_untouched else self._ask_ec2(judgement)
+        except QuotaExhausted as error:
+            return _refused(judgement, action.deferred(error, self.now()))
+
+    def _ask_policy(self, judgement: Judgement) -> Judgement:
+        shut = self.ask_policy(judgement)
+        return replace(shut, is_untouched=True) if shut is not None else judgement
+
+    def _ask_ec2(self, judgement: Judgement) -> Judgement:
+        judgement = replace(judgement, asked_at=self.now())
+        instance = judgement.instance
+        assert instance is not None  # noqa: S101 - only an instance that EC2 shows is ever enforced
+        refusal = action.require_tokens(
+            self.write, lambda: describe(self.read, [instance.arn])[instance.arn], instance, self.now()
+        )
+        if refusal is not None:
+            return _refused(judgement, refusal)
+        return self.record(replace(judgement, status=Status.ENFORCED, after=_expected(instance.options)))
+
+    def _untagged(self, ended: Sequence[Judgement], untaggable: set[InstanceArn]) -> list[Judgement]:
+        """The judgements, after the tag was removed from what was not changed after all."""
+        tagged = [
+            each.arn
+            for each in ended
+            if each.status not in {Status.ENFORCED, Status.ENFORCING}
+            and each.verdict.reason is not Reason.GONE
+            and (each.arn not in untaggable or each.tag_left)
+        ]
+        left = action.untag(self.write, tagged)
+        if left:
+            self.logger.warning("tag left behind", extra={"targets": sorted(map(str, left))})
+        return [replace(each, tag_left=each.arn in left) for each in ended]
+
+
+def _expected(options: MetadataOptions) -> MetadataOptions:
+    """The options as EC2 will show them once it has applied the change."""
+    return replace(options, http_tokens="required")
 
 
 def _refused(judgement: Judgement, refusal: action.Refusal) -> Judgement:
@@ -102,19 +147,11 @@ def _refused(judgement: Judgement, refusal: action.Refusal) -> Judgement:
             status = Status.HELD
         case Decision.SKIP:
             status = Status.SKIPPED
-    return replace(judgement, verdict=refusal.verdict, status=status, error=refusal.error)
-
-
-def _read_back(judgement: Judgement, target: Target, now: datetime) -> Judgement:
-    match target:
-        case Instance() if target.options.http_tokens == "required" or target.state == "stopped":
-            return replace(judgement, after=target.options)
-        case Instance() if target.state not in {"terminated", "shutting-down"}:
-            why = "EC2 took the change, but shows tokens as optional again; somebody else may be changing them."
-            verdict = replace(judgement.verdict, explanation=why, revisit_at=now + DAILY)
-            error = {"code": "NotApplied", "message": why}
-            return replace(judgement, after=target.options, verdict=verdict, status=Status.FAILED, error=error)
-        case Instance() | Missing():
-            return replace(judgement, verdict=action.GONE, status=Status.SKIPPED)
-        case Unreachable():
-            return replace(judgement, status=Status.ENFORCING)
+    return replace(
+        judgement,
+        verdict=refusal.verdict,
+        status=status,
+        error=refusal.error,
+        is_untouched=True,
+        tag_left=refusal.tag_left,
+    )

@@ -28,8 +28,8 @@ _V2_OPEN = {1, 2}
 """OCSF status ids New and In Progress; the other ids mean suppressed, resolved or archived."""
 
 _LONGEST_ID = 512
-"""Maximum length of a finding's id (Security Hub API reference), so that hundreds of findings fit into a ledger
-item."""
+"""Maximum length of a finding's id (Security Hub API reference), here in bytes of UTF-8, so that hundreds of findings fit
+into a ledger item."""
 _SHOWN = 60
 
 
@@ -78,8 +78,8 @@ class _Node:
         return self.value
 
     def identifier(self) -> str:
-        if len(self.text()) > _LONGEST_ID:
-            raise self._mistyped(f"an id of at most {_LONGEST_ID} characters")
+        if len(self.text().encode()) > _LONGEST_ID:
+            raise self._mistyped(f"an id of at most {_LONGEST_ID} bytes")
         return self.text()
 
     def number(self) -> int:
@@ -157,7 +157,7 @@ def _each_finding(event: _Node, read: Callable[[_Node], Parsed]) -> Parsed:
 
 
 def _from_finding(finding: _Node, source: Source) -> Parsed:
-    product_arn = finding["ProductArn"].text()
+    product_arn = finding["ProductArn"].identifier()
     if not product_arn.endswith(_OWN_PRODUCT) or finding["Compliance"]["SecurityControlId"].text() != CONTROL:
         return Parsed()
     workflow = finding["Workflow"]["Status"].text()
@@ -181,7 +181,7 @@ def _from_finding(finding: _Node, source: Source) -> Parsed:
 
 
 def _from_finding_v2(finding: _Node) -> Parsed:
-    product_arn = finding["metadata"]["product"]["uid"].text()
+    product_arn = finding["metadata"]["product"]["uid"].identifier()
     if not product_arn.endswith(_OWN_PRODUCT_V2) or finding["compliance"]["control"].text() != CONTROL:
         return Parsed()
     if finding["compliance"]["status"].text() != "Fail" or finding["status_id"].number() not in _V2_OPEN:

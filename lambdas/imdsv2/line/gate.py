@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imdsv2.domain import gates as gate
+from imdsv2.domain.account import Reservation
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
@@ -14,12 +15,12 @@ from imdsv2.ledger.record import key_of
 from imdsv2.line.judgement import STATUS_OF, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import datetime, timedelta
 
     from imdsv2.aws.change_calendar import ChangeCalendar
     from imdsv2.aws.security_hub import SecurityHub
-    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.instance import InstanceArn, Placed
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.request import Finding
     from imdsv2.domain.verdict import Verdict
@@ -34,30 +35,31 @@ _SUPPRESSED_BY_EVENT = "The finding that asked for it is suppressed; set it back
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """The result of the gates. ``held``: held instances, and those that the mode leaves at `would_enforce`. ``open``:
-    instances that passed all gates. ``summoned``: canaries that nobody requested. ``reserved_at``: when cap was
-    reserved for ``open``."""
+    instances that passed all gates. ``summoned``: canaries that nobody requested. ``reservation``: the cap reserved
+    for ``open``."""
 
     held: dict[InstanceArn, Judgement]
     open: list[Judgement]
     summoned: list[Judgement]
-    reserved_at: datetime
+    reservation: Reservation | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """All gates, with the clients they need."""
+    """All gates, with the clients they need. ``lease``: for how long what has passed them may still be changed."""
 
     policies: PolicySource
     hub: SecurityHub
     accounts: Accounts
     canaries: Canaries
     calendar: ChangeCalendar
+    lease: timedelta
     now: Callable[[], datetime]
 
     def ask(self, willing: Sequence[Judgement], look_further: LookFurther, *, dry_run: bool = False) -> Asked:
         """Check every gate for the instances to be enforced, of one account and Region. A dry run writes nothing."""
         if not willing:
-            return Asked(held={}, open=[], summoned=[], reserved_at=self.now())
+            return Asked(held={}, open=[], summoned=[], reservation=None)
         held = self._ask_standing(willing, dry_run=dry_run)
         left = [each for each in willing if each.arn not in held]
         policy, now = self.policies.current(self.now()).policy, self.now()
@@ -73,9 +75,10 @@ class Gates:
         held |= self._ask_calendar(left)
         left = [each for each in left if each.arn not in held]
         reserved_at = self.now()  # Not `now`: looking for canaries may have taken long.
-        held |= self._ask_cap(left, policy, reserved_at, dry_run=dry_run)
+        full, reservation = self._ask_cap(left, policy, reserved_at, dry_run=dry_run)
+        held |= full
         left = [each for each in left if each.arn not in held]
-        return Asked(held=held, open=left, summoned=summoned, reserved_at=reserved_at)
+        return Asked(held=held, open=left, summoned=summoned, reservation=reservation)
 
     def ask_again(self, willing: Sequence[Judgement]) -> dict[InstanceArn, Judgement]:
         """Check the gates again, immediately before the call to EC2. Returns the instances for which one has closed.
@@ -103,10 +106,10 @@ class Gates:
             return replace(judgement, status=Status.WOULD_ENFORCE)
         return None
 
-    def give_back(self, unused: Sequence[Judgement], reserved_at: datetime) -> None:
-        """Return the cap reserved for instances that were not changed after all."""
-        if unused:
-            self.accounts.give_back(unused[0].arn, len(unused), reserved_at, self.now())
+    def settle(self, there: Placed, reservation: Reservation | None, changed_at: Collection[datetime]) -> None:
+        """Count the changes when they were made; the rest of the cap that was reserved for them is free again."""
+        if reservation is not None:
+            self.accounts.settle(there, reservation, changed_at, self.now())
 
     def _ask_standing(self, willing: Sequence[Judgement], *, dry_run: bool = False) -> dict[InstanceArn, Judgement]:
         """Check the gates that may close at any time: policy, suppressed findings, circuit breaker."""
@@ -133,20 +136,20 @@ class Gates:
 
     def _ask_cap(
         self, left: Sequence[Judgement], policy: Policy, now: datetime, *, dry_run: bool
-    ) -> dict[InstanceArn, Judgement]:
+    ) -> tuple[dict[InstanceArn, Judgement], Reservation | None]:
         if not left:
-            return {}
-        there, cap = left[0].arn, policy.max_enforcements_per_hour
+            return {}, None
+        there, cap, until = left[0].arn, policy.max_enforcements_per_hour, now + self.lease
         if dry_run:
-            known = self.accounts.of(there)
-            granted = min(len(left), known.room(there.region, cap, now))
-            account = known.with_enforcements(there.region, granted, now, now)
+            rehearsed = Reservation(id="dry run", region=there.region, at=now, until=until, count=len(left))
+            account = self.accounts.of(there).with_reservation(rehearsed, cap, now)
+            reservation = account.reserved.get(rehearsed.id)
         else:
-            granted, account = self.accounts.reserve(there, len(left), cap, now)
+            reservation, account = self.accounts.reserve(there, len(left), cap, now, until)
         # Canaries first: the rest of their cohort waits for them.
-        behind = sorted(left, key=lambda each: not each.canary)[granted:]
+        behind = sorted(left, key=lambda each: not each.canary)[reservation.count if reservation else 0 :]
         full = gate.cap_reached(policy, account.opens_at(there.region, cap, now), now)
-        return {each.arn: _shut(each, full) for each in behind}
+        return {each.arn: _shut(each, full) for each in behind}, reservation
 
 
 def _ask_approval(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
@@ -157,13 +160,13 @@ def _ask_approval(judgement: Judgement, policy: Policy, now: datetime) -> Judgem
 def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
     record, tags = judgement.record, judgement.instance.tags if judgement.instance else {}
     owner = tags.get(policy.owner_tag) or judgement.arn.account
-    # A notice that could not be sent starts again, so that the owner always gets the full notice period.
-    unheard = record.reason == Reason.NOTICE_GIVEN and record.owes_notification()
-    ends_at = None if unheard else record.notice_ends_at
-    verdict = gate.ask_notice(policy, ends_at, owner, judgement.arn, now)
-    if verdict is None or verdict.revisit_at is None:
+    ends_at = record.notice_ends_at if record.notified_at is not None else None
+    undelivered = ends_at is None and record.reason == Reason.NOTICE_GIVEN
+    verdict = gate.ask_notice(policy, ends_at, owner, judgement.arn, now, undelivered=undelivered)
+    if verdict is None:
         return None
-    return replace(_shut(judgement, verdict), notice=Notice(owner=owner, ends_at=verdict.revisit_at))
+    runs = ends_at is not None and ends_at > now
+    return replace(_shut(judgement, verdict), notice=Notice(owner=owner, ends_at=ends_at if runs else None))
 
 
 def _shut(judgement: Judgement, verdict: Verdict) -> Judgement:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.line.events import Parsed, parse
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class DeadLetters:
             self._sqs.send_message(
                 QueueUrl=self._queue_url, MessageBody=body, MessageAttributes=_complaints(complaints)
             )
-        except (ClientError, BotoCoreError):
+        except CALL_FAILURES:
             # The message is retried; after too many attempts SQS itself moves it to the same queue.
             return False
         return True

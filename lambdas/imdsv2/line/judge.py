@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look, running_instances
-from imdsv2.domain.cohort import cohort_of
+from imdsv2.domain.cohort import canaries_wanted, cohort_of, in_order
 from imdsv2.domain.decision import decide, decide_scope, decide_without_evidence
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
+from imdsv2.line.canaries import may_be_summoned
 from imdsv2.line.gather import gather
-from imdsv2.line.judgement import STATUS_OF, Case, Judgement, willing
+from imdsv2.line.judgement import STATUS_OF, Case, Further, Judgement, willing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.domain.policy import Policy
+    from imdsv2.domain.request import Source
     from imdsv2.domain.verdict import Verdict
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
+_CANDIDATES_AT_ONCE = 100
+"""The evidence of so many is in memory at a time: up to 350 KiB each, if the policy looks back for a year."""
 _KEEPS_ROLLED_BACK = frozenset({Reason.BROKE_BEFORE, Reason.UNDONE_BY_PERSON})
 
 
@@ -75,8 +80,9 @@ class Judge:
             )
         return judged
 
-    def look_further(self, judged: Sequence[Judgement], cohorts: set[str]) -> list[Judgement]:
-        """Other running instances of these cohorts that could be enforced: canaries are chosen among all of them."""
+    def look_further(self, judged: Sequence[Judgement], cohorts: set[str]) -> Further:
+        """Other running instances of these cohorts that could be enforced, in the canaries' order, until there are enough of
+        them. Only ids and descriptions of all are kept: the evidence of a large cohort would not fit into memory."""
         place, asked = judged[0].arn, {each.arn for each in judged}
         policy = self.policies.current(self.now()).policy
         running = {
@@ -85,12 +91,26 @@ class Judge:
             if each.arn not in asked and cohort_of(each) in cohorts
         }
         if not running or policy.canary is None:
-            return []
-        source = judged[0].case.source
+            return Further()
+        unseen: dict[str, list[InstanceArn]] = {}
+        for arn in in_order(running):
+            unseen.setdefault(cohort_of(running[arn]), []).append(arn)
+        found: dict[str, list[Judgement]] = {key: [] for key in unseen}
+        beside = Counter(each.cohort for each in willing(judged))
+        while batch := _next(unseen, found, beside, policy.canary.share):
+            for each in self._judge_running({arn: running[arn] for arn in batch}, judged[0].case.source):
+                found[cohort_of(running[each.arn])].append(each)
+        return Further(
+            willing=[each for several in found.values() for each in several],
+            unseen={key: len(arns) for key, arns in unseen.items()},
+        )
+
+    def _judge_running(self, running: Mapping[InstanceArn, Target], source: Source) -> list[Judgement]:
+        """Those of some running instances that could be enforced and may be chosen as canaries."""
         records = self.ledger.read(running)
-        free = [arn for arn, record in records.items() if not record.is_busy(self.now())]
+        free = [arn for arn, record in records.items() if not record.is_busy(self.now()) and may_be_summoned(record)]
         cases = [Case(arn=arn, requests=(Request(arn=arn, source=source),)) for arn in free]
-        return willing(self.judge(cases, records, {arn: running[arn] for arn in free}))
+        return willing(self.judge(cases, records, {arn: running[arn] for arn in free})) if free else []
 
     def _gather(
         self,
@@ -102,6 +122,22 @@ class Judge:
         if not instances:
             return {}
         return gather(self.members.cloudwatch(instances[0].arn), instances, histories, policy, now)
+
+
+def _next(
+    unseen: Mapping[str, list[InstanceArn]],
+    found: Mapping[str, Sequence[Judgement]],
+    beside: Mapping[str | None, int],
+    share: float,
+) -> list[InstanceArn]:
+    """Take the next instances from the cohorts that still lack canaries, even if all others there were willing."""
+    batch: list[InstanceArn] = []
+    for key, arns in unseen.items():
+        if len(found[key]) < canaries_wanted(share, len(found[key]) + beside.get(key, 0), unseen=len(arns)):
+            room = _CANDIDATES_AT_ONCE - len(batch)
+            batch += arns[:room]
+            del arns[:room]
+    return batch
 
 
 def _status(verdict: Verdict, record: Record) -> Status:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort import cohort_of
@@ -52,15 +52,20 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """The notice to an owner before an instance is changed: the owner, and when the notice ends."""
+    """The notice to an owner before an instance is changed: the owner, and when it ends (None: not delivered yet)."""
 
     owner: str
-    ends_at: datetime
+    ends_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The evaluation of one instance. ``status``: its status in the ledger, or after a dry run, what it would be."""
+    """The evaluation of one instance.
+
+    ``status``: its status in the ledger, or after a dry run, what it would be. ``asked_at``: just before EC2 was asked to
+    require tokens. ``is_untouched``: this run wrote `enforcing`, and then did not ask EC2 after all. ``tag_left``: the service's
+    tag may be there though nothing was changed.
+    """
 
     case: Case
     record: Record
@@ -73,6 +78,9 @@ class Judgement:
     permitted: bool | None = None
     canary: bool = False
     notice: Notice | None = None
+    asked_at: datetime | None = None
+    is_untouched: bool = False
+    tag_left: bool = False
 
     @property
     def arn(self) -> InstanceArn:
@@ -85,7 +93,10 @@ class Judgement:
     @property
     def leaves_enforcement_standing(self) -> bool:
         """Whether this verdict leaves the ledger's enforcement in place, finished or not: tokens are required as
-        intended, EC2 has yet to apply the change, or the instance was not examined."""
+        intended, EC2 has yet to apply the change, or the instance was not examined. What required tokens before this run asked
+        for it is not the service's."""
+        if self.is_untouched:
+            return False
         if self.verdict.reason is Reason.NOT_READY:
             return self.record.status in {Status.ENFORCED, Status.VERIFIED} and self.record.history.stands
         says_nothing_against_it = {Reason.ALREADY_REQUIRED, Reason.UNREACHABLE, Reason.OUT_OF_SCOPE}
@@ -94,6 +105,15 @@ class Judgement:
     @property
     def cohort(self) -> str | None:
         return cohort_of(self.instance) if self.instance is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """``willing``: instances that could be enforced, the first in the canaries' order; ``unseen``: for each cohort, how many were
+    not evaluated, because enough had been found."""
+
+    willing: list[Judgement] = field(default_factory=list)
+    unseen: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

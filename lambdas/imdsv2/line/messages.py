@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.commands import FUNCTION, account_command
@@ -10,12 +9,12 @@ from imdsv2.domain.message import Message
 from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from imdsv2.domain.account import Account
     from imdsv2.ledger.record import Record
 
-_INSTANCES_A_MESSAGE = 150
+INSTANCES_A_MESSAGE = 150
 """Keeps a message well below SNS's limit of 256 KB."""
 
 HEADLINES = {
@@ -25,13 +24,14 @@ HEADLINES = {
     "would_enforce": "IMDSv1 could be switched off (observe mode)",
     "held": "IMDSv1 stays on",
 }
-"""Statuses that people are notified of; `skipped` and `verified` need no action."""
+"""For each of `lifecycle.NEWS`."""
 _BROKEN = "Something broke, and IMDSv1 is still off"
 _NOT_UNDONE = "IMDSv1 could not be switched on again"
 _LEFT = {
     "unproven": "IMDSv1 is off, and nobody can say that nothing broke",
     "probe_or_breakage": "IMDSv1 calls were rejected: a probe, or something broke",
     "gone": "Something broke, and the instance has gone",
+    "gone_unexplained": "IMDSv1 calls were rejected, and the instance has gone",
 }
 _OPENED = "Somebody switched IMDSv1 on again"
 _OPENED_BROKEN = "Something broke, and somebody switched IMDSv1 on again"
@@ -40,7 +40,7 @@ _REMINDERS = {"ends": "What keeps IMDSv1 on ends soon", "ended": "What kept IMDS
 
 
 def headline(record: Record) -> str | None:
-    """The news about a record in a few words; None if there is none."""
+    """The news about a record in a few words; None if it has none (`Record.has_news`)."""
     if record.left_because is not None:
         if record.left_because == "opened_by_person":
             return _OPENED_BROKEN if record.is_broken else _OPENED
@@ -59,13 +59,6 @@ def owner_told(record: Record) -> str | None:
     return record.told_owner if record.reason == Reason.NOTICE_GIVEN else None
 
 
-def messages(records: Iterable[Record], ledger_table: str) -> Iterator[Message]:
-    """The notifications for records with the same verdict and place (or owner)."""
-    remaining = iter(records)
-    while batch := list(islice(remaining, _INSTANCES_A_MESSAGE)):
-        yield _message(batch, ledger_table)
-
-
 def breaker_opened(account: Account) -> Message:
     """The notification that an account's circuit breaker has opened."""
     number = account.key.rpartition("/")[2]
@@ -77,7 +70,8 @@ def breaker_opened(account: Account) -> Message:
     )
 
 
-def _message(records: Sequence[Record], ledger_table: str) -> Message:
+def message(records: Sequence[Record], ledger_table: str) -> Message:
+    """The notification for records with the same verdict and place (or owner)."""
     first = records[0]
     count = "1 instance" if len(records) == 1 else f"{len(records)} instances"
     owner = owner_told(first)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.commands import command
 from imdsv2.domain.documents import evidence_document, options_document
+from imdsv2.domain.instance import ENFORCED_TAG, Missing
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.verdict import DAILY, Reason
-from imdsv2.ledger.record import OPEN, VERDICT, Change, key_of
+from imdsv2.domain.verdict import DAILY, SOON, Reason
+from imdsv2.ledger.change import VERDICT, Change
+from imdsv2.ledger.record import OPEN, UNTAG, key_of
 
 if TYPE_CHECKING:
-    from imdsv2.domain.instance import MetadataOptions
+    from imdsv2.domain.instance import Instance, MetadataOptions
     from imdsv2.domain.request import Finding
     from imdsv2.ledger.record import Record
     from imdsv2.line.judgement import Case, Judgement
@@ -56,6 +58,12 @@ class Signature:
 
     request_id: str
     session: str | None
+
+
+def taken_over(known: Record, request_id: str, lease: timedelta, now: datetime) -> Change:
+    """The write by which one invocation makes an unfinished enforcement its own, before it looks and removes or uses the tag."""
+    after = replace(known, owner=request_id, lease_until=now + lease, revisit_at=now + lease)
+    return Change(before=known, after=after)
 
 
 def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now: datetime) -> Change:
@@ -105,15 +113,24 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = replace(
             _with_verdict(known, judgement, signature, now),
             status=judgement.status,
-            revisit_at=_jittered(judgement.verdict.revisit_at, now),
+            revisit_at=_jittered(_revisit_at(judgement, now), now),
             owner=None,
             lease_until=None,
             left_because=None,
             undo=None,
+            owes=(known.owes | {UNTAG}) if judgement.tag_left else (known.owes - {UNTAG}),
         )
+        if known.left_because is not None and known.owes_notification():
+            # Nobody has heard yet why the guard left it, or let it go: a new verdict does not wipe that.
+            after = replace(after, left_because=known.left_because, explanation=known.explanation)
+        if judgement.tag_left:
+            after = replace(after, revisit_at=min(after.revisit_at or now + SOON, now + SOON))
         if judgement.status is Status.ENFORCED:
+            asked_at = judgement.asked_at or now
             after = replace(
-                _enforced(after, judgement.after, now, confirmed=True), revisit_at=_jittered(now + DAILY, now)
+                _enforced(after, judgement.after, asked_at, confirmed=True),
+                enforcing_at=asked_at,
+                revisit_at=_jittered(now + DAILY, now),
             )
             says = (*VERDICT, "after")
         elif judgement.verdict.reason not in _LEFT_TO_GUARD:
@@ -124,6 +141,34 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
     if not known.same_verdict(after):
         after = replace(after, changed_at=now)
     return Change(before=known, after=after, findings=_findings(judgement.case, known), says=says)
+
+
+def read_back(judgement: Judgement) -> Change | None:
+    """The write for an enforcement that is on record, if EC2 then showed other options than were to be expected."""
+    shown = options_document(judgement.after)
+    if shown == judgement.record.after:
+        return None
+    return Change(before=judgement.record, after=replace(judgement.record, after=shown))
+
+
+def _revisit_at(judgement: Judgement, now: datetime) -> datetime | None:
+    """A notice moves it to its end when it is delivered; until then, delivery is tried again."""
+    if judgement.notice is not None and judgement.notice.ends_at is None:
+        return now + SOON
+    return judgement.verdict.revisit_at
+
+
+def notice_delivered(record: Record, explanation: str, hours: int, now: datetime) -> Record:
+    """The record of an instance whose owner has been told now: the notice begins, and its findings' notes are due again."""
+    ends_at = now + timedelta(hours=hours)
+    return replace(
+        record,
+        explanation=explanation,
+        notice_ends_at=ends_at,
+        revisit_at=_jittered(ends_at, now),
+        notified_at=now,
+        changed_at=now,
+    )
 
 
 def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Change:
@@ -142,6 +187,7 @@ def _with_verdict(record: Record, judgement: Judgement, signature: Signature, no
         error=dict(judgement.error) if judgement.error else None,
         cohort=judgement.cohort or record.cohort,
         proved_start=_proved_start(judgement) or record.proved_start,
+        missing_since=_missing_since(record, judgement, now),
         decided_at=now,
     )
     if _stands_told(record, judgement):
@@ -162,6 +208,12 @@ def _stands_told(record: Record, judgement: Judgement) -> bool:
     if reason not in _TELLS_WHAT_HAPPENED or record.reason != reason:
         return False
     return command("clear", record.arn) in str(record.explanation)
+
+
+def _missing_since(record: Record, judgement: Judgement, now: datetime) -> datetime | None:
+    if isinstance(judgement.target, Missing):
+        return record.missing_since or now
+    return None if judgement.instance is not None else record.missing_since
 
 
 def _proved_start(judgement: Judgement) -> datetime | None:
@@ -193,17 +245,22 @@ def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, c
 
 
 def _standing(judgement: Judgement, now: datetime) -> Record:
-    """The record of an enforcement that stays in place. If the enforcing run crashed and EC2 shows tokens required,
-    this completes the enforcement as unconfirmed, because a person may have made the change."""
+    """The record of an enforcement that stays in place. If the enforcing run crashed and EC2 shows tokens required, this
+    completes the enforcement, from the moment at which it began."""
     known, required = judgement.record, judgement.verdict.reason is Reason.ALREADY_REQUIRED
     settled = required and known.status == Status.VERIFIED
     later = _jittered(now + DAILY if required else judgement.verdict.revisit_at, now)
     after = replace(known, revisit_at=None if settled else later)
     if not required or known.status != Status.ENFORCING:
         return after
-    options = judgement.instance.options if judgement.instance else None
+    instance = judgement.instance
     return replace(
-        _enforced(after, options, now, confirmed=False),
+        _enforced(
+            after,
+            instance.options if instance else None,
+            known.enforcing_at or now,
+            confirmed=_is_as_asked(known, instance),
+        ),
         status=Status.ENFORCED,
         source=judgement.case.source,
         owner=None,
@@ -211,8 +268,16 @@ def _standing(judgement: Judgement, now: datetime) -> Record:
     )
 
 
+def _is_as_asked(known: Record, instance: Instance | None) -> bool:
+    """Whether the options of an instance are what an interrupted enforcement asked for, and nothing else: then the change is the
+    service's own. It tags before it asks, so what has no tag was not asked for."""
+    if instance is None or ENFORCED_TAG not in instance.tags:
+        return False
+    return options_document(instance.options) == {**(known.before or {}), "HttpTokens": "required"}
+
+
 def _with_notice(record: Record, judgement: Judgement) -> Record:
-    """A notice lasts until the change, or until the instance itself gives a reason against it."""
+    """A notice lasts from its delivery until the change, or until the instance itself gives a reason against it."""
     if judgement.notice is not None:
         return replace(record, notice_ends_at=judgement.notice.ends_at, told_owner=judgement.notice.owner)
     if judgement.verdict.reason in _VOIDS_NOTICE:

@@ -110,13 +110,17 @@ class Line:
             outcomes.echoes.update(echoes)
             busy = [case for case in fresh if records[case.arn].is_busy(self.now())]
             outcomes.judged.update({case.arn: self._join(case, records[case.arn]) for case in busy})
-            judged = self.judge.judge([case for case in fresh if case not in busy], records)
-            ended, overtaken = self.action.act(judged, partial(self.judge.look_further, judged), request_id)
+            left = [case for case in fresh if case not in busy]
+            taken, taking = self.action.take_over({case.arn: records[case.arn] for case in left}, request_id)
+            judged = self.judge.judge([case for case in left if case.arn not in taking.lost], taken)
+            ended, acting = self.action.act(judged, partial(self.judge.look_further, judged), request_id)
+            written = taking | acting
             outcomes.judged.update({each.arn: each for each in ended})
+            outcomes.failed.update(written.logged(self.logger).failed)
             owing = {arn for arn in echoes if records[arn].owes_notification() or records[arn].owed_notes()}
             in_notice = {each.arn for each in ended if each.verdict.reason is Reason.NOTICE_GIVEN}
-            self._tell(owing | ({case.arn for case in fresh} - overtaken - in_notice))
-            pending = [case for case in fresh if case.arn in overtaken]
+            self._tell(owing | ({case.arn for case in fresh} - written.lost - in_notice))
+            pending = [case for case in fresh if case.arn in written.overtaken]
             if not pending:
                 return
         contended = LedgerContended("others keep changing these instances in the ledger; this is tried again")

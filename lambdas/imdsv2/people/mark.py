@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.record import Change
+from imdsv2.aws.errors import describe_error
+from imdsv2.ledger.change import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,9 @@ def mark(
     hindered = {**problems, **{each.arn: _BUSY for each in records if each.is_leased(now)}}
     if not dry_run:
         changes = [Change(before=each, after=word(each)) for each in records if each.arn not in hindered]
-        hindered |= dict.fromkeys(ledger.write(changes, now), _OVERTAKEN)
+        written = ledger.write(changes, now)
+        hindered |= dict.fromkeys(written.overtaken, _OVERTAKEN)
+        hindered |= {arn: f"The ledger refuses it ({describe_error(error)})." for arn, error in written.failed.items()}
     return [
         {
             "target": str(each.arn),

@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code
-from imdsv2.aws.metadata_options import ENFORCED_TAG, PLANNED_CALL, ROLLED_BACK_TAG
-from imdsv2.domain.instance import Instance, Unreachable
+from imdsv2.aws.metadata_options import PLANNED_CALL
+from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG, Instance, Unreachable
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.people.request import parse_order
 

@@ -10,13 +10,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import look
+from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.history import Undo
 from imdsv2.domain.instance import Place, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
+from imdsv2.errors import LedgerContended
 from imdsv2.guard.obstacle import obstacle
-from imdsv2.guard.rollback import Return
+from imdsv2.guard.returns import Return
 from imdsv2.ledger.record import OPEN
 from imdsv2.people.mark import mark
 
@@ -106,7 +108,11 @@ class Undoing:
                     for arn, record in self.ledger.read(batch).items()
                     if not isinstance(target := targets[arn], Unreachable) and _is_still_asked_back(record)
                 ]
-                self.response.put_back(returns, self.policies.current(self.now()).policy, request_id)
+                try:
+                    answered = self.response.put_back(returns, self.policies.current(self.now()).policy, request_id)
+                    self.response.discharge(answered.owing)
+                except (*CALL_FAILURES, LedgerContended):
+                    return  # All of it is on record: the guard brings it to its end.
 
         by_place = _by_place(marked)
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:

@@ -52,7 +52,9 @@ def floor(*, instances: int, lookback_days: int, changed: int | None = None) -> 
     """The fewest EC2 and CloudWatch calls that can judge instances of one account and Region, and change those that may be changed.
 
     Pages to describe them; metric pages at hourly periods; of those that may be changed, refused calls by the day, and three series
-    around the last start; tags by the thousand, a change each, pages to read back. All are `changed` unless it says how many.
+    around the last start; tags by the thousand, pages to look again immediately before the changes, a change each, pages to read
+    back. All are `changed` unless it says how many. Where AWS's quota makes the changes last longer than such a look is good for,
+    a page more is needed every 12 seconds; quotas are off where this is the baseline.
     """
     changed = instances if changed is None else changed
     a_metric_call = min(QUERIES_A_METRIC_CALL, DATAPOINTS_A_METRIC_CALL // (lookback_days * 24))
@@ -60,7 +62,8 @@ def floor(*, instances: int, lookback_days: int, changed: int | None = None) -> 
     metric_pages = math.ceil(instances / a_metric_call)
     taggings = math.ceil(changed / RESOURCES_A_TAGGING)
     read_back = math.ceil(changed / IDS_A_DESCRIBE)
-    return pages + metric_pages + closer_looks(changed) + taggings + changed + read_back
+    look_again = math.ceil(changed / IDS_A_DESCRIBE)
+    return pages + metric_pages + closer_looks(changed) + taggings + look_again + changed + read_back
 
 
 def closer_looks(changed: int) -> int:

@@ -7,23 +7,26 @@ move that no life makes. Nothing else in the simulation knows what an item looks
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.lifecycle import Status, check
 from imdsv2.domain.verdict import Reason
 from imdsv2.ledger.account import Accounts
+from imdsv2.ledger.change import Enforced
 from imdsv2.ledger.items import account_key
-from imdsv2.ledger.record import Enforced, Record
+from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
+from imdsv2.ledger.transactions import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.ledger.record import Change
+    from imdsv2.ledger.change import Change
+    from imdsv2.ledger.told import Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +87,8 @@ class MemoryLedger(Ledger):
     def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Record]:
         return {arn: self._records.get(arn) or Record(arn=arn) for arn in arns}
 
-    def write(self, changes: Sequence[Change], now: datetime) -> set[InstanceArn]:
-        overtaken = set()
+    def write(self, changes: Sequence[Change], now: datetime) -> Written:
+        overtaken: set[InstanceArn] = set()
         for change in changes:
             known = self._records.get(change.arn)
             if change.before.version != (known.version if known else 0):
@@ -96,7 +99,14 @@ class MemoryLedger(Ledger):
                 check(change.before.status, applied.status)
             self._records[applied.arn] = applied
             self.touched.add(applied.arn)
-        return overtaken
+        return Written(frozenset(overtaken))
+
+    def mark_told(self, told: Mapping[InstanceArn, Told], now: datetime) -> Written:
+        for arn, each in told.items():
+            if self._records[arn].version == each.record.version:
+                self._records[arn] = replace(each.after(now), notified_at=now)
+                self.touched.add(arn)
+        return Written()
 
     def watched(self, account: str) -> list[Enforced]:
         candidates = self._records if self.looked_at is None else self.looked_at

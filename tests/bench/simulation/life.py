@@ -67,7 +67,7 @@ class Life:
         self._guarded, self._recalls, self._thrifty = guarded, recalls, thrifty
         self._revisits, self._looks = Agenda(), Agenda()
         self._closings: list[tuple[float, str]] = []
-        self._people = Listener()
+        self._people = Listener(self.ledger)
         self._places = places(self.clock, [each for each in self.instances.values() if each.machine.ended > BEGIN])
         service, self._accounts = assembled(self.clock, self._places, policy, self.ledger, self._people)
         self._line, self._guard = service.line, service.guard()

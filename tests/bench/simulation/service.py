@@ -11,6 +11,7 @@ from unittest import mock
 from imdsv2 import wiring
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.domain.policy import PolicyInForce
+from imdsv2.ledger.told import Told
 from imdsv2.settings import Settings
 from tests.bench.simulation.ledger import MemoryAccounts
 from tests.world.dynamodb import Table
@@ -54,15 +55,29 @@ class FixedPolicy:
 
 @dataclass(slots=True)
 class Listener:
-    """People, who hear of an open breaker; the rest only fills the ledger."""
+    """People, who hear of everything at once, and act on an open breaker."""
 
+    ledger: MemoryLedger
     breakers: list[Account] = field(default_factory=list)
 
-    def tell(self, arns: Collection[InstanceArn], now: datetime, *, workflow: bool) -> None:
-        """Notes and notifications decide nothing."""
+    def tell(
+        self,
+        arns: Collection[InstanceArn],
+        now: datetime,
+        *,
+        workflow: bool,
+        paid: Mapping[InstanceArn, frozenset[str]] | None = None,
+    ) -> None:
+        """Notes and notifications decide nothing, but what records owe is done with."""
+        told = {
+            arn: Told(record=record, notified=True, paid=(paid or {}).get(arn, frozenset()))
+            for arn, record in self.ledger.read(arns).items()
+        }
+        self.ledger.mark_told(told, now)
 
-    def breaker_opened(self, account: Account) -> None:
+    def breaker_opened(self, account: Account) -> bool:
         self.breakers.append(account)
+        return True
 
 
 def assembled(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.metadata_options import ENFORCED_TAG
+from imdsv2.domain.instance import ENFORCED_TAG
 from tests.integration.walk.policy import EXEMPT_TAG, LOOKBACK, OBSERVED_HOURS
 from tests.world.cloudwatch import HOUR, hour_of
 from tests.world.life import PERIOD, TOKENLESS, period_of
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from tests.integration.walk.machine import Machine
     from tests.integration.walk.world import World
+
+
+_WEEKS_APART = timedelta(weeks=2)
+"""Calls that lie farther apart do so in any calendar."""
 
 
 class Judge:
@@ -78,27 +83,49 @@ class Judge:
         }
 
     def _evidence_against(self, machine: Machine) -> dict[str, bool]:
-        """What a perfect witness knows against the change."""
-        end = machine.stopped_at or self._world.clock()
-        start = max(end - LOOKBACK, machine.first_launched_at)
+        """What a perfect witness knows against the change. What was before people say that its software was mended does not
+        count, and nothing else ends what counts; of what a person may accept, nothing counts while one does."""
         metrics, name = self._world.cloudwatch(machine.arn.account), machine.instance_id
-        seen = metrics.points.get((TOKENLESS, name), {})
+        refused = [when for when in machine.rejected_at if when >= self._counted_from(machine)]
+        never = {
+            "although calls were refused lately": bool(refused),
+            "on evidence that is not complete": metrics.statuses.get((TOKENLESS, name)) is not None,
+        }
+        accepted_until, today = machine.accepted_until, self._world.clock().date()
+        machine.accepted_until = None  # One attempt uses it up.
+        if accepted_until is not None and today <= accepted_until:
+            return never
+        return never | self._acceptable_against(machine)
+
+    def _acceptable_against(self, machine: Machine) -> dict[str, bool]:
+        """What a person may accept."""
+        end, start = self._end_of(machine), self._start_of(machine)
+        began = max(machine.launched_at, machine.mended_at or machine.launched_at)
+        seen = self._world.cloudwatch(machine.arn.account).points.get((TOKENLESS, machine.instance_id), {})
         hours = {hour_of(when) for when in seen}
         observed = sum(start <= hour and hour + HOUR <= end for hour in hours)
-        start_ends = min(machine.launched_at + 2 * HOUR, end)
-        cleared_at = self._world.current(machine.arn).get("cleared_at")
-        counted = max(start, datetime.fromisoformat(cleared_at)) if cleared_at else start
+        start_ends = min(began + 2 * HOUR, end)
         return {
             "although IMDSv1 is used": any(when >= start for when in machine.used_at),
-            "although calls were refused lately": any(when >= counted for when in machine.rejected_at),
-            "although IMDSv1 is used at its start": any(
-                machine.launched_at <= when < machine.launched_at + HOUR for when in machine.used_at
-            ),
-            "on evidence that is not complete": metrics.statuses.get((TOKENLESS, name)) is not None,
+            "although IMDSv1 is used at its start": any(began <= when < began + HOUR for when in machine.used_at),
+            "although use of IMDSv1 comes again": self._world.clock() < _comes_again(_before(machine, start)),
             "on too few hours": observed < OBSERVED_HOURS,
-            "before its start was over": machine.stopped_at is None and start_ends < machine.launched_at + 2 * HOUR,
-            "without a start that was observed": not _is_observed(seen, machine.launched_at, start_ends),
+            "before its start was over": machine.stopped_at is None and start_ends < began + 2 * HOUR,
+            "without a start that was observed": not _is_observed(seen, began, start_ends),
         }
+
+    def _end_of(self, machine: Machine) -> datetime:
+        return machine.stopped_at or self._world.clock()
+
+    def _start_of(self, machine: Machine) -> datetime:
+        """Where its evidence begins."""
+        first = max(self._end_of(machine) - LOOKBACK, machine.first_launched_at)
+        return max(first, machine.mended_at or first)
+
+    def _counted_from(self, machine: Machine) -> datetime:
+        """From when on refused calls count: people may have cleared what came before."""
+        start, cleared_at = self._start_of(machine), self._world.current(machine.arn).get("cleared_at")
+        return max(start, datetime.fromisoformat(cleared_at)) if cleared_at else start
 
     def _untold(self, arn: InstanceArn) -> bool:
         hours, told = self._world.policy.get("notice_hours", 0), self._world.told
@@ -139,7 +166,8 @@ class Judge:
             if (each.arn.account, each.image) == (machine.arn.account, machine.image) and each is not machine
         ]
         among = any(abs(when - other) <= HOUR for when in refused for each in siblings for other in each.rejected_at)
-        starts = [machine.launched_at, datetime.fromisoformat(item.get("restarted_at", item["enforced_at"]))]
+        restarted_at = datetime.fromisoformat(item.get("restarted_at", item["enforced_at"]))
+        starts = [machine.launched_at, restarted_at, *machine.mended]
         # A datapoint may begin before the call that it counts, and so before the start.
         at_start = any(-2 * PERIOD <= when - start < HOUR for when in refused for start in starts)
         return among or at_start or len({period_of(when) for when in refused}) >= 2
@@ -155,6 +183,17 @@ def _is_observed(seen: Collection[datetime], start: datetime, end: datetime) -> 
     first = period_of(start + PERIOD - timedelta(microseconds=1))
     needed = [first + PERIOD * number for number in range((end - first) // PERIOD)]
     return bool(needed) and all(when in seen for when in needed)
+
+
+def _before(machine: Machine, start: datetime) -> list[datetime]:
+    """The calls that came before the window, and after its software was mended."""
+    return [when for when in machine.used_at if (machine.mended_at or when) <= when < start - HOUR]
+
+
+def _comes_again(used: list[datetime]) -> datetime:
+    """When use that came again after weeks has been silent for twice as long as ever before."""
+    longest = max((later - earlier for earlier, later in pairwise(used)), default=timedelta())
+    return used[-1] + 2 * longest if longest > _WEEKS_APART else datetime.min.replace(tzinfo=UTC)
 
 
 def _is_leased(item: Mapping[str, Any], now: datetime) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from imdsv2.aws.metadata_options import ENFORCED_TAG, ROLLED_BACK_TAG
+from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG
 from tests.world.edge import Members
 from tests.world.refusal import refusal
 from tests.world.security_hub import Findings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +27,7 @@ from tests.world.edge import Place, Sns, Ssm
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -39,10 +39,12 @@ SHOWN_AFTER = timedelta(hours=2)
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """What is being run at the moment: who asked, and what a person clears with it."""
+    """What is being run at the moment: who asked, and what a person clears, accepts, or says to be mended, and since when."""
 
     by_person: bool = False
     clears: frozenset[InstanceArn] = frozenset()
+    accepts: frozenset[InstanceArn] = frozenset()
+    mended: Mapping[InstanceArn, datetime] = field(default_factory=dict)
 
 
 class World:
@@ -67,6 +69,8 @@ class World:
         self.told: dict[InstanceArn, datetime] = {}
         self.late: list[tuple[InstanceArn, datetime]] = []
         """Refused calls that CloudWatch does not show yet."""
+        self.asked_of: dict[InstanceArn, list[datetime]] = {}
+        """Boots besides the last start, or what people say were some: the periods of five minutes after them are known as well."""
         self.approved: dict[InstanceArn, datetime] = {}
         self.changed: set[InstanceArn] = set()
 
@@ -130,7 +134,9 @@ class World:
         for machine in self.machines.values():
             if machine.state == "running":
                 metrics = self.cloudwatch(machine.arn.account)
-                life.run(metrics, machine.instance_id, start, self.clock(), machine.launched_at)
+                boots = (when for when in self.asked_of.get(machine.arn, ()) if when + life.START >= start)
+                for booted_at in (machine.launched_at, *boots):
+                    life.run(metrics, machine.instance_id, start, self.clock(), booted_at)
         self._show_late_calls()
 
     def call(self, arn: InstanceArn, *, late: bool = False) -> None:
@@ -162,6 +168,21 @@ class World:
         machine, now = self.machines[arn], self.clock()
         machine.start(now)
         life.run(self.cloudwatch(arn.account), machine.instance_id, now, now, now)
+
+    def reboot(self, arn: InstanceArn) -> None:
+        """Its boot software runs anew, and EC2 shows nothing of that."""
+        self.machines[arn].rebooted_at = self.clock()
+        self.remember_periods({arn}, self.clock())
+
+    def remember_periods(self, arns: Collection[InstanceArn], since: datetime) -> None:
+        """What has run from a time on has reported every five minutes, as all that runs does: the two hours from then on are
+        written down so, because the service may ask about them."""
+        for arn in arns:
+            machine = self.machines[arn]
+            end = machine.stopped_at or self.clock()
+            if machine.launched_at <= since <= end:
+                life.run(self.cloudwatch(arn.account), machine.instance_id, since, end, since)
+                self.asked_of.setdefault(arn, []).append(since)
 
     def terminate(self, arn: InstanceArn) -> None:
         """It is terminated, and EC2 forgets it at once."""

@@ -11,14 +11,15 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Finding
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
-from imdsv2.ledger.record import OPEN, OVER, Record, Told, key_of
+from imdsv2.ledger.record import OPEN, OVER, Record, key_of
 from imdsv2.ledger.table import Ledger
+from imdsv2.ledger.told import Told
 from tests.world.conformance.clouds import REGION
 from tests.world.ledger_table import TABLE
 from tests.world.records import change
 
 if TYPE_CHECKING:
-    from imdsv2.ledger.record import Change
+    from imdsv2.ledger.change import Change
     from tests.world.conformance.clouds import Cloud
 
 MEMBER = "222222222222"
@@ -35,9 +36,11 @@ def items_as_written(cloud: Cloud) -> Any:
     """Times, numbers, nested documents and findings; a changed status leaves an event."""
     ledger = _ledger(cloud)
     evidence = {"coverage": 0.99, "tokenless_calls": 0, "last_tokenless_call": None}
-    lost = ledger.write([_change(ledger, ONE, _finding(1), evidence=evidence, confirmed=True, owner="somebody")], NOW)
+    lost = ledger.write(
+        [_change(ledger, ONE, _finding(1), evidence=evidence, confirmed=True, owner="somebody")], NOW
+    ).lost
     later = NOW + timedelta(minutes=1)
-    lost |= ledger.write([_change(ledger, ONE, _finding(2), status=Status.WOULD_ENFORCE, owner=None)], later)
+    lost |= ledger.write([_change(ledger, ONE, _finding(2), status=Status.WOULD_ENFORCE, owner=None)], later).lost
     return lost, ledger.read([ONE, TWO]), _items(cloud, ONE)
 
 
@@ -46,7 +49,7 @@ def a_change_that_was_overtaken(cloud: Cloud) -> Any:
     ledger = _ledger(cloud)
     stale = [_change(ledger, arn, owner="late") for arn in (ONE, TWO)]
     ledger.write([_change(ledger, ONE, owner="quick")], NOW)
-    return ledger.write(stale, NOW), _items(cloud, ONE), _items(cloud, TWO)
+    return ledger.write(stale, NOW).lost, _items(cloud, ONE), _items(cloud, TWO)
 
 
 def a_finding_more(cloud: Cloud) -> Any:
@@ -105,11 +108,11 @@ def what_was_enforced(cloud: Cloud) -> Any:
 
 
 def the_last_good_policy(cloud: Cloud) -> Any:
-    """None before there is one, then the last."""
+    """None before there is one, then the newest."""
     ledger = _ledger(cloud)
     seen = [ledger.last_good_policy()]
-    for mode in ("observe", "enforce"):
-        ledger.keep_policy(mode, NOW)
+    for mode, version in (("observe", 1), ("enforce", 2), ("older", 1)):
+        ledger.keep_policy(mode, NOW, version, NOW)
         seen.append(ledger.last_good_policy())
     return seen
 
@@ -118,7 +121,10 @@ def the_accounts(cloud: Cloud) -> Any:
     """Claimed by one pass of the guard at a time; caps are counted."""
     cloud.create_ledger()
     accounts = Accounts(cloud.dynamodb, TABLE)
-    reserved = [accounts.reserve(ONE, 3, 4, NOW)[0] for _ in range(2)]
+    reservations = [accounts.reserve(ONE, 3, 4, NOW, NOW)[0] for _ in range(2)]
+    for each in reservations * 2:
+        accounts.settle(ONE, each, [NOW] * (each.count - 1), NOW)
+    reserved = [each.count for each in reservations]
     before = accounts.of(ONE)
     claims = [accounts.claim(before, NOW) for _ in range(2)]
     again = [accounts.claim(accounts.of(ONE), NOW + timedelta(minutes=1)), accounts.claim(before, NOW)]
@@ -152,7 +158,11 @@ def _finding(number: int) -> Finding:
 
 
 def _items(cloud: Cloud, arn: InstanceArn) -> list[dict[str, Any]]:
-    """Every item of an instance as it is stored; the id of an event is drawn by lot."""
+    """Every item of an instance as it is stored; the ids of events and writes are drawn by lot."""
     asked = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": str(arn)}}}
     items = cloud.dynamodb.query(TableName=TABLE, **asked)["Items"]
-    return [{**item, "sk": {"S": "#".join(item["sk"]["S"].split("#")[:2])}} for item in items]
+    drawn = {"written_by": {"S": ""}}
+    return [
+        {**item, **(drawn if "written_by" in item else {}), "sk": {"S": "#".join(item["sk"]["S"].split("#")[:2])}}
+        for item in items
+    ]

@@ -1,0 +1,67 @@
+"""What is written of a record, and the rows of the index of enforced instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from imdsv2.ledger.record import key_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.request import Finding
+    from imdsv2.ledger.record import Record
+
+VERDICT = (
+    "status",
+    "decision",
+    "reason",
+    "explanation",
+    "error",
+    "source",
+    "request_id",
+    "session",
+    "caller",
+)
+"""The attributes that the event of a new verdict includes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A conditional write of a record: fails if the record has changed since ``before`` was read.
+
+    Only differences are written. ``findings`` are merged into the map one by one, so they never replace others.
+    ``says``: the attributes that the event of a status change includes.
+    """
+
+    before: Record
+    after: Record
+    findings: tuple[Finding, ...] = ()
+    says: tuple[str, ...] = ("status",)
+
+    @property
+    def arn(self) -> InstanceArn:
+        return self.before.arn
+
+    def applied(self) -> Record:
+        """The record after the write."""
+        findings = {**self.before.findings, **{key_of(finding): finding for finding in self.findings}}
+        return replace(self.after, version=self.before.version + 1, findings=findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enforced:
+    """An enforced instance, as read from the index of enforced instances, which is eventually consistent.
+
+    ``asked_back``: a person has requested a rollback. ``broken``: its software broke.
+    """
+
+    arn: InstanceArn
+    status: str
+    enforced_at: datetime
+    restarted_at: datetime | None
+    cohort: str | None
+    asked_back: bool = False
+    broken: bool = False

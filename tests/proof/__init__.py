@@ -1,0 +1,1 @@
+"""Proofs: what may never happen does not happen, whatever fails."""

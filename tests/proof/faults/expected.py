@@ -1,0 +1,97 @@
+"""What a fault has to come to at once, by operation and kind of fault. What it has to come to in the end is the same for all:
+what would have been without it (`matrix.run` compares), unless `known.py` says otherwise.
+
+Outcomes: `same`, nothing is to be seen of it after the step; `owed`, what is missing is done by a later pass; `failed`, the
+message, the place or the request failed, is counted and comes again; `held` with a reason; `alarm`, an instance counts as
+left broken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.proof.faults.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUPS: Mapping[str, frozenset[str]] = {
+    "once": frozenset({"throttled once", "error once", "unavailable once", "reset once", "timeout once", "slow"}),
+    "done once": frozenset({"lost once", "timeout once, done"}),
+    "lasting": frozenset({"throttled", "error", "reset", "timeout"}),
+    "lasting, done": frozenset({"error, done", "lost", "timeout, done"}),
+    "in doubt": frozenset({"lost, then denied", "lost, then throttled"}),
+    "expired": frozenset({"expired"}),
+    "denied": frozenset({"denied"}),
+    "garbled": frozenset({"unreadable", "wrong"}),
+    "partial": frozenset({"partial"}),
+    "empty page": frozenset({"empty page"}),
+    "stale": frozenset({"stale"}),
+}
+"""Kinds from which the same is expected."""
+
+
+def group_of(kind: str) -> str:
+    """The group of a kind."""
+    (group,) = [name for name, kinds in GROUPS.items() if kind in kinds]
+    return group
+
+
+assert frozenset(KINDS) == frozenset().union(*GROUPS.values())
+
+_BY_BOTOCORE = frozenset({"same", "owed"})
+"""What botocore tries again costs time at most, after which something may be left to the next pass."""
+_UNREAD = frozenset({"same", "owed", "failed", "held not_ready"})
+"""What cannot be parsed is no answer; what is of another shape is a defect to the line: the group is halved and tried again, or
+fails. Immediately before a change it is held."""
+
+
+def _row(others: str, **by_group: str) -> Mapping[str, frozenset[str]]:
+    """Outcomes by group of faults: those that are named, and ``others``."""
+    named = {name.replace("__", ", ").replace("_", " "): frozenset(each.split(", ")) for name, each in by_group.items()}
+    retried = dict.fromkeys(("once", "done once", "empty page"), _BY_BOTOCORE) | {"garbled": _UNREAD}
+    return {**dict.fromkeys(GROUPS, frozenset(others.split(", "))), **retried, **named}
+
+
+EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
+    # What cannot be read is no evidence; of the guard's instances nothing is concluded until the next pass.
+    "cloudwatch:GetMetricData": _row("held evidence_incomplete, owed, same"),
+    "cloudwatch:ListMetrics": _row("same, owed"),
+    # The ledger: without it nothing is done, or what was done is written by a later run. Immediately before a change it is asked
+    # once more, with the gates: what cannot be read then is held.
+    "dynamodb:BatchGetItem": _row("failed, owed, held not_ready, same", partial="same, owed"),
+    "dynamodb:GetItem": _row("failed, owed, held not_ready, same"),
+    "dynamodb:PutItem": _row("failed, owed"),
+    "dynamodb:Query": _row("failed, owed", stale="same, owed"),
+    "dynamodb:TransactWriteItems": _row("failed, owed, same"),
+    "dynamodb:UpdateItem": _row("failed"),
+    # Instances: each is held with a reason, or its change is in doubt and looked at again.
+    "ec2:CreateTags": _row("held untaggable, held not_ready, owed, same"),
+    "ec2:DeleteTags": _row("same, owed"),
+    "ec2:DescribeInstances": _row(
+        "held unreachable, held not_ready, owed, same, failed", stale="same, owed, held unused, alarm"
+    ),
+    "ec2:DescribeRegions": _row("same, owed"),
+    "ec2:ModifyInstanceMetadataOptions": _row(
+        "owed, same, held not_ready",
+        expired="same",
+        denied="held unused, owed, alarm, same",
+        in_doubt="held unused, held not_ready, owed, alarm, same",
+    ),
+    # Findings: unread ones count as suppressed, notes are owed.
+    "securityhub:BatchUpdateFindings": _row("owed, same"),
+    "securityhub:BatchUpdateFindingsV2": _row("owed, same"),
+    "securityhub:GetFindings": _row("held suppressed, owed, same"),
+    "securityhub:GetFindingsV2": _row("held suppressed, owed, same"),
+    "sns:Publish": _row("owed, same"),
+    # The queue delivers again what could not be buried.
+    "sqs:SendMessage": _row("failed"),
+    # Without a readable policy nothing is changed, except on the last good one; a calendar that is not read is closed.
+    "ssm:GetCalendarState": _row("held calendar_closed", garbled="held calendar_closed"),
+    "ssm:GetParameter": _row("held policy_unreadable, owed, same"),
+    "sts:AssumeRole": _row("held unreachable, owed, same, alarm"),
+    # The sweep's steps are tried again.
+    "organizations:ListAccounts": _row("failed"),
+    "s3:GetObject": _row("failed"),
+    "s3:PutObject": _row("failed"),
+}

@@ -1,0 +1,162 @@
+"""The ways through the service whose calls are made to fail: how each begins, and the one step in which something fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tests.fixtures.events import finding_v2, imported_v2
+from tests.proof.faults.clients import REGION
+from tests.proof.faults.fleet import FIRST, SECOND
+from tests.proof.faults.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """One way. ``begin`` brings the world to the moment before the step ``act``, without faults; both know the three
+    instances by their ARNs: two of one account, one of another."""
+
+    begin: Callable[[World, list[str]], None]
+    act: Callable[[World, list[str]], object]
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    breaks: bool = False
+    """Whether the software of the first instance calls IMDSv1 a minute after tokens are required, and again later."""
+    repeats: bool = False
+    """Whether who asked asks again after an error: people, and the sweep's schedule."""
+    found: bool = True
+    """Whether Security Hub knows the instances."""
+
+    def fleet(self) -> tuple[World, list[str]]:
+        """The world at the moment before the step."""
+        world = World(**self.policy)
+        arns = [world.launch(account, number, found=self.found) for account, number in _PLACES]
+        if self.breaks:
+            world.breaks.add(arns[0])
+        self.begin(world, arns)
+        return world, arns
+
+
+_PLACES = ((FIRST, 1), (FIRST, 2), (SECOND, 3))
+
+
+def _findings_arrive(world: World, arns: list[str]) -> None:
+    world.find(*arns)
+
+
+def _findings_v2_arrive(world: World, arns: list[str]) -> None:
+    for arn in arns:
+        found = finding_v2(arn.rpartition("/")[2], account=arn.split(":")[4], region=REGION)
+        world.aws.findings.holds(found)
+        world.send(imported_v2(found))
+
+
+def _enforced(world: World, arns: list[str]) -> None:
+    world.find(*arns)
+    world.remediate()
+    assert {world.status(arn) for arn in arns} == {"enforced"}
+    world.advance(5)
+    world.guard()
+
+
+def _ripe(world: World, arns: list[str]) -> None:
+    _enforced(world, arns)
+    world.pass_hours(6)
+    assert {world.status(arn) for arn in arns} == {"enforced"}
+    world.advance(60)
+
+
+def _verified(world: World, arns: list[str]) -> None:
+    _enforced(world, arns)
+    world.pass_hours(9)
+    assert {world.status(arn) for arn in arns} == {"verified"}
+    world.pass_hours(0, 30)
+
+
+def _broken(world: World, arns: list[str]) -> None:
+    _enforced(world, arns)
+    world.advance(7)
+
+
+def _broken_late(world: World, arns: list[str]) -> None:
+    _verified(world, arns)
+    world.will_call(arns[0], 1, 7)
+    world.advance(59)
+
+
+def _opened(world: World, arns: list[str]) -> None:
+    _enforced(world, arns)
+    world.advance(15)
+    world.open(arns[0])
+    world.terminate(arns[1])
+
+
+def _waiting(world: World, arns: list[str]) -> None:
+    world.aws.calendar_open = False
+    world.find(*arns)
+    world.remediate()
+    assert {world.status(arn) for arn in arns} == {"held"}
+    world.aws.calendar_open = True
+    world.advance(25 * 60)
+
+
+def _noticed(world: World, arns: list[str]) -> None:
+    world.find(*arns)
+    world.remediate()
+    assert {world.status(arn) for arn in arns} == {"held"}
+    world.advance(25 * 60)
+
+
+def _nothing(world: World, arns: list[str]) -> None:
+    """They only run."""
+
+
+def _nonsense_arrives(world: World, arns: list[str]) -> None:
+    world.find(*arns)
+    world.send(
+        {"detail-type": "Security Hub Findings - Imported", "source": "aws.securityhub", "detail": {"findings": [1]}}
+    )
+
+
+def _remediate(world: World, arns: list[str]) -> None:
+    world.remediate()
+
+
+def _revisit(world: World, arns: list[str]) -> None:
+    world.revisit()
+
+
+def _guard(world: World, arns: list[str]) -> None:
+    world.guard()
+
+
+def _undo(world: World, arns: list[str]) -> None:
+    world.invoke(undo={"targets": arns[:2]}, reason="a test", caller="dora", dry_run=False)
+
+
+def _order(world: World, arns: list[str], *, dry_run: bool) -> None:
+    world.invoke(targets=arns, caller="dora", dry_run=dry_run)
+
+
+PATHS: Mapping[str, Path] = {
+    "finding": Path(begin=_findings_arrive, act=_remediate),
+    "finding that breaks": Path(begin=_findings_arrive, act=_remediate, breaks=True),
+    "finding v2": Path(begin=_findings_v2_arrive, act=_remediate, found=False),
+    "nonsense": Path(begin=_nonsense_arrives, act=_remediate),
+    "canary": Path(begin=_findings_arrive, act=_remediate, policy={"canary": {"share": 0.1, "hours": 6}}),
+    "revisit": Path(begin=_waiting, act=_revisit, policy={"change_calendar": "calendar"}),
+    "notice": Path(begin=_findings_arrive, act=_remediate, policy={"notice_hours": 24}),
+    "end of notice": Path(begin=_noticed, act=_revisit, policy={"notice_hours": 24}),
+    "proof": Path(begin=_ripe, act=_guard),
+    "rollback": Path(begin=_broken, act=_guard, breaks=True),
+    "recall": Path(begin=_broken_late, act=_guard),
+    "departure": Path(begin=_opened, act=_guard),
+    "undo": Path(begin=_enforced, act=_undo, repeats=True),
+    "manual dry run": Path(begin=_nothing, act=partial(_order, dry_run=True), found=False),
+    "manual": Path(begin=_nothing, act=partial(_order, dry_run=False), found=False, repeats=True),
+    "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
+    "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
+}

@@ -1,0 +1,54 @@
+"""Takes threads, waiting and the shell's AWS configuration out of the service and out of botocore."""
+
+from __future__ import annotations
+
+import pkgutil
+import sys
+import time
+from importlib import import_module
+from types import FunctionType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import botocore.endpoint
+
+import imdsv2
+from tests.proof.faults import fleet
+from tests.world.serial import SerialPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+
+def hold(patch: pytest.MonkeyPatch) -> None:
+    """Replace every thread pool of the service, and each of its ways to wait, by the clock of the present world."""
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_DATA_PATH", "AWS_DEFAULT_REGION"):
+        patch.delenv(name, raising=False)
+    patch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    still = SimpleNamespace(**{name: getattr(time, name) for name in ("time", "monotonic")}, sleep=fleet.sleep)
+    patch.setattr(botocore.endpoint, "time", still)
+    for module in _modules():
+        if hasattr(module, "ThreadPoolExecutor"):
+            patch.setattr(module, "ThreadPoolExecutor", SerialPool)
+        if getattr(module, "time", None) is time:
+            patch.setattr(module, "time", still)
+        for function in _functions(module):
+            if time.sleep in (function.__defaults__ or ()):
+                defaults = tuple(fleet.sleep if each is time.sleep else each for each in function.__defaults__ or ())
+                patch.setattr(function, "__defaults__", defaults)
+
+
+def _modules() -> Iterator[Any]:
+    for each in pkgutil.walk_packages(imdsv2.__path__, "imdsv2."):
+        import_module(each.name)
+    yield from (module for name, module in sorted(sys.modules.items()) if name.startswith("imdsv2."))
+
+
+def _functions(module: Any) -> Iterator[FunctionType]:
+    for value in vars(module).values():
+        if isinstance(value, FunctionType):
+            yield value
+        elif isinstance(value, type):
+            yield from (each for each in vars(value).values() if isinstance(each, FunctionType))

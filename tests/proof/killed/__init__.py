@@ -1,0 +1,1 @@
+"""On the local AWS, where functions are processes: one is really killed, and others go on."""
