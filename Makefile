@@ -4,6 +4,8 @@ SHELL := bash
 PYTHON ?= python3
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q -p no:cacheprovider
+TALLY := build/proof/tally.jsonl
+LONG := PROOF=long PROOF_TALLY=$(abspath $(TALLY)) $(PYTEST)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
@@ -64,9 +66,13 @@ coverage: setup ## branch coverage of lambdas/ by unit and integration tests: a 
 bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
 	PYTHONPATH=lambdas $(PY) -m tests.bench
 
-proof: setup ## the long proofs: many random walks through whole lives of instances, and more simulated fleets
+proof: setup ## the long proofs: every fault, every death, meetings of two, kills, walks through lives, other fleets
+	@rm -f $(TALLY); mkdir -p $(dir $(TALLY))
+	$(LONG) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
+	$(LONG) tests/proof/killed
 	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
 	PYTHONPATH=lambdas $(PY) -m tests.bench.safety proof
+	PROOF_TALLY=$(TALLY) $(PY) -m tests.proof.tally
 
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
 	$(PY) -m local up

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from imdsv2.guard.response import Response
     from imdsv2.guard.run import Guard
+    from imdsv2.guard.writer import Writer
     from imdsv2.people.command import People
 
 _TO_FINISH_SECONDS = 90
@@ -81,14 +82,16 @@ class Service:
         from imdsv2.guard.recall import Recall
         from imdsv2.guard.run import Guard
 
-        line, response = self.line, self.response()
+        line, writer = self.line, self._writer()
+        response = self._response(writer)
         places = Places(
             members=self.members,
             ledger=line.ledger,
             policies=line.policies,
-            judging=Judging(members=self.members, ledger=line.ledger, response=response, now=line.now),
-            departures=Departures(members=self.members, ledger=line.ledger, response=response, now=line.now),
+            judging=Judging(members=self.members, ledger=line.ledger, response=response, writer=writer, now=line.now),
+            departures=Departures(members=self.members, response=response, writer=writer, now=line.now),
             response=response,
+            writer=writer,
             now=line.now,
             logger=line.logger,
         )
@@ -102,7 +105,12 @@ class Service:
             logger=line.logger,
         )
 
-    def response(self) -> Response:
+    def _writer(self) -> Writer:
+        from imdsv2.guard.writer import Writer
+
+        return Writer(ledger=self.line.ledger, now=self.line.now, logger=self.line.logger)
+
+    def _response(self, writer: Writer) -> Response:
         """Build the response (rollback and notification) for the guard and for undo."""
         from imdsv2.guard.response import Response
         from imdsv2.guard.rollback import Rollback
@@ -115,8 +123,9 @@ class Service:
             cohorts=self.cohorts,
             policies=line.policies,
             rollback=Rollback(
-                members=self.members, ledger=line.ledger, lease=self.settings.lease, now=line.now, logger=line.logger
+                members=self.members, writer=writer, lease=self.settings.lease, now=line.now, logger=line.logger
             ),
+            writer=writer,
             teller=line.teller,
             now=line.now,
             logger=line.logger,
@@ -134,7 +143,7 @@ class Service:
             members=self.members,
             ledger=line.ledger,
             scopes=scopes,
-            response=self.response(),
+            response=self._response(self._writer()),
             policies=line.policies,
             now=line.now,
         )

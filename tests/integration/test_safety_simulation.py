@@ -151,7 +151,7 @@ def test_what_is_left_out_changes_nothing() -> None:
     instance."""
     fates = []
     for thrifty in (True, False):
-        with mock.patch("imdsv2.line.record.random.random", return_value=0.0):
+        with mock.patch("imdsv2.line.notices.random.random", return_value=0.0):
             life = Life(build(5, SMALL), Policy(mode=Mode.ENFORCE), thrifty=thrifty)
             life.run(5, until=BEGIN + 4 * DAY)
         fates.append({arn: (each.required_at, each.restored_at) for arn, each in life.instances.items()})

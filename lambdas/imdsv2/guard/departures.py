@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn, Place, Target
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.response import Response
+    from imdsv2.guard.writer import Writer
     from imdsv2.ledger.record import Record
-    from imdsv2.ledger.table import Ledger
 
 _JUST_NOW = timedelta(minutes=10)
 """Two passes: what a person cleared in that time may have been opened before."""
@@ -126,8 +126,8 @@ class Departures:
     """Lets go of instances of one account and Region at a time. ``now``: the clock."""
 
     members: Members
-    ledger: Ledger
     response: Response
+    writer: Writer
     now: Callable[[], datetime]
 
     def let_go(
@@ -153,7 +153,7 @@ class Departures:
         unknown = [each.record for each in departures if each.is_news and not each.broke]
         self.response.hold_cohorts(unknown, unexplained=True)
         changes = {each.record.arn: each.change(self.now(), request_id) for each in departures}
-        lost = self.response.write(changes.values())
+        lost = self.writer.write(changes.values()).lost
         return [
             changes[each.record.arn].applied() for each in departures if each.is_news and each.record.arn not in lost
         ]
@@ -164,7 +164,7 @@ class Departures:
         if departure.is_opened or departure.broke or signs.refused or signs.problem is None:
             return False
         if record.unseen_since is None:
-            self.response.write([Change(before=record, after=replace(record, unseen_since=now))])
+            self.writer.write([Change(before=record, after=replace(record, unseen_since=now))])
         return now - (record.unseen_since or now) < _ASKED_FOR
 
     def _departures(

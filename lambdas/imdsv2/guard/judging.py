@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imdsv2.guard.response import Response
     from imdsv2.guard.returns import Return
     from imdsv2.guard.watch import Watched
+    from imdsv2.guard.writer import Writer
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
@@ -53,6 +54,7 @@ class Judging:
     members: Members
     ledger: Ledger
     response: Response
+    writer: Writer
     now: Callable[[], datetime]
 
     def judge(
@@ -104,7 +106,7 @@ class Judging:
         now = self.now()
         waiting = [(record, target) for record, target in unseen if not record.is_to_go_back]
         newly = [record for record, _ in waiting if record.unseen_since is None]
-        self.response.write([Change(before=each, after=replace(each, unseen_since=now)) for each in newly])
+        self.writer.write([Change(before=each, after=replace(each, unseen_since=now)) for each in newly])
         return self._let_go_unproven(
             [
                 (record, target.problem)
@@ -193,5 +195,5 @@ class Judging:
 
     def _written(self, changes: Sequence[Change]) -> list[Record]:
         """The records after the changes, without those that others have changed since."""
-        lost = self.response.write(changes)
+        lost = self.writer.write(changes).lost
         return [change.applied() for change in changes if change.arn not in lost]

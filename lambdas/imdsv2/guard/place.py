@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imdsv2.guard.judging import Judged, Judging
     from imdsv2.guard.response import Response
     from imdsv2.guard.watch import Watched
+    from imdsv2.guard.writer import Writer
     from imdsv2.ledger.change import Enforced
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
@@ -85,6 +86,7 @@ class Places:
     judging: Judging
     departures: Departures
     response: Response
+    writer: Writer
     now: Callable[[], datetime]
     logger: Logger
 
@@ -195,7 +197,7 @@ class Places:
                 notes.append(note)
                 noted = note.applied()
             under_watch[record.arn] = watched(noted, instance, policy, self.now())
-        written = self.ledger.write(notes, self.now()).logged(self.logger)
+        written = self.writer.write(notes)
         unwritten = {note.arn: note.before for note in notes if note.arn in written.failed}
         return {
             arn: replace(each, record=unwritten.get(arn, each.record))

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.rollback import Rollback
+    from imdsv2.guard.writer import Writer
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.cohort import Cohorts
     from imdsv2.ledger.policy import PolicySource
@@ -47,8 +48,7 @@ if TYPE_CHECKING:
 
 _BETWEEN_ATTEMPTS = timedelta(hours=1)
 """Interval between attempts to roll back after EC2 refused, because the refusal may be lifted."""
-_A_PASS = timedelta(minutes=4)
-"""Between two passes there is at least as much time."""
+_A_PASS = timedelta(minutes=4)  # At least as much lies between two.
 _ONLY_ALERT = 'The policy says "rollback": "alert". Put it back by hand, or update its software.'
 
 
@@ -97,6 +97,7 @@ class Response:
     cohorts: Cohorts
     policies: PolicySource
     rollback: Rollback
+    writer: Writer
     teller: Teller
     now: Callable[[], datetime]
     logger: Logger
@@ -120,7 +121,7 @@ class Response:
             for each in returns
             if each.arn in alerted
         ]
-        self.write([change for each in left if (change := each.change(self.now())) is not None])
+        self.writer.write([change for each in left if (change := each.change(self.now())) is not None])
         untried = len(returns) - len(due) - len(alerted)
         overdue = sum(each.end is End.LATER and self._is_overdue(each.asked) for each in ended)
         return Answered(
@@ -128,11 +129,6 @@ class Response:
             left_broken=sum(each.asked.broken for each in left) + untried + overdue,
             owing=(*(each.record for each in returned), *(each.record for each in left)),
         )
-
-    def write(self, changes: Iterable[Change]) -> frozenset[InstanceArn]:
-        """Write changes. Returns what others have changed since, or what could not be written, which the log then says: the next
-        pass comes to the same."""
-        return self.ledger.write(list(changes), self.now()).logged(self.logger).lost
 
     def discharge(self, records: Iterable[Record], tagged: AbstractSet[InstanceArn] = frozenset()) -> None:
         """Do what records owe: count what broke towards the breakers, tell people and Security Hub; and record that it is done.
@@ -205,7 +201,7 @@ class Response:
         ]
         if not changes:
             return list(returns)
-        done = self.ledger.write(changes, now).logged(self.logger)
+        done = self.writer.write(changes)
         written = {change.arn: change.applied() for change in changes if change.arn not in done.lost}
         return [
             replace(each, record=written.get(each.arn, each.record))

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.guard.returns import Return
+    from imdsv2.guard.writer import Writer
     from imdsv2.ledger.record import Record
-    from imdsv2.ledger.table import Ledger
 
 _CALLS_AT_ONCE = 8
 _SHOWN_AFTER = timedelta(minutes=10)
@@ -62,7 +62,7 @@ class Rollback:
     """
 
     members: Members
-    ledger: Ledger
+    writer: Writer
     lease: timedelta
     now: Callable[[], datetime]
     logger: Logger
@@ -109,7 +109,7 @@ class Rollback:
             begun = [each for each in shut_out if each.is_begun_in_vain]
             return [each for each in shut_out if each not in begun] + self._record(begun, request_id)
         ahead = [self._ahead(each, request_id) for each in willing]
-        overtaken = self.ledger.write(ahead, self.now()).logged(self.logger).lost
+        overtaken = self.writer.write(ahead).lost
         taken = {change.arn: change.applied() for change in ahead if change.arn not in overtaken}
         late = [Returned(asked=each, end=End.LATER, record=each.record) for each in willing if each.arn in overtaken]
         mine = [each for each in willing if each.arn in taken]
@@ -193,7 +193,7 @@ class Rollback:
         """Write each result; an unfinished rollback is not written, but left to the invocation that finishes it."""
         ended = list(ended)
         changes = {each.arn: change for each in ended if (change := self._end(each, request_id)) is not None}
-        overtaken = self.ledger.write(list(changes.values()), self.now()).logged(self.logger).lost
+        overtaken = self.writer.write(changes.values()).lost
         return [
             replace(each, end=End.LATER)
             if each.arn in overtaken

@@ -81,6 +81,7 @@ class Guard:
                     pass
             for each in begun:
                 each.result()
+        result.failed += self.places.writer.count_unwritten()
         accounts = self.accounts.all()
         result.breakers_open = sum(each.breaker_opened_at is not None for each in accounts)
         for account in accounts:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.commands import command
@@ -14,29 +12,16 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import DAILY, SOON, Reason
 from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.record import OPEN, UNTAG, key_of
+from imdsv2.line.notices import jittered, with_notice, with_reminder
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from imdsv2.domain.instance import Instance, MetadataOptions
     from imdsv2.domain.request import Finding
     from imdsv2.ledger.record import Record
     from imdsv2.line.judgement import Case, Judgement
 
-_LARGEST_JITTER = timedelta(minutes=10)
-_REMIND_BEFORE = timedelta(days=3)
-_VOIDS_NOTICE = frozenset(
-    {
-        Reason.V1_IN_USE,
-        Reason.V1_REFUSED,
-        Reason.V1_RECURS,
-        Reason.V1_AT_BOOT,
-        Reason.HOP_LIMIT_FALLBACK,
-        Reason.EXEMPT,
-        Reason.HELD_BY_PERSON,
-        Reason.BROKE_BEFORE,
-        Reason.UNDONE_BY_PERSON,
-        Reason.CHANGED_BACK,
-    }
-)
 
 _LEFT_TO_GUARD = frozenset(
     {
@@ -113,7 +98,7 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = replace(
             _with_verdict(known, judgement, signature, now),
             status=judgement.status,
-            revisit_at=_jittered(_revisit_at(judgement, now), now),
+            revisit_at=jittered(_revisit_at(judgement, now), now),
             owner=None,
             lease_until=None,
             left_because=None,
@@ -130,12 +115,12 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
             after = replace(
                 _enforced(after, judgement.after, asked_at, confirmed=True),
                 enforcing_at=asked_at,
-                revisit_at=_jittered(now + DAILY, now),
+                revisit_at=jittered(now + DAILY, now),
             )
             says = (*VERDICT, "after")
         elif judgement.verdict.reason not in _LEFT_TO_GUARD:
             after = after.no_longer_watched()
-        after = _with_reminder(_with_notice(after, judgement), judgement, now)
+        after = with_reminder(with_notice(after, judgement), judgement, now)
     if judgement.verdict.reason is Reason.ALREADY_REQUIRED:
         after = replace(after, required_seen_at=now)
     if not known.same_verdict(after):
@@ -156,19 +141,6 @@ def _revisit_at(judgement: Judgement, now: datetime) -> datetime | None:
     if judgement.notice is not None and judgement.notice.ends_at is None:
         return now + SOON
     return judgement.verdict.revisit_at
-
-
-def notice_delivered(record: Record, explanation: str, hours: int, now: datetime) -> Record:
-    """The record of an instance whose owner has been told now: the notice begins, and its findings' notes are due again."""
-    ends_at = now + timedelta(hours=hours)
-    return replace(
-        record,
-        explanation=explanation,
-        notice_ends_at=ends_at,
-        revisit_at=_jittered(ends_at, now),
-        notified_at=now,
-        changed_at=now,
-    )
 
 
 def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Change:
@@ -249,7 +221,7 @@ def _standing(judgement: Judgement, now: datetime) -> Record:
     completes the enforcement, from the moment at which it began."""
     known, required = judgement.record, judgement.verdict.reason is Reason.ALREADY_REQUIRED
     settled = required and known.status == Status.VERIFIED
-    later = _jittered(now + DAILY if required else judgement.verdict.revisit_at, now)
+    later = jittered(now + DAILY if required else judgement.verdict.revisit_at, now)
     after = replace(known, revisit_at=None if settled else later)
     if not required or known.status != Status.ENFORCING:
         return after
@@ -276,44 +248,6 @@ def _is_as_asked(known: Record, instance: Instance | None) -> bool:
     return options_document(instance.options) == {**(known.before or {}), "HttpTokens": "required"}
 
 
-def _with_notice(record: Record, judgement: Judgement) -> Record:
-    """A notice lasts from its delivery until the change, or until the instance itself gives a reason against it."""
-    if judgement.notice is not None:
-        return replace(record, notice_ends_at=judgement.notice.ends_at, told_owner=judgement.notice.owner)
-    if judgement.verdict.reason in _VOIDS_NOTICE:
-        return replace(record, notice_ends_at=None)
-    return record
-
-
-def _with_reminder(record: Record, judgement: Judgement, now: datetime) -> Record:
-    """People are reminded before and after an exemption or hold ends, even if the verdict stays the same. A reminder
-    that could not be sent remains due."""
-    known = judgement.record
-    if judgement.verdict.ends_on is not None:
-        return _with_end(record, known, judgement.verdict.ends_on, now)
-    if judgement.instance is None:
-        return replace(record, reminder=None)  # It is unknown whether it has been extended.
-    ended_on, told = known.ends_on, known.reminder == "ended" and not known.owes_notification()
-    is_over = ended_on is not None and ended_on < now.astimezone(UTC).date()
-    if not is_over or told or judgement.status is Status.SKIPPED:
-        return replace(record, ends_on=None, reminder=None)
-    record = replace(
-        record, explanation=f"What kept it from being changed ended on {ended_on}. {judgement.verdict.explanation}"
-    )
-    if judgement.status is Status.ENFORCED or judgement.verdict.reason is Reason.NOTICE_GIVEN:
-        return replace(record, ends_on=None, reminder=None)  # This notification also mentions the end.
-    changed_at = record.changed_at if known.reminder == "ended" else now
-    return replace(record, reminder="ended", changed_at=changed_at)
-
-
-def _with_end(record: Record, known: Record, ends_on: date, now: datetime) -> Record:
-    if known.reminded_of == ends_on:
-        return replace(record, ends_on=ends_on, reminder=known.reminder if known.owes_notification() else None)
-    if now + _REMIND_BEFORE < datetime.combine(ends_on, time(), UTC):
-        return replace(record, ends_on=ends_on, reminder=None)
-    return replace(record, ends_on=ends_on, reminder="ends", reminded_of=ends_on, changed_at=now)
-
-
 def _findings(case: Case, record: Record) -> tuple[Finding, ...]:
     """The findings of the requests, in the state that this verdict answers; earlier annotation times are kept."""
     newest: dict[str, Finding] = {}
@@ -324,11 +258,3 @@ def _findings(case: Case, record: Record) -> tuple[Finding, ...]:
             continue
         newest[key] = replace(finding, annotated_at=known.annotated_at if known else None)
     return tuple(newest.values())
-
-
-def _jittered(when: datetime | None, now: datetime) -> datetime | None:
-    """Add jitter of up to a tenth of the wait, at most 10 minutes."""
-    if when is None:
-        return None
-    spread = min(_LARGEST_JITTER, max(when - now, timedelta()) / 10)
-    return when + spread * random.random()  # noqa: S311 - jitter, not a secret

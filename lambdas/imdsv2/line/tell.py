@@ -18,7 +18,7 @@ from imdsv2.domain.lifecycle import UNDER_WAY, Status
 from imdsv2.ledger.told import Told
 from imdsv2.line.messages import INSTANCES_A_MESSAGE, breaker_opened, headline, message, owner_told
 from imdsv2.line.note import note
-from imdsv2.line.record import notice_delivered
+from imdsv2.line.notices import notice_delivered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

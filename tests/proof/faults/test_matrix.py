@@ -1,19 +1,20 @@
 """Whatever AWS does to a call: nothing slips, and in the end all is as it would have been.
 
 The short form runs each operation with each group of faults, on paths and at calls that are chosen by a hash. With
-``PROOF=long`` every row is run, and every row followed by every other fault; ``PROOF_PART=2/8`` runs the second of eight
-parts of that. Rows are counted in the output.
+``PROOF=long`` every row is run, and some of those that are followed by another fault, chosen by ``PROOF_SEED``.
 """
 
 from __future__ import annotations
 
 import os
+import random
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 import pytest
 
 from infra.service_models import OPERATIONS
+from tests.proof import tally
 from tests.proof.faults.expected import EXPECTED, group_of
 from tests.proof.faults.matrix import clean, pairs, rows, run
 from tests.proof.faults.paths import PATHS
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from tests.proof.faults.matrix import Row
 
+LONG = os.environ.get("PROOF") == "long"
+SEED = os.environ.get("PROOF_SEED", "1")
+PAIRS = 60
+"""Rows of each path that are followed by another fault, others with each seed."""
 _OUTSIDE = {"securityhub:CreateActionTarget", "securityhub:DeleteActionTarget", "securityhub:UpdateActionTarget"}
 """Calls of the stack's own deployment, which CloudFormation repeats."""
 
@@ -40,17 +45,6 @@ def sample(several: list[Row]) -> Iterator[Row]:
         if not keys <= seen:
             yield row
         seen |= keys
-
-
-def chosen() -> tuple[list[Row], int]:
-    """The rows to run, and how many there are."""
-    single = all_rows()
-    count = sum(1 + len(pairs(row)) for row in single)
-    if os.environ.get("PROOF") != "long":
-        return list(sample(single)), count
-    number, _, parts = os.environ.get("PROOF_PART", "1/1").partition("/")
-    several = [*single, *(pair for row in single for pair in pairs(row))]
-    return several[int(number) - 1 :: int(parts)], count
 
 
 def complaints_about(row: Row) -> list[str]:
@@ -77,10 +71,21 @@ def test_every_call_that_the_service_can_make_has_rows() -> None:
     assert called == set(EXPECTED)
 
 
-def test_what_a_fault_comes_to(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing is lost, changed twice, unwatched or untold; in the end all is as it would have been."""
-    several, count = chosen()
-    problems = [problem for row in several for problem in complaints_about(row)]
-    with capsys.disabled():
-        print(f"\nfault matrix: {len(several)} rows run of {count}", end=" ")  # noqa: T201 - counts are its result
+@pytest.mark.skipif(LONG, reason="the long form runs every row")
+def test_what_a_fault_comes_to() -> None:
+    """A sample: nothing is lost, changed twice, unwatched or untold; in the end all is as it would have been."""
+    problems = [problem for row in sample(all_rows()) for problem in complaints_about(row)]
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.skipif(not LONG, reason="the short form runs a sample")
+@pytest.mark.parametrize("path", PATHS)
+def test_what_every_fault_of_a_path_comes_to(path: str) -> None:
+    """Every row, and some that are followed by another fault."""
+    single = rows(path)
+    chance = random.Random(f"{SEED} {path}")  # noqa: S311 - chooses, keeps no secret
+    doubled = [chance.choice(pairs(row)) for row in chance.sample(single, min(PAIRS, len(single)))]
+    problems = {str(row): found for row in (*single, *doubled) if (found := complaints_about(row))}
+    tally.note("proof.faults", run=len(single), exist=len(rows(path)), violations=len(problems))
+    tally.note("proof.faults.pairs", run=len(doubled), exist=sum(len(pairs(row)) for row in single), violations=0)
+    assert not problems, "\n".join(each for found in problems.values() for each in found)

@@ -11,6 +11,7 @@ from itertools import combinations_with_replacement
 
 import pytest
 
+from tests.proof import tally
 from tests.proof.pairs.meetings import Meeting, by_bound, by_chance
 from tests.proof.pairs.scheduler import Schedule
 from tests.proof.pairs.states import ACTS, STATES
@@ -37,7 +38,7 @@ def test_two_at_once_break_nothing(state: str) -> None:
             played += 1
             wrong = meeting.check(schedule, ends)
             violations += [f'"{meeting} {schedule}": {each}' for each in wrong if AT_LEAST_ONCE not in each]
-    print(f"{state}: {played} meetings, {len(violations)} violations")  # noqa: T201 - shown with -s
+    tally.note("proof.pairs", run=played, exist=played, violations=len(violations))
     assert [] == violations, "\n".join(violations)
 
 
