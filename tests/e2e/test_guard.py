@@ -47,7 +47,7 @@ def test_an_instance_whose_software_breaks_is_put_back_by_itself(world: World) -
     world.messages()
     world.send(*(events.imported(finding) for finding in findings.values()))
     _one_enforced_of(world, first, second)
-    canary, follower = (first, second) if world.current(first)["status"] == "enforced" else (second, first)
+    canary, follower = (first, second) if world.current(first).get("status") == "enforced" else (second, first)
     assert ("held", "canary_wait") == world.verdicts([follower])[0]
 
     endpoint = _imds(world, canary)

@@ -250,13 +250,31 @@ def test_a_canary_that_goes_because_it_broke_holds_its_cohort(cloud: Cloud, *, l
 
 
 def test_a_canary_that_merely_goes_is_replaced(cloud: Cloud) -> None:
-    """Groups replace healthy instances all the time."""
+    """Groups replace healthy instances all the time. What it was refused in its last minutes is waited for first."""
     canary, others = fleet(cloud)
     set_state(cloud, canary, "terminated")
     guard(cloud)
+    assert ["canary_wait"] * 7 == judge(cloud, *others)
+    for _ in range(5):
+        guard(cloud)
     judge(cloud, *others)
     assert 2 == len(cloud.changes())
     assert [] == told(cloud, "Something broke")
+
+
+def test_what_cloudwatch_shows_after_a_canary_has_gone_still_counts(cloud: Cloud) -> None:
+    """Its group took it away within minutes, before the guard's pass and before its last datapoints."""
+    canary, others = fleet(cloud)
+    refused_at = cloud.clock() + timedelta(minutes=2)
+    cloud.clock.move(minutes=3)
+    set_state(cloud, canary, "terminated")
+    guard(cloud, after=1)
+    probe(cloud, canary, 60, at=refused_at)
+    for _ in range(3):
+        guard(cloud)
+    assert (canary, True) == ((cohort := cohort_of(cloud, canary)).broken_by, cohort.unexplained)
+    assert ["canary_wait"] * 7 == judge(cloud, *others)
+    assert 1 == len(cloud.changes())
 
 
 @pytest.mark.parametrize("calls", [1, 40])

@@ -19,15 +19,15 @@ from hypothesis.stateful import initialize, invariant, rule, run_state_machine_a
 from imdsv2.aws import metadata_options as action
 from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
-from imdsv2.ledger import account, cohort
+from imdsv2.ledger import account, cohort, transactions
 from imdsv2.ledger import table as ledger
 from imdsv2.ledger.record import key_of
 from imdsv2.line.messages import headline
 from imdsv2.people import request as orders
 from tests.integration.builders import LEASE, MEMBER, OTHER, REGION, TABLE
-from tests.integration.walk.faults import FAULTS, Fault
 from tests.integration.walk.policy import CALENDAR, EXEMPT_TAG, POLICY
-from tests.integration.walk.words import FLEET, Words, numbers
+from tests.integration.walk.trouble import NO_LAG, Troubles, doubts, lags, troubles
+from tests.integration.walk.words import FLEET, numbers
 from tests.integration.walk.world import PRODUCT, Run, finding_id
 from tests.world.cloudwatch import HOUR
 from tests.world.ledger_table import create_table
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from imdsv2.line.judgement import Outcomes
     from imdsv2.wiring import Service
     from tests.integration.walk.machine import Machine
+    from tests.integration.walk.trouble import Trouble
 
 WALKS = int(os.environ.get("PROOF_EXAMPLES", "150"))
 STEPS = 40
@@ -90,10 +91,9 @@ meddling = st.sampled_from(
         "suppresses",
     ]
 )
-faults = st.sampled_from(FAULTS)
 
 
-class Lives(Words):
+class Lives(Troubles):
     """Six instances in two accounts, and every event that can affect them."""
 
     def __init__(self) -> None:
@@ -101,10 +101,27 @@ class Lives(Words):
         self.undelivered: list[tuple[InstanceArn, Finding]] = []
         self.delivered: dict[InstanceArn, set[str]] = {}
 
-    @initialize(found=st.booleans(), fields=policies, unclear=st.none() | numbers, using=st.sets(numbers))
-    def launch(self, fields: dict[str, Any], unclear: int | None, using: set[int], *, found: bool) -> None:
+    @initialize(
+        found=st.booleans(),
+        fields=policies,
+        unclear=st.none() | numbers,
+        using=st.sets(numbers),
+        lag=lags,
+        trouble=troubles | doubts,
+    )
+    def launch(
+        self,
+        fields: dict[str, Any],
+        unclear: int | None,
+        using: set[int],
+        lag: timedelta = NO_LAG,
+        trouble: Trouble | None = None,
+        *,
+        found: bool,
+    ) -> None:
         """Everything runs, some use IMDSv1, and Security Hub may have reported all of it already; one metric may
-        be incomplete."""
+        be incomplete. EC2 may lag, and something may fail at the first change."""
+        self.looks_lag(lag, index=lag > NO_LAG)
         self.arns = [self.world.launch(account, number, image) for number, (account, image) in enumerate(FLEET)]
         self.policy_changes(fields)
         if unclear is not None:
@@ -112,6 +129,7 @@ class Lives(Words):
         for number in using:
             self.world.call(self.arns[number])
         if found:
+            self.meets(trouble)
             self.findings_arrive(list(range(len(FLEET))), timedelta())
 
     # --- Input of the service ------------------------------------------------------------------------------------
@@ -162,11 +180,10 @@ class Lives(Words):
 
         self.do(act)
 
-    @rule(chosen=some_numbers, trouble=st.none() | faults)
-    def person_enforces(self, chosen: list[int], trouble: tuple[str, str] | None) -> None:
+    @rule(chosen=some_numbers, trouble=troubles)
+    def person_enforces(self, chosen: list[int], trouble: Trouble | None) -> None:
         """By hand, not as a dry run."""
-        if trouble is not None:
-            self.trouble_waits(trouble, 0)
+        self.meets(trouble)
         arns = {self.arns[number] for number in chosen}
         requests = [Request(arn=arn, source=Source.MANUAL, caller="ops") for arn in sorted(arns)]
         self.judge(requests, Run(by_person=True))
@@ -230,8 +247,11 @@ class Lives(Words):
         done = self.do(lambda function: function.guard().run("guard", lambda: True))
         if done is None or self.world.faulted:
             return
+        # Where EC2 does not show the change yet, the next pass looks again.
+        ends = {"rolled_back", "rolling_back"} if self.world.lag else {"rolled_back"}
         for each in due:
-            assert ("optional", "rolled_back") == (each.options["HttpTokens"], self.world.current(each.arn)["status"])
+            assert "optional" == each.options["HttpTokens"]
+            assert self.world.current(each.arn)["status"] in ends
 
     def is_to_be_rescued(self, machine: Machine) -> bool:
         """Whether the ledger says that the service enforced it, its software has calls rejected, and nothing prevents
@@ -287,8 +307,8 @@ class Lives(Words):
         """Minutes to weeks."""
         self.world.advance(by)
 
-    @rule(calling=some_numbers, life=st.sampled_from([HOUR / 6, 9 * HOUR]), trouble=st.none() | faults)
-    def life_goes_on(self, calling: list[int], life: timedelta, trouble: tuple[str, str] | None) -> None:
+    @rule(calling=some_numbers, life=st.sampled_from([HOUR / 6, 9 * HOUR]), trouble=troubles)
+    def life_goes_on(self, calling: list[int], life: timedelta, trouble: Trouble | None) -> None:
         """The usual course: findings arrive, time passes, some instances call IMDSv1, the guard passes. A guard that
         dies leaves unfinished work for the next finding."""
         self.findings_arrive(list(range(len(FLEET))), timedelta())
@@ -298,8 +318,7 @@ class Lives(Words):
         self.world.advance(timedelta(minutes=6))
         for number in calling[1:]:
             self.world.call(self.arns[number])
-        if trouble is not None:
-            self.trouble_waits(trouble, 0)
+        self.meets(trouble)
         self.guard_passes()
         if self.world.faulted:
             self.world.advance(LEASE + timedelta(minutes=1))
@@ -371,9 +390,11 @@ class Lives(Words):
     def somebody_meddles(self, number: int, what: dict[str, Any] | str) -> None:
         """Someone outside the service changes the options, the service's tag, an exemption or a finding."""
         machine = self.machine(number)
+        machine.is_about_to_change(self.world.clock())
         match what:
             case "removes our tag":
                 machine.tags.pop(ENFORCED_TAG, None)
+                machine.meddled = True
             case "exempts":
                 machine.tags[EXEMPT_TAG] = "2026-11-22"
             case "ends the exemption":
@@ -381,7 +402,7 @@ class Lives(Words):
             case "suppresses":
                 self.world.toggle_suppression(machine.arn)
             case dict():
-                machine.options |= what
+                machine.others_set(self.world.clock(), **what)
 
     @rule(fields=policies)
     def policy_changes(self, fields: dict[str, Any]) -> None:
@@ -405,12 +426,6 @@ class Lives(Words):
                 if statuses.pop((metric, arn.instance_id), None) is None:
                     statuses[metric, arn.instance_id] = "PartialData"
 
-    @rule(fault=faults, countdown=st.integers(0, 3))
-    def trouble_waits(self, fault: tuple[str, str], countdown: int) -> None:
-        """A crash or a failure, at a point that the service will reach."""
-        point, kind = fault
-        self.world.fault = Fault(point=point, kind=kind, countdown=countdown)
-
     # --- Invariants ----------------------------------------------------------------------------------------------
 
     @invariant()
@@ -426,7 +441,9 @@ class Lives(Words):
             if "status" in item:
                 assert all(item.get(name) for name in ("decision", "reason", "explanation", "source", "decided_at"))
                 under_way = item["status"] in {"enforcing", "rolling_back"}
-                assert under_way == ("lease_until" in item) == ("owner" in item)
+                assert under_way == ("owner" in item)
+                # A rollback that EC2 has accepted and does not show yet is left to the next pass.
+                assert under_way == ("lease_until" in item or "returned_at" in item)
                 if "revisit_at" not in item:
                     assert item["status"] == "verified" or item["reason"] in {"gone", "already_required"}
                 if item["status"] == "rolling_back":
@@ -463,10 +480,11 @@ class Lives(Words):
         if self.wrong or not hasattr(self, "arns"):
             return
         world = self.world
-        world.fault, world.policy, world.policy_text = None, dict(POLICY), None
+        world.policy, world.policy_text = dict(POLICY), None
         world.members.closed.clear()
         for place in world.places.values():
             place.cloudwatch.statuses.clear()
+        self.two_hours_pass()
         for _ in range(3):
             world.advance(26 * HOUR)
             self.findings_arrive(list(range(len(FLEET))), timedelta())
@@ -492,7 +510,7 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sequential and without waiting, so that a failing walk is reproducible."""
     for module in THREADED:
         monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)
-    for module in (account, cohort, ledger):
+    for module in (account, cohort, ledger, transactions):
         monkeypatch.setattr(module, "pause", lambda _: None)
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0))
 

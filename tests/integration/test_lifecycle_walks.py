@@ -93,3 +93,18 @@ def test_one_refused_call_at_a_reboot_that_a_person_told_of_is_breakage(walk: Li
     walk.person_says_mended(0, "boot", by_cohort=False, dry_run=False)
     walk.guard_passes()
     assert ("rolled_back", "broke_before") == outcome(walk)
+
+
+def test_what_is_in_doubt_is_looked_at_again_within_a_quarter_of_an_hour(walk: Lives) -> None:
+    """EC2 has required tokens, its answer was lost, and the takeover cannot see the instance: until one does, nobody watches it."""
+    walk.world.advance(60 * HOUR)
+    walk.meets(("modified", "unanswered"))
+    walk.findings_arrive([0], timedelta())
+    walk.something_turns(0, "account")
+    walk.world.advance(timedelta(minutes=20))
+    walk.revisit()
+    assert "enforcing" == walk.world.current(walk.arns[0])["status"]
+    walk.something_turns(0, "account")
+    walk.world.advance(timedelta(minutes=16))
+    walk.revisit()
+    assert ("enforced", "unused") == outcome(walk)

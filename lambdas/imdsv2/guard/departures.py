@@ -37,6 +37,8 @@ _JUST_NOW = timedelta(minutes=10)
 """Two passes: what a person cleared in that time may have been opened before."""
 _ASKED_FOR = timedelta(days=1)
 """How long the metric of what has gone is asked for again where it cannot be read."""
+_SHOWN_AFTER = timedelta(minutes=20)
+"""CloudWatch shows what was refused within minutes; four passes lie in that time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,13 +161,16 @@ class Departures:
         ]
 
     def _is_asked_again(self, departure: _Departure) -> bool:
-        """Whether what has gone is kept because its metric cannot be read now; since when is noted."""
+        """Whether what has gone is kept for now; since when is noted. Its metric cannot be read, or it is a canary, which speaks for
+        its cohort: what it was refused in its last minutes may not be shown yet."""
         record, signs, now = departure.record, departure.signs, self.now()
-        if departure.is_opened or departure.broke or signs.refused or signs.problem is None:
+        if departure.is_opened or departure.broke or signs.refused:
+            return False
+        if signs.problem is None and not record.awaits_canary_proof:
             return False
         if record.unseen_since is None:
             self.writer.write([Change(before=record, after=replace(record, unseen_since=now))])
-        return now - (record.unseen_since or now) < _ASKED_FOR
+        return now - (record.unseen_since or now) < (_ASKED_FOR if signs.problem else _SHOWN_AFTER)
 
     def _departures(
         self, place: Place, records: Sequence[Record], targets: Mapping[InstanceArn, Target], policy: Policy

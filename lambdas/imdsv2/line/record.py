@@ -222,6 +222,8 @@ def _standing(judgement: Judgement, now: datetime) -> Record:
     known, required = judgement.record, judgement.verdict.reason is Reason.ALREADY_REQUIRED
     settled = required and known.status == Status.VERIFIED
     later = jittered(now + DAILY if required else judgement.verdict.revisit_at, now)
+    if known.status == Status.ENFORCING and judgement.verdict.reason is Reason.UNREACHABLE:
+        later = now + SOON  # Nobody watches what is in doubt, so that it is not left there for a day.
     after = replace(known, revisit_at=None if settled else later)
     if not required or known.status != Status.ENFORCING:
         return after

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imdsv2.domain.instance import InstanceArn
 
 POINTS = (
     "ledger before",
@@ -42,6 +47,29 @@ FAULTS = (
 """Where, and what: a crash, news, no answer, or an error code."""
 
 
+LOSSES = (
+    ("ledger answered", "unanswered"),
+    ("ledger answered", "repeated"),
+    ("put accounts", "unanswered"),
+    ("put accounts", "repeated"),
+    ("put cohort", "unanswered"),
+    ("put cohort", "repeated"),
+    ("put policy", "unanswered"),
+    ("put policy", "repeated"),
+    ("tagged", "unanswered"),
+    ("tagged", "repeated, throttled"),
+    ("untagged", "unanswered"),
+    ("untagged", "repeated, throttled"),
+    ("modified", "unanswered"),
+    ("modified", "repeated"),
+    ("modified", "repeated, throttled"),
+    ("published", "unanswered"),
+    ("published", "repeated"),
+)
+"""Where the answer to what AWS has done gets lost: for good, or so that the SDK sends it again and meets its own effect, or is
+throttled then."""
+
+
 class Crash(BaseException):
     """Lambda ends the process: nothing in it can catch that."""
 
@@ -53,3 +81,23 @@ class Fault:
     point: str
     kind: str
     countdown: int = 0
+
+
+class Part(StrEnum):
+    """What fails for one instance while others go through."""
+
+    ITEM = "item"
+    """Its item is throttled: a transaction with it is cancelled because of it."""
+    TAGS = "tags"
+    """Its tags may not be changed: a call that names it changes none."""
+    HALF_OF_TAGS = "half of tags"
+    """A call that names it ends in a server error when those named before it have been changed; it gets tags, and keeps them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Failing:
+    """The instance that fails, in what, and how many more times."""
+
+    arn: InstanceArn
+    part: Part
+    times: int

@@ -34,15 +34,16 @@ class Judge:
     def judge_enforcement(self, machine: Machine, role: str, sent: Mapping[str, Any]) -> None:
         """Everything that has to be true at the moment at which tokens are required."""
         world, now, account = self._world, self._world.clock(), machine.arn.account
-        item = world.current(machine.arn)
+        item, shown = world.current(machine.arn), world.as_shown(machine)
         never = {
+            "though it had done so": machine.ours == machine.options["HttpTokens"] == "required",
             "by another role": role != "write",
             "with another option": dict(sent) != {"HttpTokens": "required"},
             "not written ahead": item.get("status") != "enforcing",
             "outside a lease": not _is_leased(item, now),
-            "without what was there before": _plain(item.get("before")) != machine.options,
+            "without what was there before": _plain(item.get("before")) != shown.options,
             "without its tag": ENFORCED_TAG not in machine.tags,
-            "what was closed": machine.options["HttpEndpoint"] != "enabled",
+            "what was closed": shown.options["HttpEndpoint"] != "enabled",
             "while a finding is suppressed": bool(item.get("findings")) and world.is_suppressed(machine.arn),
             "although a cohort of its broke": world.policy["canary"] is not None and self._broken_beside(machine),
             **self._policy_against(account, now),
@@ -74,7 +75,7 @@ class Judge:
         cleared = machine.arn in world.run.clears
         unapproved = now >= world.approved.get(machine.arn, now)
         return {
-            "what is exempt": machine.tags.get(EXEMPT_TAG, "") >= f"{now:%Y-%m-%d}",
+            "what is exempt": world.as_shown(machine).tags.get(EXEMPT_TAG, "") >= f"{now:%Y-%m-%d}",
             "what a person holds": _in_force(item.get("hold"), now),
             "what broke before": machine.held and not cleared,
             "a second time": machine.standing and not cleared,
@@ -143,15 +144,18 @@ class Judge:
     def judge_return(self, machine: Machine, role: str, sent: Mapping[str, Any]) -> None:
         """Everything that has to be true at the moment at which tokens are made optional again."""
         item, now = self._world.current(machine.arn), self._world.clock()
-        undone = item.get("undo") is not None
+        undone, shown = item.get("undo") is not None, self._world.as_shown(machine)
+        if not undone:
+            self._world.returned[machine.arn] += 1
         never = {
+            "though it had done so": machine.ours == machine.options["HttpTokens"] == "optional",
             "by another role": role != "rollback",
             "with another option": dict(sent) != {"HttpTokens": "optional"},
             "not written ahead": item.get("status") != "rolling_back",
             "outside a lease": not _is_leased(item, now),
             "without what was there before": "optional" != (_plain(item.get("before")) or {}).get("HttpTokens"),
             "though it was not ours": machine.left is None or not item.get("confirmed"),
-            "though somebody has changed it since": machine.left is not None and machine.options != machine.left,
+            "though somebody has changed it since": machine.left is not None and shown.options != machine.left,
             "though it was only a probe": not undone and not self._is_breakage(machine, item),
         }
         self._complain(machine, "opened", never)
@@ -179,8 +183,9 @@ class Judge:
 
 
 def _is_observed(seen: Collection[datetime], start: datetime, end: datetime) -> bool:
-    """Whether every whole period of five minutes between two times has a datapoint, and there is one."""
-    first = period_of(start + PERIOD - timedelta(microseconds=1))
+    """Whether every whole period of five minutes between two times has a datapoint, and there is one. The first counts as whole
+    where at least half of it was left."""
+    first = period_of(start + PERIOD / 2 - timedelta(microseconds=1))
     needed = [first + PERIOD * number for number in range((end - first) // PERIOD)]
     return bool(needed) and all(when in seen for when in needed)
 

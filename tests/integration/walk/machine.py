@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.world.ec2 import Instance
@@ -11,6 +12,20 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from imdsv2.domain.instance import InstanceArn
+
+
+_SHOWN_FOR = timedelta(minutes=3)
+"""Longer than EC2 ever lags behind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Was:
+    """What was shown of an instance until a time at which it was changed."""
+
+    until: datetime
+    options: dict[str, Any]
+    options_pending: bool
+    tags: dict[str, str]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +39,14 @@ class Machine(Instance):
     """When they were refused."""
     left: dict[str, Any] | None = None
     """The options as the service left them, where it has changed them."""
+    ours: str | None = None
+    """What the service has last set tokens to; None once somebody else has set them."""
+    meddled: bool = False
+    """Somebody else has changed its options or tags since the service has last required tokens."""
+    broke: set[str] = field(default_factory=set)
+    """Which of its enforcements broke, by the times that the ledger gives them."""
+    past: list[Was] = field(default_factory=list)
+    """What it was in the last minutes."""
     standing: bool = False
     """An enforcement that the service finished, and no person has cleared."""
     held: bool = False
@@ -34,6 +57,28 @@ class Machine(Instance):
     """When, by people's words, its updated software was started or rebooted; the last word counts."""
     accepted_until: date | None = None
     """Until when a person accepts what its evidence says."""
+
+    def is_about_to_change(self, now: datetime) -> None:
+        """Remember what it is, because EC2 may go on to show that for a while."""
+        was = Was(until=now, options=dict(self.options), options_pending=self.options_pending, tags=dict(self.tags))
+        self.past = [*(each for each in self.past if now - each.until < _SHOWN_FOR), was]
+
+    def as_of(self, then: datetime) -> Machine:
+        """The same with the options and tags of a time in the last minutes; but the endpoint as it is, because the service is known
+        to open one again that was disabled while EC2 still shows it enabled."""
+        was = next((each for each in self.past if each.until > then), None)
+        if was is None:
+            return self
+        options = was.options | {"HttpEndpoint": self.options["HttpEndpoint"]}
+        return replace(self, options=options, options_pending=was.options_pending, tags=dict(was.tags), past=[])
+
+    def others_set(self, now: datetime, **options: Any) -> None:
+        """Somebody else changes its options."""
+        self.is_about_to_change(now)
+        if options.get("HttpTokens", self.options["HttpTokens"]) != self.options["HttpTokens"]:
+            self.ours = None
+        self.options |= options
+        self.meddled = True
 
     @property
     def booted_at(self) -> datetime:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError, ReadTimeoutError
 from hypothesis.stateful import RuleBasedStateMachine
 
 from imdsv2.errors import InvalidRequest
 from tests.integration.walk.faults import Crash
+from tests.integration.walk.table import WalkTable
+from tests.integration.walk.watched import AWS_FAILURES
 from tests.integration.walk.world import Run, World
-from tests.world.dynamodb import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ class Running(RuleBasedStateMachine):
 
     def dynamodb(self) -> Any:
         """The ledger's table, a new one for each walk."""
-        return Table(lambda when: self.world.passing(f"ledger {when}")).client
+        return WalkTable(lambda: self.world).client
 
     def machine(self, number: int) -> Machine:
         """An instance by its number."""
@@ -57,7 +57,7 @@ class Running(RuleBasedStateMachine):
             return act(world.function())
         except (Crash, InvalidRequest):  # Also a command about what the ledger does not know.
             return None
-        except (ClientError, ReadTimeoutError):
+        except AWS_FAILURES:
             assert world.faulted
             return None
         finally:
@@ -69,6 +69,8 @@ class Running(RuleBasedStateMachine):
         """Record the results of a run that people may rely on. What people say is written only when they say it, also where
         the run died before it could answer."""
         item = self.world.current(machine.arn)
+        if "broken_at" in item:
+            machine.broke.add(item["enforced_at"])
         if item.get("cleared_at") != before.get("cleared_at"):
             assert machine.arn in how.clears
             machine.held = False

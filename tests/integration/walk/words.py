@@ -36,11 +36,11 @@ class Words(Running):
         """Somebody else requires tokens, reboots the instance to see what fails, and makes them optional again."""
         machine = self.machine(number)
         if machine.options["HttpTokens"] == "optional":
-            machine.options["HttpTokens"] = "required"
+            machine.others_set(self.world.clock(), HttpTokens="required")
             self.world.advance(timedelta(minutes=20))
             self.reboots(number, boots_with_imdsv1=boots_with_imdsv1)
             self.world.advance(timedelta(minutes=20))
-            machine.options["HttpTokens"] = "optional"
+            machine.others_set(self.world.clock(), HttpTokens="optional")
 
     @rule(
         number=numbers,

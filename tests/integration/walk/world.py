@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ReadTimeoutError
 
+from imdsv2.aws.errors import IN_DOUBT
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.wiring import Edge, Service, assemble
 from tests.integration.builders import NOW, REGION, SETTINGS, TABLE
-from tests.integration.walk.faults import NEWS, Crash, Fault
+from tests.integration.walk.faults import NEWS, Crash, Failing, Fault, Part
 from tests.integration.walk.judge import Judge
 from tests.integration.walk.machine import Machine
 from tests.integration.walk.policy import CALENDAR, POLICY
@@ -64,6 +66,15 @@ class World:
         """What stands in the policy's place, where somebody has written what is none."""
         self.calendar_open = True
         self.fault: Fault | None = None
+        self.lost: Fault | None = None
+        """The answer that gets lost next."""
+        self.failing: Failing | None = None
+        self.lag = timedelta()
+        """For how long EC2 shows the state before a change."""
+        self.heard: dict[InstanceArn, datetime] = {}
+        """When people last heard of an instance."""
+        self.returned: Counter[InstanceArn] = Counter()
+        """How often the guard has put an instance back."""
         self.faulted = False
         self.run = Run()
         self.told: dict[InstanceArn, datetime] = {}
@@ -80,25 +91,50 @@ class World:
 
     # --- Trouble -------------------------------------------------------------------------------------------------
 
-    def passing(self, point: str) -> None:
-        """The service passes a point at which something may go wrong."""
-        fault = self.fault
-        if fault is None or fault.point != point:
-            return
+    def passing(self, point: str) -> bool:
+        """The service passes a point at which something may go wrong. Returns whether the SDK sends again what was done."""
+        fault = next((each for each in (self.fault, self.lost) if each is not None and each.point == point), None)
+        if fault is None:
+            return False
         if fault.countdown:
             fault.countdown -= 1
-            return
-        self.fault, self.faulted = None, fault.kind not in NEWS
+            return False
+        self.fault, self.lost = (each if each is not fault else None for each in (self.fault, self.lost))
+        self.faulted = fault.kind not in NEWS
         match fault.kind:
             case "mode off" | "calendar closes" | "suppression":
                 self.clock.move(seconds=30)  # By then everybody has to have heard of it.
                 self._turn(fault.kind)
+                return False
+            case "repeated":
+                return True
+            case "repeated, throttled":
+                answer = {"HTTPStatusCode": 503, IN_DOUBT: True}
+                raise refusal("RequestLimitExceeded", "no", point, ResponseMetadata=answer)
             case "crash":
                 raise Crash(point)
             case "unanswered":
                 raise ReadTimeoutError(endpoint_url="https://aws.example")
             case code:
                 raise refusal(code, "no", point)
+
+    def fails(self, part: Part, arns: Collection[str]) -> str | None:
+        """The instance among these of which a part fails now, if one does."""
+        failing = self.failing
+        if failing is None or failing.part is not part or str(failing.arn) not in arns or not failing.times:
+            return None
+        failing.times -= 1
+        self.faulted = True
+        return str(failing.arn)
+
+    def as_shown(self, machine: Machine) -> Machine:
+        """An instance as EC2 shows it at the moment."""
+        return machine.as_of(self.clock() - self.lag) if self.lag else machine
+
+    def mend(self) -> None:
+        """AWS no longer fails."""
+        self.fault = self.lost = self.failing = None
+        self.lag = timedelta()
 
     def _turn(self, news: str) -> None:
         match news:
@@ -207,10 +243,12 @@ class World:
     def _deliver(self, message: Mapping[str, Any]) -> None:
         """Remember whom a notice has reached."""
         self.passing("publish")
+        named = [arn for arn in self.machines if str(arn) in message["Message"]]
+        self.heard |= dict.fromkeys(named, self.clock())
         if message["MessageAttributes"]["reason"]["StringValue"] == "notice_given":
-            for arn in self.machines:
-                if str(arn) in message["Message"]:
-                    self.told.setdefault(arn, self.clock())
+            for arn in named:
+                self.told.setdefault(arn, self.clock())
+        self.passing("published")
 
     def _parameter(self, name: str) -> str:
         assert name == SETTINGS.policy_parameter
