@@ -108,11 +108,11 @@ class Troubles(Words):
 
     def revisit(self) -> None:
         """Due instances are re-evaluated."""
-        raise NotImplementedError
+        raise NotImplementedError("the walk says how functions are run; trouble only comes between")
 
     def guard_passes(self) -> None:
         """The guard's next pass."""
-        raise NotImplementedError
+        raise NotImplementedError("the walk says how functions are run; trouble only comes between")
 
     def unsettled(self) -> list[str]:
         """What is still to be done."""
