@@ -309,7 +309,8 @@ def _enforced() -> tuple[Machine, ...]:
             name="picky",
             story="never used, wants HttpEndpoint",
             tags={"local:refuse-without-endpoint": "yes"},
-            decision="enforce",
-            reason="unused",
+            decision="hold",
+            reason="not_ready",
+            again=("enforce", "unused"),
         ),
     )

@@ -14,7 +14,8 @@ from imdsv2.domain.verdict import Reason
 from tests.integration.builders import NOW, REFUSED_WITHOUT_ENDPOINT, arn_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from imdsv2.aws.metadata_options import Refusal
     from imdsv2.domain.instance import InstanceArn, Target
@@ -24,6 +25,7 @@ ARN = arn_of("a")
 ROLLED_BACK = {"imdsv2:rolled-back-at": "2026-11-01T00:00:00Z"}
 ALONE = {"InstanceId": ARN.instance_id, "HttpTokens": "required"}
 WITH_ENDPOINT = ALONE | {"HttpEndpoint": "enabled"}
+WANTED_AT = NOW - timedelta(minutes=2)
 TAG = {"Key": "imdsv2:enforced-at", "Value": "2026-11-20T12:00:00Z"}
 
 
@@ -45,11 +47,19 @@ def never() -> Target:
     raise AssertionError("looked again without need")
 
 
-def require(stub: Stub, code: str, message: str = "no", **fields: Any) -> Refusal:
+def require(
+    stub: Stub,
+    code: str,
+    message: str = "no",
+    *,
+    look: Callable[[], Target] = never,
+    wanted_at: datetime | None = None,
+    **fields: Any,
+) -> Refusal:
     """The result of the change after a refusal."""
     ec2 = stub.client("ec2")
     stub.refuse(ec2, "modify_instance_metadata_options", code, message, expected=ALONE)
-    refusal = action.require_tokens(ec2, never, instance(**fields), NOW)
+    refusal = action.require_tokens(ec2, look, instance(**fields), NOW, wanted_at)
     assert refusal is not None
     return refusal
 
@@ -58,17 +68,31 @@ def test_only_http_tokens_is_sent(stub: Stub) -> None:
     """All other options of the instance stay as they are."""
     ec2 = stub.client("ec2")
     stub.answer(ec2, "modify_instance_metadata_options", {"InstanceId": ARN.instance_id}, ALONE)
-    assert action.require_tokens(ec2, never, instance(), NOW) is None
+    assert action.require_tokens(ec2, never, instance(), NOW, None) is None
 
 
-def test_the_endpoint_is_sent_after_the_very_refusal_and_a_fresh_look_that_says_enabled(stub: Stub) -> None:
-    """EC2 requires the endpoint in the same request."""
+@pytest.mark.parametrize("wanted", [None, timedelta(seconds=119)], ids=["never before", "just before"])
+def test_the_endpoint_is_not_sent_at_the_first_refusal(wanted: timedelta | None, stub: Stub) -> None:
+    """The look may show what was before somebody disabled it."""
+    refusal = require(
+        stub,
+        "InvalidParameterValue",
+        REFUSED_WITHOUT_ENDPOINT,
+        look=instance,
+        wanted_at=NOW - wanted if wanted else None,
+    )
+    assert (Reason.NOT_READY, True, None) == (refusal.verdict.reason, refusal.wants_endpoint, refusal.error)
+    assert timedelta(minutes=15) == refusal.verdict.revisit_at - NOW if refusal.verdict.revisit_at else None
+
+
+def test_the_endpoint_is_sent_after_a_second_refusal_and_a_look_since_that_says_enabled(stub: Stub) -> None:
+    """It was enabled when EC2 first demanded it."""
     ec2 = stub.client("ec2")
     stub.refuse(
         ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT, expected=ALONE
     )
     stub.answer(ec2, "modify_instance_metadata_options", {"InstanceId": ARN.instance_id}, WITH_ENDPOINT)
-    assert action.require_tokens(ec2, instance, instance(), NOW) is None
+    assert action.require_tokens(ec2, instance, instance(), NOW, WANTED_AT) is None
 
 
 @pytest.mark.parametrize(
@@ -85,9 +109,9 @@ def test_an_endpoint_that_is_not_known_to_be_enabled_is_never_opened(fresh: Targ
     """Someone may have disabled it between the description and the change."""
     ec2 = stub.client("ec2")
     stub.refuse(ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT)
-    refusal = action.require_tokens(ec2, lambda: fresh, instance(), NOW)
+    refusal = action.require_tokens(ec2, lambda: fresh, instance(), NOW, WANTED_AT)
     assert refusal is not None
-    assert (Reason.NOT_READY, None) == (refusal.verdict.reason, refusal.error)
+    assert (Reason.NOT_READY, None, False) == (refusal.verdict.reason, refusal.error, refusal.wants_endpoint)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +134,7 @@ def test_what_ec2_says_to_the_second_call_is_final(stub: Stub) -> None:
     ec2 = stub.client("ec2")
     stub.refuse(ec2, "modify_instance_metadata_options", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT)
     stub.refuse(ec2, "modify_instance_metadata_options", "UnauthorizedOperation", expected=WITH_ENDPOINT)
-    refusal = action.require_tokens(ec2, instance, instance(), NOW)
+    refusal = action.require_tokens(ec2, instance, instance(), NOW, WANTED_AT)
     assert refusal is not None
     assert {"code": "UnauthorizedOperation", "message": "no"} == refusal.error
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from imdsv2.domain.request import Source
-from tests.integration.builders import LEASE, asked
+from tests.integration.builders import LEASE, REFUSED_WITHOUT_ENDPOINT, asked
 from tests.integration.guarding import ENFORCED_TAG, Died, guard, live, reject, restart
 from tests.integration.steering import reason
 
@@ -258,3 +258,51 @@ def test_a_tag_that_may_have_been_written_is_settled_at_the_next_try(what: str, 
     run(cloud, arn, source=Source.REVISIT)
     assert (status, tagged) == (cloud.current(arn)["status"], ENFORCED_TAG in cloud.tags(arn))
     assert "owes" not in cloud.current(arn)
+
+
+def picky(cloud: Cloud) -> InstanceArn:
+    """An instance whose tokens EC2 changes only if the call names the endpoint."""
+    cloud.wire.refuse(
+        MODIFY, "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT, when=lambda call: "HttpEndpoint" not in call.params
+    )
+    return cloud.one()
+
+
+def test_the_endpoint_is_named_at_the_second_attempt(cloud: Cloud) -> None:
+    """A quarter of an hour later, EC2 shows what the endpoint was when it first demanded that."""
+    arn = picky(cloud)
+    run(cloud, arn)
+    current = cloud.current(arn)
+    assert ("held", "not_ready") == (current["status"], current["reason"])
+    assert cloud.clock() - datetime.fromisoformat(current["endpoint_wanted_at"]) < timedelta(seconds=1)
+    cloud.clock.move(minutes=15)
+    run(cloud, arn)
+    assert ("required", "enforced") == (cloud.tokens(arn), cloud.current(arn)["status"])
+    assert "endpoint_wanted_at" not in cloud.current(arn)
+    assert ["enabled"] == [each["HttpEndpoint"] for each in cloud.changes() if "HttpEndpoint" in each]
+
+
+def test_an_event_within_two_minutes_does_not_make_it_name_the_endpoint(cloud: Cloud) -> None:
+    """Nor does it begin the wait anew."""
+    arn = picky(cloud)
+    run(cloud, arn)
+    wanted_at = cloud.current(arn)["endpoint_wanted_at"]
+    cloud.clock.move(minutes=1)
+    run(cloud, arn)
+    assert ("optional", wanted_at) == (cloud.tokens(arn), cloud.current(arn)["endpoint_wanted_at"])
+
+
+def test_an_endpoint_that_somebody_disabled_is_seen_at_the_second_attempt(cloud: Cloud) -> None:
+    """It is left alone, and what EC2 demanded is forgotten."""
+    arn = picky(cloud)
+    run(cloud, arn)
+    cloud.set_options(arn, http_endpoint="disabled")
+    cloud.clock.move(minutes=15)
+    run(cloud, arn)
+    current = cloud.current(arn)
+    assert ("skipped", "endpoint_disabled", False) == (
+        current["status"],
+        current["reason"],
+        "endpoint_wanted_at" in current,
+    )
+    assert not [each for each in cloud.changes() if "HttpEndpoint" in each]

@@ -250,6 +250,16 @@ def test_an_endpoint_closed_between_look_and_call_stays_closed(cloud: Cloud) -> 
     assert {} == cloud.tags(arn)
 
 
+def test_an_endpoint_that_still_shows_as_enabled_is_not_opened(cloud: Cloud) -> None:
+    """Somebody has disabled it a moment ago. Whether that is why EC2 refuses is known at the next attempt."""
+    arn = cloud.one()
+    cloud.wire.refuse("ModifyInstanceMetadataOptions", "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT)
+    done = enforce(cloud, arn)[arn]
+    assert (Status.HELD, Reason.NOT_READY, True) == (done.status, done.verdict.reason, done.wants_endpoint)
+    assert [{"InstanceId": arn.instance_id, "HttpTokens": "required"}] == cloud.changes()
+    assert {} == cloud.tags(arn)
+
+
 def test_instances_are_changed_several_at_once(cloud: Cloud) -> None:
     """Three hundred in sequence would take longer than a batch may."""
     arns = cloud.launch(count=4)

@@ -137,7 +137,7 @@ def require(client: Any) -> action.Refusal | None:
     def look_again() -> Target:
         raise AssertionError("nobody asked for the endpoint")
 
-    return action.require_tokens(client, look_again, instance(arn=HERE), NOW)
+    return action.require_tokens(client, look_again, instance(arn=HERE), NOW, None)
 
 
 def test_calls_beyond_the_burst_wait_for_their_turn(world: World) -> None:

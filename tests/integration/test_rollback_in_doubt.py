@@ -44,8 +44,8 @@ def test_an_old_answer_of_ec2_is_no_failed_rollback(cloud: Cloud) -> None:
     assert not [each for each in cloud.published() if "Something broke" in each["Subject"]]
 
 
-def test_a_way_back_that_needs_the_endpoint_named_is_found(cloud: Cloud) -> None:
-    """Only after a look that says that it is enabled."""
+def test_a_way_back_that_needs_the_endpoint_named_is_found_by_the_next_pass(cloud: Cloud) -> None:
+    """Then a look shows whether the endpoint was enabled when EC2 first demanded it."""
     arn = broken(cloud)
     cloud.wire.refuse(
         CHANGE,
@@ -53,9 +53,25 @@ def test_a_way_back_that_needs_the_endpoint_named_is_found(cloud: Cloud) -> None
         REFUSED_WITHOUT_ENDPOINT,
         when=lambda call: opens(call) and "HttpEndpoint" not in call.params,
     )
+    assert 0 == guard(cloud).rolled_back
+    assert ("rolling_back", True) == ((current := cloud.current(arn))["status"], "endpoint_wanted_at" in current)
+    assert not [each for each in cloud.changes() if "HttpEndpoint" in each]
     assert 1 == guard(cloud).rolled_back
     assert {"InstanceId": arn.instance_id, "HttpTokens": "optional", "HttpEndpoint": "enabled"} == cloud.changes()[-1]
-    assert "optional" == cloud.tokens(arn)
+    assert ("optional", False) == (cloud.tokens(arn), "endpoint_wanted_at" in cloud.current(arn))
+
+
+def test_an_endpoint_that_still_shows_as_enabled_is_not_opened_on_the_way_back(cloud: Cloud) -> None:
+    """Somebody has disabled it, and EC2 shows what was before for a minute."""
+    arn = broken(cloud)
+    cloud.wire.refuse(CHANGE, "InvalidParameterValue", REFUSED_WITHOUT_ENDPOINT, when=opens)
+    guard(cloud)
+    cloud.set_options(arn, http_endpoint="disabled")
+    guard(cloud)
+    assert not [each for each in cloud.changes() if "HttpEndpoint" in each]
+    current = cloud.current(arn)
+    assert ("enforced", False) == (current["status"], "endpoint_wanted_at" in current)
+    assert "Somebody has changed HttpEndpoint since" in current["explanation"]
 
 
 def test_an_endpoint_that_was_closed_meanwhile_stays_closed(cloud: Cloud) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,7 +32,6 @@ from imdsv2.errors import QuotaExhausted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -45,17 +45,36 @@ _ONE_FAILS_ALL = {_NO_SUCH_INSTANCE, "TagLimitExceeded"}
 _READ_BACK_AFTER = (0.4, 0.8, 1.5, 3, 5, 8, 10, 15)
 """Seconds to wait before each look; EC2 applies the change within seconds."""
 
+LOOKS_LAG = timedelta(minutes=2)
+"""For so long after a change EC2 may go on to show what was before it."""
+
+_WANTS_ENDPOINT = (
+    "EC2 takes the change only together with HttpEndpoint=enabled, which would open an endpoint that somebody has disabled a moment "
+    "ago. It is tried again by itself, once it is certain that the endpoint was enabled."
+)
+
 MANAGED_ELSEWHERE = re.compile(r"declarative[ -]polic|organizational policy|managed instance|managed by|operator", re.I)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """EC2's final refusal of a change: a verdict, and EC2's error if the attempt counts as failed. ``tag_left``: the
-    service's tag may be there all the same."""
+    service's tag may be there all the same. ``wants_endpoint``: `Answer.WANTS_ENDPOINT`."""
 
     verdict: Verdict
     error: Mapping[str, str] | None = None
     tag_left: bool = False
+    wants_endpoint: bool = False
+
+
+class Answer(Enum):
+    """What came of a call that sets tokens."""
+
+    ACCEPTED = "accepted"
+    WANTS_ENDPOINT = "wants_endpoint"
+    """EC2 demanded the endpoint for the first time: asked again later, it is known whether the endpoint was enabled then."""
+    ENDPOINT_CLOSED = "endpoint_closed"
+    """EC2 demanded the endpoint, and it is not known to be enabled."""
 
 
 GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The instance has gone meanwhile.")
@@ -126,30 +145,46 @@ def _replace_tag(ec2: EC2Client, arns: Sequence[InstanceArn], now: datetime) -> 
 
 
 def require_tokens(
-    ec2: EC2Client, look_again: Callable[[], Target], instance: Instance, now: datetime
+    ec2: EC2Client, look_again: Callable[[], Target], instance: Instance, now: datetime, wanted_at: datetime | None
 ) -> Refusal | None:
-    """Require tokens on one instance. Returns the refusal, or None if EC2 accepted the change.
+    """Require tokens on one instance. Returns the refusal, or None if EC2 accepted the change. ``wanted_at`` as in `set_tokens`.
 
     Raises one of CALL_FAILURES if it is unknown whether EC2 made the change: a server error, or no answer.
     """
     try:
-        if not set_tokens(ec2, look_again, instance.arn, "required"):
-            why = "Its metadata endpoint was no longer enabled when the change was due; it is judged again."
-            return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
+        answer = set_tokens(ec2, look_again, instance.arn, "required", is_settled=is_settled(wanted_at, now))
     except (ClientError, QuotaExhausted) as error:
         if may_have_been_done(error):
             raise
         return _refusal(error, instance, now)
-    return None
+    match answer:
+        case Answer.ACCEPTED:
+            return None
+        case Answer.WANTS_ENDPOINT:
+            return Refusal(verdict=_hold(Reason.NOT_READY, _WANTS_ENDPOINT, now), wants_endpoint=True)
+        case Answer.ENDPOINT_CLOSED:
+            why = "Its metadata endpoint was no longer enabled when the change was due; it is judged again."
+            return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
+
+
+def is_settled(wanted_at: datetime | None, now: datetime) -> bool:
+    """Whether EC2 demanded the endpoint so long ago that a look now shows whether it was enabled then."""
+    return wanted_at is not None and now - wanted_at >= LOOKS_LAG
 
 
 def set_tokens(
-    ec2: EC2Client, look_again: Callable[[], Target], arn: InstanceArn, wanted: Literal["required", "optional"]
-) -> bool:
+    ec2: EC2Client,
+    look_again: Callable[[], Target],
+    arn: InstanceArn,
+    wanted: Literal["required", "optional"],
+    *,
+    is_settled: bool,
+) -> Answer:
     """Ask EC2 to require tokens on one instance, or to make them optional. Raises what the call raises.
 
-    EC2 has been seen to reject ``HttpTokens`` alone and to demand ``HttpEndpoint=enabled`` with it. That is sent only after such a
-    rejection and a fresh look, because it would re-enable an endpoint that was disabled in the meantime; then: False.
+    EC2 has been seen to reject ``HttpTokens`` alone and to demand ``HttpEndpoint=enabled`` with it. It says the same of an endpoint
+    that was disabled a moment ago and that a look may still show as enabled; naming it then would enable it again. So it is named only
+    if EC2 demanded it in an earlier attempt, too (``is_settled``), and a look made since shows it enabled.
     """
     try:
         ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens=wanted)
@@ -158,9 +193,11 @@ def set_tokens(
             raise
         fresh = look_again()
         if not isinstance(fresh, Instance) or fresh.options.http_endpoint != "enabled":
-            return False
+            return Answer.ENDPOINT_CLOSED
+        if not is_settled:
+            return Answer.WANTS_ENDPOINT
         ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens=wanted, HttpEndpoint="enabled")
-    return True
+    return Answer.ACCEPTED
 
 
 def read_back(

@@ -71,7 +71,8 @@ class End(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Returned:
     """The result of a `Return`; ``problem`` says why it was not made, and ``kind`` the same without words that vary from call to
-    call. ``is_accepted``: EC2 took the call and has yet to show it. ``owes_tag``: its tag is still to be replaced."""
+    call. ``is_accepted``: EC2 took the call and has yet to show it. ``wants_endpoint``: EC2 demanded that the call names the endpoint,
+    for the first time. ``owes_tag``: its tag is still to be replaced."""
 
     asked: Return
     end: End
@@ -79,6 +80,7 @@ class Returned:
     problem: str | None = None
     kind: str | None = None
     is_accepted: bool = False
+    wants_endpoint: bool = False
     owes_tag: bool = False
 
     @property
@@ -108,6 +110,7 @@ class Returned:
             undo=None,
             status_before=None,
             returned_at=None,
+            endpoint_wanted_at=None,
             owner=None,
             lease_until=None,
             revisit_at=now + DAILY,
@@ -126,10 +129,15 @@ class Returned:
             status=self.record.status_before,
             status_before=None,
             returned_at=None,
+            endpoint_wanted_at=self.record.endpoint_wanted_at if self.end is End.LATER else None,
             owner=None,
             lease_until=None,
             revisit_at=now + DAILY,
         )
+
+    def wanting_endpoint(self, now: datetime) -> Record:
+        """The record of a change for which EC2 wants the endpoint named: the next pass asks again."""
+        return replace(self.record, endpoint_wanted_at=self.record.endpoint_wanted_at or now, lease_until=None)
 
     def accepted(self, now: datetime) -> Record:
         """The record of a change that EC2 has yet to show: the next pass looks."""

@@ -151,9 +151,13 @@ class Rollback:
             return done
         try:
             with self.members.turn(each.arn, "ModifyInstanceMetadataOptions"):
-                is_open = action.set_tokens(ec2, lambda: describe(read, [each.arn])[each.arn], each.arn, "optional")
-            if not is_open:
-                return replace(done, end=End.LEFT, problem=_ENDPOINT_CLOSED)
+                answer = action.set_tokens(
+                    ec2,
+                    lambda: describe(read, [each.arn])[each.arn],
+                    each.arn,
+                    "optional",
+                    is_settled=action.is_settled(record.endpoint_wanted_at, self.now()),
+                )
         except CALL_FAILURES as error:
             if not isinstance(error, ClientError | QuotaExhausted) or may_have_been_done(error):
                 # It is unknown whether EC2 received the call: the item stays `rolling_back`, and the guard checks
@@ -163,7 +167,13 @@ class Rollback:
                 )
                 return replace(done, end=End.LATER)
             return self._refused(each, record, error)
-        return replace(done, is_accepted=True)
+        match answer:
+            case action.Answer.ACCEPTED:
+                return replace(done, is_accepted=True)
+            case action.Answer.WANTS_ENDPOINT:
+                return replace(done, end=End.LATER, wants_endpoint=True)
+            case action.Answer.ENDPOINT_CLOSED:
+                return replace(done, end=End.LEFT, problem=_ENDPOINT_CLOSED)
 
     def _refused(self, each: Return, record: Record, error: Exception) -> Returned:
         if may_pass(error):
@@ -209,6 +219,8 @@ class Rollback:
             after, says = each.as_before(now), ["status"]
         elif each.is_accepted:
             after, says = each.accepted(now), ["status"]
+        elif each.wants_endpoint:
+            after, says = each.wanting_endpoint(now), ["status"]
         else:
             return None
         signed = self._signed(after, each.asked, request_id)

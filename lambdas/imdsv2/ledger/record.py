@@ -101,6 +101,8 @@ class Record:
     enforced_at: datetime | None = None
     enforcing_at: datetime | None = None
     """Just before EC2 was asked to require tokens: refused calls count from then on."""
+    endpoint_wanted_at: datetime | None = None
+    """When EC2 first demanded that a change of its tokens names the endpoint; removed by any other answer. Line and guard."""
     required_seen_at: datetime | None = None
     """When tokens were last seen required, whoever required them. Line and guard."""
     confirmed: bool | None = None

@@ -113,7 +113,11 @@ class Enforcement:
         instance = judgement.instance
         assert instance is not None  # noqa: S101 - only an instance that EC2 shows is ever enforced
         refusal = action.require_tokens(
-            self.write, lambda: describe(self.read, [instance.arn])[instance.arn], instance, self.now()
+            self.write,
+            lambda: describe(self.read, [instance.arn])[instance.arn],
+            instance,
+            self.now(),
+            judgement.record.endpoint_wanted_at,
         )
         if refusal is not None:
             return _refused(judgement, refusal)
@@ -154,4 +158,5 @@ def _refused(judgement: Judgement, refusal: action.Refusal) -> Judgement:
         error=refusal.error,
         is_untouched=True,
         tag_left=refusal.tag_left,
+        wants_endpoint=refusal.wants_endpoint,
     )

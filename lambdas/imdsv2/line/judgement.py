@@ -65,6 +65,7 @@ class Judgement:
     ``status``: its status in the ledger, or after a dry run, what it would be. ``asked_at``: just before EC2 was asked to
     require tokens. ``is_untouched``: this run wrote `enforcing`, and then did not ask EC2 after all. ``tag_left``: the service's
     tag may be there though nothing was changed.
+    ``wants_endpoint``: EC2 demanded that the call names the endpoint.
     """
 
     case: Case
@@ -81,6 +82,7 @@ class Judgement:
     asked_at: datetime | None = None
     is_untouched: bool = False
     tag_left: bool = False
+    wants_endpoint: bool = False
 
     @property
     def arn(self) -> InstanceArn:

@@ -61,6 +61,7 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
         _with_verdict(known, judgement, signature, now).no_longer_watched(),
         status=Status.ENFORCING,
         enforcing_at=now,
+        endpoint_wanted_at=known.endpoint_wanted_at,
         before=options_document(instance.options if instance else None),
         after=None,
         owner=signature.request_id,
@@ -160,6 +161,7 @@ def _with_verdict(record: Record, judgement: Judgement, signature: Signature, no
         cohort=judgement.cohort or record.cohort,
         proved_start=_proved_start(judgement) or record.proved_start,
         missing_since=_missing_since(record, judgement, now),
+        endpoint_wanted_at=(record.endpoint_wanted_at or now) if judgement.wants_endpoint else None,
         decided_at=now,
     )
     if _stands_told(record, judgement):
@@ -204,6 +206,7 @@ def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, c
         enforced_at=now,
         confirmed=confirmed,
         after=options_document(after),
+        endpoint_wanted_at=None,
         watch=OPEN,
         restarted_at=None,
         verified_at=None,

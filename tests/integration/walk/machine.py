@@ -64,13 +64,11 @@ class Machine(Instance):
         self.past = [*(each for each in self.past if now - each.until < _SHOWN_FOR), was]
 
     def as_of(self, then: datetime) -> Machine:
-        """The same with the options and tags of a time in the last minutes; but the endpoint as it is, because the service is known
-        to open one again that was disabled while EC2 still shows it enabled."""
+        """The same with the options and tags of a time in the last minutes."""
         was = next((each for each in self.past if each.until > then), None)
         if was is None:
             return self
-        options = was.options | {"HttpEndpoint": self.options["HttpEndpoint"]}
-        return replace(self, options=options, options_pending=was.options_pending, tags=dict(was.tags), past=[])
+        return replace(self, options=was.options, options_pending=was.options_pending, tags=dict(was.tags), past=[])
 
     def others_set(self, now: datetime, **options: Any) -> None:
         """Somebody else changes its options."""

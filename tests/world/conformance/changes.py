@@ -23,7 +23,7 @@ def tokens_required(cloud: Cloud) -> Any:
     """By the service's own call; it waits until EC2 says that the change is applied."""
     instance_id = cloud.launch()
     arn, seen = arn_of(cloud, instance_id), look(cloud, instance_id)
-    refusal = require_tokens(cloud.ec2, lambda: seen, seen, WHEN)
+    refusal = require_tokens(cloud.ec2, lambda: seen, seen, WHEN, None)
     after = read_back(lambda arns: describe(cloud.ec2, arns), [arn], cloud.wait)[arn]
     assert isinstance(after, Instance)
     return refusal, after.options.http_tokens, after.options.state
