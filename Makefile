@@ -34,6 +34,12 @@ help: ## what can be made
 	.venv-custodian/bin/python -m pip install --quiet -r $<
 	@touch $@
 
+.venv-checkov/.done: tests/infra/requirements-checkov.txt
+	@echo "Installing checkov, a judge of the templates, into .venv-checkov ..." >&2
+	$(PYTHON) -m venv .venv-checkov
+	.venv-checkov/bin/python -m pip install --quiet -r $<
+	@touch $@
+
 node_modules/.done: package.json package-lock.json
 	@echo "Installing the CDK command line and the IAM evaluator into node_modules ..." >&2
 	npm ci --silent --no-audit --no-fund
@@ -42,7 +48,7 @@ node_modules/.done: package.json package-lock.json
 demo: .venv/.done .venv-local/.done ## the main job on the local AWS: findings in, verdicts out, shown as a table
 	$(PY) -m local demo
 
-setup: .venv/.done .venv-local/.done node_modules/.done ## install all that demo and tests need
+setup: .venv/.done .venv-local/.done .venv-checkov/.done node_modules/.done ## install all that demo and tests need
 
 test: lint unit integration matrices infra local e2e docs ## every test
 
@@ -70,6 +76,7 @@ proof: setup ## the long proofs: every fault, every death, meetings of two, kill
 	@rm -f $(TALLY); mkdir -p $(dir $(TALLY))
 	$(LONG) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
 	$(LONG) tests/proof/killed
+	$(LONG) -n 4 tests/proof/wire
 	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
 	PYTHONPATH=lambdas $(PY) -m tests.bench.safety proof
 	PROOF_TALLY=$(TALLY) $(PY) -m tests.proof.tally
@@ -83,8 +90,8 @@ local-env: .venv/.done ## print the export lines that an AWS client needs (make 
 local-down: .venv/.done ## end the local AWS and all that it started
 	$(PY) -m local down
 
-kept: setup ## write anew what templates, ledger items, the demo and the architecture page are compared with; read the difference, then commit it
-	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py
+kept: setup ## write anew what templates, ledger items, the demo, the architecture page and the beliefs are compared with; read the difference, then commit it
+	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py tests/docs/test_beliefs.py
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-local .venv-custodian node_modules build cdk.out
+	rm -rf .venv .venv-local .venv-checkov .venv-custodian node_modules build cdk.out

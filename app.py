@@ -18,6 +18,7 @@ sys.path.append(str(ROOT / "lambdas"))  # The policy in the settings is checked 
 
 from infra.asset import assemble  # noqa: E402
 from infra.errors import SettingRefused  # noqa: E402
+from infra.exceptions import accept  # noqa: E402
 from infra.forwarding_stack import ForwardingStack  # noqa: E402
 from infra.member_stack import MemberStack  # noqa: E402
 from infra.roll_out import MemberTemplates  # noqa: E402
@@ -29,11 +30,12 @@ def main() -> None:
     """Synthesise the templates of the service and of its members."""
     context = settings_context()
     app = App(context=context)
-    settings = Settings.from_context(context)
+    settings = Settings.from_context(context, region=os.environ.get("CDK_DEFAULT_REGION"))
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     # In a stage of its own, so that `cdk deploy` without a name deploys only the service.
     stage = Stage(app, "Member")
-    members = (MemberStack(stage), ForwardingStack(stage))
+    members = (MemberStack(stage, settings=settings), ForwardingStack(stage, settings=settings))
+    accept(stage, settings.names)
     stage.synth()
     # A stage writes templates into a subdirectory; these two are also deployed without the CDK, so they move up.
     for member in members:
@@ -44,7 +46,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as asset:
         assemble(Path(asset))
         templates = MemberTemplates(roles=roles, forwarding=forwarding)
-        ServiceStack(app, "Imdsv2Remediation", settings=settings, asset=Path(asset), member_templates=templates)
+        ServiceStack(
+            app, settings.names.service_stack, settings=settings, asset=Path(asset), member_templates=templates
+        )
+        accept(app, settings.names)
         app.synth()
 
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_events, aws_lambda, aws_sns, aws_sqs
+from aws_cdk import (
+    Duration,
+    aws_cloudwatch,
+    aws_cloudwatch_actions,
+    aws_events,
+    aws_lambda,
+    aws_sns,
+    aws_sqs,
+    aws_stepfunctions,
+)
 from constructs import Construct
 
-from infra.names import METRIC_NAMESPACE, SERVICE
+from infra.names import METRIC_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from infra.names import Names
 
 FIVE_MINUTES = Duration.minutes(5)
 OLDEST_FINDING = Duration.hours(1)
 """Longer than a failed attempt and its retry take."""
 LONGEST_SILENCE = Duration.minutes(15)
 """Three passes of the guard, which is the longest that one pass can take."""
+DAY = Duration.days(1)
 
 Comparison = aws_cloudwatch.ComparisonOperator
 Missing = aws_cloudwatch.TreatMissingData
@@ -25,8 +37,9 @@ Missing = aws_cloudwatch.TreatMissingData
 class Alarms(Construct):
     """Every alarm notifies the topic when it is raised and when it clears."""
 
-    def __init__(self, scope: Construct, id_: str, *, topic: aws_sns.ITopic) -> None:
+    def __init__(self, scope: Construct, id_: str, *, topic: aws_sns.ITopic, names: Names) -> None:
         super().__init__(scope, id_)
+        self._names = names
         self._action = aws_cloudwatch_actions.SnsAction(topic)
         self.all: list[aws_cloudwatch.Alarm] = []
 
@@ -64,7 +77,7 @@ class Alarms(Construct):
         self._alarm(
             "policy-refused",
             "The policy parameter is refused or cannot be read. Nothing is enforced until it is mended.",
-            service_metric("PolicyRefused", statistic="Maximum"),
+            self._metric("PolicyRefused", statistic="Maximum"),
             threshold=1,
         )
 
@@ -74,7 +87,7 @@ class Alarms(Construct):
         self._alarm(
             "breaker-open",
             "Too much broke in an account, and nothing more is enforced there: find out why, then close its breaker.",
-            service_metric("BreakersOpen", statistic="Maximum"),
+            self._metric("BreakersOpen", statistic="Maximum"),
             threshold=1,
             missing=Missing.IGNORE,
         )
@@ -82,7 +95,7 @@ class Alarms(Construct):
             "left-broken",
             "An instance refuses calls of its software and was not put back: its item in the ledger says why.",
             # Long enough for every account to be processed once: concurrent passes may split the accounts.
-            service_metric("LeftBroken", statistic="Maximum", period=LONGEST_SILENCE),
+            self._metric("LeftBroken", statistic="Maximum", period=LONGEST_SILENCE),
             threshold=1,
             missing=Missing.IGNORE,
         )
@@ -92,36 +105,93 @@ class Alarms(Construct):
         self._alarm(
             "guard-silent",
             "The guard has not passed for a quarter of an hour: look at its errors and at its schedule.",
-            service_metric("GuardPasses", period=LONGEST_SILENCE),
+            self._metric("GuardPasses", period=LONGEST_SILENCE),
             threshold=1,
             comparison=Comparison.LESS_THAN_THRESHOLD,
             missing=Missing.BREACHING,
         )
 
+    def on_blind_sweep(self) -> None:
+        """A sweep that could look at nothing, e.g. because its role is trusted nowhere. It keeps its state until the next sweep."""
+        self._alarm(
+            "sweep-blind",
+            "The sweep could look at no account and Region: its output or its error says why.",
+            self._metric("SweepsBlind", statistic="Maximum"),
+            threshold=1,
+            missing=Missing.IGNORE,
+        )
+
+    def on_silent_revisit(self, *, function: aws_lambda.IFunction) -> None:
+        """While this alarm is raised, nothing that waits in the ledger is judged. A start that Lambda refuses is no
+        invocation: throttling counts as silence."""
+        self._alarm(
+            "revisit-silent",
+            "Nothing that waits was judged for a quarter of an hour: look at schedule, errors and throttles of revisit.",
+            function.metric_invocations(period=LONGEST_SILENCE, statistic="Sum"),
+            threshold=1,
+            comparison=Comparison.LESS_THAN_THRESHOLD,
+            missing=Missing.BREACHING,
+        )
+
+    def on_failed_sweep(self, *, machine: aws_stepfunctions.IStateMachine) -> None:
+        """A sweep that ended without its result; the next is a day away."""
+        ends = [
+            machine.metric_failed(period=FIVE_MINUTES),
+            machine.metric_timed_out(period=FIVE_MINUTES),
+            machine.metric_aborted(period=FIVE_MINUTES),
+        ]
+        self._on_sum("sweep-failed", "The sweep failed: see the execution's error, mend it, and redrive.", ends)
+
+    def on_throttles(self, *, functions: Mapping[str, aws_lambda.IFunction]) -> None:
+        """Lambda refuses to start functions: the account has too few concurrent executions. Everything is tried again,
+        but slowly."""
+        throttles = [each.metric_throttles(period=FIVE_MINUTES, statistic="Sum") for each in functions.values()]
+        self._on_sum(
+            "throttled",
+            "Lambda refused starts for a quarter of an hour: lower sweep_concurrency, or have the account's limit raised.",
+            throttles,
+            periods=3,
+        )
+
+    def on_findings_elsewhere(self) -> None:
+        """Security Hub aggregates findings in another Region. Looked at once a day."""
+        self._alarm(
+            "findings-elsewhere",
+            "Security Hub aggregates findings in another Region: deploy the service there. The log of custom-action says where.",
+            self._metric("AggregatedElsewhere", statistic="Maximum", period=DAY),
+            threshold=1,
+            missing=Missing.IGNORE,
+        )
+
     def on_lost_events(self, *, rules: Sequence[aws_events.CfnRule]) -> None:
         """Events that EventBridge could deliver neither to the queue nor to its dead-letter queue, e.g. because it may
         not use the key."""
-        metrics = {
-            f"m{number}": aws_cloudwatch.Metric(
+        lost = [
+            aws_cloudwatch.Metric(
                 namespace="AWS/Events",
                 metric_name="InvocationsFailedToBeSentToDlq",
                 dimensions_map=_dimensions(rule),
                 statistic="Sum",
                 period=FIVE_MINUTES,
             )
-            for number, rule in enumerate(rules)
-        }
-        self._alarm(
-            "events-lost",
-            "EventBridge lost findings: it may use neither the queues nor their key.",
-            aws_cloudwatch.MathExpression(
-                expression="SUM(FILL(METRICS(), 0))",
-                using_metrics=dict(metrics),
-                period=FIVE_MINUTES,
-                label="lost events",
-            ),
-            threshold=1,
+            for rule in rules
+        ]
+        self._on_sum("events-lost", "EventBridge lost findings: it may use neither the queues nor their key.", lost)
+
+    def _on_sum(
+        self, name: str, description: str, metrics: Sequence[aws_cloudwatch.IMetric], *, periods: int = 1
+    ) -> None:
+        """Raised when several metrics together reach one, in so many periods of five minutes in a row."""
+        together = aws_cloudwatch.MathExpression(
+            expression="SUM(FILL(METRICS(), 0))",
+            using_metrics={f"m{number}": metric for number, metric in enumerate(metrics)},
+            period=FIVE_MINUTES,
+            label=name,
         )
+        self._alarm(name, description, together, threshold=1, periods=periods)
+
+    def _metric(self, name: str, *, statistic: str = "Sum", period: Duration = FIVE_MINUTES) -> aws_cloudwatch.Metric:
+        return service_metric(self._names.prefix, name, statistic=statistic, period=period)
 
     def _alarm(
         self,
@@ -130,17 +200,18 @@ class Alarms(Construct):
         metric: aws_cloudwatch.IMetric,
         *,
         threshold: float,
+        periods: int = 1,
         comparison: Comparison = Comparison.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         missing: Missing = Missing.NOT_BREACHING,
     ) -> None:
         alarm = aws_cloudwatch.Alarm(
             self,
             name,
-            alarm_name=f"{SERVICE}-{name}",
+            alarm_name=self._names.of(name),
             alarm_description=description,
             metric=metric,
             threshold=threshold,
-            evaluation_periods=1,
+            evaluation_periods=periods,
             comparison_operator=comparison,
             treat_missing_data=missing,
         )
@@ -149,12 +220,14 @@ class Alarms(Construct):
         self.all.append(alarm)
 
 
-def service_metric(name: str, *, statistic: str = "Sum", period: Duration = FIVE_MINUTES) -> aws_cloudwatch.Metric:
-    """A metric that the functions publish themselves."""
+def service_metric(
+    service: str, name: str, *, statistic: str = "Sum", period: Duration = FIVE_MINUTES
+) -> aws_cloudwatch.Metric:
+    """A metric that the functions of an installation publish themselves."""
     return aws_cloudwatch.Metric(
         namespace=METRIC_NAMESPACE,
         metric_name=name,
-        dimensions_map={"service": SERVICE},
+        dimensions_map={"service": service},
         statistic=statistic,
         period=period,
     )

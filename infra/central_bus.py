@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from aws_cdk import Aws, aws_events
 from constructs import Construct
 
-from infra.names import EVENT_BUS
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from infra.names import Names
 
 
 class CentralBus(Construct):
@@ -18,12 +18,18 @@ class CentralBus(Construct):
     to this bus."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, organization_id: str | None, member_accounts: Sequence[str]
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        organization_id: str | None,
+        member_accounts: Sequence[str],
+        names: Names,
     ) -> None:
         """Allow every account of the organisation or, without an organisation, the listed accounts."""
         super().__init__(scope, id_)
         self.bus = aws_events.EventBus(
-            self, "Bus", event_bus_name=EVENT_BUS, description="Config events of member accounts"
+            self, "Bus", event_bus_name=names.event_bus, description="Config events of member accounts"
         )
         # A bus policy cannot have an empty list of principals. The bus's own account needs no permission.
         if organization_id is not None:

@@ -8,11 +8,11 @@ from aws_cdk import Duration, aws_cloudwatch, aws_lambda
 from constructs import Construct
 
 from infra.alarms import service_metric
-from infra.names import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from infra.names import Names
     from infra.queues import FindingsQueue
 
 WIDTH = 12
@@ -29,24 +29,36 @@ class Dashboard(Construct):
         alarms: Sequence[aws_cloudwatch.IAlarm],
         findings: FindingsQueue,
         functions: Mapping[str, aws_lambda.IFunction],
+        names: Names,
     ) -> None:
         super().__init__(scope, id_)
         self.dashboard = aws_cloudwatch.Dashboard(
-            self, "Dashboard", dashboard_name=SERVICE, default_interval=Duration.days(7)
+            self, "Dashboard", dashboard_name=names.prefix, default_interval=Duration.days(7)
         )
         self.dashboard.add_widgets(
             aws_cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=2 * WIDTH, height=3)
         )
         self.dashboard.add_widgets(
-            _graph("Verdicts", service_metric("Verdicts"), service_metric("Enforced"), service_metric("Failed")),
-            _graph("Refused", service_metric("PoisonMessages"), service_metric("PolicyRefused", statistic="Maximum")),
+            _graph(
+                "Verdicts",
+                service_metric(names.prefix, "Verdicts"),
+                service_metric(names.prefix, "Enforced"),
+                service_metric(names.prefix, "Failed"),
+            ),
+            _graph(
+                "Refused",
+                service_metric(names.prefix, "PoisonMessages"),
+                service_metric(names.prefix, "PolicyRefused", statistic="Maximum"),
+            ),
         )
         self.dashboard.add_widgets(
-            _graph("After the change", service_metric("Verified"), service_metric("RolledBack")),
+            _graph(
+                "After the change", service_metric(names.prefix, "Verified"), service_metric(names.prefix, "RolledBack")
+            ),
             _graph(
                 "Waiting for a person",
-                service_metric("LeftBroken", statistic="Maximum"),
-                service_metric("BreakersOpen", statistic="Maximum"),
+                service_metric(names.prefix, "LeftBroken", statistic="Maximum"),
+                service_metric(names.prefix, "BreakersOpen", statistic="Maximum"),
             ),
         )
         self.dashboard.add_widgets(

@@ -2,26 +2,34 @@
 
 A rule that drops an event costs nothing, so each pattern tests everything that identifies a relevant event. Conditions
 on `findings` apply to the same element: EventBridge matches the fields of an array within one element.
+
+No pattern has a wildcard: a bus takes 30 rules with one, all its owners' together, and AWS does not raise that.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from infra.names import CUSTOM_ACTION_ID
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CONTROL = "EC2.8"
+CONFIG_RULE = "ec2-imdsv2-check"
+
+LONGEST_PATTERN = 2048
+"""Characters that EventBridge takes for a pattern without a raised quota."""
 
 Pattern = dict[str, Any]
 
-# Any account may import its own findings with any text in them; only Security Hub's own carry its product ARN.
+# Any account may import its own findings with any text in them; only Security Hub's own carry its product ARN, which
+# has no account: `...:securityhub:eu-west-1::product/aws/securityhub`, in every partition.
 # The control's id is the same in every standard, consolidated or not; GeneratorId and titles are not.
 _OWN_FINDING: Pattern = {
-    "ProductArn": [{"wildcard": "arn:*:securityhub:*::product/aws/securityhub"}],
+    "ProductArn": [{"suffix": "::product/aws/securityhub"}],
     "Compliance": {"SecurityControlId": [CONTROL]},
 }
 
-SECURITY_HUB: Pattern = {
+_SECURITY_HUB: Pattern = {
     "source": ["aws.securityhub"],
     "detail-type": ["Security Hub Findings - Imported"],
     "detail": {
@@ -34,43 +42,65 @@ SECURITY_HUB: Pattern = {
     },
 }
 
-# A person selected this finding: its status does not matter, and a suppressed finding is answered too.
-CUSTOM_ACTION: Pattern = {
-    "source": ["aws.securityhub"],
-    "detail-type": ["Security Hub Findings - Custom Action"],
-    "resources": [{"wildcard": f"arn:*:securityhub:*:*:action/custom/{CUSTOM_ACTION_ID}"}],
-    "detail": {"findings": _OWN_FINDING},
-}
-
 # OCSF: status_id 1 is New, 2 is In Progress.
-SECURITY_HUB_V2: Pattern = {
+_SECURITY_HUB_V2: Pattern = {
     "source": ["aws.securityhub"],
     "detail-type": ["Findings Imported V2"],
     "detail": {
         "findings": {
-            "metadata": {"product": {"uid": [{"wildcard": "arn:*:securityhub:*::productv2/aws/securityhub"}]}},
+            "metadata": {"product": {"uid": [{"suffix": "::productv2/aws/securityhub"}]}},
             "compliance": {"control": [CONTROL], "status": ["Fail"]},
             "status_id": [1, 2],
         }
     },
 }
 
-# One managed rule, many names: Security Hub, conformance packs and organisation rules add text around its name.
-CONFIG: Pattern = {
-    "source": ["aws.config"],
-    "detail-type": ["Config Rules Compliance Change"],
-    "detail": {
-        "messageType": ["ComplianceChangeNotification"],
-        "resourceType": ["AWS::EC2::Instance"],
-        "configRuleName": [{"wildcard": "*ec2-imdsv2-check*"}],
-        "newEvaluationResult": {"complianceType": ["NON_COMPLIANT"]},
-    },
-}
+_BUILT_IN_RULES: list[Pattern] = [
+    # The rule itself, and conformance packs, which add text behind it.
+    {"prefix": CONFIG_RULE},
+    {"prefix": f"securityhub-{CONFIG_RULE}"},
+    {"prefix": f"OrgConfigRule-{CONFIG_RULE}"},
+    # A name of somebody's own in front of it.
+    {"suffix": CONFIG_RULE},
+]
+"""One managed rule, many names: Security Hub, conformance packs and organisation rules add text around its name."""
 
-PATTERNS: dict[str, Pattern] = {
-    "securityhub": SECURITY_HUB,
-    "custom-action": CUSTOM_ACTION,
-    "securityhub-v2": SECURITY_HUB_V2,
-    "config": CONFIG,
-}
-"""Rule name, without the service's name, to pattern."""
+
+def patterns(custom_action_id: str, config_rule_names: Sequence[str]) -> dict[str, Pattern]:
+    """Rule name, without the service's name, to pattern."""
+    return {
+        "securityhub": _SECURITY_HUB,
+        "custom-action": _custom_action(custom_action_id),
+        "securityhub-v2": _SECURITY_HUB_V2,
+        "config": config_pattern(config_rule_names),
+    }
+
+
+def _custom_action(action_id: str) -> Pattern:
+    """A person selected this finding: its status does not matter, and a suppressed finding is answered too."""
+    return {
+        "source": ["aws.securityhub"],
+        "detail-type": ["Security Hub Findings - Custom Action"],
+        "resources": [{"suffix": f":action/custom/{action_id}"}],
+        "detail": {"findings": _OWN_FINDING},
+    }
+
+
+def config_pattern(rule_names: Sequence[str]) -> Pattern:
+    """Config's compliance changes. ``rule_names``: names beside AWS's own; one that ends with `*` is a prefix."""
+    return {
+        "source": ["aws.config"],
+        "detail-type": ["Config Rules Compliance Change"],
+        "detail": {
+            "messageType": ["ComplianceChangeNotification"],
+            "resourceType": ["AWS::EC2::Instance"],
+            "configRuleName": [*_BUILT_IN_RULES, *(_named(each) for each in rule_names)],
+            "newEvaluationResult": {"complianceType": ["NON_COMPLIANT"]},
+        },
+    }
+
+
+def _named(rule: str) -> Pattern:
+    if rule.endswith("*"):
+        return {"prefix": {"equals-ignore-case": rule[:-1]}}
+    return {"equals-ignore-case": rule}

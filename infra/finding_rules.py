@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from aws_cdk import Aws, Duration, aws_events, aws_iam
 from constructs import Construct
 
-from infra.event_patterns import PATTERNS
-from infra.names import SERVICE
+from infra.event_patterns import patterns
 
 if TYPE_CHECKING:
     from infra.queues import FindingsQueue
+    from infra.settings import Settings
 
 RETRY_FOR = Duration.hours(24)
 RETRY_ATTEMPTS = 185
@@ -22,7 +22,13 @@ class FindingRules(Construct):
     """One rule for each form of event. The rules are the same on every bus, so that an event may arrive on either."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, bus: aws_events.IEventBus | None, findings: FindingsQueue
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        bus: aws_events.IEventBus | None,
+        findings: FindingsQueue,
+        settings: Settings,
     ) -> None:
         """`bus` is None for the account's default bus."""
         super().__init__(scope, id_)
@@ -31,13 +37,13 @@ class FindingRules(Construct):
             name: aws_events.CfnRule(
                 self,
                 name,
-                name=f"{SERVICE}-{name}",
+                name=settings.names.of(name),
                 description=f"Failed IMDSv2 checks ({name}) to the findings queue",
                 event_bus_name=bus.event_bus_name if bus else None,
                 event_pattern=pattern,
                 targets=[_target(findings)],
             )
-            for name, pattern in PATTERNS.items()
+            for name, pattern in patterns(settings.names.custom_action_id, settings.config_rule_names).items()
         }
 
     @property

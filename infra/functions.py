@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aws_cdk import Aws, CfnResource, Duration, RemovalPolicy, aws_iam, aws_lambda, aws_logs, aws_sqs
 from constructs import Construct
 
-from infra.nag import acknowledge
-from infra.names import ENTERED_BY, METRIC_NAMESPACE, SERVICE, function_name, function_role_name
+from infra.names import ENTERED_BY, METRIC_NAMESPACE, SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from infra.names import Names
+
+IN_PROGRESS = "2"
+"""OCSF's status id for a finding that somebody works on: the only one that the service sets."""
 
 LEASE_MARGIN = Duration.seconds(60)
 """A lease outlives the function that took it by this duration, so that no second function acts at the same time."""
@@ -26,6 +30,7 @@ class ServiceFunction(Construct):
         id_: str,
         *,
         name: str,
+        names: Names,
         description: str,
         code: aws_lambda.Code,
         timeout: Duration,
@@ -42,12 +47,13 @@ class ServiceFunction(Construct):
         """
         super().__init__(scope, id_)
         self.name = name
+        self._names = names
         self.role: aws_iam.Role = in_the_role_of.role if in_the_role_of else self._own_role()
         self.log_group = self._own_log_group(log_retention_days)
         self.function = aws_lambda.Function(
             self,
             "Function",
-            function_name=function_name(name),
+            function_name=names.function(name),
             description=description,
             runtime=aws_lambda.Runtime.PYTHON_3_13,
             architecture=aws_lambda.Architecture.ARM_64,
@@ -60,7 +66,7 @@ class ServiceFunction(Construct):
             tracing=aws_lambda.Tracing.ACTIVE,
             dead_letter_queue=failed_invocations,
             environment={
-                "POWERTOOLS_SERVICE_NAME": SERVICE,
+                "POWERTOOLS_SERVICE_NAME": names.prefix,
                 "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 # Otherwise each thread keeps memory that it has freed, and memory use grows during a long sweep.
@@ -68,15 +74,12 @@ class ServiceFunction(Construct):
                 **environment,
             },
         )
-        acknowledge(
-            self.function, "AwsSolutions-L1", "Python 3.13 is what the dependencies and the tests were tried with."
-        )
 
     def _own_log_group(self, retention_days: int) -> aws_logs.LogGroup:
         log_group = aws_logs.LogGroup(
             self,
             "Logs",
-            log_group_name=f"/aws/lambda/{function_name(self.name)}",
+            log_group_name=f"/aws/lambda/{self._names.function(self.name)}",
             # The log group has a fixed name: one that was left behind would block the next deployment. The ledger is
             # the record.
             removal_policy=RemovalPolicy.DESTROY,
@@ -86,41 +89,31 @@ class ServiceFunction(Construct):
         return log_group
 
     def _own_role(self) -> aws_iam.Role:
-        role = aws_iam.Role(
+        return aws_iam.Role(
             self,
             "Role",
-            role_name=function_role_name(self.name),
+            role_name=self._names.function_role(self.name),
             description=f"{SERVICE}: function {self.name}",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
         )
-        acknowledge(role, "AwsSolutions-IAM5[Resource::*]", "X-Ray knows no resources in IAM.")
-        return role
 
-    def allow_entering_accounts(self) -> None:
-        """Assume the roles that trust this function, in any account. The trust policies there decide which accounts
-        allow it."""
-        entered = [role for role, functions in ENTERED_BY.items() if self.name in functions]
-        roles = {role: f"arn:{Aws.PARTITION}:iam::*:role/{role}" for role in entered}
+    def allow_entering_accounts(self, *, organization_id: str | None) -> None:
+        """Assume the roles that trust this function: in any account of the organisation or, without one, in any account.
+        The trust policies there decide which accounts allow it."""
+        roles = [self._names.role(role) for role, functions in ENTERED_BY.items() if self.name in functions]
+        resources = [f"arn:{Aws.PARTITION}:iam::*:role/{self._names.role_resource(role)}" for role in roles]
+        inside = {"StringEquals": {"aws:ResourceOrgID": organization_id}} if organization_id else None
         self.role.add_to_policy(
-            aws_iam.PolicyStatement(sid="EnterAccounts", actions=["sts:AssumeRole"], resources=list(roles.values()))
-        )
-        for role in roles:
-            acknowledge(
-                self.role,
-                f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{role}]",
-                "A role by its name, in whatever account has it: an account joins by creating it.",
+            aws_iam.PolicyStatement(
+                sid="EnterAccounts", actions=["sts:AssumeRole"], resources=resources, conditions=inside
             )
+        )
 
     def allow_asking_calendars(self) -> None:
         """Query whether changes are allowed now. The policy names the calendar and can change it without a
         deployment."""
         calendars = f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:*:document/*"
         self.role.add_to_policy(aws_iam.PolicyStatement(actions=["ssm:GetCalendarState"], resources=[calendars]))
-        acknowledge(
-            self.role,
-            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:*:document/*]",
-            "Any calendar, those that other accounts share included; all that is read of it is open or closed.",
-        )
 
     def allow_listing_accounts(self) -> None:
         """List the accounts of the organisation; Organizations answers only its management account and delegated
@@ -150,8 +143,17 @@ class ServiceFunction(Construct):
                 },
             )
         )
-        acknowledge(
-            self.role,
-            "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:securityhub:<AWS::Region>:<AWS::AccountId>:hubv2/*]",
-            "The newer Security Hub gives its hub an id that is not known before it is enabled.",
-        )
+        # The newer Security Hub knows the same by OCSF's status ids, under the same action. What an update does not
+        # send has no key: StringNotEquals would match that too, therefore Null.
+        for sid, name, ours in (("OnlyEverInProgress", "StatusId", IN_PROGRESS), ("NeverRated", "SeverityId", "")):
+            key = f"securityhub:OCSFSyntaxPath/{name}"
+            conditions: dict[str, Any] = {"Null": {key: "false"}}
+            self.role.add_to_policy(
+                aws_iam.PolicyStatement(
+                    sid=sid,
+                    effect=aws_iam.Effect.DENY,
+                    actions=["securityhub:BatchUpdateFindings"],
+                    resources=["*"],
+                    conditions=conditions | ({"StringNotEquals": {key: ours}} if ours else {}),
+                )
+            )

@@ -30,8 +30,10 @@ class Ledger(Construct):
             point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            # The ledger records every instance's state before the change, so it outlives the stack.
-            removal_policy=RemovalPolicy.RETAIN,
+            # The ledger records every instance's state before the change, so it outlives the stack and mistakes of
+            # people; but what a failed first deployment made is nobody's ledger.
+            deletion_protection=True,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         self.table.add_global_secondary_index(
             index_name=DUE_INDEX,

@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import Aws, Fn, aws_iam
 from constructs import Construct
 
-from infra.nag import acknowledge
 from infra.names import (
     ENFORCED_AT_TAG,
     ENTERED_BY,
-    READ_ROLE,
-    ROLLBACK_ROLE,
+    READ,
+    ROLLBACK,
     ROLLED_BACK_AT_TAG,
+    SELFTEST,
     SERVICE,
-    WRITE_ROLE,
-    function_role_name,
+    WRITE,
 )
+from infra.selftest_role import selftest_statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aws_cdk import CfnCondition
+
+    from infra.names import Names
 
 CHANGE = ["ec2:ModifyInstanceMetadataOptions"]
 
@@ -46,59 +48,50 @@ class MemberRoles(Construct):
         *,
         security_account: str,
         organization_id: str | None,
+        names: Names,
         only_if: CfnCondition | None = None,
+        selftest: bool = False,
     ) -> None:
         """`only_if` decides at deployment whether the organisation applies, for templates in which it is not known
-        earlier."""
+        earlier. `selftest` adds the role of the self-test."""
         super().__init__(scope, id_)
         self._security_account = security_account
         self._organization_id = organization_id
         self._only_if = only_if
-        read = self._role("Read", READ_ROLE, "look at instances and their metrics", [_look()])
-        acknowledge(
-            read,
-            "AwsSolutions-IAM5[Resource::*]",
-            "DescribeInstances, DescribeRegions and GetMetricData know no resources in IAM.",
-        )
-        for role in (
-            self._role("Write", WRITE_ROLE, "require IMDSv2, and tag what was changed", _write_statements()),
-            self._role("Rollback", ROLLBACK_ROLE, "put back what requiring IMDSv2 broke", _rollback_statements()),
-        ):
-            acknowledge(
-                role,
-                "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:instance/*]",
-                "Any instance of the account, in any Region; which ones, policy, evidence and ledger decide.",
-            )
+        self._names = names
+        self._role("Read", READ, "look at instances and their metrics", [_look(), self._tell_version()])
+        self._role("Write", WRITE, "require IMDSv2, and tag what was changed", _write_statements())
+        self._role("Rollback", ROLLBACK, "put back what requiring IMDSv2 broke", _rollback_statements())
+        if selftest:
+            self._role("SelfTest", SELFTEST, "launch, change and end its own instances", selftest_statements())
 
-    def _role(
-        self, id_: str, name: str, description: str, statements: Iterable[aws_iam.PolicyStatement]
-    ) -> aws_iam.Role:
+    def _role(self, id_: str, kind: str, description: str, statements: Iterable[aws_iam.PolicyStatement]) -> None:
         role = aws_iam.Role(
             self,
             id_,
-            role_name=name,
+            role_name=self._names.role(kind),
             description=f"{SERVICE}: {description}",
-            assumed_by=_functions_that_enter(name, self._security_account, self._organization_id, self._only_if),
+            assumed_by=self._functions_that_enter(kind),
         )
         for statement in statements:
             role.add_to_policy(statement)
-        return role
 
+    def _tell_version(self) -> aws_iam.PolicyStatement:
+        """The tag on the role itself says which version of the roles an account has."""
+        role = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{self._names.role_resource(self._names.role(READ))}"
+        return aws_iam.PolicyStatement(sid="TellVersion", actions=["iam:ListRoleTags"], resources=[role])
 
-def _functions_that_enter(
-    role: str, security_account: str, organization_id: str | None, only_if: CfnCondition | None
-) -> aws_iam.PrincipalBase:
-    """The trusted functions' roles, matched by name: a role ARN as principal breaks when the role is recreated."""
-    roles = f"arn:{Aws.PARTITION}:iam::{security_account}:role/"
-    conditions: dict[str, Any] = {
-        "ArnEquals": {"aws:PrincipalArn": [roles + function_role_name(each) for each in ENTERED_BY[role]]}
-    }
-    if organization_id is not None:
-        inside = {"aws:PrincipalOrgID": organization_id}
-        conditions["StringEquals"] = (
-            inside if only_if is None else Fn.condition_if(only_if.logical_id, inside, Aws.NO_VALUE)
-        )
-    return aws_iam.AccountPrincipal(security_account).with_conditions(conditions)
+    def _functions_that_enter(self, kind: str) -> aws_iam.PrincipalBase:
+        """The trusted functions' roles, matched by name: a role ARN as principal breaks when the role is recreated."""
+        roles = f"arn:{Aws.PARTITION}:iam::{self._security_account}:role/"
+        entering = [self._names.role_resource(self._names.function_role(each)) for each in ENTERED_BY[kind]]
+        conditions: dict[str, Any] = {"ArnEquals": {"aws:PrincipalArn": [roles + each for each in entering]}}
+        if self._organization_id is not None:
+            inside = {"aws:PrincipalOrgID": self._organization_id}
+            conditions["StringEquals"] = (
+                inside if self._only_if is None else Fn.condition_if(self._only_if.logical_id, inside, Aws.NO_VALUE)
+            )
+        return aws_iam.AccountPrincipal(self._security_account).with_conditions(conditions)
 
 
 def _look() -> aws_iam.PolicyStatement:

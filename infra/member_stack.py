@@ -8,20 +8,24 @@ from aws_cdk import BootstraplessSynthesizer, CfnCondition, Fn, Stack
 
 from infra.member_parameters import organization_parameter, security_account_parameter
 from infra.member_roles import MemberRoles
-from infra.names import ROLES_STACK
+from infra.release import stamp
+from infra.roles import conform
 
 if TYPE_CHECKING:
     from constructs import Construct
+
+    from infra.settings import Settings
 
 
 class MemberStack(Stack):
     """Deployed once in every account whose instances the service manages."""
 
-    def __init__(self, scope: Construct) -> None:
+    def __init__(self, scope: Construct, *, settings: Settings) -> None:
+        names = settings.names
         super().__init__(
             scope,
-            ROLES_STACK,
-            stack_name=ROLES_STACK,
+            names.roles_stack,
+            stack_name=names.roles_stack,
             description="Lets imdsv2-remediation of the security account in",
             synthesizer=BootstraplessSynthesizer(),
         )
@@ -36,4 +40,8 @@ class MemberStack(Stack):
             security_account=security_account.value_as_string,
             organization_id=organization,
             only_if=in_organization,
+            names=names,
+            selftest=settings.selftest,
         )
+        conform(self, names=names, boundary=settings.role_permissions_boundary)
+        stamp(self)

@@ -1,38 +1,117 @@
 """Physical names that something outside their own construct must know: another account, a policy, a person."""
 
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
 SERVICE = "imdsv2-remediation"
+"""The product; without another `name_prefix`, every name begins with it."""
 METRIC_NAMESPACE = "Imdsv2Remediation"
-
-EVENT_BUS = SERVICE
-POLICY_PARAMETER = f"/{SERVICE}/policy"
-
-READ_ROLE = f"{SERVICE}-read"
-WRITE_ROLE = f"{SERVICE}-write"
-ROLLBACK_ROLE = f"{SERVICE}-rollback"
-
-CUSTOM_ACTION_ID = "RequireIMDSv2"
+"""Shared by installations; the dimension `service` tells them apart."""
 
 ENFORCED_AT_TAG = "imdsv2:enforced-at"
 ROLLED_BACK_AT_TAG = "imdsv2:rolled-back-at"
 
-FORWARDING_RULE = f"{SERVICE}-forward"
+SELFTEST_TAG = "imdsv2:selftest"
 
-ROLES_STACK = "Imdsv2RemediationMember"
-FORWARDING_STACK = "Imdsv2RemediationForwarding"
+READ, WRITE, ROLLBACK, SELFTEST = "read", "write", "rollback", "selftest"
+
+SPARED_HOURS = 20
+"""What has been judged in so many hours before the nightly sweep is left to its own turn."""
 
 ENTERED_BY = {
-    READ_ROLE: ("remediate", "manual", "revisit", "sweep", "guard"),
-    WRITE_ROLE: ("remediate", "manual", "revisit", "sweep"),
-    ROLLBACK_ROLE: ("manual", "guard"),
+    READ: ("remediate", "manual", "revisit", "sweep", "guard"),
+    WRITE: ("remediate", "manual", "revisit", "sweep"),
+    ROLLBACK: ("manual", "guard"),
+    SELFTEST: ("selftest",),
 }
 """Role in an account, to the functions that it trusts and whose roles may assume it."""
 
+_ACTION_ID, _ACTION_NAME = "RequireIMDSv2", "Require IMDSv2"
+_LONGEST_ACTION_NAME = 20
+"""Characters that Security Hub takes for a custom action's name, and for its id."""
 
-def function_name(function: str) -> str:
-    """The physical name of a function, e.g. `imdsv2-remediation-remediate`."""
-    return f"{SERVICE}-{function}"
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The names of one installation.
 
-def function_role_name(function: str) -> str:
-    """The physical name of a function's own role, which the roles in every account trust by name."""
-    return f"{SERVICE}-fn-{function}"
+    Args:
+        prefix: begins every name; another one lets a pilot live beside production.
+        role_prefix: precedes the names of all roles, where an organisation demands it; empty by default.
+        role_path: the IAM path of all roles, `/` by default.
+    """
+
+    prefix: str = SERVICE
+    role_prefix: str = ""
+    role_path: str = "/"
+
+    @property
+    def event_bus(self) -> str:
+        """The bus to which members forward events."""
+        return self.prefix
+
+    @property
+    def policy_parameter(self) -> str:
+        """The SSM parameter that holds the policy."""
+        return f"/{self.prefix}/policy"
+
+    @property
+    def forwarding_rule(self) -> str:
+        """The rule in an account and Region that forwards Config's events."""
+        return f"{self.prefix}-forward"
+
+    @property
+    def service_stack(self) -> str:
+        """The stack of the security account, e.g. `Imdsv2Remediation`."""
+        return "".join(part.capitalize() for part in self.prefix.split("-"))
+
+    @property
+    def roles_stack(self) -> str:
+        """Stack and StackSet of the accounts' roles."""
+        return f"{self.service_stack}Member"
+
+    @property
+    def forwarding_stack(self) -> str:
+        """Stack and StackSet of the forwarding rule."""
+        return f"{self.service_stack}Forwarding"
+
+    @property
+    def custom_action_id(self) -> str:
+        """At most 20 letters and digits."""
+        if self.prefix == SERVICE:
+            return _ACTION_ID
+        return _ACTION_ID + hashlib.sha256(self.prefix.encode()).hexdigest()[:6]
+
+    @property
+    def custom_action_name(self) -> str:
+        """What people see in Security Hub, at most 20 characters; another installation adds the end of its prefix."""
+        if self.prefix == SERVICE:
+            return _ACTION_NAME
+        return f"{_ACTION_NAME} {self.prefix.rpartition('-')[2]}"[:_LONGEST_ACTION_NAME]
+
+    @property
+    def member_roles(self) -> str:
+        """Path and name of the accounts' roles without their last part, as the functions are told."""
+        return f"{self.role_path[1:]}{self.role('')}"
+
+    def of(self, what: str) -> str:
+        """The name of an alarm, rule, schedule or state machine, e.g. `imdsv2-remediation-sweep`."""
+        return f"{self.prefix}-{what}"
+
+    def function(self, function: str) -> str:
+        """The physical name of a function, e.g. `imdsv2-remediation-remediate`."""
+        return self.of(function)
+
+    def role(self, what: str) -> str:
+        """The name of a role, e.g. `imdsv2-remediation-read`."""
+        return f"{self.role_prefix}{self.of(what)}"
+
+    def function_role(self, function: str) -> str:
+        """The name of a function's own role, which the roles in every account trust by name."""
+        return self.role(f"fn-{function}")
+
+    def role_resource(self, name: str) -> str:
+        """The end of a role's ARN, after `role/`."""
+        return f"{self.role_path[1:]}{name}"

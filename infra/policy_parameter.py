@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from aws_cdk import aws_iam, aws_ssm
+from typing import TYPE_CHECKING
+
+from aws_cdk import Aws, CustomResource, Duration, RemovalPolicy, aws_iam
 from constructs import Construct
 
-from infra.names import POLICY_PARAMETER
+if TYPE_CHECKING:
+    from infra.functions import ServiceFunction
+    from infra.names import Names
+
+RESOURCE_TYPE = "Custom::FirstPolicy"
 
 
 class PolicyParameter(Construct):
-    """Created from the settings; a deployment writes it again only if the settings have changed."""
+    """People own the parameter: it is no resource of the stack, which would write over what they changed.
 
-    def __init__(self, scope: Construct, id_: str, *, document: str) -> None:
+    A function creates it from the settings if it does not exist, and says how the settings differ from it if it does.
+    It stays when the stack is deleted.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, names: Names) -> None:
         super().__init__(scope, id_)
-        self.parameter = aws_ssm.StringParameter(
+        self.name = names.policy_parameter
+        self.arn = f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:{Aws.ACCOUNT_ID}:parameter{self.name}"
+
+    def create_with(self, function: ServiceFunction, *, document: str, release: str) -> str:
+        """Have the function create it. Returns what it said, for the stack's outputs.
+
+        It is asked again when the settings' policy or the code changes: `release` changes with the code.
+        """
+        allowed = aws_iam.Policy(
             self,
-            "Parameter",
-            parameter_name=POLICY_PARAMETER,
-            string_value=document,
-            description="Policy of imdsv2-remediation (JSON); a change is live within a minute",
+            "Policy",
+            roles=[function.role],
+            statements=[
+                aws_iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[self.arn]),
+                aws_iam.PolicyStatement(
+                    sid="OnlyTheFirst",
+                    actions=["ssm:PutParameter"],
+                    resources=[self.arn],
+                    conditions={"StringEquals": {"ssm:Overwrite": "false"}},
+                ),
+            ],
         )
+        first = CustomResource(
+            self,
+            "First",
+            resource_type=RESOURCE_TYPE,
+            service_token=function.function.function_arn,
+            service_timeout=Duration.minutes(5),
+            removal_policy=RemovalPolicy.DESTROY,
+            properties={"Name": self.name, "Document": document, "Release": release},
+        )
+        first.node.add_dependency(allowed)
+        return first.get_att_string("Note")
 
     def grant_read(self, role: aws_iam.IGrantable) -> None:
-        """Allow reading it. CDK's own grant would add more actions."""
+        """Allow reading it."""
         role.grant_principal.add_to_principal_policy(
-            aws_iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[self.parameter.parameter_arn])
+            aws_iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[self.arn])
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, aws_iam, aws_kms, aws_sqs
+from aws_cdk import Duration, aws_iam, aws_kms, aws_lambda, aws_lambda_event_sources, aws_sqs
 from constructs import Construct
 
 ATTEMPTS = 5
 """Deliveries of a message before it goes to the dead-letter queue."""
+
+BATCH_SIZE = 500
+BATCH_SIZE_WITHOUT_WINDOW = 10
+"""The most that Lambda accepts at once without a batching window."""
 
 DEAD_LETTER_RETENTION = Duration.days(14)
 
@@ -26,6 +30,19 @@ class FindingsQueue(Construct):
             visibility_timeout=visibility_timeout,
             retention_period=Duration.days(4),
             dead_letter_queue=aws_sqs.DeadLetterQueue(max_receive_count=ATTEMPTS, queue=self.dead_letters),
+        )
+
+    def feed(self, function: aws_lambda.Function, *, window_seconds: int, at_once: int) -> None:
+        """Invoke a function with batches. ``at_once``: invocations at the same time, enough for a storm of findings and
+        few enough not to be throttled by EC2, CloudWatch and Lambda."""
+        function.add_event_source(
+            aws_lambda_event_sources.SqsEventSource(
+                self.queue,
+                batch_size=BATCH_SIZE if window_seconds else BATCH_SIZE_WITHOUT_WINDOW,
+                max_batching_window=Duration.seconds(window_seconds),
+                max_concurrency=at_once,
+                report_batch_item_failures=True,
+            )
         )
 
     def grant_setting_aside(self, role: aws_iam.IGrantable) -> None:

@@ -9,16 +9,17 @@ from aws_cdk import Aws, CfnStackSet
 from constructs import Construct
 
 from infra.member_parameters import HOME_REGION, ORGANIZATION, SECURITY_ACCOUNT
-from infra.names import FORWARDING_STACK, ROLES_STACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from infra.names import Names
     from infra.settings import Settings
 
-TOLERATED_PERCENTAGE = 25
-"""Accounts of a Region that may refuse, e.g. suspended ones, before the deployment of the security account fails
-too."""
+TOLERATED_PERCENTAGE = 100
+"""Accounts of a Region that may refuse: all. CloudFormation rounds a smaller share down, to none in an organisation of
+three accounts, and then one account that still has roles deployed by hand would roll the whole service back. Which
+accounts refused stands in the StackSet's instances; the sweep reports accounts that it cannot enter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +34,16 @@ class RollOut(Construct):
     """Service-managed StackSets: AWS Organizations grants them access to its accounts, except the management
     account."""
 
-    def __init__(self, scope: Construct, id_: str, *, settings: Settings, templates: MemberTemplates) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, settings: Settings, names: Names, templates: MemberTemplates
+    ) -> None:
         """The settings name an organisation and its organizational units."""
         super().__init__(scope, id_)
         self._settings = settings
         security_account = {SECURITY_ACCOUNT: Aws.ACCOUNT_ID}
         self.roles = self._stack_set(
             "Roles",
-            name=ROLES_STACK,
+            name=names.roles_stack,
             description="Roles by which imdsv2-remediation enters the accounts of the organisation",
             template=templates.roles,
             parameters={**security_account, ORGANIZATION: settings.organization_id or ""},
@@ -54,12 +57,13 @@ class RollOut(Construct):
         )
         self.forwarding = self._stack_set(
             "Forwarding",
-            name=FORWARDING_STACK,
+            name=names.forwarding_stack,
             description="Rules that forward Config's verdicts on IMDSv2 to imdsv2-remediation",
             template=templates.forwarding,
             parameters={**security_account, HOME_REGION: Aws.REGION},
             regions=settings.member_regions or [Aws.REGION],
-            capability="CAPABILITY_IAM",
+            # With a prefix for roles, the role of the rule has a name too.
+            capability="CAPABILITY_NAMED_IAM" if names.role_prefix else "CAPABILITY_IAM",
             except_security_account=False,
         )
 

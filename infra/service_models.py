@@ -9,6 +9,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "ec2": frozenset(
         {"CreateTags", "DeleteTags", "DescribeInstances", "DescribeRegions", "ModifyInstanceMetadataOptions"}
     ),
+    "iam": frozenset({"ListRoleTags"}),
     "organizations": frozenset({"ListAccounts"}),
     "s3": frozenset({"GetObject", "PutObject"}),
     "securityhub": frozenset(
@@ -19,12 +20,41 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "DeleteActionTarget",
             "GetFindings",
             "GetFindingsV2",
+            "ListFindingAggregators",
             "UpdateActionTarget",
         }
     ),
     "sns": frozenset({"Publish"}),
     "sqs": frozenset({"SendMessage"}),
-    "ssm": frozenset({"GetCalendarState", "GetParameter"}),
+    "ssm": frozenset({"GetCalendarState", "GetParameter", "PutParameter"}),
     "sts": frozenset({"AssumeRole"}),
 }
 """botocore's name of the service to botocore's names of the operations."""
+
+SELFTEST_OPERATIONS: dict[str, frozenset[str]] = {
+    "cloudformation": frozenset({"ListStackInstances"}),
+    "cloudwatch": frozenset({"GetMetricData", "ListMetrics"}),
+    "config": frozenset(
+        {"DescribeConfigRules", "DescribeConfigurationRecorderStatus", "DescribeConfigurationRecorders"}
+    ),
+    "dynamodb": frozenset({"Query"}),
+    "ec2": frozenset(
+        {
+            "DescribeInstances",
+            "GetConsoleOutput",
+            "ModifyInstanceMetadataOptions",
+            "RebootInstances",
+            "RunInstances",
+            "StartInstances",
+            "StopInstances",
+            "TerminateInstances",
+        }
+    ),
+    "lambda": frozenset({"Invoke"}),
+    "s3": frozenset({"GetObject", "PutObject"}),
+    "securityhub": frozenset({"DescribeHub", "DescribeSecurityHubV2", "GetFindingsV2"}),
+    "ssm": frozenset({"GetParameter", "PutParameter"}),
+    "sts": frozenset({"AssumeRole"}),
+}
+"""Every AWS operation that the self-test calls. Its models are shipped apart: the other functions must not read RunInstances at each
+start."""

@@ -4,52 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Aws, CfnOutput, Duration, FileSystem, Stack, aws_lambda, aws_lambda_event_sources
+from aws_cdk import Aws, CfnOutput, Duration, FileSystem, Stack, aws_lambda
 
-from infra.alarms import Alarms
 from infra.central_bus import CentralBus
 from infra.custom_action import CustomAction
-from infra.dashboard import Dashboard
 from infra.encryption import ServiceKey
 from infra.finding_rules import FindingRules, allow_deliveries
 from infra.function_schedule import FunctionSchedule
 from infra.functions import LEASE_MARGIN, ServiceFunction
 from infra.ledger import Ledger
 from infra.member_roles import MemberRoles
+from infra.monitoring import monitor
 from infra.notifications import Notifications
 from infra.policy_parameter import PolicyParameter
 from infra.queues import FailedInvocations, FindingsQueue
+from infra.release import stamp
+from infra.roles import conform
 from infra.roll_out import RollOut
+from infra.selftest import add_selftest
 from infra.sweep import Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from aws_cdk import aws_events
     from aws_cdk.aws_stepfunctions import StateMachine
     from constructs import Construct
 
     from infra.roll_out import MemberTemplates
     from infra.settings import Settings
 
-REMEDIATE_TIMEOUT = Duration.minutes(5)
-MANUAL_TIMEOUT = Duration.minutes(15)
-REVISIT_TIMEOUT = Duration.minutes(5)
-SWEEP_TIMEOUT = Duration.minutes(15)
-GUARD_TIMEOUT = Duration.minutes(15)
-CHECK_TIMEOUT = Duration.minutes(15)
-CUSTOM_ACTION_TIMEOUT = Duration.minutes(1)
+REMEDIATE_TIMEOUT = REVISIT_TIMEOUT = Duration.minutes(5)
+MANUAL_TIMEOUT = SWEEP_TIMEOUT = GUARD_TIMEOUT = CHECK_TIMEOUT = Duration.minutes(15)
+SMALL_TIMEOUT = Duration.minutes(1)
 
 JUDGE_MEMORY = 1024
 CHECK_MEMORY = 512
-CUSTOM_ACTION_MEMORY = 256
-
-BATCH_SIZE = 500
-BATCH_SIZE_WITHOUT_WINDOW = 10
-"""The most that Lambda accepts at once without a batching window."""
-
-REMEDIATIONS_AT_ONCE = 5
-"""Enough for a storm of findings, and few enough not to be throttled by EC2 and CloudWatch."""
+SMALL_MEMORY = 256
 
 
 class ServiceStack(Stack):
@@ -60,9 +52,14 @@ class ServiceStack(Stack):
     ) -> None:
         super().__init__(scope, id_, description="Requires IMDSv2 where it is safe, one finding at a time")
         self._settings = settings
+        self._names = settings.names
+        self._called = {
+            "MANUAL_FUNCTION": self._names.function("manual"),
+            "MEMBER_ROLES": self._names.member_roles,
+        }
         self._code = aws_lambda.Code.from_asset(str(asset))
         self._release = FileSystem.fingerprint(str(asset))
-        self.key = ServiceKey(self, "Encryption")
+        self.key = ServiceKey(self, "Encryption", names=self._names)
         self.findings = FindingsQueue(
             self,
             "Findings",
@@ -72,18 +69,16 @@ class ServiceStack(Stack):
         )
         self.failed = FailedInvocations(self, "FailedInvocations", key=self.key.key)
         self.ledger = Ledger(self, "Ledger", key=self.key.key)
-        self.policy = PolicyParameter(self, "Policy", document=settings.policy)
+        self.policy = PolicyParameter(self, "Policy", names=self._names)
         self.notifications = Notifications(self, "Notifications", key=self.key.key, email=settings.notification_email)
         self.bus = CentralBus(
             self,
             "CentralBus",
             organization_id=settings.organization_id,
             member_accounts=settings.member_accounts,
+            names=self._names,
         )
-        self.rules = [
-            FindingRules(self, "OwnFindings", bus=None, findings=self.findings),
-            FindingRules(self, "ForwardedFindings", bus=self.bus.bus, findings=self.findings),
-        ]
+        self.rules = [self._rules("OwnFindings", None), self._rules("ForwardedFindings", self.bus.bus)]
         allow_deliveries(self.findings, rule_arns=[arn for each in self.rules for arn in each.rule_arns])
 
         self.remediate = self._remediate()
@@ -95,23 +90,37 @@ class ServiceStack(Stack):
         self.guard = self._guard()
         for enforcing in (self.remediate, self.manual, self.revisit, self.sweep_function):
             enforcing.allow_asking_calendars()
-        self._check()
+        self.check = self._check()
         self.custom_action = self._custom_action()
+        self._policy_note = self._first_policy()
         # The security account's own instances are reached through the same roles as all others.
-        MemberRoles(self, "MemberRoles", security_account=Aws.ACCOUNT_ID, organization_id=settings.organization_id)
+        MemberRoles(
+            self,
+            "MemberRoles",
+            security_account=Aws.ACCOUNT_ID,
+            organization_id=settings.organization_id,
+            names=self._names,
+            selftest=settings.selftest,
+        )
+        add_selftest(self, settings, self._function)
         if settings.organizational_units:
-            RollOut(self, "RollOut", settings=settings, templates=member_templates)
+            RollOut(self, "RollOut", settings=settings, names=self._names, templates=member_templates)
 
-        functions = {
-            "remediate": self.remediate.function,
-            "manual": self.manual.function,
-            "revisit": self.revisit.function,
-            "sweep": self.sweep_function.function,
-            "guard": self.guard.function,
-        }
-        alarms = self._alarms(functions)
-        self.dashboard = Dashboard(self, "Dashboard", alarms=alarms.all, findings=self.findings, functions=functions)
+        self.dashboard = monitor(
+            self,
+            topic=self.notifications.topic,
+            findings=self.findings,
+            failed=self.failed,
+            judges=[self.remediate, self.manual, self.revisit, self.sweep_function, self.guard],
+            sweep=self.sweep,
+            rules=self.rules,
+            names=self._names,
+        )
         self._outputs()
+        conform(self, names=self._names, boundary=settings.role_permissions_boundary)
+
+    def _rules(self, id_: str, bus: aws_events.IEventBus | None) -> FindingRules:
+        return FindingRules(self, id_, bus=bus, findings=self.findings, settings=self._settings)
 
     def _remediate(self) -> ServiceFunction:
         function = self._judge(
@@ -119,17 +128,16 @@ class ServiceStack(Stack):
             "Answers the findings in the queue",
             REMEDIATE_TIMEOUT,
             keeps_failed=False,
-            environment={"DEAD_LETTER_QUEUE_URL": self.findings.dead_letters.queue_url},
+            environment={
+                "DEAD_LETTER_QUEUE_URL": self.findings.dead_letters.queue_url,
+                "CUSTOM_ACTION_ID": self._names.custom_action_id,
+                "CONFIG_RULE_NAMES": " ".join(self._settings.config_rule_names),
+            },
         )
-        window = self._settings.batching_window_seconds
-        function.function.add_event_source(
-            aws_lambda_event_sources.SqsEventSource(
-                self.findings.queue,
-                batch_size=BATCH_SIZE if window else BATCH_SIZE_WITHOUT_WINDOW,
-                max_batching_window=Duration.seconds(window),
-                max_concurrency=REMEDIATIONS_AT_ONCE,
-                report_batch_item_failures=True,
-            )
+        self.findings.feed(
+            function.function,
+            window_seconds=self._settings.batching_window_seconds,
+            at_once=self._settings.remediate_concurrency,
         )
         self.findings.grant_setting_aside(function.role)
         return function
@@ -153,14 +161,15 @@ class ServiceStack(Stack):
             memory_size=JUDGE_MEMORY,
             environment={
                 "LEDGER_TABLE": self.ledger.table.table_name,
-                "POLICY_PARAMETER": self.policy.parameter.parameter_name,
+                "POLICY_PARAMETER": self.policy.name,
                 "NOTIFICATIONS_TOPIC_ARN": self.notifications.topic.topic_arn,
                 "LEASE_SECONDS": str(lease_seconds),
                 "QUOTA_SHARE": str(self._settings.quota_share),
+                **self._called,
                 **(environment or {}),
             },
         )
-        function.allow_entering_accounts()
+        function.allow_entering_accounts(organization_id=self._settings.organization_id)
         function.allow_answering_findings()
         self.ledger.grant_records(function.role)
         self.policy.grant_read(function.role)
@@ -169,13 +178,15 @@ class ServiceStack(Stack):
         return function
 
     def _revisit(self) -> ServiceFunction:
-        function = self._judge("revisit", "Judges anew what is due", REVISIT_TIMEOUT)
+        function = self._judge("revisit", "Judges anew what is due", REVISIT_TIMEOUT, keeps_failed=False)
         self.ledger.grant_due(function.role)
         self._start(function, "rate(1 minute)", "Judge anew what is due")
         return function
 
     def _guard(self) -> ServiceFunction:
-        function = self._judge("guard", "Watches what was enforced, and puts back what breaks", GUARD_TIMEOUT)
+        function = self._judge(
+            "guard", "Watches what was enforced, and puts back what breaks", GUARD_TIMEOUT, keeps_failed=False
+        )
         self.ledger.grant_enforced(function.role)
         # A pass may take longer than the interval: each pass claims its accounts in the ledger.
         self._start(function, "rate(5 minutes)", "Watch what was enforced")
@@ -188,12 +199,12 @@ class ServiceStack(Stack):
             function=function,
             rate=rate,
             description=description,
-            failed=self.failed,
-            key=self.key,
+            names=self._names,
         )
 
     def _sweep(self) -> StateMachine:
-        sweep = Sweep(self, "Sweep", key=self.key, log_retention_days=self._settings.log_retention_days)
+        sweep = Sweep(self, "Sweep", key=self.key, settings=self._settings)
+        self.results = sweep.bucket
         asks_organization = self._settings.organization_id is not None
         accounts = [] if asks_organization else [Aws.ACCOUNT_ID, *self._settings.member_accounts]
         self.sweep_function = self._judge(
@@ -202,18 +213,19 @@ class ServiceStack(Stack):
             SWEEP_TIMEOUT,
             environment={"SWEEP_BUCKET": sweep.bucket.bucket_name, "SWEEP_ACCOUNTS": " ".join(accounts)},
         )
+        self.ledger.grant_due(self.sweep_function.role)
         if asks_organization:
             self.sweep_function.allow_listing_accounts()
         return sweep.run_with(self.sweep_function, self.failed)
 
-    def _check(self) -> None:
-        self._function(
+    def _check(self) -> ServiceFunction:
+        return self._function(
             "check",
             "Finds out what the write and rollback roles of an account may do, by dry runs",
             CHECK_TIMEOUT,
             keeps_failed=True,
             memory_size=CHECK_MEMORY,
-            environment={},
+            environment=self._called,
             # It runs with the role of an enforcing function, so that its proof applies there and no account has to
             # trust another role.
             in_the_role_of=self.manual,
@@ -223,13 +235,25 @@ class ServiceStack(Stack):
         function = self._function(
             "custom-action",
             "Makes and keeps the Security Hub custom action",
-            CUSTOM_ACTION_TIMEOUT,
+            SMALL_TIMEOUT,
             keeps_failed=True,
-            memory_size=CUSTOM_ACTION_MEMORY,
+            memory_size=SMALL_MEMORY,
             environment={},
         )
         self.key.grant_use_through(function.role, "sqs")
-        return CustomAction(self, "CustomAction", function=function, release=self._release)
+        return CustomAction(self, "CustomAction", function=function, release=self._release, names=self._names)
+
+    def _first_policy(self) -> str:
+        function = self._function(
+            "first-policy",
+            "Creates the policy parameter if there is none",
+            SMALL_TIMEOUT,
+            keeps_failed=True,
+            memory_size=SMALL_MEMORY,
+            environment={},
+        )
+        self.key.grant_use_through(function.role, "sqs")
+        return self.policy.create_with(function, document=self._settings.policy, release=self._release)
 
     def _function(
         self,
@@ -246,6 +270,7 @@ class ServiceStack(Stack):
             self,
             f"Function-{name}",
             name=name,
+            names=self._names,
             description=description,
             code=self._code,
             timeout=timeout,
@@ -256,28 +281,21 @@ class ServiceStack(Stack):
             in_the_role_of=in_the_role_of,
         )
 
-    def _alarms(self, functions: Mapping[str, aws_lambda.IFunction]) -> Alarms:
-        alarms = Alarms(self, "Alarms", topic=self.notifications.topic)
-        alarms.on_dead_letters(queues={"findings": self.findings.dead_letters, "invocations": self.failed.queue})
-        alarms.on_age(queue=self.findings.queue)
-        alarms.on_errors(functions=functions)
-        alarms.on_refused_policy()
-        alarms.on_breakage()
-        alarms.on_silent_guard()
-        alarms.on_lost_events(rules=[rule for each in self.rules for rule in each.rules.values()])
-        return alarms
-
     def _outputs(self) -> None:
         outputs = {
             "ManualFunctionName": self.manual.function.function_name,
             "CentralEventBusName": self.bus.bus.event_bus_name,
             "FindingsQueueUrl": self.findings.queue.queue_url,
+            "FindingsQueueArn": self.findings.queue.queue_arn,
             "FindingsDeadLetterQueueUrl": self.findings.dead_letters.queue_url,
+            "FindingsDeadLetterQueueArn": self.findings.dead_letters.queue_arn,
             "LedgerTableName": self.ledger.table.table_name,
-            "PolicyParameterName": self.policy.parameter.parameter_name,
+            "PolicyParameterName": self.policy.name,
+            "PolicyNote": self._policy_note,
             "NotificationsTopicArn": self.notifications.topic.topic_arn,
             "DashboardName": self.dashboard.dashboard.dashboard_name,
             "SweepStateMachineArn": self.sweep.state_machine_arn,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
+        stamp(self)

@@ -6,12 +6,9 @@ import json
 from typing import TYPE_CHECKING, cast
 
 from aws_cdk import (
-    CfnElement,
     CfnResource,
     Duration,
     RemovalPolicy,
-    Resource,
-    Stack,
     aws_iam,
     aws_logs,
     aws_s3,
@@ -21,34 +18,37 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
-from infra.nag import acknowledge
-from infra.names import SERVICE
+from infra.function_schedule import scheduler_of_this_account
+from infra.names import SERVICE, SPARED_HOURS
 
 if TYPE_CHECKING:
     from infra.encryption import ServiceKey
     from infra.functions import ServiceFunction
     from infra.queues import FailedInvocations
-
-PLACES_AT_ONCE = 100
-"""Concurrent accounts and Regions. Each has its own quotas; the limit protects the Lambda concurrency of the security
-account: it is a tenth of an account's default."""
+    from infra.settings import Settings
 
 TOLERATED_FAILURES_PERCENT = 10
 """Percentage of account and Region pairs that may fail before the sweep fails; a redrive then repeats only those."""
 
 DAILY = "cron(30 2 * * ? *)"
+BUSY_ATTEMPTS = 100
+"""About four hours, each wait at most five minutes and half of that on average."""
 RESULTS_KEPT = Duration.days(90)
 LONGEST_SWEEP = Duration.hours(20)
+LATEST_START = Duration.hours(1)
+"""After its time; a later start would run into the working day."""
 
 
 class Sweep(Construct):
     """Plan, process each account and Region to its end, add up. Started daily, or by hand with `{"dry_run": true}`."""
 
-    def __init__(self, scope: Construct, id_: str, *, key: ServiceKey, log_retention_days: int) -> None:
+    def __init__(self, scope: Construct, id_: str, *, key: ServiceKey, settings: Settings) -> None:
         super().__init__(scope, id_)
         # Without this flag, the CDK silently drops the newer result writer; the older one is deprecated.
         self.node.set_context("@aws-cdk/aws-stepfunctions:useDistributedMapResultWriterV2", True)
         self._key = key
+        self._name = settings.names.of("sweep")
+        self._places_at_once = settings.sweep_concurrency
         self.bucket = aws_s3.Bucket(
             self,
             "Results",
@@ -56,15 +56,17 @@ class Sweep(Construct):
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             enforce_ssl=True,
             lifecycle_rules=[aws_s3.LifecycleRule(expiration=RESULTS_KEPT)],
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
-        acknowledge(self.bucket, "AwsSolutions-S1", "Its few readers and writers are on record in CloudTrail.")
         self._logs = aws_logs.LogGroup(
             self,
             "Logs",
-            log_group_name=f"/aws/vendedlogs/states/{SERVICE}-sweep",
+            log_group_name=f"/aws/vendedlogs/states/{self._name}",
             removal_policy=RemovalPolicy.DESTROY,
         )
-        cast("CfnResource", self._logs.node.default_child).add_property_override("RetentionInDays", log_retention_days)
+        cast("CfnResource", self._logs.node.default_child).add_property_override(
+            "RetentionInDays", settings.log_retention_days
+        )
 
     def run_with(self, function: ServiceFunction, failed: FailedInvocations) -> sfn.StateMachine:
         """Create the state machine around the function, and its schedule."""
@@ -73,8 +75,6 @@ class Sweep(Construct):
                 actions=["s3:GetObject", "s3:PutObject"], resources=[self.bucket.arn_for_objects("*")]
             )
         )
-        results = f"{self._reference(self.bucket)}.Arn"
-        acknowledge(function.role, f"AwsSolutions-IAM5[Resource::<{results}>/*]", "What its steps hand to one another.")
         plan = self._step(function, "Plan", {"step": "plan", "input.$": "$", "execution.$": "$$.Execution.Name"})
         places = self._places(function)
         summarise = self._step(
@@ -91,33 +91,14 @@ class Sweep(Construct):
         machine = sfn.StateMachine(
             self,
             "Machine",
-            state_machine_name=f"{SERVICE}-sweep",
+            state_machine_name=self._name,
             definition_body=sfn.DefinitionBody.from_chainable(plan.next(places).next(summarise)),
             timeout=LONGEST_SWEEP,
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self._logs, level=sfn.LogLevel.ALL),
         )
-        self._acknowledge_wildcards(machine, function)
         self._schedule(machine, failed)
         return machine
-
-    def _acknowledge_wildcards(self, machine: sfn.StateMachine, function: ServiceFunction) -> None:
-        results, sweep = self._reference(self.bucket), self._reference(function.function)
-        itself = f'{{"Fn::Select":[6,{{"Fn::Split":[":",{{"Ref":"{self._reference(machine)}"}}]}}]}}'
-        executions = f"arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:{itself}"
-        reasons = {
-            f"Resource::<{sweep}.Arn>:*": "Any version of the one function.",
-            f"Resource::arn:<AWS::Partition>:s3:::<{results}>/*": "Plan and results, in the sweep's own bucket.",
-            "Resource::*": "Delivery of logs and X-Ray know no resources in IAM.",
-            f"Resource::{executions}:*": "Its own executions, to be redriven.",
-            f"Resource::{executions}/*:*": "Its own executions, to be redriven.",
-        }
-        for rule, reason in reasons.items():
-            acknowledge(machine, f"AwsSolutions-IAM5[{rule}]", reason)
-
-    def _reference(self, construct: Resource) -> str:
-        """cdk-nag's notation for a resource: its logical id."""
-        return Stack.of(self).get_logical_id(cast("CfnElement", construct.node.default_child))
 
     def _places(self, function: ServiceFunction) -> sfn.DistributedMap:
         region = self._step(
@@ -129,7 +110,7 @@ class Sweep(Construct):
         places = sfn.DistributedMap(
             self,
             "Places",
-            max_concurrency=PLACES_AT_ONCE,
+            max_concurrency=self._places_at_once,
             tolerated_failure_percentage=TOLERATED_FAILURES_PERCENT,
             item_reader=sfn.S3JsonItemReader(bucket=self.bucket, key=sfn.JsonPath.string_at("$.key")),
             item_selector={"dry_run.$": "$.dry_run", "tally.$": "$$.Map.Item.Value"},
@@ -141,7 +122,7 @@ class Sweep(Construct):
     def _step(
         self, function: ServiceFunction, name: str, payload: dict[str, str], result_path: str | None = None
     ) -> tasks.LambdaInvoke:
-        return tasks.LambdaInvoke(
+        step = tasks.LambdaInvoke(
             self,
             name,
             lambda_function=function.function,
@@ -151,13 +132,24 @@ class Sweep(Construct):
             result_path=result_path,
             payload_response_only=result_path is not None,
         )
+        # Step Functions' own retries of Lambda leave this error out. Where the account has few concurrent executions,
+        # a hundred places would fail at once; with jitter they come back one by one.
+        step.add_retry(
+            errors=["Lambda.TooManyRequestsException"],
+            interval=Duration.seconds(5),
+            backoff_rate=2,
+            max_delay=Duration.minutes(5),
+            max_attempts=BUSY_ATTEMPTS,
+            jitter_strategy=sfn.JitterType.FULL,
+        )
+        return step
 
     def _schedule(self, machine: sfn.StateMachine, failed: FailedInvocations) -> None:
         role = aws_iam.Role(
             self,
             "ScheduleRole",
             description=f"{SERVICE}: start the sweep",
-            assumed_by=aws_iam.ServicePrincipal("scheduler.amazonaws.com"),
+            assumed_by=scheduler_of_this_account(),
         )
         machine.grant_start_execution(role)
         failed.grant_setting_aside(role)
@@ -165,17 +157,20 @@ class Sweep(Construct):
         schedule = aws_scheduler.CfnSchedule(
             self,
             "Schedule",
-            name=f"{SERVICE}-sweep",
+            name=self._name,
             description="Go through every account and Region",
             schedule_expression=DAILY,
-            flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(
-                mode="FLEXIBLE", maximum_window_in_minutes=60
-            ),
+            # At the same time each night: then it comes before what is due a day after its last verdict, and judges it by the place.
+            flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=aws_scheduler.CfnSchedule.TargetProperty(
                 arn=machine.state_machine_arn,
                 role_arn=role.role_arn,
-                input=json.dumps({"dry_run": False}),
+                # What was judged since the last night is due again without the sweep.
+                input=json.dumps({"dry_run": False, "spare_hours": SPARED_HOURS}),
                 dead_letter_config=aws_scheduler.CfnSchedule.DeadLetterConfigProperty(arn=failed.queue.queue_arn),
+                retry_policy=aws_scheduler.CfnSchedule.RetryPolicyProperty(
+                    maximum_event_age_in_seconds=LATEST_START.to_seconds(), maximum_retry_attempts=10
+                ),
             ),
         )
         schedule.node.add_dependency(role)

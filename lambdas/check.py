@@ -12,6 +12,7 @@ from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import error_document
 from imdsv2.people.permissions_check import check
+from imdsv2.settings import Names
 from invocation import logger, request_id
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 _session = botocore.session.Session()
 _sts: Any = _session.create_client("sts", region_name=os.environ["AWS_REGION"], config=CONFIG)
-members = Members(_session, metrics_session(), _sts, request_id, lambda: datetime.now(UTC))
+_names = Names.from_environment(os.environ)
+members = Members(_session, metrics_session(), _sts, _names.member_roles, request_id, lambda: datetime.now(UTC))
 
 
 @logger.inject_lambda_context

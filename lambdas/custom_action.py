@@ -1,74 +1,85 @@
-"""Manages the Security Hub custom action "Require IMDSv2" as a CloudFormation custom resource.
+"""Keeps the Security Hub custom action "Require IMDSv2": as a CloudFormation custom resource, and every day.
 
-CloudFormation has no resource type for it. It waits for a response at the URL in the request, and a stack without a
-response is stuck. Every request is therefore answered, and a failed deletion does not block the deletion of the stack.
+CloudFormation has no resource type for it. Once a day the function makes it again if it is missing, e.g. because
+Security Hub was enabled after the deployment, and looks whether this is the Region in which findings are aggregated. A
+failed deletion does not block the deletion of the stack.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import urllib3
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from botocore.session import get_session
+
+from custom_resource import answer
+from invocation import logger, metrics
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_securityhub import SecurityHubClient
 
-logger = Logger()
+    from custom_resource import Request
 
-LONGEST_REASON = 1000
-"""Characters; CloudFormation rejects responses of more than 4 KB."""
-
-
-class Properties(TypedDict):
-    """The resource's properties in the template, except the release, which triggers an update with every release."""
-
-    ActionId: str
-    Name: str
-    Description: str
+NOT_ENABLED = "Security Hub is not enabled here: the action is made within a day after it is"
 
 
-class Request(TypedDict):
-    """The request from CloudFormation; the first one for a resource has no `PhysicalResourceId`."""
-
-    RequestType: Literal["Create", "Update", "Delete"]
-    ResponseURL: str
-    StackId: str
-    RequestId: str
-    LogicalResourceId: str
-    PhysicalResourceId: NotRequired[str]
-    ResourceProperties: Properties
-
-
-def handler(request: Request, context: LambdaContext) -> None:
-    """Handle a request from CloudFormation and send the response."""
+def handler(event: Any, context: LambdaContext) -> dict[str, Any] | None:
+    """Answer CloudFormation, or look after the action (`{"keep": {the action's properties}}`)."""
+    if "keep" in event:
+        found: dict[str, Any] = _look_after(event, context)
+        return found
+    request: Request = event
     # The ARN is deterministic, so retries and rollbacks refer to the same resource. A new action id is a new resource,
     # and CloudFormation then requests the deletion of the old one.
     action_arn = _action_arn(context.invoked_function_arn, request["ResourceProperties"]["ActionId"])
-    answer: dict[str, Any] = {"Status": "SUCCESS", "PhysicalResourceId": action_arn}
-    try:
-        client = _security_hub(region=action_arn.split(":")[3])
-        if request["RequestType"] == "Delete":
-            answer["PhysicalResourceId"] = request.get("PhysicalResourceId", action_arn)
-            note = _remove(client, answer["PhysicalResourceId"])
-        else:
-            note = _keep(client, action_arn, request["ResourceProperties"])
-        answer["Data"] = {"Note": note}
-    except Exception as error:  # noqa: BLE001  Whatever it was, without an answer the stack would wait for it.
-        answer |= {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:LONGEST_REASON]}
-    logger.info("custom action", request_type=request["RequestType"], answer=answer)
-    _answer(request, answer)
+    if request["RequestType"] == "Delete":
+        action_arn = request.get("PhysicalResourceId", action_arn)
+    answer(request, action_arn, lambda: _carry_out(request, action_arn), logger)
+    return None
+
+
+def _carry_out(request: Request, action_arn: str) -> str:
+    client = _security_hub(region=_region(action_arn))
+    if request["RequestType"] == "Delete":
+        return _remove(client, action_arn)
+    return _keep(client, action_arn, request["ResourceProperties"])
+
+
+@metrics.log_metrics
+def _look_after(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Returns what was found. Raises ClientError; the invocation is then retried, and an alarm raised."""
+    properties = event["keep"]
+    action_arn = _action_arn(context.invoked_function_arn, properties["ActionId"])
+    region = _region(action_arn)
+    client = _security_hub(region=region)
+    note = _keep(client, action_arn, properties)
+    elsewhere = None if note == NOT_ENABLED else _aggregated_elsewhere(client, region)
+    metrics.add_metric(name="AggregatedElsewhere", unit=MetricUnit.Count, value=int(elsewhere is not None))
+    found = {"action": note, "aggregation_region": elsewhere or region}
+    if elsewhere is None:
+        logger.info("custom action", extra=found)
+    else:
+        said = f"findings are aggregated in {elsewhere}: only those of {region} arrive here; deploy the service there"
+        logger.warning(said, extra=found)
+    return found
+
+
+def _aggregated_elsewhere(client: SecurityHubClient, region: str) -> str | None:
+    """The Region in which Security Hub aggregates findings, if it is another one."""
+    aggregators = client.list_finding_aggregators()["FindingAggregators"]
+    # An aggregator's ARN names the Region that it aggregates in, whichever Region is asked.
+    regions = {_region(each["FindingAggregatorArn"]) for each in aggregators}
+    return None if region in regions else next(iter(regions), None)
 
 
 def _security_hub(*, region: str) -> SecurityHubClient:
     return cast("SecurityHubClient", get_session().create_client("securityhub", region_name=region))
 
 
-def _keep(client: SecurityHubClient, action_arn: str, properties: Properties) -> str:
+def _keep(client: SecurityHubClient, action_arn: str, properties: dict[str, str]) -> str:
     """Create or update the action; returns a note on which."""
     described = {"Name": properties["Name"], "Description": properties["Description"]}
     try:
@@ -77,7 +88,7 @@ def _keep(client: SecurityHubClient, action_arn: str, properties: Properties) ->
         client.create_action_target(Id=properties["ActionId"], **described)
         return "created"
     except client.exceptions.InvalidAccessException:
-        return "Security Hub is not enabled here: the action comes with the first release after it is"
+        return NOT_ENABLED
     return "up to date"
 
 
@@ -85,7 +96,7 @@ def _remove(client: SecurityHubClient, action_arn: str) -> str:
     """Delete the action if possible; returns a note on the result."""
     try:
         client.delete_action_target(ActionTargetArn=action_arn)
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         return f"left as it is: {error}"
     return "deleted"
 
@@ -96,18 +107,5 @@ def _action_arn(function_arn: str, action_id: str) -> str:
     return f"arn:{partition}:securityhub:{region}:{account}:action/custom/{action_id}"
 
 
-def _answer(request: Request, answer: dict[str, Any]) -> None:
-    """Send the response to CloudFormation. Raises MaxRetryError; Lambda then retries the invocation."""
-    body = {
-        "StackId": request["StackId"],
-        "RequestId": request["RequestId"],
-        "LogicalResourceId": request["LogicalResourceId"],
-        **answer,
-    }
-    retries = urllib3.Retry(5, allowed_methods={"PUT"}, status_forcelist=range(400, 600), backoff_factor=0.5)
-    urllib3.PoolManager(retries=retries).request(
-        "PUT",
-        request["ResponseURL"],
-        body=json.dumps(body).encode(),
-        headers={"Content-Type": ""},  # The URL is signed for a request without one.
-    )
+def _region(arn: str) -> str:
+    return arn.split(":")[3]

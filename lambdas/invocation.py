@@ -6,10 +6,12 @@ import warnings
 
 from aws_lambda_powertools import Logger, Metrics
 
+from imdsv2.version import VERSION
+
 # An invocation may have no metrics to publish, e.g. after an invalid request; that needs no warning.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
 
-logger = Logger()
+logger = Logger(version=VERSION)
 metrics = Metrics()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2 import telemetry
 from imdsv2.errors import SettingMissing
 from imdsv2.line.intake import process
-from imdsv2.wiring import wire
+from imdsv2.wiring import wire, wire_events
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ line = function.service.line
 if function.dead_letters is None:
     raise SettingMissing("DEAD_LETTER_QUEUE_URL")
 dead_letters = function.dead_letters
+sought = wire_events(os.environ)
 
 
 @logger.inject_lambda_context
@@ -26,7 +27,7 @@ dead_letters = function.dead_letters
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Process a batch. Returns SQS's partial batch response: the ids of the messages to retry."""
     function.begin(context.get_remaining_time_in_millis())
-    outcomes, again, poison = process(event["Records"], line, dead_letters, context.aws_request_id)
+    outcomes, again, poison = process(event["Records"], line, dead_letters, sought, context.aws_request_id)
     telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)
     telemetry.count_poison(metrics, poison)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}

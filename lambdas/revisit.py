@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 function = wire(os.environ, logger, request_id)
-line = function.service.line
+line, concern = function.service.line, function.service.concern()
 
 _BATCH = 300
 _STOP_BEFORE_END_MS = 120_000
@@ -24,10 +24,15 @@ _STOP_BEFORE_END_MS = 120_000
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001 - Lambda's signature
-    """Evaluate due instances until none are left or time runs out."""
+    """Make due what a change of the policy concerns, then evaluate due instances until none are left or time runs out."""
     function.begin(context.get_remaining_time_in_millis())
     judged = 0
-    while context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS:
+
+    def has_time() -> bool:
+        return context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS
+
+    concern.go_on(has_time)
+    while has_time():
         now = line.now()
         claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + function.service.settings.lease)
         outcomes = line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], context.aws_request_id)

@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
-from imdsv2.sweep.run import Tally, add_up, go_through, parse_order, plan
+from imdsv2.errors import NothingSeen
+from imdsv2.sweep.order import parse_order
+from imdsv2.sweep.run import Tally, add_up, go_through, plan, saw_nothing, with_known
 from imdsv2.wiring import wire, wire_sweep
 from invocation import logger, metrics, request_id
 
@@ -40,19 +42,26 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
     accounts = order.accounts or sweep.accounts()
     planned = plan(service.members, accounts, service.settings.region, order.regions)
     key, unreachable = (f"{event['execution']}/{name}.json" for name in ("plan", "unreachable"))
-    sweep.files.write(key, planned.places)
+    spares = {"spare_hours": order.spare_hours} if order.spare_hours else {}
+    places = [{**place, **spares} for place in planned.places]
+    if not order.dry_run:
+        places = with_known(places, service.line.ledger.waiting(), sweep.files.write, f"{event['execution']}/known")
+    sweep.files.write(key, places)
     sweep.files.write(unreachable, planned.unreachable)
-    return {"dry_run": order.dry_run, "key": key, "places": len(planned.places), "unreachable": unreachable}
+    _refuse_blindness(len(places), 0, len(planned.unreachable), unreachable)
+    return {"dry_run": order.dry_run, "key": key, "places": len(places), "unreachable": unreachable}
 
 
 def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    tally = Tally.from_document(event["tally"])
     tally = go_through(
         service.line,
         service.members,
-        Tally.from_document(event["tally"]),
+        tally,
         context.aws_request_id,
         dry_run=event["dry_run"],
         has_time=lambda: context.get_remaining_time_in_millis() > _TIME_FOR_A_BATCH_MS,
+        known=sweep.files.read(tally.known) if tally.known else (),
     )
     telemetry.report_policy(service.line.policies.current(service.line.now()), logger, metrics)
     return tally.document()
@@ -67,4 +76,13 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
     # With a thousand accounts, the errors exceed what a state may pass on or a log line may hold.
     totals = {**summary, "errors": len(summary["errors"]), "unreachable": len(unreachable)}
     logger.info("sweep", extra={"summary": totals})
+    _refuse_blindness(len(tallies), totals["errors"], totals["unreachable"], key)
     return {**totals, "bucket": sweep.files.bucket, "key": key}
+
+
+def _refuse_blindness(places: int, errors: int, unreachable: int, key: str) -> None:
+    """Report whether the sweep saw anything; the alarm needs a value either way. Raises NothingSeen."""
+    is_blind = saw_nothing(places, errors, unreachable)
+    telemetry.report_sweep(metrics, is_blind=is_blind)
+    if is_blind:
+        raise NothingSeen(sweep.files.bucket, key)

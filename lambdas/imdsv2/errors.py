@@ -71,6 +71,16 @@ class NotGuarded(RemediationError):
         super().__init__(f"{places} of the places that the guard looks after failed; the log says which and why")
 
 
+class NothingSeen(RemediationError):
+    """A sweep could look at no account and Region at all: it must not end as if all were well."""
+
+    def __init__(self, bucket: str, key: str) -> None:
+        super().__init__(
+            f"no account and Region could be looked at; s3://{bucket}/{key} has the reason for each. Deploy the member roles "
+            "there, or correct the accounts and Regions of the sweep; then start it again"
+        )
+
+
 class QuotaExhausted(RemediationError):
     """A call was not sent: it would have to wait for AWS's quota longer than this invocation may.
 

@@ -16,6 +16,26 @@ _QUOTA_SHARE = "0.5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What the installation has named: another one may live in the same account.
+
+    ``member_roles``: path and name of the accounts' roles without their last part, e.g. `imdsv2-remediation-`.
+    ``manual_function``: the function that takes people's commands; texts for people name it.
+    """
+
+    member_roles: str
+    manual_function: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Names:
+        """Raises SettingMissing, which names the variable."""
+        return cls(
+            member_roles=_required(environment, "MEMBER_ROLES"),
+            manual_function=_required(environment, "MANUAL_FUNCTION"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of every function.
 
@@ -30,6 +50,7 @@ class Settings:
     lease: timedelta
     dead_letter_queue_url: str | None
     quota_share: float
+    names: Names
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -45,6 +66,7 @@ class Settings:
             lease=timedelta(seconds=int(lease)),
             dead_letter_queue_url=environment.get("DEAD_LETTER_QUEUE_URL"),
             quota_share=_share(environment, "QUOTA_SHARE"),
+            names=Names.from_environment(environment),
         )
 
 
@@ -56,6 +78,23 @@ def _share(environment: Mapping[str, str], name: str) -> float:
     if not 0 < share < math.inf:
         raise SettingMissing(name)
     return share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSettings:
+    """Additional settings of the function that reads events. ``config_rules``: names of Config rules beside AWS's own, or
+    prefixes that end with `*`."""
+
+    custom_action_id: str
+    config_rules: tuple[str, ...]
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> EventSettings:
+        """Raises SettingMissing, which names the variable."""
+        return cls(
+            custom_action_id=_required(environment, "CUSTOM_ACTION_ID"),
+            config_rules=tuple(environment.get("CONFIG_RULE_NAMES", "").split()),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,11 @@ def report_pass(done: Pass, logger: Logger, metrics: Metrics) -> None:
     _count(metrics, "BreakersOpen", done.breakers_open)
 
 
+def report_sweep(metrics: Metrics, *, is_blind: bool) -> None:
+    """Count a sweep that could look at nothing."""
+    _count(metrics, "SweepsBlind", int(is_blind))
+
+
 def count_poison(metrics: Metrics, messages: int) -> None:
     """Count the messages that the service itself sent to the dead-letter queue."""
     _count(metrics, "PoisonMessages", messages)

@@ -11,26 +11,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
-
 from imdsv2.aws.change_calendar import ChangeCalendar
 from imdsv2.aws.pacing import Pacing
+from imdsv2.aws.parsing import new_session
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, Members, metrics_session
+from imdsv2.aws.sessions import CONFIG, Members, metrics_session, pace
 from imdsv2.aws.topic import Topic
+from imdsv2.domain.instance import Place
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.table import Ledger
 from imdsv2.line.act import Action
 from imdsv2.line.canaries import Canaries
+from imdsv2.line.denials import Denials
 from imdsv2.line.gate import Gates
 from imdsv2.line.intake import DeadLetters
 from imdsv2.line.judge import Judge
+from imdsv2.line.messages import Directions
 from imdsv2.line.run import Line
+from imdsv2.line.sought import Sought
 from imdsv2.line.tell import Teller
-from imdsv2.settings import Settings, SweepSettings
+from imdsv2.settings import EventSettings, Settings, SweepSettings
 from imdsv2.sweep.run import active_accounts
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from imdsv2.guard.response import Response
     from imdsv2.guard.run import Guard
     from imdsv2.guard.writer import Writer
+    from imdsv2.line.concern import Concern
     from imdsv2.people.command import People
 
 _TO_FINISH_SECONDS = 90
@@ -73,6 +77,8 @@ class Service:
     accounts: Accounts
     cohorts: Cohorts
     settings: Settings
+    dynamodb: DynamoDBClient
+    calendar: ChangeCalendar
 
     def guard(self) -> Guard:
         """Build what looks after the enforced, on what judges them."""
@@ -81,6 +87,7 @@ class Service:
         from imdsv2.guard.place import Places
         from imdsv2.guard.recall import Recall
         from imdsv2.guard.run import Guard
+        from imdsv2.guard.untagged import Untagged
 
         line, writer = self.line, self._writer()
         response = self._response(writer)
@@ -90,6 +97,7 @@ class Service:
             policies=line.policies,
             judging=Judging(members=self.members, ledger=line.ledger, response=response, writer=writer, now=line.now),
             departures=Departures(members=self.members, response=response, writer=writer, now=line.now),
+            untagged=Untagged(ledger=line.ledger, writer=writer, now=line.now),
             response=response,
             writer=writer,
             now=line.now,
@@ -101,6 +109,21 @@ class Service:
             policies=line.policies,
             recall=Recall(members=self.members, ledger=line.ledger, logger=line.logger),
             places=places,
+            now=line.now,
+            logger=line.logger,
+        )
+
+    def concern(self) -> Concern:
+        """Build what makes due what a change of the policy concerns."""
+        from imdsv2.ledger.walk import Walks
+        from imdsv2.line.concern import Concern
+
+        line = self.line
+        return Concern(
+            ledger=line.ledger,
+            walks=Walks(self.dynamodb, self.settings.ledger_table),
+            policies=line.policies,
+            calendar=self.calendar,
             now=line.now,
             logger=line.logger,
         )
@@ -157,12 +180,15 @@ def assemble(edge: Edge, settings: Settings) -> Service:
     cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
     policies = PolicySource(edge.ssm, ledger, settings.policy_parameter)
     topic = Topic(edge.sns, settings.notifications_topic_arn)
+    directions = Directions(settings.ledger_table, settings.names.manual_function)
+    calendar = ChangeCalendar(edge.ssm)
     gates = Gates(
         policies=policies,
         hub=edge.hub,
         accounts=accounts,
         canaries=Canaries(cohorts, ledger),
-        calendar=ChangeCalendar(edge.ssm),
+        denials=Denials(cohorts=cohorts, now=edge.now, logger=edge.logger),
+        calendar=calendar,
         lease=settings.lease,
         now=edge.now,
     )
@@ -173,11 +199,19 @@ def assemble(edge: Edge, settings: Settings) -> Service:
         action=Action(
             members=edge.members, ledger=ledger, gates=gates, lease=settings.lease, now=edge.now, logger=edge.logger
         ),
-        teller=Teller(ledger, edge.hub, topic, settings.ledger_table, edge.logger, policies, edge.now),
+        teller=Teller(ledger, edge.hub, topic, directions, edge.logger, policies, edge.now),
         now=edge.now,
         logger=edge.logger,
     )
-    return Service(line=line, members=edge.members, accounts=accounts, cohorts=cohorts, settings=settings)
+    return Service(
+        line=line,
+        members=edge.members,
+        accounts=accounts,
+        cohorts=cohorts,
+        settings=settings,
+        dynamodb=edge.dynamodb,
+        calendar=calendar,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +233,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     Raises SettingMissing, which names the variable.
     """
     settings = Settings.from_environment(environment)
-    session = botocore.session.Session()
+    session = new_session()
 
     def now() -> datetime:
         return datetime.now(UTC)
@@ -208,18 +242,34 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
         return session.create_client(service, region_name=settings.region, config=CONFIG)
 
     pacing = Pacing(share=settings.quota_share, clock=time.monotonic, chance=random.random)
+    hub = client("securityhub")
+    pace(hub, _home(settings), pacing)
     edge = Edge(
-        members=Members(session, metrics_session(), client("sts"), request_id, now, pacing),
+        members=Members(
+            session, metrics_session(), client("sts"), settings.names.member_roles, request_id, now, pacing
+        ),
         dynamodb=client("dynamodb"),
         ssm=client("ssm"),
         sns=client("sns"),
-        hub=SecurityHub(client("securityhub"), logger),
+        hub=SecurityHub(hub, logger),
         now=now,
         logger=logger,
     )
     queue_url = settings.dead_letter_queue_url
     dead_letters = DeadLetters(client("sqs"), queue_url) if queue_url else None
     return Function(service=assemble(edge, settings), pacing=pacing, dead_letters=dead_letters)
+
+
+def _home(settings: Settings) -> Place:
+    """Where the functions run, as the ARN of their own topic names it."""
+    _, partition, _, region, account, _ = settings.notifications_topic_arn.split(":", 5)
+    return Place(partition, region, account)
+
+
+def wire_events(environment: Mapping[str, str]) -> Sought:
+    """What to look for in events. Raises SettingMissing, which names the variable."""
+    settings = EventSettings.from_environment(environment)
+    return Sought(custom_action_id=settings.custom_action_id, config_rules=settings.config_rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +290,7 @@ class Sweep:
 def wire_sweep(environment: Mapping[str, str]) -> Sweep:
     """Build the sweep's additional dependencies. Raises SettingMissing, which names the variable."""
     settings = SweepSettings.from_environment(environment)
-    session = botocore.session.Session()
+    session = new_session()
     s3: Any = session.create_client("s3", config=CONFIG)
     organizations: Any = session.create_client("organizations", config=CONFIG)
     return Sweep(files=SweepFiles(s3, settings.bucket), settings=settings, organizations=organizations)

@@ -59,7 +59,7 @@ class Deployment:
             Name=BOOTSTRAP_PARAMETER, Value=BOOTSTRAP_VERSION, Type="String", Overwrite=True
         )
         template_url = self._upload_assets(session, SERVICE_STACK)
-        return create_stack(session, SERVICE_STACK, TemplateURL=template_url)
+        return deploy_stack(session, SERVICE_STACK, TemplateURL=template_url)
 
     def deploy_member(self, session: boto3.Session, *, security_account: str) -> dict[str, str]:
         """Deploy the roles of a member account as an operator would manually: a plain template with one parameter."""
@@ -74,7 +74,7 @@ class Deployment:
     def _deploy_by_hand(self, session: boto3.Session, stack: str, **parameters: str) -> dict[str, str]:
         template = (self.assembly / f"{stack}.template.json").read_text()
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-        return create_stack(session, stack, TemplateBody=template, Parameters=given)
+        return deploy_stack(session, stack, TemplateBody=template, Parameters=given)
 
     def _upload_assets(self, session: boto3.Session, stack: str) -> str:
         """Upload the stack's assets, including its template, to where the template expects them; returns the template's URL."""
@@ -94,18 +94,20 @@ class Deployment:
         return template_url
 
 
-def create_stack(session: boto3.Session, name: str, **template: Any) -> dict[str, str]:
-    """Create a stack, wait until it is complete, and return its outputs.
+def deploy_stack(session: boto3.Session, name: str, **template: Any) -> dict[str, str]:
+    """Create or update a stack, wait until it is complete, and return its outputs.
 
     Raises:
         DeployError: names the resources that failed, and why.
     """
     cloudformation = session.client("cloudformation")
-    cloudformation.create_stack(StackName=name, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"], **template)
+    exists = any(each["StackName"] == name for each in cloudformation.describe_stacks()["Stacks"])
+    deploy = cloudformation.update_stack if exists else cloudformation.create_stack
+    deploy(StackName=name, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"], **template)
     deadline = time.monotonic() + STACK_SECONDS
     while time.monotonic() < deadline:
         [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        if stack["StackStatus"] == "CREATE_COMPLETE":
+        if stack["StackStatus"] in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
             return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         if not stack["StackStatus"].endswith("IN_PROGRESS"):
             break
@@ -116,7 +118,7 @@ def create_stack(session: boto3.Session, name: str, **template: Any) -> dict[str
         f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason')}"
         for event in failures
     ]
-    raise DeployError(f"stack {name} was not created: {'; '.join(reasons) or 'no resource failed, it took too long'}")
+    raise DeployError(f"stack {name} was not deployed: {'; '.join(reasons) or 'no resource failed, it took too long'}")
 
 
 def zipped(folder: Path) -> bytes:

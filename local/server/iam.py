@@ -2,10 +2,12 @@
 
 ministack evaluates identity policies, trust policies, permission boundaries and most resource policies of API calls. This module adds:
 
+- `aws:ResourceOrgID` is the organisation of the account in the resource's ARN;
 - `aws:PrincipalArn` of an assumed role is the ARN of the role, not of the session (AWS compares the role's);
-- CreateTags and DeleteTags are checked on every resource that they name;
+- CreateTags and DeleteTags are checked on every resource that they name, RunInstances on those that it makes or uses;
 - ModifyInstanceMetadataOptions carries `ec2:Attribute/<name>` and `ec2:Attribute` (what is sent) and `ec2:MetadataHttpEndpoint`,
   `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's current state);
+- PutParameter carries `ssm:Overwrite`;
 - GetCalendarState is checked on the first calendar that it names;
 - `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are available;
 - Security Hub's actions have names, resources, and condition keys for what an update sends (`securityhub:ASFFSyntaxPath/...`,
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
 from local.server.ec2.records import tags_of
-from local.server.ec2.wire import many, one
+from local.server.ec2.wire import many, one, tags
 
 if TYPE_CHECKING:
     from local.server.platform import Headers, Params, Record
@@ -84,6 +86,9 @@ def _correct_principal_arn() -> None:
     resolve = ms.iam_evaluator._resolve_condition_key
 
     def resolve_key(key: str, context: Any) -> Any:
+        if key.lower() == "aws:resourceorgid":
+            owner = str(context.resource_arn).split(":")[4:5]
+            return ms.iam_evaluator._principal_org_id(owner[0]) if owner else None
         value = resolve(key, context)
         return _role_arn(value) if key.lower() == "aws:principalarn" else value
 
@@ -108,12 +113,12 @@ def _correct_resources() -> None:
             return f"arn:aws:securityhub:{region}:{account}:{hub}"
         if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetCalendarState"):
             return _document_arn(json.loads(body)["CalendarNames"][0], region, account)
-        if service == "ec2" and (tagged := _tagged_arns(params, region, account)):
-            return tagged[0]
+        if service == "ec2" and (several := _several_arns(params, region, account)):
+            return several[0]
         return str(extract(service, method, path, headers, body, params, region, account))
 
     def every_arn(params: Params, region: str, account: str) -> list[str]:
-        return _tagged_arns(params, region, account) or list(further(params, region, account))
+        return _several_arns(params, region, account) or list(further(params, region, account))
 
     ms.iam_actions.extract_resource_arn = extract_arn
     # ministack checks all but the first of these too.
@@ -124,11 +129,20 @@ def _document_arn(name: str, region: str, account: str) -> str:
     return name if name.startswith("arn:") else f"arn:aws:ssm:{region}:{account}:document/{name}"
 
 
-def _tagged_arns(params: Params, region: str, account: str) -> list[str]:
+def _several_arns(params: Params, region: str, account: str) -> list[str]:
+    """The resources of a call that IAM checks on each of them."""
+    here = f"arn:aws:ec2:{region}:{account}:"
+    if one(params, "Action") == "RunInstances":
+        made = [f"{here}{kind}/*" for kind in ("instance", "volume", "network-interface", "security-group")]
+        return [
+            *made,
+            f"{here}subnet/{one(params, 'SubnetId') or '*'}",
+            f"arn:aws:ec2:{region}::image/{one(params, 'ImageId')}",
+        ]
     if one(params, "Action") not in {"CreateTags", "DeleteTags"}:
         return []
     kinds = ms.ec2._guess_resource_type
-    return [f"arn:aws:ec2:{region}:{account}:{kinds(resource)}/{resource}" for resource in many(params, "ResourceId")]
+    return [f"{here}{kinds(resource)}/{resource}" for resource in many(params, "ResourceId")]
 
 
 def _correct_conditions() -> None:
@@ -138,6 +152,8 @@ def _correct_conditions() -> None:
         known = dict(request_context(service, action, body, params))
         if service == "ec2":
             return known | _instance_context(params)
+        if action == "ssm:PutParameter":
+            return known | {"ssm:Overwrite": str(json.loads(body).get("Overwrite", False)).lower()}
         return known | _finding_context(body) if action == "securityhub:BatchUpdateFindings" else known
 
     def tags(arn: str) -> dict[str, str] | None:
@@ -163,9 +179,17 @@ def _finding_context(body: bytes) -> Record:
 def _instance_context(params: Params) -> Record:
     instance_id = one(params, "InstanceId") or one(params, "ResourceId.1") or one(params, "InstanceId.1") or ""
     context: Record = {f"ec2:ResourceTag/{key}": value for key, value in tags_of(instance_id).items()}
+    if one(params, "Action") == "RunInstances":
+        return context | _launch_context(params)
     if one(params, "Action") != "ModifyInstanceMetadataOptions":
         return context
     sent = {name: value for name in ATTRIBUTES if (value := one(params, name)) is not None}
     present = ms.EC2_INSTANCES.get(instance_id, {}).get("MetadataOptions", {})
     context |= {"ec2:Attribute": list(sent)} | {f"ec2:Attribute/{name}": value for name, value in sent.items()}
     return context | {f"ec2:Metadata{name}": present[name] for name in PRESENT_STATE if name in present}
+
+
+def _launch_context(params: Params) -> Record:
+    """Every image here is Amazon's, with a volume of 8 GiB."""
+    marked = {f"aws:RequestTag/{key}": value for key, value in tags(params, "TagSpecification.1.Tag").items()}
+    return {"ec2:InstanceType": one(params, "InstanceType"), "ec2:Owner": "amazon", "ec2:VolumeSize": "8", **marked}

@@ -1,9 +1,12 @@
-"""Change calendars of Systems Manager, which ministack lacks: documents with iCalendar data, and whether they are open.
+"""Change calendars of Systems Manager, which ministack lacks: documents with iCalendar data, and whether they are open. Also AWS's
+public parameter of Amazon Linux for arm64.
 
 A document of any type can be created, deleted and shared with other accounts; only calendars can be read. A calendar is open or closed
 by default (`X-CALENDAR-TYPE`), and the opposite during its events. Events without a time zone, and whole days, are in UTC. The next
 transition is searched within one year.
 """
+
+# ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
 
 from __future__ import annotations
 
@@ -34,6 +37,8 @@ CALENDAR: Final = "ChangeCalendar"
 OPEN_BY_DEFAULT: Final = {"DEFAULT_OPEN": True, "DEFAULT_CLOSED": False}
 ARN: Final = re.compile(r"arn:aws:ssm:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):document/(?P<name>.+)")
 AHEAD: Final = timedelta(days=366)
+IMAGE_PARAMETER: Final = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+IMAGE: Final = "ami-0a1c2023a1b2c3d4e"
 
 
 @dataclass(eq=False)
@@ -72,6 +77,7 @@ _documents: dict[Place, Document] = {}
 
 def install() -> None:
     """Handle requests before ministack's Systems Manager does."""
+    ms.ssm._PUBLIC_AMI_PARAMETERS[IMAGE_PARAMETER] = IMAGE
     ministacks = ms.SERVICES["ssm"]
 
     async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from local.cloud.run import LocalCloud
 from tests.bench import safety
+from tests.bench.cost import bars
 from tests.bench.measurements import batch, latency, regions, start
 from tests.bench.measurements.quota import drain
 from tests.e2e.world import World
@@ -36,6 +37,8 @@ def main() -> None:
     measured.append(start.remediate())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
     measured.append(drain.measure())
+    _say("cost: counting a watch, and days in observe ...")
+    measured += bars.measure()
     _say("safety: a quarter of a year of 10,000 instances, five times, on two processors; some minutes ...")
     measured += safety.measure()
     _say("Starting the local AWS and deploying the stack ...")

@@ -53,6 +53,7 @@ LINE = Way(
         "domain.decision",
         "line.act",
         "line.gate",
+        "line.denials",
         "line.canaries",
         "domain.gates",
         "line.enforce",
@@ -80,6 +81,7 @@ GUARD = Way(
         "wiring",
         "guard.run",
         "guard.recall",
+        "guard.listing",
         "guard.place",
         "guard.watch",
         "guard.counting",
@@ -88,6 +90,7 @@ GUARD = Way(
         "domain.breakage",
         "domain.health",
         "guard.departures",
+        "guard.untagged",
         "guard.response",
         "guard.obstacle",
         "guard.rollback",
@@ -97,8 +100,10 @@ GUARD = Way(
     ),
     calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),
 )
-EVERYWHERE = {"line.judgement"}
-"""What travels along the line; nearly every step imports it, so that a picture of that would show nothing."""
+ASIDE = {"line.concern"}
+"""What the revisit function does before it enters the line."""
+EVERYWHERE = {"line.judgement", "line.sought"}
+"""Values that travel along the line or are handed into it; they are no steps."""
 
 _TO_RUN = ("handlers.remediate", "line.intake", "line.run")
 _TO_RESPONSE = ("handlers.guard", "wiring", "guard.run", "guard.place", "guard.response")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imdsv2.domain.commands import FUNCTION, commands_in
+from imdsv2.domain.commands import commands_in
 from imdsv2.people.request import Command, Order, Steer, parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +16,7 @@ PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in [ROOT /
 PAYLOADS = sorted(
     (name, payload)
     for name, text in PAGES.items()
-    for payload in re.findall(rf"--function-name {FUNCTION}[^']*?--payload '(.*?)'", text, re.DOTALL)
+    for payload in re.findall(r"--function-name imdsv2-remediation-manual[^']*?--payload '(.*?)'", text, re.DOTALL)
 )
 COMMANDS = sorted(
     (name, text[start:end])

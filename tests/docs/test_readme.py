@@ -12,8 +12,8 @@ from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
 from imdsv2.people.request import Command, Steer, parse, parse_order
-from imdsv2.sweep.run import parse_order as parse_sweep_order
-from infra.names import FORWARDING_STACK, ROLES_STACK
+from imdsv2.sweep.order import parse_order as parse_sweep_order
+from infra.names import Names
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -91,7 +91,7 @@ def test_every_command_is_documented_and_its_example_is_one() -> None:
 def test_the_stacks_that_are_deployed_by_hand_exist() -> None:
     """Template file and stack have the names that the app gives them."""
     deployed = re.findall(r"--template-file cdk\.out/(\w+)\.template\.json --stack-name (\w+)", README)
-    assert [(name, name) for name in (ROLES_STACK, FORWARDING_STACK)] == deployed
+    assert [(name, name) for name in (Names().roles_stack, Names().forwarding_stack)] == deployed
 
 
 def test_the_example_of_a_sweep_is_one() -> None:

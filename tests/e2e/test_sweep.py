@@ -72,6 +72,8 @@ def test_a_dry_sweep_writes_only_its_result(world: World) -> None:
     [place] = _result(world, output)["places"]
     assert (MEMBERS[1], "us-east-1") == (place["account"], place["region"])
     assert place["instances"] > place["imdsv1_allowed"] >= 1
+    assert place["already_required"] >= 1
+    assert place["instances"] == sum(place["by_verdict"].values()) + place["failed"]
     assert place["by_verdict"]["unused"] >= 1
 
 
@@ -80,6 +82,21 @@ def test_an_account_that_cannot_be_entered_is_told_and_stops_nobody(world: World
     output = _sweep(world, accounts=["999999999999", MEMBERS[0]], regions=["us-east-1"])
     assert (1, 1) == (output["places"], output["unreachable"])
     assert "AssumeRole" in _result(world, output)["unreachable"]["999999999999"]
+
+
+def test_a_sweep_that_can_enter_no_account_fails(world: World) -> None:
+    """Its error names the file with the reasons."""
+    ended = _end(world, _start(world, {"accounts": ["999999999999", "888888888888"], "dry_run": False}))
+    assert "FAILED" == ended["status"]
+    assert "no account and Region could be looked at" in ended["cause"]
+
+
+def test_a_sweep_that_is_refused_everywhere_fails(world: World) -> None:
+    """Every place has its error, and none of them can be repeated with success."""
+    refuses = {"account": MEMBERS[0], "service": "ec2", "action": "DescribeInstances"}
+    world.cloud.faults([{**refuses, "error": "UnauthorizedOperation", "status": 403}])
+    everywhere = {"accounts": [MEMBERS[0]], "regions": ["eu-west-1", "us-east-1"]}
+    assert "FAILED" == _end(world, _start(world, everywhere))["status"]
 
 
 def test_a_place_that_refuses_is_told_and_fails_nothing(world: World) -> None:

@@ -79,16 +79,16 @@ class World:
 
     def ask(self, payload: object) -> Any:
         """Invoke the manual function; a function error fails the test."""
-        return self._invoke(self.cloud.outputs["ManualFunctionName"], payload)
+        return self.invoke(self.cloud.outputs["ManualFunctionName"], payload)
 
     def revisit(self) -> Any:
         """Run the scheduled function now."""
-        return self._invoke("imdsv2-remediation-revisit", {})
+        return self.invoke("imdsv2-remediation-revisit", {})
 
     def guard(self) -> dict[str, int]:
         """Run a pass of the guard now, even if another has just ended."""
         self._forget_of_accounts("guarded_at")
-        done: dict[str, int] = self._invoke("imdsv2-remediation-guard", {})
+        done: dict[str, int] = self.invoke("imdsv2-remediation-guard", {})
         return done
 
     def forget_breakage(self) -> None:
@@ -147,7 +147,7 @@ class World:
     def remediate(self, *bodies: str) -> Any:
         """Pass a batch to the function behind the queue, and return its partial answer."""
         records = [{"messageId": str(index), "body": body} for index, body in enumerate(bodies)]
-        return self._invoke("imdsv2-remediation-remediate", {"Records": records})
+        return self.invoke("imdsv2-remediation-remediate", {"Records": records})
 
     def set_policy(self, document: Mapping[str, Any] | str) -> None:
         """Write the parameter, with all gates off that it does not name, and wait until every function has read it."""
@@ -167,14 +167,23 @@ class World:
         item = self._dynamodb.get_item(TableName=self.cloud.outputs["LedgerTableName"], Key=key, ConsistentRead=True)
         return {name: _deserialize(value) for name, value in item.get("Item", {}).items()}
 
+    def has_judged(self, arn: str) -> bool:
+        """Whether the ledger knows an instance."""
+        key = {"pk": {"S": arn}, "sk": {"S": "current"}}
+        return "Item" in self._dynamodb.get_item(TableName=self.cloud.outputs["LedgerTableName"], Key=key)
+
     def history(self, one: Launched) -> list[str]:
-        """The instance's past statuses, from its event items."""
+        """The instance's past statuses."""
+        return [str(item["status"]) for item in self.events(one)]
+
+    def events(self, one: Launched) -> list[dict[str, Any]]:
+        """The instance's event items."""
         found = self._dynamodb.query(
             TableName=self.cloud.outputs["LedgerTableName"],
             KeyConditionExpression="pk = :pk AND begins_with(sk, :event)",
             ExpressionAttributeValues={":pk": {"S": one.arn}, ":event": {"S": "event#"}},
         )
-        return [item["status"]["S"] for item in found["Items"]]
+        return [{name: _deserialize(value) for name, value in item.items()} for item in found["Items"]]
 
     def change_ledger(self, one: Launched, **attributes: Any) -> None:
         """Overwrite attributes of the current item, to simulate the passage of time or a crash."""
@@ -186,6 +195,13 @@ class World:
             ExpressionAttributeNames=names,
             ExpressionAttributeValues={f":{name}": {"S": value} for name, value in attributes.items()},
         )
+
+    def lease_ends(self, one: Launched) -> None:
+        """Let time pass until another function may act on the instance, and it is due."""
+        past = (datetime.now(UTC) - timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        item = self.current(one)
+        if changes := {name: past for name in ("lease_until", "revisit_at") if name in item}:
+            self.change_ledger(one, **changes)
 
     def decided(self, one: Launched, *, after: str = "") -> dict[str, Any]:
         """Wait for a final verdict (after a given time, if any) and return the current item."""
@@ -263,7 +279,8 @@ class World:
         ]
         self._lambda.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
-    def _invoke(self, function: str, payload: object) -> Any:
+    def invoke(self, function: str, payload: object) -> Any:
+        """The answer of a function; a function error fails the test."""
         answer = self._lambda.invoke(FunctionName=function, Payload=json.dumps(payload))
         text = answer["Payload"].read().decode()
         assert "FunctionError" not in answer, text

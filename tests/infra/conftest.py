@@ -36,6 +36,34 @@ def organization_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def selftest_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of `python app.py` for a deployment with the self-test, which serves an organisation."""
+    outdir = tmp_path_factory.mktemp("cdk") / "selftest"
+    run = synthesise(
+        outdir, selftest=True, organization_id=ORGANIZATION, organizational_units=["ou-ab12-cd34ef56"], call_as="SELF"
+    )
+    assert 0 == run.returncode, run.stderr
+    return outdir
+
+
+@pytest.fixture(scope="session")
+def selftest_template(selftest_assembly: Path) -> Template:
+    """The service with the self-test, in the security account."""
+    return Template.of(selftest_assembly / "Imdsv2Remediation.template.json", account=SECURITY_ACCOUNT)
+
+
+@pytest.fixture(scope="session")
+def selftest_member_template(selftest_assembly: Path) -> Template:
+    """The roles with that of the self-test, in a member account."""
+    return Template.of(
+        selftest_assembly / "Imdsv2RemediationMember.template.json",
+        account=MEMBER_ACCOUNT,
+        SecurityAccountId=SECURITY_ACCOUNT,
+        OrganizationId=ORGANIZATION,
+    )
+
+
+@pytest.fixture(scope="session")
 def template(assembly: Path) -> Template:
     """The service, in the security account."""
     return Template.of(assembly / "Imdsv2Remediation.template.json", account=SECURITY_ACCOUNT)

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from moto.events.models import EventPattern
 
+from imdsv2.line.events import parse
+from imdsv2.line.sought import Sought
+from infra.event_patterns import LONGEST_PATTERN, config_pattern
 from tests.fixtures.events import (
     CONFIG_RULES,
     REGION_OF_PARTITION,
@@ -24,9 +28,6 @@ from tests.fixtures.events import (
 from tests.infra.templates import ROOT, Template
 
 Json = dict[str, Any]
-
-LONGEST_PATTERN = 2048
-"""Characters that EventBridge takes without a raised quota."""
 
 JUDGE = """
 import json, sys
@@ -194,7 +195,15 @@ def patterns(template: Template) -> dict[str, dict[str, Json]]:
 def verdicts(patterns: dict[str, dict[str, Json]]) -> dict[str, dict[str, Any]]:
     """Case to rule to whether ministack's EventBridge matches it, or its error message if it rejects the pattern."""
     asked = [(case, rule, pattern) for case in CASES for rule, pattern in patterns[""].items()]
-    questions = [{"Event": json.dumps(case.event), "EventPattern": json.dumps(pattern)} for case, _, pattern in asked]
+    answers: dict[str, dict[str, Any]] = {}
+    for (case, rule, _), answer in zip(asked, matches([(case.event, each) for case, _, each in asked]), strict=True):
+        answers.setdefault(case.name, {})[rule] = answer
+    return answers
+
+
+def matches(asked: list[tuple[Json, Json]]) -> list[Any]:
+    """For each event and pattern, what ministack's EventBridge says."""
+    questions = [{"Event": json.dumps(event), "EventPattern": json.dumps(pattern)} for event, pattern in asked]
     run = subprocess.run(
         [str(ROOT / ".venv-local/bin/python"), "-c", JUDGE],
         input=json.dumps(questions),
@@ -202,10 +211,25 @@ def verdicts(patterns: dict[str, dict[str, Json]]) -> dict[str, dict[str, Any]]:
         text=True,
         check=True,
     )
-    answers: dict[str, dict[str, Any]] = {}
-    for (case, rule, _), line in zip(asked, run.stdout.splitlines(), strict=True):
-        answers.setdefault(case.name, {})[rule] = json.loads(line)
-    return answers
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def test_rules_and_parser_know_the_same_names_of_config_rules() -> None:
+    """What a person names in the settings, in upper or lower case, passes both; other names pass neither."""
+    sought = ("EC2_IMDSV2_CHECK", "require-imdsv2", "Baseline-Ec2Imdsv2Check*")
+    ours = ("ec2_imdsv2_check", "Require-IMDSv2", "baseline-ec2imdsv2check-1AB2CD3E", "acme-ec2-imdsv2-check")
+    others = ("require-imdsv2-on-templates", "my-require-imdsv2", "baseline", "ec2-imdsv2", "required-tags")
+    names = [*ours, *others, *CONFIG_RULES.values()]
+    answers = matches([(config_change(rule=name), config_pattern(sought)) for name in names])
+    expected = {name: name not in others for name in names}
+    assert expected == dict(zip(names, answers, strict=True))
+    # moto has an engine of its own; it looks into no arrays of objects, which this form of event does not have.
+    second: Any = EventPattern.load(json.dumps(config_pattern(sought)))
+    assert expected == {name: second.matches_event(config_change(rule=name)) for name in names}
+    parser = Sought(custom_action_id="RequireIMDSv2", config_rules=sought)
+    assert [name for name in names if name not in others] == [
+        name for name in names if parse(json.dumps(config_change(rule=name)), parser).requests
+    ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])

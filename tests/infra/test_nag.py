@@ -1,4 +1,4 @@
-"""cdk-nag's AwsSolutions rules pass, and every exception to them is needed and has a reason."""
+"""cdk-nag's AwsSolutions and NIST 800-53 R5 find nothing but what `infra/exceptions.py` accepts."""
 
 from __future__ import annotations
 
@@ -6,77 +6,80 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.infra.templates import ROOT
+from infra.exceptions import ACCEPTED, BY_PATH, below_stack, named
+from infra.names import Names
+from tests.infra.templates import ORGANIZATION, ROOT
 
-if TYPE_CHECKING:
-    from pathlib import Path
+SCRIPT = Path(__file__).with_name("judge_nag.py")
+IN_ORGANIZATION = {
+    "organization_id": ORGANIZATION,
+    "organizational_units": ["ou-ab12-cd34ef56"],
+    "selftest": True,
+}
+Finding = tuple[str, str]
+"""Rule, and path of the construct."""
 
-SYNTHESISE_WITHOUT_EXCEPTIONS = """
-import json, sys
-import infra.nag
-noted = []
-infra.nag.acknowledge = lambda construct, rule, reason: noted.append([construct.node.path, rule, reason])
-import app
-try:
-    app.main()
-except RuntimeError:
-    print(json.dumps(noted))
-"""
+
+def judged(outdir: Path, *arguments: str, **settings: Any) -> set[Finding]:
+    """The findings of both packs in a synthesis with these settings."""
+    run = subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "CDK_OUTDIR": str(outdir),
+            "CDK_CONTEXT_JSON": json.dumps(settings),
+            "PYTHONPATH": str(ROOT),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == run.returncode, run.stderr
+    report = json.loads((outdir / "validation-report.json").read_text())
+    return {
+        (violation["ruleName"], construct["constructPath"])
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+    }
 
 
 @pytest.fixture(scope="module")
-def without_exceptions(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[list[str]], list[tuple[str, str]]]:
-    """The exceptions that the constructs request, and cdk-nag's findings without any of them: construct and rule."""
-    outdir = tmp_path_factory.mktemp("nag") / "out"
-    run = subprocess.run(
-        [sys.executable, "-c", SYNTHESISE_WITHOUT_EXCEPTIONS],
-        cwd=ROOT,
-        env={**os.environ, "CDK_OUTDIR": str(outdir), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(run.stdout), findings(outdir)
+def bare(tmp_path_factory: pytest.TempPathFactory) -> set[Finding]:
+    """What both packs find in an organisation if nothing is accepted."""
+    return judged(tmp_path_factory.mktemp("nag") / "bare", "bare", **IN_ORGANIZATION)
 
 
-def findings(outdir: Path) -> list[tuple[str, str]]:
-    """Every finding of the AwsSolutions pack in a cloud assembly."""
-    report: dict[str, Any] = json.loads((outdir / "validation-report.json").read_text())
-    return [
-        (construct["constructPath"], violation["ruleName"])
-        for plugin in report["pluginReports"]
-        if plugin["pluginName"] == "AwsSolutions"
-        for violation in plugin["violations"]
-        for construct in violation["violatingConstructs"]
-    ]
+@pytest.mark.parametrize(
+    "settings",
+    [
+        IN_ORGANIZATION,
+        {"selftest": True, "name_prefix": "imdsv2-pilot", "role_prefix": "acme-", "role_path": "/security/"},
+    ],
+    ids=["organisation", "another name"],
+)
+def test_nothing_is_left_to_find(settings: dict[str, Any], tmp_path: Path) -> None:
+    """In every stack, whatever it is called."""
+    assert set() == judged(tmp_path / "out", **settings)
 
 
-@pytest.mark.parametrize("deployment", ["assembly", "organization_assembly"])
-def test_nothing_is_left_to_find(deployment: str, request: pytest.FixtureRequest) -> None:
-    """Every stack passes with the exceptions that its constructs state."""
-    assert [] == findings(request.getfixturevalue(deployment))
+def test_the_packs_look_at_every_stack(bare: set[Finding]) -> None:
+    """Without the exceptions, every stack has findings of both: the packs are active, in the stage too."""
+    stacks = ("Imdsv2Remediation/", "Member/Imdsv2RemediationMember/", "Member/Imdsv2RemediationForwarding/")
+    for pack in BY_PATH:
+        found = {path for rule, path in bare if rule.startswith(pack)}
+        assert [] == [stack for stack in stacks if not any(path.startswith(stack) for path in found)], pack
 
 
-def test_the_pack_looks_at_every_stack(without_exceptions: tuple[list[list[str]], list[tuple[str, str]]]) -> None:
-    """Without the exceptions, every stack has findings: the pack is active, in the stage too."""
-    _, found = without_exceptions
-    stacks = {"Imdsv2Remediation", "Member/Imdsv2RemediationMember", "Member/Imdsv2RemediationForwarding"}
-    assert stacks == {stack for stack in stacks for path, _ in found if path.startswith(f"{stack}/")}
-
-
-def test_every_exception_is_needed_and_says_why(
-    without_exceptions: tuple[list[list[str]], list[tuple[str, str]]],
-) -> None:
-    """An exception that is no longer needed would hide the next mistake."""
-    noted, found = without_exceptions
-    idle = [
-        (path, rule)
-        for path, rule, _ in noted
-        if not any(where.startswith(f"{path}/") and what == rule for where, what in found)
-    ]
+def test_every_exception_is_needed_and_says_why(bare: set[Finding]) -> None:
+    """One that is no longer needed would hide the next mistake."""
+    nag = [each for each in named(Names()) if each.rule.startswith(BY_PATH)]
+    idle = [each for each in nag if not any(each.covers(rule, below_stack(path)) for rule, path in bare)]
     assert [] == idle
-    assert all(reason.endswith(".") for _, _, reason in noted)
+    assert [] == [each for each in ACCEPTED if not each.reason.endswith(".")]

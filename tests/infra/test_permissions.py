@@ -168,14 +168,21 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
         ("securityhub:BatchUpdateFindings", HUB, {"securityhub:ASFFSyntaxPath/Workflow.Status": "NOTIFIED"}),
         ("securityhub:GetFindings", HUB_V2, {}),
         ("securityhub:BatchUpdateFindings", HUB_V2, {}),
+        ("securityhub:BatchUpdateFindings", HUB_V2, {"securityhub:OCSFSyntaxPath/StatusId": "2"}),
     ]
     calls = {
-        f"{function} {action} {resource}": by_function(template, function, action, resource, **context)
+        f"{function} {action} {resource} {context}": by_function(template, function, action, resource, **context)
         for function in JUDGES
         for action, resource, context in own
     }
     calls["remediate sets poison aside"] = by_function(template, "remediate", "sqs:SendMessage", dead_letters)
-    for function, index in (("revisit", "due"), ("manual", "due"), ("manual", "enforced"), ("guard", "enforced")):
+    for function, index in (
+        ("revisit", "due"),
+        ("sweep", "due"),
+        ("manual", "due"),
+        ("manual", "enforced"),
+        ("guard", "enforced"),
+    ):
         asked = f"{table}/index/{index}"
         calls[f"{function} asks what is {index}"] = by_function(template, function, "dynamodb:Query", asked)
     for function in ENFORCERS:
@@ -187,6 +194,13 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
         calls[f"remediate sqs:{action}"] = by_function(template, "remediate", f"sqs:{action}", queue)
     for action in ("CreateActionTarget", "UpdateActionTarget", "DeleteActionTarget"):
         calls[f"custom-action {action}"] = by_function(template, "custom-action", f"securityhub:{action}", HUB)
+    calls["custom-action ListFindingAggregators"] = by_function(
+        template, "custom-action", "securityhub:ListFindingAggregators", "*"
+    )
+    calls["first-policy reads"] = by_function(template, "first-policy", "ssm:GetParameter", PARAMETER)
+    calls["first-policy creates"] = by_function(
+        template, "first-policy", "ssm:PutParameter", PARAMETER, **{"ssm:Overwrite": "false"}
+    )
     results = f"{arn_of(template, 'AWS::S3::Bucket', 'SweepResults')}/execution/plan.json"
     for action in ("GetObject", "PutObject"):
         calls[f"sweep s3:{action}"] = by_function(template, "sweep", f"s3:{action}", results)
@@ -224,6 +238,7 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
         "look which Regions are enabled": in_account(template, READ, "ec2:DescribeRegions", "*"),
         "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
         "look who refuses calls": in_account(template, READ, "cloudwatch:ListMetrics", "*"),
+        "tell its version": in_account(template, READ, "iam:ListRoleTags", role_arn(READ, template.account)),
         "require tokens": in_account(template, WRITE, modify, instance, REQUIRE),
         "require tokens, endpoint named": in_account(template, WRITE, modify, instance, enabled),
         "require tokens, EC2 sends fewer keys": in_account(template, WRITE, modify, instance, unknown_state),
@@ -309,7 +324,7 @@ def test_only_the_functions_that_judge_enter_an_account(stack: str, request: pyt
     functions = {
         f"{function} enters {role}": entering(roles, role, principal_role=function_role(function))
         for role in ENTRANTS
-        for function in (*JUDGES, "check", "custom-action")
+        for function in (*JUDGES, "check", "custom-action", "first-policy")
     }
     strangers = {
         f"{name} enters {role}": entering(roles, role, principal_role=principal, account=account)
@@ -367,6 +382,25 @@ def test_functions_may_assume_their_roles_and_no_other(
     assert [role for role, entrants in ENTRANTS.items() if function in entrants] == names_of(
         judged(requests), allowed=True
     )
+
+
+@pytest.mark.parametrize("function", JUDGES)
+def test_functions_enter_no_account_outside_the_organisation(
+    function: str, organization_template: Template, organization_member_template: Template
+) -> None:
+    """Even if a role of the same name there trusts everybody."""
+    entered = {role: role_arn(role, MEMBER_ACCOUNT) for role, entrants in ENTRANTS.items() if function in entrants}
+    requests = {
+        f"{role} in {organization}": with_policy(
+            by_function(
+                organization_template, function, "sts:AssumeRole", resource, **{"aws:ResourceOrgID": organization}
+            ),
+            EVERYTHING_FOR_ANYBODY,
+        )
+        for role, resource in entered.items()
+        for organization in (ORGANIZATION, ANOTHER_ORGANIZATION)
+    }
+    assert [f"{role} in {ORGANIZATION}" for role in entered] == names_of(judged(requests), allowed=True)
 
 
 @pytest.mark.parametrize("stack", ["template", "member_template"])
@@ -498,6 +532,12 @@ def test_the_read_role_changes_nothing(member_template: Template) -> None:
         "put back": in_account(member_template, READ, modify, INSTANCE, PUT_BACK),
         "tag": in_account(member_template, READ, "ec2:CreateTags", INSTANCE, tags),
         "put metrics": in_account(member_template, READ, "cloudwatch:PutMetricData", "*"),
+        "look at another role": in_account(
+            member_template, READ, "iam:ListRoleTags", role_arn(WRITE, member_template.account)
+        ),
+        "pretend another version": in_account(
+            member_template, READ, "iam:TagRole", role_arn(READ, member_template.account)
+        ),
     }
     assert [] == names_of(judged(requests), allowed=True)
 
@@ -508,6 +548,7 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
     queue = arn_of(template, "AWS::SQS::Queue", "FindingsQueue")
     key = arn_of(template, "AWS::KMS::Key")
     status = "securityhub:ASFFSyntaxPath/Workflow.Status"
+    ocsf = "securityhub:OCSFSyntaxPath/StatusId"
     attempts: list[tuple[str, str, Json]] = [
         ("dynamodb:DeleteItem", table, {}),
         ("dynamodb:Scan", table, {}),
@@ -519,6 +560,9 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
         ("securityhub:BatchUpdateFindings", HUB, {status: "RESOLVED"}),
         ("securityhub:BatchUpdateFindings", HUB, {status: "SUPPRESSED"}),
         ("securityhub:BatchUpdateFindings", HUB, {status: "NEW"}),
+        *(("securityhub:BatchUpdateFindings", HUB_V2, {ocsf: str(other)}) for other in (0, 1, 3, 4, 5, 6, 22, 99)),
+        ("securityhub:BatchUpdateFindings", HUB_V2, {ocsf: "2", "securityhub:OCSFSyntaxPath/SeverityId": "1"}),
+        ("securityhub:BatchUpdateFindings", HUB_V2, {"securityhub:OCSFSyntaxPath/SeverityId": "1"}),
         ("securityhub:DisableSecurityHub", HUB, {}),
         ("ec2:ModifyInstanceMetadataOptions", OWN_INSTANCE, REQUIRE),
         ("ec2:DescribeInstances", "*", {}),
@@ -526,14 +570,20 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
         ("events:PutEvents", BUS, {}),
     ]
     requests = {
-        f"{function} {action} {context}": by_function(template, function, action, resource, **context)
+        f"{function} {action} {resource} {context}": by_function(template, function, action, resource, **context)
         for function in JUDGES
         for action, resource, context in attempts
     }
     requests["manual sets messages aside"] = by_function(
         template, "manual", "sqs:SendMessage", arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
     )
-    for function, index in (("remediate", "due"), ("guard", "due"), ("remediate", "enforced"), ("revisit", "enforced")):
+    for function, index in (
+        ("remediate", "due"),
+        ("guard", "due"),
+        ("remediate", "enforced"),
+        ("revisit", "enforced"),
+        ("sweep", "enforced"),
+    ):
         asked = f"{table}/index/{index}"
         requests[f"{function} asks what is {index}"] = by_function(template, function, "dynamodb:Query", asked)
     requests["guard asks a calendar"] = by_function(template, "guard", "ssm:GetCalendarState", CALENDAR)
@@ -545,6 +595,13 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
     requests["remediate uses the key by itself"] = with_policy(
         by_function(template, "remediate", "kms:GenerateDataKey", key), key_policy(template)
     )
+    requests["first-policy writes over people"] = by_function(
+        template, "first-policy", "ssm:PutParameter", PARAMETER, **{"ssm:Overwrite": "true"}
+    )
+    requests["first-policy writes, nobody knows how"] = by_function(
+        template, "first-policy", "ssm:PutParameter", PARAMETER
+    )
+    requests["first-policy deletes"] = by_function(template, "first-policy", "ssm:DeleteParameter", PARAMETER)
     requests["custom-action reads the ledger"] = by_function(template, "custom-action", "dynamodb:GetItem", table)
     requests["custom-action enters an account"] = by_function(
         template, "custom-action", "sts:AssumeRole", role_arn("imdsv2-remediation-read")
@@ -599,25 +656,29 @@ def test_only_our_rules_deliver_to_the_queues(queue: str, template: Template) ->
     assert list(ours) == names_of(judged({**ours, **requests}), allowed=True)
 
 
-def test_services_that_must_may_use_the_key_and_only_for_us(template: Template) -> None:
-    """EventBridge for the queues, CloudWatch for the topic: if the key denies them, nothing arrives and nobody is
-    notified."""
+def test_services_that_must_may_use_the_key(template: Template) -> None:
+    """EventBridge for the queues, CloudWatch for the topic, whether or not they say for whom: if the key denies them,
+    nothing arrives and nobody is notified. Whose events and alarms are let in, queues and topic say."""
     key, policy = arn_of(template, "AWS::KMS::Key"), key_policy(template)
     actions = ("kms:Decrypt", "kms:GenerateDataKey")
     needed = {
-        f"{service} {action}": delivered(template, service, action, key, policy)
-        for service in ("events", "cloudwatch")
-        for action in actions
-    }
-    others = {
-        f"{service} {action} for another account": delivered(
-            template, service, action, key, policy, **{"aws:SourceAccount": STRANGER}
+        f"{service} {action} {'for us' if said else 'without a word'}": Request(
+            principal=f"{service}.amazonaws.com",
+            action=action,
+            resource=key,
+            context=said,
+            resource_policy=policy,
         )
         for service in ("events", "cloudwatch")
         for action in actions
+        for said in ({}, {"aws:SourceAccount": SECURITY_ACCOUNT})
     }
-    others["another service"] = delivered(template, "ses", "kms:Decrypt", key, policy)
-    others["events deletes"] = delivered(template, "events", "kms:ScheduleKeyDeletion", key, policy)
+    others = {
+        "another service": delivered(template, "ses", "kms:Decrypt", key, policy),
+        "events deletes": delivered(template, "events", "kms:ScheduleKeyDeletion", key, policy),
+        "events hands it on": delivered(template, "events", "kms:CreateGrant", key, policy),
+    }
+    assert 8 == len(needed)
     assert list(needed) == names_of(judged({**needed, **others}), allowed=True)
 
 

@@ -118,6 +118,30 @@ def test_keys_of_the_cdk_are_not_settings() -> None:
         ({"quota_share": 0}, "quota_share", "above 0"),
         ({"quota_share": True}, "quota_share", "above 0"),
         ({"quota_share": "half"}, "quota_share", "above 0"),
+        ({"member_accounts": [f"{number:012}" for number in range(201)]}, "member_accounts", "organization_id"),
+        ({"config_rule_names": "require-imdsv2"}, "config_rule_names", "list"),
+        ({"config_rule_names": ["*"]}, "config_rule_names", "star"),
+        ({"config_rule_names": ["*-imdsv2"]}, "config_rule_names", "star"),
+        ({"config_rule_names": ["a rule"]}, "config_rule_names", "a rule"),
+        ({"config_rule_names": [f"{number:03}-{'x' * 90}" for number in range(20)]}, "config_rule_names", "2048"),
+        ({"sweep_concurrency": 0}, "sweep_concurrency", "1 to 1000"),
+        ({"sweep_concurrency": "many"}, "sweep_concurrency", "1 to 1000"),
+        ({"remediate_concurrency": 1}, "remediate_concurrency", "2 to 1000"),
+        ({"name_prefix": ""}, "name_prefix", "imdsv2-pilot"),
+        ({"name_prefix": "Pilot"}, "name_prefix", "lower-case"),
+        ({"name_prefix": "pilot-"}, "name_prefix", "hyphens"),
+        ({"name_prefix": "p" * 25}, "name_prefix", "24"),
+        ({"role_prefix": "acme/"}, "role_prefix", "acme-"),
+        ({"role_prefix": "a" * 17}, "role_prefix", "16"),
+        ({"role_path": "security"}, "role_path", "/security/"),
+        ({"role_path": ""}, "role_path", "/security/"),
+        ({"role_permissions_boundary": "arn:aws:iam::111111111111:policy/Limits"}, "role_permissions_boundary", "name"),
+        ({"role_permissions_boundary": None}, "role_permissions_boundary", '""'),
+        (
+            {"organizational_units": ["ou-ab12-cd34ef56"], "member_regions": ["cn-north-1"], **IN_ORGANIZATION},
+            "organizational_units",
+            "by hand",
+        ),
         ({"notification_mail": "ops@example.com"}, "notification_mail", "notification_email"),
     ],
 )
@@ -134,3 +158,51 @@ def test_a_missing_setting_is_named(name: str) -> None:
     """cdk.json contains every setting, so that all of them are visible there."""
     with pytest.raises(SettingRefused, match=f"{name} is missing"):
         Settings.from_context({each: value for each, value in DEFAULTS.items() if each != name})
+
+
+def test_units_are_refused_in_china() -> None:
+    """StackSets of an organisation do not exist there: the deployment would fail in its middle."""
+    units = {**DEFAULTS, **IN_ORGANIZATION, "organizational_units": ["ou-ab12-cd34ef56"]}
+    with pytest.raises(SettingRefused, match="organizational_units takes none in China"):
+        Settings.from_context(units, region="cn-northwest-1")
+    assert Settings.from_context(units, region="us-gov-west-1").organizational_units
+    assert Settings.from_context(units).organizational_units
+
+
+def test_names_may_be_the_installation_s_own() -> None:
+    """On the command line too."""
+    given = settings(
+        name_prefix="imdsv2-pilot",
+        role_prefix="acme-",
+        role_path="/security/",
+        role_permissions_boundary="limits/Baseline",
+        config_rule_names='["require-imdsv2", "Baseline-*"]',
+        sweep_concurrency="2",
+    )
+    assert ("imdsv2-pilot", "security/acme-imdsv2-pilot-", "limits/Baseline", 2) == (
+        given.names.prefix,
+        given.names.member_roles,
+        given.role_permissions_boundary,
+        given.sweep_concurrency,
+    )
+    assert ("Baseline-*", "require-imdsv2") == given.config_rule_names
+
+
+def test_defaults_leave_every_name_as_it_was() -> None:
+    """Other accounts, policies and people know them."""
+    names = settings().names
+    assert ("imdsv2-remediation", "/imdsv2-remediation/policy", "RequireIMDSv2", "Require IMDSv2") == (
+        names.event_bus,
+        names.policy_parameter,
+        names.custom_action_id,
+        names.custom_action_name,
+    )
+    assert ("imdsv2-remediation-fn-guard", "imdsv2-remediation-read") == (
+        names.function_role("guard"),
+        names.role("read"),
+    )
+    assert ("Imdsv2Remediation", "Imdsv2RemediationMember", "Imdsv2RemediationForwarding") == (
+        names.service_stack,
+        names.roles_stack,
+        names.forwarding_stack,
+    )

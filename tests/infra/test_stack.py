@@ -10,7 +10,7 @@ from aws_cdk import App
 from aws_cdk.assertions import Template as Synthesised
 
 import app
-from imdsv2.domain.commands import FUNCTION
+from imdsv2.version import VERSION, VERSION_TAG
 from infra.roll_out import MemberTemplates
 from infra.service_stack import ServiceStack
 from infra.settings import Settings
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.infra.templates import Json
 
 JUDGES = ("remediate", "manual", "revisit", "sweep", "guard")
-FUNCTIONS = (*JUDGES, "check", "custom-action")
+FUNCTIONS = (*JUDGES, "check", "custom-action", "first-policy")
 
 
 def function(template: Template, name: str) -> Json:
@@ -59,16 +59,20 @@ def test_outputs_are_those_of_the_contract(template: Template) -> None:
         "ManualFunctionName",
         "CentralEventBusName",
         "FindingsQueueUrl",
+        "FindingsQueueArn",
         "FindingsDeadLetterQueueUrl",
+        "FindingsDeadLetterQueueArn",
         "LedgerTableName",
         "PolicyParameterName",
+        "PolicyNote",
         "NotificationsTopicArn",
         "DashboardName",
         "SweepStateMachineArn",
+        "Version",
     } == set(outputs)
     machine = f"arn:aws:states:{REGION}:{SECURITY_ACCOUNT}:stateMachine:imdsv2-remediation-sweep"
     assert machine == outputs["SweepStateMachineArn"]
-    assert FUNCTION == outputs["ManualFunctionName"]
+    assert "imdsv2-remediation-manual" == outputs["ManualFunctionName"]
     assert "imdsv2-remediation" == outputs["CentralEventBusName"]
     assert "/imdsv2-remediation/policy" == outputs["PolicyParameterName"]
 
@@ -86,7 +90,7 @@ def test_functions_run_as_promised(name: str, template: Template) -> None:
     assert (90, log_group["LogGroupName"]) == (log_group["RetentionInDays"], properties["LoggingConfig"]["LogGroup"])
 
 
-@pytest.mark.parametrize("name", ["manual", "revisit", "sweep", "guard", "check", "custom-action"])
+@pytest.mark.parametrize("name", ["manual", "sweep", "check", "custom-action", "first-policy"])
 def test_input_of_failed_asynchronous_invocations_is_kept(name: str, template: Template) -> None:
     """A caller that does not wait would not learn of the failure."""
     kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
@@ -113,9 +117,15 @@ def test_functions_are_told_where_everything_is(name: str, template: Template) -
         "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
         "MALLOC_ARENA_MAX": "2",
         "QUOTA_SHARE": "0.5",
+        "MANUAL_FUNCTION": "imdsv2-remediation-manual",
+        "MEMBER_ROLES": "imdsv2-remediation-",
     }
     beside = {
-        "remediate": {"DEAD_LETTER_QUEUE_URL": outputs["FindingsDeadLetterQueueUrl"]},
+        "remediate": {
+            "DEAD_LETTER_QUEUE_URL": outputs["FindingsDeadLetterQueueUrl"],
+            "CUSTOM_ACTION_ID": "RequireIMDSv2",
+            "CONFIG_RULE_NAMES": "",
+        },
         "sweep": {
             "SWEEP_BUCKET": arn(template, "AWS::S3::Bucket", "SweepResults").removeprefix("arn:aws:s3:::"),
             "SWEEP_ACCOUNTS": f"{SECURITY_ACCOUNT} {MEMBER_ACCOUNT}",
@@ -209,14 +219,16 @@ def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Te
         table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"],
     )
     (resource,) = (each for each in template.document["Resources"].values() if each["Type"] == "AWS::DynamoDB::Table")
-    assert ("Retain", "Retain") == (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+    assert ("RetainExceptOnCreate", "Retain") == (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
 
 
-def test_the_policy_parameter_holds_the_settings_document(template: Template) -> None:
-    """A plain string, which people change without a deployment."""
-    parameter = template.one("AWS::SSM::Parameter")
+def test_the_policy_of_the_settings_is_for_a_first_deployment(template: Template) -> None:
+    """People own the parameter: a resource of the stack would be written over. A function creates it, if it must."""
+    assert {} == template.resources("AWS::SSM::Parameter")
+    first = template.one("Custom::FirstPolicy")
     settings = json.loads((ROOT / "cdk.json").read_text())["context"]
-    assert ("String", settings["policy"]) == (parameter["Type"], json.loads(parameter["Value"]))
+    assert ("/imdsv2-remediation/policy", settings["policy"]) == (first["Name"], json.loads(first["Document"]))
+    assert arn(template, "AWS::Lambda::Function", "Functionfirstpolicy") == first["ServiceToken"]
 
 
 def test_a_setting_may_be_null(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,19 +239,16 @@ def test_a_setting_may_be_null(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("name", "rate"), [("revisit", "rate(1 minute)"), ("guard", "rate(5 minutes)")])
 def test_functions_are_started_again_and_again(name: str, rate: str, template: Template) -> None:
-    """Due instances are re-evaluated every minute, enforced instances are checked every five. A failed start is
-    kept."""
+    """Due instances are re-evaluated every minute, enforced instances are checked every five."""
     schedule = template.one("AWS::Scheduler::Schedule", Name=f"imdsv2-remediation-{name}")
     assert (rate, {"Mode": "OFF"}) == (schedule["ScheduleExpression"], schedule["FlexibleTimeWindow"])
     assert arn(template, "AWS::Lambda::Function", f"Function{name}") == schedule["Target"]["Arn"]
-    kept_in = arn(template, "AWS::SQS::Queue", "FailedInvocations")
-    assert {"Arn": kept_in} == schedule["Target"]["DeadLetterConfig"]
 
 
 def test_everything_is_swept_every_day(template: Template) -> None:
     """For real: policy and evidence decide what it may enforce. A failed start is kept."""
     schedule = template.one("AWS::Scheduler::Schedule", Name="imdsv2-remediation-sweep")
-    assert ("cron(30 2 * * ? *)", {"dry_run": False}) == (
+    assert ("cron(30 2 * * ? *)", {"dry_run": False, "spare_hours": 20}) == (
         schedule["ScheduleExpression"],
         json.loads(schedule["Target"]["Input"]),
     )
@@ -264,7 +273,7 @@ def test_the_custom_action_is_looked_at_by_every_release(template: Template) -> 
 
 
 def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> None:
-    """Dead letters, errors, waiting findings, a refused policy, breakage, a silent guard, and lost events."""
+    """Dead letters, errors, waiting findings, a refused policy, breakage, a silent guard, a blind sweep, and lost events."""
     alarms = list(template.resources("AWS::CloudWatch::Alarm").values())
     assert {
         "imdsv2-remediation-findings-dead-letters",
@@ -279,7 +288,12 @@ def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> 
         "imdsv2-remediation-breaker-open",
         "imdsv2-remediation-left-broken",
         "imdsv2-remediation-guard-silent",
+        "imdsv2-remediation-revisit-silent",
+        "imdsv2-remediation-sweep-failed",
+        "imdsv2-remediation-throttled",
+        "imdsv2-remediation-findings-elsewhere",
         "imdsv2-remediation-events-lost",
+        "imdsv2-remediation-sweep-blind",
     } == {each["AlarmName"] for each in alarms}
     topic = template.outputs()["NotificationsTopicArn"]
     assert [([topic], [topic])] * len(alarms) == [(each["AlarmActions"], each["OKActions"]) for each in alarms]
@@ -372,7 +386,7 @@ def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> 
     assert {"SecurityAccountId": False, "OrganizationId": True} == {
         name: "Default" in each for name, each in parameters.items()
     }
-    assert {"Description", "Parameters", "Conditions", "Resources"} == set(member_template.document)
+    assert {"Description", "Parameters", "Conditions", "Resources", "Outputs"} == set(member_template.document)
     assert {"imdsv2-remediation-read", "imdsv2-remediation-write", "imdsv2-remediation-rollback"} == {
         role["RoleName"] for role in member_template.resources("AWS::IAM::Role").values()
     }
@@ -380,7 +394,7 @@ def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> 
 
 def test_the_forwarding_template_is_deployed_as_it_is(forwarding_template: Template) -> None:
     """By hand: no bootstrap, no upload."""
-    assert {"Description", "Parameters", "Conditions", "Resources"} == set(forwarding_template.document)
+    assert {"Description", "Parameters", "Conditions", "Resources", "Outputs"} == set(forwarding_template.document)
     assert ["SecurityAccountId", "HomeRegion"] == list(forwarding_template.document["Parameters"])
 
 
@@ -449,7 +463,7 @@ def test_accounts_of_the_units_get_the_templates_that_are_deployed_by_hand(
         "ManagedExecution": {"Active": True},
         "OperationPreferences": {
             "ConcurrencyMode": "SOFT_FAILURE_TOLERANCE",
-            "FailureTolerancePercentage": 25,
+            "FailureTolerancePercentage": 100,
             "MaxConcurrentPercentage": 100,
             "RegionConcurrencyType": "PARALLEL",
         },
@@ -481,6 +495,25 @@ def test_members_are_told_where_the_security_account_is(organization_template: T
         "Imdsv2RemediationMember": {"SecurityAccountId": SECURITY_ACCOUNT, "OrganizationId": ORGANIZATION},
         "Imdsv2RemediationForwarding": {"SecurityAccountId": SECURITY_ACCOUNT, "HomeRegion": REGION},
     } == told
+
+
+@pytest.mark.parametrize("stack", ["template", "member_template", "forwarding_template"])
+def test_what_is_deployed_tells_its_version(stack: str, request: pytest.FixtureRequest) -> None:
+    """As an output, and as a tag of every role and rule. Nothing else is tagged, so that a new version does not touch it."""
+    deployed: Template = request.getfixturevalue(stack)
+    assert VERSION == deployed.outputs()["Version"]
+    tagged = {
+        logical_id
+        for logical_id, each in deployed.document["Resources"].items()
+        if {"Key": VERSION_TAG, "Value": VERSION} in each.get("Properties", {}).get("Tags", [])
+    }
+    assert {*deployed.resources("AWS::IAM::Role"), *deployed.resources("AWS::Events::Rule")} == tagged
+
+
+def test_the_version_is_a_tag_of_the_stack(assembly: Path) -> None:
+    """`cdk deploy` takes it from the manifest."""
+    artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+    assert VERSION == artifacts["Imdsv2Remediation"]["properties"]["tags"][VERSION_TAG]
 
 
 def test_roles_are_the_same_in_members_and_in_the_security_account(

@@ -19,7 +19,9 @@ from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.table import Ledger
-from imdsv2.settings import Settings
+from imdsv2.line.messages import Directions
+from imdsv2.line.sought import Sought
+from imdsv2.settings import Names, Settings
 from imdsv2.wiring import Edge, Service, assemble
 from tests.world.ledger_table import TABLE as TABLE
 
@@ -46,6 +48,11 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=360)
 PARAMETER = "/imdsv2-remediation/policy"
 
+ROLES = "imdsv2-remediation-"
+"""The roles of the accounts, without the last part of their names."""
+SOUGHT = Sought(custom_action_id="RequireIMDSv2")
+DIRECTIONS = Directions(TABLE, "imdsv2-remediation-manual")
+
 SETTINGS = Settings(
     region=REGION,
     ledger_table=TABLE,
@@ -54,6 +61,7 @@ SETTINGS = Settings(
     lease=LEASE,
     dead_letter_queue_url=None,
     quota_share=0.5,
+    names=Names(member_roles=ROLES, manual_function="imdsv2-remediation-manual"),
 )
 
 GATES_OFF = {"canary": None, "max_enforcements_per_hour": 1_000_000}
@@ -123,7 +131,9 @@ class Cloud:
         """Another function instance: the same AWS, nothing else shared but the clock, and ``pacing`` where it is given."""
         logger, now = Logger(service="test"), self.clock.tick
         edge = Edge(
-            members=Members(self.session, metrics_session(), self.client("sts"), lambda: "test-session", now, pacing),
+            members=Members(
+                self.session, metrics_session(), self.client("sts"), ROLES, lambda: "test-session", now, pacing
+            ),
             dynamodb=self.client("dynamodb"),
             ssm=self.client("ssm"),
             sns=self.client("sns"),

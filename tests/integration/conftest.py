@@ -20,10 +20,12 @@ from moto.ec2.models.instances import InstanceBackend
 from moto.ec2.utils import filter_dict_attribute_mapping
 
 from imdsv2.aws import metadata_options as action
+from imdsv2.ledger.table import Ledger
 from tests.integration.answers import Metrics, Wire, answer_findings
 from tests.integration.builders import NOW, REGION, Cloud, Stub
 from tests.world.clock import Clock
-from tests.world.ledger_table import create_table
+from tests.world.ledger_table import TABLE, create_table
+from tests.world.lossy import LossyTable
 from tests.world.refusal import refusal
 from tests.world.security_hub import Findings
 
@@ -53,6 +55,18 @@ def stub() -> Iterator[Stub]:
     made = Stub(botocore.session.Session())
     yield made
     made.check_all_used()
+
+
+@pytest.fixture
+def table() -> LossyTable:
+    """The ledger's table in memory, whose answers can get lost."""
+    return LossyTable()
+
+
+@pytest.fixture
+def ledger(table: LossyTable) -> Ledger:
+    """The ledger of one function, on that table."""
+    return Ledger(table.client, TABLE)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from imdsv2.domain.request import Source
 from imdsv2.line.messages import breaker_opened
 from imdsv2.people.request import Command, Steer, parse
 from tests.fixtures.events import finding
-from tests.integration.builders import IMAGE, MEMBER, REGION, asked
+from tests.integration.builders import DIRECTIONS, IMAGE, MEMBER, REGION, asked
 from tests.integration.guarding import ENFORCED_TAG, enforced, guard, live, reject, untag
 from tests.integration.steering import judge, named, reason, steer, write
 
@@ -254,7 +254,7 @@ def test_the_message_of_a_breaker_closes_it(cloud: Cloud) -> None:
     arn = breaker(cloud)
     account = cloud.accounts().of(arn)
     assert isinstance(account, Account)
-    assert [Steer.CLOSE_BREAKER] == paste(cloud, breaker_opened(account).text)
+    assert [Steer.CLOSE_BREAKER] == paste(cloud, breaker_opened(account, DIRECTIONS).text)
     assert cloud.accounts().of(arn).breaker_opened_at is None
 
 

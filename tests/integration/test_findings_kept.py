@@ -16,30 +16,18 @@ from imdsv2.ledger.table import Ledger
 from imdsv2.ledger.told import Told
 from tests.integration.builders import NOW, arn_of, known_finding
 from tests.world.ledger_table import TABLE
-from tests.world.lossy import LossyTable
 from tests.world.records import change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imdsv2.domain.request import Finding
+    from tests.world.lossy import LossyTable
 
 ARN = arn_of("a")
 HOUR = timedelta(hours=1)
 MOST = 4096
 HELD: dict[str, Any] = {"status": Status.HELD, "decision": "hold", "reason": "v1_in_use", "decided_at": NOW}
-
-
-@pytest.fixture
-def table() -> LossyTable:
-    """The table behind the ledger."""
-    return LossyTable()
-
-
-@pytest.fixture
-def ledger(table: LossyTable) -> Ledger:
-    """A ledger on it."""
-    return Ledger(table.client, TABLE)
 
 
 def of_ages(ages: Sequence[int], name: str = "x", padding: str = "") -> list[Finding]:

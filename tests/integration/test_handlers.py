@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from imdsv2.errors import NotGuarded, SettingMissing
 from tests.fixtures.events import config_change, custom_action, finding, finding_v2, imported, imported_v2
-from tests.integration.builders import HUB, LEASE, MEMBER, OTHER, PARAMETER, REGION, TABLE, arn_of
+from tests.integration.builders import HUB, LEASE, MEMBER, OTHER, PARAMETER, REGION, ROLES, TABLE, arn_of
 from tests.world.clock import Clock
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ ENVIRONMENT = {
     "LEDGER_TABLE": TABLE,
     "POLICY_PARAMETER": PARAMETER,
     "LEASE_SECONDS": str(int(LEASE.total_seconds())),
+    "MEMBER_ROLES": ROLES,
+    "MANUAL_FUNCTION": "imdsv2-remediation-manual",
+    "CUSTOM_ACTION_ID": "RequireIMDSv2",
     "HUB_ACCOUNT": HUB,
     "POWERTOOLS_SERVICE_NAME": "imdsv2-remediation",
     "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
@@ -260,7 +263,17 @@ def test_a_refused_policy_is_counted(cloud: Cloud, handler_of: Any, capsys: pyte
     assert 1 == metric_of(capsys.readouterr().out, "PolicyRefused")
 
 
-@pytest.mark.parametrize("name", ["LEDGER_TABLE", "POLICY_PARAMETER", "NOTIFICATIONS_TOPIC_ARN", "LEASE_SECONDS"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LEDGER_TABLE",
+        "POLICY_PARAMETER",
+        "NOTIFICATIONS_TOPIC_ARN",
+        "LEASE_SECONDS",
+        "MEMBER_ROLES",
+        "MANUAL_FUNCTION",
+    ],
+)
 @pytest.mark.parametrize("function", ["remediate", "manual", "revisit", "guard"])
 def test_a_function_without_a_setting_does_not_start(
     function: str, name: str, handler_of: Any, monkeypatch: pytest.MonkeyPatch

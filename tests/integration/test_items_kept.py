@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.people.request import Command, parse
+from imdsv2.version import VERSION
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, OTHER, TABLE, arn_of, asked
 from tests.integration.guarding import enforced, guard, live, reject, untag
@@ -31,6 +32,7 @@ VARYING = re.compile(
     r"|(?<=#)[0-9a-f]{12}$"  # The random end of an event's key.
     r"|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # The random id of a finding.
     r"|^[0-9a-f]{32}$"  # The hash of it.
+    rf"|^{re.escape(VERSION)}$"
 )
 
 

@@ -220,7 +220,7 @@ def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -
     assert ["held", "enforcing"] == sorted(cloud.history(ARN), reverse=True)
     assert {"HttpTokens": "optional"} == event["before"]
     assert event["sk"].startswith("event#2026-11-20T12:00:00.000000Z#")
-    assert {"status", "decision", "reason", "before", "session", "pk", "sk"} == set(event)
+    assert {"status", "decision", "reason", "before", "session", "service_version", "pk", "sk"} == set(event)
 
 
 def test_a_move_that_makes_no_sense_is_not_written(ledger: Ledger, cloud: Cloud) -> None:

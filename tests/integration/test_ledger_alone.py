@@ -11,10 +11,8 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger import transactions
 from imdsv2.ledger.record import key_of
-from imdsv2.ledger.table import Ledger
 from imdsv2.ledger.told import Told
 from tests.integration.builders import NOW, arn_of, known_finding
-from tests.world.ledger_table import TABLE
 from tests.world.lossy import LossyTable, throttled
 from tests.world.records import change
 from tests.world.refusal import refusal
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.record import Record
+    from imdsv2.ledger.table import Ledger
     from imdsv2.ledger.transactions import Written
     from tests.world.dynamodb import Item
 
@@ -35,18 +34,6 @@ HOT = ARNS[7]
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "pause", lambda _: None)
-
-
-@pytest.fixture
-def table() -> LossyTable:
-    """The table behind the ledger."""
-    return LossyTable()
-
-
-@pytest.fixture
-def ledger(table: LossyTable) -> Ledger:
-    """A ledger on it."""
-    return Ledger(table.client, TABLE)
 
 
 def write(ledger: Ledger, arns: Sequence[InstanceArn] = ARNS, **attributes: object) -> Written:

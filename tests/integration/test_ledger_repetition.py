@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,8 +18,10 @@ from imdsv2.ledger.record import key_of
 from imdsv2.ledger.table import Ledger
 from tests.integration.builders import MEMBER, NOW, REGION, arn_of, known_finding
 from tests.world.ledger_table import TABLE
-from tests.world.lossy import LossyTable
 from tests.world.records import change
+
+if TYPE_CHECKING:
+    from tests.world.lossy import LossyTable
 
 ARN, OTHER = arn_of("a"), arn_of("b")
 HERE = Place("aws", REGION, MEMBER)
@@ -32,18 +34,6 @@ ENFORCING: dict[str, Any] = {"status": Status.ENFORCING, "owner": "me"}
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (transactions, accounts_module):
         monkeypatch.setattr(module, "pause", lambda _: None)
-
-
-@pytest.fixture
-def table() -> LossyTable:
-    """The table that every function shares."""
-    return LossyTable()
-
-
-@pytest.fixture
-def ledger(table: LossyTable) -> Ledger:
-    """The ledger of one function."""
-    return Ledger(table.client, TABLE)
 
 
 @pytest.fixture

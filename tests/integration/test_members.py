@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.domain.instance import InstanceArn
-from tests.integration.builders import MEMBER, NOW, OTHER, arn_of
+from tests.integration.builders import MEMBER, NOW, OTHER, ROLES, arn_of
 from tests.world.clock import Clock
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class World:
 
     def __init__(self, stub: Stub) -> None:
         self.clock, self.name, self.sts = Clock(NOW), "request-1", stub.client("sts")
-        self.members = Members(botocore.session.Session(), metrics_session(), self.sts, lambda: self.name, self.clock)
+        self.members = Members(
+            botocore.session.Session(), metrics_session(), self.sts, ROLES, lambda: self.name, self.clock
+        )
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Reason
 from imdsv2.line.gather import gather
-from tests.integration.builders import NOW, arn_of, asked
+from tests.integration.builders import NOW, ROLES, arn_of, asked
 from tests.unit.builders import instance
 from tests.world.clock import Clock
 
@@ -90,7 +90,7 @@ class World:
     def members_of_a_new_function(self) -> Members:
         """Members without role sessions."""
         sessions = (botocore.session.Session(), metrics_session())
-        return Members(*sessions, self.sts, lambda: "request-1", Clock(NOW), self.pacing, self.sleep)
+        return Members(*sessions, self.sts, ROLES, lambda: "request-1", Clock(NOW), self.pacing, self.sleep)
 
     def grant(self, role: str) -> None:
         """Let the next role be assumed."""

@@ -325,6 +325,36 @@ def test_an_instance_is_held_whether_the_ledger_knows_it_or_not(cloud: Cloud, is
     assert "optional" == cloud.tokens(arn)
 
 
+def test_what_neither_ec2_nor_the_ledger_knows_cannot_be_held(cloud: Cloud) -> None:
+    """A typing error must not look like a hold; the likely instance is named."""
+    known = cloud.one()
+    judge(cloud, known)
+    mistyped = dataclasses.replace(known, instance_id=known.instance_id[:-1] + "fe"[known.instance_id.endswith("f")])
+    for dry_run in (True, False):
+        ((done, problem),) = said(steer(cloud, hold=named(mistyped), **HOLD, dry_run=dry_run))
+        assert not done
+        assert problem is not None
+        assert problem.startswith(f"EC2 knows no such instance in account {MEMBER}, {REGION}.")
+    assert not cloud.ledger().read([mistyped])[mistyped].version
+
+
+def test_what_the_ledger_alone_knows_can_be_held(cloud: Cloud) -> None:
+    """EC2 may not show it at the moment."""
+    arn = arn_of("c0ffee")
+    write(cloud, arn, status="held", decision="hold", reason="unreachable")
+    assert [(True, None)] == said(steer(cloud, hold=named(arn), **HOLD))
+
+
+def test_a_hold_where_ec2_cannot_be_asked_says_so(cloud: Cloud) -> None:
+    """One instance of a readable account is held all the same."""
+    there, here = arn_of("d00d", account=OTHER), cloud.one()
+    cloud.wire.refuse("AssumeRole", "AccessDenied", when=lambda call: OTHER in call.params["RoleArn"])
+    (_, problem), (done, _) = said(steer(cloud, hold=named(there, here), **HOLD))
+    assert problem is not None
+    assert problem.startswith("Whether it exists cannot be asked: EC2 in account 333333333333")
+    assert done
+
+
 def test_a_hold_ends_with_its_last_day(cloud: Cloud) -> None:
     """The last day is included."""
     arn = cloud.one()
@@ -866,7 +896,7 @@ def test_one_place_that_cannot_be_put_back_stops_no_other(cloud: Cloud) -> None:
         when=lambda call: call.params["RoleArn"].endswith(f"::{OTHER}:role/imdsv2-remediation-rollback"),
     )
     left, put_back = steer(cloud, undo=named(shut, fine))
-    assert "The role imdsv2-remediation-rollback cannot be used" in str(left["problem"])
+    assert "The account's rollback role cannot be used" in str(left["problem"])
     assert put_back["done"]
 
 

@@ -10,7 +10,8 @@ import pytest
 from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.permissions_check import check
-from tests.integration.builders import MEMBER, OTHER, arn_of
+from imdsv2.version import VERSION, VERSION_TAG
+from tests.integration.builders import MEMBER, OTHER, ROLES, arn_of
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Ec2:
         self._knows_endpoint = knows_endpoint
         self._knows_tags = knows_tags
         self._members = Entered(
-            cloud.session, metrics_session(), cloud.client("sts"), lambda: "request-1", cloud.clock.tick
+            cloud.session, metrics_session(), cloud.client("sts"), ROLES, lambda: "request-1", cloud.clock.tick
         )
         for operation in ("ModifyInstanceMetadataOptions", "CreateTags", "DeleteTags"):
             cloud.wire.on(operation, self._judge)
@@ -185,3 +186,44 @@ def test_a_request_that_is_none_is_refused(event: object, field: str, cloud: Clo
     with pytest.raises(InvalidRequest) as refused:
         Ec2(cloud).check(event)
     assert field == refused.value.field
+
+
+# --- Versions ------------------------------------------------------------------------------------------------------
+
+
+def tagged(cloud: Cloud, versions: dict[str, str]) -> None:
+    """The read role's tags in each account; in all others, the role is of a time before versions."""
+
+    def answer(call: Call) -> dict[str, Any]:
+        assert {"RoleName": "imdsv2-remediation-read"} == call.params
+        own = [{"Key": VERSION_TAG, "Value": versions[call.account]}] if call.account in versions else []
+        return {"Tags": [{"Key": "team", "Value": "cloud"}, *own], "IsTruncated": False}
+
+    cloud.wire.on("ListRoleTags", answer)
+
+
+def test_the_check_says_which_account_has_which_version(cloud: Cloud) -> None:
+    """Each account once; of another version it says what to do."""
+    first, second, other = cloud.one(), cloud.one(), cloud.one(account=OTHER)
+    tagged(cloud, {MEMBER: VERSION, OTHER: "0.6.1"})
+    told = Ec2(cloud).ask(str(first), str(second), str(other))["versions"]
+    assert (VERSION, {MEMBER: VERSION, OTHER: "0.6.1"}) == (told["service"], told["accounts"])
+    [advice] = told["outdated"]
+    assert all(each in advice for each in (OTHER, "0.6.1", VERSION, "docs/upgrade.md"))
+    assert 2 == len(cloud.wire.made("ListRoleTags"))
+
+
+def test_roles_of_a_time_before_versions_are_outdated(cloud: Cloud) -> None:
+    """They have no tag, or may not read it; the check of their permissions goes on."""
+    untagged, silent = cloud.one(), cloud.one(account=OTHER)
+    cloud.wire.refuse(
+        "ListRoleTags", "AccessDenied", "not authorized", when=lambda call: call.account == OTHER, status=403
+    )
+    tagged(cloud, {})
+    answer = Ec2(cloud).ask(str(untagged), str(silent))
+    assert {MEMBER: None, OTHER: None} == answer["versions"]["accounts"]
+    assert ["do not tell their version;", "AccessDenied"] == [
+        next(each for each in ("AccessDenied", "do not tell their version;") if each in advice)
+        for advice in answer["versions"]["outdated"]
+    ]
+    assert answer["results"][0]["passed"]

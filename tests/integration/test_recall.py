@@ -105,10 +105,9 @@ def test_what_was_refused_just_before_its_next_start_counts_in_the_watch_of_that
 
 def test_it_is_asked_once_an_hour_and_place_however_many_there_are(cloud: Cloud) -> None:
     """This one call per account and Region covers all instances, so that a pass costs little."""
-    for account in (MEMBER, OTHER):
-        enforced(cloud, account=account)
-        enforced(cloud, account=account)
-    guard(cloud)
+    arns = [enforced(cloud, account=account) for account in (MEMBER, OTHER, MEMBER, OTHER)]
+    live(cloud, *arns, hours=25)
+    assert 4 == guard(cloud).verified
     made = len(cloud.wire.calls)
     for _ in range(13):
         guard(cloud)

@@ -307,7 +307,7 @@ def test_without_its_tag_it_is_left_alone_until_the_tag_is_back(cloud: Cloud) ->
             "UnauthorizedOperation",
             "You are not authorized.",
             (
-                "The role imdsv2-remediation-rollback cannot be used or may not do it (UnauthorizedOperation: You are not authorized.). "
+                "The account's rollback role cannot be used or may not do it (UnauthorizedOperation: You are not authorized.). "
                 "Deploy the member roles again."
             ),
         ),
@@ -344,7 +344,7 @@ def test_an_account_without_the_role_is_told_to_deploy_it(cloud: Cloud) -> None:
     cloud.wire.refuse("AssumeRole", "AccessDenied", "no role", when=lambda call: "rollback" in call.params["RoleArn"])
     guard(cloud)
     assert left_because(cloud, arn) == (
-        "The role imdsv2-remediation-rollback cannot be used or may not do it (AccessDenied: no role). Deploy the member roles again."
+        "The account's rollback role cannot be used or may not do it (AccessDenied: no role). Deploy the member roles again."
     )
     assert ["enforcing", "enforced"] == cloud.history(arn)
 

@@ -279,11 +279,12 @@ def test_an_instance_with_one_suppressed_finding_is_suppressed(hub: Hub) -> None
     hub.shows([ONE, TWO], _1="NOTIFIED", _2="SUPPRESSED")
     suppressed = hub.hub.suppressed({here: [ONE, TWO], there: [ONE]})
     assert [here] == list(suppressed)
-    assert TWO.id in suppressed[here]
+    assert TWO.id in suppressed[here].why
 
 
 def test_the_newer_hub_is_asked_too(hub: Hub) -> None:
     """Its status id 3 means suppressed."""
+    hub.shows([V2])
     hub.shows_v2(status_id=3)
     assert [ARN] == list(hub.hub.suppressed({ARN: [V2]}))
 
@@ -298,7 +299,8 @@ def test_what_cannot_be_known_counts_as_suppressed(hub: Hub) -> None:
     hub.refuses("get_findings", "AccessDeniedException")
     suppressed = hub.hub.suppressed({ARN: [ONE], arn_of("b", account=OTHER): []})
     assert [ARN] == list(suppressed)
-    assert "AccessDeniedException" in suppressed[ARN]
+    assert "AccessDeniedException" in suppressed[ARN].why
+    assert not suppressed[ARN].may_pass
 
 
 def test_a_hub_that_is_not_enabled_suppresses_nothing(hub: Hub) -> None:

@@ -18,7 +18,7 @@ from imdsv2.aws import sessions as aws
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.sessions import Members, metrics_session
 from imdsv2.domain.instance import Unreachable
-from tests.integration.builders import MEMBER, NOW, arn_of
+from tests.integration.builders import MEMBER, NOW, ROLES, arn_of
 from tests.world.clock import Clock
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class World:
     def __post_init__(self) -> None:
         self.sts = self.stub.client("sts")
         sessions = (botocore.session.Session(), metrics_session())
-        self.members = Members(*sessions, self.sts, lambda: "request-1", self.clock)
+        self.members = Members(*sessions, self.sts, ROLES, lambda: "request-1", self.clock)
 
     def grant(self, *names: str, role: str = "read", account: str = MEMBER) -> None:
         """The next sessions; each is valid for an hour from now."""

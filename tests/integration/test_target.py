@@ -45,7 +45,7 @@ def answer(*instances: dict[str, Any], token: str | None = None) -> dict[str, An
 
 def ids(arns: list[InstanceArn]) -> dict[str, Any]:
     """The ids in a DescribeInstances request."""
-    return {"InstanceIds": [arn.instance_id for arn in arns]}
+    return {"InstanceIds": [arn.instance_id for arn in arns], "IncludeManagedResources": True}
 
 
 def look_at(stub: Stub, **fields: Any) -> Instance:
@@ -299,6 +299,7 @@ def test_the_running_instances_of_a_place_are_read_page_by_page(stub: Stub) -> N
     """Only those that allow IMDSv1: a cohort's canaries are chosen among them, whichever instances were requested."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     asked: dict[str, Any] = {
+        "IncludeManagedResources": True,
         "MaxResults": 1000,
         "Filters": [
             {"Name": "instance-state-name", "Values": ["running"]},
@@ -314,7 +315,12 @@ def test_the_running_instances_of_a_place_are_read_page_by_page(stub: Stub) -> N
 def test_a_place_that_cannot_be_listed_is_an_error(stub: Stub) -> None:
     """Canaries chosen from a partial list would not be the same ones."""
     ec2 = stub.client("ec2")
-    stub.answer(ec2, "describe_instances", answer(shown(arn_of("1")), token="t1"), {"MaxResults": 1000, "Filters": ANY})
+    stub.answer(
+        ec2,
+        "describe_instances",
+        answer(shown(arn_of("1")), token="t1"),
+        {"MaxResults": 1000, "Filters": ANY, "IncludeManagedResources": True},
+    )
     stub.refuse(ec2, "describe_instances", "RequestLimitExceeded")
     with pytest.raises(ClientError, match="RequestLimitExceeded"):
         running_instances(ec2, Place("aws", REGION, MEMBER))

@@ -18,7 +18,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.record import Record
 from imdsv2.line.tell import Teller
-from tests.integration.builders import HUB, NOW, OTHER, PARAMETER, REGION, TABLE, arn_of, known_finding
+from tests.integration.builders import DIRECTIONS, HUB, NOW, OTHER, PARAMETER, REGION, TABLE, arn_of, known_finding
 from tests.world.records import change
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def teller(cloud: Cloud) -> Teller:
     hub = SecurityHub(cloud.client("securityhub"), logger)
     policies = PolicySource(cloud.client("ssm"), cloud.ledger(), PARAMETER)
     topic = Topic(cloud.client("sns"), cloud.topic_arn)
-    return Teller(cloud.ledger(), hub, topic, TABLE, logger, policies, cloud.clock.tick)
+    return Teller(cloud.ledger(), hub, topic, DIRECTIONS, logger, policies, cloud.clock.tick)
 
 
 def tell(cloud: Cloud, *arns: InstanceArn, workflow: bool = True) -> None:

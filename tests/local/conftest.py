@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local.cloud.deploy import create_stack
+from local.cloud.deploy import deploy_stack
 from local.cloud.run import HOME, LocalCloud
 from tests.local import chain_stack
 from tests.local.model_check import check_answers
@@ -69,4 +69,4 @@ def chain(running: LocalCloud) -> dict[str, str]:
     s3 = session.client("s3")
     s3.create_bucket(Bucket=chain_stack.CODE_BUCKET, CreateBucketConfiguration={"LocationConstraint": HOME})
     s3.put_object(Bucket=chain_stack.CODE_BUCKET, Key=chain_stack.CODE_KEY, Body=chain_stack.code())
-    return create_stack(session, "chain", TemplateBody=chain_stack.template())
+    return deploy_stack(session, "chain", TemplateBody=chain_stack.template())

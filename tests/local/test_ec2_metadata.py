@@ -167,7 +167,7 @@ def test_a_declarative_policy_lets_nobody_else_change_anything(cloud: LocalCloud
         ec2.modify_instance_metadata_defaults(HttpTokens="optional")
     with Refused() as of_options:
         ec2.modify_instance_metadata_options(InstanceId=instance, HttpTokens="required")
-    assert ["UnsupportedOperation"] * 2 == [of_defaults.code, of_options.code]
+    assert ["OperationNotPermitted"] * 2 == [of_defaults.code, of_options.code]
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,32 @@ def test_only_what_bears_a_tag_may_be_put_back(
     ]
 
 
+def test_a_launch_is_checked_on_what_it_makes_and_uses(
+    probe: Callable[..., str], writer: Callable[..., str], cloud: LocalCloud
+) -> None:
+    """Type and tags of the instance, and the image without an account in its ARN; one resource that is missing refuses it all."""
+    name = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
+    image = cloud.session(account=MEMBER).client("ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    small = {"StringEquals": {"ec2:InstanceType": "t4g.nano"}, "Null": {"aws:RequestTag/trial": "false"}}
+    own = f"arn:aws:ec2:*:{MEMBER}:"
+    instance = _allow("ec2:RunInstances", **small) | {"Resource": f"{own}instance/*"}
+    around = [f"{own}{kind}/*" for kind in ("volume", "network-interface", "security-group", "subnet")]
+    rest = _allow("ec2:RunInstances") | {"Resource": around}
+    images = _allow("ec2:RunInstances", StringEquals={"ec2:Owner": "amazon"}) | {"Resource": "arn:aws:ec2:*::image/*"}
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "trial", "Value": "1"}]}]
+    asked = {"ImageId": image, "InstanceType": "t4g.nano", "MinCount": 1, "MaxCount": 1, "TagSpecifications": tags}
+    role = writer(instance, rest, images)
+
+    def run(**changes: Any) -> str:
+        return probe("ec2", "run_instances", role=role, **{**asked, **changes})
+
+    assert ["ok", "UnauthorizedOperation", "UnauthorizedOperation"] == [
+        run(),
+        run(InstanceType="m7g.large"),
+        run(TagSpecifications=[]),
+    ]
+
+
 def test_a_calendar_is_asked_by_leave_only(probe: Callable[..., str], cloud: LocalCloud) -> None:
     """`ssm:GetCalendarState` on the document, by its name or its ARN, and in another account."""
     for account in (SECURITY, MEMBER):

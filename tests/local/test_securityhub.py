@@ -254,6 +254,15 @@ def test_names_of_custom_actions_are_short(hub: SecurityHubClient, name: str, id
     assert "InvalidInputException" == refusal.code
 
 
+def test_the_newer_hub_is_on_where_the_older_is(hub: SecurityHubClient) -> None:
+    """Its own ARN, and an error where it is off."""
+    assert ":hubv2/" in hub.describe_security_hub_v2()["HubV2Arn"]
+    hub.disable_security_hub()
+    with Refused():
+        hub.describe_security_hub_v2()
+    hub.enable_security_hub()
+
+
 def test_a_disabled_hub_refuses_everything(hub: SecurityHubClient) -> None:
     """With the code that tells it from a missing permission, until it is enabled again."""
     assert hub.describe_hub()["HubArn"].endswith(":hub/default")

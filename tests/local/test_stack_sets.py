@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud.deploy import DeployError, create_stack
+from local.cloud.deploy import DeployError, deploy_stack
 from local.cloud.run import ADMINISTRATION, HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, REGIONS, SECURITY
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def test_policies_know_the_organisation_of_a_caller(cloud: LocalCloud, account: 
 def test_a_set_is_deployed_to_the_accounts_of_a_unit_and_goes_with_its_stack(cloud: LocalCloud) -> None:
     """In every Region that it names, and never to the management account, though that is under the root."""
     root = cloud.session().client("organizations").list_roots()["Roots"][0]["Id"]
-    create_stack(cloud.session(), SET, TemplateBody=stack_set(targets={"OrganizationalUnitIds": [root]}))
+    deploy_stack(cloud.session(), SET, TemplateBody=stack_set(targets={"OrganizationalUnitIds": [root]}))
     assert [(account, region) for account in MEMBERS for region in REGIONS] == queues(cloud)
     cloudformation = cloud.session().client("cloudformation")
     cloudformation.delete_stack(StackName=SET)
@@ -128,10 +128,25 @@ def test_a_set_is_deployed_to_the_accounts_of_a_unit_and_goes_with_its_stack(clo
     assert [] == queues(cloud)
 
 
+def test_the_stacks_of_a_set_are_listed(clean: LocalCloud) -> None:
+    """Each account and Region with its state; a set that does not exist is an error."""
+    deploy_stack(clean.session(), SET, TemplateBody=stack_set())
+    cloudformation = clean.session().client("cloudformation")
+    listed = cloudformation.list_stack_instances(StackSetName=SET, CallAs="SELF")["Summaries"]
+    assert {(account, region) for account in MEMBERS for region in REGIONS} == {
+        (each["Account"], each["Region"]) for each in listed
+    }
+    assert {("CURRENT", "SUCCEEDED")} == {
+        (each["Status"], each["StackInstanceStatus"]["DetailedStatus"]) for each in listed
+    }
+    with pytest.raises(ClientError, match="StackSetNotFoundException"):
+        cloudformation.list_stack_instances(StackSetName="Nobody")
+
+
 def test_an_account_may_be_left_out(clean: LocalCloud) -> None:
     """`DIFFERENCE` means all of the unit but these."""
     targets = {"OrganizationalUnitIds": [MEMBERS_UNIT], "AccountFilterType": "DIFFERENCE", "Accounts": [MEMBERS[0]]}
-    create_stack(clean.session(), SET, TemplateBody=stack_set(targets=targets))
+    deploy_stack(clean.session(), SET, TemplateBody=stack_set(targets=targets))
     assert [(MEMBERS[1], region) for region in REGIONS] == queues(clean)
 
 
@@ -139,17 +154,17 @@ def test_an_account_that_refuses_is_tolerated_as_far_as_the_set_says(clean: Loca
     """Half of the places, here."""
     preferences = {"FailureTolerancePercentage": 50}
     template = stack_set(FAILS_IN_ONE, OperationPreferences=preferences, Capabilities=["CAPABILITY_IAM"])
-    create_stack(clean.session(), SET, TemplateBody=template)
+    deploy_stack(clean.session(), SET, TemplateBody=template)
     assert [(MEMBERS[1], region) for region in REGIONS] == queues(clean)
 
 
 def test_an_account_that_refuses_fails_the_stack_otherwise(clean: LocalCloud) -> None:
     """With its name."""
     with pytest.raises(DeployError, match=f"{MEMBERS[0]}/{HOME}"):
-        create_stack(clean.session(), SET, TemplateBody=stack_set(FAILS_IN_ONE, Capabilities=["CAPABILITY_IAM"]))
+        deploy_stack(clean.session(), SET, TemplateBody=stack_set(FAILS_IN_ONE, Capabilities=["CAPABILITY_IAM"]))
 
 
 def test_a_management_account_is_nobodys_delegate(clean: LocalCloud) -> None:
     """AWS refuses it too."""
     with pytest.raises(DeployError, match="SELF"):
-        create_stack(clean.session(), SET, TemplateBody=stack_set(CallAs="DELEGATED_ADMIN"))
+        deploy_stack(clean.session(), SET, TemplateBody=stack_set(CallAs="DELEGATED_ADMIN"))

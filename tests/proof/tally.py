@@ -18,6 +18,7 @@ UNITS = {
     "proof.crashes": "points",
     "proof.pairs": "orders",
     "proof.kills": "kills",
+    "proof.wire": "rows",
 }
 
 

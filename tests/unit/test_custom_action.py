@@ -13,6 +13,7 @@ from botocore.session import get_session
 from botocore.stub import ANY, Stubber
 
 import custom_action
+import invocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,3 +238,61 @@ def test_an_answer_that_is_not_taken_is_sent_again(
     handle(request("Update", cloudformation))
     assert "SUCCESS" == only_answer(cloudformation)["Status"]
     assert [1.0] == pauses
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+
+KEEP = {"keep": {name: PROPERTIES[name] for name in ("ActionId", "Name", "Description")}}
+
+
+def aggregated_in(security_hub: Stubber, *regions: str) -> None:
+    """Security Hub's aggregators; there is one at most."""
+    arns = [f"arn:aws-cn:securityhub:{region}:111111111111:finding-aggregator/1" for region in regions]
+    answer = {"FindingAggregators": [{"FindingAggregatorArn": arn} for arn in arns]}
+    security_hub.add_response("list_finding_aggregators", answer, {})
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Metric to its last value."""
+    values: dict[str, Any] = {}
+    monkeypatch.setattr(invocation.metrics, "add_metric", lambda name, unit, value: values.update({name: value}))
+    return values
+
+
+@pytest.mark.parametrize(
+    ("regions", "found", "elsewhere"),
+    [([], "cn-north-1", 0), (["cn-north-1"], "cn-north-1", 0), (["cn-northwest-1"], "cn-northwest-1", 1)],
+)
+def test_each_day_it_is_told_whether_findings_arrive_here(
+    regions: list[str], found: str, elsewhere: int, security_hub: Stubber, counted: dict[str, Any]
+) -> None:
+    """A service beside the aggregation Region sees the findings of its own Region only."""
+    security_hub.add_response("update_action_target", {}, DESCRIBED)
+    aggregated_in(security_hub, *regions)
+    answer = custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
+    assert {"action": "up to date", "aggregation_region": found} == answer
+    assert {"AggregatedElsewhere": elsewhere} == counted
+
+
+def test_each_day_an_action_that_is_missing_is_made(security_hub: Stubber, counted: dict[str, Any]) -> None:
+    """Somebody deleted it, or Security Hub was enabled after the deployment."""
+    security_hub.add_client_error("update_action_target", "ResourceNotFoundException")
+    security_hub.add_response(
+        "create_action_target",
+        {"ActionTargetArn": ACTION_ARN},
+        {"Id": "RequireIMDSv2", "Name": ANY, "Description": ANY},
+    )
+    aggregated_in(security_hub)
+    answer = custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
+    assert answer is not None
+    assert "created" == answer["action"]
+
+
+def test_without_security_hub_there_is_nothing_to_look_after(security_hub: Stubber, counted: dict[str, Any]) -> None:
+    """No failure each day in an account that works with Config alone."""
+    security_hub.add_client_error("update_action_target", "InvalidAccessException")
+    answer = custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
+    assert answer is not None
+    assert "not enabled" in answer["action"]
+    assert {"AggregatedElsewhere": 0} == counted

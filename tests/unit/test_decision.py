@@ -82,10 +82,10 @@ def test_what_the_policy_does_not_leave_out_is_judged(policy: Policy) -> None:
 # --- Rows 2 to 5 ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("throttled", "wait"), [(False, DAY), (True, timedelta(minutes=15))])
-def test_what_cannot_be_read_is_held(throttled: bool, wait: timedelta) -> None:
-    """Row 2; throttling passes soon, a missing role does not."""
-    verdict = judge(Unreachable(arn=arn(), problem="The role is missing; deploy it.", throttled=throttled))
+@pytest.mark.parametrize(("passes", "wait"), [(False, DAY), (True, timedelta(minutes=15))])
+def test_what_cannot_be_read_is_held(passes: bool, wait: timedelta) -> None:
+    """Row 2; throttling, failures of AWS and lost connections pass soon, a missing role does not."""
+    verdict = judge(Unreachable(arn=arn(), problem="The role is missing; deploy it.", passes=passes))
     assert ("hold", "unreachable") == row(verdict)
     assert "deploy it" in verdict.explanation
     assert NOW + wait == verdict.revisit_at

@@ -80,6 +80,21 @@ TOLD = "3 IMDSv1 calls in 2 hours on 2 days (daily at 14:00), the last on 2026-1
         "kubernetes.io/cluster/prod",
         "karpenter.sh/nodepool",
         "AmazonECSManaged",
+        "AWSBatchServiceTag",
+        "aws:ecs:clusterName",
+        "eks:eks-cluster-name",
+        "eks:nodegroup-name",
+        "alpha.eksctl.io/nodegroup-name",
+        "eksctl.cluster.k8s.io/v1alpha1/cluster-name",
+        "karpenter.sh/provisioner-name",
+        "karpenter.k8s.aws/ec2nodeclass",
+        "KubernetesCluster",
+        "k8s.io/cluster-autoscaler/enabled",
+        "k8s.io/cluster-autoscaler/orders",
+        "kops.k8s.io/instancegroup",
+        "sigs.k8s.io/cluster-api-provider-aws/cluster/orders",
+        "elasticbeanstalk:environment-name",
+        "elasticbeanstalk:environment-id",
     ],
 )
 def test_use_on_a_container_host_with_a_hop_limit_of_one_may_be_the_limits_fault(tag: str) -> None:
@@ -97,7 +112,12 @@ def test_use_on_a_container_host_with_a_hop_limit_of_one_may_be_the_limits_fault
         ({}, 1),
         ({"eks:cluster-name": "prod"}, 2),
         ({"eks:cluster-name": "prod"}, 3),
+        ({"KubernetesCluster": "orders"}, 2),
+        ({"elasticbeanstalk:environment-name": "orders"}, 2),
+        ({"KubernetesCluster": "orders"}, 4),
+        ({}, 2),
         ({"EKS:cluster-name": "prod"}, 1),
+        ({"k8s.io": "prod"}, 1),
         ({"kubernetes.io/cluster": "prod"}, 1),
         ({"karpenter.sh/nodepools": "prod"}, 1),
         ({"aws:autoscaling:groupName": "AmazonECSManaged"}, 1),
@@ -112,6 +132,9 @@ def test_other_use_in_the_window_holds(tags: dict[str, str], hop_limit: int) -> 
     )
     assert MENDED in verdict.explanation
     assert ("If it runs containers" in verdict.explanation) is (hop_limit == 1)
+    overlay = bool(tags) and hop_limit == 2
+    assert ("raise it to 3" in verdict.explanation) is overlay
+    assert ("overlay" in verdict.explanation) is overlay
     assert NOW + DAY == verdict.revisit_at
 
 
@@ -184,9 +207,9 @@ def test_how_boot_software_runs_again_depends_on_the_instance(
     [
         (NOW + 30 * DAY, ("hold", "v1_recurs"), NOW + DAY),
         (NOW + HOUR, ("hold", "v1_recurs"), NOW + HOUR),
-        (NOW, ("enforce", "unused"), NOW + HOUR),
-        (NOW - DAY, ("enforce", "unused"), NOW + HOUR),
-        (None, ("enforce", "unused"), NOW + HOUR),
+        (NOW, ("enforce", "unused"), NOW + DAY),
+        (NOW - DAY, ("enforce", "unused"), NOW + DAY),
+        (None, ("enforce", "unused"), NOW + DAY),
     ],
 )
 def test_use_that_comes_again_holds_until_the_silence_is_long_enough(

@@ -169,7 +169,7 @@ def test_what_did_not_use_it_is_enforced() -> None:
     assert ("enforce", "unused") == row(verdict)
     for words in ("No IMDSv1 call since 2026-10-16 14:30 UTC", "839 hours", "100%", "none at its last start on"):
         assert words in verdict.explanation
-    assert NOW + HOUR == verdict.revisit_at
+    assert NOW + DAY == verdict.revisit_at
 
 
 def test_what_was_refused_before_a_person_settled_it_is_told() -> None:

@@ -66,6 +66,7 @@ ROWS: list[tuple[Reason, dict[str, Any]]] = [
     (Reason.BROKE_BEFORE, {"history": {"rolled_back_at": NOW - DAY}}),
     (Reason.UNDONE_BY_PERSON, {"history": {"undone_at": NOW - DAY, "undone_by": "erik"}}),
     (Reason.CHANGED_BACK, {"history": {"required_seen_at": NOW - HOUR}}),
+    (Reason.CHANGED_BACK, {"tags": {"imdsv2:rolled-back-at": "2026-11-01T06:00:00Z"}}),
     (Reason.NOT_READY, {"target": {"state": "pending"}}),
     (Reason.EVIDENCE_INCOMPLETE, {"evidence": {"problem": "CloudWatch answered PartialData"}}),
     (Reason.STOPPED_TOO_LONG, {"evidence": {"stopped_too_long": True}}),
@@ -152,7 +153,7 @@ instances = st.builds(
 targets = (
     instances
     | st.builds(Missing, arn=st.just(arn()))
-    | st.builds(Unreachable, arn=st.just(arn()), problem=words, throttled=st.booleans())
+    | st.builds(Unreachable, arn=st.just(arn()), problem=words, throttled=st.booleans(), passes=st.booleans())
 )
 seen_before = st.builds(
     History,

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import Parsed, parse
+from imdsv2.line.sought import Sought
 from imdsv2.people.request import parse_order
 from tests.fixtures.events import (
     CONFIG_RULES,
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 400
 OTHER_ID = "i-00000000"
 HUGE = "x" * 10_000
+SOUGHT = Sought(custom_action_id="RequireIMDSv2")
 
 
 def read(event: object) -> Parsed:
     """The requests in a message with this event; every complaint can be sent on, and read."""
-    parsed = parse(json.dumps(event))
+    parsed = parse(json.dumps(event), SOUGHT)
     for complaint in parsed.poison:
         assert len(str(complaint)) <= LONGEST_MESSAGE
         str(complaint).encode()
@@ -186,6 +188,9 @@ RESOURCE_V2 = {
         RESOURCE_V2 | {"uid": instance_arn(), "uid_alt": INSTANCE_ID},
         {key: value for key, value in RESOURCE_V2.items() if key != "region"},
         {key: value for key, value in RESOURCE_V2.items() if key != "owner"},
+        RESOURCE_V2 | {"owner": {}},
+        RESOURCE_V2 | {"owner": None, "region": None},
+        RESOURCE_V2 | {"owner": {}, "region": "", "uid_alt": ""},
     ],
 )
 def test_the_newer_security_hub_may_name_the_instance_in_many_ways(resource: Json) -> None:
@@ -406,14 +411,14 @@ def test_a_mistyped_field_is_poison_by_its_name(kind: str, path: str, value: obj
 )
 def test_malformed_json_is_poison(body: str) -> None:
     """The complaint is about the body as a whole."""
-    (complaint,) = parse(body).poison
+    (complaint,) = parse(body, SOUGHT).poison
     assert "body" == complaint.field
 
 
 @pytest.mark.parametrize("body", ["null", "[]", '"event"', "5", "true", "[{}]"])
 def test_json_that_is_no_object_is_poison(body: str) -> None:
     """An event is an object."""
-    (complaint,) = parse(body).poison
+    (complaint,) = parse(body, SOUGHT).poison
     assert "body" == complaint.field
     assert "object" in complaint.problem
 
@@ -618,7 +623,7 @@ def test_any_json_is_borne(value: object) -> None:
 @given(st.text())
 def test_any_text_is_borne(text: str) -> None:
     """No crash, and no request."""
-    assert [] == parse(text).requests
+    assert [] == parse(text, SOUGHT).requests
 
 
 @pytest.mark.parametrize(
@@ -639,7 +644,7 @@ def test_nesting_of_any_depth_is_borne(kind: str, path: str) -> None:
     hole = json.dumps(changed(EVENTS[kind], steps(path), "HOLE"))
     for depth in (*range(900, 1000, 4), 50_000):
         for text in ("[" * depth + "]" * depth, '{"x":' * depth + "1" + "}" * depth):
-            assert 1 == len(parse(hole.replace('"HOLE"', text)).poison)
+            assert 1 == len(parse(hole.replace('"HOLE"', text), SOUGHT).poison)
 
 
 # --- Manual invoke -------------------------------------------------------------------------------------------------
@@ -784,3 +789,32 @@ def test_any_targets_are_each_answered_in_their_place(targets: list[Any]) -> Non
     good = [target in (instance_arn(), TRIPLE) for target in targets]
     assert good == [isinstance(target, Request) for target in order.targets]
     json.dumps(order.names, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("sought", "name"),
+    [
+        ("EC2_IMDSV2_CHECK", "EC2_IMDSV2_CHECK"),
+        ("require-imdsv2", "Require-IMDSv2"),
+        ("Baseline-Ec2Imdsv2Check*", "baseline-ec2imdsv2check-1AB2CD3EF4"),
+        ("Baseline-Ec2Imdsv2Check*", "Baseline-Ec2Imdsv2Check"),
+    ],
+)
+def test_a_config_rule_that_the_installation_names_is_read(sought: str, name: str) -> None:
+    """By its name or by the beginning of it, in upper or lower case; without the setting it is another rule."""
+    event = json.dumps(config_change(rule=name))
+    named = Sought(custom_action_id="RequireIMDSv2", config_rules=("somebody-elses", sought))
+    assert (1, 0) == (len(parse(event, named).requests), len(parse(event, SOUGHT).requests))
+
+
+@pytest.mark.parametrize("name", ["require-imdsv2-on-templates", "my-require-imdsv2", "Baseline", "other"])
+def test_a_config_rule_of_another_name_is_none_of_ours(name: str) -> None:
+    """A name is the whole name, and a prefix begins it."""
+    named = Sought(custom_action_id="RequireIMDSv2", config_rules=("require-imdsv2", "Baseline-Ec2Imdsv2Check*"))
+    assert Parsed() == parse(json.dumps(config_change(rule=name)), named)
+
+
+def test_the_custom_action_is_that_of_the_installation() -> None:
+    """A pilot beside production has a custom action of its own."""
+    event = json.dumps(custom_action(finding()))
+    assert Parsed() == parse(event, Sought(custom_action_id="RequireIMDSv2a1b2c3"))

@@ -85,6 +85,42 @@ def test_anything_but_complete_is_no_evidence(cloudwatch: CloudWatch, status: st
     assert seen[1].problem is None
 
 
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [
+        ("MaxMetricsExceeded", "Maximum number of allowed metrics exceeded"),
+        ("PartialData", "Some of the requested metrics could not be retrieved."),
+        ("Unavailable", "Data of one of the zones is temporarily unavailable."),
+        ("Forbidden", "The caller may read no metrics of account 333333333333."),
+        ("MetricsDropped", "3 metrics were dropped from this request."),
+    ],
+)
+def test_a_message_that_data_is_missing_is_no_evidence(
+    cloudwatch: CloudWatch, code: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Row 12, though each result says `Complete`: what is not there is not said to be missing anywhere else."""
+    target = instance(launched_at=NOW - 5 * DAY, first_launched_at=NOW - 30 * DAY)
+    report(cloudwatch, target, NOW - 30 * DAY, NOW)
+    assert Reason.EVIDENCE_INCOMPLETE is not verdict_on(cloudwatch, target).reason
+    cloudwatch.messages = [{"Code": "Greeting", "Value": "Hello."}, {"Code": code, "Value": value}]
+    verdict = verdict_on(cloudwatch, target)
+    assert Reason.EVIDENCE_INCOMPLETE is verdict.reason
+    assert f"CloudWatch says: {code}: {value}" in verdict.explanation
+    assert value in caplog.text
+
+
+def test_a_message_that_says_nothing_of_the_kind_is_logged(
+    cloudwatch: CloudWatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It changes no verdict."""
+    target = instance(launched_at=NOW - 5 * DAY, first_launched_at=NOW - 30 * DAY)
+    report(cloudwatch, target, NOW - 30 * DAY, NOW)
+    before = look(cloudwatch, target)
+    cloudwatch.messages = [{"Code": "Notice", "Value": "A new statistic is offered for this namespace."}]
+    assert before == look(cloudwatch, target)
+    assert "Notice: A new statistic is offered" in caplog.text
+
+
 def test_an_incomplete_answer_about_the_last_sign_of_life_is_none(cloudwatch: CloudWatch) -> None:
     """When it stopped is then not known yet, rather than not to be known."""
     target = instance(state="stopped", launched_at=NOW - 60 * DAY)
@@ -141,26 +177,26 @@ def test_an_instance_that_the_answer_leaves_out_has_no_evidence(
 
 
 @pytest.mark.parametrize(
-    ("error", "throttled"),
+    ("error", "passes"),
     [
         (refusal("AccessDenied", "not authorized to perform: cloudwatch:GetMetricData", "GetMetricData"), False),
         (refusal("Throttling", "Rate exceeded", "GetMetricData"), True),
         (refusal("ThrottlingException", "Rate exceeded", "GetMetricData"), True),
-        (refusal("InternalServiceFault", "refused", "GetMetricData"), False),
-        (ReadTimeoutError(endpoint_url="https://monitoring.eu-west-1.amazonaws.com"), False),
+        (refusal("InternalServiceFault", "refused", "GetMetricData", status=500), True),
+        (ReadTimeoutError(endpoint_url="https://monitoring.eu-west-1.amazonaws.com"), True),
     ],
 )
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
 def test_a_refused_call_is_no_evidence_and_no_exception(
-    cloudwatch: CloudWatch, steady: Instance, error: Exception, throttled: bool, number: int
+    cloudwatch: CloudWatch, steady: Instance, error: Exception, passes: bool, number: int
 ) -> None:
     """Whichever query failed: window, refused calls, both looks at the start, or older use."""
     cloudwatch.refusals[number] = error
     seen = look(cloudwatch, steady)
     assert seen.problem is not None
-    assert throttled is seen.passes
+    assert passes is seen.passes
     verdict = decide(steady, seen, UNKNOWN, POLICY, NOW)
-    assert (Reason.EVIDENCE_INCOMPLETE, NOW + (3 * FIVE if throttled else DAY)) == (verdict.reason, verdict.revisit_at)
+    assert (Reason.EVIDENCE_INCOMPLETE, NOW + (3 * FIVE if passes else DAY)) == (verdict.reason, verdict.revisit_at)
 
 
 def test_a_page_that_fails_half_way_takes_its_call_with_it_and_no_other(

@@ -45,19 +45,21 @@ def test_a_policy_that_can_be_read_lets_it_through(mode: Mode) -> None:
     assert None is gate.ask_policy(PolicyInForce(policy=Policy(mode=mode)), NOW)
 
 
-def test_switched_off_holds_for_an_hour() -> None:
-    """Then it is checked again, so that switching on needs no further action."""
+def test_switched_off_holds_for_a_day() -> None:
+    """Switching on makes due what waits for it, and needs no further action."""
     verdict = shut(gate.ask_policy(PolicyInForce(policy=Policy(mode=Mode.OFF)), NOW), Reason.SWITCHED_OFF)
-    assert NOW + HOUR == verdict.revisit_at
+    assert NOW + DAY == verdict.revisit_at
     assert '"mode": "off"' in verdict.explanation
 
 
-def test_a_policy_with_a_problem_holds_and_says_which() -> None:
-    """The explanation says what to correct."""
-    in_force = PolicyInForce(policy=Policy(mode=Mode.ENFORCE), problem="The policy is refused (mode: typo).")
+@pytest.mark.parametrize(("refused", "after"), [(True, DAY), (False, HOUR)])
+def test_a_policy_with_a_problem_holds_and_says_which(refused: bool, after: timedelta) -> None:
+    """The explanation says what to correct. A person who corrects it makes due what waits; nobody does that where Systems Manager fails."""
+    problem = "The policy is refused (mode: typo)."
+    in_force = PolicyInForce(policy=Policy(mode=Mode.ENFORCE), problem=problem, is_refused=refused)
     verdict = shut(gate.ask_policy(in_force, NOW), Reason.POLICY_UNREADABLE)
     assert verdict.explanation.startswith("The policy is refused (mode: typo).")
-    assert NOW + HOUR == verdict.revisit_at
+    assert NOW + after == verdict.revisit_at
 
 
 def test_off_is_off_also_where_the_policy_has_a_problem() -> None:
@@ -74,7 +76,7 @@ def test_a_suppressed_finding_holds() -> None:
     """The explanation names the finding."""
     assert None is gate.ask_suppressed(None, NOW)
     verdict = shut(gate.ask_suppressed("Finding x is suppressed.", NOW), Reason.SUPPRESSED)
-    assert ("Finding x is suppressed.", NOW + HOUR) == (verdict.explanation, verdict.revisit_at)
+    assert ("Finding x is suppressed.", NOW + DAY) == (verdict.explanation, verdict.revisit_at)
 
 
 # --- The circuit breaker -------------------------------------------------------------------------------------------
@@ -91,7 +93,7 @@ def test_an_open_breaker_holds_until_a_person_closes_it() -> None:
     verdict = shut(gate.ask_breaker(account, NOW), Reason.BREAKER_OPEN)
     assert "2026-09-01 08:15 UTC" in verdict.explanation
     assert account_command("close_breaker", "222222222222") in verdict.explanation
-    assert NOW + HOUR == verdict.revisit_at
+    assert NOW + DAY == verdict.revisit_at
 
 
 # --- Approval ------------------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def test_without_a_word_it_waits_for_one() -> None:
     """The explanation says how to approve."""
     verdict = shut(gate.ask_approval(NEEDED, None, ARN, NOW), Reason.APPROVAL_REQUIRED)
     assert command("approve", ARN) in verdict.explanation
-    assert NOW + HOUR == verdict.revisit_at
+    assert NOW + DAY == verdict.revisit_at
 
 
 def test_what_was_refused_waits_and_says_who_refused_it() -> None:
@@ -202,7 +204,7 @@ def test_an_open_calendar_lets_it_through() -> None:
 @pytest.mark.parametrize(
     ("changes_at", "revisit_at"),
     [
-        (None, NOW + HOUR),
+        (None, NOW + DAY),
         (NOW + 10 * MINUTE, NOW + 10 * MINUTE),
         (NOW + 5 * HOUR, NOW + 5 * HOUR),
         # Someone may open it earlier than planned.
@@ -213,7 +215,7 @@ def test_an_open_calendar_lets_it_through() -> None:
     ],
 )
 def test_a_closed_calendar_is_asked_again_when_it_opens(changes_at: datetime | None, revisit_at: datetime) -> None:
-    """Within a day in any case; hourly if the opening time is unknown."""
+    """Within a day in any case."""
     state = CalendarState(closed="The change calendar freeze is closed.", changes_at=changes_at)
     verdict = shut(gate.ask_calendar(state, NOW), Reason.CALENDAR_CLOSED)
     assert revisit_at == verdict.revisit_at

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.commands import FUNCTION, account_command, command, commands_in, hold_command
+from imdsv2.domain.commands import account_command, command, commands_in, hold_command
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.record import Record
+from imdsv2.line.messages import Directions
 from imdsv2.line.note import note, shortened
 from imdsv2.people.request import Command, parse
 
 ARN = InstanceArn.of(region="eu-west-1", account="222222222222", instance_id="i-0123456789abcdef0")
 LENGTH = 512
+DIRECTIONS = Directions("ledger", "imdsv2-remediation-manual")
 CLEAR = command("clear", ARN)
 LONG = "The software on it calls the metadata service without a token again and again. " * 20
 
@@ -37,17 +39,17 @@ def commands(text: str) -> list[str]:
 def test_what_fits_is_said_as_it_is() -> None:
     """With the function that takes the command, and where the evidence is."""
     expected = (
-        f"IMDSv1 stays on: hold (broke_before). It broke; then: {CLEAR} Commands are payloads of the function {FUNCTION}. "
+        f"IMDSv1 stays on: hold (broke_before). It broke; then: {CLEAR} Commands are payloads of the function {DIRECTIONS.manual_function}. "
         "Evidence: DynamoDB table ledger."
     )
-    assert expected == note(record(f"It broke; then: {CLEAR}"), "ledger")
+    assert expected == note(record(f"It broke; then: {CLEAR}"), DIRECTIONS)
 
 
 @pytest.mark.parametrize("room", range(0, 160, 7))
 def test_where_to_find_more_is_left_out_first(room: int) -> None:
     """The sentence itself stays whole for as long as it fits."""
     prose = "x" * (LENGTH - room - len("IMDSv1 stays on: hold (broke_before).  then: ") - len(CLEAR))
-    said = note(record(f"{prose} then: {CLEAR}"), "ledger")
+    said = note(record(f"{prose} then: {CLEAR}"), DIRECTIONS)
     assert f"{prose} then: {CLEAR}" in said
     assert len(said) <= LENGTH
 
@@ -55,12 +57,12 @@ def test_where_to_find_more_is_left_out_first(room: int) -> None:
 def test_a_verdict_without_an_explanation_has_its_headline() -> None:
     """What needs no action, too."""
     expected = "IMDSv1 is off, and nothing has needed it since: enforce (unused). Evidence: DynamoDB table ledger."
-    assert expected == note(record(None, status="verified", reason="unused"), "ledger")
+    assert expected == note(record(None, status="verified", reason="unused"), DIRECTIONS)
 
 
 def test_a_long_sentence_is_cut_at_a_word_and_keeps_its_command() -> None:
     """With the words that introduce the command."""
-    said = note(record(f"{LONG}Update it, then say so: {CLEAR}"), "ledger")
+    said = note(record(f"{LONG}Update it, then say so: {CLEAR}"), DIRECTIONS)
     assert said.endswith(f"… Update it, then say so: {CLEAR}")
     cut = said.partition("…")[0].partition("(broke_before). ")[2]
     assert LONG.startswith(f"{cut} ")
@@ -70,7 +72,7 @@ def test_a_long_sentence_is_cut_at_a_word_and_keeps_its_command() -> None:
 def test_a_command_that_is_too_long_is_left_out_as_a_whole() -> None:
     """With the words that introduce it; half a command helps nobody."""
     hold = hold_command(ARN, "o" * 256, date(2026, 12, 20))
-    said = note(record(f"{LONG}Or have it held: {hold}"), "ledger")
+    said = note(record(f"{LONG}Or have it held: {hold}"), DIRECTIONS)
     assert [] == commands(said)
     assert "Or have" not in said
     assert said.endswith("…")
@@ -79,9 +81,9 @@ def test_a_command_that_is_too_long_is_left_out_as_a_whole() -> None:
 def test_of_two_commands_the_first_is_kept_where_both_are_too_long() -> None:
     """And both where they fit."""
     other = command("undo", ARN, reason="r" * 120)
-    said = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {other}"), "ledger")
+    said = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {other}"), DIRECTIONS)
     assert [CLEAR] == commands(said)
-    both = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {command('undo', ARN)}"), "ledger")
+    both = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {command('undo', ARN)}"), DIRECTIONS)
     assert [CLEAR, command("undo", ARN)] == commands(both)
 
 

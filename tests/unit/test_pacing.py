@@ -295,6 +295,8 @@ ENVIRONMENT = {
     "AWS_REGION": "eu-west-1",
     "LEASE_SECONDS": "360",
     "LEDGER_TABLE": "ledger",
+    "MANUAL_FUNCTION": "imdsv2-remediation-manual",
+    "MEMBER_ROLES": "imdsv2-remediation-",
     "NOTIFICATIONS_TOPIC_ARN": "arn:aws:sns:eu-west-1:111111111111:topic",
     "POLICY_PARAMETER": "/policy",
 }

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode
+from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode, Watch
 from imdsv2.errors import PolicyRefused
 
 LONGEST_MESSAGE = 450
@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "exclude_regions": [],
     "max_enforcements_per_hour": 50,
     "watch_hours": 24,
+    "watch": "fast",
     "rollback": "auto",
     "rejected_threshold": 1,
     "rejected_periods": 2,
@@ -102,6 +103,8 @@ def test_an_empty_document_is_the_contracts_defaults() -> None:
         ("max_enforcements_per_hour", 1_000_000, 1_000_000),
         ("watch_hours", 3, 3),
         ("watch_hours", 168, 168),
+        ("watch", "fast", "fast"),
+        ("watch", "slow", "slow"),
         *(("rollback", word.value, word) for word in RollbackMode),
         ("rejected_threshold", 1, 1),
         ("rejected_threshold", 1_000_000, 1_000_000),
@@ -134,7 +137,10 @@ def test_what_a_field_takes(field: str, value: object, expected: object) -> None
     assert DEFAULTS | {field: policy.to_document()[field]} == policy.to_document()
 
 
-@pytest.mark.parametrize(("field", "words"), [("rollback", ["auto", "alert"]), ("approval", ["none", "required"])])
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [("rollback", ["auto", "alert"]), ("approval", ["none", "required"]), ("watch", ["fast", "slow"])],
+)
 def test_the_words_of_a_gate_are_the_contracts(field: str, words: list[str]) -> None:
     """These values are in people's parameters; the complaint about any other value lists them all."""
     assert words == [Policy.from_document({field: word}).to_document()[field] for word in words]
@@ -423,6 +429,7 @@ def policies(draw: st.DrawFn) -> Policy:
         exclude_regions=draw(st.frozensets(st.sampled_from(["eu-west-1", "cn-north-1", "us-gov-east-1"]))),
         max_enforcements_per_hour=draw(st.integers(1)),
         watch_hours=draw(st.integers(3, 168)),
+        watch=draw(st.sampled_from(Watch)),
         rollback=draw(st.sampled_from(RollbackMode)),
         rejected_threshold=draw(st.integers(1)),
         rejected_periods=draw(st.integers(1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from imdsv2.domain.instance import Place
+from imdsv2.domain.instance import InstanceArn, Place
 from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest, LedgerContended
 from imdsv2.line.judgement import Outcomes
-from imdsv2.sweep.run import SweepOrder, Tally, active_accounts, add_up, go_through, parse_order, plan
+from imdsv2.sweep.order import SweepOrder, parse_order
+from imdsv2.sweep.run import Tally, active_accounts, add_up, go_through, plan, saw_nothing, with_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,20 +70,53 @@ class CountingLine:
     members: Entered
     handed: list[list[Request]] = field(default_factory=list)
     dry: list[bool] = field(default_factory=list)
+    ours: set[str] = field(default_factory=set)
+    """What the ledger has as enforced."""
+
+    @property
+    def ledger(self) -> CountingLine:
+        return self
+
+    def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Any]:
+        return {
+            arn: SimpleNamespace(arn=arn, status="enforced" if arn.instance_id in self.ours else "held") for arn in arns
+        }
 
     def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool) -> Outcomes:
         self.handed.append(list(requests))
         self.dry.append(dry_run)
-        return Outcomes(judged={}, echoes=set(), failed={})
+        judged = {each.arn: SimpleNamespace(verdict=SimpleNamespace(reason="judged")) for each in self.handed[-1]}
+        return Outcomes(judged=cast("Any", judged), echoes=set(), failed={})
+
+
+def _kind(name: str) -> str:
+    return name.partition("-")[0] if "-" in name else ""
+
+
+def _id(name: str) -> str:
+    return f"i-{name.encode().hex():0>17}"
+
+
+def _number(number: int) -> str:
+    return f"i-{number:017x}"
+
+
+def arn_in(account: str, region: str, number: int) -> InstanceArn:
+    """An instance by its place and number."""
+    return InstanceArn("aws", region, account, _number(number))
 
 
 def _instance(name: str) -> dict[str, Any]:
-    tokens = "required" if name.startswith("v2") else "optional"
+    tokens = "required" if _kind(name) == "v2" else "optional"
     return {
-        "InstanceId": f"i-{name.encode().hex():0>17}",
+        "InstanceId": _id(name),
         "State": {"Name": "running"},
         "LaunchTime": datetime(2026, 1, 1, tzinfo=UTC),
-        "MetadataOptions": {"HttpTokens": tokens, "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+        "MetadataOptions": {
+            "HttpTokens": tokens,
+            "HttpEndpoint": "disabled" if _kind(name) == "off" else "enabled",
+            "HttpPutResponseHopLimit": 1,
+        },
     }
 
 
@@ -89,7 +126,9 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imdsv2.sweep.run.INSTANCES_A_BATCH", 2)
 
 
-def _go(line: CountingLine, tally: Tally, *, dry_run: bool = False, batches: int = 99) -> Tally:
+def _go(
+    line: CountingLine, tally: Tally, *, dry_run: bool = False, batches: int = 99, known: Iterable[str] = ()
+) -> Tally:
     left = iter([True] * (batches - 1) + [False] * 99)
     return go_through(
         cast("Line", line),
@@ -98,6 +137,7 @@ def _go(line: CountingLine, tally: Tally, *, dry_run: bool = False, batches: int
         "request",
         dry_run=dry_run,
         has_time=lambda: next(left),
+        known=known,
     )
 
 
@@ -109,7 +149,9 @@ def test_a_place_is_gone_through_batch_by_batch() -> None:
     ids = [request.arn.instance_id for batch in line.handed for request in batch]
     assert sorted(ids) == ids
     assert {Source.SWEEP} == {request.source for batch in line.handed for request in batch}
-    assert (3, None, None, None) == (tally.imdsv1_allowed, tally.instances, tally.after, tally.error)
+    assert (3, 3) == (tally.imdsv1_allowed, tally.instances)
+    assert tally.after is None
+    assert tally.error is None
 
 
 def test_a_place_without_any_ends_at_once() -> None:
@@ -119,15 +161,70 @@ def test_a_place_without_any_ends_at_once() -> None:
     assert [] == line.handed
 
 
-def test_only_what_allows_imdsv1_is_listed_unless_all_are_to_be_counted() -> None:
-    """A real sweep lists no more than it needs; a dry one counts everything, and judges the same instances."""
-    fleet = Fleet([["a", "v2-b", "v2-c"]])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_all_instances_are_counted_by_what_their_options_allow(dry_run: bool) -> None:
+    """What requires tokens is counted and need not be judged; a disabled endpoint serves nobody, and is judged."""
+    fleet = Fleet([["a", "v2-b", "off-c"], ["v2-d", "off-e", "f", "v2-g"]])
     line = CountingLine(Entered({PLACE.account: fleet}))
-    real, dry = _go(line, Tally(place=PLACE)), _go(line, Tally(place=PLACE), dry_run=True)
-    names = [[each["Name"] for each in request["Filters"]] for request in fleet.asked]
-    assert [True, False] == ["metadata-options.http-tokens" in each for each in names]
-    assert [(None, 1), (3, 1)] == [(each.instances, each.imdsv1_allowed) for each in (real, dry)]
-    assert [False, True] == line.dry
+    tally = _go(line, Tally(place=PLACE), dry_run=dry_run)
+    assert (7, 2, 2, 3) == (tally.instances, tally.imdsv1_allowed, tally.endpoint_disabled, tally.already_required)
+    assert {"already_required": 3, "judged": 4} == tally.by_verdict
+    assert {dry_run} == {*line.dry}
+    assert all(request["IncludeManagedResources"] for request in fleet.asked)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_numbers_of_a_place_add_up(data: st.DataObject) -> None:
+    """Whatever is there, whatever the ledger waits for, however often the function runs out of time."""
+    names = data.draw(st.lists(st.sampled_from(range(60)), unique=True, max_size=24))
+    kinds = [data.draw(st.sampled_from(["", "v2-", "off-"])) for _ in names]
+    fleet = Fleet([[f"{kind}{name}" for kind, name in zip(kinds, names, strict=True)]])
+    known = data.draw(st.lists(st.sampled_from([*fleet.pages[0], "gone-1", "gone-2", "gone-3"]), unique=True))
+    ours = data.draw(st.sets(st.sampled_from(known))) if known else set()
+    line = CountingLine(Entered({PLACE.account: fleet}), ours={_id(each) for each in ours})
+    batches = data.draw(st.integers(1, 5))
+    tally = Tally(place=PLACE)
+    while True:
+        tally = _go(line, Tally.from_document(tally.document()), batches=batches, known=[_id(each) for each in known])
+        if tally.after is None:
+            break
+    expected = Counter(_kind(each) for each in fleet.pages[0])
+    assert expected == Counter({"": tally.imdsv1_allowed, "off": tally.endpoint_disabled, "v2": tally.already_required})
+    gone = {each for each in known if each not in fleet.pages[0]} - ours
+    assert (len(names), len(gone)) == (tally.instances, tally.not_there)
+    assert tally.instances + tally.not_there == tally.by_verdict.total() + tally.failed
+    handed = [request.arn.instance_id for batch in line.handed for request in batch]
+    assert len(handed) == len(set(handed))
+    stale = {each for each in known if _kind(each) not in {"", "off"} or each in gone} - ours
+    allowed = {each for each in fleet.pages[0] if _kind(each) != "v2"}
+    assert {_id(each) for each in allowed | stale} == set(handed)
+
+
+def test_a_dry_sweep_mends_nothing() -> None:
+    """It writes nothing, so there is nothing to evaluate beyond what EC2 lists."""
+    line = CountingLine(Entered({PLACE.account: Fleet([["a", "v2-b"]])}))
+    _go(line, Tally(place=PLACE), dry_run=True, known=[_id("v2-b"), _id("gone-1")])
+    assert [[_id("a")]] == [[each.arn.instance_id for each in batch] for batch in line.handed]
+
+
+def test_what_the_ledger_waits_for_is_handed_to_its_place() -> None:
+    """In a file for each place that has any: a state passes 256 KB at most."""
+    files: dict[str, object] = {}
+    arns = [arn_in("1" * 12, "eu-west-1", 2), arn_in("1" * 12, "eu-west-1", 1), arn_in("3" * 12, "eu-west-1", 1)]
+    places = [{"account": "1" * 12, "region": "eu-west-1"}, {"account": "2" * 12, "region": "eu-west-1"}]
+    noted = with_known(places, arns, files.__setitem__, "run/known")
+    assert {"run/known/111111111111/eu-west-1.json": [_number(1), _number(2)]} == files
+    assert ["run/known/111111111111/eu-west-1.json", None] == [Tally.from_document(each).known for each in noted]
+
+
+@pytest.mark.parametrize(
+    ("places", "errors", "unreachable", "is_blind"),
+    [(0, 0, 4, True), (7, 7, 0, True), (3, 3, 2, True), (7, 6, 5, False), (1, 0, 999, False), (0, 0, 0, False)],
+)
+def test_a_sweep_that_saw_nothing_is_none(places: int, errors: int, unreachable: int, is_blind: bool) -> None:
+    """Nothing to look at is another matter."""
+    assert is_blind == saw_nothing(places, errors, unreachable)
 
 
 def test_what_there_is_no_time_for_is_taken_up_by_the_next_call() -> None:
@@ -224,12 +321,13 @@ def test_a_large_organisation_is_read_to_its_last_page(name: str) -> None:
 def test_the_summary_adds_up() -> None:
     """Failed places keep their reason; a place whose step died has no counts to add."""
     tallies = [
-        {**Tally(place=PLACE, instances=5, imdsv1_allowed=2).document(), "by_verdict": {"unused": 2}},
+        {**Tally(place=PLACE, already_required=3, imdsv1_allowed=2).document(), "by_verdict": {"unused": 2}},
         {**Tally(place=PLACE, imdsv1_allowed=1, failed=1).document(), "by_verdict": {"v1_in_use": 1}, "error": "gone"},
     ]
     summary = add_up(tallies)
-    assert {"places": 2, "instances": 5, "imdsv1_allowed": 3, "failed": 1} == {
-        name: summary[name] for name in ("places", "instances", "imdsv1_allowed", "failed")
+    expected = {"places": 2, "instances": 6, "imdsv1_allowed": 3, "already_required": 3, "endpoint_disabled": 0}
+    assert expected | {"not_there": 0, "failed": 1} == {
+        name: summary[name] for name in [*expected, "not_there", "failed"]
     }
     assert {"unused": 2, "v1_in_use": 1} == summary["by_verdict"]
     assert {"222222222222 eu-west-1": "gone"} == summary["errors"]
@@ -249,6 +347,7 @@ def test_a_sweep_by_hand_is_dry_and_everywhere_unless_it_says_otherwise() -> Non
         ({"accounts": [222222222222]}, "accounts"),
         ({"regions": ["eu-west"]}, "regions"),
         ({"force": True}, "force"),
+        *(({"spare_hours": hours}, "spare_hours") for hours in (-1, 25, 7.0, True, "9", None)),
     ],
 )
 def test_what_cannot_be_understood_is_refused_by_field(document: Any, field_name: str) -> None:

@@ -30,7 +30,7 @@ QUERIES = 500
 DATAPOINTS = 100_800
 METRICS_A_PAGE = 500
 NAMESPACE = "AWS/EC2"
-RECENTLY = timedelta(hours=3)
+RECENTLY, LISTED = timedelta(hours=3), timedelta(days=14)
 
 _OPERATION = get_session().get_service_model("cloudwatch").operation_model("GetMetricData")
 _WITHOUT_POINTS = {"Forbidden", "InternalError"}
@@ -56,6 +56,8 @@ class CloudWatch:
         self.status = "Complete"
         self.statuses: dict[tuple[str, str], str] = {}
         """By metric and instance id, the status code in place of `status`."""
+        self.messages: list[dict[str, str]] = []
+        """What it says with each answer about the operation as a whole."""
         self.refusals: dict[int, Exception] = {}
         """By number of the call of `GetMetricData` (from 0), what is raised in place of an answer."""
         self.asked: list[dict[str, Any]] = []
@@ -115,7 +117,7 @@ class CloudWatch:
         self._refuse(request)
         token = request.get("NextToken")
         pages = self._pages.pop(token) if token else self._answer(request)
-        answer: dict[str, Any] = {"MetricDataResults": pages[0], "Messages": []}
+        answer: dict[str, Any] = {"MetricDataResults": pages[0], "Messages": list(self.messages)}
         if pages[1:]:
             answer["NextToken"] = f"page-{number}"
             self._pages[answer["NextToken"]] = pages[1:]
@@ -126,14 +128,15 @@ class CloudWatch:
         *,
         Namespace: str,  # noqa: N803 - AWS's names
         MetricName: str,  # noqa: N803
-        RecentlyActive: str,  # noqa: N803
+        RecentlyActive: str | None = None,  # noqa: N803
         NextToken: str = "0",  # noqa: N803
     ) -> dict[str, Any]:
-        """`ListMetrics` of what had a datapoint in the last three hours."""
+        """`ListMetrics` of what had a datapoint in the last three hours, or in the last two weeks."""
         assert Namespace == NAMESPACE
-        if RecentlyActive != "PT3H":
+        if RecentlyActive not in {None, "PT3H"}:
             raise refusal("InvalidParameterValue", "The value for parameter RecentlyActive is invalid.", "ListMetrics")
-        ids, first = self._recently_active(MetricName), int(NextToken)
+        since = self.now() - (RECENTLY if RecentlyActive else LISTED)
+        ids, first = self._active_since(MetricName, since), int(NextToken)
         names = {"Namespace": Namespace, "MetricName": MetricName}
         page = ids[first : first + METRICS_A_PAGE]
         answer: dict[str, Any] = {
@@ -143,9 +146,8 @@ class CloudWatch:
             answer["NextToken"] = str(first + METRICS_A_PAGE)
         return answer
 
-    def _recently_active(self, metric: str) -> list[str]:
-        """Ids of the instances of which a metric had a datapoint in the last three hours."""
-        since = self.now() - RECENTLY
+    def _active_since(self, metric: str, since: datetime) -> list[str]:
+        """Ids of the instances of which a metric had a datapoint since a time."""
         return [
             instance_id
             for (name, instance_id), points in self.points.items()

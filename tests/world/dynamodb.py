@@ -101,10 +101,18 @@ class Table:
                 for each in found
                 if (each[name]["S"].startswith(text) if word == "begins_with" else text in each[name]["S"])
             ]
-        found.sort(key=lambda each: str(each[keys[1]]))
+        found.sort(key=lambda each: _place(each, keys[1]))
         shown = {"pk", "sk", *keys, *(_PROJECTED if index == "enforced" else ())}
+        if "ExclusiveStartKey" in request:
+            after = _place(request["ExclusiveStartKey"], keys[1])
+            found = [each for each in found if _place(each, keys[1]) > after]
         page = found[: request.get("Limit")]
-        return {"Items": [{name: each[name] for name in each if index is None or name in shown} for each in page]}
+        answer: Item = {
+            "Items": [{name: each[name] for name in each if index is None or name in shown} for each in page]
+        }
+        if len(page) < len(found):
+            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in ("pk", "sk", *keys)}
+        return answer
 
     def _require(self, request: Mapping[str, Any], operation: str, key: tuple[str, str]) -> None:
         if not self._holds(request, key):
@@ -130,6 +138,11 @@ def _exceptions() -> Any:
 
 def _key(key: Item) -> tuple[str, str]:
     return key["pk"]["S"], key["sk"]["S"]
+
+
+def _place(item: Item, name: str) -> tuple[str, tuple[str, str]]:
+    """Where an item stands in an index that is sorted by an attribute."""
+    return str(item[name]["S"]), _key(item)
 
 
 def _is_met(part: str, item: Item, request: Mapping[str, Any]) -> bool:

@@ -114,6 +114,7 @@ class Ec2(Generic[AnInstance]):
         Filters: Sequence[Mapping[str, Any]] = (),  # noqa: N803
         MaxResults: int | None = None,  # noqa: N803
         NextToken: str = "",  # noqa: N803
+        IncludeManagedResources: bool = False,  # noqa: N803 - nothing here is hidden
     ) -> dict[str, Any]:
         """By ids, or page by page in the order of launch; the token is the id after which the next page begins."""
         if InstanceIds and MaxResults is not None:

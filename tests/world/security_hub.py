@@ -19,11 +19,12 @@ NOTE_LENGTH = 512
 
 
 class Findings:
-    """The findings of one Security Hub, by id, with what was written on them."""
+    """The findings of both hubs, by id, which is the same in both, with what was written on them."""
 
     def __init__(self) -> None:
         self.findings: dict[str, dict[str, Any]] = {}
-        """`workflow` and `product` of one that came as ASFF, `status_id` and `v2` of one that came as OCSF; `note` of both."""
+        """`workflow` and `product` of one that came as ASFF, `status_id` and `v2` of one that came as OCSF; our `note` on the
+        former, our `comment` on the latter."""
 
     @property
     def client(self) -> SecurityHubClient:
@@ -34,15 +35,24 @@ class Findings:
         """Take findings in as they were sent, ASFF or OCSF."""
         for finding in findings:
             if "finding_info" in finding:
-                self.findings[finding["finding_info"]["uid"]] = {"status_id": finding["status_id"], "v2": finding}
+                here = self.findings.setdefault(finding["finding_info"]["uid"], {})
+                here.pop("comment", None)
+                here.update({"status_id": finding["status_id"], "v2": finding})
             else:
                 status = workflow or finding["Workflow"]["Status"]
-                self.findings[finding["Id"]] = {"workflow": status, "product": finding["ProductArn"]}
+                here = self.findings.setdefault(finding["Id"], {})
+                here.pop("note", None)
+                here.update({"workflow": status, "product": finding["ProductArn"]})
 
     def note_on(self, finding: dict[str, Any]) -> str | None:
         """Our note on a finding, if there is one."""
         note: str | None = self.findings[finding["Id"]].get("note")
         return note
+
+    def comment_on(self, finding: dict[str, Any]) -> str | None:
+        """Our comment on a finding of the newer hub, if there is one."""
+        comment: str | None = self.findings[finding["finding_info"]["uid"]].get("comment")
+        return comment
 
     def workflow_of(self, finding: dict[str, Any]) -> str:
         """The workflow status of a finding."""
@@ -101,7 +111,7 @@ class Findings:
             raise refusal("ValidationException", "1 to 100 findings, 1 to 512 characters", "BatchUpdateFindingsV2")
         known = [each for each in FindingIdentifiers if self._is_v2(each)]
         for each in known:
-            written = {"note": Comment} | ({"status_id": StatusId} if StatusId is not None else {})
+            written = {"comment": Comment} | ({"status_id": StatusId} if StatusId is not None else {})
             self.findings[each["FindingInfoUid"]].update(written)
         unknown = [each for each in FindingIdentifiers if each not in known]
         return {
@@ -152,7 +162,7 @@ class Findings:
 
 
 def _comment(known: dict[str, Any]) -> dict[str, Any]:
-    return {"comment": known["note"]} if "note" in known else {}
+    return {"comment": known["comment"]} if "comment" in known else {}
 
 
 def _unprocessed(identifier: dict[str, str], code: str) -> dict[str, Any]:

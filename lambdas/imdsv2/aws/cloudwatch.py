@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, is_throttling
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
 from imdsv2.domain.hours import HOUR, Hours, Series, at
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_cloudwatch.type_defs import GetMetricDataOutputTypeDef
 
     from imdsv2.domain.instance import InstanceArn
 
@@ -30,6 +33,18 @@ _FINE_STAMPS = 63 * 24 * 12
 
 _CALLS_AT_ONCE = 3
 """CloudWatch returns a page about as fast as the previous one is parsed; more calls would only use more memory."""
+
+
+_MESSAGE_LENGTH = 300
+_SAYS_MISSING = re.compile(
+    r"exceed|maximum|limit|missing|incomplete|partial|insufficient|omit|truncat|drop|skip|exclud|throttl|time[sd]? ?-?out|"
+    r"fail|error|unable|cannot|could ?n.t|\bnot\b|forbidden|denied|unavailable|unauthorized",
+    re.IGNORECASE,
+)
+"""CloudWatch API reference, GetMetricData: a message on the operation says e.g. "Maximum number of allowed metrics exceeded", and
+then only what was possible is answered. The list of messages is not published: whatever sounds like missing data counts as such."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,7 @@ def read(
         try:
             return _read_group(cloudwatch, metric, group, spans, period)
         except CALL_FAILURES as error:
-            return dict.fromkeys(group, Series(problem=describe_error(error), passes=is_throttling(error)))
+            return dict.fromkeys(group, Series(problem=describe_error(error), passes=may_pass(error)))
 
     # CloudWatch rejects an empty time range, so an empty span gets an empty series without a call.
     series = {arn: Series() for arn, span in spans.items() if not span}
@@ -70,14 +85,15 @@ def read(
     return series
 
 
-def instances_with_news(cloudwatch: CloudWatchClient, metric: Metric) -> set[str]:
-    """Ids of the instances in the client's account and Region with a datapoint of the metric in the last three hours.
-    The ListMetrics API reference allows up to 50 minutes more, and 15 minutes until a new metric is listed.
+def instances_with_news(cloudwatch: CloudWatchClient, metric: Metric, *, lately: bool = True) -> set[str]:
+    """Ids of the instances in the client's account and Region with a datapoint of the metric in the last three hours, or in the
+    last two weeks. The ListMetrics API reference allows up to 50 minutes more, and 15 minutes until a new metric is listed.
 
     The number of calls does not depend on how many instances exist, only on how many are listed; it returns no values.
     Raises ClientError, BotoCoreError or QuotaExhausted.
     """
-    request: dict[str, Any] = {"Namespace": "AWS/EC2", "MetricName": metric.name, "RecentlyActive": "PT3H"}
+    request: dict[str, Any] = {"Namespace": "AWS/EC2", "MetricName": metric.name}
+    request |= {"RecentlyActive": "PT3H"} if lately else {}
     found: set[str] = set()
     while True:
         page = cloudwatch.list_metrics(**request)
@@ -136,8 +152,10 @@ def _read_group(
         "EndTime": at(max(spans[arn].end for arn in group)),
         "MaxDatapoints": DATAPOINTS_A_CALL,
     }
+    said: dict[str, None] = {}
     while True:
         page = cloudwatch.get_metric_data(**request)
+        said |= dict.fromkeys(_messages(page))
         for result in page["MetricDataResults"]:
             index = int(result["Id"][1:])
             last_status[index] = result["StatusCode"]
@@ -149,14 +167,22 @@ def _read_group(
         if not page.get("NextToken"):
             break
         request["NextToken"] = page["NextToken"]
+    for each in said:
+        _log.warning("CloudWatch says with its answer about %d instances: %s", len(group), each)
+    missing = next((f"CloudWatch says: {each}" for each in said if _SAYS_MISSING.search(each)), None)
     return {
         arn: Series(
             values=_of(values[index], spans[arn], request, period),
-            problem=_incomplete(statuses[index], last_status[index]),
+            problem=_incomplete(statuses[index], last_status[index]) or missing,
             passes="InternalError" in statuses[index],
         )
         for index, arn in enumerate(group)
     }
+
+
+def _messages(page: GetMetricDataOutputTypeDef) -> list[str]:
+    """What CloudWatch says about an operation as a whole; all else of it is carried out as far as possible."""
+    return [f"{each.get('Code', '')}: {each.get('Value', '')}"[:_MESSAGE_LENGTH] for each in page.get("Messages", [])]
 
 
 def _of(values: dict[int, float], span: Hours, request: Mapping[str, Any], period: int) -> dict[int, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling, may_pass
 from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
 
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 IDS_A_CALL = 1000
 """Maximum number of ids or results per DescribeInstances call (EC2 API reference)."""
 
+_MANAGED_TOO: Any = {"IncludeManagedResources": True}
+"""EC2 leaves out instances that an AWS service manages and hides; without this, they would count as gone."""
+
 _INSTANCE_ID = re.compile(r"i-[0-9a-zA-Z]+")
+"""In messages of InvalidInstanceID.NotFound and .Malformed, which the code identifies: "The instance IDs 'i-..., i-...' do not
+exist" (recorded in https://github.com/getmoto/moto/issues/4903). Ids that it names and were not asked for change nothing."""
 _STOPPED_AT = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) (?:GMT|UTC)\)")
+"""EC2 API reference, Instance: StateTransitionReason, e.g. "User initiated (2026-01-31 07:00:00 GMT)"; it may be empty."""
 
 
 def look(members: Members, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
@@ -69,6 +75,7 @@ def _target(arn: InstanceArn, answer: Answer) -> Target:
 def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
     """All running instances of an account and Region that allow IMDSv1. Raises ClientError or BotoCoreError."""
     request: dict[str, Any] = {
+        **_MANAGED_TOO,
         "MaxResults": IDS_A_CALL,
         "Filters": [
             {"Name": "instance-state-name", "Values": ["running"]},
@@ -88,33 +95,43 @@ def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The instances of a place that allow IMDSv1, as sorted ids; ``instances``: the total (None: not counted)."""
+    """The ids of all instances of a place that have not ended, each in one of the three: those that allow IMDSv1, those that
+    would if their endpoint were not disabled, and those that require tokens."""
 
-    allowing_imdsv1: list[str]
-    instances: int | None
+    allowing_imdsv1: frozenset[str]
+    endpoint_disabled: frozenset[str]
+    required: frozenset[str]
 
 
-def list_instances(ec2: EC2Client, *, every: bool) -> Listing:
-    """List the instances that allow IMDSv1; ``every`` also lists the others, so that they are counted.
+def list_instances(ec2: EC2Client) -> Listing:
+    """List all instances of a place by what their options allow.
 
     Only ids are kept, so even a large Region needs little memory. The listing is complete before anything is changed:
-    EC2 does not document how a page token behaves when instances drop out of the filter. Raises ClientError or
+    EC2 does not document how a page token behaves when instances change in between. Raises ClientError or
     BotoCoreError.
     """
-    filters = [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
-    if not every:
-        filters.append({"Name": "metadata-options.http-tokens", "Values": ["optional"]})
-    request: dict[str, Any] = {"MaxResults": IDS_A_CALL, "Filters": filters}
-    allowing: list[str] = []
-    count = 0
+    request: dict[str, Any] = {
+        **_MANAGED_TOO,
+        "MaxResults": IDS_A_CALL,
+        "Filters": [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}],
+    }
+    allowing, disabled, required = set[str](), set[str](), set[str]()
     while True:
         page = ec2.describe_instances(**request)
         for each in (each for reservation in page["Reservations"] for each in reservation["Instances"]):
-            count += 1
-            if each.get("MetadataOptions", {}).get("HttpTokens") != "required":
-                allowing.append(each["InstanceId"])
+            options = each.get("MetadataOptions", {})
+            if options.get("HttpTokens") == "required":
+                required.add(each["InstanceId"])
+            elif options.get("HttpEndpoint") == "disabled":
+                disabled.add(each["InstanceId"])
+            else:
+                allowing.add(each["InstanceId"])
         if not page.get("NextToken"):
-            return Listing(allowing_imdsv1=sorted(allowing), instances=count if every else None)
+            return Listing(
+                allowing_imdsv1=frozenset(allowing),
+                endpoint_disabled=frozenset(disabled) - allowing,
+                required=frozenset(required) - allowing - disabled,
+            )
         request["NextToken"] = page["NextToken"]
 
 
@@ -124,7 +141,7 @@ def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:
         f"EC2 in account {arn.account}, {arn.region} cannot be read ({describe_error(error)}); deploy the member roles "
         "there and enable the Region, or exclude it in the policy."
     )
-    return Unreachable(arn=arn, problem=problem, throttled=is_throttling(error))
+    return Unreachable(arn=arn, problem=problem, throttled=is_throttling(error), passes=may_pass(error))
 
 
 def _answer(ec2: EC2Client, instance_ids: Sequence[str]) -> Answer:
@@ -148,13 +165,13 @@ def _unknown_ids(error: Exception) -> set[str]:
 
 
 def _pages(ec2: EC2Client, instance_ids: Sequence[str]) -> Iterator[InstanceTypeDef]:
-    page = ec2.describe_instances(InstanceIds=instance_ids)
+    page = ec2.describe_instances(InstanceIds=instance_ids, **_MANAGED_TOO)
     while True:
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
         if not page.get("NextToken"):
             return
-        page = ec2.describe_instances(InstanceIds=instance_ids, NextToken=page["NextToken"])
+        page = ec2.describe_instances(InstanceIds=instance_ids, NextToken=page["NextToken"], **_MANAGED_TOO)
 
 
 def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:

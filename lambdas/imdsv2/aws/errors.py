@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
@@ -13,6 +15,12 @@ CALL_FAILURES = (ClientError, *UNANSWERED, QuotaExhausted)
 """What a call in a member account can raise: an error from AWS, no answer, or an exhausted quota."""
 
 _MESSAGE_LENGTH = 300
+_ENCODED = re.compile(r"\s*Encoded authorization failure message:.*", re.DOTALL)
+_DENIAL = re.compile(
+    r"is not authorized to perform: (?P<action>[\w:-]+)( on resource: \S+)?,? (?P<why>(with an explicit deny|because no) .*)",
+    re.DOTALL,
+)
+"""IAM User Guide, troubleshoot_access-denied.html: who, what and on what come before the reason, in several hundred characters."""
 
 KEYS_REFUSED = {
     "AccessDenied",
@@ -54,9 +62,18 @@ def error_code(error: Exception) -> str:
     return type(error).__name__
 
 
-def error_message(error: Exception) -> str:
-    """AWS's error message, truncated to 300 characters."""
+def readable_message(error: Exception) -> str:
+    """AWS's whole error message, without the part that it encodes."""
     text = str(error.response.get("Error", {}).get("Message", "")) if isinstance(error, ClientError) else str(error)
+    return _ENCODED.sub("", text).strip()
+
+
+def error_message(error: Exception) -> str:
+    """AWS's error message for people: of a denial, what is denied and by what; at most 300 characters."""
+    text = readable_message(error)
+    denial = _DENIAL.search(text)
+    if denial is not None:
+        text = f"not authorized to perform {denial['action']} {denial['why']}"
     return text if len(text) <= _MESSAGE_LENGTH else text[: _MESSAGE_LENGTH - 3] + "..."
 
 

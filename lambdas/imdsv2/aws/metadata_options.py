@@ -6,7 +6,6 @@ IAM: ``ec2:CreateTags``, ``ec2:DeleteTags`` and ``ec2:ModifyInstanceMetadataOpti
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from imdsv2.aws.errors import (
     may_have_been_done,
     may_pass,
 )
+from imdsv2.aws.refusals import OF_ALL, cause_of, wants_endpoint
 from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG, Instance
 from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
 from imdsv2.errors import QuotaExhausted
@@ -53,18 +53,18 @@ _WANTS_ENDPOINT = (
     "ago. It is tried again by itself, once it is certain that the endpoint was enabled."
 )
 
-MANAGED_ELSEWHERE = re.compile(r"declarative[ -]polic|organizational policy|managed instance|managed by|operator", re.I)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """EC2's final refusal of a change: a verdict, and EC2's error if the attempt counts as failed. ``tag_left``: the
-    service's tag may be there all the same. ``wants_endpoint``: `Answer.WANTS_ENDPOINT`."""
+    service's tag may be there all the same. ``wants_endpoint``: `Answer.WANTS_ENDPOINT`. ``is_of_all``: others would be refused in the
+    same way."""
 
     verdict: Verdict
     error: Mapping[str, str] | None = None
     tag_left: bool = False
     wants_endpoint: bool = False
+    is_of_all: bool = False
 
 
 class Answer(Enum):
@@ -189,7 +189,7 @@ def set_tokens(
     try:
         ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens=wanted)
     except ClientError as error:
-        if not _wants_endpoint(error):
+        if not wants_endpoint(error):
             raise
         fresh = look_again()
         if not isinstance(fresh, Instance) or fresh.options.http_endpoint != "enabled":
@@ -264,10 +264,16 @@ def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
         return Refusal(verdict=GONE)
     if code == "IncorrectInstanceState":
         return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 cannot change it in its present state ({message}).", now))
-    if instance.managed_by is not None or MANAGED_ELSEWHERE.search(message):
-        owner = instance.managed_by or "a declarative policy or another service"
-        why = f"Its metadata options are managed by {owner}, which refuses the change ({code}: {message}); change them there."
+    if instance.managed_by is not None:
+        why = f"Its metadata options are managed by {instance.managed_by}, which refuses the change ({code}: {message}); change them there."
         return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now))
+    cause = cause_of(error)
+    if cause in OF_ALL:
+        why = (
+            f"The change is forbidden by {cause} ({code}: {message}). Let the account's write role do it there, or require tokens "
+            "by that policy. One of the instances that run the same software is tried again each day."
+        )
+        return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now), is_of_all=True)
     why = f"EC2 refused the change ({code}: {message})."
     attempted = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + DAILY)
     return Refusal(verdict=attempted, error={"code": code, "message": message})
@@ -282,10 +288,6 @@ def _throttled(error: Exception, explanation: str, now: datetime) -> Verdict:
 def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
     revisit_in = SOON if reason is Reason.NOT_READY else DAILY
     return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + revisit_in)
-
-
-def _wants_endpoint(error: ClientError) -> bool:
-    return error_code(error) == "InvalidParameterValue" and "HttpEndpoint" in error_message(error)
 
 
 def _still_pending(target: Target) -> bool:

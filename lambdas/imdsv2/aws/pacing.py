@@ -62,6 +62,10 @@ QUOTAS = {
     "CreateTags": Quota(rate=10, burst=100),
     "DeleteTags": Quota(rate=10, burst=100),
     "GetMetricData": Quota(rate=DATAPOINTS_A_SECOND, burst=DATAPOINTS_A_SECOND),
+    "GetFindings": Quota(rate=3, burst=6),
+    "GetFindingsV2": Quota(rate=3, burst=6),
+    "BatchUpdateFindings": Quota(rate=10, burst=30),
+    "BatchUpdateFindingsV2": Quota(rate=10, burst=30),
 }
 """AWS's default quotas.
 
@@ -73,6 +77,9 @@ run costs a token; here it does.
 CloudWatch: "CloudWatch service quotas" in the user guide for 50 calls per second. AWS's knowledge center says 396,000
 datapoints per second if the range begins more than three hours ago, copies of the user guide say 90,000; not confirmed.
 The size of the bucket is not published; one second's worth is assumed.
+
+Security Hub, in its own account and Region only: "Security Hub API throttling limits" in the API reference. The limits of the
+operations that end in V2 are not published; they are taken to be the same.
 """
 
 

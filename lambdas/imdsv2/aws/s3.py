@@ -39,14 +39,7 @@ class SweepFiles:
         for file in files.get("FAILED", []):
             for each in self.read(file["Key"]):
                 place = json.loads(each["Input"])["tally"]
-                yield {
-                    "instances": None,
-                    "imdsv1_allowed": 0,
-                    "by_verdict": {},
-                    "failed": 0,
-                    **place,
-                    "error": _cause(each),
-                }
+                yield {"by_verdict": {}, **place, "error": _cause(each)}
 
 
 def _cause(execution: dict[str, Any]) -> str:

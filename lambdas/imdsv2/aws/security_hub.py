@@ -13,40 +13,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_pass
+from imdsv2.aws.findings import INVALID, NOT_ENABLED, Findings, key_in_hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from aws_lambda_powertools import Logger
     from mypy_boto3_securityhub import SecurityHubClient
 
+    from imdsv2.aws.findings import Key, Looked
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
 
 UPDATED_BY = "imdsv2-remediation"
 NOTE_LENGTH = 512
 
-_IDS_A_LOOK = 20
-"""Maximum number of values per filter of GetFindings (Security Hub API reference)."""
-_FINDINGS_A_PAGE = 100
 _FINDINGS_AN_UPDATE = 100
-_NOT_ENABLED = {"InvalidAccessException", "ResourceNotFoundException"}
-_INVALID = {"InvalidInputException", "ValidationException"}
 _WILL_NOT = {"FindingNotFound", "InvalidInput", "ResourceNotFoundException", "ValidationException"}
 """Error codes of single findings: another call would be answered in the same way."""
 _Item = TypeVar("_Item")
 
-_V2_NEW, _V2_IN_PROGRESS, _V2_SUPPRESSED = 1, 2, 3
+_V2_IN_PROGRESS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """A finding as Security Hub shows it now."""
+class Closed:
+    """Why the findings of an instance keep it from being changed. ``may_pass``: nothing is known of them at present."""
 
-    is_new: bool
-    is_suppressed: bool
-    note: str | None
+    why: str
+    may_pass: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +58,18 @@ class SecurityHub:
 
     def __init__(self, client: SecurityHubClient, logger: Logger) -> None:
         self._client = client
+        self._findings = Findings(client, logger)
         self._logger = logger
 
-    def suppressed(self, findings: Mapping[InstanceArn, Iterable[Finding]]) -> dict[InstanceArn, str]:
-        """Instances with a suppressed finding, or whose findings cannot be read, each with an explanation."""
-        try:
-            seen = self._look(each for several in findings.values() for each in several)
-        except CALL_FAILURES as error:
-            why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
-            return {arn: why for arn, several in findings.items() if any(True for _ in several)}
-        return {
-            arn: f"Somebody has suppressed its finding {each.id}; set that back to NEW or NOTIFIED to have it remediated."
-            for arn, several in findings.items()
-            for each in several
-            if each.id in seen and seen[each.id].is_suppressed
-        }
+    def suppressed(self, findings: Mapping[InstanceArn, Iterable[Finding]]) -> dict[InstanceArn, Closed]:
+        """Instances with a suppressed finding, or whose findings cannot be read, each with an explanation.
+
+        The older hub is asked about findings of the newer one too: where both are on, it has the same finding under the same id,
+        and a person may have suppressed it there.
+        """
+        several = {arn: sorted({key for each in given for key in _keys(each)}) for arn, given in findings.items()}
+        looked = self._findings.look(key for keys in several.values() for key in keys)
+        return {arn: closed for arn, keys in several.items() if (closed := _closed(keys, looked)) is not None}
 
     def annotate(self, texts: Mapping[Finding, str], accounts: Mapping[Finding, str], *, workflow: bool) -> Annotated:
         """Write each finding's note; if ``workflow``, also change the status NEW to NOTIFIED.
@@ -97,63 +90,21 @@ class SecurityHub:
     def _annotate_in_one_hub(
         self, notes: Mapping[Finding, str], accounts: Mapping[Finding, str], annotated: Annotated, *, workflow: bool
     ) -> None:
-        try:
-            seen = self._look(notes)
-        except CALL_FAILURES as error:
-            problem = {"problem": describe_error(error), "findings": len(notes)}
-            self._logger.warning("findings not annotated", extra=problem)
-            return
-        annotated.done.update({each for each, note in notes.items() if each.id in seen and seen[each.id].note == note})
+        looked = self._findings.look(key_in_hub(each) for each in notes)
+        for problem in sorted({describe_error(error) for error in looked.unread.values()}):
+            unread = {"problem": problem, "findings": len(looked.unread)}
+            self._logger.warning("findings not annotated", extra=unread)
+        notes = {each: note for each, note in notes.items() if key_in_hub(each) not in looked.unread}
+        seen = {each: there for each in notes if (there := looked.seen.get(key_in_hub(each))) is not None}
+        annotated.done.update({each for each, note in notes.items() if each in seen and seen[each].note == note})
         due: dict[tuple[str, bool], list[Finding]] = defaultdict(list)
         for each, note in notes.items():
             if each not in annotated.done:
-                due[note, workflow and each.id in seen and seen[each.id].is_new].append(each)
+                due[note, workflow and each in seen and seen[each].is_new].append(each)
         for (note, new), chosen in sorted(due.items(), key=lambda item: item[0][1]):
             for batch in _batches(chosen, _FINDINGS_AN_UPDATE):
                 if not self._update(batch, accounts, note, annotated, new=new):
                     return  # Each further call would wait as long.
-
-    def _look(self, findings: Iterable[Finding]) -> dict[str, Seen]:
-        wanted = {each.id: each.is_v2 for each in findings}
-        old = [finding_id for finding_id, is_v2 in wanted.items() if not is_v2]
-        new = [finding_id for finding_id, is_v2 in wanted.items() if is_v2]
-        return self._look_in(old, self._look_v1) | self._look_in(new, self._look_v2)
-
-    def _look_in(
-        self, ids: Sequence[str], look: Callable[[Sequence[str]], Iterator[tuple[str, Seen]]]
-    ) -> dict[str, Seen]:
-        seen: dict[str, Seen] = {}
-        try:
-            for batch in _batches(ids, _IDS_A_LOOK):
-                seen |= look(batch)
-        except ClientError as error:
-            if error_code(error) not in _NOT_ENABLED:
-                raise
-            self._logger.info("Security Hub is not enabled here", extra={"problem": describe_error(error)})
-        return seen
-
-    def _look_v1(self, ids: Sequence[str]) -> Iterator[tuple[str, Seen]]:
-        request: dict[str, Any] = {
-            "Filters": {"Id": [{"Value": each, "Comparison": "EQUALS"} for each in ids]},
-            "MaxResults": _FINDINGS_A_PAGE,
-        }
-        for each in _pages(self._client.get_findings, request):
-            status = each.get("Workflow", {}).get("Status")
-            note = each.get("Note", {}).get("Text")
-            yield each["Id"], Seen(is_new=status == "NEW", is_suppressed=status == "SUPPRESSED", note=note)
-
-    def _look_v2(self, ids: Sequence[str]) -> Iterator[tuple[str, Seen]]:
-        by_id = [{"FieldName": "finding_info.uid", "Filter": {"Value": each, "Comparison": "EQUALS"}} for each in ids]
-        request: dict[str, Any] = {
-            "Filters": {"CompositeFilters": [{"StringFilters": by_id, "Operator": "OR"}]},
-            "MaxResults": _FINDINGS_A_PAGE,
-        }
-        for each in _pages(self._client.get_findings_v2, request):
-            status = each.get("status_id")
-            yield (
-                each["finding_info"]["uid"],
-                Seen(is_new=status == _V2_NEW, is_suppressed=status == _V2_SUPPRESSED, note=each.get("comment")),
-            )
 
     def _update(
         self,
@@ -171,13 +122,13 @@ class SecurityHub:
             else:
                 refused = self._update_v1(batch, note, new=new)
         except CALL_FAILURES as error:
-            if error_code(error) in _INVALID and len(batch) > 1:
+            if error_code(error) in INVALID and len(batch) > 1:
                 # One finding has made the call invalid for all.
                 halves = _batches(batch, -(-len(batch) // 2))
                 return all(self._update(half, accounts, note, annotated, new=new) for half in halves)
             problem = {"problem": describe_error(error), "findings": [each.id for each in batch]}
             self._logger.warning("findings not annotated", extra=problem)
-            if error_code(error) in _NOT_ENABLED | _INVALID:
+            if error_code(error) in NOT_ENABLED | INVALID:
                 annotated.refused.update(batch)
             return isinstance(error, ClientError)
         for finding_id, code in refused.items():
@@ -213,13 +164,25 @@ class SecurityHub:
         }
 
 
-def _pages(operation: Callable[..., Any], request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    while True:
-        page = operation(**request)
-        yield from page["Findings"]
-        if not page.get("NextToken"):
-            return
-        request = {**request, "NextToken": page["NextToken"]}
+def _keys(finding: Finding) -> set[Key]:
+    """Where a suppression of a finding is looked for."""
+    return {key_in_hub(finding), (False, finding.id)}
+
+
+def _closed(keys: Iterable[Key], looked: Looked) -> Closed | None:
+    keys = list(keys)
+    for is_v2, finding_id in keys:
+        seen = looked.seen.get((is_v2, finding_id))
+        if seen is not None and seen.is_suppressed:
+            return Closed(
+                why=f"Somebody has suppressed its finding {finding_id}; set that back to NEW or NOTIFIED to have it remediated."
+            )
+    for key in keys:
+        if key in looked.unread:
+            error = looked.unread[key]
+            why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
+            return Closed(why=why, may_pass=may_pass(error))
+    return None
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from threading import Lock, local
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ReadTimeoutError
@@ -17,12 +16,14 @@ from botocore.utils import parse_timestamp
 
 from imdsv2.aws.errors import IN_DOUBT, KEYS_REFUSED, THROTTLING
 from imdsv2.aws.pacing import LEAST_DATAPOINTS
+from imdsv2.aws.parsing import new_session
 from imdsv2.domain.instance import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
+    import botocore.session
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_sts import STSClient
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 Role = Literal["read", "write", "rollback"]
 
-_ROLE_NAME = "imdsv2-remediation-{role}"
 _RENEW_BEFORE_END = timedelta(minutes=10)
 _BEYOND_DOUBT = timedelta(seconds=10)
 """A session younger than this is not the cause of a refusal, so it is not renewed."""
@@ -58,7 +58,7 @@ def metrics_session() -> botocore.session.Session:
 
     botocore would convert each to a datetime, which takes 90% of the time to parse a page of 100,800 datapoints.
     """
-    session = botocore.session.Session()
+    session = new_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_epoch_seconds)
     return session
 
@@ -86,6 +86,7 @@ class Members:
         session: botocore session for EC2.
         metrics: botocore session for CloudWatch, see ``metrics_session``.
         sts: STS client with the function's own role.
+        roles: path and name of the accounts' roles without their last part, e.g. `imdsv2-remediation-`.
         session_name: names each role session, so that the member's CloudTrail identifies the invocation.
         now: the clock for session expiry.
         pacing: keeps calls within the quotas of each account and Region; None for no pacing.
@@ -97,13 +98,15 @@ class Members:
         session: botocore.session.Session,
         metrics: botocore.session.Session,
         sts: STSClient,
+        roles: str,
         session_name: Callable[[], str],
         now: Callable[[], datetime],
         pacing: Pacing | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._sessions = {"ec2": session, "cloudwatch": metrics}
+        self._sessions = {"ec2": session, "iam": session, "cloudwatch": metrics}
         self._sts = sts
+        self._roles = roles
         self._session_name = session_name
         self._now = now
         self._pacing = pacing
@@ -135,6 +138,14 @@ class Members:
         """An EC2 client for that account and Region. Raises ClientError if the role cannot be assumed."""
         return self._client("ec2", there, role)
 
+    def iam(self, there: Placed) -> Any:
+        """An IAM client with that account's read role. Raises ClientError if the role cannot be assumed."""
+        return self._client("iam", there, "read")
+
+    def role_name(self, role: Role) -> str:
+        """The name of a role in every account, without its path."""
+        return f"{self._roles}{role}".rpartition("/")[2]
+
     def session_name(self, there: Placed, role: Role) -> str | None:
         """The name of the current role session in that account, as in its CloudTrail; None if there is none yet."""
         known = self._role_sessions.get((there.partition, there.account, role))
@@ -146,6 +157,8 @@ class Members:
 
     @overload
     def _client(self, service: Literal["ec2"], there: Placed, role: Role) -> EC2Client: ...
+    @overload
+    def _client(self, service: Literal["iam"], there: Placed, role: Role) -> Any: ...
     @overload
     def _client(self, service: Literal["cloudwatch"], there: Placed, role: Role) -> CloudWatchClient: ...
     def _client(self, service: str, there: Placed, role: Role) -> Any:
@@ -171,7 +184,7 @@ class Members:
         _give_up(client)
         _note_doubt(client)
         if self._pacing is not None:
-            _pace(client, place, self._pacing, self._sleep, self._turn)
+            pace(client, place, self._pacing, self._sleep, self._turn)
         return client
 
     def _sign(self, client: Any, place: Place, role: Role) -> None:
@@ -211,7 +224,7 @@ class Members:
     def _assume(self, there: Placed, role: Role) -> _RoleSession:
         name, now = self._session_name(), self._now()
         granted = self._sts.assume_role(
-            RoleArn=f"arn:{there.partition}:iam::{there.account}:role/{_ROLE_NAME.format(role=role)}",
+            RoleArn=f"arn:{there.partition}:iam::{there.account}:role/{self._roles}{role}",
             RoleSessionName=name,
         )["Credentials"]
         credentials = Credentials(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
@@ -247,12 +260,14 @@ def _note_doubt(client: Any) -> None:
     client.meta.events.register("needs-retry", after)
 
 
-def _pace(client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None], turn: _Turn) -> None:
-    """Make each request of a client, including botocore's retries, wait for its quota."""
+def pace(
+    client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None] = time.sleep, turn: _Turn | None = None
+) -> None:
+    """Make each request of a client, including botocore's retries, wait for its quota. ``turn``: what has waited already."""
 
     def before(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         context[_COST] = _cost(params)
-        if turn.operation == model.name:
+        if turn is not None and turn.operation == model.name:
             turn.operation = None
             return
         sleep(pacing.reserve(place, model.name, context[_COST]))

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import Instance, InstanceArn
 
-FUNCTION = "imdsv2-remediation-manual"
-"""The function that takes commands."""
-
 CALLER = "YOUR NAME"
 """Stands for the person who pastes it; the request id tells the true one."""
 

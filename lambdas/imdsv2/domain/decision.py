@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.commands import command
 from imdsv2.domain.evidence_rows import from_evidence, stopped_too_long
-from imdsv2.domain.instance import Instance, InstanceArn, Missing, Unreachable
+from imdsv2.domain.instance import ROLLED_BACK_TAG, Instance, InstanceArn, Missing, Unreachable
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.words import minute
@@ -52,7 +52,7 @@ def decide_without_evidence(target: Target, history: History, policy: Policy, no
         return scope
     match target:
         case Unreachable():
-            return _hold(Reason.UNREACHABLE, target.problem, now + (SOON if target.throttled else DAILY))
+            return _hold(Reason.UNREACHABLE, target.problem, now + (SOON if target.passes else DAILY))
         case Missing():
             return _from_missing(history, now)
         case Instance():
@@ -116,6 +116,8 @@ def _from_history(instance: Instance, history: History, now: datetime) -> Verdic
         return _from_undo(instance, history, now)
     if history.stands or history.was_opened:
         return _from_changed_back(instance, history, now)
+    if ROLLED_BACK_TAG in instance.tags and history.is_blank:
+        return _from_tag(instance, now)
     return None
 
 
@@ -187,6 +189,15 @@ def _from_changed_back(instance: Instance, history: History, now: datetime) -> V
         return _hold(Reason.NOT_READY, why, now + SOON)
     why = (
         f"{known}, and somebody has made them optional since; the service does not fight that. When the reason is settled: "
+        f"{command('clear', instance.arn)}"
+    )
+    return _hold(Reason.CHANGED_BACK, why, now + DAILY)
+
+
+def _from_tag(instance: Instance, now: datetime) -> Verdict:
+    why = (
+        f"Its tag {ROLLED_BACK_TAG} ({instance.tags[ROLLED_BACK_TAG][:40]}) says that tokens were required here before and it was put "
+        "back, of which the ledger knows nothing: it is a new one, or was restored. Find out why it was put back. When that is settled: "
         f"{command('clear', instance.arn)}"
     )
     return _hold(Reason.CHANGED_BACK, why, now + DAILY)

@@ -80,11 +80,12 @@ class Gap:
 class Evidence:
     """What CloudWatch remembers of an instance's use of IMDSv1.
 
-    ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``passes``: AWS asks to come
-    back soon. ``coverage`` is the share of the hours in which the instance ran that have a datapoint; where the metric alone
-    shows enough, it is a lower bound. ``fresh``: one of the last three whole hours has a datapoint. ``enough_at``: when it will
+    ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``passes``: AWS
+    throttled, failed or did not answer, so the next look may succeed. ``coverage`` is the share of the hours in which the
+    instance ran that have a datapoint; where the metric alone shows enough, it is a lower bound. ``fresh``: one of the last three whole hours has a datapoint. ``enough_at``: when it will
     have been observed for the hours that the policy wants, if it runs on; None where it will not. ``stopped_too_long``: it
-    stopped before everything that CloudWatch remembers.
+    stopped before everything that CloudWatch remembers. ``quiet_until``: no call that CloudWatch remembers was made before then;
+    ``unrefused``: from when to when it was asked for refused calls, and had none. Both are None where these looks do not say so.
     """
 
     window_start: datetime
@@ -103,4 +104,6 @@ class Evidence:
     gap: Gap = Gap()
     enough_at: datetime | None = None
     older: Recurrence = Recurrence()
+    quiet_until: datetime | None = None
+    unrefused: tuple[datetime, datetime] | None = None
     period_seconds: int = 3600

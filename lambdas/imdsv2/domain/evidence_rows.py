@@ -6,13 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.commands import how_to_move, how_to_restart, mended
+from imdsv2.domain.container_host import is_container_host
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.weighing import FRESH_HOURS
 from imdsv2.domain.words import calls, count, day, hour, minute, were
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from imdsv2.domain.evidence import Evidence, Start
@@ -32,8 +32,7 @@ ACCEPTABLE = frozenset(
 )
 """The rows that a person may accept for one instance; every other one still binds."""
 
-_CONTAINER_HOST_TAGS = {"eks:cluster-name", "aws:eks:cluster-name", "karpenter.sh/nodepool", "AmazonECSManaged"}
-_CONTAINER_HOST_TAG_PREFIX = "kubernetes.io/cluster/"
+_OVERLAY_HOPS = 3
 _FIRST_HOURS = timedelta(hours=4)
 """By then an instance has had three whole hours."""
 _LISTED = timedelta(minutes=15)
@@ -103,6 +102,12 @@ def _from_use(instance: Instance, evidence: Evidence, policy: Policy, now: datet
         why += (
             " If it runs containers: with the hop limit of 1 tokens do not reach them, and their software falls back to IMDSv1; "
             "raise it to 2, and such calls end within the hour."
+        )
+    elif instance.options.hop_limit < _OVERLAY_HOPS and is_container_host(instance.tags):
+        why += (
+            " Or the hop limit is the cause: it is a container host with hop limit 2, and where its containers have a network of their "
+            "own (an overlay), tokens need 3 to reach them, and their software falls back to IMDSv1; raise it to 3, and such calls end "
+            "within the hour."
         )
     return _hold(Reason.V1_IN_USE, why, revisit_at)
 
@@ -253,7 +258,7 @@ def _accepted(acceptance: Acceptance, accepted: list[Verdict], now: datetime) ->
         f"{acceptance.owner} accepts the change until {acceptance.until.isoformat()} in spite of {reasons}: {acceptance.reason} It is "
         f"watched, and put back if it breaks. {accepted[0].explanation}"
     )
-    return Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + HOURLY)
+    return Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + DAILY)
 
 
 def _unused(instance: Instance, evidence: Evidence, now: datetime) -> Verdict:
@@ -275,16 +280,11 @@ def _unused(instance: Instance, evidence: Evidence, now: datetime) -> Verdict:
         )
     if instance.state == "stopped":
         why += " It is stopped: the change applies when it starts."
-    return Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + HOURLY)
+    return Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + DAILY)
 
 
 def _since(evidence: Evidence) -> str:
     return minute(evidence.refused.since) if evidence.refused.since else "that"
-
-
-def is_container_host(tags: Mapping[str, str]) -> bool:
-    """Whether a tag that AWS, Kubernetes or Karpenter sets says that containers run on it. Many such hosts have none."""
-    return any(key in _CONTAINER_HOST_TAGS or key.startswith(_CONTAINER_HOST_TAG_PREFIX) for key in tags)
 
 
 def _hold(reason: Reason, explanation: str, revisit_at: datetime) -> Verdict:

@@ -6,7 +6,7 @@ policy_unreadable, suppressed, breaker_open, approval_required, notice_given, ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -46,13 +46,20 @@ def ask_policy(in_force: PolicyInForce, now: datetime) -> Verdict | None:
         why = 'The service is switched off ("mode": "off" in the policy); it is judged again once it is on.'
         return _hold(Reason.SWITCHED_OFF, why, now)
     if in_force.problem is not None:
-        return _hold(Reason.POLICY_UNREADABLE, f"{in_force.problem} Until then nothing is enforced.", now)
+        why = f"{in_force.problem} Until then nothing is enforced."
+        held = _hold(Reason.POLICY_UNREADABLE, why, now)
+        return held if in_force.is_refused else replace(held, revisit_at=now + HOURLY)
     return None
 
 
-def ask_suppressed(suppressed: str | None, now: datetime) -> Verdict | None:
-    """Hold if a finding of the instance is suppressed; ``suppressed`` says which, or why this is unknown."""
-    return _hold(Reason.SUPPRESSED, suppressed, now) if suppressed is not None else None
+def ask_suppressed(suppressed: str | None, now: datetime, *, may_pass: bool = False) -> Verdict | None:
+    """Hold if a finding of the instance is suppressed; ``suppressed`` says which, or why this is unknown. ``may_pass``: Security Hub
+    only cannot be asked at present, which is no suppression."""
+    if suppressed is None:
+        return None
+    if may_pass:
+        return Verdict(decision=Decision.HOLD, reason=Reason.NOT_READY, explanation=suppressed, revisit_at=now + SOON)
+    return _hold(Reason.SUPPRESSED, suppressed, now)
 
 
 def ask_breaker(account: Account, now: datetime) -> Verdict | None:
@@ -132,7 +139,9 @@ def ask_calendar(state: CalendarState, now: datetime) -> Verdict | None:
     """Hold if the change calendar is closed."""
     if state.closed is None:
         return None
-    opens_at = state.changes_at if state.changes_at is not None and state.changes_at > now else now + HOURLY
+    changes_at = state.changes_at
+    # A time that has come says that the answer is a few seconds old; without one, its opening makes due what waits for it.
+    opens_at = now + DAILY if changes_at is None else changes_at if changes_at > now else now + HOURLY
     why = f"{state.closed} It is judged again then."
     return Verdict(
         decision=Decision.HOLD,
@@ -167,7 +176,8 @@ def canary_wait(explanation: str, opens_at: datetime | None, now: datetime) -> V
 
 
 def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
-    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + HOURLY)
+    """A hold until a person opens the gate, which makes due what waits there; without that, a day is soon enough."""
+    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + DAILY)
 
 
 def _because(answer: Answer) -> str:

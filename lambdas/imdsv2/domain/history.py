@@ -75,7 +75,8 @@ class History:
     ``required_seen_at``: when tokens were last seen required, whoever required them. ``undone_at``, ``undone_by``: a person had
     it put back. ``mended_at``: a person says that its software was updated and that it was started or rebooted at that time.
     ``proved_start``: the last start whose two hours were observed, with no call in them. ``missing_since``: when EC2 was first
-    found not to know it, if it has not been seen since.
+    found not to know it, if it has not been seen since. ``quiet_until``: no call that CloudWatch remembered was made before then.
+    ``unrefused_since``, ``unrefused_until``: between these no call was refused, as read at the second.
     """
 
     enforced_at: datetime | None = None
@@ -88,13 +89,27 @@ class History:
     mended_at: datetime | None = None
     proved_start: datetime | None = None
     missing_since: datetime | None = None
+    quiet_until: datetime | None = None
+    unrefused_since: datetime | None = None
+    unrefused_until: datetime | None = None
     hold: Hold | None = None
     acceptance: Acceptance | None = None
+
+    @property
+    def required_at(self) -> datetime | None:
+        """When tokens were last known to be required."""
+        known = (self.enforced_at, self.required_seen_at, self.put_back_at)
+        return max((when for when in known if when), default=None)
 
     @property
     def put_back_at(self) -> datetime | None:
         """When it was last put back, by the guard or for a person."""
         return max((when for when in (self.rolled_back_at, self.undone_at) if when), default=None)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it knows neither of a way back nor of a clearance: what an instance's tag says of one is news."""
+        return self.put_back_at is None and self.cleared_at is None
 
     @property
     def was_undone(self) -> bool:

@@ -42,7 +42,7 @@ class Series:
     """One metric of one instance: a value for each period that has a datapoint, or the problem that makes it unusable.
 
     Periods are known by the hour, as a whole number since 1970, in which they begin; those shorter than an hour by the second.
-    ``passes``: AWS asks to come back soon.
+    ``passes``: AWS throttled, failed or did not answer, so the next look may succeed.
     """
 
     values: Mapping[int, float] = field(default_factory=dict)

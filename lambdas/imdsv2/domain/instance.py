@@ -116,11 +116,13 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreachable:
-    """The account, the Region or the instance cannot be read."""
+    """The account, the Region or the instance cannot be read. ``passes``: AWS throttled, failed or did not answer, so the next
+    look may succeed although nobody has done anything about it."""
 
     arn: InstanceArn
     problem: str
     throttled: bool = False
+    passes: bool = False
 
 
 Target = Instance | Missing | Unreachable

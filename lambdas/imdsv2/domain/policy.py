@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import PolicyRefused
 
 LONGEST_MEMORY_DAYS = 455
@@ -53,6 +54,13 @@ class BootEvidence(StrEnum):
     IGNORE = "ignore"
 
 
+class Watch(StrEnum):
+    """How closely refused calls are looked for in the first hours of a watch."""
+
+    FAST = "fast"
+    SLOW = "slow"
+
+
 class RollbackMode(StrEnum):
     """What the guard does when software breaks."""
 
@@ -90,6 +98,7 @@ class Policy:
     exclude_regions: frozenset[str] = frozenset()
     max_enforcements_per_hour: int = 50
     watch_hours: int = 24
+    watch: Watch = Watch.FAST
     rollback: RollbackMode = RollbackMode.AUTO
     rejected_threshold: int = 1
     rejected_periods: int = 2
@@ -219,7 +228,11 @@ def _accounts(name: str, value: object) -> frozenset[str]:
 
 
 def _regions(name: str, value: object) -> frozenset[str]:
-    return _all_matching(name, value, _REGION, 'a list of Regions, e.g. ["us-east-1"]')
+    regions = _all_matching(name, value, _REGION, 'a list of Regions, e.g. ["us-east-1"]')
+    for each in sorted(regions):
+        if (problem := unknown_region(each)) is not None:
+            raise PolicyRefused(name, problem)
+    return regions
 
 
 def _all_matching(name: str, value: object, pattern: re.Pattern[str], takes: str) -> frozenset[str]:
@@ -260,6 +273,7 @@ _CHECKS: Mapping[str, _Check] = {
     "exclude_regions": _regions,
     "max_enforcements_per_hour": _whole("enforcements", 1),
     "watch_hours": _whole("hours", SHORTEST_WATCH_HOURS, LONGEST_WATCH_HOURS),
+    "watch": _one_of(Watch),
     "rollback": _one_of(RollbackMode),
     "rejected_threshold": _whole("rejected calls", 1),
     "rejected_periods": _whole("periods of five minutes", 1),
@@ -277,9 +291,11 @@ _CHECKS: Mapping[str, _Check] = {
 class PolicyInForce:
     """The policy that verdicts follow. While ``problem`` is set, nothing is enforced.
 
-    ``is_from_parameter``: False if the policy is a fallback for a parameter that could not be read.
+    ``is_from_parameter``: False if the policy is a fallback for a parameter that could not be read. ``is_refused``: the parameter
+    could be read and is no policy, until a person corrects it.
     """
 
     policy: Policy
     problem: str | None = None
     is_from_parameter: bool = False
+    is_refused: bool = False

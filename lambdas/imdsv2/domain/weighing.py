@@ -235,6 +235,6 @@ def speaks_for_enforcing(evidence: Evidence, policy: Policy) -> bool:
 
 
 def problem_of(*series: Series | None) -> tuple[str | None, bool]:
-    """The first problem among series, and whether AWS asks to come back soon."""
+    """The first problem among series, and whether the next look may succeed."""
     problems = [each for each in series if each is not None and each.problem is not None]
     return (problems[0].problem if problems else None), any(each.passes for each in problems)

@@ -23,6 +23,8 @@ MEMORY = timedelta(days=LONGEST_MEMORY_DAYS)
 START = timedelta(hours=2)
 """What belongs to a start."""
 
+_LISTED_FOR = timedelta(days=7)
+"""ListMetrics leaves out what has had no datapoint for two weeks (its API reference); half of that is well within."""
 _SHUTDOWN = timedelta(minutes=10)
 """How long an instance may run on after EC2 was told to stop it."""
 _ATTACHING = timedelta(minutes=1)
@@ -122,6 +124,22 @@ class Window:
         if since is None:
             return None
         return math.ceil(since.timestamp() / FINE) * FINE if since == cleared_at else first_fine(since)
+
+    @property
+    def is_quiet_before(self) -> bool:
+        """Whether the ledger keeps that no call was made before the window: it once was in a window itself, or looked at."""
+        quiet_until = self.history.quiet_until
+        return quiet_until is not None and at(self.touched.first) <= quiet_until
+
+    def refused_is_known_from(self, first: int) -> bool:
+        """Whether the ledger keeps that no call was refused from an hour on, up to lately: the list of what has datapoints, which
+        reaches back two weeks, then says whether one was since."""
+        history = self.history
+        if history.unrefused_since is None or history.unrefused_until is None or history.unrefused_since > at(first):
+            return False
+        if history.required_at is not None and history.required_at >= history.unrefused_until:
+            return False
+        return self.now - history.unrefused_until <= _LISTED_FOR
 
     @property
     def required(self) -> tuple[datetime, datetime] | None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.breakage import of_a_cohort, returning
-from imdsv2.domain.health import LONGEST_LIFE, Health
+from imdsv2.domain.health import LATE, LONGEST_LIFE, Health
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.window import MEMORY
 from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.health import Signs
     from imdsv2.domain.instance import InstanceArn, Place, Unreachable
     from imdsv2.domain.policy import Policy
+    from imdsv2.guard.listing import Listing
     from imdsv2.guard.response import Response
     from imdsv2.guard.returns import Return
     from imdsv2.guard.watch import Watched
@@ -62,13 +63,19 @@ class Judging:
         place: Place,
         under_watch: Mapping[InstanceArn, Watched],
         recalled: AbstractSet[InstanceArn],
+        listing: Listing,
         policy: Policy,
     ) -> Judged:
         """Judge, and write nothing: what broke is put back before anything is recorded or told of the others.
 
-        Of the ``recalled``, whose watch is over or has yet to begin anew, nothing is to be learnt but that calls are refused.
+        Of the ``recalled``, whose watch is over or has yet to begin anew, nothing is to be learnt but that calls are refused. Of what
+        the ``listing`` spares, nothing is concluded: its watch goes on.
         """
-        signs = self._signs(place, under_watch)
+        now = self.now()
+        under_watch = {
+            arn: each for arn, each in under_watch.items() if arn in recalled or listing.leaves_open(each, policy, now)
+        }
+        signs = self._signs(place, under_watch, recalled)
         patterns = {arn: each.pattern(signs[arn], policy) for arn, each in under_watch.items()}
         patterns |= self._of_cohorts(
             {arn: each for arn, each in under_watch.items() if patterns[arn] is None}, signs, policy
@@ -137,12 +144,18 @@ class Judging:
         ]
         return self._written(changes)
 
-    def _signs(self, place: Place, under_watch: Mapping[InstanceArn, Watched]) -> dict[InstanceArn, Signs]:
+    def _signs(
+        self, place: Place, under_watch: Mapping[InstanceArn, Watched], recalled: AbstractSet[InstanceArn]
+    ) -> dict[InstanceArn, Signs]:
         if not under_watch:
             return {}
         begins = {arn: Begin(watch=each.since, count=each.counted_from) for arn, each in under_watch.items()}
         now = self.now()
-        ripe = {arn for arn, each in under_watch.items() if now - each.since >= timedelta(hours=each.hours)}
+        ripe = {
+            arn
+            for arn, each in under_watch.items()
+            if arn not in recalled and now - each.since >= timedelta(hours=each.hours) + LATE
+        }
         return gather_signs(self.members.cloudwatch(place), begins, ripe, now)
 
     def _of_cohorts(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imdsv2.aws import metadata_options as action
 from imdsv2.aws.errors import error_code, error_message
+from imdsv2.aws.refusals import Cause, cause_of
 from imdsv2.domain.documents import options_document
 from imdsv2.domain.instance import ENFORCED_TAG, Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
@@ -56,20 +56,22 @@ def obstacle(record: Record, target: Target) -> str | None:
 def explain_refusal(error: Exception) -> tuple[str, str]:
     """EC2's refusal of a rollback as a sentence that says what a person can do; and the same without EC2's own words, in which
     sessions and requests have names that differ each time: people are told once of each kind."""
-    code, message = error_code(error), error_message(error)
-    return _refusal(code, message, f"({code}: {message})"), _refusal(code, message, f"({code})")
+    cause, code = cause_of(error), error_code(error)
+    return _refusal(cause, f"({code}: {error_message(error)})"), _refusal(cause, f"({code})")
 
 
-def _refusal(code: str, message: str, said: str) -> str:
-    if "HttpTokensEnforced" in message:
-        return (
-            f"The account's setting HttpTokensEnforced forbids going back {said}. Set it to disabled for as long "
-            "(ModifyInstanceMetadataDefaults) and put the instance back by hand, or update its software."
-        )
-    if action.MANAGED_ELSEWHERE.search(message):
-        return f"A declarative policy or another service forbids going back {said}. Change it there, or update the software."
-    if code in {"UnauthorizedOperation", "AccessDenied"} and "service control policy" in message:
-        return f"A service control policy forbids going back {said}. Change it, or update the software."
-    if code in {"UnauthorizedOperation", "AccessDenied"}:
-        return f"The role imdsv2-remediation-rollback cannot be used or may not do it {said}. Deploy the member roles again."
-    return f"EC2 refused to go back {said}. Put it back by hand, or update the software."
+def _refusal(cause: Cause | None, said: str) -> str:
+    match cause:
+        case Cause.TOKENS_ENFORCED:
+            return (
+                f"The account's setting HttpTokensEnforced forbids going back {said}. Set it to disabled for as long "
+                "(ModifyInstanceMetadataDefaults) and put the instance back by hand, or update its software."
+            )
+        case Cause.DECLARATIVE_POLICY:
+            return f"A declarative policy or another service forbids going back {said}. Change it there, or update the software."
+        case Cause.SERVICE_CONTROL_POLICY | Cause.RESOURCE_CONTROL_POLICY:
+            return f"{cause.capitalize()} forbids going back {said}. Change it, or update the software."
+        case Cause.PERMISSIONS:
+            return f"The account's rollback role cannot be used or may not do it {said}. Deploy the member roles again."
+        case _:
+            return f"EC2 refused to go back {said}. Put it back by hand, or update the software."

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.departures import Departures
     from imdsv2.guard.judging import Judged, Judging
+    from imdsv2.guard.listing import Listing
     from imdsv2.guard.response import Response
+    from imdsv2.guard.untagged import Untagged
     from imdsv2.guard.watch import Watched
     from imdsv2.guard.writer import Writer
     from imdsv2.ledger.change import Enforced
@@ -85,20 +87,22 @@ class Places:
     policies: PolicySource
     judging: Judging
     departures: Departures
+    untagged: Untagged
     response: Response
     writer: Writer
     now: Callable[[], datetime]
     logger: Logger
 
     def look_after(
-        self, place: Place, rows: Sequence[Enforced], refusing: Sequence[InstanceArn], request_id: str
+        self, place: Place, rows: Sequence[Enforced], refusing: Sequence[InstanceArn], listing: Listing, request_id: str
     ) -> First:
         """Put back what broke, or what a person wants back. Raises what the ledger raises.
 
         Args:
             place: the account and Region.
             rows: what is under watch there.
-            refusing: what refuses calls, under watch or not.
+            refusing: what refuses calls, under watch or not, and is read in any case.
+            listing: what is known before anything is read.
             request_id: of the invocation.
         """
         done = Pass(watched=len(rows))
@@ -114,7 +118,7 @@ class Places:
         open_ = [each for arn, each in records.items() if arn not in asked_back and not each.is_let_go]
         lost = [each for each in open_ if is_lost(each, targets[each.arn], self.now())]
         under_watch = self._watch([each for each in open_ if each not in lost], targets, policy)
-        judged = self.judging.judge(place, under_watch, recalled, policy)
+        judged = self.judging.judge(place, under_watch, recalled, listing, policy)
         rest = _Rest(
             unseen=[(records[arn], target) for arn, target in unseen.items() if not records[arn].is_let_go],
             lost=lost,
@@ -161,7 +165,10 @@ class Places:
             tagged |= {each.arn for each in rest.owing if _is_tag_void(each, targets[each.arn])}
             self.response.discharge([*rest.told, *rest.owing], tagged)
 
-        for step in (let_go, conclude, out_of_sight, discharge):
+        def untagged() -> None:
+            rest.told += self.untagged.note(targets)
+
+        for step in (let_go, conclude, out_of_sight, untagged, discharge):
             try:
                 step()
             except Exception:

@@ -1,5 +1,6 @@
 """What has proved healthy is recalled if it breaks later: every hour CloudWatch is asked which instances refuse calls, for as
-long as an enforcement stands. What needs IMDSv1 once a quarter, or at the next reboot, fails long after any watch."""
+long as an enforcement stands. What needs IMDSv1 once a quarter, or at the next reboot, fails long after any watch. Where a watch
+goes on, it is asked at every pass, so that only what is named has to be read."""
 
 from __future__ import annotations
 
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Refusing:
-    """Instances that refuse calls, by place. ``failed``: how many places failed; ``to_repeat``: whether CloudWatch has to be asked
-    again at the next pass."""
+    """Instances that refuse calls, by place. ``arns``: those that were enforced, and are to be recalled. ``named``: ids of all; a
+    place of which that is not known is not there. ``failed``: how many places failed, those that could not be asked included;
+    ``to_repeat``: whether CloudWatch has to be asked again at the next pass."""
 
     arns: dict[Place, list[InstanceArn]] = field(default_factory=dict)
+    named: dict[Place, frozenset[str]] = field(default_factory=dict)
     failed: int = 0
     to_repeat: bool = False
 
@@ -38,16 +41,26 @@ class Recall:
     ledger: Ledger
     logger: Logger
 
-    def refusing(self, account: Account) -> Refusing:
-        """Instances of an account that were enforced, however long ago, and that have refused calls of late. A place of which that
-        cannot be said fails alone."""
+    def refusing(self, account: Account, watched: Iterable[Place], *, recalls: bool) -> Refusing:
+        """Instances of an account that have refused calls of late. A place of which that cannot be said fails alone.
+
+        Args:
+            account: the account.
+            watched: where instances are under watch.
+            recalls: whether instances are recalled that were enforced however long ago, wherever they are.
+        """
         partition, _, number = account.key.partition("/")
         found = Refusing()
-        for place in (Place(partition, region, number) for region in account.last_enforced):
+        everywhere = (Place(partition, region, number) for region in account.last_enforced)
+        for place in dict.fromkeys((*(everywhere if recalls else ()), *watched)):
             try:
                 named, may_ask_again = self._named(place)
-                found.to_repeat |= may_ask_again
-                arns = self._enforced(InstanceArn(partition, place.region, number, each) for each in sorted(named))
+                found.to_repeat |= may_ask_again and recalls
+                found.failed += may_ask_again
+                if named is None:
+                    continue
+                found.named[place] = named
+                arns = self._enforced(place, named) if recalls else []
             except Exception:
                 self.logger.exception("nothing recalled", extra={"account": number, "region": place.region})
                 found.failed += 1
@@ -56,18 +69,19 @@ class Recall:
                 found.arns[place] = arns
         return found
 
-    def _named(self, place: Place) -> tuple[set[str], bool]:
-        """Ids of instances in this place that rejected calls in the last three hours. If the call fails: none, and whether it may
+    def _named(self, place: Place) -> tuple[frozenset[str] | None, bool]:
+        """Ids of instances in this place that rejected calls in the last three hours. If the call fails: None, and whether it may
         succeed at the next pass. What is not permitted (member roles of an older stack) is not asked again within the hour."""
         try:
-            return set(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS)), False
+            return frozenset(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS)), False
         except CALL_FAILURES as error:
             self.logger.warning(
                 "not known which instances refuse calls",
                 extra={"account": place.account, "region": place.region, "problem": describe_error(error)},
             )
-            return set(), may_pass(error)
+            return None, may_pass(error)
 
-    def _enforced(self, arns: Iterable[InstanceArn]) -> list[InstanceArn]:
+    def _enforced(self, place: Place, named: Iterable[str]) -> list[InstanceArn]:
+        arns = (InstanceArn(place.partition, place.region, place.account, each) for each in sorted(named))
         records = self.ledger.read(arns).items()
         return [arn for arn, record in records if record.stands and record.enforced_at is not None]

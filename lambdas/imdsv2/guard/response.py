@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
-from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.health import Signs
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.account import Account
+    from imdsv2.domain.cohort import Cohort
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.rollback import Rollback
@@ -271,7 +271,7 @@ def _found_broken(record: Record, now: datetime) -> Record:
 
 
 def _held_by(arn: InstanceArn, now: datetime, known: Cohort, *, unexplained: bool) -> Cohort:
-    return Cohort(key=known.key, version=known.version, broken_by=arn, broken_at=now, unexplained=unexplained)
+    return replace(known.renewed(), broken_by=arn, broken_at=now, unexplained=unexplained)
 
 
 def _with_signs(each: Return, signs: Signs) -> Return:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.instance import Place
 from imdsv2.domain.lifecycle import Status
+from imdsv2.guard.listing import Listing
 from imdsv2.guard.place import Pass
-from imdsv2.guard.recall import Refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -123,13 +123,15 @@ class Guard:
         for each in self.ledger.watched(account.key):
             rows[Place(each.arn.partition, each.arn.region, each.arn.account)].append(each)
         recalls = _is_first_of_the_hour(account, now)
-        recalled = self.recall.refusing(account) if recalls else Refusing()
+        watched = [place for place, several in rows.items() if not all(each.awaits_start for each in several)]
+        recalled = self.recall.refusing(account, watched, recalls=recalls)
         done.failed += recalled.failed
         is_complete = not recalled.failed and not recalled.to_repeat
         for place in rows.keys() | recalled.arns.keys():
             again = {*recalled.arns.get(place, []), *(self._lately_proved(rows[place]) if recalls else ())}
+            listing = Listing(named=recalled.named.get(place), previous=account.guarded_at)
             try:
-                first = self.places.look_after(place, rows[place], sorted(again), request_id)
+                first = self.places.look_after(place, rows[place], sorted(again), listing, request_id)
             except Exception:
                 self.logger.exception("place not guarded", extra={"account": place.account, "region": place.region})
                 done.failed += 1

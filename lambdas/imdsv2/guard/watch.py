@@ -177,7 +177,7 @@ def noticed(record: Record, instance: Instance) -> Record:
 
 def is_dormant(row: Enforced, target: Target) -> bool:
     """Whether the instance is verified and, as far as is known, not restarted since: only its next start matters."""
-    if row.status != Status.VERIFIED or row.restarted_at is not None or row.asked_back or row.broken:
+    if not row.awaits_start:
         return False
     match target:
         case Instance():

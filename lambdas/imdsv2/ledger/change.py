@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.lifecycle import Status
 from imdsv2.ledger.record import key_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Change:
 
     def applied(self) -> Record:
         """The record after the write."""
-        findings = {**self.before.findings, **{key_of(finding): finding for finding in self.findings}}
+        known = self.before.findings
+        findings = {**known, **{key_of(finding, known): finding for finding in self.findings}}
         return replace(self.after, version=self.before.version + 1, findings=findings)
 
 
@@ -65,3 +67,9 @@ class Enforced:
     cohort: str | None
     asked_back: bool = False
     broken: bool = False
+
+    @property
+    def awaits_start(self) -> bool:
+        """Whether it was verified and not seen to start since, and nothing else is to be done: only its next start matters."""
+        is_proved = self.status == Status.VERIFIED and self.restarted_at is None
+        return is_proved and not self.asked_back and not self.broken

@@ -57,6 +57,8 @@ class Cohorts:
             "broken_by": str(cohort.broken_by) if cohort.broken_by else None,
             "broken_at": to_text(cohort.broken_at) if cohort.broken_at else None,
             "unexplained": cohort.unexplained or None,
+            "denied_at": to_text(cohort.denied_at) if cohort.denied_at else None,
+            "denied_why": cohort.denied_why,
         }
         return put_unless_overtaken(self._dynamodb, self._table, _key(cohort.key), cohort.version, attributes)
 
@@ -85,4 +87,6 @@ def _cohort(item: Mapping[str, Any]) -> Cohort:
         broken_by=InstanceArn.parse(broken_by) if broken_by else None,
         broken_at=to_time(values.get("broken_at")),
         unexplained=bool(values.get("unexplained")),
+        denied_at=to_time(values.get("denied_at")),
+        denied_why=values.get("denied_why"),
     )

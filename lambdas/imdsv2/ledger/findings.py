@@ -48,9 +48,9 @@ class Merge:
 
 def merges(record: Record, findings: Sequence[Finding]) -> list[Merge]:
     """The writes, at least one, that add findings to a record and drop the oldest that are too many or too large."""
-    merged = {**record.findings, **{key_of(finding): finding for finding in findings}}
-    kept = _newest(merged)
-    new = {key: finding_item(finding) for finding in findings if (key := key_of(finding)) in kept}
+    named = {key_of(finding, record.findings): finding for finding in findings}
+    kept = _newest({**record.findings, **named})
+    new = {key: finding_item(finding) for key, finding in named.items() if key in kept}
     if not record.version:
         return [Merge(new=new, is_first=True)]
     # In turns, so that no write adds much more than it drops: an item that is nearly full could not take it.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.policy import Policy, PolicyInForce
 from imdsv2.errors import PolicyRefused
+from imdsv2.ledger.items import to_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,13 +25,18 @@ _GOOD_FOR = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
     """The policy in force at a time. ``version``, ``modified_at``: of the parameter; None if it could not be used."""
 
     at: datetime
     in_force: PolicyInForce
     version: int | None = None
     modified_at: datetime | None = None
+
+    @property
+    def stamp(self) -> str | None:
+        """By which one writing of the parameter is told from another."""
+        return f"{to_text(self.modified_at)} {self.version}" if self.modified_at is not None else None
 
 
 class PolicySource:
@@ -40,23 +46,24 @@ class PolicySource:
         self._ssm = ssm
         self._ledger = ledger
         self._parameter = parameter
-        self._last: _Reading | None = None
-        self._kept: _Reading | None = None
+        self._last: Reading | None = None
+        self._kept: Reading | None = None
 
     def current(self, now: datetime) -> PolicyInForce:
         """The policy in force now. Writes nothing. Raises ClientError only if the ledger fails."""
-        return self._current(now).in_force
+        return self.read(now).in_force
 
     def keep(self, now: datetime) -> None:
         """Save the policy in force to the ledger as the fallback, if it is valid and was read from the parameter."""
-        reading = self._current(now)
+        reading = self.read(now)
         if reading.version is None or reading.modified_at is None or reading is self._kept:
             return
         document = json.dumps(reading.in_force.policy.to_document())
         self._ledger.keep_policy(document, reading.at, reading.version, reading.modified_at)
         self._kept = reading
 
-    def _current(self, now: datetime) -> _Reading:
+    def read(self, now: datetime) -> Reading:
+        """The policy in force now, and the parameter that it was read from. Writes nothing. Raises as `current`."""
         last = self._last
         if last is not None and now - last.at < _FRESH_FOR:
             return last
@@ -65,18 +72,18 @@ class PolicySource:
             self._last = reading
         return reading
 
-    def _load(self, now: datetime) -> _Reading:
+    def _load(self, now: datetime) -> Reading:
         try:
             parameter = self._ssm.get_parameter(Name=self._parameter)["Parameter"]
             policy = Policy.from_json(parameter["Value"])
         except PolicyRefused as error:
             problem = f"The policy in {self._parameter} is refused ({error}); correct it."
-            return _Reading(now, self._last_good(now, problem, timedelta()))
+            return Reading(now, replace(self._last_good(now, problem, timedelta()), is_refused=True))
         except CALL_FAILURES as error:
             problem = f"The policy in {self._parameter} cannot be read ({describe_error(error)})."
-            return _Reading(now, self._last_good(now, problem, _GOOD_FOR))
+            return Reading(now, self._last_good(now, problem, _GOOD_FOR))
         in_force = PolicyInForce(policy=policy, is_from_parameter=True)
-        return _Reading(now, in_force, parameter["Version"], parameter["LastModifiedDate"])
+        return Reading(now, in_force, parameter["Version"], parameter["LastModifiedDate"])
 
     def _last_good(self, now: datetime, problem: str, good_for: timedelta) -> PolicyInForce:
         kept = self._ledger.last_good_policy()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.history import History
@@ -34,6 +35,7 @@ UNPROVEN = "unproven"
 OPENED = "opened_by_person"
 ENDED = "gone"
 ENDED_UNEXPLAINED = "gone_unexplained"
+UNTAGGED = "untagged"
 _LET_GO = frozenset({UNPROVEN, OPENED, ENDED, ENDED_UNEXPLAINED})
 """Values of `left_because` with which the guard lets an instance go."""
 
@@ -65,6 +67,11 @@ class Record:
     """On what the verdict rests, as `documents.evidence_document` gives it. Line."""
     proved_start: datetime | None = None
     """The last start whose two hours were observed without a call: CloudWatch forgets it, the proof stays. Line."""
+    quiet_until: datetime | None = None
+    """No call that CloudWatch remembered was made before then: what has been looked at need not be read again. Line."""
+    unrefused_since: datetime | None = None
+    unrefused_until: datetime | None = None
+    """Between these no call was refused; when that was last read. Line."""
     missing_since: datetime | None = None
     """Since when EC2 does not know it; removed when it is seen. Line."""
     error: Mapping[str, str] | None = None
@@ -157,6 +164,8 @@ class Record:
     broken_at: datetime | None = None
     left_because: str | None = None
     """Why it was not rolled back (``unproven``: the watch ended without proof of health)."""
+    untagged_at: datetime | None = None
+    """When the service's tag was first seen to be gone from an enforced instance; people are told once."""
     left_at: datetime | None = None
     """When EC2 last rejected the rollback."""
     undo: Undo | None = None
@@ -184,6 +193,9 @@ class Record:
             mended_at=self.mended_at,
             proved_start=self.proved_start,
             missing_since=self.missing_since,
+            quiet_until=self.quiet_until,
+            unrefused_since=self.unrefused_since,
+            unrefused_until=self.unrefused_until,
             hold=self.hold,
             acceptance=self.acceptance,
         )
@@ -268,7 +280,7 @@ class Record:
 
     def is_echo(self, finding: Finding) -> bool:
         """Whether this state of the finding, or a newer one, has already led to a final verdict."""
-        known = self.findings.get(key_of(finding))
+        known = self.findings.get(key_of(finding, self.findings))
         if known is None or known.updated_at is None or finding.updated_at is None:
             return False
         return finding.updated_at <= known.updated_at
@@ -277,6 +289,18 @@ class Record:
         return (self.status, self.decision, self.reason) == (other.status, other.decision, other.reason)
 
 
-def key_of(finding: Finding) -> str:
-    """The finding's key in the map: a hash, because ids are too long and too arbitrary for attribute names."""
-    return hashlib.sha256(finding.id.encode()).hexdigest()[:32]
+def key_of(finding: Finding, kept: Mapping[str, Finding] = MappingProxyType({})) -> str:
+    """The finding's key in the map ``kept``: a hash, because ids are too long and too arbitrary for attribute names.
+
+    Both versions of Security Hub give the same finding the same id, so the newer one's key is made of hub and id. Earlier items
+    may have either version's finding under the id alone: it stays there, and the other one goes beside it.
+    """
+    by_id, by_hub = _hash(finding.id), _hash(f"{'v2' if finding.is_v2 else 'v1'} {finding.id}")
+    for key in (by_hub, by_id):
+        if key in kept and kept[key].is_v2 == finding.is_v2:
+            return key
+    return by_hub if finding.is_v2 or by_id in kept else by_id
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

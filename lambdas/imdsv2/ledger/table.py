@@ -29,6 +29,7 @@ from imdsv2.ledger.serialisation import (
 from imdsv2.ledger.told import due_to_tell
 from imdsv2.ledger.transactions import Transactions, Write, Written
 from imdsv2.ledger.update import Update
+from imdsv2.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -100,7 +101,7 @@ class Ledger:
         update = Update()
         merges(record, (finding,))[0].into(update)
         update.require("attribute_exists(pk)")
-        update.require(f"attribute_not_exists(findings.{update.name(key_of(finding))})")
+        update.require(f"attribute_not_exists(findings.{update.name(key_of(finding, record.findings))})")
         try:
             answer = self._dynamodb.update_item(
                 TableName=self._table, Key=_key(record.arn), ReturnValues="ALL_NEW", **update.arguments()
@@ -197,22 +198,23 @@ class Ledger:
         }
         return [enforced_from(item) for item in self._all(request)]
 
-    def waiting(self, account: str) -> list[InstanceArn]:
-        """The instances of an account (``<partition>/<account>``) that have a revisit time."""
-        partition, _, number = account.partition("/")
+    def waiting(self, account: str | None = None) -> list[InstanceArn]:
+        """The instances of an account (``<partition>/<account>``), or of all, that have a revisit time."""
         found: list[InstanceArn] = []
         for shard in range(REVISIT_SHARDS):
             request: dict[str, Any] = {
                 "TableName": self._table,
                 "IndexName": DUE_INDEX,
                 "KeyConditionExpression": "revisit_shard = :shard",
-                "FilterExpression": "begins_with(pk, :partition) AND contains(pk, :account)",
-                "ExpressionAttributeValues": {
-                    ":shard": {"N": str(shard)},
+                "ExpressionAttributeValues": {":shard": {"N": str(shard)}},
+            }
+            if account is not None:
+                partition, _, number = account.partition("/")
+                request["FilterExpression"] = "begins_with(pk, :partition) AND contains(pk, :account)"
+                request["ExpressionAttributeValues"] |= {
                     ":partition": {"S": f"arn:{partition}:"},
                     ":account": {"S": f":{number}:"},
-                },
-            }
+                }
             found += [InstanceArn.parse(item["pk"]["S"]) for item in self._all(request)]
         return sorted(found)
 
@@ -283,7 +285,7 @@ class Ledger:
 
     def _event(self, change: Change, now: datetime) -> dict[str, Any]:
         said = {name: stored(getattr(change.after, name)) for name in change.says}
-        item = {name: value for name, value in said.items() if value is not None}
+        item = {name: value for name, value in said.items() if value is not None} | {"service_version": VERSION}
         item |= {"pk": str(change.arn), "sk": f"event#{to_text(now)}#{uuid.uuid4().hex[:12]}"}
         encoded = {name: serialize(value) for name, value in item.items()}
         return {"Put": {"TableName": self._table, "Item": encoded, "ConditionExpression": "attribute_not_exists(pk)"}}

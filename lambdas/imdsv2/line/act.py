@@ -69,6 +69,8 @@ class Action:
         ended = [
             enforced.get(each.arn) or asked.held.get(each.arn) or each for each in judged if each.arn not in ahead.lost
         ]
+        ended = [replace(each, is_told_already=each.is_told_already or _is_still_denied(each, asked)) for each in ended]
+        self.gates.denials.note(ended, asked.tried)
         recorded, written = self._record(self._untagged(ended), asked.summoned, request_id)
         # Only after the results are written: if this fails, it only costs some cap for an hour.
         self._settle_room(asked, enforced)
@@ -197,6 +199,10 @@ class Action:
             still = set(tagged)
         unseen = {each.arn for each in ended if each.arn in left and each.instance is None}
         return [replace(each, tag_left=each.arn in still | unseen) if each.arn in left else each for each in ended]
+
+
+def _is_still_denied(judgement: Judgement, asked: Asked) -> bool:
+    return judgement.is_denied_to_all and judgement.cohort in asked.tried
 
 
 def _left_its_tag(judgement: Judgement) -> bool:

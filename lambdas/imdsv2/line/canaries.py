@@ -15,7 +15,7 @@ from imdsv2.domain import gates as gate
 from imdsv2.domain.cohort import Cohort, canaries_wanted, in_order
 from imdsv2.domain.commands import command
 from imdsv2.domain.lifecycle import UNDER_WAY, Status
-from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict import DAILY, Reason
 from imdsv2.errors import LedgerContended
 from imdsv2.line.judgement import Further
 
@@ -170,7 +170,7 @@ def _renewed(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetim
     """The cohort, reset if it was opened long ago, or if the broken instance has been cleared."""
     opened_long_ago = cohort.opened_at is not None and now - cohort.opened_at >= _OPEN_FOR
     cleared = cohort.broken_by is not None and _held_by(cohort, records) is None
-    return Cohort(key=cohort.key, version=cohort.version) if opened_long_ago or cleared else cohort
+    return cohort.renewed() if opened_long_ago or cleared else cohort
 
 
 def _held_by(cohort: Cohort, records: Mapping[InstanceArn, Record]) -> InstanceArn | None:
@@ -192,7 +192,7 @@ def _broken(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime
         )
     else:
         why = f"{which} broke without IMDSv1. Update that software and restart it; then: {command('clear', held_by)}"
-    return gate.canary_wait(why, None, now)
+    return gate.canary_wait(why, now + DAILY, now)  # Whoever clears that instance makes due what waits for it.
 
 
 def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], records: Mapping[InstanceArn, Record]) -> bool:
@@ -229,7 +229,7 @@ def _choose(
     pool = [arn for arn in running or [each.arn for each in candidates] if arn not in kept]
     wanted = cohort.wanted if kept else share(len(pool))
     new = in_order(pool)[: wanted - len(kept)]
-    return Cohort(key=cohort.key, version=cohort.version, canaries=(*kept, *new), wanted=wanted)
+    return replace(cohort.renewed(), canaries=(*kept, *new), wanted=wanted)
 
 
 def _proves_itself_later(record: Record | None) -> bool:

@@ -7,7 +7,7 @@ first ledger entry, and the last one of what was not changed.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from imdsv2.aws import metadata_options as action
@@ -56,6 +56,8 @@ class Enforcement:
     record: Callable[[Judgement], Judgement]
     now: Callable[[], datetime]
     logger: Logger
+    _denied: dict[str, Judgement] = field(default_factory=dict)
+    """By cohort, one of this run to which the organisation forbade the change: the others are not asked for as well."""
 
     def run(self, judgements: Sequence[Judgement]) -> list[Judgement]:
         """Returns every judgement in its final form. One still `enforcing` is unfinished and is taken over later."""
@@ -109,6 +111,9 @@ class Enforcement:
         return replace(shut, is_untouched=True) if shut is not None else judgement
 
     def _ask_ec2(self, judgement: Judgement) -> Judgement:
+        denied = self._denied.get(judgement.cohort or "")
+        if denied is not None:
+            return replace(judgement, verdict=denied.verdict, status=denied.status, is_untouched=True)
         judgement = replace(judgement, asked_at=self.now())
         instance = judgement.instance
         assert instance is not None  # noqa: S101 - only an instance that EC2 shows is ever enforced
@@ -120,7 +125,10 @@ class Enforcement:
             judgement.record.endpoint_wanted_at,
         )
         if refusal is not None:
-            return _refused(judgement, refusal)
+            refused = _refused(judgement, refusal)
+            if refused.is_denied_to_all and refused.cohort is not None:
+                self._denied[refused.cohort] = refused
+            return refused
         return self.record(replace(judgement, status=Status.ENFORCED, after=_expected(instance.options)))
 
     def _untagged(self, ended: Sequence[Judgement], untaggable: set[InstanceArn]) -> list[Judgement]:
@@ -159,4 +167,5 @@ def _refused(judgement: Judgement, refusal: action.Refusal) -> Judgement:
         is_untouched=True,
         tag_left=refusal.tag_left,
         wants_endpoint=refusal.wants_endpoint,
+        is_denied_to_all=refusal.is_of_all,
     )

@@ -18,9 +18,9 @@ from imdsv2.errors import MessagePoisoned
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imdsv2.line.sought import Sought
+
 CONTROL = "EC2.8"
-CONFIG_RULE = "ec2-imdsv2-check"
-CUSTOM_ACTION_ID = "RequireIMDSv2"
 
 _OWN_PRODUCT = "::product/aws/securityhub"
 _OWN_PRODUCT_V2 = "::productv2/aws/securityhub"
@@ -57,6 +57,11 @@ class _Node:
 
     def get(self, key: str) -> _Node | None:
         return self[key] if key in self.mapping() else None
+
+    def given(self, key: str) -> _Node | None:
+        """A field; None where it is absent, null or empty, as optional fields of OCSF may be."""
+        node = self.get(key)
+        return None if node is None or node.value in (None, "", {}) else node
 
     def mapping(self) -> dict[str, object]:
         if not isinstance(self.value, dict):
@@ -112,7 +117,7 @@ class _Node:
         return MessagePoisoned(self.path or "body", f"takes {takes}, not {shown(self.value)}")
 
 
-def parse(body: str) -> Parsed:
+def parse(body: str, sought: Sought) -> Parsed:
     """Parse one queue message: an EventBridge event as JSON. Never raises; errors are in ``poison``."""
     try:
         event = _Node(json.loads(body), "")
@@ -120,27 +125,27 @@ def parse(body: str) -> Parsed:
         return Parsed(poison=[MessagePoisoned("body", f"is not JSON ({type(error).__name__})")])
     try:
         kind = (event["source"].text(), event["detail-type"].text())
-        return _KINDS.get(kind, _not_ours)(event)
+        return _KINDS.get(kind, _not_ours)(event, sought)
     except MessagePoisoned as poison:
         return Parsed(poison=[poison])
 
 
-def _not_ours(_: _Node) -> Parsed:
+def _not_ours(_: _Node, __: Sought) -> Parsed:
     return Parsed()
 
 
-def _from_imported(event: _Node) -> Parsed:
+def _from_imported(event: _Node, _: Sought) -> Parsed:
     return _each_finding(event, lambda finding: _from_finding(finding, Source.SECURITYHUB))
 
 
-def _from_custom_action(event: _Node) -> Parsed:
+def _from_custom_action(event: _Node, sought: Sought) -> Parsed:
     action = next(event["resources"].items()).text()
-    if not action.endswith(f":action/custom/{CUSTOM_ACTION_ID}"):
+    if not action.endswith(f":action/custom/{sought.custom_action_id}"):
         return Parsed()
     return _each_finding(event, lambda finding: _from_finding(finding, Source.CUSTOM_ACTION))
 
 
-def _from_imported_v2(event: _Node) -> Parsed:
+def _from_imported_v2(event: _Node, _: Sought) -> Parsed:
     return _each_finding(event, _from_finding_v2)
 
 
@@ -209,17 +214,17 @@ def _instance_v2(resource: _Node, finding: _Node) -> InstanceArn | None:
         node = resource.get(key)
         if node is not None and isinstance(node.value, str) and node.value.startswith("arn:"):
             return node.instance()
-    region = resource.get("region") or finding["cloud"]["region"]
-    owner = resource.get("owner")
+    region = resource.given("region") or finding["cloud"]["region"]
+    owner = resource.given("owner")
     account = owner["account"]["uid"] if owner else finding["cloud"]["account"]["uid"]
     return _assemble(region, account, resource["uid"])
 
 
-def _from_compliance_change(event: _Node) -> Parsed:
+def _from_compliance_change(event: _Node, sought: Sought) -> Parsed:
     detail = event["detail"]
     if (
         detail["messageType"].text() != "ComplianceChangeNotification"
-        or CONFIG_RULE not in detail["configRuleName"].text()
+        or not sought.has_rule(detail["configRuleName"].text())
         or detail["resourceType"].text() != "AWS::EC2::Instance"
         or detail["newEvaluationResult"]["complianceType"].text() != "NON_COMPLIANT"
     ):

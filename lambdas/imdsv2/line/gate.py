@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imdsv2.aws.security_hub import Closed
 from imdsv2.domain import gates as gate
 from imdsv2.domain.account import Reservation
 from imdsv2.domain.decision import decide_scope
@@ -12,10 +13,11 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
 from imdsv2.domain.verdict import Reason
 from imdsv2.ledger.record import key_of
+from imdsv2.line.denials import Denied
 from imdsv2.line.judgement import STATUS_OF, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
     from imdsv2.aws.change_calendar import ChangeCalendar
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.line.canaries import Canaries, LookFurther
+    from imdsv2.line.denials import Denials
     from imdsv2.line.judgement import Judgement
 
 _SUPPRESSED_BY_EVENT = "The finding that asked for it is suppressed; set it back to NEW or NOTIFIED and ask again."
@@ -36,12 +39,13 @@ _SUPPRESSED_BY_EVENT = "The finding that asked for it is suppressed; set it back
 class Asked:
     """The result of the gates. ``held``: held instances, and those that the mode leaves at `would_enforce`. ``open``:
     instances that passed all gates. ``summoned``: canaries that nobody requested. ``reservation``: the cap reserved
-    for ``open``."""
+    for ``open``. ``tried``: cohorts of which one instance is tried again, because the organisation had forbidden the change."""
 
     held: dict[InstanceArn, Judgement]
     open: list[Judgement]
     summoned: list[Judgement]
     reservation: Reservation | None
+    tried: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class Gates:
     hub: SecurityHub
     accounts: Accounts
     canaries: Canaries
+    denials: Denials
     calendar: ChangeCalendar
     lease: timedelta
     now: Callable[[], datetime]
@@ -66,6 +71,13 @@ class Gates:
         for asked in (_ask_approval, _ask_notice):
             held |= {each.arn: shut for each in left if (shut := asked(each, policy, now)) is not None}
             left = [each for each in left if each.arn not in held]
+        denied = self.denials.ask(left) if left else Denied()
+        held |= {
+            each.arn: replace(_shut(each, denied.held[each.arn]), is_told_already=True)
+            for each in left
+            if each.arn in denied.held
+        }
+        left = [each for each in left if each.arn not in held]
         summoned: list[Judgement] = []
         if policy.canary is not None and left:
             turns = self.canaries.ask(left, policy.canary, look_further, now, dry_run=dry_run)
@@ -78,7 +90,7 @@ class Gates:
         full, reservation = self._ask_cap(left, policy, reserved_at, dry_run=dry_run)
         held |= full
         left = [each for each in left if each.arn not in held]
-        return Asked(held=held, open=left, summoned=summoned, reservation=reservation)
+        return Asked(held=held, open=left, summoned=summoned, reservation=reservation, tried=denied.tried)
 
     def ask_again(self, willing: Sequence[Judgement]) -> dict[InstanceArn, Judgement]:
         """Check the gates again, immediately before the call to EC2. Returns the instances for which one has closed.
@@ -117,8 +129,10 @@ class Gates:
         asked = [each for each in willing if each.arn not in held or held[each.arn].status is Status.WOULD_ENFORCE]
         suppressed = self.hub.suppressed({each.arn: _all_findings(each) for each in asked if not each.case.suppressed})
         for each in asked:
-            why = _SUPPRESSED_BY_EVENT if each.case.suppressed else suppressed.get(each.arn)
-            verdict = gate.ask_suppressed(why, self.now())
+            closed = Closed(why=_SUPPRESSED_BY_EVENT) if each.case.suppressed else suppressed.get(each.arn)
+            if closed is None:
+                continue
+            verdict = gate.ask_suppressed(closed.why, self.now(), may_pass=closed.may_pass)
             if verdict is not None:
                 held[each.arn] = _shut(each, verdict)
         left = [each for each in willing if each.arn not in held]
@@ -175,8 +189,4 @@ def _shut(judgement: Judgement, verdict: Verdict) -> Judgement:
 
 def _all_findings(judgement: Judgement) -> list[Finding]:
     stored = judgement.record.findings
-    return [*stored.values(), *_new(judgement.case.findings, stored)]
-
-
-def _new(findings: Iterable[Finding], stored: Iterable[str]) -> list[Finding]:
-    return [each for each in findings if key_of(each) not in set(stored)]
+    return [*stored.values(), *(each for each in judgement.case.findings if key_of(each, stored) not in stored)]

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, TOKENLESS_SAMPLES, UTILIZATION, read
+from imdsv2.aws.cloudwatch import (
+    REJECTED_CALLS,
+    TOKENLESS_CALLS,
+    TOKENLESS_SAMPLES,
+    UTILIZATION,
+    instances_with_news,
+    read,
+)
+from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.domain.evidence import Evidence, Recurrence, Refused, Use
 from imdsv2.domain.hours import HOUR, Hours, Series, at
 from imdsv2.domain.start import start_of
@@ -30,6 +38,7 @@ from imdsv2.domain.window import FINE, FINE_MEMORY, MEMORY, window_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -74,6 +83,7 @@ class Looks:
     refused: dict[InstanceArn, Series] = field(default_factory=dict)
     settled: dict[InstanceArn, Series] = field(default_factory=dict)
     straddled: dict[InstanceArn, Series] = field(default_factory=dict)
+    unrefused: dict[InstanceArn, tuple[datetime, datetime]] = field(default_factory=dict)
     start_calls: dict[InstanceArn, Series] = field(default_factory=dict)
     start_refused: dict[InstanceArn, Series] = field(default_factory=dict)
     samples: dict[InstanceArn, Series] = field(default_factory=dict)
@@ -159,7 +169,14 @@ class Looks:
     def _look_for_refused_calls(self, windows: Mapping[InstanceArn, Window]) -> None:
         """By the day; on the day from whose midst on they count by five minutes, and by the hour before it."""
         spans = {arn: Hours(day_with(at(window.touched.first)), window.touched.end) for arn, window in windows.items()}
-        self.refused = self._read(REJECTED_CALLS, spans, period=_DAY)
+        spared = self._spared(
+            {arn for arn, window in windows.items() if window.refused_is_known_from(spans[arn].first)}
+        )
+        asked = {arn: span for arn, span in spans.items() if arn not in spared}
+        self.refused = self._read(REJECTED_CALLS, asked, period=_DAY)
+        none = (arn for arn, days in self.refused.items() if days.problem is None and not any(days.values.values()))
+        self.unrefused = {arn: (at(spans[arn].first), self.now) for arn in none}
+        self.refused |= dict.fromkeys(spared, Series())
         settled, borders = {}, {}
         for arn, window in windows.items():
             since, days = window.refused_since, self.refused[arn].values
@@ -173,6 +190,14 @@ class Looks:
                 borders[arn] = Hours(border, border + 24)
         self.settled = self._read(REJECTED_CALLS, settled)
         self.straddled = self._read(REJECTED_CALLS, borders, period=FINE)
+
+    def _spared(self, known: AbstractSet[InstanceArn]) -> AbstractSet[InstanceArn]:
+        """Those that had no call refused up to lately, and none since: one request for all. Where that fails, all are read."""
+        try:
+            named = instances_with_news(self.cloudwatch, REJECTED_CALLS, lately=False) if known else set()
+        except CALL_FAILURES:
+            return set()
+        return {arn for arn in known if arn.instance_id not in named}
 
     def _look_whether_it_ran(self, windows: Mapping[InstanceArn, Window]) -> None:
         missing = {
@@ -244,6 +269,7 @@ class Looks:
             newest=life.newest,
             gap=life.gap,
             enough_at=life.enough_at,
+            unrefused=self.unrefused.get(arn),
         )
 
     def _start(self, arn: InstanceArn, window: Window) -> Start:
@@ -257,14 +283,17 @@ class Looks:
         oldest = self.now - MEMORY
         spans = {}
         for arn, window in windows.items():
+            if not speaks_for_enforcing(evidence[arn], self.policy):
+                continue
             begin = max(window.instance.first_launched_at or oldest, oldest, window.history.mended_at or oldest)
-            if speaks_for_enforcing(evidence[arn], self.policy) and begin < at(window.touched.first):
-                first = Hours.touching(begin, begin).first // WEEK_HOURS * WEEK_HOURS
-                spans[arn] = Hours(first, window.touched.first)
+            first = Hours.touching(begin, begin).first // WEEK_HOURS * WEEK_HOURS
+            is_known = window.is_quiet_before or begin >= at(window.touched.first)
+            spans[arn] = Hours(first, first if is_known else window.touched.first)
         older = self._read(TOKENLESS_CALLS, spans, period=_WEEK)
         return {arn: _with_older(windows[arn], evidence[arn], series) for arn, series in older.items()}
 
 
 def _with_older(window: Window, evidence: Evidence, weeks: Series) -> Evidence:
     older = recurrence_of(window, weeks) if weeks.problem is None else Recurrence()
-    return replace(evidence, problem=weeks.problem, passes=weeks.passes, older=older)
+    quiet_until = None if weeks.problem is not None or older.calls else window.end
+    return replace(evidence, problem=weeks.problem, passes=weeks.passes, older=older, quiet_until=quiet_until)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imdsv2.errors import MessagePoisoned
     from imdsv2.line.judgement import Outcomes
     from imdsv2.line.run import Line
+    from imdsv2.line.sought import Sought
 
 
 class DeadLetters:
@@ -46,7 +47,7 @@ class DeadLetters:
 
 
 def process(
-    records: Sequence[Mapping[str, Any]], line: Line, dead_letters: DeadLetters, request_id: str
+    records: Sequence[Mapping[str, Any]], line: Line, dead_letters: DeadLetters, sought: Sought, request_id: str
 ) -> tuple[Outcomes, list[str], int]:
     """Evaluate the requests in a batch of SQS records.
 
@@ -54,7 +55,7 @@ def process(
     message poison; other failures are retried message by message.
     """
     bodies = {record["messageId"]: record["body"] for record in records}
-    parsed = {message_id: parse(body) for message_id, body in bodies.items()}
+    parsed = {message_id: parse(body, sought) for message_id, body in bodies.items()}
     outcomes = line.run([request for each in parsed.values() for request in each.requests], request_id)
     again = [message_id for message_id, each in parsed.items() if _has_failed(each, outcomes)]
     poisoned = {

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import FUNCTION, account_command
+from imdsv2.domain.commands import account_command
 from imdsv2.domain.message import Message
 from imdsv2.domain.verdict import Reason
 
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.account import Account
     from imdsv2.ledger.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """Where people find more, and whom they ask: the ledger's table, and the function that takes commands."""
+
+    ledger_table: str
+    manual_function: str
+
 
 INSTANCES_A_MESSAGE = 150
 """Keeps a message well below SNS's limit of 256 KB."""
@@ -30,6 +40,7 @@ _NOT_UNDONE = "IMDSv1 could not be switched on again"
 _LEFT = {
     "unproven": "IMDSv1 is off, and nobody can say that nothing broke",
     "probe_or_breakage": "IMDSv1 calls were rejected: a probe, or something broke",
+    "untagged": "IMDSv1 is off, and could not be switched on again without its tag",
     "gone": "Something broke, and the instance has gone",
     "gone_unexplained": "IMDSv1 calls were rejected, and the instance has gone",
 }
@@ -59,18 +70,19 @@ def owner_told(record: Record) -> str | None:
     return record.told_owner if record.reason == Reason.NOTICE_GIVEN else None
 
 
-def breaker_opened(account: Account) -> Message:
+def breaker_opened(account: Account, directions: Directions) -> Message:
     """The notification that an account's circuit breaker has opened."""
     number = account.key.rpartition("/")[2]
     return Message(
         subject=f"IMDSv1 stays on in account {number}: {len(account.rollbacks)} instances broke within a day",
         text=f"The breaker of account {number} is open: nothing is enforced there until a person closes it; rollbacks go on. Find out "
-        f"what broke; then, as the payload of the function {FUNCTION}: {account_command('close_breaker', number)}",
+        f"what broke; then, as the payload of the function {directions.manual_function}: "
+        f"{account_command('close_breaker', number)}",
         attributes={"reason": Reason.BREAKER_OPEN, "account": number},
     )
 
 
-def message(records: Sequence[Record], ledger_table: str) -> Message:
+def message(records: Sequence[Record], directions: Directions) -> Message:
     """The notification for records with the same verdict and place (or owner)."""
     first = records[0]
     count = "1 instance" if len(records) == 1 else f"{len(records)} instances"
@@ -80,6 +92,7 @@ def message(records: Sequence[Record], ledger_table: str) -> Message:
     lines = [f"{record.arn}\n  {record.explanation}" for record in records]
     addressed = {"owner": owner} if owner else {"account": first.arn.account, "region": first.arn.region}
     verdict = {"decision": str(first.decision), "reason": str(first.reason), "status": str(first.status)}
-    where = f"Commands are payloads of the function {FUNCTION}. Evidence and history: DynamoDB table {ledger_table}."
+    how = f"Commands are payloads of the function {directions.manual_function}."
+    where = f"{how} Evidence and history: DynamoDB table {directions.ledger_table}."
     text = "\n\n".join([subject, *lines, where])
     return Message(subject=subject, text=text, attributes={**verdict, **addressed})

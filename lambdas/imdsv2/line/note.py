@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.security_hub import NOTE_LENGTH
-from imdsv2.domain.commands import FUNCTION, commands_in
+from imdsv2.domain.commands import commands_in
 from imdsv2.line.messages import headline
 
 if TYPE_CHECKING:
     from imdsv2.ledger.record import Record
+    from imdsv2.line.messages import Directions
 
 _NO_NEWS = {"verified": "IMDSv1 is off, and nothing has needed it since"}
 """Statuses that appear only in the notes on findings."""
@@ -20,12 +21,12 @@ _LEAST_PROSE = 120
 """Characters of the sentence itself that a command must leave room for."""
 
 
-def note(record: Record, ledger_table: str) -> str:
+def note(record: Record, directions: Directions) -> str:
     """The note on the findings of an instance: its headline, verdict and explanation, and where more is, if there is room."""
     news = headline(record) or _NO_NEWS.get(str(record.status), "Nothing to do")
     said = f"{news}: {record.decision} ({record.reason}). {record.explanation or ''}".rstrip()
-    how = f" Commands are payloads of the function {FUNCTION}." if commands_in(said) else ""
-    where = f" Evidence: DynamoDB table {ledger_table}."
+    how = f" Commands are payloads of the function {directions.manual_function}." if commands_in(said) else ""
+    where = f" Evidence: DynamoDB table {directions.ledger_table}."
     for more in (how + where, how, where):
         if len(said) + len(more) <= NOTE_LENGTH:
             return said + more

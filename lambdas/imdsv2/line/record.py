@@ -17,6 +17,7 @@ from imdsv2.line.notices import jittered, with_notice, with_reminder
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.instance import Instance, MetadataOptions
     from imdsv2.domain.request import Finding
     from imdsv2.ledger.record import Record
@@ -73,7 +74,8 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
         approved_by=_approved_by(known, now),
     )
     # The finding's state is stored only with the final verdict: after a crash, its event must not count as an echo.
-    new = [replace(each, updated_at=None) for each in judgement.case.findings if key_of(each) not in known.findings]
+    unknown = [each for each in judgement.case.findings if key_of(each, known.findings) not in known.findings]
+    new = [replace(each, updated_at=None) for each in unknown]
     return Change(before=known, after=after, findings=tuple(new), says=(*VERDICT, "approved_by", "before"))
 
 
@@ -126,6 +128,8 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = replace(after, required_seen_at=now)
     if not known.same_verdict(after):
         after = replace(after, changed_at=now)
+        if judgement.is_told_already:
+            after = replace(after, notified_at=now)
     return Change(before=known, after=after, findings=_findings(judgement.case, known), says=says)
 
 
@@ -153,13 +157,12 @@ def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Chang
 
 def _with_verdict(record: Record, judgement: Judgement, signature: Signature, now: datetime) -> Record:
     after = replace(
-        record,
+        _with_proofs(record, judgement.evidence),
         decision=judgement.verdict.decision,
         reason=judgement.verdict.reason,
         evidence=evidence_document(judgement.evidence),
         error=dict(judgement.error) if judgement.error else None,
         cohort=judgement.cohort or record.cohort,
-        proved_start=_proved_start(judgement) or record.proved_start,
         missing_since=_missing_since(record, judgement, now),
         endpoint_wanted_at=(record.endpoint_wanted_at or now) if judgement.wants_endpoint else None,
         decided_at=now,
@@ -190,10 +193,23 @@ def _missing_since(record: Record, judgement: Judgement, now: datetime) -> datet
     return None if judgement.instance is not None else record.missing_since
 
 
-def _proved_start(judgement: Judgement) -> datetime | None:
-    """A start that was observed, and at which nothing called IMDSv1: metrics age, the proof does not."""
-    evidence = judgement.evidence
-    if evidence is None or evidence.problem is not None or evidence.start is None or evidence.use.calls:
+def _with_proofs(record: Record, evidence: Evidence | None) -> Record:
+    """The record with what evidence has shown once and for all: metrics age, and reading them costs; the proof does neither."""
+    if evidence is None or evidence.problem is not None:
+        return record
+    since, until = evidence.unrefused or (record.unrefused_since, record.unrefused_until)
+    return replace(
+        record,
+        proved_start=_proved_start(evidence) or record.proved_start,
+        quiet_until=evidence.quiet_until or record.quiet_until,
+        unrefused_since=since,
+        unrefused_until=until,
+    )
+
+
+def _proved_start(evidence: Evidence) -> datetime | None:
+    """A start that was observed, and at which nothing called IMDSv1."""
+    if evidence.start is None or evidence.use.calls:
         return None
     is_proved = evidence.start.observed and not evidence.start.calls and not evidence.refused.calls
     return evidence.start.at if is_proved else None
@@ -215,6 +231,7 @@ def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, c
         left_because=None,
         unseen_since=None,
         broken_at=None,
+        untagged_at=None,
         notice_ends_at=None,
     )
 
@@ -257,7 +274,7 @@ def _findings(case: Case, record: Record) -> tuple[Finding, ...]:
     """The findings of the requests, in the state that this verdict answers; earlier annotation times are kept."""
     newest: dict[str, Finding] = {}
     for finding in case.findings:
-        key = key_of(finding)
+        key = key_of(finding, record.findings)
         known = newest.get(key) or record.findings.get(key)
         if known is not None and known.updated_at and finding.updated_at and known.updated_at > finding.updated_at:
             continue

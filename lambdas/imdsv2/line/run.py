@@ -66,6 +66,17 @@ class Line:
             self._give_notice(outcomes)
         return outcomes
 
+    def judged_since(self, since: datetime, arns: Iterable[InstanceArn]) -> dict[InstanceArn, str]:
+        """The reasons of those that wait with a verdict made since then, and are judged again without anybody's asking."""
+        return {
+            arn: str(record.reason)
+            for arn, record in self.ledger.read(arns).items()
+            if record.status in {Status.WOULD_ENFORCE, Status.HELD}
+            and record.revisit_at is not None
+            and record.decided_at is not None
+            and record.decided_at >= since
+        }
+
     def _give_notice(self, outcomes: Outcomes) -> None:
         """Notify owners of all their instances at once, across accounts and Regions."""
         told_of = [arn for arn, each in outcomes.judged.items() if each.verdict.reason is Reason.NOTICE_GIVEN]
@@ -129,7 +140,7 @@ class Line:
     def _join(self, case: Case, record: Record) -> Judgement:
         """For an instance that is being changed right now: leave the findings to that run, and report this."""
         for finding in case.findings:
-            if key_of(finding) not in record.findings:
+            if key_of(finding, record.findings) not in record.findings:
                 self.ledger.add_finding(record, replace(finding, updated_at=None))
         if record.status == Status.ROLLING_BACK:
             why = "This instance is being rolled back right now; the outcome will be in the ledger."
@@ -155,9 +166,13 @@ def _groups(requests: Iterable[Request]) -> list[list[Case]]:
 
 def _without_echoes(case: Case, record: Record) -> Case | None:
     """The case without requests whose finding state was already answered (echoes); None if nothing is left."""
-    left = tuple(
-        each
-        for each in case.requests
-        if each.asked_by_person or each.finding is None or not record.is_echo(each.finding)
-    )
+    left = tuple(each for each in case.requests if not _is_echo(each, record))
     return replace(case, requests=left) if left else None
+
+
+def _is_echo(request: Request, record: Record) -> bool:
+    if request.asked_by_person or request.finding is None:
+        return False
+    if record.reason == Reason.SUPPRESSED and not request.suppressed:
+        return False  # Somebody may have set it back to NEW: that changes the finding, and not the time of its last update.
+    return record.is_echo(request.finding)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
+    from imdsv2.line.messages import Directions
 
 
 class Teller:
@@ -44,7 +45,7 @@ class Teller:
         ledger: Ledger,
         hub: SecurityHub,
         topic: Topic,
-        ledger_table: str,
+        directions: Directions,
         logger: Logger,
         policies: PolicySource,
         now: Callable[[], datetime],
@@ -52,7 +53,7 @@ class Teller:
         self._ledger = ledger
         self._hub = hub
         self._topic = topic
-        self._ledger_table = ledger_table
+        self._directions = directions
         self._logger = logger
         self._policies = policies
         self._now = now
@@ -103,7 +104,7 @@ class Teller:
     def breaker_opened(self, account: Account) -> bool:
         """Notify people that an account's circuit breaker has opened. Returns whether that went out; the alarm says it too."""
         try:
-            self._topic.send(breaker_opened(account))
+            self._topic.send(breaker_opened(account, self._directions))
         except CALL_FAILURES as error:
             self._logger.warning("people not told", extra={"problem": describe_error(error), "account": account.key})
             return False
@@ -117,7 +118,7 @@ class Teller:
         accounts: dict[Finding, str] = {}
         owing = [each for each in records if each.owed_notes()]
         for record in owing:
-            text = note(record, self._ledger_table)
+            text = note(record, self._directions)
             texts |= dict.fromkeys(record.owed_notes().values(), text)
             accounts |= dict.fromkeys(record.owed_notes().values(), record.arn.account)
         result = self._written(texts, accounts, workflow=workflow)
@@ -148,7 +149,7 @@ class Teller:
         sent: dict[InstanceArn, Record] = {}
         for batch in (each for several in groups.values() for each in _batches(several)):
             try:
-                self._topic.send(message(batch, self._ledger_table))
+                self._topic.send(message(batch, self._directions))
             except CALL_FAILURES as error:
                 problem = {"problem": describe_error(error), "instances": len(batch)}
                 self._logger.warning("people not told", extra=problem)

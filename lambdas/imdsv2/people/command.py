@@ -13,7 +13,7 @@ from imdsv2.domain.history import Answer, Hold
 from imdsv2.domain.lifecycle import OURS
 from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.mark import mark
+from imdsv2.people.mark import make_due, mark
 from imdsv2.people.request import Steer
 from imdsv2.people.scope import awaits_answer
 from imdsv2.people.settle import Settling
@@ -103,6 +103,7 @@ class People:
         closes = opened_at is not None and not command.dry_run
         if closes:
             self.accounts.close_breaker(known.key, command.signed(request_id))
+            make_due(self.ledger, [known.key], _waits_for_breaker, self.now())
         return {
             "account": number,
             "opened_at": to_seconds(opened_at),
@@ -129,7 +130,7 @@ class People:
         return self._mark(records, partial(replace, approval=answer, revisit_at=now), problems, command)
 
     def _hold(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        """Hold instances through a day. An instance need not be in the ledger."""
+        """Hold instances through a day. An instance need not be in the ledger, if EC2 knows it."""
         now = self.now()
         assert command.until is not None  # noqa: S101 - an order to hold has its last day
         hold = Hold(
@@ -141,7 +142,8 @@ class People:
             at=now,
         )
         records = self.scopes.named(command.scope)
-        return self._mark(records, partial(replace, hold=hold, released_by=None, revisit_at=now), {}, command)
+        problems = self.scopes.strangers.unseen(records, self.undoing.look)
+        return self._mark(records, partial(replace, hold=hold, released_by=None, revisit_at=now), problems, command)
 
     def _release(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         released = partial(replace, hold=None, released_by=command.signed(request_id), revisit_at=self.now())
@@ -158,6 +160,10 @@ class People:
         command: Command,
     ) -> list[dict[str, Any]]:
         return mark(self.ledger, records, word, problems, self.now(), dry_run=command.dry_run)
+
+
+def _waits_for_breaker(record: Record) -> bool:
+    return record.reason == Reason.BREAKER_OPEN
 
 
 def _unanswerable(record: Record, command: Command) -> str | None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 TARGETS_A_CALL = 500
 
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -71,16 +73,27 @@ def matching(given: Mapping[str, Any], name: str, path: str, pattern: re.Pattern
     return value
 
 
+def region(given: Mapping[str, Any], path: str) -> str | None:
+    """A Region of AWS; None if the field is absent."""
+    name = matching(given, "region", path, _REGION, "a Region")
+    if name is not None and (problem := unknown_region(name)) is not None:
+        raise InvalidRequest(f"{path}region", problem)
+    return name
+
+
 def instance(target: object) -> InstanceArn | TargetRefused:
     """The instance that a target names, or why it names none. Raises nothing."""
     try:
         if isinstance(target, str):
-            return InstanceArn.parse(target)
-        if _is_triple(target):
-            return InstanceArn.of(**target)
-        raise ValueError("takes an instance ARN or an object of account, region and instance_id")
+            arn = InstanceArn.parse(target)
+        elif _is_triple(target):
+            arn = InstanceArn.of(**target)
+        else:
+            raise ValueError("takes an instance ARN or an object of account, region and instance_id")
     except ValueError as error:
         return TargetRefused("target", f"{error}, not {shown(target)}")
+    problem = unknown_region(arn.region)
+    return TargetRefused("target", problem) if problem is not None else arn
 
 
 def instances(given: Mapping[str, Any], path: str) -> tuple[InstanceArn, ...]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.errors import describe_error
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.errors import LedgerContended
 from imdsv2.ledger.change import Change
+from imdsv2.ledger.items import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from imdsv2.domain.instance import InstanceArn
@@ -51,3 +54,13 @@ def mark(
         }
         for each in records
     ]
+
+
+def make_due(ledger: Ledger, accounts: Iterable[str], waits: Callable[[Record], bool], now: datetime) -> None:
+    """Make due what waits in some accounts (``<partition>/<account>``) for a gate that a person has just opened. Never raises what
+    AWS answers: the gate is open, and what cannot be written is judged within a day."""
+    with suppress(*CALL_FAILURES, LedgerContended):
+        for account in accounts:
+            records = ledger.read(ledger.waiting(account)).values()
+            later = {each.arn: each.revisit_at for each in records if waits(each) and not each.is_leased(now)}
+            ledger.claim({arn: to_text(when) for arn, when in later.items() if when is not None and when > now}, now)

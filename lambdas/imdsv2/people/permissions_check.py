@@ -21,6 +21,7 @@ from imdsv2.aws.metadata_options import PLANNED_CALL
 from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG, Instance, Unreachable
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.people.request import parse_order
+from imdsv2.people.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,8 +130,8 @@ def _of_rollback(*, opened: bool, ours: bool) -> list[Probe]:
 def check(members: Members, event: object) -> dict[str, Any]:
     """Run the probes for each instance under ``targets``, in the formats of a manual invoke.
 
-    Returns the answer; ``unproved`` lists the kind of instance that is still missing for each account. Raises
-    InvalidRequest, which names the field.
+    Returns the answer; ``unproved`` lists the kind of instance that is still missing for each account, ``versions`` what
+    each account's roles are of. Raises InvalidRequest, which names the field.
     """
     if isinstance(event, dict) and (unknown := sorted(str(name) for name in event.keys() - {"targets"})):
         raise InvalidRequest(unknown[0][:100], "is no field; known is targets")
@@ -140,6 +141,7 @@ def check(members: Members, event: object) -> dict[str, Any]:
     return {
         "passed": not unproved and all(each.passed for each in examined),
         "unproved": unproved,
+        "versions": versions(members, [each.arn for each in examined if each.arn is not None]),
         "results": [each.document() for each in examined],
     }
 

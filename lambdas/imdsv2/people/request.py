@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 _COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(group|template|image|instance):.{1,255}", re.ASCII)
 _CLEAR = '{"clear": {"targets": ["arn:aws:ec2:..."]}, "dry_run": true}'
 
@@ -177,6 +176,6 @@ def _scope(given: object, steer: Steer) -> Scope:
         targets=fields.instances(given, path) if "targets" in given else (),
         cohort=fields.matching(given, "cohort", path, _COHORT, "a cohort as the ledger names it"),
         account=fields.matching(given, "account", path, _ACCOUNT, "an account id of 12 digits"),
-        region=fields.matching(given, "region", path, _REGION, "a Region"),
+        region=fields.region(given, path),
         since=fields.moment(given, "since", path),
     )

@@ -18,7 +18,8 @@ from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 from imdsv2.domain.verdict import Reason
 from imdsv2.domain.words import minute
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.mark import mark
+from imdsv2.ledger.items import account_key
+from imdsv2.people.mark import make_due, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,7 +76,21 @@ class Settling:
             voids = voided(record, opened) or [_REFUSED_CALLS]
             return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {_next(now)}"}
 
-        return mark(self.ledger, records, cleared, problems, now, dry_run=command.dry_run, tells=tells)
+        results = mark(self.ledger, records, cleared, problems, now, dry_run=command.dry_run, tells=tells)
+        done = {each["target"] for each in results if each["done"]}
+        self._make_cohorts_due([each for each in records if str(each.arn) in done])
+        return results
+
+    def _make_cohorts_due(self, cleared: Iterable[Record]) -> None:
+        """What runs the same software waited for the clearance."""
+        cohorts = {each.cohort for each in cleared if each.cohort is not None}
+        accounts = sorted({account_key(each.arn) for each in cleared if each.cohort is not None})
+        make_due(
+            self.ledger,
+            accounts,
+            lambda record: record.reason == Reason.CANARY_WAIT and record.cohort in cohorts,
+            self.now(),
+        )
 
     def accept(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Let instances be changed in spite of what their evidence says."""
@@ -116,7 +131,8 @@ class Settling:
         return mark(
             self.ledger,
             records,
-            partial(replace, mended_at=at, mended_by=command.signed(request_id), revisit_at=now),
+            # What is known to be quiet may have been known only from an earlier such word on.
+            partial(replace, mended_at=at, mended_by=command.signed(request_id), quiet_until=None, revisit_at=now),
             self.scopes.strangers.among(records),
             now,
             dry_run=command.dry_run,
@@ -127,11 +143,12 @@ class Settling:
 def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> list[str]:
     """What a clearance of an instance would void, by the reasons' names. ``opened``: enforced ones that EC2 shows open."""
     history = record.history
-    was_opened = record.status not in OURS and record.reason != Reason.ALREADY_REQUIRED
+    is_open = record.status not in OURS and record.reason != Reason.ALREADY_REQUIRED
+    was_opened = history.stands or history.was_opened or (record.reason == Reason.CHANGED_BACK and history.is_blank)
     held = {
         Reason.BROKE_BEFORE: history.broke or (record.is_broken and not record.stands),
         Reason.UNDONE_BY_PERSON: history.was_undone,
-        Reason.CHANGED_BACK: record.arn in opened or (was_opened and (history.stands or history.was_opened)),
+        Reason.CHANGED_BACK: record.arn in opened or (is_open and was_opened),
         Reason.V1_REFUSED: record.reason == Reason.V1_REFUSED,
         _LEFT_BROKEN: record.is_broken and record.stands,
         _PROBE: record.probe_at is not None and (record.cleared_at is None or record.cleared_at < record.probe_at),

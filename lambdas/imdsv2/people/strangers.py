@@ -8,13 +8,14 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.instance import Missing, Unreachable
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
@@ -62,6 +63,19 @@ class Strangers:
         accounts = dict.fromkeys(account_key(arn) for arn in unknown)
         known = {key: known_in(self.ledger, key) for key in islice(accounts, _ACCOUNTS_SEARCHED)}
         return {arn: _stranger(arn, known.get(account_key(arn), [])) for arn in unknown}
+
+    def unseen(
+        self, records: Iterable[Record], look: Callable[[Iterable[InstanceArn]], Mapping[InstanceArn, Target]]
+    ) -> dict[InstanceArn, str]:
+        """The problem of each instance that has no record, and that EC2 does not show either (``look`` asks it)."""
+        unknown = self.among(records)
+        problems = {}
+        for arn, target in look(unknown).items():
+            if isinstance(target, Missing):
+                problems[arn] = f"EC2 knows no such instance in account {arn.account}, {arn.region}. {unknown[arn]}"
+            elif isinstance(target, Unreachable):
+                problems[arn] = f"Whether it exists cannot be asked: {target.problem} {unknown[arn]}"
+        return problems
 
 
 def known_in(ledger: Ledger, key: str) -> list[InstanceArn]:

@@ -7,144 +7,182 @@ are in memory; if an invocation runs out of time, the next continues after the l
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import list_instances
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
 from imdsv2.domain.instance import InstanceArn, Place, partition_of
+from imdsv2.domain.lifecycle import OURS, UNDER_WAY
 from imdsv2.domain.request import Request, Source
-from imdsv2.errors import InvalidRequest
+from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_organizations import OrganizationsClient
 
+    from imdsv2.aws.ec2 import Listing
     from imdsv2.aws.sessions import Members
     from imdsv2.line.run import Line
 
 INSTANCES_A_BATCH = 1000
 """The maximum of one DescribeInstances call, and what a function can keep in memory with all evidence."""
 
+TOTALS = ("instances", "imdsv1_allowed", "endpoint_disabled", "already_required", "not_there", "failed")
+"""What is added up of all places."""
+
 _ACCOUNTS_AT_ONCE = 16
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
+_COUNTS = TOTALS[1:]
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """The progress in one account and Region; ``after``: the last instance evaluated, None once complete."""
+    """The progress in one account and Region; ``after``: the last instance evaluated, None once complete.
+
+    Instances are counted when it is their turn, in one of ``imdsv1_allowed``, ``endpoint_disabled`` and ``already_required``.
+    ``not_there``: what the ledger waits for and EC2 does not list. Each of the four has a verdict or is among ``failed``.
+    ``known``: the file with what the ledger waits for, if any. ``spare_hours``: what was judged in so many hours before is counted
+    with that verdict, and not judged again.
+    """
 
     place: Place
-    instances: int | None = None
     imdsv1_allowed: int = 0
+    endpoint_disabled: int = 0
+    already_required: int = 0
+    not_there: int = 0
     by_verdict: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     after: str | None = None
     error: str | None = None
+    known: str | None = None
+    spare_hours: int = 0
+
+    @property
+    def instances(self) -> int:
+        return self.imdsv1_allowed + self.endpoint_disabled + self.already_required
 
     def document(self) -> dict[str, Any]:
-        """The tally as a JSON-compatible dict. ``instances`` is null if only those that allow IMDSv1 were listed."""
+        """The tally as a JSON-compatible dict."""
         return {
             "account": self.place.account,
             "region": self.place.region,
             "instances": self.instances,
-            "imdsv1_allowed": self.imdsv1_allowed,
+            **{name: getattr(self, name) for name in _COUNTS},
             "by_verdict": dict(self.by_verdict),
-            "failed": self.failed,
             "after": self.after,
             "error": self.error,
+            "known": self.known,
+            **({"spare_hours": self.spare_hours} if self.spare_hours else {}),
         }
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Tally:
         """Resume from the previous invocation's tally; a bare ``{account, region}`` starts from the beginning."""
         region = document["region"]
+        names = {each.name for each in fields(cls)} & document.keys()
         return cls(
             place=Place(partition_of(region), region, document["account"]),
-            instances=document.get("instances"),
-            imdsv1_allowed=document.get("imdsv1_allowed", 0),
+            **{name: document[name] for name in names - {"by_verdict", "error"}},
             by_verdict=Counter(document.get("by_verdict", {})),
-            failed=document.get("failed", 0),
-            after=document.get("after"),
         )
 
 
 def go_through(
-    line: Line, members: Members, tally: Tally, request_id: str, *, dry_run: bool, has_time: Callable[[], bool]
+    line: Line,
+    members: Members,
+    tally: Tally,
+    request_id: str,
+    *,
+    dry_run: bool,
+    has_time: Callable[[], bool],
+    known: Iterable[str] = (),
 ) -> Tally:
     """Process a place in batches until it is complete or time runs out. A permanent error of AWS is put in ``error``.
+
+    ``known``: instances there that the ledger waits for. What requires tokens by now, or has gone, is evaluated with the others:
+    otherwise the ledger would believe otherwise for days.
 
     Raises transient errors: the place cannot be read at present, or no instance of a batch could be evaluated. The
     sweep tolerates a few failed places, and a redrive repeats them.
     """
     try:
-        listing = list_instances(members.ec2(tally.place, "read"), every=dry_run)
+        listing = list_instances(members.ec2(tally.place, "read"))
     except CALL_FAILURES as error:
         if may_pass(error):
             raise
         tally.error, tally.after = describe_error(error), None
         return tally
-    if tally.after is None:
-        tally.instances = listing.instances
-    remaining = [each for each in listing.allowing_imdsv1 if tally.after is None or each > tally.after]
-    for start in range(0, len(remaining), INSTANCES_A_BATCH):
-        batch = remaining[start : start + INSTANCES_A_BATCH]
-        _judge(line, tally, batch, request_id, dry_run=dry_run)
-        tally.after = batch[-1] if start + len(batch) < len(remaining) else None
-        if tally.after is not None and not has_time():
+    open_ = listing.allowing_imdsv1 | listing.endpoint_disabled
+    stale = _stale(line, tally.place, {*known} - open_) if not dry_run else set()
+    remaining = sorted(each for each in open_ | stale if tally.after is None or each > tally.after)
+    batches = [remaining[start : start + INSTANCES_A_BATCH] for start in range(0, len(remaining), INSTANCES_A_BATCH)]
+    for number, batch in enumerate(batches or [[]], 1):
+        begins_after, is_last = tally.after, number >= len(batches)
+        spared = {} if dry_run else _spared(line, tally, listing.allowing_imdsv1.intersection(batch))
+        _judge(line, tally, batch, spared, request_id, dry_run=dry_run)
+        tally.after = None if is_last else batch[-1]
+        _count(tally, listing, batch, begins_after)
+        if not is_last and not has_time():
             break
-    else:
-        tally.after = None
     return tally
 
 
-def _judge(line: Line, tally: Tally, instance_ids: Sequence[str], request_id: str, *, dry_run: bool) -> None:
-    place = tally.place
-    arns = [InstanceArn(place.partition, place.region, place.account, each) for each in instance_ids]
+def _stale(line: Line, place: Place, instance_ids: Iterable[str]) -> set[str]:
+    """Those that the ledger holds, of which EC2 says otherwise. What the service enforced is the guard's."""
+    records = line.ledger.read(_arns(place, instance_ids)).values()
+    return {each.arn.instance_id for each in records if each.status not in OURS | UNDER_WAY}
+
+
+def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> None:
+    """Count the instances up to the last one of a batch, those included that there was no need to evaluate."""
+    judged = set(batch)
+    required = {
+        each
+        for each in listing.required
+        if (begins_after is None or each > begins_after) and (tally.after is None or each <= tally.after)
+    }
+    tally.imdsv1_allowed += len(judged & listing.allowing_imdsv1)
+    tally.endpoint_disabled += len(judged & listing.endpoint_disabled)
+    tally.already_required += len(required)
+    tally.not_there += len(judged - listing.allowing_imdsv1 - listing.endpoint_disabled - required)
+    unjudged = len(required - judged)
+    if unjudged:
+        tally.by_verdict[Reason.ALREADY_REQUIRED] += unjudged
+
+
+def _spared(line: Line, tally: Tally, instance_ids: Iterable[str]) -> dict[InstanceArn, str]:
+    """The verdicts of those that were judged of late."""
+    if not tally.spare_hours:
+        return {}
+    return line.judged_since(line.now() - timedelta(hours=tally.spare_hours), _arns(tally.place, instance_ids))
+
+
+def _judge(
+    line: Line,
+    tally: Tally,
+    instance_ids: Iterable[str],
+    spared: Mapping[InstanceArn, str],
+    request_id: str,
+    *,
+    dry_run: bool,
+) -> None:
+    tally.by_verdict.update(spared.values())
+    arns = [arn for arn in _arns(tally.place, instance_ids) if arn not in spared]
+    if not arns:
+        return
     outcomes = line.run([Request(arn=arn, source=Source.SWEEP) for arn in arns], request_id, dry_run=dry_run)
     if outcomes.failed and not outcomes.judged:
         raise next(iter(outcomes.failed.values()))
-    tally.imdsv1_allowed += len(arns)
     tally.by_verdict.update(str(each.verdict.reason) for each in outcomes.judged.values())
     tally.failed += len(outcomes.failed)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SweepOrder:
-    """The input of a sweep. Default: a dry run of all accounts and Regions."""
-
-    accounts: tuple[str, ...] = ()
-    regions: tuple[str, ...] = ()
-    dry_run: bool = True
-
-
-def parse_order(document: object) -> SweepOrder:
-    """Parse the input of the state machine. Raises InvalidRequest, which names the field and the accepted values."""
-    if not isinstance(document, dict):
-        raise InvalidRequest("input", 'takes an object, e.g. {"dry_run": true}')
-    unknown = sorted(str(name) for name in document.keys() - {"accounts", "regions", "dry_run"})
-    if unknown:
-        raise InvalidRequest(unknown[0][:60], "is no field; known are accounts, regions and dry_run")
-    dry_run = document.get("dry_run", True)
-    if not isinstance(dry_run, bool):
-        raise InvalidRequest("dry_run", "takes true or false")
-    return SweepOrder(
-        accounts=_texts(document, "accounts", _ACCOUNT, "account ids"),
-        regions=_texts(document, "regions", _REGION, "Regions"),
-        dry_run=dry_run,
-    )
-
-
-def _texts(document: dict[str, Any], name: str, pattern: re.Pattern[str], what: str) -> tuple[str, ...]:
-    given = document.get(name, [])
-    if not isinstance(given, list) or not all(isinstance(each, str) and pattern.fullmatch(each) for each in given):
-        raise InvalidRequest(name, f"takes a list of {what}; leave it out for all")
-    return tuple(dict.fromkeys(given))
+def _arns(place: Place, instance_ids: Iterable[str]) -> list[InstanceArn]:
+    return [InstanceArn(place.partition, place.region, place.account, each) for each in sorted(instance_ids)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,16 +228,37 @@ def plan(members: Members, accounts: Iterable[str], home_region: str, only_regio
     )
 
 
+def with_known(
+    places: Iterable[dict[str, Any]], waiting: Iterable[InstanceArn], write: Callable[[str, object], None], prefix: str
+) -> list[dict[str, Any]]:
+    """The places, each with the file in which what the ledger waits for there is written, if that is anything. ``prefix``: how
+    these files are named."""
+    known: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for arn in waiting:
+        known[arn.account, arn.region].append(arn.instance_id)
+    noted = []
+    for place in places:
+        there = known.get((place["account"], place["region"]))
+        key = f"{prefix}/{place['account']}/{place['region']}.json"
+        if there:
+            write(key, sorted(there))
+        noted.append({**place, "known": key} if there else place)
+    return noted
+
+
 def add_up(tallies: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The totals of all tallies: the summary of the sweep."""
+    """The totals of all tallies: the summary of the sweep. Of a place that failed, what was counted before counts."""
     total: Counter[str] = Counter()
     by_verdict: Counter[str] = Counter()
     errors = {}
     for each in tallies:
-        total.update(
-            places=1, imdsv1_allowed=each["imdsv1_allowed"], failed=each["failed"], instances=each["instances"] or 0
-        )
+        total.update(places=1, **{name: each.get(name) or 0 for name in TOTALS})
         by_verdict.update(each["by_verdict"])
         if each["error"]:
             errors[f"{each['account']} {each['region']}"] = each["error"]
     return {**total, "by_verdict": dict(by_verdict), "errors": errors}
+
+
+def saw_nothing(places: int, errors: int, unreachable: int) -> bool:
+    """Whether a sweep could look at nothing, though there is something to look at."""
+    return places == errors and places + unreachable > 0

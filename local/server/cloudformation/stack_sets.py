@@ -1,4 +1,4 @@
-"""Service-managed StackSets: deploys the template to the accounts that the named units have at that time."""
+"""Service-managed StackSets: deploys the template to the accounts that the named units have at that time, and lists its stacks."""
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
 
@@ -14,13 +14,16 @@ from local.server import platform as ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from local.server.platform import Params
+    from local.server.platform import Params, Response
 
 Properties: TypeAlias = dict[str, Any]
 Created: TypeAlias = tuple[str, Properties]
 Place: TypeAlias = tuple[str, str]
 
 TYPE: Final = "AWS::CloudFormation::StackSet"
+
+# Name of a StackSet -> its id and where its stacks are.
+_sets: dict[str, tuple[str, list[Place]]] = {}
 
 
 def install() -> None:
@@ -29,6 +32,7 @@ def install() -> None:
     # The stacks that it makes have a loop of their own to run on, which the server's cannot lend.
     on_thread = ms.cloudformation_stacks._runs_on_worker_thread
     ms.cloudformation_stacks._runs_on_worker_thread = lambda kind: kind == TYPE or on_thread(kind)
+    ms.cloudformation_handlers._ACTION_HANDLERS["ListStackInstances"] = _list
 
 
 def _create(_logical_id: str, properties: Properties, _stack: str) -> Created:
@@ -57,6 +61,7 @@ def _deploy(physical_id: str, properties: Properties) -> None:
         for name, value in parameter.items():
             request[f"Parameters.member.{number}.{name}"] = [value]
     places = _places(properties)
+    _sets[properties["StackSetName"]] = physical_id, places
     asyncio.run(_everywhere(places, ms.cloudformation_handlers._create_stack, physical_id, request))
     failed = [place for place in places if _status(place, physical_id) != "CREATE_COMPLETE"]
     tolerated = properties.get("OperationPreferences", {}).get("FailureTolerancePercentage", 0)
@@ -92,3 +97,28 @@ def _status(place: Place, physical_id: str) -> str | None:
 def _stack_name(physical_id: str, place: Place) -> str:
     """A name that is unique to the account and Region, as names that a stack derives from its own must differ between Regions."""
     return f"StackSet-{physical_id.partition(':')[0]}-{uuid.uuid5(uuid.NAMESPACE_URL, '/'.join((physical_id, *place)))}"
+
+
+def _list(params: Params) -> Response:
+    """ListStackInstances, in one page."""
+    name = params["StackSetName"][0]
+    physical_id, places = _sets.get(name, ("", []))
+    if not physical_id:
+        refusal: Response = ms.cloudformation_handlers._error(
+            "StackSetNotFoundException", f"StackSet {name} not found", 404
+        )
+        return refusal
+    members = "".join(f"<member>{_instance_xml(physical_id, place)}</member>" for place in places)
+    answer: Response = ms.cloudformation_handlers._xml(
+        200,
+        "ListStackInstancesResponse",
+        f"<ListStackInstancesResult><Summaries>{members}</Summaries></ListStackInstancesResult>",
+    )
+    return answer
+
+
+def _instance_xml(physical_id: str, place: Place) -> str:
+    good = _status(place, physical_id) == "CREATE_COMPLETE"
+    detail = "<StackInstanceStatus><DetailedStatus>SUCCEEDED</DetailedStatus></StackInstanceStatus>" if good else ""
+    status = "CURRENT" if good else "OUTDATED"
+    return f"<StackSetId>{physical_id}</StackSetId><Account>{place[0]}</Account><Region>{place[1]}</Region><Status>{status}</Status>{detail}"

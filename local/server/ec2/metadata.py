@@ -9,8 +9,8 @@ that are not sent keep their values. Not in AWS: tags of an instance provoke err
 - `local:applied-after`: seconds from a change to `applied`, for this instance.
 
 `PUT /_local/declarative-policy` with `account`, `region` and `defaults` puts the defaults there under a declarative policy: neither
-they nor the options of any instance can then be changed. AWS has not published the error codes of these two refusals; this module
-returns `UnsupportedOperation`.
+they nor the options of any instance can then be changed (`OperationNotPermitted`, with the words of the Organizations User Guide). How
+EC2 refuses to change what a service manages is not published; this module returns `UnsupportedOperation`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def options_at_launch(params: Params) -> dict[str, str]:
     if defaults.get("HttpTokensEnforced") == "enabled" and options["HttpTokens"] == "optional":
         raise Ec2Error(
             "UnsupportedOperation",
-            "HttpTokensEnforced is enabled: instances must be launched with HttpTokens set to required.",
+            "You can't launch instances with IMDSv1 because httpTokensEnforced is enabled for this account. Either launch the instance "
+            "with httpTokens=required or contact your account owner to disable httpTokensEnforced using the ModifyInstanceMetadataDefaults "
+            "API or the account settings in the EC2 console.",
         )
     return options
 
@@ -128,7 +130,7 @@ def modify_options(params: Params) -> Response:
     if _defaults_here().get("HttpTokensEnforced") == "enabled" and sent.get("HttpTokens") == "optional":
         raise Ec2Error(
             "UnsupportedOperation",
-            "You can't set HttpTokens to optional while HttpTokensEnforced is enabled for the account.",
+            "You can't set httpTokens to 'optional' because httpTokensEnforced is enabled for this account.",
         )
     if state_of(instance) == "applied":
         instance["OptionsBefore"] = dict(instance["MetadataOptions"])
@@ -184,9 +186,7 @@ def _declare(_method: str, body: bytes) -> Response:
 
 def _refuse_declared() -> None:
     if (ms.account_id(), ms.region()) in _declared:
-        raise Ec2Error(
-            "UnsupportedOperation", "The instance metadata options of this account are managed by a declarative policy."
-        )
+        raise Ec2Error("OperationNotPermitted", "This action is denied due to an organizational policy in effect")
 
 
 def _sent(params: Params, names: Mapping[str, str], prefix: str = "") -> dict[str, str]:

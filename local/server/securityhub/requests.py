@@ -88,6 +88,12 @@ def describe_hub(_request: Json) -> Json:
     }
 
 
+def describe_hub_v2(_request: Json) -> Json:
+    """The newer Security Hub of the account and Region, which is on wherever the older one is."""
+    arn = f"arn:aws:securityhub:{ms.region()}:{ms.account_id()}:hubv2/local"
+    return {"HubV2Arn": arn, "SubscribedAt": hubs.enabled_hub().enabled_at}
+
+
 def import_findings(request: Json) -> Json:
     """Import up to 100 findings."""
     hubs.enabled_hub()
@@ -195,10 +201,18 @@ def describe_actions(request: Json) -> Json:
     return {"ActionTargets": [_action({"ActionTargetArn": arn}) for arn in arns]}
 
 
+def list_aggregators(_request: Json) -> Json:
+    """The aggregator of the home Region; every Region is linked to it."""
+    hubs.enabled_hub()
+    arn = f"arn:aws:securityhub:{hubs.HOME}:{ms.account_id()}:finding-aggregator/local"
+    return {"FindingAggregators": [{"FindingAggregatorArn": arn}]}
+
+
 ACTIONS: Final[dict[str | None, Callable[[Json], Json]]] = {
     "EnableSecurityHub": enable,
     "DisableSecurityHub": disable,
     "DescribeHub": describe_hub,
+    "DescribeSecurityHubV2": describe_hub_v2,
     "BatchImportFindings": import_findings,
     "GetFindings": get_findings,
     "BatchUpdateFindings": update_findings,
@@ -208,6 +222,7 @@ ACTIONS: Final[dict[str | None, Callable[[Json], Json]]] = {
     "UpdateActionTarget": update_action,
     "DeleteActionTarget": delete_action,
     "DescribeActionTargets": describe_actions,
+    "ListFindingAggregators": list_aggregators,
 }
 
 

@@ -11,7 +11,8 @@ TRANSITIONS_A_PLACE = 5
 POLLS_A_MONTH = 5 * 3 * 60 * 730
 """Lambda keeps five long polls of twenty seconds on an empty queue."""
 REVISITS_A_MONTH = 60 * 730
-READS_OF_AN_IDLE_REVISIT = 8
+READS_OF_AN_IDLE_REVISIT = 9
+"""Eight partitions of the index, and what is known of the policy."""
 PASSES_AN_HOUR = 12
 PASSES_A_MONTH = PASSES_AN_HOUR * 730
 """Of the guard."""
@@ -23,10 +24,6 @@ UNITS_OF_AN_ACCOUNT = {"write_units": 1, "items_read": 1}
 KEY_REQUESTS_A_MONTH = 3 * 12 * 730
 """SQS, SNS and DynamoDB each keep a data key for five minutes."""
 CUSTOM_METRICS = 10
-WATCHES = 2
-"""After the change, and once more after the next start."""
-PASSES_TO_BE_SURE = 3
-"""At the end of a watch, until CloudWatch can have shown all: these ask of each instance whether it ran, too."""
 
 HELD_SHARE = 0.2
 FINDINGS_A_MONTH = 40

@@ -18,6 +18,8 @@ from imdsv2.ledger.table import ENFORCED_INDEX
 from infra.asset import assemble
 from local.cloud.run import HOME, MEMBERS, REGIONS, LocalCloud
 from tests.bench.cost.assumptions import BATCH, LATENCY_MS
+from tests.bench.cost.counted import observe, watch
+from tests.bench.cost.counted import per as counted_for
 from tests.bench.cost.prices import PRICES
 from tests.bench.measurements import fleet
 from tests.e2e.world import World
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 METER = Path(__file__).parents[1] / "measurements" / "meter.py"
 SWEPT = 1_000
+LONG_AGO = 100
+"""Hours after which nothing of a watch is looked at again for what may have come late."""
 IDLE, USED = fleet.KINDS[:2]
 LATER = "2026-11-21T06:00:00.000Z"
 
@@ -66,17 +70,18 @@ def measure() -> dict[str, Any]:
         cloud.faults()
         sizes = _sizes(cloud)
         alarms = cloud.session().client("cloudwatch").describe_alarms()["MetricAlarms"]
-    return {"work": metered, "bytes": sizes, "alarms": len(alarms)}
+    counted = {"watch": counted_for(watch), "observe": counted_for(observe)}
+    return {"work": metered, "bytes": sizes, "alarms": len(alarms), "counted": counted}
 
 
 def _passes(world: World, do: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Passes of the guard: while the watch lasts, when it ends well, and while it waits for the next start."""
     enforced = BATCH + 1
     metered = {"watched": _units(do({"watched": enforced}), enforced)}
-    world.cloud.faults()
-    _age(world.cloud, hours=Policy().watch_hours + 1)
-    world.cloud.faults([{"latency_ms": LATENCY_MS}])
-    for name in ("verified", "dormant"):
+    for name, hours in (("verified", Policy().watch_hours + 1), ("dormant", LONG_AGO)):
+        world.cloud.faults()
+        _age(world.cloud, hours=hours)
+        world.cloud.faults([{"latency_ms": LATENCY_MS}])
         world._forget_of_accounts("guarded_at")
         metered[name] = _units(do({"watched": enforced}), enforced)
     return metered

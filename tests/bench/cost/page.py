@@ -12,8 +12,6 @@ from tests.bench.cost.assumptions import (
     HELD_SHARE,
     LATENCY_MS,
     ORGANISATIONS,
-    PASSES_AN_HOUR,
-    WATCHES,
 )
 from tests.bench.cost.prices import PRICED_ON, PRICES, PUBLISHED, PUBLISHED_AT, QUOTED_AT, Price, usd
 from tests.bench.cost.text import TEXT
@@ -22,6 +20,7 @@ from tests.bench.cost.usage import (
     enforcing,
     first_answers,
     month,
+    observing,
     recalling,
     standing,
     together,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from tests.bench.cost.prices import Usage
 
+LARGEST = max(ORGANISATIONS)
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "cost.md"
 METERED = Path(__file__).parents[1] / "data" / "metered.json"
@@ -42,14 +42,15 @@ METERED = Path(__file__).parents[1] / "data" / "metered.json"
 def render(metered: Mapping[str, Any]) -> str:
     """docs/cost.md."""
     watched = usd(watching(metered, 1000))
+    accounts, regions = ORGANISATIONS[LARGEST]
     both = usd(enforcing(metered, 1000, batch=BATCH)) + watched
     return TEXT.format(
         watched=_money(watched),
         share=f"{watched / both:.0%}",
         hours=Policy().watch_hours,
-        passes=WATCHES * Policy().watch_hours * PASSES_AN_HOUR,
+        passes=f"{metered['counted']['watch']['place']['passes']:,.0f}",
+        read=f"{metered['counted']['watch']['instance']['metrics']:,.0f}",
         of_metrics=_money(watching(metered, 1000)["metrics"] * PRICES["metrics"].each),
-        recall_days=Policy().lookback_days,
         recall=_money(usd(recalling(1))),
         watched_parts=_parts("for 1,000 watched", {"units": watching(metered, 1000)}),
         latency=LATENCY_MS,
@@ -59,6 +60,12 @@ def render(metered: Mapping[str, Any]) -> str:
             {"in batches": enforcing(metered, 1000, batch=BATCH), "one by one": enforcing(metered, 1000, batch=1)},
         ),
         months=_months(metered),
+        observed=_money(usd(observing(metered, LARGEST))),
+        observed_parts=_parts(f"for {LARGEST:,} observed, a month", {"units": observing(metered, LARGEST)}),
+        largest=f"{LARGEST:,}",
+        places=f"{accounts:,} accounts with {regions} Regions each",
+        again=_money(usd(by_queue(metered, "again", 1000, batch=1))),
+        repeated=_money(usd(by_queue(metered, "again", LARGEST * FINDINGS_A_MONTH, batch=1))),
         held=f"{HELD_SHARE:.0%}",
         findings=FINDINGS_A_MONTH,
         published=_published(metered),
@@ -96,7 +103,7 @@ def _months(metered: Mapping[str, Any]) -> str:
         (
             "instances",
             "accounts x Regions",
-            "one-time: first answers, watch and recall",
+            "one-time: first answers and watch",
             "every following month",
             "of which: waiting for the next start",
             "of which: standing cost",

@@ -19,15 +19,30 @@ because EC2 allows five changes a second and a waiting function is billed. On AW
 
 ## The watch
 
-**Watching costs more than everything else: {watched} USD for 1,000 enforced instances, {share} of their cost from finding to proof.**
-For {hours} hours after its change and {hours} hours after its next start, every instance is checked every five minutes for rejected
-IMDSv1 calls: {passes} times in total, at CloudWatch's price per requested metric ({of_metrics} USD of the total). This is the price of detecting
-breakage within minutes. It is paid once per instance, and is lower with a shorter `watch_hours`.
+**Watching costs {watched} USD for 1,000 enforced instances, {share} of their cost from finding to proof.**
+For {hours} hours after its change and {hours} hours after its next start, every instance is looked after every five minutes: in {passes} passes in
+total, from the change until it is verified a second time. In the first two hours after the change and after the start (`"watch": "fast"`), at the
+end of each watch, and every hour for some hours after the first, the metric of rejected calls is read for each instance, {read} times in all, at
+CloudWatch's price per requested metric ({of_metrics} USD of the total). In all other passes, one request for each account and Region lists the instances
+that reject calls, and only these are read. These figures are counted while the service's own code goes through such a watch in a simulated account;
+function time is metered as above. With `"watch": "slow"`, or a shorter `watch_hours`, it is less.
 
 {watched_parts}
 
-For {recall_days} days after the last change in an account and Region, one request an hour lists the instances there that reject calls. It costs
-{recall} USD for each account and Region, however many instances it has.
+For as long as enforcements stand in an account and Region, one request an hour lists the instances there that reject calls. It costs
+{recall} USD a month for each account and Region, however many instances it has.
+
+## Observing
+
+**`observe` costs {observed} USD a month for {largest} instances** in {places}, most of which would be enforced. Every instance is judged once a
+day, mostly by the nightly sweep; what a person can open, and what would be enforced, is judged at once when the policy changes.
+
+{observed_parts}
+
+Each of these judgements asks CloudWatch for the window, one metric. What came before the window, what was seen of the last start, and refused
+calls of which CloudWatch's list shows no new ones are kept in the ledger; refused calls are read once a week all the same. Excluded is what Security
+Hub sends besides: each repeated finding of an instance is judged when it arrives, for {again} USD per 1,000. If Security Hub repeats the findings of all
+{largest} instances {findings} times a month, that is {repeated} USD more.
 
 ## An organisation
 
@@ -35,7 +50,7 @@ For {recall_days} days after the last change in an account and Region, one reque
 
 One-time: every instance gets its first answer. {held} of the instances are held; the others are enforced, and watched both
 times. Every following month: the held instances stay held. Each of their findings arrives again {findings} times a month, one at a time,
-and each instance is revisited and swept daily. The sweep covers all accounts and Regions, including empty ones. The enforced instances wait for
+and each instance is judged daily. The sweep covers all accounts and Regions, including empty ones. The enforced instances wait for
 their next start: every five minutes, the guard reads the index and describes them in EC2, a thousand per call, and requests no metric. After its
 second watch, an instance costs only its storage in the ledger.
 

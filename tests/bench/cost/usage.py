@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.policy import Policy
 from tests.bench.cost.assumptions import (
     BATCH,
     CHANGES_A_SECOND,
@@ -17,8 +16,6 @@ from tests.bench.cost.assumptions import (
     MEMORY_GB,
     ORGANISATIONS,
     PASSES_A_MONTH,
-    PASSES_AN_HOUR,
-    PASSES_TO_BE_SURE,
     POLLS_A_MONTH,
     READS_OF_AN_IDLE_REVISIT,
     REVISITS_A_MONTH,
@@ -26,7 +23,6 @@ from tests.bench.cost.assumptions import (
     SECONDS_OF_AN_IDLE_RUN,
     TRANSITIONS_A_PLACE,
     UNITS_OF_AN_ACCOUNT,
-    WATCHES,
     WRITE_UNIT,
 )
 from tests.bench.cost.prices import PRICES
@@ -52,19 +48,40 @@ def enforcing(metered: Mapping[str, Any], findings: float, *, batch: int) -> Usa
     return together(by_queue(metered, "alone" if batch == 1 else "enforced", findings, batch=batch), waiting)
 
 
-def watching(metered: Mapping[str, Any], instances: float) -> Usage:
-    """Both watches of so many instances that were enforced and turn out healthy."""
-    passes = WATCHES * (Policy().watch_hours * PASSES_AN_HOUR + PASSES_TO_BE_SURE)
+def watching(metered: Mapping[str, Any], instances: float, places: int = 1) -> Usage:
+    """Both watches of so many instances that were enforced and turn out healthy, to their end. What is asked was counted; how long
+    a pass takes was metered."""
+    passes = metered["counted"]["watch"]["place"]["passes"]
+    seconds = metered["work"]["watched"]["seconds"] / metered["work"]["watched"]["instances"]
     return together(
-        _scaled(metered, "watched", instances * passes),
-        _scaled(metered, "verified", instances * WATCHES),
-        {"metrics": instances * WATCHES * PASSES_TO_BE_SURE},
+        _counted(metered, "watch", instances, places),
+        {
+            "gb_seconds": instances * passes * seconds * MEMORY_GB,
+            "log_bytes": passes * places * metered["work"]["watched"]["log_bytes"],
+        },
     )
 
 
 def recalling(places: int) -> Usage:
-    """What names those that break after the watch: a request an hour for each account and Region, however many they are."""
-    return {"listings": places * Policy().lookback_days * 24}
+    """What names those that break after the watch: a month of a request an hour for each account and Region, however many they are."""
+    return {"listings": places * DAYS * 24}
+
+
+def observing(metered: Mapping[str, Any], instances: int) -> Usage:
+    """A month of `observe`, in which every instance is judged daily and nothing is changed."""
+    accounts, regions = ORGANISATIONS[instances]
+    places = accounts * regions
+    day = together(
+        _counted(metered, "observe", instances, places),
+        {
+            "gb_seconds": instances
+            * metered["work"]["swept"]["seconds"]
+            / metered["work"]["swept"]["instances"]
+            * MEMORY_GB
+        },
+        sweeping(metered, 0, places),
+    )
+    return together(*[day] * DAYS, standing(metered, instances))
 
 
 def sweeping(metered: Mapping[str, Any], instances: float, places: int) -> Usage:
@@ -78,8 +95,10 @@ def sweeping(metered: Mapping[str, Any], instances: float, places: int) -> Usage
 
 def waiting(metered: Mapping[str, Any], instances: float, *, accounts: int = 1, regions: int = 1) -> Usage:
     """A month in which so many verified instances do not start anew: each pass of the guard looks whether they have."""
+    passes = _scaled(metered, "dormant", instances * PASSES_A_MONTH)
+    passes.pop("listings", None)  # The recall's, once an hour.
     return together(
-        _scaled(metered, "dormant", instances * PASSES_A_MONTH),
+        passes,
         {unit: number * accounts * PASSES_A_MONTH for unit, number in UNITS_OF_AN_ACCOUNT.items()},
         {"gb_seconds": accounts * regions * PASSES_A_MONTH * SECONDS_OF_A_PLACE * MEMORY_GB},
     )
@@ -109,8 +128,7 @@ def first_answers(metered: Mapping[str, Any], instances: int) -> Usage:
     back once, and that of the enforced once more when they are verified."""
     held, (accounts, regions) = instances * HELD_SHARE, ORGANISATIONS[instances]
     return together(
-        watching(metered, instances - held),
-        recalling(accounts * regions),
+        watching(metered, instances - held, accounts * regions),
         by_queue(metered, "echo", instances - held, batch=BATCH),
         enforcing(metered, instances - held, batch=BATCH),
         by_queue(metered, "held", held, batch=BATCH),
@@ -119,13 +137,14 @@ def first_answers(metered: Mapping[str, Any], instances: int) -> Usage:
 
 
 def month(metered: Mapping[str, Any], instances: int) -> Usage:
-    """A month in which the held stay held: their findings come again one by one, they are revisited and swept every day. The
-    enforced do not start anew."""
+    """A month in which the held stay held: their findings come again one by one, and they are judged every day. The enforced do not
+    start anew."""
     accounts, regions = ORGANISATIONS[instances]
     held = instances * HELD_SHARE
     return together(
         by_queue(metered, "again", held * FINDINGS_A_MONTH, batch=1),
-        *[sweeping(metered, held, accounts * regions), _scaled(metered, "swept", held)] * DAYS,
+        *[sweeping(metered, held, accounts * regions)] * DAYS,
+        recalling(accounts * regions),
         waiting(metered, instances - held, accounts=accounts, regions=regions),
         standing(metered, instances),
     )
@@ -139,11 +158,28 @@ def together(*usages: Usage) -> Usage:
     return together
 
 
+def _counted(metered: Mapping[str, Any], what: str, instances: float, places: float) -> Usage:
+    """The billed units of what was counted for each instance and each place."""
+    counted = metered["counted"][what]
+    usage: Usage = {}
+    for of, number in ((counted["instance"], instances), (counted["place"], places)):
+        for unit, each in of.items():
+            billed = "write_units" if unit == "items_updated" else unit
+            factor = _update_units(metered) if unit == "items_updated" else 1
+            usage[billed] = usage.get(billed, 0) + each * factor * number
+    return {unit: number for unit, number in usage.items() if unit in PRICES}
+
+
+def _update_units(metered: Mapping[str, Any]) -> int:
+    """A transaction costs double, and an update is as dear as the item is large."""
+    size: int = metered["bytes"]["current"]
+    return 2 * math.ceil(size / WRITE_UNIT)
+
+
 def _scaled(metered: Mapping[str, Any], work: str, instances: float) -> Usage:
     """The billed units of a kind of work, for so many instances."""
     used = metered["work"][work]
-    # A transaction costs double, and an update is as dear as the item is large.
-    updates = used["items_updated"] * 2 * math.ceil(metered["bytes"]["current"] / WRITE_UNIT)
+    updates = used["items_updated"] * _update_units(metered)
     counted = {unit: number for unit, number in used.items() if unit in PRICES}
     usage = together(counted, {"write_units": updates, "gb_seconds": used["seconds"] * MEMORY_GB})
     return {unit: number * instances / used["instances"] for unit, number in usage.items()}

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 HOUR = 3600
 DAY = 24
+FIVE_MINUTES = 300
+FINE_MEMORY = 62 * DAY
+"""Hours for which CloudWatch keeps periods of five minutes."""
 LAUNCHES_A_CALL = 1000
 SWEEPER = Path(__file__).with_name("sweeper.py")
 
@@ -128,6 +131,8 @@ def launch(cloud: LocalCloud, *, account: str, region: str, size: int, kinds: Se
     for metric in ("MetadataNoToken", "CPUUtilization"):
         series = {instance: runs for instance, kind in launched.items() if (runs := _past(metric, kind))}
         cloud.history(metric, series, account=account, region=region)
+    starts = {instance: runs for instance, kind in launched.items() if (runs := _start(kind))}
+    cloud.history("MetadataNoToken", starts, account=account, region=region, period=FIVE_MINUTES)
     return Fleet(account=account, region=region, kinds=launched)
 
 
@@ -203,3 +208,14 @@ def _past(metric: str, kind: Kind) -> list[tuple[int, list[float]]]:
     if metric == "MetadataNoToken" and kind.used is not None:
         values[first - kind.used] = 12.0
     return [(int(time.time()) // HOUR * HOUR - first * HOUR, values)]
+
+
+def _start(kind: Kind) -> list[tuple[int, list[float]]]:
+    """The periods of five minutes of the two hours after the start, where it was observed and CloudWatch still has them."""
+    if kind.observed is None or kind.observed < kind.launched or kind.launched > FINE_MEMORY:
+        return []
+    first = int(time.time() - kind.launched * HOUR) // FIVE_MINUTES * FIVE_MINUTES
+    values = [0.0] * (2 * HOUR // FIVE_MINUTES + 1)
+    if kind.used == kind.launched:
+        values[1] = 12.0
+    return [(first, values)]

@@ -11,28 +11,26 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], str(Path(__file__).parent)]
 # Before the functions' logger takes it: what they write is metered too.
 answers, log = sys.stdout, io.StringIO()
 sys.stdout = log
 
 import botocore.client  # noqa: E402 - the asset has to be found first
+from billing import costs  # type: ignore[import-not-found]  # noqa: E402 - beside this file
 
 import guard  # noqa: E402
 import remediate  # noqa: E402
 from imdsv2.sweep.run import Tally, go_through  # noqa: E402
 
-WRITE_UNIT = 1024
-READ_UNIT = 2 * 4096
-"""Of a query: what may be behind by moments costs half."""
 CONTEXT = SimpleNamespace(
     function_name="remediate",
     memory_limit_in_mb="1024",
@@ -53,44 +51,6 @@ def metered(client: Any, operation: str, params: dict[str, Any]) -> Any:
     with lock:
         used.update(costs(client.meta.service_model.service_name, operation, params, answer))
     return answer
-
-
-def costs(service: str, operation: str, params: dict[str, Any], answer: dict[str, Any]) -> dict[str, int]:
-    """The billed units of one call; those that cost nothing count as calls only."""
-    match service, operation:
-        case "cloudwatch", "GetMetricData":
-            # A page further on is the same request.
-            return {} if params.get("NextToken") else {"metrics": len(params["MetricDataQueries"])}
-        case "dynamodb", "BatchGetItem":
-            return {"items_read": sum(len(table["Keys"]) for table in params["RequestItems"].values())}
-        case "dynamodb", "GetItem":
-            return {"items_read": 1}
-        case "dynamodb", "Query":
-            # Billed by the size of all items together.
-            return {"items_read": math.ceil(len(json.dumps(answer["Items"])) / READ_UNIT)}
-        case "dynamodb", "UpdateItem":
-            return {"write_units": 1}
-        case "dynamodb", "PutItem":
-            return {"write_units": units(params["Item"])}
-        case "dynamodb", "TransactWriteItems":
-            return dict(sum(map(writes, params["TransactItems"]), Counter()))
-        case "sns", "Publish":
-            return {"publishes": 1}
-        case _:
-            return {f"{service}:{operation}": 1}
-
-
-def writes(action: dict[str, Any]) -> Counter[str]:
-    """One action of a transaction, which costs twice; an index takes the old entry out and the new one in."""
-    if "Put" in action:
-        return Counter(write_units=2 * units(action["Put"]["Item"]))
-    moved = {"revisit_at", "enforced_key"} & set(action["Update"].get("ExpressionAttributeNames", {}).values())
-    return Counter(items_updated=1, write_units=2 * len(moved))
-
-
-def units(item: dict[str, Any]) -> int:
-    """Write units of an item, by its size on the wire, which is a little more than DynamoDB counts."""
-    return math.ceil(len(json.dumps(item)) / WRITE_UNIT)
 
 
 def do(job: dict[str, Any]) -> None:

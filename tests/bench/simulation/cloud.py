@@ -123,12 +123,13 @@ class SimulatedMetrics(CloudWatch):
         """Let every request pass: looking at each would take a tenth of the simulation's time, and the service's requests
         are looked at by the tests of the evidence."""
 
-    def _recently_active(self, metric: str) -> list[str]:
-        """Instances of which refused calls of the last three hours show."""
+    def _active_since(self, metric: str, since: datetime) -> list[str]:
+        """Instances of which refused calls since a time show."""
         assert metric == REJECTED_CALLS.name
-        now = self._clock.seconds
-        end, begin = int(now - LISTED_AFTER - ARRIVES_AFTER) // PERIOD * PERIOD, now - 3 * HOUR
-        names = self._instances if self.looked_at is None else self.looked_at
+        now, begin = self._clock.seconds, since.timestamp()
+        end = int(now - LISTED_AFTER - ARRIVES_AFTER) // PERIOD * PERIOD
+        is_for_guard = now - begin <= 3 * HOUR
+        names = self._instances if self.looked_at is None or not is_for_guard else self.looked_at
         return [
             name
             for name in names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 REVISIT_EVERY = 10 * MINUTE
 """The schedule says every minute; ten cost the service time, and the simulation a tenth of the work."""
+FAST_FOR, LISTED_FOR = 2 * HOUR, 3 * HOUR
 _LATE = 15 * MINUTE
 """What the watch adds to its hours."""
 
@@ -91,10 +93,21 @@ class Outlook:
             # A watch that began anew with a start counts what came since the proof before it, too.
             counted_from = since - self._policy.watch_hours * HOUR if verified else since
             calls = machine.asked_between(max(counted_from, enforced_at) // PERIOD * PERIOD, END)
-            signs.append(next((arrival for arrival in map(_arrival, calls) if arrival > now), math.inf))
+            reads = (self._read_at(machine, index, calls, since) for index in range(len(calls)))
+            signs.append(next((each for each in reads if each > now), math.inf))
             if standing.is_canary and not standing.is_lost:
                 signs.append(max(now, machine.run_at(now)[1]))
         return min(signs)
+
+    @staticmethod
+    def _read_at(machine: Machine, index: int, calls: Sequence[int], since: float) -> float:
+        """When the guard first reads a refused call: as soon as CloudWatch shows it in the first hours of a watch and after a start;
+        later when CloudWatch lists the instance for it, or has for one of the hours before."""
+        arrival = _arrival(calls[index])
+        if arrival - max(since, machine.run_at(arrival)[0]) < FAST_FOR:
+            return arrival
+        first = bisect_left(calls, arrival - LISTED_FOR)
+        return max(arrival, _arrival(calls[min(first, index)]) + LISTED_AFTER)
 
     def _recall(self, machine: Machine, enforced_at: float, now: float) -> float:
         """The first pass of an hour at which CloudWatch names it for a refused call."""

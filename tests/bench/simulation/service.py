@@ -12,7 +12,7 @@ from imdsv2 import wiring
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.domain.policy import PolicyInForce
 from imdsv2.ledger.told import Told
-from imdsv2.settings import Settings
+from imdsv2.settings import Names, Settings
 from tests.bench.simulation.ledger import MemoryAccounts
 from tests.world.dynamodb import Table
 from tests.world.edge import Members
@@ -37,6 +37,7 @@ SETTINGS = Settings(
     lease=timedelta(minutes=6),
     dead_letter_queue_url=None,
     quota_share=0.5,
+    names=Names(member_roles="imdsv2-remediation-", manual_function="imdsv2-remediation-manual"),
 )
 
 

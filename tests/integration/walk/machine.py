@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from tests.integration.builders import REGION
 from tests.world.ec2 import Instance
 
 if TYPE_CHECKING:
@@ -92,3 +93,11 @@ class Machine(Instance):
     def cohort(self) -> str:
         """What runs the same software, as the ledger names it."""
         return f"aws/{self.arn.account}/{self.arn.region}/image:{self.image}"
+
+
+PRODUCT = f"arn:aws:securityhub:{REGION}::product/aws/securityhub"
+
+
+def finding_id(arn: InstanceArn) -> str:
+    """The id of the one finding of an instance."""
+    return f"arn:aws:securityhub:{arn.region}:{arn.account}:finding/{int(arn.instance_id[2:], 16)}"

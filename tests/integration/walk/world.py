@@ -18,7 +18,7 @@ from imdsv2.wiring import Edge, Service, assemble
 from tests.integration.builders import NOW, REGION, SETTINGS, TABLE
 from tests.integration.walk.faults import NEWS, Crash, Failing, Fault, Part
 from tests.integration.walk.judge import Judge
-from tests.integration.walk.machine import Machine
+from tests.integration.walk.machine import PRODUCT, Machine, finding_id
 from tests.integration.walk.policy import CALENDAR, POLICY
 from tests.integration.walk.watched import Log, WatchedFindings, WatchedMembers
 from tests.world import life
@@ -233,8 +233,7 @@ class World:
 
     def toggle_suppression(self, arn: InstanceArn) -> None:
         """Somebody suppresses the finding of an instance, or sets it back."""
-        suppressed = self.is_suppressed(arn)
-        self.findings.findings[finding_id(arn)]["workflow"] = "NEW" if suppressed else "SUPPRESSED"
+        self.findings.findings[finding_id(arn)]["workflow"] = "NEW" if self.is_suppressed(arn) else "SUPPRESSED"
 
     def is_suppressed(self, arn: InstanceArn) -> bool:
         """Whether the finding of an instance is suppressed."""
@@ -295,14 +294,6 @@ class World:
         )["Items"]
         events = [_decoded(each) for each in found if each["sk"]["S"].startswith("event#")]
         return [str(each["status"]) for each in sorted(events, key=lambda each: str(each["sk"]))]
-
-
-PRODUCT = f"arn:aws:securityhub:{REGION}::product/aws/securityhub"
-
-
-def finding_id(arn: InstanceArn) -> str:
-    """The id of the one finding of an instance."""
-    return f"arn:aws:securityhub:{arn.region}:{arn.account}:finding/{int(arn.instance_id[2:], 16)}"
 
 
 def _decoded(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.request import Command, parse
 from imdsv2.sweep.run import Tally, go_through
 from tests.fixtures import events
-from tests.integration.builders import REGION
+from tests.integration.builders import REGION, SOUGHT
 from tests.proof.crashes.world import World, finding_id
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Queue:
             self.messages[name] = body, now + VISIBLE_AGAIN_AFTER
         records = [{"messageId": name, "body": body} for name, body in received.items()]
         line = self.world.function(run).line
-        _, again, _ = process(records, line, DeadLetters(cast("Any", None), "queue"), "remediate")
+        _, again, _ = process(records, line, DeadLetters(cast("Any", None), "queue"), SOUGHT, "remediate")
         for name in received.keys() - set(again):
             del self.messages[name]
 

@@ -57,7 +57,8 @@ def _row(others: str, **by_group: str) -> Mapping[str, frozenset[str]]:
 EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
     # What cannot be read is no evidence; of the guard's instances nothing is concluded until the next pass.
     "cloudwatch:GetMetricData": _row("held evidence_incomplete, owed, same"),
-    "cloudwatch:ListMetrics": _row("same, owed"),
+    # What nobody was told of refused calls counts as a failure of the place, and is asked again.
+    "cloudwatch:ListMetrics": _row("same, owed, failed"),
     # The ledger: without it nothing is done, or what was done is written by a later run. Immediately before a change it is asked
     # once more, with the gates: what cannot be read then is held.
     "dynamodb:BatchGetItem": _row("failed, owed, held not_ready, same", partial="same, owed"),
@@ -79,11 +80,21 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
         denied="held unused, owed, alarm, same",
         in_doubt="held unused, held not_ready, owed, alarm, same",
     ),
-    # Findings: unread ones count as suppressed, notes are owed.
+    # Findings: those that may not be read count as suppressed, others are asked for again; notes are owed.
     "securityhub:BatchUpdateFindings": _row("owed, same"),
     "securityhub:BatchUpdateFindingsV2": _row("owed, same"),
-    "securityhub:GetFindings": _row("held suppressed, owed, same"),
-    "securityhub:GetFindingsV2": _row("held suppressed, owed, same"),
+    "securityhub:GetFindings": _row(
+        "held not_ready, owed, same",
+        denied="held suppressed, owed, same",
+        in_doubt="held suppressed, held not_ready, owed, same",
+        expired="same, owed",
+    ),
+    "securityhub:GetFindingsV2": _row(
+        "held not_ready, owed, same",
+        denied="held suppressed, owed, same",
+        in_doubt="held suppressed, held not_ready, owed, same",
+        expired="same, owed",
+    ),
     "sns:Publish": _row("owed, same"),
     # The queue delivers again what could not be buried.
     "sqs:SendMessage": _row("failed"),

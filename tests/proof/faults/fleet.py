@@ -160,7 +160,7 @@ class Fleet:
                 tags=each.tags,
                 item=plain(self.aws.item(arn)),
                 notes=[
-                    known.get("note")
+                    known.get("note", known.get("comment"))
                     for finding_id, known in self.aws.findings.findings.items()
                     if finding_id.endswith(name[-12:]) and account in finding_id
                 ],

@@ -21,7 +21,7 @@ from imdsv2.people.request import Command, parse
 from imdsv2.sweep.run import Tally, active_accounts, add_up, go_through, plan
 from imdsv2.wiring import Edge, assemble
 from tests.fixtures.events import finding, imported
-from tests.integration.builders import SETTINGS
+from tests.integration.builders import ROLES, SETTINGS, SOUGHT
 from tests.proof.faults.clients import REGION, clients
 from tests.proof.faults.direct import Direct, DirectMembers
 from tests.proof.faults.fleet import Fleet
@@ -91,6 +91,7 @@ class World(Fleet):
             self._clients.service,
             self._clients.metrics,
             self._own("sts"),
+            ROLES,
             lambda: "invocation",
             self.clock.tick,
             Pacing(share=0.5, clock=lambda: self.clock.seconds, chance=random.random),
@@ -113,7 +114,7 @@ class World(Fleet):
         records = [{"messageId": str(number), "body": body} for number, (_, body) in enumerate(batch)]
         try:
             letters = DeadLetters(self._own("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/dead")
-            _, again, _ = process(records, self.function("remediate").line, letters, "invocation")
+            _, again, _ = process(records, self.function("remediate").line, letters, SOUGHT, "invocation")
         except Exception as error:  # noqa: BLE001 - as Lambda, which calls again whatever it was
             self._raised(error)
             again = [each["messageId"] for each in records]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.e2e.world import eventually
+
+if TYPE_CHECKING:
+    from tests.e2e.world import World
+
+FUNCTION = "imdsv2-remediation-remediate"
+HANGS_MS = 4_000
 
 
 def kill(server: int, function: str) -> None:
@@ -15,6 +25,27 @@ def kill(server: int, function: str) -> None:
         raise LookupError(function)
     for pid in found:
         os.kill(pid, signal.SIGKILL)
+
+
+def killed_in(world: World, body: str, action: str, nth: int = 1) -> None:
+    """Have a message processed, and kill the function while AWS answers that call of it."""
+    world.cloud.calls(reset=True)
+    world.cloud.faults([{"action": action, "latency_ms": HANGS_MS, "only_after": nth - 1, "times": 1}])
+    failed: list[BaseException] = []
+
+    def process() -> None:
+        try:
+            world.remediate(body)
+        except AssertionError as error:  # Lambda says that the function has ended.
+            failed.append(error)
+
+    thread = threading.Thread(target=process)
+    thread.start()
+    eventually(lambda: True if world.calls(action) >= nth else None, f"{action} #{nth}")
+    kill(world.cloud.pid, FUNCTION)
+    thread.join()
+    world.cloud.faults()
+    assert failed, "the function went on"
 
 
 def _descendants(parent: int) -> list[int]:

@@ -30,9 +30,6 @@ MOTO = {
     "ec2 several unknown ids": Deviation(
         "names one of them", "https://github.com/getmoto/moto/issues/4903 has the words of EC2, which name all"
     ),
-    "ec2 what allows imdsv1 by filter": Deviation(
-        "does not know the filter", f"{_EC2}/API_DescribeInstances.html: metadata-options.http-tokens"
-    ),
     "ec2 what runs and allows imdsv1": Deviation(
         "does not know the filter", f"{_EC2}/API_DescribeInstances.html: metadata-options.http-tokens"
     ),

@@ -75,14 +75,8 @@ def pages(cloud: Cloud) -> Any:
 def every_instance_by_its_state(cloud: Cloud) -> Any:
     """Those that are terminated are neither listed nor counted."""
     _fleet(cloud)
-    listing = list_instances(cloud.ec2, every=True)
-    return set(listing.allowing_imdsv1), listing.instances
-
-
-def what_allows_imdsv1_by_filter(cloud: Cloud) -> Any:
-    """Running or stopped, with tokens optional."""
-    _fleet(cloud)
-    return set(list_instances(cloud.ec2, every=False).allowing_imdsv1)
+    listing = list_instances(cloud.ec2)
+    return set(listing.allowing_imdsv1), set(listing.endpoint_disabled), set(listing.required)
 
 
 def what_runs_and_allows_imdsv1(cloud: Cloud) -> Any:

@@ -52,7 +52,8 @@ def a_suppressed_finding(cloud: Cloud) -> Any:
     cloud.hub.batch_update_findings(FindingIdentifiers=[_key(one)], Note=NOTE, Workflow={"Status": "SUPPRESSED"})
     hub = SecurityHub(cloud.hub, Logger(service="test"))
     hub.annotate({identity: "ours"}, {identity: cloud.account}, workflow=True)
-    return list(hub.suppressed({arn: [identity]}).values()), _shown(cloud, one)  # type: ignore[dict-item]
+    closed = hub.suppressed({arn: [identity]}).values()  # type: ignore[dict-item]
+    return [(each.why.replace(cloud.account, "<account>"), each.may_pass) for each in closed], _shown(cloud, one)
 
 
 def an_update_leaves_the_time_of_the_finding(cloud: Cloud) -> Any:

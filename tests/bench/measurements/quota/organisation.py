@@ -9,17 +9,17 @@ hundred, half of those after the work was done.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections import defaultdict
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.pacing import LEAST_DATAPOINTS, Pacing
 from imdsv2.errors import QuotaExhausted
 from imdsv2.sweep.run import INSTANCES_A_BATCH
-from infra.service_stack import REMEDIATIONS_AT_ONCE
-from infra.sweep import PLACES_AT_ONCE
 from tests.bench.measurements.quota.aws import Aws, Unanswered
 from tests.bench.measurements.quota.clock import Clock
 from tests.bench.measurements.quota.ledger import DUE_AT_ONCE, Ledger
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 SHARE = 0.5
 """The default of the setting `quota_share`."""
 
-SWEEPS_AT_ONCE = PLACES_AT_ONCE
+_SETTINGS = json.loads((Path(__file__).parents[4] / "cdk.json").read_text())["context"]
+SWEEPS_AT_ONCE = _SETTINGS["sweep_concurrency"]
+REMEDIATIONS_AT_ONCE = _SETTINGS["remediate_concurrency"]
 SWEEP_SECONDS = 900
 SWEEP_NEEDS = 300
 """Left of an invocation for it to begin another page; the next invocation goes on."""

@@ -1,0 +1,43 @@
+"""botocore sessions whose clients raise one error for every answer that cannot be read.
+
+botocore raises ResponseParserError where XML or JSON is broken, but what it meets inside of them (a time that is none, a number
+that is a word, bytes that are no UTF-8) as ValueError, KeyError and the like, which nobody takes for a failed call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.parsers import ResponseParserError, ResponseParserFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Parsers(ResponseParserFactory):
+    """botocore's parsers, of which nothing else than ResponseParserError comes."""
+
+    def create_parser(self, protocol_name: str) -> Any:
+        parser: Any = super().create_parser(protocol_name)
+        parser.parse = _readable(parser.parse)
+        return parser
+
+
+def new_session() -> botocore.session.Session:
+    """A session of botocore with these parsers."""
+    session = botocore.session.Session()
+    session.register_component("response_parser_factory", _Parsers())
+    return session
+
+
+def _readable(parse: Callable[..., Any]) -> Callable[..., Any]:
+    def parse_or_say(*arguments: Any, **named: Any) -> Any:
+        try:
+            return parse(*arguments, **named)
+        except ResponseParserError:
+            raise
+        except Exception as error:
+            raise ResponseParserError(f"the answer cannot be read ({type(error).__name__}: {error})") from error
+
+    return parse_or_say

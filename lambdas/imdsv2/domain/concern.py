@@ -1,0 +1,62 @@
+"""Which instances a change of the policy concerns: those whose latest verdict rests on a field that has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imdsv2.domain.verdict import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imdsv2.domain.policy import Policy
+
+_NOBODY: frozenset[Reason] = frozenset()
+_BY_EVIDENCE = frozenset(
+    {
+        Reason.UNUSED,
+        Reason.V1_IN_USE,
+        Reason.V1_REFUSED,
+        Reason.V1_RECURS,
+        Reason.V1_AT_BOOT,
+        Reason.HOP_LIMIT_FALLBACK,
+        Reason.NO_EVIDENCE,
+        Reason.TOO_YOUNG,
+        Reason.BOOT_NOT_OBSERVABLE,
+    }
+)
+_BY_SCOPE = frozenset({Reason.OUT_OF_SCOPE, Reason.UNUSED})
+
+RESTS_ON: Mapping[str, frozenset[Reason]] = {
+    "mode": frozenset({Reason.UNUSED, Reason.SWITCHED_OFF}),
+    "lookback_days": _BY_EVIDENCE,
+    "min_observed_hours": _BY_EVIDENCE,
+    "min_coverage": _BY_EVIDENCE,
+    "max_gap_hours": _BY_EVIDENCE,
+    "boot_evidence": _BY_EVIDENCE,
+    "exempt_tag": frozenset({Reason.EXEMPT, Reason.EXEMPTION_UNREADABLE, Reason.UNUSED}),
+    "include_accounts": _BY_SCOPE,
+    "exclude_accounts": _BY_SCOPE,
+    "exclude_regions": _BY_SCOPE,
+    "max_enforcements_per_hour": frozenset({Reason.CAP_REACHED}),
+    "canary": frozenset({Reason.CANARY_WAIT}),
+    "change_calendar": frozenset({Reason.CALENDAR_CLOSED}),
+    "approval": frozenset({Reason.APPROVAL_REQUIRED}),
+    "notice_hours": frozenset({Reason.NOTICE_GIVEN}),
+    "owner_tag": frozenset({Reason.NOTICE_GIVEN}),
+    # What the guard does is asked at each of its passes; no verdict rests on these.
+    "watch_hours": _NOBODY,
+    "watch": _NOBODY,
+    "rollback": _NOBODY,
+    "rejected_threshold": _NOBODY,
+    "rejected_periods": _NOBODY,
+    "rollback_tag": _NOBODY,
+}
+"""By field of the policy, the reasons of the verdicts that rest on it."""
+
+
+def concerned(before: Policy, after: Policy) -> frozenset[Reason]:
+    """The reasons of the verdicts that may come out otherwise under a new policy."""
+    return frozenset().union(
+        *(reasons for name, reasons in RESTS_ON.items() if getattr(before, name) != getattr(after, name))
+    )

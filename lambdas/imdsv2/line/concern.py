@@ -1,0 +1,134 @@
+"""Makes due at once what waits for a person's word in the policy or the change calendar, and would else be judged daily.
+
+The index of due instances is walked through once for each change, page by page, over as many invocations as it takes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.concern import concerned
+from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Policy
+from imdsv2.domain.verdict import SOON, Reason
+from imdsv2.errors import LedgerContended, PolicyRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from aws_lambda_powertools import Logger
+
+    from imdsv2.aws.change_calendar import ChangeCalendar
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.ledger.policy import PolicySource
+    from imdsv2.ledger.record import Record
+    from imdsv2.ledger.table import Ledger
+    from imdsv2.ledger.walk import Walk, Walks
+
+_SETTLES = timedelta(seconds=15)
+"""Functions keep the policy for five seconds: what was judged until then may have been judged by the old one."""
+_PAGE = 300
+_DUE_TOGETHER = 50
+_A_SECOND = 10
+"""So many are made due for each second."""
+_SPREAD = timedelta(hours=1)
+_WAITING = frozenset({Status.WOULD_ENFORCE, Status.HELD, Status.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """Notices changes of the policy and of the calendar, and walks. ``now``: the clock."""
+
+    ledger: Ledger
+    walks: Walks
+    policies: PolicySource
+    calendar: ChangeCalendar
+    now: Callable[[], datetime]
+    logger: Logger
+
+    def go_on(self, has_time: Callable[[], bool]) -> int:
+        """Notice what has changed, and go on with the walk until it is over or time runs out. Returns how many instances were made
+        due. Never raises what AWS answers: the next invocation goes on."""
+        moved = 0
+        try:
+            walk = self._noticed(self.walks.read())
+            while walk is not None and self._may_go_on(walk) and has_time():
+                walk, more = self._step(walk)
+                moved += more
+        except (*CALL_FAILURES, LedgerContended) as error:
+            self.logger.warning("what the policy concerns not made due", extra={"problem": describe_error(error)})
+        return moved
+
+    def _may_go_on(self, walk: Walk) -> bool:
+        return bool(walk.reasons) and walk.since is not None and self.now() >= walk.since + _SETTLES
+
+    def _noticed(self, known: Walk) -> Walk | None:
+        """The walk, begun anew if there is something new; None if another invocation was quicker."""
+        now = self.now()
+        reading = self.policies.read(now)
+        if reading.stamp is None:
+            return (
+                self._saved(replace(known, refused=True))
+                if reading.in_force.is_refused and not known.refused
+                else known
+            )
+        policy = reading.in_force.policy
+        is_closed = (
+            policy.change_calendar is not None and self.calendar.state(policy.change_calendar, now).closed is not None
+        )
+        reasons: frozenset[str] = known.reasons
+        if known.stamp is not None and reading.stamp != known.stamp:
+            reasons |= _concerned(known, policy) | ({Reason.POLICY_UNREADABLE} if known.refused else set())
+        if known.calendar_closed and not is_closed:
+            reasons |= {Reason.CALENDAR_CLOSED}
+        document = json.dumps(policy.to_document())
+        noticed = replace(
+            known, stamp=reading.stamp, document=document, refused=False, calendar_closed=is_closed, reasons=reasons
+        )
+        if reasons != known.reasons or (reasons and reading.stamp != known.stamp):
+            noticed = replace(noticed, since=now, shard=0, after=None, moved=0)
+        return known if noticed == known else self._saved(noticed)
+
+    def _step(self, walk: Walk) -> tuple[Walk | None, int]:
+        """One page. Returns the walk after it, None if another invocation was quicker; and how many were made due."""
+        assert walk.since is not None  # noqa: S101 - a walk that goes on has begun
+        found, after = self.walks.page(walk, walk.since + SOON, _PAGE)
+        records = self.ledger.read(found) if found else {}
+        due = [arn for arn, record in records.items() if self._is_concerned(record, walk)]
+        moved = walk.moved
+        for first in range(0, len(due), _DUE_TOGETHER):
+            several = due[first : first + _DUE_TOGETHER]
+            offset = timedelta(seconds=moved / _A_SECOND) % _SPREAD
+            self._make_due(several, found, max(self.now(), walk.since + offset))
+            moved += len(several)
+        reached = replace(walk, shard=walk.shard if after else walk.shard + 1, after=after, moved=moved)
+        if reached.is_over:
+            reached = replace(reached, reasons=frozenset(), since=None, shard=0)
+            self.logger.info("what the policy concerns is due", extra={"instances": moved})
+        return self._saved(reached), len(due)
+
+    def _make_due(self, arns: Sequence[InstanceArn], found: dict[InstanceArn, str], when: datetime) -> None:
+        self.ledger.claim({arn: found[arn] for arn in arns}, when)
+
+    def _is_concerned(self, record: Record, walk: Walk) -> bool:
+        assert walk.since is not None  # noqa: S101 - as above
+        if record.status not in _WAITING or record.reason not in walk.reasons or record.revisits_to_tell:
+            return False
+        return record.decided_at is None or record.decided_at < walk.since + _SETTLES
+
+    def _saved(self, walk: Walk) -> Walk | None:
+        return replace(walk, version=walk.version + 1) if self.walks.save(walk) else None
+
+
+def _concerned(known: Walk, policy: Policy) -> frozenset[str]:
+    """The reasons of the verdicts that a policy in place of the known one concerns."""
+    try:
+        before = Policy.from_json(known.document or "{}")
+    except PolicyRefused:
+        before = Policy()  # Kept by another version of the service.
+    return concerned(before, policy)

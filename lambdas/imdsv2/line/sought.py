@@ -1,0 +1,27 @@
+"""What an installation takes for its own in events: the rules of its buses and the parser know the same names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONFIG_RULE = "ec2-imdsv2-check"
+"""AWS's managed rule; Security Hub, conformance packs and organisation rules add text around its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """The custom action's id, and names of Config rules beside those that contain AWS's.
+
+    A name that ends with `*` is a prefix. In these names, upper and lower case are the same, as in the event rules.
+    """
+
+    custom_action_id: str
+    config_rules: tuple[str, ...] = ()
+
+    def has_rule(self, name: str) -> bool:
+        """Whether the Config rule of this name checks for IMDSv2."""
+        return CONFIG_RULE in name or any(_fits(name.lower(), each.lower()) for each in self.config_rules)
+
+
+def _fits(name: str, sought: str) -> bool:
+    return name.startswith(sought[:-1]) if sought.endswith("*") else name == sought

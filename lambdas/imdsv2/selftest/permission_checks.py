@@ -1,0 +1,64 @@
+"""Checks of what IAM's condition keys carry, told by dry runs under session policies: pure functions.
+
+Each key is tried by a pair of dry runs under one session policy, which allows the call only if the key has a value: one call for which
+it should have it, and one for which it should not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imdsv2.selftest.metric_checks import STEP_NOT_REACHED
+from imdsv2.selftest.result import Expectation
+from imdsv2.selftest.seen import OK
+
+if TYPE_CHECKING:
+    from imdsv2.selftest.result import Result
+    from imdsv2.selftest.seen import Seen
+
+PERMITTED, REFUSED = "DryRunOperation", "UnauthorizedOperation"
+
+
+def tokens_sent_key(seen: Seen) -> Result:
+    """`ec2:Attribute/HttpTokens` carries the value that a call sends."""
+    return _pair(seen, "tokens sent", "HttpTokens=required is permitted, HttpTokens=optional is not.")
+
+
+def options_sent_key(seen: Seen) -> Result:
+    """`ec2:Attribute` carries the names of all options that a call sends."""
+    return _pair(seen, "options sent", "A call with HttpPutResponseHopLimit is permitted, one without it is not.")
+
+
+def endpoint_now_key(seen: Seen) -> Result:
+    """`ec2:MetadataHttpEndpoint` carries the instance's endpoint as it is before the call."""
+    return _pair(
+        seen, "endpoint now", "A change is permitted where the endpoint is enabled, and not where it is disabled."
+    )
+
+
+def _pair(seen: Seen, name: str, expected: str) -> Result:
+    expect = Expectation(expected)
+    with_value, without_value = seen.answer(f"{name}: with"), seen.answer(f"{name}: without")
+    if with_value is None or without_value is None:
+        return expect.not_tried(STEP_NOT_REACHED)
+    codes = (with_value.code, without_value.code)
+    said = f"EC2 answered {codes[0]} and {codes[1]}."
+    if not set(codes) <= {PERMITTED, REFUSED}:
+        return expect.not_tried(f"{said} Neither says what IAM decided.")
+    return expect.judged(codes == (PERMITTED, REFUSED), said, messages=[with_value.message, without_value.message])
+
+
+def roles_are_as_meant(seen: Seen) -> Result:
+    """The write and rollback roles of the account permit what the service needs, and nothing else, to EC2's own IAM."""
+    expect = Expectation("Every dry run of the function `check` has the answer that it must have.")
+    answer = seen.answer("roles")
+    if answer is None or answer.code != OK:
+        why = answer.message if answer is not None else "the agenda did not reach it."
+        return expect.not_tried(f"The function `check` gave no answer: {why}")
+    results = answer.raw.get("results", [])
+    problems = [each["problem"] for each in results if each.get("problem")]
+    if problems:
+        return expect.not_tried(f"Some dry runs could not be made: {problems[0]}", results=results)
+    failed = [one for each in results for one in each["checks"] if not one["passed"]]
+    made = sum(len(each["checks"]) for each in results)
+    return expect.judged(not failed, f"{len(failed)} of {made} dry runs have another answer.", failed=failed)

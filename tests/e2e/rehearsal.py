@@ -1,0 +1,281 @@
+"""A rehearsal of the self-test: what AWS and the instances' software do by themselves, on the local AWS.
+
+A minute of the agenda lasts a second or more, as the machine has time. The instances' user data runs for real, under bash, with
+`shutdown` and `cp` out of the way, and with a clock that goes on once a call was made: nothing depends on how busy the machine is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from imdsv2.selftest.agenda import CALLER, WITNESS
+from imdsv2.selftest.order import SELFTEST_TAG
+from local.cloud import findings
+from local.cloud.run import HOME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from tests.e2e.world import World
+
+LINE_AT = 5
+CALLS_BEFORE_REQUIRED = 4
+SHORTEST_MINUTE_SECONDS, LONGEST_MINUTE_SECONDS = 0.8, 4.0
+CALLS = re.compile(r"^at (\d+) (v1|v2)$", re.MULTILINE)
+HOURS_OF_LIFE = 3
+
+
+@dataclass
+class Faults:
+    """In what the AWS of an account is otherwise than believed."""
+
+    counts_too_much: bool = False
+    resets_hop_limit: bool = False
+    hub_is_silent: bool = False
+
+
+class Software:
+    """Runs the user data of the self-test's instances in one account, and plays Config and Security Hub."""
+
+    def __init__(self, world: World, scratch: Path, account: str, faults: Faults | None = None) -> None:
+        """`faults`: in what the account's AWS is otherwise than believed."""
+        self._world = world
+        self._scratch = scratch
+        self._account = account
+        self._faults = faults or Faults()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._witness: str | None = None
+        self._calls: dict[str, list[tuple[int, str]]] = {}
+        self._end = threading.Event()
+        self.problem: Exception | None = None
+        session = world.cloud.session(account=account, region=HOME)
+        self._ec2 = session.client("ec2")
+        self._events = session.client("events")
+        self._cloudwatch = session.client("cloudwatch")
+        self._hub: Any = session.client("securityhub")
+        _switch_config_on(session.client("config"))
+        (scratch / "bin").mkdir()
+        for name in ("shutdown", "cp"):
+            (scratch / "bin" / name).write_text("#!/bin/bash\n")
+            (scratch / "bin" / name).chmod(0o755)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._end.set()
+            thread.join()
+            for process in self._running.values():
+                process.kill()
+                process.wait()
+        if self.problem is not None:
+            raise self.problem
+
+    def _run(self) -> None:
+        try:
+            while not self._end.wait(0.3):
+                for instance in self.instances():
+                    if instance["InstanceId"] not in self._running:
+                        self._boot(instance)
+                    self._go_on(instance)
+                    self._suffer(instance)
+                if self._witness is not None and self._world.has_judged(self._witness):
+                    self._report_by_hubs(self._witness)
+                    self._witness = None
+        except Exception as error:  # noqa: BLE001 - it fails the test in its own thread
+            self.problem = error
+
+    def instances(self) -> list[dict[str, Any]]:
+        """Those that a self-test launched."""
+        found = self._ec2.describe_instances(Filters=[{"Name": "tag-key", "Values": [SELFTEST_TAG]}])
+        return [dict(each) for reservation in found["Reservations"] for each in reservation["Instances"]]
+
+    def _boot(self, instance: dict[str, Any]) -> None:
+        instance_id = instance["InstanceId"]
+        endpoint = self._world.cloud.imds(instance_id, account=self._account, region=HOME)
+        self._running[instance_id] = self._start(instance, endpoint)
+        self._give_it_a_past(instance_id)
+        if role_of(instance) == WITNESS:
+            self._witness = findings.instance_arn(self._account, HOME, instance_id)
+            self._report_by_config(self._witness)
+
+    def _start(self, instance: dict[str, Any], endpoint: str) -> subprocess.Popen[bytes]:
+        script = self._scratch / f"{instance['InstanceId']}.sh"
+        text = self._user_data(endpoint) if instance["MetadataOptions"]["HttpEndpoint"] == "enabled" else ""
+        script.write_text(text)
+        self._calls[instance["InstanceId"]] = [(int(at), kind) for at, kind in CALLS.findall(text)]
+        clock = self._scratch / f"{instance['InstanceId']}.clock"
+        clock.write_text("0")
+        environment = {
+            "PATH": f"{self._scratch / 'bin'}:{os.environ['PATH']}",
+            "IMDS": endpoint,
+            "CONSOLE": str(self._scratch / instance["InstanceId"]),
+            "CLOCK": f"cat {clock}",
+        }
+        return subprocess.Popen(["bash", script], env=environment)
+
+    @staticmethod
+    def _user_data(endpoint: str) -> str:
+        """As the instance itself reads it: with a token, so that the self-test counts no call of ours."""
+        headers = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+        token = requests.put(f"{endpoint}/latest/api/token", headers=headers, timeout=10).text
+        headers = {"X-aws-ec2-metadata-token": token}
+        return requests.get(f"{endpoint}/latest/user-data", headers=headers, timeout=10).text
+
+    def _go_on(self, instance: dict[str, Any]) -> None:
+        """Pass on what the instance reported, and let its clock reach the next call once the one before was made.
+
+        IMDSv1 calls that are to be refused wait until tokens are required.
+        """
+        instance_id = instance["InstanceId"]
+        console, calls = self._scratch / instance_id, self._calls[instance_id]
+        made = 0
+        if console.exists():
+            text = console.read_text()
+            made = text.count("\n")
+            self._world.cloud.ask("PUT", "console", {"instance_id": instance_id, "text": text})
+        if made < len(calls) and (self._may_call(instance, made) or calls[made][1] == "v2"):
+            due = self._scratch / f"{instance_id}.due"
+            due.write_text(str(calls[made][0]))
+            due.rename(self._scratch / f"{instance_id}.clock")
+
+    def _may_call(self, instance: dict[str, Any], made: int) -> bool:
+        """Whether tokens are as the next IMDSv1 call needs them."""
+        v1_before = sum(kind == "v1" for _, kind in self._calls[instance["InstanceId"]][:made])
+        answered_first = CALLS_BEFORE_REQUIRED if role_of(instance) == CALLER else 0
+        required = instance["MetadataOptions"]["HttpTokens"] == "required"
+        applied = instance["MetadataOptions"]["State"] == "applied"
+        return v1_before < answered_first or (required and applied)
+
+    def _give_it_a_past(self, instance_id: str) -> None:
+        """Hours of clean datapoints: the line enforces nothing without a whole hour of evidence."""
+        begins = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS_OF_LIFE)
+        runs = [(int(begins.timestamp()), [0.0] * HOURS_OF_LIFE)]
+        for metric in ("MetadataNoToken", "CPUUtilization"):
+            self._world.cloud.history(metric, {instance_id: runs}, account=self._account, region=HOME)
+
+    def _report_by_config(self, arn: str) -> None:
+        """What Config does about an instance that allows IMDSv1."""
+        detail = json.dumps(findings.config_change(arn))
+        self._events.put_events(
+            Entries=[{"Source": "aws.config", "DetailType": "Config Rules Compliance Change", "Detail": detail}]
+        )
+
+    def _report_by_hubs(self, arn: str) -> None:
+        """What both Security Hubs do about it, once Config's verdict was answered: one batch would be one verdict."""
+        if not self._faults.hub_is_silent:
+            self._hub.batch_import_findings(Findings=[findings.finding(arn)])
+        place = {"account": self._account, "region": HOME}
+        self._world.cloud.ask("PUT", "findings-v2", {**place, "findings": [findings.finding_v2(arn)]})
+
+    def _suffer(self, instance: dict[str, Any]) -> None:
+        """Let the caller suffer the faults, each once."""
+        if role_of(instance) != CALLER or instance["MetadataOptions"]["HttpTokens"] != "required":
+            return
+        if self._faults.counts_too_much:
+            self._faults.counts_too_much = False
+            dimensions = [{"Name": "InstanceId", "Value": instance["InstanceId"]}]
+            datum: Any = {"MetricName": "MetadataNoToken", "Dimensions": dimensions, "Value": 1.0}
+            began_at = datetime.now(UTC) - timedelta(seconds=10)
+            datum["Timestamp"] = began_at
+            self._cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=[datum])
+        if self._faults.resets_hop_limit:
+            self._faults.resets_hop_limit = False
+            self._ec2.modify_instance_metadata_options(InstanceId=instance["InstanceId"], HttpPutResponseHopLimit=1)
+
+
+def role_of(instance: Mapping[str, Any]) -> str:
+    """Its part in the self-test: the last word of its name."""
+    [name] = [tag["Value"] for tag in instance["Tags"] if tag["Key"] == "Name"]
+    return str(name.split()[-1])
+
+
+@contextmanager
+def guarding(world: World) -> Iterator[None]:
+    """The guard's schedule, faster than on AWS."""
+    end = threading.Event()
+
+    def watch() -> None:
+        while not end.wait(3):
+            world.guard()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def _switch_config_on(config: Any) -> None:
+    config.put_configuration_recorder(
+        ConfigurationRecorder={"name": "default", "roleARN": "arn:aws:iam::222222222222:role/c"}
+    )
+    config.start_configuration_recorder(ConfigurationRecorderName="default")
+    source = {"Owner": "AWS", "SourceIdentifier": "EC2_IMDSV2_CHECK"}
+    config.put_config_rule(ConfigRule={"ConfigRuleName": findings.CONFIG_RULE, "Source": source})
+
+
+def order(account: str, **changes: Any) -> dict[str, Any]:
+    """The input of a rehearsal."""
+    launched_at = (datetime.now(UTC) - timedelta(hours=HOURS_OF_LIFE)).isoformat()
+    return {
+        "account": account,
+        "region": HOME,
+        "confirm": True,
+        "line_at": LINE_AT,
+        "minute_seconds": SHORTEST_MINUTE_SECONDS,
+        "tags": {"local:launched-at": launched_at},
+        **changes,
+    }
+
+
+def start(world: World, given: dict[str, Any]) -> str:
+    """Start the state machine; returns the execution's ARN."""
+    machine = world.cloud.outputs["SelfTestStateMachineArn"]
+    started = world.home.client("stepfunctions").start_execution(stateMachineArn=machine, input=json.dumps(given))
+    return str(started["executionArn"])
+
+
+def minute_seconds(world: World, account: str) -> float:
+    """How long a minute has to last so that this machine keeps up with the agenda: by the time that a plan takes."""
+    began = time.monotonic()
+    for _ in range(2):
+        ended(world, start(world, order(account, confirm=False)))
+    took = (time.monotonic() - began) / 2
+    return round(min(max(took, SHORTEST_MINUTE_SECONDS), LONGEST_MINUTE_SECONDS), 2)
+
+
+def ended(world: World, execution: str, *, seconds: int = 400) -> dict[str, Any]:
+    """Wait for the end of an execution; returns its description."""
+    states = world.home.client("stepfunctions")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        described = states.describe_execution(executionArn=execution)
+        if described["status"] != "RUNNING":
+            return dict(described)
+        time.sleep(0.5)
+    raise AssertionError(f"the self-test has not ended after {seconds} s")
+
+
+def result(world: World, output: dict[str, Any]) -> dict[str, Any]:
+    """The result in S3."""
+    s3 = world.home.client("s3")
+    document: dict[str, Any] = json.loads(s3.get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read())
+    return document

@@ -1,0 +1,157 @@
+"""Gates that a person opens: what waited for them is due at once, though it would be judged daily."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imdsv2.domain.request import Source
+from imdsv2.sweep.run import Tally, go_through
+from tests.fixtures.events import finding
+from tests.integration.builders import MEMBER, OTHER, REGION, asked
+from tests.integration.guarding import enforced, guard, live, reject
+from tests.integration.steering import due, judge, named, reason, steer
+
+if TYPE_CHECKING:
+    from imdsv2.domain.instance import InstanceArn
+    from tests.integration.builders import Cloud
+
+DAY = timedelta(days=1)
+JITTER = timedelta(minutes=11)
+
+
+def waits_for_a_day(cloud: Cloud, arn: InstanceArn) -> bool:
+    """Whether it is due daily."""
+    wait = datetime.fromisoformat(cloud.current(arn)["revisit_at"]) - cloud.clock()
+    return DAY - JITTER <= wait <= DAY + JITTER
+
+
+def judge_all(cloud: Cloud, arns: list[InstanceArn]) -> None:
+    """Evaluate each."""
+    for arn in arns:
+        judge(cloud, arn)
+
+
+def test_closing_a_breaker_makes_due_what_it_held_in_that_account(cloud: Cloud) -> None:
+    """What is held for another reason has its own turn, and so has another account."""
+    for account in (MEMBER, OTHER):
+        cloud.accounts().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
+    here, there, used = cloud.one(), cloud.one(account=OTHER), cloud.one(use=2.0)
+    judge_all(cloud, [here, there, used])
+    assert [True] * 3 == [waits_for_a_day(cloud, each) for each in (here, there, used)]
+    steer(cloud, close_breaker={"account": MEMBER}, dry_run=True)
+    assert set() == due(cloud)
+    steer(cloud, close_breaker={"account": MEMBER}, caller="alice")
+    assert {here} == due(cloud)
+
+
+@pytest.mark.parametrize("operation", ["Query", "BatchGetItem", "TransactWriteItems"])
+def test_a_breaker_is_closed_though_nothing_can_be_made_due(cloud: Cloud, operation: str) -> None:
+    """The next day judges it all the same."""
+    cloud.accounts().count_rollbacks(f"aws/{MEMBER}", 3, 3, cloud.clock())
+    arn = cloud.one()
+    judge(cloud, arn)
+    cloud.wire.refuse(operation, "ThrottlingException")
+    (result,) = steer(cloud, close_breaker={"account": MEMBER}, caller="alice")
+    assert result["done"]
+    assert cloud.accounts().of(arn).breaker_opened_at is None
+
+
+def test_clearing_what_broke_makes_due_what_runs_the_same_software(cloud: Cloud) -> None:
+    """It waited for exactly that."""
+    broken = enforced(cloud)
+    live(cloud, broken, hours=1)
+    reject(cloud, broken)
+    assert 1 == guard(cloud, after=6).rolled_back
+    cloud.policy(mode="enforce", canary={"share": 0.5, "hours": 24})
+    waiting = cloud.one()
+    assert "canary_wait" == reason(cloud, waiting)
+    assert waits_for_a_day(cloud, waiting)
+    steer(cloud, clear=named(broken), caller="alice", reason="Fixed in 4.1.")
+    assert {broken, waiting} <= due(cloud)
+
+
+def test_an_approval_is_waited_for_by_the_day_and_makes_due(cloud: Cloud) -> None:
+    """Nothing but a person's word can change the verdict."""
+    cloud.policy(mode="enforce", approval="required")
+    arn = cloud.one()
+    assert "approval_required" == reason(cloud, arn)
+    assert waits_for_a_day(cloud, arn)
+    steer(cloud, approve=named(arn), caller="alice")
+    assert {arn} == due(cloud)
+
+
+def test_a_finding_that_is_no_longer_suppressed_is_no_echo(cloud: Cloud) -> None:
+    """Security Hub sends it anew when somebody sets it back to NEW, with the time of its last update unchanged."""
+    arn = cloud.one()
+    failed = finding(str(arn))
+    cloud.hub.holds(failed, workflow="SUPPRESSED")
+    request = asked(arn, Source.SECURITYHUB, finding=failed)
+    assert "suppressed" == cloud.line().run([request], "request-1").judged[arn].verdict.reason
+    assert waits_for_a_day(cloud, arn)
+    cloud.hub.holds(failed, workflow="NEW")
+    assert "unused" == cloud.line().run([request], "request-2").judged[arn].verdict.reason
+    assert "required" == cloud.tokens(arn)
+    assert {arn} == cloud.line().run([request], "request-3").echoes
+
+
+@pytest.mark.parametrize("mode", ["observe", "enforce"])
+def test_the_revisit_function_judges_what_a_new_policy_concerns(cloud: Cloud, mode: str) -> None:
+    """Observed for a day, then switched on: two minutes later it is due."""
+    cloud.policy(mode="observe")
+    concern = cloud.function().concern
+    concern().go_on(lambda: True)
+    arn = cloud.one()
+    judge(cloud, arn)
+    assert ("would_enforce", True) == (cloud.current(arn)["status"], waits_for_a_day(cloud, arn))
+    cloud.clock.move(hours=3)
+    cloud.policy(mode=mode)
+    for _ in range(2):
+        cloud.clock.move(minutes=1)
+        concern().go_on(lambda: True)
+    assert ({arn} if mode == "enforce" else set()) == due(cloud)
+
+
+def swept(cloud: Cloud, **tally: Any) -> dict[str, Any]:
+    """The tally of a sweep of the account and Region."""
+    service = cloud.function()
+    begun = Tally.from_document({"account": MEMBER, "region": REGION, **tally})
+    return go_through(service.line, service.members, begun, "sweep", dry_run=False, has_time=lambda: True).document()
+
+
+def test_the_nightly_sweep_spares_what_was_judged_in_the_hours_before(cloud: Cloud) -> None:
+    """It is due again without it, and counted with the verdict that it has."""
+    cloud.policy(mode="observe")
+    lately, long_ago, never = cloud.one(), cloud.one(use=3.0), cloud.one()
+    judge(cloud, long_ago)
+    cloud.quiet(lately, 15)
+    judge(cloud, lately)
+    cloud.clock.move(hours=6)
+    before = cloud.current(lately)["decided_at"]
+    tally = swept(cloud, spare_hours=20)
+    assert (3, {"unused": 1, "v1_in_use": 1, "no_evidence": 1}) == (tally["imdsv1_allowed"], tally["by_verdict"])
+    assert before == cloud.current(lately)["decided_at"]
+    assert all(cloud.current(each)["decided_at"] > before for each in (long_ago, never))
+    assert 20 == tally["spare_hours"]
+
+
+def test_a_sweep_by_hand_judges_everything(cloud: Cloud) -> None:
+    """Whoever starts it wants to know."""
+    cloud.policy(mode="observe")
+    arn = cloud.one()
+    judge(cloud, arn)
+    cloud.clock.move(minutes=5)
+    before = cloud.current(arn)["decided_at"]
+    assert "spare_hours" not in swept(cloud)
+    assert cloud.current(arn)["decided_at"] > before
+
+
+def test_what_waits_for_a_retry_is_not_spared(cloud: Cloud) -> None:
+    """Only what waits with a verdict, and is judged again by itself."""
+    arn = cloud.one()
+    cloud.wire.refuse("ModifyInstanceMetadataOptions", "SomethingElse", when=lambda call: not call.params.get("DryRun"))
+    judge(cloud, arn)
+    assert "failed" == cloud.current(arn)["status"]
+    assert {} == cloud.line().judged_since(cloud.clock() - DAY, [arn])
