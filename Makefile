@@ -34,10 +34,10 @@ help: ## what can be made
 	.venv-custodian/bin/python -m pip install --quiet -r $<
 	@touch $@
 
-.venv-checkov/.done: tests/infra/requirements-checkov.txt
-	@echo "Installing checkov, a judge of the templates, into .venv-checkov ..." >&2
-	$(PYTHON) -m venv .venv-checkov
-	.venv-checkov/bin/python -m pip install --quiet -r $<
+.venv-judges/.done: tests/requirements-judges.txt
+	@echo "Installing checkov and a parser of HCL, judges of templates and remedies, into .venv-judges ..." >&2
+	$(PYTHON) -m venv .venv-judges
+	.venv-judges/bin/python -m pip install --quiet -r $<
 	@touch $@
 
 node_modules/.done: package.json package-lock.json
@@ -48,7 +48,7 @@ node_modules/.done: package.json package-lock.json
 demo: .venv/.done .venv-local/.done ## the main job on the local AWS: findings in, verdicts out, shown as a table
 	$(PY) -m local demo
 
-setup: .venv/.done .venv-local/.done .venv-checkov/.done node_modules/.done ## install all that demo and tests need
+setup: .venv/.done .venv-local/.done .venv-judges/.done node_modules/.done ## install all that demo and tests need
 
 test: lint unit integration matrices infra local e2e docs ## every test
 
@@ -94,4 +94,4 @@ kept: setup ## write anew what templates, ledger items, the demo, the architectu
 	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py tests/docs/test_beliefs.py
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-local .venv-checkov .venv-custodian node_modules build cdk.out
+	rm -rf .venv .venv-local .venv-judges .venv-custodian node_modules build cdk.out

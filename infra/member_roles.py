@@ -59,7 +59,7 @@ class MemberRoles(Construct):
         self._organization_id = organization_id
         self._only_if = only_if
         self._names = names
-        self._role("Read", READ, "look at instances and their metrics", [_look(), self._tell_version()])
+        self._role("Read", READ, "look at instances and their metrics", [_look(), _trace(), self._tell_version()])
         self._role("Write", WRITE, "require IMDSv2, and tag what was changed", _write_statements())
         self._role("Rollback", ROLLBACK, "put back what requiring IMDSv2 broke", _rollback_statements())
         if selftest:
@@ -101,6 +101,27 @@ def _look() -> aws_iam.PolicyStatement:
             "ec2:DescribeRegions",
             "cloudwatch:GetMetricData",
             "cloudwatch:ListMetrics",
+        ],
+        resources=["*"],
+    )
+
+
+def _trace() -> aws_iam.PolicyStatement:
+    """Where instances come from. Of these calls, only EKS's knows resources in IAM: any node group may be asked for."""
+    return aws_iam.PolicyStatement(
+        sid="TraceSources",
+        actions=[
+            "autoscaling:DescribeAutoScalingGroups",
+            "autoscaling:DescribeLaunchConfigurations",
+            "batch:DescribeComputeEnvironments",
+            "cloudtrail:LookupEvents",
+            "ec2:DescribeFleets",
+            "ec2:DescribeImages",
+            "ec2:DescribeLaunchTemplates",
+            "ec2:DescribeLaunchTemplateVersions",
+            "ec2:DescribeSpotFleetRequests",
+            "ec2:GetInstanceMetadataDefaults",
+            "eks:DescribeNodegroup",
         ],
         resources=["*"],
     )

@@ -4,11 +4,27 @@ allow them."""
 from __future__ import annotations
 
 OPERATIONS: dict[str, frozenset[str]] = {
+    "autoscaling": frozenset({"DescribeAutoScalingGroups", "DescribeLaunchConfigurations"}),
+    "batch": frozenset({"DescribeComputeEnvironments"}),
+    "cloudtrail": frozenset({"LookupEvents"}),
     "cloudwatch": frozenset({"GetMetricData", "ListMetrics"}),
     "dynamodb": frozenset({"BatchGetItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}),
     "ec2": frozenset(
-        {"CreateTags", "DeleteTags", "DescribeInstances", "DescribeRegions", "ModifyInstanceMetadataOptions"}
+        {
+            "CreateTags",
+            "DeleteTags",
+            "DescribeFleets",
+            "DescribeImages",
+            "DescribeInstances",
+            "DescribeLaunchTemplateVersions",
+            "DescribeLaunchTemplates",
+            "DescribeRegions",
+            "DescribeSpotFleetRequests",
+            "GetInstanceMetadataDefaults",
+            "ModifyInstanceMetadataOptions",
+        }
     ),
+    "eks": frozenset({"DescribeNodegroup"}),
     "iam": frozenset({"ListRoleTags"}),
     "organizations": frozenset({"ListAccounts"}),
     "s3": frozenset({"GetObject", "PutObject"}),

@@ -10,6 +10,7 @@ from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
 from imdsv2.people.request import Command, parse
+from imdsv2.people.source_request import Question
 from imdsv2.wiring import wire
 from invocation import logger, metrics, request_id
 
@@ -29,12 +30,14 @@ _STOP_BEFORE_END_MS = 180_000
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer a manual invoke: an order or a command."""
+    """Answer a manual invoke: an order, a command or a question."""
     function.begin(context.get_remaining_time_in_millis())
     try:
         asked = parse(event)
         if isinstance(asked, Command):
             return _steer(asked, context)
+        if isinstance(asked, Question):
+            return _trace(asked)
         return _judge(asked, context.aws_request_id)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))
@@ -51,6 +54,13 @@ def _steer(command: Command, context: LambdaContext) -> dict[str, Any]:
     )
     told = {"command": command.steer, "caller": command.caller, "dry_run": command.dry_run, "count": answer["count"]}
     logger.info("command carried out", extra=told)
+    return answer
+
+
+def _trace(question: Question) -> dict[str, Any]:
+    answer = service.sources().answer(question)
+    told = {"count": answer["count"], "problems": len(answer["problems"]), "principals": question.principals}
+    logger.info("sources answered", extra=told)
     return answer
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from imdsv2.guard.writer import Writer
     from imdsv2.line.concern import Concern
     from imdsv2.people.command import People
+    from imdsv2.people.sources import Sources
 
 _TO_FINISH_SECONDS = 90
 """Time reserved at the end of an invocation for the read-back, the ledger and the notes on findings."""
@@ -171,6 +172,13 @@ class Service:
             now=line.now,
         )
         return People(ledger=line.ledger, accounts=self.accounts, scopes=scopes, undoing=undoing, now=line.now)
+
+    def sources(self) -> Sources:
+        """Build the answer to where instances come from."""
+        from imdsv2.people.sources import Sources
+
+        line = self.line
+        return Sources(members=self.members, ledger=line.ledger, policies=line.policies, now=line.now)
 
 
 def assemble(edge: Edge, settings: Settings) -> Service:

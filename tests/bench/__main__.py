@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from local.cloud.run import LocalCloud
 from tests.bench import safety
 from tests.bench.cost import bars
-from tests.bench.measurements import batch, latency, regions, start
+from tests.bench.measurements import batch, latency, regions, sources, start
 from tests.bench.measurements.quota import drain
 from tests.e2e.world import World
 
@@ -35,6 +35,8 @@ def main() -> None:
     measured: list[Measurement] = []
     _say("init.remediate: starting both sides in turn ...")
     measured.append(start.remediate())
+    _say("source.calls: tracing where 1,000 instances come from ...")
+    measured.append(sources.measure())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
     measured.append(drain.measure())
     _say("cost: counting a watch, and days in observe ...")

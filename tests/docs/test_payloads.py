@@ -10,6 +10,7 @@ import pytest
 
 from imdsv2.domain.commands import commands_in
 from imdsv2.people.request import Command, Order, Steer, parse
+from imdsv2.people.source_request import SOURCES, Question
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
@@ -37,13 +38,24 @@ def test_the_pages_that_help_in_an_incident_have_commands() -> None:
 @pytest.mark.parametrize(("page", "payload"), PAYLOADS)
 def test_a_payload_on_a_command_line_is_taken(page: str, payload: str) -> None:
     """As it stands between the quotes."""
-    assert isinstance(parse(json.loads(payload)), Command | Order), page
+    assert isinstance(parse(json.loads(payload)), Command | Order | Question), page
 
 
 @pytest.mark.parametrize(("page", "text"), COMMANDS)
 def test_a_command_in_a_page_is_taken(page: str, text: str) -> None:
     """In tables and in sentences, too."""
     assert isinstance(parse(json.loads(text)), Command), page
+
+
+def test_the_page_of_sources_asks_in_both_ways() -> None:
+    """By account and Region, and by instance; it asks nothing that the function does not take."""
+    texts = re.findall(r"`(\{\"sources\": .*?\})`", PAGES["docs/sources.md"]) + [
+        payload for page, payload in PAYLOADS if page == "docs/sources.md"
+    ]
+    questions = [parse(json.loads(text)) for text in texts]
+    assert {True, False} == {bool(each.targets) for each in questions if isinstance(each, Question)}
+    assert all(isinstance(each, Question) for each in questions)
+    assert SOURCES in PAGES["README.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CHANGED = ("IMDSv1 switched off", "IMDSv1 switched on again")
 """How messages about a change begin."""
 CHANGE = "ModifyInstanceMetadataOptions"
+POLICY = "/imdsv2-remediation/policy"
 HOLD = {"reason": "The vendor tests.", "owner": "team-db", "until": "2030-01-31", "caller": "e2e", "dry_run": False}
 
 
@@ -50,13 +51,28 @@ class Releases:
         self._deploy_members(self._today)
 
     def upgrade_service(self) -> None:
-        """The stack of the security account."""
+        """The stack of the security account, whose policy is kept by hand, as docs/deployment.md says: the earlier stack owns it."""
+        kept = self._policy()
         self._deploy_service(self._today)
+        self._write(kept)
 
     def go_back(self) -> None:
-        """The other way round."""
+        """The other way round: the earlier stack makes the parameter anew."""
+        kept = self._policy()
+        self._ssm.delete_parameter(Name=POLICY)
         self._deploy_service(self._earlier)
+        self._write(kept)
         self._deploy_members(self._earlier)
+
+    @property
+    def _ssm(self) -> Any:
+        return self._cloud.session().client("ssm")
+
+    def _policy(self) -> str:
+        return str(self._ssm.get_parameter(Name=POLICY)["Parameter"]["Value"])
+
+    def _write(self, policy: str) -> None:
+        self._ssm.put_parameter(Name=POLICY, Value=policy, Type="String", Overwrite=True)
 
     def versions(self, one: Launched) -> Any:
         """What the check says of the account of an instance."""

@@ -14,7 +14,7 @@ from tests.infra.templates import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHECKOV = ROOT / ".venv-checkov" / "bin" / "checkov"
+CHECKOV = ROOT / ".venv-judges" / "bin" / "checkov"
 STACKS = ("Imdsv2Remediation", "Imdsv2RemediationMember", "Imdsv2RemediationForwarding")
 Finding = tuple[str, str]
 """Check, and logical id of the resource."""

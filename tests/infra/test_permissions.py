@@ -239,6 +239,22 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
         "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
         "look who refuses calls": in_account(template, READ, "cloudwatch:ListMetrics", "*"),
         "tell its version": in_account(template, READ, "iam:ListRoleTags", role_arn(READ, template.account)),
+        **{
+            f"trace sources by {action}": in_account(template, READ, action, "*")
+            for action in (
+                "autoscaling:DescribeAutoScalingGroups",
+                "autoscaling:DescribeLaunchConfigurations",
+                "batch:DescribeComputeEnvironments",
+                "cloudtrail:LookupEvents",
+                "ec2:DescribeFleets",
+                "ec2:DescribeImages",
+                "ec2:DescribeLaunchTemplates",
+                "ec2:DescribeLaunchTemplateVersions",
+                "ec2:DescribeSpotFleetRequests",
+                "ec2:GetInstanceMetadataDefaults",
+                "eks:DescribeNodegroup",
+            )
+        },
         "require tokens": in_account(template, WRITE, modify, instance, REQUIRE),
         "require tokens, endpoint named": in_account(template, WRITE, modify, instance, enabled),
         "require tokens, EC2 sends fewer keys": in_account(template, WRITE, modify, instance, unknown_state),

@@ -297,6 +297,16 @@ def test_remediate_does_not_start_without_its_dead_letter_queue(
 # --- manual ---
 
 
+def test_the_question_of_sources_is_answered(cloud: Cloud, handler_of: Any) -> None:
+    """By the manual function, like any other; what it cannot read is a problem in the answer, not an error."""
+    cloud.one(tags={"karpenter.sh/nodepool": "p"})
+    cloud.wire.refuse("GetInstanceMetadataDefaults", "UnauthorizedOperation")
+    answer = ask(handler_of("manual"), sources={"account": MEMBER, "region": REGION})
+    assert ["karpenter_node_pool"] == [each["kind"] for each in answer["results"]]
+    assert 1 == len(answer["problems"])
+    assert "InvalidRequest" == ask(handler_of("manual"), sources={"account": MEMBER})["error"]["code"]
+
+
 def ask(handler: Any, **event: Any) -> Any:
     """Invoke by hand; the answer must survive JSON."""
     return json.loads(json.dumps(handler(event, LambdaContext())))

@@ -14,11 +14,12 @@ LAMBDAS = Path(__file__).parents[2] / "lambdas"
 
 MAY_IMPORT: dict[str, set[str]] = {
     "domain": set(),
-    "aws": {"domain"},
+    "source": {"domain"},
+    "aws": {"domain", "source"},
     "ledger": {"domain", "aws"},
     "line": {"domain", "aws", "ledger"},
     "guard": {"domain", "aws", "ledger", "line"},
-    "people": {"domain", "aws", "ledger", "line", "guard"},
+    "people": {"domain", "source", "aws", "ledger", "line", "guard"},
     "sweep": {"domain", "aws", "line"},
     "selftest": {"domain", "aws"},
 }
@@ -34,7 +35,7 @@ def _name(path: Path) -> str:
 MODULES = {_name(path): ast.parse(path.read_text()) for path in sorted((LAMBDAS / "imdsv2").rglob("*.py"))}
 HANDLERS = {path.stem: ast.parse(path.read_text()) for path in sorted(LAMBDAS.glob("*.py"))}
 EVERYWHERE = MODULES | HANDLERS
-DOMAIN = sorted(name for name in MODULES if name.startswith("domain."))
+DOMAIN = sorted(name for name in MODULES if name.startswith(("domain.", "source.")))
 
 PURE = [*DOMAIN, "errors", "line.events", "people.request", "selftest.beliefs", "selftest.report", "selftest.script"]
 """Packages that work without AWS."""
@@ -52,7 +53,7 @@ STANDARD = {
         "json",
         "math",
     ),
-    *("re", "typing"),
+    *("re", "shlex", "typing"),
 }
 """The part of the standard library that a pure function may import; none of it reaches outside the process."""
 KNOWS_CLOCK_AND_ENVIRONMENT = {"wiring", *HANDLERS}

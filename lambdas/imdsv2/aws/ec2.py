@@ -16,7 +16,7 @@ from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -74,14 +74,24 @@ def _target(arn: InstanceArn, answer: Answer) -> Target:
 
 def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
     """All running instances of an account and Region that allow IMDSv1. Raises ClientError or BotoCoreError."""
-    request: dict[str, Any] = {
-        **_MANAGED_TOO,
-        "MaxResults": IDS_A_CALL,
-        "Filters": [
+    return _listed(
+        ec2,
+        place,
+        [
             {"Name": "instance-state-name", "Values": ["running"]},
             {"Name": "metadata-options.http-tokens", "Values": ["optional"]},
         ],
-    }
+    )
+
+
+def every_instance(ec2: EC2Client, place: Placed) -> list[Instance]:
+    """All instances of an account and Region that exist, whatever they allow. Raises ClientError or BotoCoreError."""
+    states = ["pending", "running", "stopping", "stopped"]
+    return _listed(ec2, place, [{"Name": "instance-state-name", "Values": states}])
+
+
+def _listed(ec2: EC2Client, place: Placed, filters: Sequence[Mapping[str, Any]]) -> list[Instance]:
+    request: dict[str, Any] = {**_MANAGED_TOO, "MaxResults": IDS_A_CALL, "Filters": filters}
     found: list[Instance] = []
     while True:
         page = ec2.describe_instances(**request)

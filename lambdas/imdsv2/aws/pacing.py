@@ -61,6 +61,7 @@ QUOTAS = {
     "ModifyInstanceMetadataOptions": Quota(rate=5, burst=100, needed_by_others=False),
     "CreateTags": Quota(rate=10, burst=100),
     "DeleteTags": Quota(rate=10, burst=100),
+    "LookupEvents": Quota(rate=2, burst=2),
     "GetMetricData": Quota(rate=DATAPOINTS_A_SECOND, burst=DATAPOINTS_A_SECOND),
     "GetFindings": Quota(rate=3, burst=6),
     "GetFindingsV2": Quota(rate=3, burst=6),
@@ -72,7 +73,7 @@ QUOTAS = {
 EC2: "Request throttling for the Amazon EC2 API" in the developer guide, tables of request token bucket sizes and refill
 rates. DescribeInstances has a second bucket (100, refilled by 20) for calls with a filter or a page size; the guide
 does not say whether a list of ids counts as a filter, so all calls use the smaller one. Nor does it say whether a dry
-run costs a token; here it does.
+run costs a token; here it does. CloudTrail: LookupEvents in "Quotas in AWS CloudTrail".
 
 CloudWatch: "CloudWatch service quotas" in the user guide for 50 calls per second. AWS's knowledge center says 396,000
 datapoints per second if the range begins more than three hours ago, copies of the user guide say 90,000; not confirmed.

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Placed
 
 Role = Literal["read", "write", "rollback"]
+Other = Literal["autoscaling", "batch", "cloudtrail", "eks"]
+"""Services that are only read, and only on request."""
 
 _RENEW_BEFORE_END = timedelta(minutes=10)
 _BEYOND_DOUBT = timedelta(seconds=10)
@@ -155,6 +157,12 @@ class Members:
         """A CloudWatch client for that account and Region. Raises ClientError if the role cannot be assumed."""
         return self._client("cloudwatch", there, "read")
 
+    def other(self, service: Other, there: Placed) -> Any:
+        """A client of another service for that account and Region. Raises ClientError if the role cannot be assumed."""
+        return self._client(service, there, "read")
+
+    @overload
+    def _client(self, service: Other, there: Placed, role: Role) -> Any: ...
     @overload
     def _client(self, service: Literal["ec2"], there: Placed, role: Role) -> EC2Client: ...
     @overload
@@ -172,7 +180,7 @@ class Members:
             return client
 
     def _made(self, service: str, place: Place, role: Role, keys: Credentials) -> Any:
-        client = self._sessions[service].create_client(
+        client = self._sessions.get(service, self._sessions["ec2"]).create_client(
             service,
             region_name=place.region,
             config=CONFIG,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 TARGETS_A_CALL = 500
 
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
+ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
+
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -75,7 +77,7 @@ def matching(given: Mapping[str, Any], name: str, path: str, pattern: re.Pattern
 
 def region(given: Mapping[str, Any], path: str) -> str | None:
     """A Region of AWS; None if the field is absent."""
-    name = matching(given, "region", path, _REGION, "a Region")
+    name = matching(given, "region", path, REGION, "a Region")
     if name is not None and (problem := unknown_region(name)) is not None:
         raise InvalidRequest(f"{path}region", problem)
     return name

@@ -1,4 +1,4 @@
-"""Parses manual invokes: orders to evaluate instances, and commands."""
+"""Parses manual invokes: orders to evaluate instances, commands, and the question where instances come from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
 from imdsv2.people import fields
+from imdsv2.people.source_request import SOURCES, Question, parse_question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
 
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(group|template|image|instance):.{1,255}", re.ASCII)
 _CLEAR = '{"clear": {"targets": ["arn:aws:ec2:..."]}, "dry_run": true}'
 
@@ -130,10 +130,12 @@ _ACCOUNTED_FOR = frozenset({Steer.HOLD, Steer.ACCEPT})
 """Commands that require ``reason``, ``owner`` and ``until``."""
 
 
-def parse(event: object) -> Order | Command:
+def parse(event: object) -> Order | Command | Question:
     """Parse a manual invoke. Raises InvalidRequest, which names the field."""
     if not isinstance(event, dict):
         return parse_order(event)
+    if SOURCES in event:
+        return parse_question(event)
     named = sorted(event.keys() & set(Steer))
     # `clear` beside targets is what earlier versions took; its refusal says what to send instead.
     if not named or (named == [Steer.CLEAR] and "targets" in event and not isinstance(event[Steer.CLEAR], dict)):
@@ -175,7 +177,7 @@ def _scope(given: object, steer: Steer) -> Scope:
     return Scope(
         targets=fields.instances(given, path) if "targets" in given else (),
         cohort=fields.matching(given, "cohort", path, _COHORT, "a cohort as the ledger names it"),
-        account=fields.matching(given, "account", path, _ACCOUNT, "an account id of 12 digits"),
+        account=fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits"),
         region=fields.region(given, path),
         since=fields.moment(given, "since", path),
     )

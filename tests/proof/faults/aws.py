@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore import xform_name
 
+from tests.proof.faults import launchers
 from tests.proof.faults.injector import EMPTY
 from tests.proof.invariants import Effect
 from tests.world.cloudwatch import CloudWatch
@@ -121,6 +122,8 @@ class Aws:
         ec2, _ = self.account(account)
         if call.operation == "DescribeRegions":
             return {"Regions": [{"RegionName": each} for each in REGIONS]}
+        if call.operation in launchers.ANSWERS:
+            return dict(launchers.ANSWERS[call.operation])
         if call.operation in _WRITES and not asked.get("DryRun"):
             self._remember("ec2")
         if call.operation == "ModifyInstanceMetadataOptions":
@@ -151,6 +154,11 @@ class Aws:
                 )
             )
         return answer
+
+    def _autoscaling(self, call: Call, asked: dict[str, Any]) -> Answer:
+        return dict(launchers.ANSWERS[call.operation])
+
+    _batch = _cloudtrail = _eks = _autoscaling
 
     def _cloudwatch(self, call: Call, asked: dict[str, Any]) -> Answer:
         account, _ = _principal(call)

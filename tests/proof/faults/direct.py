@@ -44,6 +44,10 @@ class DirectMembers(Unpaced):
         """CloudWatch through the read role."""
         return Direct(self._aws, "cloudwatch", f"ASIA{there.account}READ")
 
+    def other(self, service: str, there: Placed) -> Any:
+        """Another service through the read role."""
+        return Direct(self._aws, service, f"ASIA{there.account}READ")
+
     def session_name(self, there: Placed, role: str) -> str:
         """The name of the session."""
         return "invocation"

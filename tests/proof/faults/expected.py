@@ -80,6 +80,16 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
         denied="held unused, owed, alarm, same",
         in_doubt="held unused, held not_ready, owed, alarm, same",
     ),
+    # Where instances come from is only read: what fails is told to whoever asks.
+    **dict.fromkeys(
+        (
+            *("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeLaunchConfigurations"),
+            *("batch:DescribeComputeEnvironments", "eks:DescribeNodegroup"),
+            *("cloudtrail:LookupEvents", "ec2:DescribeFleets", "ec2:DescribeImages", "ec2:DescribeLaunchTemplates"),
+            *("ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSpotFleetRequests", "ec2:GetInstanceMetadataDefaults"),
+        ),
+        _row("same", garbled="same, failed"),
+    ),
     # Findings: those that may not be read count as suppressed, others are asked for again; notes are owed.
     "securityhub:BatchUpdateFindings": _row("owed, same"),
     "securityhub:BatchUpdateFindingsV2": _row("owed, same"),

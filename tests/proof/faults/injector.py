@@ -29,6 +29,10 @@ EMPTY = "proof-empty-page"
 
 _THROTTLING = {
     "ec2": ("RequestLimitExceeded", 503),
+    "autoscaling": ("Throttling", 400),
+    "batch": ("TooManyRequestsException", 429),
+    "cloudtrail": ("ThrottlingException", 400),
+    "eks": ("ThrottlingException", 429),
     "cloudwatch": ("ThrottlingException", 400),
     "dynamodb": ("ThrottlingException", 400),
     "securityhub": ("TooManyRequestsException", 429),
@@ -161,5 +165,10 @@ def _empty_page(call: Call) -> Answer:
         "GetMetricData": "MetricDataResults",
         "ListMetrics": "Metrics",
         "ListAccounts": "Accounts",
+        "DescribeAutoScalingGroups": "AutoScalingGroups",
+        "DescribeLaunchConfigurations": "LaunchConfigurations",
+        "DescribeLaunchTemplates": "LaunchTemplates",
+        "DescribeLaunchTemplateVersions": "LaunchTemplateVersions",
+        "LookupEvents": "Events",
     }
     return {items.get(call.operation, "Findings"): [], "NextToken": EMPTY}

@@ -81,6 +81,11 @@ KINDS: Mapping[str, Kind] = {
 
 _LISTS = {
     "ec2:DescribeInstances",
+    "ec2:DescribeLaunchTemplates",
+    "ec2:DescribeLaunchTemplateVersions",
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeLaunchConfigurations",
+    "cloudtrail:LookupEvents",
     "cloudwatch:GetMetricData",
     "cloudwatch:ListMetrics",
     "dynamodb:Query",

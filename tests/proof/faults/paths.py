@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.fixtures.events import finding_v2, imported_v2
+from tests.proof.faults import launchers
 from tests.proof.faults.clients import REGION
 from tests.proof.faults.fleet import FIRST, SECOND
 from tests.proof.faults.world import World
@@ -121,6 +122,13 @@ def _nonsense_arrives(world: World, arns: list[str]) -> None:
     )
 
 
+def _launched(world: World, arns: list[str]) -> None:
+    for arn, tags in zip(arns, launchers.TAGS, strict=True):
+        world.instance(arn).tags |= tags
+    for number, tags in enumerate(launchers.FURTHER, 4):
+        world.instance(world.launch(FIRST, number, found=False)).tags |= tags
+
+
 def _remediate(world: World, arns: list[str]) -> None:
     world.remediate()
 
@@ -135,6 +143,11 @@ def _guard(world: World, arns: list[str]) -> None:
 
 def _undo(world: World, arns: list[str]) -> None:
     world.invoke(undo={"targets": arns[:2]}, reason="a test", caller="dora", dry_run=False)
+
+
+def _sources(world: World, arns: list[str]) -> None:
+    for account in (FIRST, SECOND):
+        world.invoke(sources={"account": account, "region": REGION, "principals": True})
 
 
 def _order(world: World, arns: list[str], *, dry_run: bool) -> None:
@@ -157,6 +170,7 @@ PATHS: Mapping[str, Path] = {
     "undo": Path(begin=_enforced, act=_undo, repeats=True),
     "manual dry run": Path(begin=_nothing, act=partial(_order, dry_run=True), found=False),
     "manual": Path(begin=_nothing, act=partial(_order, dry_run=False), found=False, repeats=True),
+    "sources": Path(begin=_launched, act=_sources, found=False),
     "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
     "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
 }

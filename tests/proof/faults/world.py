@@ -18,6 +18,7 @@ from imdsv2.errors import RemediationError
 from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.answer import answer_document
 from imdsv2.people.request import Command, parse
+from imdsv2.people.source_request import Question
 from imdsv2.sweep.run import Tally, active_accounts, add_up, go_through, plan
 from imdsv2.wiring import Edge, assemble
 from tests.fixtures.events import finding, imported
@@ -156,6 +157,8 @@ class World(Fleet):
             asked = parse(event)
             if isinstance(asked, Command):
                 return service.people().carry_out(asked, "invocation", lambda: True)
+            if isinstance(asked, Question):
+                return service.sources().answer(asked)
             requests = [target for target in asked.targets if isinstance(target, Request)]
             outcomes = service.line.run(requests, "invocation", dry_run=asked.dry_run)
             self.failed += len(outcomes.failed)

@@ -1,0 +1,1 @@
+"""Where instances come from: what launches them, and the exact change that makes it require tokens."""

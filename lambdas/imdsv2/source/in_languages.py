@@ -1,0 +1,69 @@
+"""The remedies of launches from templates and launch configurations: each where its template is managed; where nobody is known to manage
+it, as commands and, for those who use Terraform without tags that say so, in its language too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imdsv2.source import in_cli, in_stack, in_terraform
+from imdsv2.source.owner import CLOUDFORMATION, TERRAFORM, Owner, owner_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imdsv2.source.assembly import Source
+    from imdsv2.source.launches import Launch
+    from imdsv2.source.launching import Configuration
+    from imdsv2.source.remedy import Remedy
+
+
+def of_templates(source: Source, launches: Sequence[Launch]) -> list[Remedy]:
+    """The remedies of a source's launches from templates."""
+    found: list[Remedy] = []
+    free: list[Launch] = []
+    for launch in launches:
+        owner = owner_of(launch.template.tags) if launch.template else None
+        if owner is not None and owner.manager == CLOUDFORMATION and owner.logical_id:
+            found += in_stack.of_template(source, launch, owner)
+        elif owner is not None and owner.manager == TERRAFORM:
+            found.append(in_terraform.of_template(source, launch))
+        else:
+            free.append(launch)
+    if free:
+        found.append(_minding(source, in_cli.of_templates(source, free)))
+    if not source.owners:
+        found += [_perhaps(in_terraform.of_template(source, each)) for each in free]
+    return found
+
+
+def of_configuration(source: Source, configuration: Configuration) -> list[Remedy]:
+    """The remedies of a group's launch configuration, which has no tags: it is managed where its group is."""
+    owner = _of_pointer(source)
+    if owner is not None and owner.manager == TERRAFORM:
+        return [in_terraform.of_configuration(source, configuration)]
+    if in_its_stack := in_stack.of_configuration(source, configuration):
+        return in_its_stack
+    remedy = _minding(source, in_cli.of_configuration(source, configuration))
+    return [remedy] if owner else [remedy, _perhaps(in_terraform.of_configuration(source, configuration))]
+
+
+def _minding(source: Source, remedy: Remedy) -> Remedy:
+    """A remedy as commands, with a word on the owner of the group or fleet that it may point to something new."""
+    owner = _of_pointer(source)
+    if owner is None:
+        return remedy
+    says = (
+        f"{remedy.says} The group or fleet belongs to {owner.said}: where the commands point it to something new, make the same change "
+        "there, or the next deployment undoes it."
+    )
+    return replace(remedy, says=says)
+
+
+def _of_pointer(source: Source) -> Owner | None:
+    pointer = source.group or source.fleet
+    return owner_of(pointer.tags) if pointer is not None else None
+
+
+def _perhaps(remedy: Remedy) -> Remedy:
+    return replace(remedy, says=f"Only if Terraform manages it, without tags that say so. {remedy.says}")

@@ -1,0 +1,209 @@
+"""Remedies for sources whose templates a service makes for itself: Karpenter, EKS, Elastic Beanstalk, EMR, Batch; and for launches by
+hand, where the account's default decides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imdsv2.source.in_cli import command, option
+from imdsv2.source.launches import newest_of
+from imdsv2.source.quoting import remark, shell, shell_json, yaml
+from imdsv2.source.remedy import CONTAINER_HOPS, Language, Remedy
+
+if TYPE_CHECKING:
+    from imdsv2.source.assembly import Source
+    from imdsv2.source.launching import Image
+
+_CONTAINERS = "Hop limit 2 lets pods reach the instance role with tokens; write 1 if pods are to be kept from it."
+BATCH_REPLACES = (
+    "Batch makes new instances for this change (an infrastructure update) and ends the old ones: when their jobs have ended, or after "
+    "jobExecutionTimeoutMinutes of the environment's update policy."
+)
+_EMR_CONFIGURATION = "imdsv2-required"
+_BEANSTALK_NAMESPACE = "aws:autoscaling:launchconfiguration"
+
+
+def karpenter(source: Source) -> list[Remedy]:
+    """The patch of an EC2NodeClass. Where no tag names the class, the pool's reference to it does."""
+    options = {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": CONTAINER_HOPS}
+    patch = shell_json({"spec": {"metadataOptions": options}})
+    name = source.origin.detail
+    pool = f"nodepool {shell(source.origin.name)}"
+    whom = (
+        shell(name) if name else f'"$(kubectl get {pool} --output jsonpath={{.spec.template.spec.nodeClassRef.name}})"'
+    )
+    cluster = f"In cluster {source.origin.within}, " if source.origin.within else ""
+    return [
+        Remedy(
+            language=Language.KARPENTER,
+            text=f"kubectl patch ec2nodeclass {whom} --type merge --patch {patch}\n",
+            says=f"{cluster}Karpenter launches every further node of this node class with tokens required. {_CONTAINERS} Its newest node has hop "
+            f"limit {newest_of(source.instances).options.hop_limit}.",
+            replaces="Karpenter replaces the running nodes of this class, because they have drifted from it: at once, within the "
+            "disruption budgets of their node pools. Set a budget of 0 nodes first if they are to stay.",
+        )
+    ]
+
+
+def eks_node_group(source: Source) -> list[Remedy]:
+    """A node group beside the present one, where it has no template of one's own, or EKS was not asked whether it has one: EKS
+    copies it into one that it makes itself, so that no tag tells."""
+    group, cluster, region = source.origin.name, source.origin.within, source.place.region
+    lines = [
+        "apiVersion: eksctl.io/v1alpha5",
+        "kind: ClusterConfig",
+        "metadata:",
+        f"  name: {yaml(cluster)}",
+        f"  region: {region}",
+        "managedNodeGroups:",
+        f"  # Copy what node group {remark(group)} says, and change these:",
+        f"  - name: {yaml(group + '-imdsv2')}",
+        "    disableIMDSv1: true",
+        "    disablePodIMDS: false",
+    ]
+    eksctl = Remedy(
+        language=Language.EKSCTL,
+        text="\n".join(lines) + "\n",
+        says="eksctl makes a node group beside the present one, with a template that requires tokens. disablePodIMDS: false lets pods "
+        "reach the instance role with tokens (hop limit 2); write true to keep them from it (hop limit 1).",
+        replaces="None until you delete the present node group: its nodes are then drained and terminated.",
+    )
+    whom = (option("cluster-name", cluster), option("nodegroup-name", group))
+    if source.service is not None:
+        return [eksctl]
+    asked = command("eks", "describe-nodegroup", region, *whom, "--query nodegroup.launchTemplate --output json")
+    own = Remedy(
+        language=Language.CLI,
+        text=f"{asked}\n",
+        says="Only asks whether the node group has a launch template of your own. If so, make a version of that template with "
+        "HttpTokens=required and HttpPutResponseHopLimit=2 (1 keeps pods from the instance role), and name it in "
+        "`aws eks update-nodegroup-version --launch-template`. Never change the template that EKS made.",
+        replaces="None by itself; update-nodegroup-version replaces all nodes of the group, a few at a time.",
+    )
+    return [eksctl, own]
+
+
+def beanstalk(source: Source) -> list[Remedy]:
+    """The environment's own option."""
+    setting = f"Namespace={_BEANSTALK_NAMESPACE},OptionName=DisableIMDSv1,Value=true"
+    name = option("environment-name", source.origin.name)
+    update = command("elasticbeanstalk", "update-environment", source.place.region, name, "--option-settings", setting)
+    rolls = (
+        "Elastic Beanstalk replaces all running instances of the environment: as its deployment policy for configuration changes "
+        "says, or all at once if rolling updates are off."
+    )
+    says = "The environment launches with tokens required."
+    config = "\n".join(
+        [
+            f"# .ebextensions/imdsv2.config of what is deployed to {remark(source.origin.name)}",
+            "option_settings:",
+            f"  {_BEANSTALK_NAMESPACE}:",
+            "    DisableIMDSv1: true",
+        ]
+    )
+    return [
+        Remedy(language=Language.BEANSTALK, text=config + "\n", says=says, replaces=rolls),
+        Remedy(language=Language.CLI, text=update + "\n", says=says, replaces=rolls),
+    ]
+
+
+def emr(source: Source) -> list[Remedy]:
+    """A security configuration, which clusters take when they are made."""
+    document = {
+        "InstanceMetadataServiceConfiguration": {
+            "MinimumInstanceMetadataServiceVersion": 2,
+            "HttpPutResponseHopLimit": 1,
+        }
+    }
+    made = command(
+        "emr",
+        "create-security-configuration",
+        source.place.region,
+        "--name",
+        _EMR_CONFIGURATION,
+        "--security-configuration",
+        shell_json(document),
+    )
+    return [
+        Remedy(
+            language=Language.CLI,
+            text=made + "\n",
+            says=f"Makes a security configuration that requires tokens (EMR 5.32, 6.2 and later). Cluster {source.origin.within} keeps "
+            f"its own until it ends: make the next one with --security-configuration {_EMR_CONFIGURATION}, or add this part to the "
+            "one that it uses. Hop limit 1 is enough unless containers run on the cluster's instances; then write 2.",
+        )
+    ]
+
+
+def batch(source: Source) -> list[Remedy]:
+    """A template of one's own. Batch merges it into one that it makes itself, which must stay as it is."""
+    name = f"{source.origin.name}-imdsv2"[:128]
+    region = source.place.region
+    options = {"HttpEndpoint": "enabled", "HttpTokens": "required", "HttpPutResponseHopLimit": CONTAINER_HOPS}
+    template = command(
+        "ec2",
+        "create-launch-template",
+        region,
+        option("launch-template-name", name),
+        "--launch-template-data",
+        shell_json({"MetadataOptions": options}),
+    )
+    asks = (
+        ""
+        if source.service is not None
+        else " If the environment has a launch template of your own already (aws batch describe-compute-environments tells), make a "
+        "version of that one instead, and name it here."
+    )
+    resources = {"launchTemplate": {"launchTemplateName": name, "version": "$Default"}}
+    update = command(
+        "batch",
+        "update-compute-environment",
+        region,
+        option("compute-environment", source.origin.name),
+        "--compute-resources",
+        shell_json(resources),
+    )
+    return [
+        Remedy(
+            language=Language.CLI,
+            text=f"{template} &&\n{update}\n",
+            says=f"Makes a launch template that requires tokens, and has the compute environment launch from it.{asks} {_CONTAINERS}",
+            replaces=BATCH_REPLACES,
+        )
+    ]
+
+
+def by_hand(source: Source) -> list[Remedy]:
+    """The account's default, which decides where a launch says nothing."""
+    return [
+        Remedy(
+            language=Language.CLI,
+            text=command("ec2", "modify-instance-metadata-defaults", source.place.region, "--http-tokens required")
+            + "\n",
+            says=f"Every further launch in account {source.place.account}, {source.place.region}, that does not say HttpTokens requires "
+            "tokens: by hand, and from templates, groups and services that say nothing, also those with a verdict of hold here. "
+            "Look at all sources first. Running instances keep their options. To undo it, send --http-tokens no-preference. "
+            "A single launch: add --metadata-options HttpTokens=required,HttpEndpoint=enabled to aws ec2 run-instances.",
+        )
+    ]
+
+
+def spot_specifications(source: Source) -> list[Remedy]:
+    """A Spot Fleet with launch specifications has nowhere to say it."""
+    defaults = by_hand(source)[0]
+    says = (
+        "Launch specifications of a Spot Fleet know no metadata options: make a new request with a launch template that requires "
+        f"tokens, or set the account's default with this command. {defaults.says}"
+    )
+    return [Remedy(language=Language.CLI, text=defaults.text, says=says)]
+
+
+def image_attribute(image: Image, region: str) -> Remedy:
+    """What makes an AMI require tokens for good."""
+    whom = (option("image-id", image.id), "--imds-support v2.0")
+    return Remedy(
+        language=Language.CLI,
+        text=command("ec2", "modify-image-attribute", region, *whom) + "\n",
+        says=f"Launches from {image.id} require tokens, with hop limit 2, unless they or the account's default say otherwise. This cannot be "
+        "undone on that AMI: copy it first if you may need it as it was. Running instances keep their options.",
+    )
