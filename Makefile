@@ -34,6 +34,12 @@ help: ## what can be made
 	.venv-custodian/bin/python -m pip install --quiet -r $<
 	@touch $@
 
+.venv-prowler/.done: tests/proof/requirements-prowler.txt
+	@echo "Installing Prowler, a judge of the long proofs, into .venv-prowler (2 GB) ..." >&2
+	$(PYTHON) -m venv .venv-prowler
+	.venv-prowler/bin/python -m pip install --quiet -r $<
+	@touch $@
+
 .venv-judges/.done: tests/requirements-judges.txt
 	@echo "Installing checkov and a parser of HCL, judges of templates and remedies, into .venv-judges ..." >&2
 	$(PYTHON) -m venv .venv-judges
@@ -72,11 +78,12 @@ coverage: setup ## branch coverage of lambdas/ by unit and integration tests: a 
 bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
 	PYTHONPATH=lambdas $(PY) -m tests.bench
 
-proof: setup ## the long proofs: every fault, every death, meetings of two, kills, walks through lives, other fleets
+proof: setup .venv-custodian/.done .venv-prowler/.done ## the long proofs: every fault, every death, meetings of two, kills, walks, other fleets, other people's judges
 	@rm -f $(TALLY); mkdir -p $(dir $(TALLY))
 	$(LONG) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
 	$(LONG) tests/proof/killed
 	$(LONG) -n 4 tests/proof/wire
+	$(LONG) tests/proof/judges
 	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
 	PYTHONPATH=lambdas $(PY) -m tests.bench.safety proof
 	PROOF_TALLY=$(TALLY) $(PY) -m tests.proof.tally
@@ -94,4 +101,4 @@ kept: setup ## write anew what templates, ledger items, the demo, the architectu
 	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py tests/docs/test_beliefs.py
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-local .venv-judges .venv-custodian node_modules build cdk.out
+	rm -rf .venv .venv-local .venv-judges .venv-custodian .venv-prowler node_modules build cdk.out

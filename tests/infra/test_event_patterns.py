@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from moto.events.models import EventPattern
@@ -25,17 +24,10 @@ from tests.fixtures.events import (
     imported_v2,
     instance_arn,
 )
-from tests.infra.templates import ROOT, Template
+from tests.infra.event_engine import Json, matches
 
-Json = dict[str, Any]
-
-JUDGE = """
-import json, sys
-from ministack.services.eventbridge import _test_event_pattern
-for question in json.load(sys.stdin):
-    status, _, body = _test_event_pattern(question)
-    print(json.dumps(json.loads(body).get("Result") if status == 200 else body.decode()))
-"""
+if TYPE_CHECKING:
+    from tests.infra.templates import Template
 
 OTHER_PRODUCT = "arn:aws:securityhub:eu-west-1::product/aws/guardduty"
 FORGED_PRODUCT = "arn:aws:securityhub:eu-west-1:222222222222:product/222222222222/aws/securityhub"
@@ -199,19 +191,6 @@ def verdicts(patterns: dict[str, dict[str, Json]]) -> dict[str, dict[str, Any]]:
     for (case, rule, _), answer in zip(asked, matches([(case.event, each) for case, _, each in asked]), strict=True):
         answers.setdefault(case.name, {})[rule] = answer
     return answers
-
-
-def matches(asked: list[tuple[Json, Json]]) -> list[Any]:
-    """For each event and pattern, what ministack's EventBridge says."""
-    questions = [{"Event": json.dumps(event), "EventPattern": json.dumps(pattern)} for event, pattern in asked]
-    run = subprocess.run(
-        [str(ROOT / ".venv-local/bin/python"), "-c", JUDGE],
-        input=json.dumps(questions),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 def test_rules_and_parser_know_the_same_names_of_config_rules() -> None:

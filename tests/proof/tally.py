@@ -19,6 +19,7 @@ UNITS = {
     "proof.pairs": "orders",
     "proof.kills": "kills",
     "proof.wire": "rows",
+    "proof.judges": "statuses",
 }
 
 

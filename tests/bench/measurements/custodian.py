@@ -59,25 +59,36 @@ class Done:
 
 def run(cloud: LocalCloud, fleet: Fleet, *, lookback_days: int, dry_run: bool) -> Done:
     """Run the policy on a fleet; with `dry_run` it chooses and changes nothing."""
+    cloud.calls(reset=True)
+    chosen, seconds = execute(cloud, policy(lookback_days), account=fleet.account, region=fleet.region, dry_run=dry_run)
+    return Done(chosen=chosen, seconds=seconds, calls=counted(cloud))
+
+
+def execute(
+    cloud: LocalCloud, document: Mapping[str, Any], *, account: str, region: str, dry_run: bool
+) -> tuple[frozenset[str], float]:
+    """The ids of the instances that a policy chooses, and the seconds that the process took."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "policy.json"
-        written.write_text(json.dumps({"policies": [policy(lookback_days)]}))
-        command = [str(COMMAND), "run", "--region", fleet.region, "--cache-period", "0", "--output-dir", folder]
-        cloud.calls(reset=True)
+        written.write_text(json.dumps({"policies": [document]}))
+        command = [str(COMMAND), "run", "--region", region, "--cache-period", "0", "--output-dir", folder]
         began = time.perf_counter()
         subprocess.run(
-            [*command, *(["--dryrun"] if dry_run else []), str(written)], env=_environment(cloud, fleet), check=True
+            [*command, *(["--dryrun"] if dry_run else []), str(written)],
+            env=environment(cloud, account=account, region=region),
+            check=True,
         )
         seconds = time.perf_counter() - began
-        chosen = json.loads((Path(folder) / NAME / "resources.json").read_text())
-    return Done(chosen=frozenset(each["InstanceId"] for each in chosen), seconds=seconds, calls=counted(cloud))
+        chosen = json.loads((Path(folder) / document["name"] / "resources.json").read_text())
+    return frozenset(each["InstanceId"] for each in chosen), seconds
 
 
-def _environment(cloud: LocalCloud, fleet: Fleet) -> dict[str, str]:
+def environment(cloud: LocalCloud, *, account: str, region: str) -> dict[str, str]:
+    """What makes a command an administrator of an account of the local AWS, and nothing else of the caller's settings."""
     return {
-        "AWS_ACCESS_KEY_ID": fleet.account,
+        "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": fleet.region,
+        "AWS_DEFAULT_REGION": region,
         "AWS_ENDPOINT_URL": cloud.endpoint,
         "HOME": os.environ["HOME"],
         "PATH": os.environ["PATH"],
