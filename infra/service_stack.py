@@ -93,19 +93,7 @@ class ServiceStack(Stack):
         self.check = self._check()
         self.custom_action = self._custom_action()
         self._policy_note = self._first_policy()
-        # The security account's own instances are reached through the same roles as all others.
-        MemberRoles(
-            self,
-            "MemberRoles",
-            security_account=Aws.ACCOUNT_ID,
-            organization_id=settings.organization_id,
-            names=self._names,
-            selftest=settings.selftest,
-        )
-        add_selftest(self, settings, self._function)
-        if settings.organizational_units:
-            RollOut(self, "RollOut", settings=settings, names=self._names, templates=member_templates)
-
+        self._enter_accounts(member_templates)
         self.dashboard = monitor(
             self,
             topic=self.notifications.topic,
@@ -118,6 +106,20 @@ class ServiceStack(Stack):
         )
         self._outputs()
         conform(self, names=self._names, boundary=settings.role_permissions_boundary)
+
+    def _enter_accounts(self, member_templates: MemberTemplates) -> None:
+        # The security account's own instances are reached through the same roles as all others.
+        MemberRoles(
+            self,
+            "MemberRoles",
+            security_account=Aws.ACCOUNT_ID,
+            organization_id=self._settings.organization_id,
+            names=self._names,
+            selftest=self._settings.selftest,
+        )
+        add_selftest(self, self._settings, self._function)
+        if self._settings.organizational_units:
+            RollOut(self, "RollOut", settings=self._settings, names=self._names, templates=member_templates)
 
     def _rules(self, id_: str, bus: aws_events.IEventBus | None) -> FindingRules:
         return FindingRules(self, id_, bus=bus, findings=self.findings, settings=self._settings)
