@@ -1,9 +1,11 @@
-"""The clients of all runs: their own role's are made once, since they keep no state but retry quotas."""
+"""The clients of all runs: their own role's are made once, since they keep no state but retry quotas, which each run finds full."""
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
+from botocore.retries.quota import RetryQuota
 from botocore.session import Session
 
 from imdsv2.aws.sessions import CONFIG, metrics_session
@@ -37,6 +39,13 @@ class Clients:
             )
             for service in _SERVICES
         }
+        # botocore gives no way to a client's retry quota; hundreds of faults use it up, and then it no longer retries.
+        self._quotas = [each for each in gc.get_objects() if isinstance(each, RetryQuota)]
+
+    def refill(self) -> None:
+        """Let every client retry as one does that has just been made."""
+        for quota in self._quotas:
+            quota.release(RetryQuota.INITIAL_CAPACITY)
 
     def own(self, service: str) -> Any:
         """The client of the function's own role."""
@@ -55,4 +64,5 @@ def clients(receive: Callable[[Call], AWSResponse]) -> Clients:
     if not _made:
         _made.append(Clients())
     _made[0].network.receive = receive
+    _made[0].refill()
     return _made[0]
