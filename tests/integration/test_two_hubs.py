@@ -200,14 +200,16 @@ def test_a_key_is_found_again_and_never_shared() -> None:
 # --- What is asked -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", ["TooManyRequestsException", "ThrottlingException", "InternalException"])
+@pytest.mark.parametrize(
+    "code", ["TooManyRequestsException", "ThrottlingException", "InternalException", "ExpiredTokenException"]
+)
 @pytest.mark.parametrize("hub", ["cspm", "v2"])
 def test_a_hub_that_cannot_be_asked_now_is_no_suppression(cloud: Cloud, hub: str, code: str) -> None:
     """It is asked again within a quarter of an hour."""
     arn = cloud.one()
     documents = both(cloud, arn)
     operation = {"cspm": "GetFindings", "v2": "GetFindingsV2"}[hub]
-    cloud.wire.refuse(operation, code, status=500 if code == "InternalException" else 429)
+    cloud.wire.refuse(operation, code, status={"InternalException": 500, "ExpiredTokenException": 403}.get(code, 429))
     assert "not_ready" == run(cloud, named(arn, documents[hub]))
     assert "optional" == cloud.tokens(arn)
     revisit_at = cloud.ledger().read([arn])[arn].revisit_at

@@ -35,6 +35,9 @@ KEYS_REFUSED = {
 }
 """Error codes for expired or revoked credentials, or credentials of a role that was deployed anew."""
 
+KEYS_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+"""Those of them that new credentials end, which the next invocation has."""
+
 THROTTLING = {
     "RequestLimitExceeded",
     "Client.RequestLimitExceeded",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_pass
+from imdsv2.aws.errors import CALL_FAILURES, KEYS_EXPIRED, describe_error, error_code, may_pass
 from imdsv2.aws.findings import INVALID, NOT_ENABLED, Findings, key_in_hub
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _closed(keys: Iterable[Key], looked: Looked) -> Closed | None:
         if key in looked.unread:
             error = looked.unread[key]
             why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
-            return Closed(why=why, may_pass=may_pass(error))
+            return Closed(why=why, may_pass=may_pass(error) or error_code(error) in KEYS_EXPIRED)
     return None
 
 

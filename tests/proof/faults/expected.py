@@ -97,13 +97,13 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
         "held not_ready, owed, same",
         denied="held suppressed, owed, same",
         in_doubt="held suppressed, held not_ready, owed, same",
-        expired="same, owed",
+        expired="held not_ready, same, owed",
     ),
     "securityhub:GetFindingsV2": _row(
         "held not_ready, owed, same",
         denied="held suppressed, owed, same",
         in_doubt="held suppressed, held not_ready, owed, same",
-        expired="same, owed",
+        expired="held not_ready, same, owed",
     ),
     "sns:Publish": _row("owed, same"),
     # The queue delivers again what could not be buried.
