@@ -4,4 +4,4 @@ import gc
 
 # Importing modules and service models creates hundreds of thousands of objects that are never freed. At the default
 # threshold of 700, garbage collection takes a seventh of a cold start and finds nothing.
-gc.set_threshold(10_000)
+gc.set_threshold(15_000)
