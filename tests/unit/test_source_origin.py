@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from imdsv2.source.origin import Kind, Origin, origin_of
@@ -85,6 +85,7 @@ def test_launches_by_hand_are_one_source_for_each_ami() -> None:
 KEYS = st.sampled_from(sorted({key for tags, _ in ORIGINS for key in tags}))
 
 
+@example({"aws:elasticmapreduce:job-flow-id": "j-1", "aws:elasticmapreduce:instance-group-role": ""})
 @given(st.dictionaries(KEYS, st.text(max_size=30), max_size=8))
 def test_whatever_the_tags_there_is_one_origin(tags: dict[str, str]) -> None:
     """Empty values included; equal tags are one source."""

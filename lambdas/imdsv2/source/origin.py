@@ -107,7 +107,7 @@ def _beanstalk(tags: Mapping[str, str]) -> Origin | None:
 
 def _emr(tags: Mapping[str, str]) -> Origin | None:
     cluster = tags.get("aws:elasticmapreduce:job-flow-id")
-    role = tags.get("aws:elasticmapreduce:instance-group-role", "unknown role")
+    role = tags.get("aws:elasticmapreduce:instance-group-role") or "unknown role"
     return Origin(kind=Kind.EMR, name=role, within=cluster) if cluster else None
 
 
