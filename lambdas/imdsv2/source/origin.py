@@ -96,7 +96,7 @@ def _managed(principal: str, tags: Mapping[str, str]) -> Origin:
     if principal.startswith("eks."):
         return Origin(kind=Kind.EKS_AUTO_MODE, name=cluster or "unknown cluster", detail=_first(tags, _POOL_TAGS))
     if principal.startswith("ecs."):
-        return Origin(kind=Kind.ECS_MANAGED_INSTANCES, name=tags.get("aws:ecs:clusterName", "unknown cluster"))
+        return Origin(kind=Kind.ECS_MANAGED_INSTANCES, name=tags.get("aws:ecs:clusterName") or "unknown cluster")
     return Origin(kind=Kind.OTHER_SERVICE, name=principal)
 
 
