@@ -163,11 +163,18 @@ class Software:
         return v1_before < answered_first or (required and applied)
 
     def _give_it_a_past(self, instance_id: str) -> None:
-        """Hours of clean datapoints: the line enforces nothing without a whole hour of evidence."""
+        """Hours of clean datapoints, as the line enforces nothing without a whole hour of evidence; and five minutes of load.
+
+        A rehearsal may fit between two multiples of five minutes, whose one datapoint would show no distance to another.
+        """
         begins = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS_OF_LIFE)
         runs = [(int(begins.timestamp()), [0.0] * HOURS_OF_LIFE)]
         for metric in ("MetadataNoToken", "CPUUtilization"):
             self._world.cloud.history(metric, {instance_id: runs}, account=self._account, region=HOME)
+        dimensions = [{"Name": "InstanceId", "Value": instance_id}]
+        before = datetime.now(UTC) - timedelta(minutes=5)
+        load: Any = {"MetricName": "CPUUtilization", "Dimensions": dimensions, "Value": 1.0, "Timestamp": before}
+        self._cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=[load])
 
     def _report_by_config(self, arn: str) -> None:
         """What Config does about an instance that allows IMDSv1."""
