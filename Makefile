@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup demo test bench proof lint unit integration matrices infra local e2e docs coverage local-up local-down local-env kept clean
+.PHONY: help setup demo test bench proof proof-of-the-code proof-of-the-stack lint unit integration matrices infra local e2e docs coverage local-up local-down local-env kept clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,13 +80,17 @@ bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.j
 
 proof: setup .venv-custodian/.done .venv-prowler/.done ## the long proofs: every fault, every death, meetings of two, kills, walks, other fleets, other people's judges
 	@rm -f $(TALLY); mkdir -p $(dir $(TALLY))
-	$(LONG) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
-	$(LONG) tests/proof/killed
-	$(LONG) -n 4 tests/proof/wire
-	$(LONG) tests/proof/judges
-	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
-	PYTHONPATH=lambdas $(PY) -m tests.bench.safety proof
+	$(MAKE) --no-print-directory -j 2 proof-of-the-code proof-of-the-stack
 	PROOF_TALLY=$(TALLY) $(PY) -m tests.proof.tally
+
+proof-of-the-code: # the part of `proof` that runs in small worlds, and needs the processors
+	$(LONG) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
+	PYTHONPATH=lambdas $(PY) -m tests.bench.safety proof
+
+proof-of-the-stack: # the part of `proof` that runs on the local AWS, and mostly waits; then the walks, which need one processor
+	$(LONG) -n 4 tests/proof/wire
+	$(LONG) tests/proof/killed tests/proof/judges
+	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
 
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
 	$(PY) -m local up

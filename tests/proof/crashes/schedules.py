@@ -36,8 +36,8 @@ class Stage:
     repeats: bool = False
 
 
-def run(stage: Stage, dies_at: Point | None, order: str) -> Process:
-    """The invocation, its death where it has to die, and everything until all is settled. Returns the invocation."""
+def die(stage: Stage, dies_at: Point | None, order: str) -> tuple[Process, datetime | None]:
+    """The invocation, its death where it has to die, and what happens at once. Returns it, and when it is repeated by whoever made it."""
     process = Process(dies_at)
     attempt(stage.act, process)
     due = stage.world.clock() + _REPEATED_AFTER if process.is_dead and stage.repeats else None
@@ -45,8 +45,7 @@ def run(stage: Stage, dies_at: Point | None, order: str) -> Process:
         stage.world.clock.move(seconds=1)
         attempt(stage.act, Process())
         due = None
-    settle(stage, order, due)
-    return process
+    return process, due
 
 
 def settle(stage: Stage, order: str, due: datetime | None = None) -> None:

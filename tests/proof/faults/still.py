@@ -10,6 +10,7 @@ from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import botocore.endpoint
+from botocore.client import ClientCreator
 
 import imdsv2
 from tests.proof.faults import fleet
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
+    from botocore.model import ServiceModel
 
 
 def hold(patch: pytest.MonkeyPatch) -> None:
@@ -29,6 +31,7 @@ def hold(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     still = SimpleNamespace(**{name: getattr(time, name) for name in ("time", "monotonic")}, sleep=fleet.sleep)
     patch.setattr(botocore.endpoint, "time", still)
+    _make_methods_once(patch)
     for module in _modules():
         if hasattr(module, "ThreadPoolExecutor"):
             patch.setattr(module, "ThreadPoolExecutor", SerialPool)
@@ -38,6 +41,27 @@ def hold(patch: pytest.MonkeyPatch) -> None:
             if time.sleep in (function.__defaults__ or ()):
                 defaults = tuple(fleet.sleep if each is time.sleep else each for each in function.__defaults__ or ())
                 patch.setattr(function, "__defaults__", defaults)
+
+
+def _make_methods_once(patch: pytest.MonkeyPatch) -> None:
+    """Let clients of one service share its model and their methods, which depend on it alone: each run makes a client for each role."""
+    known: dict[tuple[str, ...], Any] = {}
+    load, make = (vars(ClientCreator)[name] for name in ("_load_service_model", "_create_methods"))
+
+    def model(self: Any, service: str, api_version: str | None = None) -> Any:
+        key = service, str(api_version), *self._loader.search_paths
+        if key not in known:
+            known[key] = load(self, service, api_version)
+        return known[key]
+
+    def methods(self: Any, model: ServiceModel) -> dict[str, Any]:
+        key = model.service_name, *model.operation_names
+        if key not in known:
+            known[key] = make(self, model)
+        return dict(known[key])
+
+    patch.setattr(ClientCreator, "_load_service_model", model)
+    patch.setattr(ClientCreator, "_create_methods", methods)
 
 
 def _modules() -> Iterator[Any]:
