@@ -5,7 +5,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest -q -p no:cacheprovider
 TALLY := build/proof/tally.jsonl
-LONG := PROOF=long PROOF_TALLY=$(abspath $(TALLY)) $(PYTEST)
+LONG := export PROOF=long PROOF_TALLY=$(abspath $(TALLY));
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
@@ -83,13 +83,13 @@ proof: setup .venv-custodian/.done .venv-prowler/.done ## the long proofs: every
 	$(MAKE) --no-print-directory -j 2 proof-of-the-code proof-of-the-stack
 	PROOF_TALLY=$(TALLY) $(PY) -m tests.proof.tally
 
-proof-of-the-code: # the part of `proof` that runs in small worlds, and needs the processors
-	$(LONG) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
-	PYTHONPATH=lambdas $(PY) -m tests.bench.safety proof
+proof-of-the-code: # the part of `proof` that runs in small worlds: it takes what the other part leaves of the processors
+	$(LONG) nice $(PYTEST) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
+	PYTHONPATH=lambdas nice $(PY) -m tests.bench.safety proof
 
 proof-of-the-stack: # the part of `proof` that runs on the local AWS, and mostly waits; then the walks, which need one processor
-	$(LONG) -n 4 tests/proof/wire
-	$(LONG) tests/proof/killed tests/proof/judges
+	$(LONG) $(PYTEST) -n 4 tests/proof/wire
+	$(LONG) $(PYTEST) tests/proof/killed tests/proof/judges
 	PROOF_EXAMPLES=1200 $(PYTEST) tests/integration/test_lifecycle_machine.py
 
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
