@@ -153,7 +153,7 @@ class Events(Inputs):
             case "suppresses":
                 self.world.toggle_suppression(machine.arn)
             case dict():
-                machine.others_set(self.world.clock(), **what)
+                self.others_set(machine, **what)
 
     @rule(fields=policies)
     def policy_changes(self, fields: dict[str, Any]) -> None:

@@ -71,13 +71,17 @@ class Machine(Instance):
             return self
         return replace(self, options=was.options, options_pending=was.options_pending, tags=dict(was.tags), past=[])
 
-    def others_set(self, now: datetime, **options: Any) -> None:
-        """Somebody else changes its options."""
+    def others_set(self, now: datetime, *, in_doubt: bool, **options: Any) -> None:
+        """Somebody else changes its options. While a change of the service is in doubt, the same change of somebody else passes for it:
+        EC2 shows no difference."""
         self.is_about_to_change(now)
-        if options.get("HttpTokens", self.options["HttpTokens"]) != self.options["HttpTokens"]:
-            self.ours = None
+        changes_tokens = options.get("HttpTokens", self.options["HttpTokens"]) != self.options["HttpTokens"]
         self.options |= options
         self.meddled = True
+        if in_doubt and changes_tokens and options["HttpTokens"] == "required":
+            self.ours, self.left = "required", dict(self.options)
+        elif changes_tokens:
+            self.ours = None
 
     @property
     def booted_at(self) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -13,6 +13,9 @@ from tests.integration.builders import MEMBER, OTHER
 from tests.integration.walk.running import Running
 from tests.integration.walk.world import Run
 from tests.world.cloudwatch import HOUR
+
+if TYPE_CHECKING:
+    from tests.integration.walk.machine import Machine
 
 FLEET = [*((MEMBER, image) for image in ("ami-one", "ami-one", "ami-two", "ami-two")), *2 * [(OTHER, "ami-one")]]
 """Account and image of each instance."""
@@ -31,16 +34,21 @@ class Words(Running):
             if boots_with_imdsv1:
                 self.world.call(self.arns[number])
 
+    def others_set(self, machine: Machine, **options: Any) -> None:
+        """Somebody else changes the options of an instance."""
+        in_doubt = self.world.current(machine.arn).get("status") == "enforcing"
+        machine.others_set(self.world.clock(), in_doubt=in_doubt, **options)
+
     @rule(number=numbers, boots_with_imdsv1=st.booleans())
     def somebody_tries_it_out(self, number: int, *, boots_with_imdsv1: bool) -> None:
         """Somebody else requires tokens, reboots the instance to see what fails, and makes them optional again."""
         machine = self.machine(number)
         if machine.options["HttpTokens"] == "optional":
-            machine.others_set(self.world.clock(), HttpTokens="required")
+            self.others_set(machine, HttpTokens="required")
             self.world.advance(timedelta(minutes=20))
             self.reboots(number, boots_with_imdsv1=boots_with_imdsv1)
             self.world.advance(timedelta(minutes=20))
-            machine.others_set(self.world.clock(), HttpTokens="optional")
+            self.others_set(machine, HttpTokens="optional")
 
     @rule(
         number=numbers,
