@@ -67,7 +67,7 @@ ACCEPTED = (
     Accepted("AwsSolutions-IAM5[Resource::*]", "Function-*/Role/DefaultPolicy/Resource", "X-Ray and Organizations know no resources in IAM."),
     Accepted("AwsSolutions-IAM5[Resource::*]", "Sweep/Machine/Role/DefaultPolicy/Resource", "Delivery of logs and X-Ray know no resources in IAM."),
     Accepted("AwsSolutions-IAM5[Resource::*]", "CustomAction/Policy/Resource", "ListFindingAggregators knows no resources in IAM."),
-    Accepted("AwsSolutions-IAM5[Resource::*]", "MemberRoles/Read/DefaultPolicy/Resource", "DescribeInstances, DescribeRegions, GetMetricData and ListMetrics know no resources in IAM."),
+    Accepted("AwsSolutions-IAM5[Resource::*]", "MemberRoles/Read/DefaultPolicy/Resource", "DescribeImages, DescribeInstances, DescribeRegions, DescribeScalingActivities, GetMetricData and ListMetrics know no resources in IAM."),
     *(
         Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:instance/*]", f"MemberRoles/{role}/DefaultPolicy/Resource", "Any instance of the account, in any Region; which ones, policy, evidence and ledger decide.")
         for role in ("Write", "Rollback")

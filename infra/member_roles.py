@@ -97,6 +97,8 @@ class MemberRoles(Construct):
 def _look() -> aws_iam.PolicyStatement:
     return aws_iam.PolicyStatement(
         actions=[
+            "autoscaling:DescribeScalingActivities",
+            "ec2:DescribeImages",
             "ec2:DescribeInstances",
             "ec2:DescribeRegions",
             "cloudwatch:GetMetricData",
@@ -116,7 +118,6 @@ def _trace() -> aws_iam.PolicyStatement:
             "batch:DescribeComputeEnvironments",
             "cloudtrail:LookupEvents",
             "ec2:DescribeFleets",
-            "ec2:DescribeImages",
             "ec2:DescribeLaunchTemplates",
             "ec2:DescribeLaunchTemplateVersions",
             "ec2:DescribeSpotFleetRequests",

@@ -4,7 +4,9 @@ allow them."""
 from __future__ import annotations
 
 OPERATIONS: dict[str, frozenset[str]] = {
-    "autoscaling": frozenset({"DescribeAutoScalingGroups", "DescribeLaunchConfigurations"}),
+    "autoscaling": frozenset(
+        {"DescribeAutoScalingGroups", "DescribeLaunchConfigurations", "DescribeScalingActivities"}
+    ),
     "batch": frozenset({"DescribeComputeEnvironments"}),
     "cloudtrail": frozenset({"LookupEvents"}),
     "cloudwatch": frozenset({"GetMetricData", "ListMetrics"}),

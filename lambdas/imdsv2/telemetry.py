@@ -12,7 +12,7 @@ from imdsv2.domain.lifecycle import Status
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
 
-    from imdsv2.domain.policy import PolicyInForce
+    from imdsv2.domain.in_force import PolicyInForce
     from imdsv2.guard.place import Pass
     from imdsv2.line.judgement import Outcomes
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.change_calendar import ChangeCalendar
+from imdsv2.aws.image_owners import ImageOwners
 from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.parsing import new_session
 from imdsv2.aws.s3 import SweepFiles
@@ -22,6 +23,7 @@ from imdsv2.domain.instance import Place
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.policy import PolicySource
+from imdsv2.ledger.pool import Pools
 from imdsv2.ledger.table import Ledger
 from imdsv2.line.act import Action
 from imdsv2.line.canaries import Canaries
@@ -30,7 +32,9 @@ from imdsv2.line.gate import Gates
 from imdsv2.line.intake import DeadLetters
 from imdsv2.line.judge import Judge
 from imdsv2.line.messages import Directions
+from imdsv2.line.roll import Rolls
 from imdsv2.line.run import Line
+from imdsv2.line.siblings import Siblings
 from imdsv2.line.sought import Sought
 from imdsv2.line.tell import Teller
 from imdsv2.settings import EventSettings, Settings, SweepSettings
@@ -171,7 +175,14 @@ class Service:
             policies=line.policies,
             now=line.now,
         )
-        return People(ledger=line.ledger, accounts=self.accounts, scopes=scopes, undoing=undoing, now=line.now)
+        return People(
+            ledger=line.ledger,
+            accounts=self.accounts,
+            scopes=scopes,
+            undoing=undoing,
+            pools=line.judge.siblings.pools,
+            now=line.now,
+        )
 
     def sources(self) -> Sources:
         """Build the answer to where instances come from."""
@@ -203,7 +214,18 @@ def assemble(edge: Edge, settings: Settings) -> Service:
     line = Line(
         ledger=ledger,
         policies=policies,
-        judge=Judge(members=edge.members, ledger=ledger, policies=policies, now=edge.now),
+        judge=Judge(
+            members=edge.members,
+            ledger=ledger,
+            policies=policies,
+            siblings=Siblings(
+                clients=edge.members,
+                ledger=ledger,
+                pools=Pools(edge.dynamodb, settings.ledger_table),
+                rolls=Rolls(clients=edge.members, images=ImageOwners(edge.members, edge.logger)),
+            ),
+            now=edge.now,
+        ),
         action=Action(
             members=edge.members, ledger=ledger, gates=gates, lease=settings.lease, now=edge.now, logger=edge.logger
         ),

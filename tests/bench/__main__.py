@@ -16,6 +16,7 @@ from tests.bench import safety
 from tests.bench.cost import bars
 from tests.bench.measurements import batch, latency, regions, sources, start
 from tests.bench.measurements.quota import drain
+from tests.bench.simulation import zero
 from tests.e2e.world import World
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def main() -> None:
     measured += bars.measure()
     _say("safety: a quarter of a year of 10,000 instances, five times, on two processors; some minutes ...")
     measured += safety.measure()
+    _say("zero: a quarter of a year of fleets whose instances come and go, with and without cohorts ...")
+    measured += zero.measure()
     _say("Starting the local AWS and deploying the stack ...")
     with LocalCloud() as cloud:
         cloud.deploy(quota_share=LIFTED)

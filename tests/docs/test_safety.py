@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.bench.safety import PAGE, SIMULATED
+from tests.bench.safety import PAGE, SIMULATED, ZERO
 from tests.bench.simulation.fates import SERVICE
 from tests.bench.simulation.page import page
 from tests.bench.simulation.results import hidden
@@ -15,7 +15,7 @@ RESULTS = json.loads(SIMULATED.read_text())
 
 def test_the_page_is_what_the_script_writes() -> None:
     """Any edit of the page, the fleet or a seed requires the page to be generated again."""
-    assert page(RESULTS) == PAGE.read_text()
+    assert page(RESULTS, json.loads(ZERO.read_text())) == PAGE.read_text()
 
 
 def test_every_variant_was_simulated() -> None:

@@ -226,7 +226,7 @@ def with_policy(request: Request, policy: Json) -> Request:
 
 
 def calls_in_accounts(template: Template) -> dict[str, Request]:
-    """Every call that the service makes to EC2 and CloudWatch through the roles in an account."""
+    """Every call that the service makes to EC2, Auto Scaling and CloudWatch through the roles in an account."""
     instance = INSTANCE.replace(MEMBER_ACCOUNT, template.account)
     tags = {"aws:TagKeys": ["imdsv2:enforced-at"]}
     put_back_tags = {"aws:TagKeys": ["imdsv2:rolled-back-at"]}
@@ -235,6 +235,8 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
     modify = "ec2:ModifyInstanceMetadataOptions"
     return {
         "look at instances": in_account(template, READ, "ec2:DescribeInstances", "*"),
+        "look at AMIs": in_account(template, READ, "ec2:DescribeImages", "*"),
+        "look what groups have ended": in_account(template, READ, "autoscaling:DescribeScalingActivities", "*"),
         "look which Regions are enabled": in_account(template, READ, "ec2:DescribeRegions", "*"),
         "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
         "look who refuses calls": in_account(template, READ, "cloudwatch:ListMetrics", "*"),
@@ -247,7 +249,6 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
                 "batch:DescribeComputeEnvironments",
                 "cloudtrail:LookupEvents",
                 "ec2:DescribeFleets",
-                "ec2:DescribeImages",
                 "ec2:DescribeLaunchTemplates",
                 "ec2:DescribeLaunchTemplateVersions",
                 "ec2:DescribeSpotFleetRequests",

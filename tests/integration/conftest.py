@@ -87,6 +87,7 @@ def wire(outside: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0, 0))
     wire = Wire()
     wire.fake("ModifyInstanceMetadataOptions", _dry_run)
+    wire.fake("DescribeImages", _own_images)
     known = cast("list[Any]", handlers.BUILTIN_HANDLERS)
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*known, *wire.handlers()])
     return wire
@@ -158,3 +159,9 @@ def _dry_run(call: Any) -> None:
     """moto would execute a dry run."""
     if call.params.get("DryRun"):
         raise refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", call.operation)
+
+
+def _own_images(call: Any) -> dict[str, Any]:
+    """Every AMI is the account's own; moto's are Amazon's and Canonical's."""
+    asked = call.params["Filters"][0]["Values"]
+    return {"Images": [{"ImageId": image, "OwnerId": call.account} for image in asked]}

@@ -398,6 +398,56 @@ def test_a_canary_that_is_lost_after_its_change_is_replaced(fleet: Fleet) -> Non
     assert {other, third} == fleet.ask(in_order(fleet.arns)[-1], now=NOW + DAY).canaries
 
 
+def gone(fleet: Fleet, arn: InstanceArn, **attributes: Any) -> None:
+    """Its group has ended it: the guard has let it go, and the line judged it."""
+    fleet.states[arn] = "terminated"
+    fleet.write(arn, status=Status.SKIPPED, decision="skip", reason="gone", canary_lost=True, **attributes)
+
+
+def test_a_canary_that_was_through_before_it_ended_counts(fleet: Fleet) -> None:
+    """That it was clean outlives it."""
+    one, other, third = first(fleet, 3)
+    fleet.ask()
+    fleet.enforce(one, other)
+    fleet.write(one, clean_at=NOW + DAY)
+    gone(fleet, one)
+    assert {one, other} == fleet.ask(third, now=NOW + DAY).canaries
+    fleet.write(other, clean_at=NOW + DAY)
+    assert {} == fleet.ask(third, now=NOW + DAY).held
+
+
+def test_a_canary_that_ends_before_it_is_through_is_left_out_while_another_goes_on(fleet: Fleet) -> None:
+    """The other goes through the same hours; nobody begins anew."""
+    one, other, third = first(fleet, 3)
+    fleet.ask()
+    fleet.enforce(one, other)
+    gone(fleet, one)
+    turns = fleet.ask(third, now=NOW + DAY / 2)
+    assert ({other}, [], {third}) == (turns.canaries, turns.summoned, set(turns.held))
+    fleet.write(other, clean_at=NOW + DAY)
+    assert {} == fleet.ask(third, now=NOW + DAY).held
+
+
+def test_where_no_canary_goes_on_new_ones_begin(fleet: Fleet) -> None:
+    """Nobody has gone through the hours."""
+    one, other, third, fourth = first(fleet, 4)
+    fleet.ask()
+    fleet.enforce(one, other)
+    gone(fleet, one)
+    gone(fleet, other)
+    assert {third, fourth} == fleet.ask(in_order(fleet.arns)[-1], now=NOW + DAY / 2).canaries
+
+
+@pytest.mark.parametrize("known", [{"left_because": "gone_unexplained"}, {"broken_at": NOW + HOUR}])
+def test_a_canary_that_ended_with_something_against_it_is_not_left_out(known: dict[str, Any], fleet: Fleet) -> None:
+    """Its cohort is held by the guard; once that is settled, another takes its place."""
+    one, other, third = first(fleet, 3)
+    fleet.ask()
+    fleet.enforce(one, other)
+    gone(fleet, one, **known)
+    assert {other, third} == fleet.ask(in_order(fleet.arns)[-1], now=NOW + DAY / 2).canaries
+
+
 def test_a_canary_that_the_ledger_has_forgotten_is_summoned_again(fleet: Fleet) -> None:
     """The function that chose it died before it could write it down."""
     one, other, *_, last = in_order(fleet.arns)
@@ -575,13 +625,12 @@ def test_the_ledger_names_the_cohort(cloud: Cloud) -> None:
 
 
 def test_only_what_could_be_enforced_goes_first(cloud: Cloud) -> None:
-    """Instances that use IMDSv1, are exempt, require tokens or were never observed prove nothing, and do not count."""
+    """Instances that are exempt, require tokens or were never observed prove nothing, and do not count."""
     cloud.policy(mode="enforce", canary={"share": 0.5, "hours": 24})
     unfit = [
-        *cloud.launch(count=5, use=1.0),
+        *cloud.launch(count=5, observed=False),
         cloud.one(tags={"imdsv2:exempt-until": "2027-01-01"}),
         cloud.one(tokens="required"),
-        cloud.one(observed=False),
     ]
     first, second = in_order(cloud.launch(count=2))
     run(cloud, *unfit, second)
@@ -643,12 +692,12 @@ def test_what_breaks_between_the_ledger_and_ec2_holds_its_cohort_at_once(cloud: 
 
 
 def test_without_canaries_all_go_at_once(cloud: Cloud) -> None:
-    """With `canary: null`, no instance goes first, and no cohort is stored."""
+    """With `canary: null`, no instance goes first, and no canaries are stored."""
     cloud.policy(mode="enforce", canary=None)
     arns = cloud.launch(count=3)
     run(cloud, *arns)
     assert ["required"] * 3 == [cloud.tokens(arn) for arn in arns]
-    assert not [each for each in cloud.items() if each["pk"].startswith("cohort#")]
+    assert not [each for each in cloud.items() if each["pk"].startswith("cohort#") and each["sk"] == "current"]
 
 
 def test_who_is_in_the_middle_of_a_change_is_left_to_whoever_makes_it(cloud: Cloud) -> None:

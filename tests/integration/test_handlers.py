@@ -39,6 +39,9 @@ ENVIRONMENT = {
     "POWERTOOLS_LOG_LEVEL": "INFO",
 }
 
+OTHERS = {"aws:ec2launchtemplate:id": "lt-0e5f"}
+"""What launched those that run other software."""
+
 
 @dataclass
 class LambdaContext:
@@ -244,7 +247,7 @@ def test_large_poison_is_buried_too(cloud: Cloud, handler_of: Any) -> None:
 
 def test_verdicts_are_counted(cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """One line of metrics per invocation, with the one dimension that the alarms use."""
-    used = cloud.one(use=1.0)
+    used = cloud.one(use=1.0, tags=OTHERS)
     handler_of("remediate")(messages(config_of(cloud.one()), config_of(used)), LambdaContext())
     output = capsys.readouterr().out
     assert [2, 1, 0, 0, 0] == [
@@ -370,7 +373,12 @@ def test_a_dry_run_writes_nothing(mode: str, cloud: Cloud, handler_of: Any) -> N
 
 def test_ec2s_own_answer_is_told(cloud: Cloud, handler_of: Any) -> None:
     """Through the write role: no, unknown, or nothing if no call is planned."""
-    denied, throttled, used, roleless = cloud.one(), cloud.one(), cloud.one(use=1.0), cloud.one(account=OTHER)
+    denied, throttled, used, roleless = (
+        cloud.one(),
+        cloud.one(),
+        cloud.one(use=1.0, tags=OTHERS),
+        cloud.one(account=OTHER),
+    )
     for arn, code in ((denied, "UnauthorizedOperation"), (throttled, "RequestLimitExceeded")):
         cloud.wire.refuse(
             "ModifyInstanceMetadataOptions",
@@ -395,7 +403,7 @@ def test_results_come_in_the_order_asked_with_duplicates_and_bad_targets_in_thei
 ) -> None:
     """An invalid target, or one whose attempt failed, fails alone; a missing one is gone."""
     cloud.policy(mode="enforce")
-    arn, used = cloud.one(), cloud.one(use=1.0)
+    arn, used = cloud.one(), cloud.one(use=1.0, tags=OTHERS)
     triple = {"account": MEMBER, "region": REGION, "instance_id": arn.instance_id}
     targets = [str(used), "arn:aws:s3:::bucket", triple, str(arn), str(arn_of("404")), 7, {"account": MEMBER}]
     answer = ask(handler_of("manual"), targets=targets)

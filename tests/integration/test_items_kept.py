@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 KEPT = Path(__file__).parent / "kept" / "items.json"
 RENEW = "KEEP" in os.environ
+GENTLE = {"aws:ec2launchtemplate:id": "lt-0a1b2c"}
+"""What launched those that are in no cohort with one that broke."""
 VARYING = re.compile(
     r"(?<=\d\d:\d\d:\d\d)\.\d{6}(?=Z|#)"  # How often the clock was read.
     r"|(?<=#)[0-9a-f]{12}$"  # The random end of an event's key.
@@ -59,9 +61,9 @@ def live_whole_lives(cloud: Cloud) -> dict[str, InstanceArn]:
     kinds: dict[str, dict[str, Any]] = {
         "used": {"use": 3.0},
         "exempt": {"tags": {"imdsv2:exempt-until": "2026-11-22"}},
-        "young": {"days": 2},
+        "young": {"days": 2, "tags": {"aws:ec2launchtemplate:id": "lt-0a1b2d"}},
         "required": {"tokens": "required"},
-        "unseen": {"observed": False},
+        "unseen": {"observed": False, "tags": {"aws:ec2launchtemplate:id": "lt-0a1b2e"}},
         "elsewhere": {"account": OTHER, "region": "us-east-1"},
         "held": {},
     }
@@ -86,23 +88,23 @@ def live_whole_lives(cloud: Cloud) -> dict[str, InstanceArn]:
 def _go_gently(cloud: Cloud) -> dict[str, InstanceArn]:
     """The lives of instances for which gates are closed at first."""
     cloud.policy(mode="enforce", approval="required")
-    lives = {"approved": cloud.one(), "refused": cloud.one(), "waiting": cloud.one()}
+    lives = {name: cloud.one(tags=GENTLE) for name in ("approved", "refused", "waiting")}
     judge(cloud, *lives.values())
     ask(cloud, approve={"targets": [str(lives["approved"])]}, caller="ann", until="2026-12-24")
     ask(cloud, refuse={"targets": [str(lives["refused"])]}, caller="ben")
     judge(cloud, *lives.values(), source="manual", caller="ann")
     cloud.policy(mode="enforce", notice_hours=48)
-    lives["noticed"] = cloud.one(tags={"owner": "team red"})
+    lives["noticed"] = cloud.one(tags=GENTLE | {"owner": "team red"})
     cloud.policy(mode="enforce", canary={"share": 0.5, "hours": 24}, notice_hours=48)
     judge(cloud, lives["noticed"])
     cloud.policy(mode="enforce", canary={"share": 0.5, "hours": 24})
     herd = cloud.launch(count=4, tags={"aws:autoscaling:groupName": "herd"})
     judge(cloud, herd[0], herd[1])
     cloud.policy(mode="observe")
-    lives |= {f"herd {number}": arn for number, arn in enumerate(herd)} | {"observed": cloud.one()}
+    lives |= {f"herd {number}": arn for number, arn in enumerate(herd)} | {"observed": cloud.one(tags=GENTLE)}
     judge(cloud, lives["observed"])
     cloud.policy(mode="off")
-    lives["off"] = cloud.one()
+    lives["off"] = cloud.one(tags=GENTLE)
     judge(cloud, lives["off"])
     return lives
 
@@ -129,6 +131,8 @@ def test_items_are_the_kept_ones(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) 
 
 def _without_varying(value: Any) -> Any:
     match value:
+        case {"members": {"S": str()}}:  # Compressed, which comes out another way with another release of zlib.
+            return _without_varying(value | {"members": {"S": []}})
         case dict():
             return {VARYING.sub("", key): _without_varying(each) for key, each in value.items()}
         case list():

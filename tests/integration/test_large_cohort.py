@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.cohort import cohort_of, in_order
-from imdsv2.domain.policy import Canary, Policy, PolicyInForce
+from imdsv2.domain.in_force import PolicyInForce
+from imdsv2.domain.policy import Canary, Policy
 from imdsv2.ledger.record import Record
 from imdsv2.line import judge as judging
 from imdsv2.line.judge import Judge
+from imdsv2.line.roll import Rolls
 from tests.unit import builders
 
 if TYPE_CHECKING:
@@ -67,8 +69,11 @@ class Place:
         monkeypatch.setattr(judging, "gather", self.gather)
         one = builders.instance(arn=builders.arn(FIRST - 1), image_id="ami-1")
         asked = builders.judgement(builders.request(arn=one.arn), record=Record(arn=one.arn), target=one)
-        judge = Judge(members=members, ledger=ledger, policies=policies, now=lambda: builders.NOW)
-        return judge.look_further([asked], {cohort_of(one)})
+        images: Any = type("Images", (), {"foreign": lambda *_: set()})()
+        siblings: Any = type("Siblings", (), {"pooled": lambda *_, **__: {}})()
+        siblings.rolls = Rolls(clients=members, images=images)
+        judge = Judge(members=members, ledger=ledger, policies=policies, siblings=siblings, now=lambda: builders.NOW)
+        return judge.look_further([asked], {str(cohort_of(one))})
 
 
 def test_three_thousand_willing_ones_cost_the_evidence_of_the_few_that_are_wanted(

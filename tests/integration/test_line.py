@@ -111,7 +111,8 @@ def test_the_ledger_says_what_was_done_and_why(cloud: Cloud) -> None:
 
 
 def test_the_ledger_is_written_ahead_of_ec2_with_what_was_there_before(cloud: Cloud) -> None:
-    """Nothing is changed before it is written down; the order is ledger, tag, look again, EC2, ledger, read back."""
+    """Nothing is changed before it is written down; the order is a look at it, and at its cohort, ledger, tag, look again, EC2,
+    ledger, read back."""
     arn = cloud.one()
     seen: dict[str, Any] = {}
     cloud.wire.on("CreateTags", lambda _: seen.update(cloud.current(arn)))
@@ -122,6 +123,7 @@ def test_the_ledger_is_written_ahead_of_ec2_with_what_was_there_before(cloud: Cl
     writing = {"TransactWriteItems", "CreateTags", "ModifyInstanceMetadataOptions", "DescribeInstances", "Publish"}
     order = [call.operation for call in cloud.wire.calls if call.operation in writing]
     assert [
+        "DescribeInstances",
         "DescribeInstances",
         "TransactWriteItems",
         "CreateTags",
@@ -713,7 +715,9 @@ def test_motos_own_cloudwatch_leads_to_the_same_verdicts(cloud: Cloud) -> None:
     """This compares the fake CloudWatch of the other tests with moto's."""
     cloud.policy(mode="enforce", lookback_days=3, min_observed_hours=24)
     cloud.metrics.status = None
-    unused, used, silent = (cloud.one(days=3, observed=False) for _ in range(3))
+    unused, used, silent = (
+        cloud.one(days=3, observed=False, tags={"aws:autoscaling:groupName": name}) for name in ("a", "b", "c")
+    )
     for arn, value in ((unused, 0.0), (used, 2.0)):
         cloud.as_account(MEMBER, "cloudwatch").put_metric_data(
             Namespace="AWS/EC2",

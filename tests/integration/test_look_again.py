@@ -114,7 +114,7 @@ def test_a_gate_that_closes_within_a_batch_stops_the_rest(
 
 
 def test_the_look_is_at_most_fifteen_seconds_old_at_every_change(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one look serves all the instances whose turn comes in that time."""
+    """And one look serves all the instances whose turn comes in that time. The first two are at them, and at their cohort."""
     monkeypatch.setattr("imdsv2.line.enforce._CALLS_AT_ONCE", 1)
     arns = cloud.launch(count=30)
     looked, ages = [cloud.clock()], []
@@ -131,7 +131,7 @@ def test_the_look_is_at_most_fifteen_seconds_old_at_every_change(cloud: Cloud, m
     run(cloud, *arns)
     assert 30 == len(ages)
     assert max(ages) <= timedelta(seconds=15)
-    assert len(looked) <= 30 * 3 / GOOD_FOR.total_seconds() + 4
+    assert len(looked) <= 30 * 3 / GOOD_FOR.total_seconds() + 5
 
 
 def test_switching_off_stops_what_waits_for_its_quota(cloud: Cloud) -> None:

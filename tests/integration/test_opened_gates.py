@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.integration.builders import Cloud
 
 DAY = timedelta(days=1)
+OTHERS = {"aws:ec2launchtemplate:id": "lt-0e5f"}
+"""What launched those that run other software."""
 JITTER = timedelta(minutes=11)
 
 
@@ -38,7 +40,7 @@ def test_closing_a_breaker_makes_due_what_it_held_in_that_account(cloud: Cloud) 
     """What is held for another reason has its own turn, and so has another account."""
     for account in (MEMBER, OTHER):
         cloud.accounts().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
-    here, there, used = cloud.one(), cloud.one(account=OTHER), cloud.one(use=2.0)
+    here, there, used = cloud.one(), cloud.one(account=OTHER), cloud.one(use=2.0, tags=OTHERS)
     judge_all(cloud, [here, there, used])
     assert [True] * 3 == [waits_for_a_day(cloud, each) for each in (here, there, used)]
     steer(cloud, close_breaker={"account": MEMBER}, dry_run=True)
@@ -71,6 +73,22 @@ def test_clearing_what_broke_makes_due_what_runs_the_same_software(cloud: Cloud)
     assert waits_for_a_day(cloud, waiting)
     steer(cloud, clear=named(broken), caller="alice", reason="Fixed in 4.1.")
     assert {broken, waiting} <= due(cloud)
+
+
+def test_mending_what_used_it_makes_due_what_runs_the_same_software(cloud: Cloud) -> None:
+    """What another uses holds it, and a person's word about that other one ends this."""
+    cloud.policy(mode="enforce")
+    used, waiting, elsewhere = cloud.one(use=5.0), cloud.one(), cloud.one(tags=OTHERS)
+    judge_all(cloud, [used, waiting, elsewhere])
+    assert ("v1_in_use", "cohort_uses_v1", "unused") == tuple(
+        cloud.current(each)["reason"] for each in (used, waiting, elsewhere)
+    )
+    at = cloud.clock().strftime("%Y-%m-%dT%H:%M:%SZ")
+    steer(cloud, mended=named(used), at=at, dry_run=True)
+    assert set() == due(cloud)
+    steer(cloud, mended=named(used), at=at, caller="alice")
+    assert {used, waiting} == due(cloud)
+    assert "cohort_uses_v1" != reason(cloud, waiting)
 
 
 def test_an_approval_is_waited_for_by_the_day_and_makes_due(cloud: Cloud) -> None:
@@ -124,7 +142,7 @@ def swept(cloud: Cloud, **tally: Any) -> dict[str, Any]:
 def test_the_nightly_sweep_spares_what_was_judged_in_the_hours_before(cloud: Cloud) -> None:
     """It is due again without it, and counted with the verdict that it has."""
     cloud.policy(mode="observe")
-    lately, long_ago, never = cloud.one(), cloud.one(use=3.0), cloud.one()
+    lately, long_ago, never = cloud.one(), cloud.one(use=3.0, tags=OTHERS), cloud.one()
     judge(cloud, long_ago)
     cloud.quiet(lately, 15)
     judge(cloud, lately)

@@ -12,7 +12,7 @@ from imdsv2.ledger.policy import PolicySource
 from tests.integration.builders import HUB, NOW, PARAMETER, TABLE
 
 if TYPE_CHECKING:
-    from imdsv2.domain.policy import PolicyInForce
+    from imdsv2.domain.in_force import PolicyInForce
     from tests.integration.builders import Cloud
 
 MINUTE = timedelta(minutes=1)

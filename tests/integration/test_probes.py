@@ -168,7 +168,7 @@ def test_a_canary_whose_probes_nobody_explains_holds_its_cohort_in_the_end(cloud
     assert (canary, True) == ((cohort := cohort_of(cloud, canary)).broken_by, cohort.unexplained)
     hour = int(cloud.clock().timestamp() // 3600)
     cloud.metrics.put(others[0].instance_id, "MetadataNoToken", range(hour - 300, hour))
-    assert ["canary_wait"] == judge(cloud, *others)
+    assert ["cohort_uses_v1"] == judge(cloud, *others)
 
 
 # --- At once -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -202,6 +202,27 @@ def test_once_it_is_allowed_the_others_follow(cloud: Cloud) -> None:
     forbidden[0] = False
     days.live(26)
     assert {"required"} == {cloud.tokens(arn) for arn in days.arns}
+
+
+def test_what_runs_on_somebody_elses_ami_is_told_once_too(cloud: Cloud) -> None:
+    """It is in no cohort; that one policy forbids it all is known all the same."""
+    cloud.policy(mode="enforce", canary=None)
+    cloud.wire.on("DescribeImages", _of_amazon)
+    days = Days(cloud, cloud.launch(count=6))
+    cloud.wire.refuse(CHANGE, "UnauthorizedOperation", BY_SCP)
+    days.begin()
+    first = days.attempts()
+    assert {None} == {each.cohort for each in cloud.ledger().read(days.arns).values()}
+    days.live(23)
+    assert ({"managed_elsewhere"}, first) == (days.reasons(), days.attempts())
+    days.live(25)
+    assert first + 1 <= days.attempts() <= first + 2
+    assert 1 == len(days.said())
+
+
+def _of_amazon(call: Any) -> dict[str, Any]:
+    asked_about = call.params["Filters"][0]["Values"]
+    return {"Images": [{"ImageId": image, "OwnerId": "137112412989"} for image in asked_about]}
 
 
 def test_another_cohort_is_tried_for_itself(cloud: Cloud) -> None:

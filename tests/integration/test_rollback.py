@@ -44,6 +44,11 @@ def broken(cloud: Cloud, **how: Any) -> InstanceArn:
     return arn
 
 
+def from_template(number: int) -> dict[str, str]:
+    """The tag of what runs other software than the rest."""
+    return {"aws:ec2launchtemplate:id": f"lt-{number:017x}"}
+
+
 def messages(cloud: Cloud, words: str) -> list[dict[str, Any]]:
     """The messages under a headline."""
     return [each for each in cloud.published() if words in each["Subject"]]
@@ -535,8 +540,8 @@ def test_rollbacks_are_counted_by_account_and_the_third_opens_the_breaker(cloud:
 def test_the_breaker_holds_up_no_rollback(cloud: Cloud) -> None:
     """Nothing is enforced there; broken instances are still rolled back."""
     late = enforced(cloud)
-    for _ in range(3):
-        broken(cloud)
+    for number in range(3):
+        broken(cloud, tags=from_template(number))
     assert 3 == guard(cloud).rolled_back
     reject(cloud, late)
     assert 1 == guard(cloud).rolled_back
@@ -545,8 +550,8 @@ def test_the_breaker_holds_up_no_rollback(cloud: Cloud) -> None:
 
 def test_two_rollbacks_a_day_apart_from_a_third_open_no_breaker(cloud: Cloud) -> None:
     """Only the rollbacks of one day count."""
-    for _ in range(2):
-        broken(cloud)
+    for number in range(2):
+        broken(cloud, tags=from_template(number))
     guard(cloud)
     cloud.clock.move(hours=24)
     third = broken(cloud)

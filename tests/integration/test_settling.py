@@ -332,7 +332,8 @@ def test_a_time_of_which_nothing_is_known_is_refused(cloud: Cloud, late: timedel
 
 def test_a_cohort_is_mended_at_once(cloud: Cloud) -> None:
     """All of it that the ledger has, whatever holds it."""
-    arns = [cloud.one(use=1.0), rolled_back(cloud)]
+    back = rolled_back(cloud)
+    arns = [cloud.one(use=1.0), back]
     judge(cloud, arns[0])
     judge(cloud, cloud.one(account=OTHER))
     results = steer(cloud, mended={"cohort": COHORT}, at="2026-11-20T11:00:00Z")

@@ -91,13 +91,15 @@ def test_a_group_with_its_template_is_one_source(cloud: Cloud) -> None:
 
 
 def test_a_group_whose_instance_is_held_for_use_waits(cloud: Cloud) -> None:
-    """The ledger is asked what its instances are held for."""
+    """The ledger is asked what its instances are held for: one for its own use, the rest for that."""
     made = template(cloud)
     arns = group(cloud, LaunchTemplate={"LaunchTemplateId": made, "Version": "$Latest"})
     cloud.metrics.put(arns[0].instance_id, "MetadataNoToken", [int(cloud.clock().timestamp() // 3600) - 30], 7.0)
     cloud.line().run([asked(arn) for arn in arns], "request-1")
     (found,) = ask(cloud)["results"]
-    assert ("hold", [{"target": str(arns[0]), "reason": "v1_in_use"}]) == (found["verdict"], found["held"])
+    reasons = {each["target"]: each["reason"] for each in found["held"]}
+    others = dict.fromkeys(map(str, arns[1:]), "cohort_uses_v1")
+    assert ("hold", {str(arns[0]): "v1_in_use", **others}) == (found["verdict"], reasons)
     assert {"when the hold has ended"} == {each["apply"] for each in found["remedies"]}
 
 

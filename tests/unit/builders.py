@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from imdsv2.domain.cohort import cohort_of
 from imdsv2.domain.evidence import Evidence, Gap, Recurrence, Refused, Start, Use
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.lifecycle import Status
@@ -54,13 +55,14 @@ def instance(**fields: Any) -> Instance:
 
 def use(calls: int = 1, **fields: Any) -> Use:
     """Calls in one hour of the window, the one under way."""
-    defaults: dict[str, Any] = {"hours": 1, "days": 1, "last": NOW.replace(minute=0), "pattern": "once"}
+    defaults: dict[str, Any] = {"hours": 1, "days": 1, "most": calls, "last": NOW.replace(minute=0), "pattern": "once"}
     return Use(calls=calls, **(defaults | fields))
 
 
 def refused(calls: int = 1, **fields: Any) -> Refused:
     """Refused calls, the last of them today."""
-    return Refused(calls=calls, **({"last": NOW.replace(hour=0, minute=0)} | fields))
+    defaults: dict[str, Any] = {"periods": 1, "most": calls, "last": NOW.replace(hour=0, minute=0)}
+    return Refused(calls=calls, **(defaults | fields))
 
 
 def start(**fields: Any) -> Start:
@@ -144,4 +146,6 @@ def judgement(*requests: Request, **fields: Any) -> Judgement:
         "target": instance(),
         "evidence": evidence(),
     }
+    target = {**defaults, **fields}["target"]
+    defaults["cohort"] = cohort_of(target) if isinstance(target, Instance) else None
     return Judgement(**(defaults | fields))

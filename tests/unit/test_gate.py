@@ -15,7 +15,8 @@ from imdsv2.domain.account import Account
 from imdsv2.domain.commands import account_command, command, hold_command
 from imdsv2.domain.gates import CalendarState
 from imdsv2.domain.history import Answer
-from imdsv2.domain.policy import Approval, Mode, Policy, PolicyInForce
+from imdsv2.domain.in_force import PolicyInForce
+from imdsv2.domain.policy import Approval, Mode, Policy
 from imdsv2.domain.verdict import Decision, Reason
 from tests.unit.builders import NOW, arn, at
 

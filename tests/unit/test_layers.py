@@ -48,6 +48,7 @@ STANDARD = {
         "datetime",
         "difflib",
         "enum",
+        "functools",
         "hashlib",
         "itertools",
         "json",

@@ -306,7 +306,7 @@ NO_PARTS: dict[str, list[Any]] = {
 }
 NO_TARGETS: list[Any] = [None, 5, "", INSTANCE_ID, HUGE, "\ud800", {}, TRIPLE | {"partition": "aws"}]
 NO_REGIONS: list[Any] = [None, 5, "", "Dublin", "eu-west", HUGE]
-NO_KINDS = ["group:", "web", "tag:x", "group:x\ny"]
+NO_KINDS = ["group:", "web", "label:x", "group:x\ny"]
 
 
 @pytest.mark.parametrize(

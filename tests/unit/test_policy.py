@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode, Watch
 from imdsv2.errors import PolicyRefused
 
-LONGEST_MESSAGE = 450
+LONGEST_MESSAGE = 520
 """A person reads it in a note or an alarm."""
 
 LONGEST_NAME = 64
@@ -37,7 +37,10 @@ DEFAULTS: dict[str, Any] = {
     "rejected_periods": 2,
     "rollback_tag": "imdsv2:rollback",
     "max_gap_hours": 24,
+    "min_clean_starts": 3,
+    "cohort_evidence": True,
     "canary": {"share": 0.1, "hours": 24},
+    "cohort_tag": None,
     "change_calendar": None,
     "approval": "none",
     "notice_hours": 0,
@@ -120,6 +123,12 @@ def test_an_empty_document_is_the_contracts_defaults() -> None:
         ("canary", {"share": 0.5}, Canary(share=0.5, hours=24)),
         ("canary", {"hours": 7}, Canary(share=0.1, hours=7)),
         ("canary", {}, Canary(share=0.1, hours=24)),
+        ("min_clean_starts", 1, 1),
+        ("min_clean_starts", 40, 40),
+        ("cohort_evidence", True, True),
+        ("cohort_evidence", False, False),
+        ("cohort_tag", None, None),
+        ("cohort_tag", "App", "App"),
         ("change_calendar", None, None),
         *(("change_calendar", calendar, calendar) for calendar in CALENDARS),
         *(("approval", word.value, word) for word in Approval),
@@ -436,6 +445,9 @@ def policies(draw: st.DrawFn) -> Policy:
         rollback_tag=draw(tag_keys),
         max_gap_hours=draw(st.integers(1)),
         canary=draw(st.none() | canaries),
+        min_clean_starts=draw(st.integers(1)),
+        cohort_evidence=draw(st.booleans()),
+        cohort_tag=draw(st.none() | tag_keys),
         change_calendar=draw(st.none() | calendars),
         approval=draw(st.sampled_from(Approval)),
         notice_hours=draw(st.integers(0, 2160)),

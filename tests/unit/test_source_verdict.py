@@ -170,7 +170,7 @@ def test_what_does_not_run_does_not_hold_its_source(state: str) -> None:
     assert SourceVerdict.FIX_SOURCE is judge(source, words(source, Word(reason="v1_in_use"), CLEAN)).verdict
 
 
-@pytest.mark.parametrize("reason", [each for each in NOT_OF_USE if each not in {"unused"}])
+@pytest.mark.parametrize("reason", [each for each in NOT_OF_USE if each not in {"unused", "cohort_unused"}])
 def test_what_proves_nothing_neither_holds_nor_fixes(reason: str) -> None:
     """Beside a clean one it does no harm; alone it is no proof, unless a gate alone holds the instance."""
     source = with_template()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 MOST_TAGS = 50
@@ -98,7 +98,16 @@ AnInstance = TypeVar("AnInstance", bound=Described)
 _FILTERS: Mapping[str, Callable[[Described], str]] = {
     "instance-state-name": lambda each: each.state,
     "metadata-options.http-tokens": lambda each: str(each.options["HttpTokens"]),
+    "image-id": lambda each: str(each.shown().get("ImageId", "")),
 }
+
+
+def _filter(name: str) -> Callable[[Described], str]:
+    """What a filter compares; the values of those that are used here hold no wildcards."""
+    if not name.startswith("tag:"):
+        return _FILTERS[name]
+    key = name.removeprefix("tag:")
+    return lambda each: next((tag["Value"] for tag in each.shown()["Tags"] if tag["Key"] == key), "")
 
 
 class Ec2(Generic[AnInstance]):
@@ -127,6 +136,16 @@ class Ec2(Generic[AnInstance]):
                 return {"Reservations": [{"Instances": page}], "NextToken": page[-1]["InstanceId"]}
             page.append(instance.shown())
         return {"Reservations": [{"Instances": page}]}
+
+    def describe_images(
+        self,
+        *,
+        Filters: Sequence[Mapping[str, Any]],  # noqa: N803
+        IncludeDeprecated: bool = False,  # noqa: N803
+        IncludeDisabled: bool = False,  # noqa: N803
+    ) -> dict[str, Any]:
+        """No AMI: those of the instances have been deregistered, and nobody can say whose they were."""
+        return {"Images": []}
 
     def create_tags(self, *, Resources: Sequence[str], Tags: Sequence[Mapping[str, str]]) -> None:  # noqa: N803
         """Tag instances, all of them or none."""
@@ -163,6 +182,11 @@ class Ec2(Generic[AnInstance]):
         instance.change_options(sent)
         return {"InstanceId": InstanceId, "InstanceMetadataOptions": {**instance.options, "State": "pending"}}
 
+    def with_tag(self, key: str, value: str) -> Iterable[tuple[str, AnInstance]]:
+        """The instances that bear a tag, those that have ended included, by id."""
+        of = _filter(f"tag:{key}")
+        return [(instance_id, each) for instance_id, each in self.instances.items() if of(each) == value]
+
     def _known(self, ids: Sequence[str], operation: str) -> list[AnInstance]:
         malformed = [each for each in ids if not re.fullmatch(r"i-([0-9a-f]{8}|[0-9a-f]{17})", each)]
         if malformed:
@@ -175,7 +199,7 @@ class Ec2(Generic[AnInstance]):
 
     def _listed(self, filters: Sequence[Mapping[str, Any]], after: str) -> Iterator[AnInstance]:
         ids = list(self.instances)
-        wanted = [(_FILTERS[each["Name"]], set(each["Values"])) for each in filters]
+        wanted = [(_filter(each["Name"]), set(each["Values"])) for each in filters]
         for instance_id in ids[ids.index(after) + 1 if after else 0 :]:
             instance = self.instances[instance_id]
             if all(of(instance) in values for of, values in wanted):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tests.world.refusal import refusal
+from tests.world.scaling import Scaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,6 +61,11 @@ class Members(Unpaced):
     def cloudwatch(self, there: Placed) -> CloudWatchClient:
         """CloudWatch where something lies."""
         return cast("CloudWatchClient", self.places[there.account, there.region].cloudwatch)
+
+    def other(self, service: str, there: Placed) -> Scaling:
+        """Auto Scaling where something lies."""
+        assert service == "autoscaling"
+        return Scaling(self.places[there.account, there.region].ec2)
 
     def session_name(self, there: Placed, role: str) -> str:
         """The name of the session."""

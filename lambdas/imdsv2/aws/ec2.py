@@ -72,6 +72,14 @@ def _target(arn: InstanceArn, answer: Answer) -> Target:
     return Missing(arn=arn)
 
 
+def instances_of(ec2: EC2Client, place: Placed, name: str, values: Sequence[str]) -> list[Instance]:
+    """All instances of an account and Region, in whatever state, for which a filter has one of up to 200 values. Raises ClientError
+    or BotoCoreError."""
+    # In a filter, these stand for other characters.
+    quoted = [re.sub(r"([\\*?])", r"\\\1", value) for value in values]
+    return _listed(ec2, place, [{"Name": name, "Values": quoted}])
+
+
 def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
     """All running instances of an account and Region that allow IMDSv1. Raises ClientError or BotoCoreError."""
     return _listed(

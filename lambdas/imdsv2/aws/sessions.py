@@ -85,7 +85,7 @@ class Members:
     session. The security account's own instances are accessed in the same way.
 
     Args:
-        session: botocore session for EC2.
+        session: botocore session for EC2 and the other services.
         metrics: botocore session for CloudWatch, see ``metrics_session``.
         sts: STS client with the function's own role.
         roles: path and name of the accounts' roles without their last part, e.g. `imdsv2-remediation-`.

@@ -4,17 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from imdsv2.domain.instance import Instance, InstanceArn
+    from imdsv2.domain.instance import Instance, InstanceArn, Placed
 
-_GROUP_TAG = "aws:autoscaling:groupName"
 _TEMPLATE_TAG = "aws:ec2launchtemplate:id"
+_TEMPLATE_VERSION_TAG = "aws:ec2launchtemplate:version"
+"""Its number, also where the launch asked for `$Latest` or `$Default`."""
+
+_SOURCES = (
+    ("group", ("aws:autoscaling:groupName",)),
+    ("nodegroup", ("eks:cluster-name", "eks:nodegroup-name")),
+    ("nodepool", ("aws:eks:cluster-name", "karpenter.sh/nodepool")),
+    ("nodepool", ("eks:eks-cluster-name", "karpenter.sh/nodepool")),
+    ("nodepool", ("karpenter.sh/nodepool",)),
+    ("nodepool", ("karpenter.sh/provisioner-name",)),
+    ("fleet", ("aws:ec2:fleet-id",)),
+    ("spotfleet", ("aws:ec2spot:fleet-request-id",)),
+    ("environment", ("elasticbeanstalk:environment-id",)),
+    ("emr", ("aws:elasticmapreduce:job-flow-id", "aws:elasticmapreduce:instance-group-role")),
+    ("batch", ("aws:batch:compute-environment",)),
+)
+"""What launches instances, the nearest first, by the tags that tell it. Instances of ECS capacity providers, Elastic Beanstalk and most
+of AWS Batch belong to an Auto Scaling group of their own."""
+KINDS = {
+    "tag": "instances tagged",
+    "group": "Auto Scaling group",
+    "nodegroup": "EKS node group",
+    "nodepool": "Karpenter node pool",
+    "fleet": "EC2 Fleet",
+    "spotfleet": "Spot Fleet",
+    "environment": "Elastic Beanstalk environment",
+    "emr": "EMR cluster",
+    "batch": "Batch compute environment",
+    "template": "launch template",
+    "image": "AMI",
+    "instance": "instance",
+}
+_EDITION = re.compile(r"@(lt-[0-9a-f]+(\+\d+)?\+?|\d+\+?)?(ami-[0-9a-f]+)?$")
+"""The last part of a key: launch template, version and AMI, as far as they are known."""
+_VERSION = re.compile(r"@lt-[0-9a-f]+\+\d+")
+_LAUNCH_AS_THE_TEMPLATE_SAYS = frozenset({"group", "nodegroup", "fleet", "spotfleet", "batch"})
+"""Sources whose instances all get the user data of the launch template; who launches by hand may give others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +86,104 @@ class Cohort:
         return cleared_at is None or cleared_at < self.broken_at
 
 
-def cohort_of(instance: Instance) -> str:
-    """The cohort key: Auto Scaling group, else launch template, else AMI, within one account and Region.
+def cohort_of(instance: Instance, *, tag: str | None = None, own_image: bool = True) -> str | None:
+    """The cohort key: what launched it, with its launch template's version and its AMI, within one account and Region.
 
-    AWS sets both tags itself. An instance with none of the three is its own cohort.
+    What launched it is the nearest of the sources whose tags AWS or Karpenter set; else the launch template; else the AMI, if it is
+    the account's own: of what runs on somebody else's AMI nothing is known, and it is in no cohort.
+
+    Args:
+        instance: as EC2 shows it.
+        tag: a tag that names the cohort in place of all that (the policy's ``cohort_tag``).
+        own_image: whether its AMI is the account's own, as far as is known.
     """
     arn, tags = instance.arn, instance.tags
-    if group := tags.get(_GROUP_TAG):
-        kind = f"group:{group}"
-    elif template := tags.get(_TEMPLATE_TAG):
-        kind = f"template:{template}"
-    elif instance.image_id:
-        kind = f"image:{instance.image_id}"
-    else:
-        kind = f"instance:{arn.instance_id}"
-    return f"{arn.partition}/{arn.account}/{arn.region}/{kind}"
+    place = f"{arn.partition}/{arn.account}/{arn.region}"
+    if tag is not None and tags.get(tag):
+        return f"{place}/tag:{tags[tag]}"
+    template, version = tags.get(_TEMPLATE_TAG, ""), tags.get(_TEMPLATE_VERSION_TAG, "")
+    image = instance.image_id
+    if source := _source_of(tags):
+        kind, name = source
+        # Karpenter makes a launch template for each few nodes.
+        made_from = [] if kind == "nodepool" else [template, version]
+        return f"{place}/{kind}:{name}{_edition(*made_from, image)}"
+    if template:
+        return f"{place}/template:{template}{_edition(version, image)}"
+    return image_key(arn, image) if image and own_image else None
+
+
+def image_key(place: Placed, image: str) -> str:
+    """The key of what runs on an AMI in one account and Region."""
+    return f"{place.partition}/{place.account}/{place.region}/image:{image}"
+
+
+def is_named_by_image(instance: Instance, tag: str | None) -> bool:
+    """Whether only its AMI can say what software it runs."""
+    tags = instance.tags
+    is_named = (tag is not None and tags.get(tag)) or tags.get(_TEMPLATE_TAG) or _source_of(tags)
+    return not is_named and bool(instance.image_id)
+
+
+def lineage_of(key: str) -> str:
+    """The cohort's source, whatever version it launches: what one version is known to need holds the next."""
+    return _EDITION.sub("", key)
+
+
+def describe_cohort(key: str) -> str:
+    """A cohort as people know it."""
+    kind = kind_of(key)
+    edition = _EDITION.search(key)
+    made_from = edition[0].removeprefix("@").replace("+", ", ") if edition else ""
+    return f"{KINDS.get(kind, kind)} {source_name(key)}" + (f" ({made_from})" if made_from else "")
+
+
+def kind_of(key: str) -> str:
+    """What makes a cohort: one of `KINDS`."""
+    return key.split("/", 3)[-1].partition(":")[0]
+
+
+def source_name(key: str) -> str:
+    """The name of a cohort's source, without its kind, version and AMI."""
+    return lineage_of(key).split("/", 3)[-1].partition(":")[2]
+
+
+def shares_user_data(key: str) -> bool:
+    """Whether all members of a cohort are known to have the same user data: one version of a launch template, by a source that
+    cannot override it."""
+    return kind_of(key) in _LAUNCH_AS_THE_TEMPLATE_SAYS and _VERSION.search(key) is not None
+
+
+def filter_of(instance: Instance, tag: str | None) -> tuple[str, str]:
+    """The filter of DescribeInstances, name and value, that shows all from an instance's source, and perhaps others.
+
+    Args:
+        instance: a member of the cohort.
+        tag: the policy's ``cohort_tag``.
+    """
+    tags = instance.tags
+    if tag is not None and tags.get(tag):
+        return f"tag:{tag}", tags[tag]
+    for _, names in _SOURCES:
+        if all(tags.get(name) for name in names):
+            return f"tag:{names[-1]}", tags[names[-1]]
+    if tags.get(_TEMPLATE_TAG):
+        return f"tag:{_TEMPLATE_TAG}", tags[_TEMPLATE_TAG]
+    return "image-id", instance.image_id
+
+
+def _source_of(tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """The nearest source that tags tell: its kind and name."""
+    for kind, names in _SOURCES:
+        values = [tags.get(name, "") for name in names]
+        if all(values):
+            return kind, "/".join(values)
+    return None
+
+
+def _edition(*parts: str) -> str:
+    known = "+".join(part for part in parts if part)
+    return f"@{known}" if known else ""
 
 
 def canaries_wanted(share: float, candidates: int, *, unseen: int = 0) -> int:

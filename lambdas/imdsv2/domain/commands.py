@@ -33,6 +33,11 @@ def account_command(name: str, account: str) -> str:
     return _payload({name: {"account": account}}, {})
 
 
+def cohort_command(name: str, key: str) -> str:
+    """A command about a cohort, by its key."""
+    return _payload({name: {"cohort": key}}, {})
+
+
 def mended(arn: InstanceArn, now: datetime) -> str:
     """How to say that software was updated and run anew. The time is that of the text: where nobody puts the time of the start or
     reboot in its place, the evidence begins sooner, and so takes in more."""

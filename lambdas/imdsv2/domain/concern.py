@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict import MAY_CHANGE, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,9 @@ _NOBODY: frozenset[Reason] = frozenset()
 _BY_EVIDENCE = frozenset(
     {
         Reason.UNUSED,
+        Reason.COHORT_UNUSED,
         Reason.V1_IN_USE,
+        Reason.COHORT_USES_V1,
         Reason.V1_REFUSED,
         Reason.V1_RECURS,
         Reason.V1_AT_BOOT,
@@ -25,16 +27,21 @@ _BY_EVIDENCE = frozenset(
         Reason.BOOT_NOT_OBSERVABLE,
     }
 )
-_BY_SCOPE = frozenset({Reason.OUT_OF_SCOPE, Reason.UNUSED})
+_BY_SCOPE = MAY_CHANGE | {Reason.OUT_OF_SCOPE}
+_BY_COHORT = MAY_CHANGE | {Reason.V1_RECURS, Reason.NO_EVIDENCE, Reason.TOO_YOUNG, Reason.BOOT_NOT_OBSERVABLE}
+"""Where little is known of an instance, its cohort or its own starts may make up for it; only what they do is asked for older use."""
 
 RESTS_ON: Mapping[str, frozenset[Reason]] = {
-    "mode": frozenset({Reason.UNUSED, Reason.SWITCHED_OFF}),
+    "mode": MAY_CHANGE | {Reason.SWITCHED_OFF},
     "lookback_days": _BY_EVIDENCE,
     "min_observed_hours": _BY_EVIDENCE,
+    "min_clean_starts": _BY_COHORT,
     "min_coverage": _BY_EVIDENCE,
     "max_gap_hours": _BY_EVIDENCE,
     "boot_evidence": _BY_EVIDENCE,
-    "exempt_tag": frozenset({Reason.EXEMPT, Reason.EXEMPTION_UNREADABLE, Reason.UNUSED}),
+    "cohort_evidence": _BY_COHORT,
+    "cohort_tag": _BY_COHORT | {Reason.COHORT_USES_V1, Reason.CANARY_WAIT},
+    "exempt_tag": MAY_CHANGE | {Reason.EXEMPT, Reason.EXEMPTION_UNREADABLE},
     "include_accounts": _BY_SCOPE,
     "exclude_accounts": _BY_SCOPE,
     "exclude_regions": _BY_SCOPE,

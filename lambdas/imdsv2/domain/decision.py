@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from imdsv2.domain.history import History, Hold
     from imdsv2.domain.instance import Target
     from imdsv2.domain.policy import Policy
+    from imdsv2.domain.pool import Pool
 
 
 _SETTLING = timedelta(minutes=10)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-def decide(target: Target, evidence: Evidence | None, history: History, policy: Policy, now: datetime) -> Verdict:
+def decide(
+    target: Target,
+    evidence: Evidence | None,
+    history: History,
+    policy: Policy,
+    now: datetime,
+    pool: Pool | None = None,
+) -> Verdict:
     """Decide on one instance.
 
     Args:
@@ -37,12 +45,13 @@ def decide(target: Target, evidence: Evidence | None, history: History, policy: 
         history: what the ledger knows about the instance.
         policy: the policy in force.
         now: the time of the decision, timezone-aware.
+        pool: the evidence of its cohort; None if it was not asked for, or if it is in none.
     """
     settled = decide_without_evidence(target, history, policy, now)
     if settled is not None:
         return settled
     assert isinstance(target, Instance)  # noqa: S101 - the rows above settle every other kind of target
-    return from_evidence(target, evidence, history, policy, now)
+    return from_evidence(target, evidence, history, policy, now, pool)
 
 
 def decide_without_evidence(target: Target, history: History, policy: Policy, now: datetime) -> Verdict | None:

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """IMDSv1 calls in a range of time. ``last``: the beginning of the last period with calls; ``pattern``: when they come
-    (``once``, ``at starts``, ``daily at 02:00``, ``weekly on Mondays at 02:00``, ``steady``, ``at no fixed time``)."""
+    (``once``, ``at starts``, ``daily at 02:00``, ``weekly on Mondays at 02:00``, ``steady``, ``at no fixed time``). ``near_start``:
+    some of them came when the instance may have begun to run, for want of datapoints in the hours before. ``most``: in one hour."""
 
     calls: int = 0
     hours: int = 0
     days: int = 0
     last: datetime | None = None
     pattern: str = ""
+    near_start: bool = False
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +29,16 @@ class Refused:
     """IMDSv1 calls that were refused because tokens were required.
 
     ``calls`` count: they came after ``since`` (None: in the whole window). ``earlier`` came before it, and are told only.
-    ``last``: the beginning of the last period with refused calls that count.
+    ``last``: the beginning of the last period with refused calls that count; there are so many ``periods``, days or shorter, with
+    ``most`` calls in one.
     """
 
     calls: int = 0
     last: datetime | None = None
     earlier: int = 0
     since: datetime | None = None
+    periods: int = 0
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +89,8 @@ class Evidence:
     ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``passes``: AWS
     throttled, failed or did not answer, so the next look may succeed. ``coverage`` is the share of the hours in which the
     instance ran that have a datapoint; where the metric alone shows enough, it is a lower bound. ``fresh``: one of the last three whole hours has a datapoint. ``enough_at``: when it will
-    have been observed for the hours that the policy wants, if it runs on; None where it will not. ``stopped_too_long``: it
+    have been observed for the hours that the policy wants, if it runs on; None where it will not. ``clean_starts``: how many starts in the
+    window were observed, without a call. ``stopped_too_long``: it
     stopped before everything that CloudWatch remembers. ``quiet_until``: no call that CloudWatch remembers was made before then;
     ``unrefused``: from when to when it was asked for refused calls, and had none. Both are None where these looks do not say so.
     """
@@ -103,6 +110,7 @@ class Evidence:
     newest: datetime | None = None
     gap: Gap = Gap()
     enough_at: datetime | None = None
+    clean_starts: int = 0
     older: Recurrence = Recurrence()
     quiet_until: datetime | None = None
     unrefused: tuple[datetime, datetime] | None = None

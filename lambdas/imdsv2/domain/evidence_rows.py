@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import how_to_move, how_to_restart, mended
-from imdsv2.domain.container_host import is_container_host
+from imdsv2.domain.cohort_rows import from_siblings, strays_told, with_cohort
+from imdsv2.domain.commands import how_to_move, how_to_restart
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
+from imdsv2.domain.use_rows import from_recurrence, from_refused, from_start, from_use
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
-from imdsv2.domain.weighing import FRESH_HOURS
-from imdsv2.domain.words import calls, count, day, hour, minute, were
+from imdsv2.domain.weighing import FRESH_HOURS, starts_suffice
+from imdsv2.domain.words import calls, count, day, minute, were
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,11 +22,13 @@ if TYPE_CHECKING:
     from imdsv2.domain.history import Acceptance, History
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.policy import Policy
+    from imdsv2.domain.pool import Pool
 
 ACCEPTABLE = frozenset(
     {
         Reason.HOP_LIMIT_FALLBACK,
         Reason.V1_IN_USE,
+        Reason.COHORT_USES_V1,
         Reason.V1_AT_BOOT,
         Reason.V1_RECURS,
         Reason.TOO_YOUNG,
@@ -32,7 +37,9 @@ ACCEPTABLE = frozenset(
 )
 """The rows that a person may accept for one instance; every other one still binds."""
 
-_OVERLAY_HOPS = 3
+OF_LITTLE_EVIDENCE = frozenset({Reason.NO_EVIDENCE, Reason.TOO_YOUNG, Reason.BOOT_NOT_OBSERVABLE})
+"""Rows 16 to 18: nothing speaks against the instance, but too little for it. Its cohort may."""
+
 _FIRST_HOURS = timedelta(hours=4)
 """By then an instance has had three whole hours."""
 _LISTED = timedelta(minutes=15)
@@ -40,9 +47,14 @@ _LISTED = timedelta(minutes=15)
 
 
 def from_evidence(
-    instance: Instance, evidence: Evidence | None, history: History, policy: Policy, now: datetime
+    instance: Instance,
+    evidence: Evidence | None,
+    history: History,
+    policy: Policy,
+    now: datetime,
+    pool: Pool | None = None,
 ) -> Verdict:
-    """The verdict on an instance that only the evidence can settle."""
+    """The verdict on an instance that only the evidence can settle. ``pool``: that of its cohort, where it was asked for."""
     if evidence is None or evidence.problem is not None:
         problem = evidence.problem if evidence else "CloudWatch gave no answer"
         why = f"The metric could not be read completely ({problem}); without it nothing is changed."
@@ -53,10 +65,11 @@ def from_evidence(
     acceptance = history.acceptance if history.acceptance and history.acceptance.in_force(now) else None
     accepted: list[Verdict] = []
     for row in (
-        _from_use,
-        _from_refused,
-        _from_start,
-        _from_recurrence,
+        from_use,
+        from_refused,
+        partial(from_siblings, pool=pool),
+        from_start,
+        from_recurrence,
         _from_coverage,
         _from_hours,
         _from_unseen_start,
@@ -64,10 +77,17 @@ def from_evidence(
         verdict = row(instance, evidence, policy, now)
         if verdict is None:
             continue
+        if verdict.reason in OF_LITTLE_EVIDENCE and pool is not None and not accepted:
+            verdict = with_cohort(verdict, instance, evidence, pool, policy, now)
+            if verdict.decision is Decision.ENFORCE:
+                return verdict
         if acceptance is None or verdict.reason not in ACCEPTABLE:
             return verdict
         accepted.append(verdict)
-    return _accepted(acceptance, accepted, now) if acceptance and accepted else _unused(instance, evidence, now)
+    if acceptance and accepted:
+        return _accepted(acceptance, accepted, now)
+    verdict = _unused(instance, evidence, policy, now)
+    return replace(verdict, explanation=verdict.explanation + strays_told(instance, pool))
 
 
 def stopped_too_long(now: datetime) -> Verdict:
@@ -77,92 +97,6 @@ def stopped_too_long(now: datetime) -> Verdict:
         "calls. Start it, so that it is judged by what it does then, or terminate it."
     )
     return _hold(Reason.STOPPED_TOO_LONG, why, now + DAILY)
-
-
-def _from_use(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:
-    """Rows 13 and 14."""
-    use = evidence.use
-    if use.calls == 0:
-        return None
-    used = f"{calls(use.calls)} in {count(use.hours, 'hour')} on {count(use.days, 'day')}"
-    ends_at = _ends_at(instance, use.last, policy)
-    used += f" ({use.pattern}), the last {hour(use.last)}. {_ends(ends_at)}"
-    revisit_at = min(now + DAILY, ends_at or now + DAILY)
-    after = f"After that {mended(instance.arn, now)}"
-    if instance.options.hop_limit == 1 and is_container_host(instance.tags):
-        why = (
-            f"{used} It is a container host with hop limit 1, so there are two possible causes. Containers: tokens do not reach "
-            "them there and their software falls back to IMDSv1; with hop limit 2 such calls end within the hour, but containers "
-            "can then reach the instance role, which many keep from them by the limit of 1. Or software of the host itself: AWS's "
-            f"IMDS packet analyzer on the host names it; update it. {after}"
-        )
-        return _hold(Reason.HOP_LIMIT_FALLBACK, why, revisit_at)
-    why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it. {after}"
-    if instance.options.hop_limit == 1:
-        why += (
-            " If it runs containers: with the hop limit of 1 tokens do not reach them, and their software falls back to IMDSv1; "
-            "raise it to 2, and such calls end within the hour."
-        )
-    elif instance.options.hop_limit < _OVERLAY_HOPS and is_container_host(instance.tags):
-        why += (
-            " Or the hop limit is the cause: it is a container host with hop limit 2, and where its containers have a network of their "
-            "own (an overlay), tokens need 3 to reach them, and their software falls back to IMDSv1; raise it to 3, and such calls end "
-            "within the hour."
-        )
-    return _hold(Reason.V1_IN_USE, why, revisit_at)
-
-
-def _ends_at(instance: Instance, last: datetime | None, policy: Policy) -> datetime | None:
-    """When the last hour with calls will have left the window; None where it does not move on."""
-    return last + timedelta(hours=1, days=policy.lookback_days) if last and instance.state == "running" else None
-
-
-def _ends(ends_at: datetime | None) -> str:
-    if ends_at is None:
-        return "It is stopped, and so this does not end by itself."
-    return f"Without another call this hold ends by itself on {minute(ends_at)}."
-
-
-def _from_refused(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:
-    """Row 14b."""
-    refused = evidence.refused
-    if refused.calls == 0:
-        return None
-    ends = ""
-    if refused.last is not None and instance.state == "running":
-        ends = f" Without another one this hold ends by itself on {day(refused.last + timedelta(days=policy.lookback_days + 1))}."
-    why = (
-        f"{calls(refused.calls)} {were(refused.calls)} refused while tokens were required, the last on {day(refused.last)}: its software asks for "
-        f"IMDSv1.{ends} Find the software (AWS's IMDS packet analyzer names the process), update and restart it, then "
-        f"{mended(instance.arn, now)}"
-    )
-    return _hold(Reason.V1_REFUSED, why, now + DAILY)
-
-
-def _from_start(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:  # noqa: ARG001
-    """Row 15."""
-    start = evidence.start
-    if start is None or start.calls == 0:
-        return None
-    why = (
-        f"{calls(start.calls)} in the two hours from its last start on {minute(start.at)} on, and none since: software that runs at "
-        f"boot needs IMDSv1. Update its boot scripts, then {how_to_restart(instance, now)}"
-    )
-    return _hold(Reason.V1_AT_BOOT, why, now + DAILY)
-
-
-def _from_recurrence(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:  # noqa: ARG001
-    """Row 15b."""
-    older = evidence.older
-    if older.ends_at is None or now >= older.ends_at:
-        return None
-    why = (
-        f"No IMDSv1 call since {minute(evidence.window_start)}, but use that comes again: {calls(older.calls)} in "
-        f"{older.bursts} bursts before that, the last in the week from {day(older.last)}. It is held until the silence has been "
-        f"twice as long as the longest before, on {day(older.ends_at)}. If its software was updated and restarted since, "
-        f"{mended(instance.arn, now)}"
-    )
-    return _hold(Reason.V1_RECURS, why, min(older.ends_at, now + DAILY))
 
 
 def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:
@@ -208,8 +142,8 @@ def _after_first_hours(instance: Instance, evidence: Evidence, now: datetime) ->
 
 
 def _from_hours(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:  # noqa: ARG001
-    """Row 17."""
-    if evidence.observed_hours >= policy.min_observed_hours:
+    """Row 17. Starts stand for the hours that an office-hours or batch machine never collects."""
+    if evidence.observed_hours >= policy.min_observed_hours or starts_suffice(evidence, policy):
         return None
     seen = f"It was observed for {count(evidence.observed_hours, 'hour')}, {policy.min_observed_hours} are needed"
     if evidence.enough_at is not None:
@@ -261,7 +195,7 @@ def _accepted(acceptance: Acceptance, accepted: list[Verdict], now: datetime) ->
     return Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + DAILY)
 
 
-def _unused(instance: Instance, evidence: Evidence, now: datetime) -> Verdict:
+def _unused(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict:
     start = evidence.start
     if start is None or not start.observed:
         seen = "none seen at its last start (which was not observed, as the policy allows)"
@@ -271,6 +205,11 @@ def _unused(instance: Instance, evidence: Evidence, now: datetime) -> Verdict:
         f"No IMDSv1 call since {minute(evidence.window_start)} ({count(evidence.observed_hours, 'hour')} observed, "
         f"{evidence.coverage:.0%} of the time it ran), and {seen}."
     )
+    if evidence.observed_hours < policy.min_observed_hours:
+        why += (
+            f" It runs now and then: {evidence.clean_starts} starts that were seen to make no call stand for the "
+            f"{policy.min_observed_hours} hours that are needed otherwise."
+        )
     if evidence.refused.earlier:
         why += f" {calls(evidence.refused.earlier)} {were(evidence.refused.earlier)} refused before {_since(evidence)}; a person has settled these."
     if evidence.older.calls:

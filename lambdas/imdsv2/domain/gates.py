@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.account import Account
     from imdsv2.domain.history import Answer
+    from imdsv2.domain.in_force import PolicyInForce
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.domain.policy import Policy, PolicyInForce
+    from imdsv2.domain.policy import Policy
 
 _NOTICE_HOLDS_FOR = timedelta(days=7)
 """How long a notice remains valid after its end; after that, the owner gets a new notice."""

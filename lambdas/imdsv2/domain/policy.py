@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from imdsv2.domain.json_values import shown, shown_name, without_repeats
 from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import PolicyRefused
 
@@ -33,7 +34,6 @@ _CALENDAR = re.compile(
     rf"(arn:aws[a-z-]*:ssm:{_REGION.pattern}:{_ACCOUNT.pattern}:document/)?[a-zA-Z0-9_.-]{{3,128}}", re.ASCII
 )
 _TAG_KEY_CHARACTERS = 128
-_SHOWN_NAME_CHARACTERS = 64
 
 _Check = Callable[[str, object], Any]
 """Takes the field's name (for errors) and its parsed value; returns the value as the policy stores it."""
@@ -104,7 +104,10 @@ class Policy:
     rejected_periods: int = 2
     rollback_tag: str = "imdsv2:rollback"
     max_gap_hours: int = 24
+    min_clean_starts: int = 3
+    cohort_evidence: bool = True
     canary: Canary | None = Canary()
+    cohort_tag: str | None = None
     change_calendar: str | None = None
     approval: Approval = Approval.NONE
     notice_hours: int = 0
@@ -114,7 +117,7 @@ class Policy:
     def from_json(cls, text: str) -> Policy:
         """Parse the SSM parameter's document. Raises PolicyRefused, which names the field and the accepted values."""
         try:
-            document = json.loads(text, object_pairs_hook=_without_repeats)
+            document = json.loads(text, object_pairs_hook=without_repeats)
         except (ValueError, RecursionError) as error:
             raise PolicyRefused("policy", f"is not a JSON document ({error}); write one JSON object") from error
         return cls.from_document(document)
@@ -129,7 +132,7 @@ class Policy:
         if policy.min_observed_hours > hours:
             raise PolicyRefused(
                 "min_observed_hours",
-                f"is {_shown(policy.min_observed_hours)}, but {policy.lookback_days} days have {hours} hours; lower it or raise lookback_days",
+                f"is {shown(policy.min_observed_hours)}, but {policy.lookback_days} days have {hours} hours; lower it or raise lookback_days",
             )
         return policy
 
@@ -148,15 +151,6 @@ def _plain(value: object) -> object:
             return value
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Reject duplicate keys; json would silently keep the last."""
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        repeated = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
-        raise PolicyRefused(_shown_name(repeated), "is given twice; keep one")
-    return document
-
-
 def _checked(
     document: Mapping[str, object], checks: Mapping[str, _Check], *, of: str, path: str = ""
 ) -> dict[str, Any]:
@@ -164,7 +158,7 @@ def _checked(
     for name in document:
         if name not in checks:
             problem = f"is no field of {of}; known are {', '.join(sorted(checks))}"
-            raise PolicyRefused(_shown_name(f"{path}{name}"), problem)
+            raise PolicyRefused(shown_name(f"{path}{name}"), problem)
     return {name: checks[name](f"{path}{name}", value) for name, value in document.items()}
 
 
@@ -174,7 +168,7 @@ def _one_of(choices: type[StrEnum]) -> _Check:
 
     def check(name: str, value: object) -> StrEnum:
         if not isinstance(value, str) or value not in set(choices):
-            raise PolicyRefused(name, f"{takes}, not {_shown(value)}")
+            raise PolicyRefused(name, f"{takes}, not {shown(value)}")
         return choices(value)
 
     return check
@@ -187,15 +181,21 @@ def _whole(unit: str, lowest: int, highest: int | None = None) -> _Check:
     def check(name: str, value: object) -> int:
         # Not isinstance, because bool is a subclass of int.
         if type(value) is not int or value < lowest or (highest is not None and value > highest):
-            raise PolicyRefused(name, f"{takes}, not {_shown(value)}")
+            raise PolicyRefused(name, f"{takes}, not {shown(value)}")
         return value
 
     return check
 
 
+def _yes_or_no(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise PolicyRefused(name, f"takes true or false, not {shown(value)}")
+    return value
+
+
 def _share(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise PolicyRefused(name, f"takes a number above 0 and up to 1, not {_shown(value)}")
+        raise PolicyRefused(name, f"takes a number above 0 and up to 1, not {shown(value)}")
     return float(value)
 
 
@@ -203,7 +203,7 @@ def _canary(name: str, value: object) -> Canary | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise PolicyRefused(name, f'takes an object, e.g. {{"share": 0.1, "hours": 24}}, or null, not {_shown(value)}')
+        raise PolicyRefused(name, f'takes an object, e.g. {{"share": 0.1, "hours": 24}}, or null, not {shown(value)}')
     return Canary(**_checked(value, _CANARY_CHECKS, of=name, path=f"{name}."))
 
 
@@ -211,16 +211,20 @@ def _calendar(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or _CALENDAR.fullmatch(value) is None:
-        raise PolicyRefused(name, f"takes the name or ARN of an SSM Change Calendar, or null, not {_shown(value)}")
+        raise PolicyRefused(name, f"takes the name or ARN of an SSM Change Calendar, or null, not {shown(value)}")
     return value
 
 
 def _tag_key(name: str, value: object) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= _TAG_KEY_CHARACTERS or value.startswith("aws:"):
         raise PolicyRefused(
-            name, f"takes a tag key of 1 to 128 characters that does not begin with aws:, not {_shown(value)}"
+            name, f"takes a tag key of 1 to 128 characters that does not begin with aws:, not {shown(value)}"
         )
     return value
+
+
+def _tag_key_or_none(name: str, value: object) -> str | None:
+    return None if value is None else _tag_key(name, value)
 
 
 def _accounts(name: str, value: object) -> frozenset[str]:
@@ -237,24 +241,11 @@ def _regions(name: str, value: object) -> frozenset[str]:
 
 def _all_matching(name: str, value: object, pattern: re.Pattern[str], takes: str) -> frozenset[str]:
     if not isinstance(value, list | tuple):
-        raise PolicyRefused(name, f"takes {takes}, not {_shown(value)}")
+        raise PolicyRefused(name, f"takes {takes}, not {shown(value)}")
     for each in value:
         if not isinstance(each, str) or pattern.fullmatch(each) is None:
-            raise PolicyRefused(name, f"takes {takes}; {_shown(each)} is none")
+            raise PolicyRefused(name, f"takes {takes}; {shown(each)} is none")
     return frozenset(value)
-
-
-def _shown(value: object) -> str:
-    try:
-        text = json.dumps(value, default=str)
-    except RecursionError:
-        return "a value nested too deep to be shown"
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _shown_name(name: str) -> str:
-    """The name, truncated, with lone surrogates replaced: JSON can encode them, but UTF-8 cannot."""
-    return name[:_SHOWN_NAME_CHARACTERS].encode(errors="replace").decode()
 
 
 _CANARY_CHECKS: Mapping[str, _Check] = {
@@ -279,23 +270,12 @@ _CHECKS: Mapping[str, _Check] = {
     "rejected_periods": _whole("periods of five minutes", 1),
     "rollback_tag": _tag_key,
     "max_gap_hours": _whole("hours", 1),
+    "min_clean_starts": _whole("starts", 1),
+    "cohort_evidence": _yes_or_no,
+    "cohort_tag": _tag_key_or_none,
     "canary": _canary,
     "change_calendar": _calendar,
     "approval": _one_of(Approval),
     "notice_hours": _whole("hours", 0, LONGEST_NOTICE_HOURS),
     "owner_tag": _tag_key,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyInForce:
-    """The policy that verdicts follow. While ``problem`` is set, nothing is enforced.
-
-    ``is_from_parameter``: False if the policy is a fallback for a parameter that could not be read. ``is_refused``: the parameter
-    could be read and is no policy, until a person corrects it.
-    """
-
-    policy: Policy
-    problem: str | None = None
-    is_from_parameter: bool = False
-    is_refused: bool = False

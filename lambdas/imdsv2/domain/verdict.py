@@ -45,11 +45,13 @@ class Reason(StrEnum):
     HOP_LIMIT_FALLBACK = "hop_limit_fallback"
     V1_IN_USE = "v1_in_use"
     V1_REFUSED = "v1_refused"
+    COHORT_USES_V1 = "cohort_uses_v1"
     V1_AT_BOOT = "v1_at_boot"
     V1_RECURS = "v1_recurs"
     NO_EVIDENCE = "no_evidence"
     TOO_YOUNG = "too_young"
     BOOT_NOT_OBSERVABLE = "boot_not_observable"
+    COHORT_UNUSED = "cohort_unused"
     UNUSED = "unused"
     SWITCHED_OFF = "switched_off"
     POLICY_UNREADABLE = "policy_unreadable"
@@ -62,6 +64,10 @@ class Reason(StrEnum):
     CAP_REACHED = "cap_reached"
     MANAGED_ELSEWHERE = "managed_elsewhere"
     UNTAGGABLE = "untaggable"
+
+
+MAY_CHANGE = frozenset({Reason.UNUSED, Reason.COHORT_UNUSED})
+"""The reasons to enforce."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

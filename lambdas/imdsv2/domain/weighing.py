@@ -30,6 +30,8 @@ FRESH_HOURS = 3
 """One of so many newest whole hours must have a datapoint."""
 WEEK_HOURS = 7 * 24
 _WEEK = timedelta(days=7)
+_HOURS_OF_A_START = (1, 2, 3)
+"""Where each of so many hours before it has a datapoint, an hour does not touch the two hours after any start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ def use_of(window: Window, tokenless: Series, edge: Series | None) -> Use:
         days=len({hour // 24 for hour in used}),
         last=at(max(used)) if used else None,
         pattern=pattern_of(used, tokenless.values.keys(), [window.started_at]),
+        most=math.ceil(max(values.values(), default=0)),
+        near_start=any(hour - before not in tokenless.values for hour in used for before in _HOURS_OF_A_START),
     )
 
 
@@ -171,7 +175,12 @@ def refused_in(window: Window, days: Series, straddled: Series | None) -> Refuse
     refused = {day: value for day, value in days.values.items() if value}
     if since is None:
         counted, earlier, last = sum(refused.values()), 0.0, max(refused, default=None)
-        return Refused(calls=math.ceil(counted), last=at(last) if last is not None else None)
+        return Refused(
+            calls=math.ceil(counted),
+            last=at(last) if last is not None else None,
+            periods=len(refused),
+            most=math.ceil(max(refused.values(), default=0)),
+        )
     border = day_with(since)
     after = {at(day): value for day, value in refused.items() if day > border}
     on_the_day = refused.get(border, 0.0)
@@ -184,7 +193,12 @@ def refused_in(window: Window, days: Series, straddled: Series | None) -> Refuse
     counted = sum(after.values())
     earlier = sum(refused.values()) - counted
     return Refused(
-        calls=math.ceil(counted), last=max(after, default=None), earlier=max(0, math.ceil(earlier)), since=since
+        calls=math.ceil(counted),
+        last=max(after, default=None),
+        earlier=max(0, math.ceil(earlier)),
+        since=since,
+        periods=len(after),
+        most=math.ceil(max(after.values(), default=0)),
     )
 
 
@@ -221,17 +235,61 @@ def _bursts(weeks: list[int]) -> list[tuple[int, int]]:
     return bursts
 
 
+def earlier_starts(window: Window, tokenless: Series, ran: Series | None) -> int:
+    """How many starts before the last one were observed, without a call: an hour in which it began to run, and the one after it.
+
+    Where nothing but a missing datapoint tells of a start, it is none: whether it ran in the hours before has to be known.
+
+    Args:
+        window: the instance.
+        tokenless: the quiet hours with a datapoint.
+        ran: in which hours it demonstrably ran; None where that was not asked.
+    """
+    if ran is None:
+        return 0
+    inside, last = window.inside, math.floor(window.started_at.timestamp() / HOUR)
+    seen = tokenless.values
+    began = [
+        hour
+        for hour in range(inside.first + 1, min(inside.end, last) - 1)
+        if (hour in seen or hour in ran.values) and hour - 1 not in seen and hour - 1 not in ran.values
+    ]
+    return sum(hour in seen and hour + 1 in seen and not (seen[hour] or seen[hour + 1]) for hour in began)
+
+
+def starts_suffice(evidence: Evidence, policy: Policy, *, of_others: int = 0) -> bool:
+    """Whether observed starts stand for the hours that the policy wants. An instance that has not existed for so many hours may
+    still collect them.
+
+    Args:
+        evidence: the instance's own.
+        policy: the policy.
+        of_others: observed starts of others in its cohort.
+    """
+    enough = evidence.clean_starts + of_others >= policy.min_clean_starts
+    return enough and evidence.clean_starts > 0 and not is_young(evidence, policy)
+
+
+def is_covered(evidence: Evidence, policy: Policy) -> bool:
+    """Whether enough of the time in which it ran was observed."""
+    return evidence.coverage >= policy.min_coverage and evidence.gap.hours <= policy.max_gap_hours
+
+
+def is_young(evidence: Evidence, policy: Policy) -> bool:
+    """Whether it has not existed for as many hours as the policy wants to see, so that it cannot have been observed for them."""
+    return evidence.window_end - evidence.window_start < timedelta(hours=policy.min_observed_hours)
+
+
 def speaks_for_enforcing(evidence: Evidence, policy: Policy) -> bool:
     """Whether use before the window could make a difference."""
     made = evidence.use.calls + evidence.refused.calls + (evidence.start.calls if evidence.start else 0)
-    return (
-        evidence.problem is None
-        and made == 0
-        and evidence.coverage >= policy.min_coverage
-        and evidence.gap.hours <= policy.max_gap_hours
-        and evidence.fresh
-        and evidence.observed_hours >= policy.min_observed_hours
-    )
+    if evidence.problem is not None or made or not evidence.fresh:
+        return False
+    is_long = evidence.observed_hours >= policy.min_observed_hours or starts_suffice(evidence, policy)
+    by_cohort = policy.cohort_evidence and evidence.observed_hours > 0
+    if is_covered(evidence, policy):
+        return is_long or by_cohort
+    return by_cohort and is_young(evidence, policy)
 
 
 def problem_of(*series: Series | None) -> tuple[str | None, bool]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
+from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.health import Signs
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
@@ -150,10 +151,15 @@ class Response:
         self.teller.tell(arns, self.now(), workflow=workflow, paid=paid)
 
     def hold_cohorts(self, records: Iterable[Record], *, unexplained: bool) -> None:
-        """One that breaks holds all that run the same software, until a person clears it. ``unexplained``: nobody knows yet
+        """One that breaks holds all that run the same software, and what its source launches next, until a person clears it. ``unexplained``: nobody knows yet
         whether it broke. Another that holds the cohort already goes on doing so, unless that is now known to be breakage."""
         records = list(records)
-        by_cohort = {each.cohort: each.arn for each in records if each.cohort is not None}
+        by_cohort = {
+            key: each.arn
+            for each in records
+            if each.cohort is not None
+            for key in (each.cohort, lineage_of(each.cohort))
+        }
         known = unexplained or any(each.is_broken for each in records)
         held = self._held(by_cohort, unexplained=unexplained) if known and by_cohort else set()
         for cohort, arn in by_cohort.items():

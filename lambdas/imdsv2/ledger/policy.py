@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.policy import Policy, PolicyInForce
+from imdsv2.domain.in_force import PolicyInForce
+from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
 from imdsv2.ledger.items import to_text
 

@@ -77,7 +77,7 @@ class Record:
     error: Mapping[str, str] | None = None
     """EC2's error: ``code`` and ``message``. Line."""
     cohort: str | None = None
-    """The result of `cohort.cohort_of` when the instance was last described. Line."""
+    """The result of `cohort.cohort_of` when the instance was last judged; None if it is in none. Line."""
     decided_at: datetime | None = None
     changed_at: datetime | None = None
     """When the verdict last changed: findings and people that were notified earlier are notified again."""

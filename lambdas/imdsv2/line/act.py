@@ -202,7 +202,7 @@ class Action:
 
 
 def _is_still_denied(judgement: Judgement, asked: Asked) -> bool:
-    return judgement.is_denied_to_all and judgement.cohort in asked.tried
+    return judgement.is_denied_to_all and judgement.denied_with in asked.tried
 
 
 def _left_its_tag(judgement: Judgement) -> bool:

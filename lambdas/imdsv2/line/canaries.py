@@ -12,11 +12,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.domain import gates as gate
-from imdsv2.domain.cohort import Cohort, canaries_wanted, in_order
+from imdsv2.domain.cohort import Cohort, canaries_wanted, describe_cohort, in_order, lineage_of
 from imdsv2.domain.commands import command
-from imdsv2.domain.lifecycle import UNDER_WAY, Status
-from imdsv2.domain.verdict import DAILY, Reason
+from imdsv2.domain.verdict import DAILY
 from imdsv2.errors import LedgerContended
+from imdsv2.line.canary_records import (
+    CHANGED,
+    goes_first,
+    is_clean,
+    may_be_summoned,
+    proves_itself_later,
+    without_ended,
+)
 from imdsv2.line.judgement import Further
 
 if TYPE_CHECKING:
@@ -38,23 +45,6 @@ _OPEN_FOR = timedelta(days=30)
 """After that, a group or an image may run other software, so the cohort starts again with new canaries."""
 _METRICS_SETTLE = timedelta(minutes=20)
 _TRIES = 3
-_CHANGED = frozenset({Status.ENFORCING, Status.ENFORCED, Status.VERIFIED})
-_ITS_TURN_WILL_COME = frozenset(
-    {
-        Reason.UNUSED,
-        Reason.SWITCHED_OFF,
-        Reason.POLICY_UNREADABLE,
-        Reason.BREAKER_OPEN,
-        Reason.APPROVAL_REQUIRED,
-        Reason.NOTICE_GIVEN,
-        Reason.CANARY_WAIT,
-        Reason.CALENDAR_CLOSED,
-        Reason.CAP_REACHED,
-        Reason.NOT_READY,
-    }
-)
-_REFUSED = frozenset({Reason.SUPPRESSED, Reason.MANAGED_ELSEWHERE, Reason.UNTAGGABLE})
-"""Refusals that the evidence does not predict: without this, such an instance would be chosen again and again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,22 +66,27 @@ class Canaries:
 
     def broken(self, willing: Sequence[Judgement], now: datetime) -> dict[InstanceArn, Verdict]:
         """Holds for the instances whose cohort is broken, canaries included."""
-        cohorts = self._cohorts.read({each.cohort for each in willing if each.cohort})
+        keys = {each.cohort for each in willing if each.cohort}
+        cohorts = self._cohorts.read(keys | set(map(lineage_of, keys)))
         records = self._records(cohorts.values(), willing)
+        broken = {key: verdict for key, each in cohorts.items() if (verdict := _broken(each, records, now))}
         return {
             each.arn: verdict
             for each in willing
-            if (cohort := cohorts.get(each.cohort or "")) and (verdict := _broken(cohort, records, now))
+            if each.cohort and (verdict := broken.get(each.cohort) or broken.get(lineage_of(each.cohort)))
         }
 
     def ask(
         self, willing: Sequence[Judgement], rule: Canary, look_further: LookFurther, now: datetime, *, dry_run: bool
     ) -> Turns:
         """Decide which instances of one account and Region may proceed. A dry run writes nothing."""
+        turns = Turns(held=self._broken_elsewhere(willing, now), canaries=set(), summoned=[])
         by_cohort: dict[str, list[Judgement]] = {}
         for each in willing:
-            by_cohort.setdefault(each.cohort or "", []).append(each)
-        turns = Turns(held={}, canaries=set(), summoned=[])
+            if each.cohort is not None and each.arn not in turns.held:
+                by_cohort.setdefault(each.cohort, []).append(each)
+        if not by_cohort:
+            return turns
         for _ in range(_TRIES):
             asked = self._ask(by_cohort, rule, look_further, now, dry_run=dry_run)
             settled = {key: each for key, each in asked.items() if each is not None}
@@ -103,6 +98,20 @@ class Canaries:
             if not by_cohort:
                 return turns
         raise LedgerContended("others keep choosing canaries of the same cohorts; this is tried again")
+
+    def _broken_elsewhere(self, willing: Sequence[Judgement], now: datetime) -> dict[InstanceArn, Verdict]:
+        """Holds for the instances of whose source another version broke, before this one has canaries of its own."""
+        lineages = {
+            lineage: each for each in willing if each.cohort and (lineage := lineage_of(each.cohort)) != each.cohort
+        }
+        cohorts = self._cohorts.read(lineages) if lineages else {}
+        records = self._records([each for each in cohorts.values() if each.broken_by is not None], willing)
+        broken = {key: verdict for key, each in cohorts.items() if (verdict := _broken(each, records, now))}
+        return {
+            each.arn: broken[lineage]
+            for each in willing
+            if each.cohort and (lineage := lineage_of(each.cohort)) in broken
+        }
 
     def _ask(
         self,
@@ -117,9 +126,9 @@ class Canaries:
         known = self._cohorts.read(by_cohort)
         willing = [each for several in by_cohort.values() for each in several]
         records = self._records(known.values(), willing)
-        cohorts = {key: _renewed(cohort, records, now) for key, cohort in known.items()}
+        cohorts = {key: without_ended(_renewed(cohort, records, now), records) for key, cohort in known.items()}
         kept = {
-            key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], records)]
+            key: [arn for arn in cohort.canaries if goes_first(arn, by_cohort[key], records)]
             for key, cohort in cohorts.items()
         }
         short = {
@@ -136,7 +145,7 @@ class Canaries:
             # read again.
             records = self._records(known.values(), willing)
             kept = {
-                key: [arn for arn in cohort.canaries if _goes_first(arn, by_cohort[key], records)]
+                key: [arn for arn in cohort.canaries if goes_first(arn, by_cohort[key], records)]
                 for key, cohort in cohorts.items()
             }
         turns: dict[str, Turns | None] = {}
@@ -184,7 +193,7 @@ def _broken(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime
     held_by = _held_by(cohort, records)
     if held_by is None:
         return None
-    which = f"{held_by.instance_id}, which runs the same software ({_name(cohort)}),"
+    which = f"{held_by.instance_id}, which runs the same software ({describe_cohort(cohort.key)}),"
     if cohort.unexplained:
         why = (
             f"{which} was put back by somebody, or had IMDSv1 calls rejected, and nobody has said why. If its software needs IMDSv1, "
@@ -193,25 +202,6 @@ def _broken(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime
     else:
         why = f"{which} broke without IMDSv1. Update that software and restart it; then: {command('clear', held_by)}"
     return gate.canary_wait(why, now + DAILY, now)  # Whoever clears that instance makes due what waits for it.
-
-
-def _goes_first(arn: InstanceArn, willing: Sequence[Judgement], records: Mapping[InstanceArn, Record]) -> bool:
-    """Whether a canary is still valid; one that stopped, is gone, is held or can prove nothing is replaced."""
-    asked = next((each for each in willing if each.arn == arn), None)
-    if asked is not None:
-        return asked.instance is not None and asked.instance.state == "running"
-    record = records.get(arn)
-    if record is None:
-        return False
-    if record.status in _CHANGED or record.is_watched:
-        # What somebody has changed back is watched until the guard has seen whether it broke.
-        return not record.canary_lost
-    return record.status != Status.FAILED and record.reason in _ITS_TURN_WILL_COME
-
-
-def may_be_summoned(record: Record) -> bool:
-    """Whether an instance that nobody asked about may be chosen."""
-    return record.status not in UNDER_WAY | {Status.FAILED} and record.reason not in _REFUSED
 
 
 def _choose(
@@ -225,28 +215,17 @@ def _choose(
     running = [each.arn for each in candidates if each.instance is not None and each.instance.state == "running"]
     if not running:
         # Keep stopped canaries: another stopped instance proves no more, and their next start is watched.
-        kept = [arn for arn in cohort.canaries if arn in kept or _proves_itself_later(records.get(arn))]
+        kept = [arn for arn in cohort.canaries if arn in kept or proves_itself_later(records.get(arn))]
     pool = [arn for arn in running or [each.arn for each in candidates] if arn not in kept]
     wanted = cohort.wanted if kept else share(len(pool))
     new = in_order(pool)[: wanted - len(kept)]
     return replace(cohort.renewed(), canaries=(*kept, *new), wanted=wanted)
 
 
-def _proves_itself_later(record: Record | None) -> bool:
-    return record is not None and record.status in _CHANGED and record.is_watched
-
-
 def _opened(cohort: Cohort, records: Mapping[InstanceArn, Record], now: datetime) -> Cohort:
-    if cohort.opened_at is None and cohort.canaries and all(_is_clean(records.get(arn)) for arn in cohort.canaries):
+    if cohort.opened_at is None and cohort.canaries and all(is_clean(records.get(arn)) for arn in cohort.canaries):
         return replace(cohort, opened_at=now)
     return cohort
-
-
-def _is_clean(record: Record | None) -> bool:
-    if record is None or record.status not in _CHANGED:
-        return False
-    clean_at, enforced_at = record.clean_at, record.enforced_at
-    return clean_at is not None and enforced_at is not None and clean_at >= enforced_at
 
 
 def _turns(
@@ -274,7 +253,7 @@ def _wait(cohort: Cohort, records: Mapping[InstanceArn, Record], rule: Canary, n
     since = {
         arn: record.enforced_at
         for arn in cohort.canaries
-        if (record := records.get(arn)) is not None and record.status in _CHANGED
+        if (record := records.get(arn)) is not None and record.status in CHANGED
     }
     changed = [when for when in since.values() if when is not None]
     all_changed = len(changed) == len(cohort.canaries)
@@ -284,13 +263,7 @@ def _wait(cohort: Cohort, records: Mapping[InstanceArn, Record], rule: Canary, n
     )
     what = "have been changed" if all_changed else "go first, and wait for their own turn"
     why = (
-        f"Of the instances that run the same software ({_name(cohort)}), {ids} {what}; the others follow when those have stayed "
+        f"Of the instances that run the same software ({describe_cohort(cohort.key)}), {ids} {what}; the others follow when those have stayed "
         f"clean for {rule.hours} hours."
     )
     return gate.canary_wait(why, opens_at, now)
-
-
-def _name(cohort: Cohort) -> str:
-    kind, _, name = cohort.key.split("/", 3)[-1].partition(":")
-    known = {"group": "Auto Scaling group", "template": "launch template", "image": "AMI", "instance": "instance"}
-    return f"{known[kind]} {name}"

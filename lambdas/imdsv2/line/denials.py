@@ -48,7 +48,7 @@ class Denials:
         let through. May raise ClientError or LedgerContended."""
         by_cohort: dict[str, list[InstanceArn]] = {}
         for each in willing:
-            by_cohort.setdefault(each.cohort or "", []).append(each.arn)
+            by_cohort.setdefault(each.denied_with or "", []).append(each.arn)
         by_cohort.pop("", None)
         held: dict[InstanceArn, Verdict] = {}
         tried: set[str] = set()
@@ -66,8 +66,8 @@ class Denials:
     def note(self, ended: Iterable[Judgement], tried: Collection[str]) -> None:
         """Note what was forbidden, and what no longer is. What cannot be noted is tried again, and noted then."""
         ended = list(ended)
-        denied = {each.cohort: each.verdict.explanation for each in ended if each.is_denied_to_all and each.cohort}
-        allowed = {each.cohort for each in ended if each.status is Status.ENFORCED} & {*tried} - denied.keys()
+        denied = {each.denied_with: each.verdict.explanation for each in ended if each.is_denied_to_all}
+        allowed = {each.denied_with for each in ended if each.status is Status.ENFORCED} & {*tried} - denied.keys()
         for key, why in [*denied.items(), *((key, None) for key in allowed)]:
             if key is None:
                 continue

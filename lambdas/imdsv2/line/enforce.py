@@ -111,7 +111,7 @@ class Enforcement:
         return replace(shut, is_untouched=True) if shut is not None else judgement
 
     def _ask_ec2(self, judgement: Judgement) -> Judgement:
-        denied = self._denied.get(judgement.cohort or "")
+        denied = self._denied.get(judgement.denied_with or "")
         if denied is not None:
             return replace(judgement, verdict=denied.verdict, status=denied.status, is_untouched=True)
         judgement = replace(judgement, asked_at=self.now())
@@ -126,8 +126,8 @@ class Enforcement:
         )
         if refusal is not None:
             refused = _refused(judgement, refusal)
-            if refused.is_denied_to_all and refused.cohort is not None:
-                self._denied[refused.cohort] = refused
+            if refused.is_denied_to_all and refused.denied_with is not None:
+                self._denied[refused.denied_with] = refused
             return refused
         return self.record(replace(judgement, status=Status.ENFORCED, after=_expected(instance.options)))
 

@@ -7,7 +7,6 @@ whether an instance ran; the last start by five minutes; use before the window b
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import (
@@ -25,6 +24,7 @@ from imdsv2.domain.start import start_of
 from imdsv2.domain.weighing import (
     WEEK_HOURS,
     day_with,
+    earlier_starts,
     hours_unexplained,
     life_of,
     problem_of,
@@ -35,6 +35,7 @@ from imdsv2.domain.weighing import (
     use_of,
 )
 from imdsv2.domain.window import FINE, FINE_MEMORY, MEMORY, window_of
+from imdsv2.line.stops import stop_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,12 +61,15 @@ def gather(
     histories: Mapping[InstanceArn, History],
     policy: Policy,
     now: datetime,
+    *,
+    closely: bool = False,
 ) -> dict[InstanceArn, Evidence]:
-    """Read the evidence of instances of one account and Region.
+    """Read the evidence of instances of one account and Region. ``closely``: whatever the window shows, all looks are asked, where
+    it depends on all of them what use says of others.
 
     A refused or incomplete answer is evidence with a ``problem``, never an exception.
     """
-    looks = Looks(cloudwatch, policy, now)
+    looks = Looks(cloudwatch, policy, now, closely=closely)
     return looks.gather({each.arn: each for each in instances}, histories)
 
 
@@ -76,6 +80,7 @@ class Looks:
     cloudwatch: CloudWatchClient
     policy: Policy
     now: datetime
+    closely: bool = False
     tokenless: dict[InstanceArn, Series] = field(default_factory=dict)
     edges: dict[InstanceArn, Series] = field(default_factory=dict)
     ran: dict[InstanceArn, Series] = field(default_factory=dict)
@@ -92,7 +97,7 @@ class Looks:
         self, instances: Mapping[InstanceArn, Instance], histories: Mapping[InstanceArn, History]
     ) -> dict[InstanceArn, Evidence]:
         """The evidence of each instance."""
-        stops, unknown = self._stop_times(instances)
+        stops, unknown = stop_times(self.cloudwatch, instances, self.policy, self.now)
         windows = {
             arn: window_of(instance, histories[arn], self.policy, self.now, stopped_at=stops.get(arn))
             for arn, instance in instances.items()
@@ -111,43 +116,6 @@ class Looks:
     ) -> dict[InstanceArn, Series]:
         return read(self.cloudwatch, metric, spans, period=period)
 
-    def _stop_times(
-        self, instances: Mapping[InstanceArn, Instance]
-    ) -> tuple[dict[InstanceArn, datetime], dict[InstanceArn, Evidence]]:
-        """When stopped instances stopped, by EC2's word, else by their last sign of life; and the evidence of those of which
-        it cannot be known, or lies before everything that CloudWatch remembers."""
-        stopped = {arn: each for arn, each in instances.items() if each.state == "stopped"}
-        stops = {arn: each.stopped_at for arn, each in stopped.items() if each.stopped_at is not None}
-        silent = {arn: each for arn, each in stopped.items() if arn not in stops}
-        oldest = self.now - MEMORY
-        days = self._read(
-            UTILIZATION,
-            {
-                arn: Hours(day_with(max(each.launched_at, oldest)), Hours.touching(oldest, self.now).end)
-                for arn, each in silent.items()
-            },
-            period=_DAY,
-        )
-        lived = {arn: max(series.values) for arn, series in days.items() if series.values and series.problem is None}
-        hours = self._read(UTILIZATION, {arn: Hours(day, day + 24) for arn, day in lived.items()})
-        stops |= {arn: at(max(series.values) + 1) for arn, series in hours.items() if series.values}
-        unknown: dict[InstanceArn, Evidence] = {}
-        for arn, each in stopped.items():
-            problem, passes = problem_of(days.get(arn), hours.get(arn))
-            too_long = (arn in stops and stops[arn] < oldest) or (arn not in stops and each.launched_at < oldest)
-            if problem is None and arn in stops and not too_long:
-                continue
-            start = self.now - timedelta(days=self.policy.lookback_days)
-            unknown[arn] = Evidence(
-                window_start=start,
-                window_end=self.now,
-                window_known=False,
-                stopped_too_long=problem is None and too_long,
-                problem=problem,
-                passes=passes,
-            )
-        return stops, unknown
-
     def _look_at_windows(self, windows: Mapping[InstanceArn, Window]) -> None:
         self.tokenless = self._read(TOKENLESS_CALLS, {arn: window.touched for arn, window in windows.items()})
         edges = {
@@ -163,7 +131,7 @@ class Looks:
         self.uses[arn] = use_of(window, self.tokenless[arn], self.edges.get(arn))
         acceptance = window.history.acceptance
         return problem is None and (
-            not self.uses[arn].calls or (acceptance is not None and acceptance.in_force(self.now))
+            self.closely or not self.uses[arn].calls or (acceptance is not None and acceptance.in_force(self.now))
         )
 
     def _look_for_refused_calls(self, windows: Mapping[InstanceArn, Window]) -> None:
@@ -255,6 +223,7 @@ class Looks:
         )
         life = life_of(window, self._quiet_hours(arn), self.ran.get(arn), self.policy)
         is_open = arn in self.refused
+        start = self._start(arn, window) if is_open else None
         return Evidence(
             window_start=window.start,
             window_end=window.end,
@@ -262,7 +231,7 @@ class Looks:
             passes=passes,
             use=self.uses[arn],
             refused=refused_in(window, self.refused[arn], self.straddled.get(arn)) if is_open else Refused(),
-            start=self._start(arn, window) if is_open else None,
+            start=start,
             observed_hours=life.observed,
             coverage=life.coverage,
             fresh=life.fresh,
@@ -270,10 +239,17 @@ class Looks:
             gap=life.gap,
             enough_at=life.enough_at,
             unrefused=self.unrefused.get(arn),
+            clean_starts=self._clean_starts(arn, window, start),
         )
 
     def _start(self, arn: InstanceArn, window: Window) -> Start:
         return start_of(window, self.start_calls.get(arn), self.start_refused.get(arn), self.samples.get(arn))
+
+    def _clean_starts(self, arn: InstanceArn, window: Window, start: Start | None) -> int:
+        """Those of the window that were observed, the last one included."""
+        if start is None or not start.observed or start.calls:
+            return 0
+        return 1 + earlier_starts(window, self._quiet_hours(arn), self.ran.get(arn))
 
     def _with_older_use(
         self, windows: Mapping[InstanceArn, Window], evidence: Mapping[InstanceArn, Evidence]

@@ -1,19 +1,19 @@
-"""The first half of the line, which writes nothing: target -> evidence -> decision."""
+"""The first half of the line, which changes nothing but what is known of cohorts: target -> evidence -> decision."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look, running_instances
-from imdsv2.domain.cohort import canaries_wanted, cohort_of, in_order
+from imdsv2.domain.cohort import canaries_wanted, in_order
 from imdsv2.domain.decision import decide, decide_scope, decide_without_evidence
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
-from imdsv2.line.canaries import may_be_summoned
+from imdsv2.line.canary_records import may_be_summoned
 from imdsv2.line.gather import gather
 from imdsv2.line.judgement import STATUS_OF, Case, Further, Judgement, willing
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
+    from imdsv2.line.siblings import Siblings
 
 _CANDIDATES_AT_ONCE = 100
 """The evidence of so many is in memory at a time: up to 350 KiB each, if the policy looks back for a year."""
@@ -44,6 +45,7 @@ class Judge:
     members: Members
     ledger: Ledger
     policies: PolicySource
+    siblings: Siblings
     now: Callable[[], datetime]
 
     def judge(
@@ -51,8 +53,11 @@ class Judge:
         cases: Sequence[Case],
         records: Mapping[InstanceArn, Record],
         seen: Mapping[InstanceArn, Target] | None = None,
+        *,
+        keep: bool = True,
     ) -> list[Judgement]:
-        """Evaluate each case with its record; EC2 is not called for targets in ``seen``."""
+        """Evaluate each case with its record; EC2 is not called for targets in ``seen``. ``keep``: whether the ledger learns what was
+        found of cohorts."""
         now = self.now()
         policy = self.policies.current(now).policy
         histories = {case.arn: records[case.arn].history for case in cases}
@@ -64,6 +69,7 @@ class Judge:
             if isinstance(target, Instance) and decide_without_evidence(target, histories[arn], policy, now) is None
         ]
         evidence = self._gather(unsettled, histories, policy, now)
+        cohorts = self.siblings.rolls.cohorts([each for each in targets.values() if isinstance(each, Instance)], policy)
         judged = []
         for case in cases:
             arn = case.arn
@@ -76,11 +82,25 @@ class Judge:
                     status=_status(verdict, records[arn]),
                     target=targets.get(arn),
                     evidence=evidence.get(arn),
+                    cohort=cohorts.get(arn),
                 )
             )
-        return judged
+        return self._with_cohorts(judged, policy, now, keep=keep)
 
-    def look_further(self, judged: Sequence[Judgement], cohorts: set[str]) -> Further:
+    def _with_cohorts(self, judged: list[Judgement], policy: Policy, now: datetime, *, keep: bool) -> list[Judgement]:
+        """The judgements, after what the cohorts of those that may be enforced say against them, and for them."""
+        pools = self.siblings.pooled(judged, policy, now, keep=keep)
+        heard = []
+        for each in judged:
+            pool = pools.get(each.cohort) if each.cohort is not None else None
+            if pool is None or each.target is None or each.evidence is None:
+                heard.append(each)
+                continue
+            verdict = decide(each.target, each.evidence, each.record.history, policy, now, pool)
+            heard.append(replace(each, verdict=verdict, status=_status(verdict, each.record)))
+        return heard
+
+    def look_further(self, judged: Sequence[Judgement], cohorts: set[str], *, keep: bool = True) -> Further:
         """Other running instances of these cohorts that could be enforced, in the canaries' order, until there are enough of
         them. Only ids and descriptions of all are kept: the evidence of a large cohort would not fit into memory."""
         place, asked = judged[0].arn, {each.arn for each in judged}
@@ -88,29 +108,31 @@ class Judge:
         running = {
             each.arn: each
             for each in running_instances(self.members.ec2(place, "read"), place)
-            if each.arn not in asked and cohort_of(each) in cohorts
+            if each.arn not in asked
         }
+        named = self.siblings.rolls.cohorts(running.values(), policy)
+        running = {arn: each for arn, each in running.items() if named[arn] in cohorts}
         if not running or policy.canary is None:
             return Further()
         unseen: dict[str, list[InstanceArn]] = {}
         for arn in in_order(running):
-            unseen.setdefault(cohort_of(running[arn]), []).append(arn)
+            unseen.setdefault(str(named[arn]), []).append(arn)
         found: dict[str, list[Judgement]] = {key: [] for key in unseen}
         beside = Counter(each.cohort for each in willing(judged))
         while batch := _next(unseen, found, beside, policy.canary.share):
-            for each in self._judge_running({arn: running[arn] for arn in batch}, judged[0].case.source):
-                found[cohort_of(running[each.arn])].append(each)
+            for each in self._judge_running({arn: running[arn] for arn in batch}, judged[0].case.source, keep=keep):
+                found[str(named[each.arn])].append(each)
         return Further(
             willing=[each for several in found.values() for each in several],
             unseen={key: len(arns) for key, arns in unseen.items()},
         )
 
-    def _judge_running(self, running: Mapping[InstanceArn, Target], source: Source) -> list[Judgement]:
+    def _judge_running(self, running: Mapping[InstanceArn, Target], source: Source, *, keep: bool) -> list[Judgement]:
         """Those of some running instances that could be enforced and may be chosen as canaries."""
         records = self.ledger.read(running)
         free = [arn for arn, record in records.items() if not record.is_busy(self.now()) and may_be_summoned(record)]
         cases = [Case(arn=arn, requests=(Request(arn=arn, source=source),)) for arn in free]
-        return willing(self.judge(cases, records, {arn: running[arn] for arn in free})) if free else []
+        return willing(self.judge(cases, records, {arn: running[arn] for arn in free}, keep=keep)) if free else []
 
     def _gather(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.cohort import cohort_of
+from imdsv2.domain.cohort import image_key
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import OURS, Status
 from imdsv2.domain.verdict import Decision, Reason
@@ -77,6 +77,7 @@ class Judgement:
     after: MetadataOptions | None = None
     error: Mapping[str, str] | None = None
     permitted: bool | None = None
+    cohort: str | None = None
     canary: bool = False
     notice: Notice | None = None
     asked_at: datetime | None = None
@@ -95,6 +96,14 @@ class Judgement:
         return self.target if isinstance(self.target, Instance) else None
 
     @property
+    def denied_with(self) -> str | None:
+        """The key under which is kept what an organisation forbids: its cohort's, or, in none, its AMI's. Whoever owns that, what is
+        forbidden to one instance is likely to be forbidden to the next; which software they run does not matter."""
+        if self.cohort is not None or self.instance is None or not self.instance.image_id:
+            return self.cohort
+        return image_key(self.arn, self.instance.image_id)
+
+    @property
     def leaves_enforcement_standing(self) -> bool:
         """Whether this verdict leaves the ledger's enforcement in place, finished or not: tokens are required as
         intended, EC2 has yet to apply the change, or the instance was not examined. What required tokens before this run asked
@@ -105,10 +114,6 @@ class Judgement:
             return self.record.status in {Status.ENFORCED, Status.VERIFIED} and self.record.history.stands
         says_nothing_against_it = {Reason.ALREADY_REQUIRED, Reason.UNREACHABLE, Reason.OUT_OF_SCOPE}
         return self.verdict.reason in says_nothing_against_it and self.record.status in OURS
-
-    @property
-    def cohort(self) -> str | None:
-        return cohort_of(self.instance) if self.instance is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ _VOIDS_NOTICE = frozenset(
     {
         Reason.V1_IN_USE,
         Reason.V1_REFUSED,
+        Reason.COHORT_USES_V1,
         Reason.V1_RECURS,
         Reason.V1_AT_BOOT,
         Reason.HOP_LIMIT_FALLBACK,

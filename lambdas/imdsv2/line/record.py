@@ -162,7 +162,7 @@ def _with_verdict(record: Record, judgement: Judgement, signature: Signature, no
         reason=judgement.verdict.reason,
         evidence=evidence_document(judgement.evidence),
         error=dict(judgement.error) if judgement.error else None,
-        cohort=judgement.cohort or record.cohort,
+        cohort=judgement.cohort if judgement.instance is not None else record.cohort,
         missing_since=_missing_since(record, judgement, now),
         endpoint_wanted_at=(record.endpoint_wanted_at or now) if judgement.wants_endpoint else None,
         decided_at=now,

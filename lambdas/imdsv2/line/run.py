@@ -106,8 +106,8 @@ class Line:
                 self._run_alone(half, request_id, outcomes, dry_run=dry_run, halvings=halvings - 1)
 
     def _rehearse(self, group: Sequence[Case]) -> list[Judgement]:
-        judged = self.judge.judge(group, self.ledger.read(case.arn for case in group))
-        return self.action.rehearse(judged, partial(self.judge.look_further, judged))
+        judged = self.judge.judge(group, self.ledger.read(case.arn for case in group), keep=False)
+        return self.action.rehearse(judged, partial(self.judge.look_further, judged, keep=False))
 
     def _run_group(self, group: Sequence[Case], request_id: str, outcomes: Outcomes) -> None:
         self.policies.keep(self.now())

@@ -8,7 +8,7 @@ from imdsv2.aws.errors import error_code, error_message
 from imdsv2.aws.metadata_options import PLANNED_CALL
 from imdsv2.domain.documents import evidence_document, options_document
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.domain.verdict import MAY_CHANGE, Decision
 from imdsv2.errors import TargetRefused
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _result(name: str, target: Request | TargetRefused, outcomes: Outcomes) -> d
 def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
     """One entry of ``results`` in the answer to a manual invoke."""
     verdict, instance = judgement.verdict, judgement.instance
-    planned = verdict.decision is Decision.ENFORCE and verdict.reason is Reason.UNUSED
+    planned = verdict.decision is Decision.ENFORCE and verdict.reason in MAY_CHANGE
     failed = judgement.status is Status.FAILED
     return {
         "target": name,

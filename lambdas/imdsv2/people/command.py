@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.account import Accounts
+    from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.request import Command
@@ -36,6 +37,7 @@ _APPROVED_FOR = timedelta(days=7)
 _ALLOWED = frozenset(
     {
         Reason.UNUSED,
+        Reason.COHORT_UNUSED,
         Reason.SWITCHED_OFF,
         Reason.POLICY_UNREADABLE,
         Reason.SUPPRESSED,
@@ -58,6 +60,7 @@ class People:
     accounts: Accounts
     scopes: Scopes
     undoing: Undoing
+    pools: Pools
     now: Callable[[], datetime]
 
     def carry_out(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class People:
 
     @property
     def _settling(self) -> Settling:
-        return Settling(ledger=self.ledger, scopes=self.scopes, look=self.undoing.look, now=self.now)
+        return Settling(ledger=self.ledger, scopes=self.scopes, pools=self.pools, look=self.undoing.look, now=self.now)
 
     def _close_breaker(self, command: Command, request_id: str) -> dict[str, Any]:
         number = command.scope.account

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.cohort import KINDS
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
 
-_COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(group|template|image|instance):.{1,255}", re.ASCII)
+_COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(" + "|".join(KINDS) + r"):.{1,600}", re.ASCII)
 _CLEAR = '{"clear": {"targets": ["arn:aws:ec2:..."]}, "dry_run": true}'
 
 

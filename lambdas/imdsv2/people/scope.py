@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.instance import Place, partition_of
 from imdsv2.domain.lifecycle import OURS
 from imdsv2.domain.verdict import Reason
@@ -98,4 +99,6 @@ def awaits_answer(record: Record) -> bool:
 def _is_within(record: Record, scope: Scope) -> bool:
     if scope.region and record.arn.region != scope.region:
         return False
-    return not scope.cohort or record.cohort == scope.cohort
+    return not scope.cohort or (
+        record.cohort is not None and scope.cohort in {record.cohort, lineage_of(record.cohort)}
+    )

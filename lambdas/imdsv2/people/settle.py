@@ -9,6 +9,7 @@ from datetime import UTC, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.evidence_rows import ACCEPTABLE
 from imdsv2.domain.history import Acceptance
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.domain.instance import InstanceArn, Target
+    from imdsv2.ledger.pool import KeptPool, Pools
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.request import Command
@@ -40,6 +42,7 @@ _PROBE = "probe_or_breakage"
 _REFUSED_CALLS = "refused_calls"
 _GOES_BACK = "It is about to be put back; ask again once that is done."
 _STAYS = "cleared; it stays enforced, and refused calls count from now on"
+_WAITS_FOR_OTHERS = frozenset({Reason.CANARY_WAIT, Reason.COHORT_USES_V1})
 _NOTHING = "There is nothing to clear: it has neither broken nor been undone or opened since it was last cleared."
 
 
@@ -49,6 +52,7 @@ class Settling:
 
     ledger: Ledger
     scopes: Scopes
+    pools: Pools
     look: Callable[[Iterable[InstanceArn]], Mapping[InstanceArn, Target]]
     now: Callable[[], datetime]
 
@@ -57,40 +61,63 @@ class Settling:
         now, signature = self.now(), command.signed(request_id)
         records = self.scopes.all(command)
         if not command.scope.targets:
-            records = [each for each in records if voided(each)]
+            records = [each for each in records if voided(each) or _waits_for_cohort(each, command)]
         # Somebody may have opened it without the ledger's knowing; what he has not opened yet stays ours.
         targets = self.look([each.arn for each in records if each.stands])
         opened = {arn for arn, target in targets.items() if _is_open(target)}
         seen_at = self.now()
-        problems = {each.arn: _NOTHING for each in records if not voided(each, opened) and not each.stands}
+        problems = {
+            each.arn: _NOTHING
+            for each in records
+            if not voided(each, opened) and not each.stands and not _waits_for_cohort(each, command)
+        }
         problems |= {each.arn: _GOES_BACK for each in records if each.is_to_go_back}
         problems |= self.scopes.strangers.among(records)
 
         def cleared(record: Record) -> Record:
             if record.stands and record.arn not in opened:
                 return _settled(record, signature, now, seen_at)
-            return _cleared(record, voided(record, opened), signature, now)
+            voids = voided(record, opened)
+            # What its siblings did is settled in the evidence of the cohort.
+            return _cleared(record, voids, signature, now) if voids else replace(record, revisit_at=now)
 
         def tells(record: Record) -> dict[str, Any]:
             stays = record.stands and record.arn not in opened
-            voids = voided(record, opened) or [_REFUSED_CALLS]
+            voids = voided(record, opened) or [_REFUSED_CALLS if stays else str(Reason.COHORT_USES_V1)]
             return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {_next(now)}"}
 
+        self._settle_cohort(command, now)
         results = mark(self.ledger, records, cleared, problems, now, dry_run=command.dry_run, tells=tells)
-        done = {each["target"] for each in results if each["done"]}
-        self._make_cohorts_due([each for each in records if str(each.arn) in done])
+        self._make_cohorts_due(records, results)
         return results
 
-    def _make_cohorts_due(self, cleared: Iterable[Record]) -> None:
-        """What runs the same software waited for the clearance."""
-        cohorts = {each.cohort for each in cleared if each.cohort is not None}
-        accounts = sorted({account_key(each.arn) for each in cleared if each.cohort is not None})
+    def _make_cohorts_due(self, records: Iterable[Record], results: Iterable[Mapping[str, Any]]) -> None:
+        """What runs the same software, or comes from the same source, waited for what a person has now said."""
+        done = {each["target"] for each in results if each["done"]}
+        settled = [each for each in records if each.cohort is not None and str(each.arn) in done]
+        lineages = {lineage_of(str(each.cohort)) for each in settled}
+        accounts = sorted({account_key(each.arn) for each in settled})
         make_due(
             self.ledger,
             accounts,
-            lambda record: record.reason == Reason.CANARY_WAIT and record.cohort in cohorts,
+            lambda record: (
+                record.reason in _WAITS_FOR_OTHERS
+                and record.cohort is not None
+                and lineage_of(record.cohort) in lineages
+            ),
             self.now(),
         )
+
+    def _settle_cohort(self, command: Command, until: datetime) -> None:
+        """Settle what all members of a cohort did until then, those included that have ended and that no record names."""
+        cohort = command.scope.cohort
+        if cohort is None or command.dry_run:
+            return
+
+        def settled(pool: KeptPool) -> KeptPool:
+            return replace(pool, settled_at=max(until, pool.settled_at or until))
+
+        self.pools.change(cohort, settled)
 
     def accept(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Let instances be changed in spite of what their evidence says."""
@@ -128,7 +155,8 @@ class Settling:
         if at < now - timedelta(days=LONGEST_MEMORY_DAYS):
             raise InvalidRequest("at", f"takes a time of the last {LONGEST_MEMORY_DAYS} days, not {to_seconds(at)}")
         records = self.scopes.all(command)
-        return mark(
+        self._settle_cohort(command, at)
+        results = mark(
             self.ledger,
             records,
             # What is known to be quiet may have been known only from an earlier such word on.
@@ -138,6 +166,8 @@ class Settling:
             dry_run=command.dry_run,
             tells=lambda record: {"mended_at": to_seconds(at), "mended_before": to_seconds(record.mended_at)},
         )
+        self._make_cohorts_due(records, results)
+        return results
 
 
 def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> list[str]:
@@ -154,6 +184,11 @@ def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> li
         _PROBE: record.probe_at is not None and (record.cleared_at is None or record.cleared_at < record.probe_at),
     }
     return [str(name) for name, is_so in held.items() if is_so]
+
+
+def _waits_for_cohort(record: Record, command: Command) -> bool:
+    """Whether it is held by what another of the cohort did that the command is about."""
+    return command.scope.cohort is not None and record.reason == Reason.COHORT_USES_V1
 
 
 def _is_open(target: Target) -> bool:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.instance import Missing, Unreachable
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key
@@ -53,7 +54,8 @@ class Strangers:
             what = f"instance of account {number} in {scope.region}"
             raise _unknown(f"{command.steer}.region", what, scope.region, regions)
         if scope.cohort:
-            cohorts = {each.cohort for each in self.ledger.read(arns).values() if each.cohort}
+            known = {each.cohort for each in self.ledger.read(arns).values() if each.cohort}
+            cohorts = known | set(map(lineage_of, known))
             if scope.cohort not in cohorts:
                 raise _unknown(f"{command.steer}.cohort", f"cohort {scope.cohort}", scope.cohort, cohorts)
 

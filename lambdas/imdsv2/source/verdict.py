@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.domain.verdict import MAY_CHANGE, Decision, Reason
 from imdsv2.source.effect import OPTIONAL, REQUIRED
 from imdsv2.source.origin import MANAGED, Kind
 
@@ -26,9 +26,8 @@ USED = frozenset(
     }
 )
 """Reasons, by name, with which an instance is held because something needs IMDSv1, or somebody opened it again."""
-_GATES = frozenset(
+_GATES = MAY_CHANGE | frozenset(
     {
-        Reason.UNUSED,
         Reason.SWITCHED_OFF,
         Reason.POLICY_UNREADABLE,
         Reason.SUPPRESSED,

@@ -68,7 +68,8 @@ class Metered:
 
 
 class World:
-    """Instances of one account and Region that have run for two months; ``used`` of them call IMDSv1."""
+    """Instances of one account and Region that have run for two months; ``used`` of them call IMDSv1, and run other
+    software than the rest."""
 
     def __init__(self, instances: int, *, used: int = 0, **policy: Any) -> None:
         self.clock = Clock(BEGIN)
@@ -76,8 +77,13 @@ class World:
         ids = [f"i-{number:017x}" for number in range(instances)]
         launched = BEGIN - AGE
         self.instances = {
-            each: Instance(instance_id=each, image="ami-1", launched_at=launched, first_launched_at=launched)
-            for each in ids
+            each: Instance(
+                instance_id=each,
+                image="ami-2" if number < used else "ami-1",
+                launched_at=launched,
+                first_launched_at=launched,
+            )
+            for number, each in enumerate(ids)
         }
         self.metrics = CloudWatch(self.clock)
         for each in ids:

@@ -5,6 +5,7 @@ Datapoints are computed when they are asked for: ten thousand instances have hun
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -18,13 +19,14 @@ from tests.world.ec2 import OPEN_OPTIONS, Ec2, as_tags
 from tests.world.edge import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from tests.bench.simulation.machine import Machine
     from tests.world.clock import Clock
     from tests.world.cloudwatch import Stamps
 
 PERIOD = 5 * MINUTE
+_GROUP = "aws:autoscaling:groupName"
 ARRIVES_AFTER = 5 * MINUTE
 """Seconds from the end of five minutes to their datapoint; AWS promises nothing, and shows most within a few minutes."""
 LISTED_AFTER = 15 * MINUTE
@@ -40,6 +42,7 @@ class SimulatedInstance:
     required_at: float | None = None
     restored_at: float | None = None
     by_hand: bool = False
+    launched_required: bool = False
     tags: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -65,6 +68,16 @@ class SimulatedInstance:
     def options(self) -> Mapping[str, Any]:
         return {**OPEN_OPTIONS, "HttpTokens": "required" if self.requires_tokens else "optional"}
 
+    @property
+    def first_launched_at(self) -> datetime:
+        """When its group launched it."""
+        return datetime.fromtimestamp(self.machine.first_launched, UTC)
+
+    @property
+    def stopped_at(self) -> datetime | None:
+        """When its group ended it."""
+        return datetime.fromtimestamp(self.machine.ended, UTC) if self.state == "terminated" else None
+
     def change_options(self, sent: Mapping[str, Any]) -> None:
         """Require tokens, or make them optional again, once each."""
         if sent["HttpTokens"] == "required":
@@ -87,8 +100,12 @@ class SimulatedInstance:
             "LaunchTime": datetime.fromtimestamp(begin, UTC),
             "MetadataOptions": {**self.options, "State": "applied"},
             "NetworkInterfaces": [{"Attachment": {"DeviceIndex": 0, "AttachTime": first}}],
-            "Tags": as_tags({"aws:autoscaling:groupName": machine.group, **self.tags}),
+            "Tags": as_tags({**machine.source_tags, **self.tags}),
         }
+
+    def is_closed(self, begin: float, end: float) -> bool:
+        """Whether tokens were required from a time to another: then there is no datapoint of accepted calls."""
+        return self.required_at is not None and self.required_at <= begin and end <= (self.restored_at or math.inf)
 
     def rejected(self, end: float) -> Sequence[int]:
         """The calls that were refused up to a time."""
@@ -101,6 +118,45 @@ class SimulatedInstance:
         refused = self.rejected(end)
         calls = self.machine.asked_between(begin, end)
         return [call for call in calls if not refused or not refused[0] <= call <= refused[-1]]
+
+
+class SimulatedEc2(Ec2[SimulatedInstance]):
+    """EC2 of one account and Region. It shows what has been launched, and for an hour what was terminated; groups are looked up,
+    because every look at a cohort asks for one."""
+
+    def __init__(self, instances: Mapping[str, SimulatedInstance]) -> None:
+        super().__init__({})
+        self._groups: defaultdict[str, dict[str, SimulatedInstance]] = defaultdict(dict)
+        for each in instances.values():
+            if each.machine.first_launched <= each.clock.seconds:
+                self.launch(each)
+
+    def launch(self, instance: SimulatedInstance) -> None:
+        """From now on, it is there."""
+        instance_id = instance.machine.arn.instance_id
+        self.instances[instance_id] = self._groups[instance.machine.group][instance_id] = instance
+
+    def with_tag(self, key: str, value: str) -> Iterable[tuple[str, SimulatedInstance]]:
+        """Only groups are asked for."""
+        assert key == _GROUP
+        return self._groups[value].items() if value in self._groups else ()
+
+    def _listed(self, filters: Sequence[Mapping[str, Any]], after: str) -> Iterator[SimulatedInstance]:
+        asked = [each["Values"] for each in filters if each["Name"] == f"tag:{_GROUP}"]
+        shown = [each for name in asked[0] for _, each in self.with_tag(_GROUP, name)] if asked else None
+        others = [each for each in filters if each["Name"] != f"tag:{_GROUP}"]
+        if shown is None:
+            listed = super()._listed(filters, after)
+        else:
+            ids = [each.machine.arn.instance_id for each in shown]
+            left = shown[ids.index(after) + 1 if after else 0 :]
+            listed = (each for each in left if self._passes(each, others))
+        return (each for each in listed if each.clock.seconds < each.machine.ended + HOUR)
+
+    @staticmethod
+    def _passes(instance: SimulatedInstance, filters: Sequence[Mapping[str, Any]]) -> bool:
+        assert not {each["Name"] for each in filters} - {"instance-state-name"}
+        return all(instance.state in each["Values"] for each in filters)
 
 
 class SimulatedMetrics(CloudWatch):
@@ -143,7 +199,12 @@ class SimulatedMetrics(CloudWatch):
         instance = self._instances[stat["Metric"]["Dimensions"][0]["Value"]]
         span = int(start.timestamp()), int(end.timestamp())
         if stat["Stat"] == TOKENLESS_SAMPLES.stat:
-            stamps = self._observed(instance, stat["Period"], *span)
+            period = stat["Period"]
+            stamps = [
+                stamp
+                for stamp in self._observed(instance, period, *span)
+                if not instance.is_closed(stamp, stamp + period)
+            ]
             return stamps[::-1], [float(stat["Period"] // MINUTE)] * len(stamps)
         stamps, values = self._points(instance, stat["Metric"]["MetricName"], stat["Period"], *span)
         return stamps[::-1], values[::-1]
@@ -162,6 +223,8 @@ class SimulatedMetrics(CloudWatch):
             # A coarse look, for use: where there was none it makes no difference in which weeks an instance ran.
             return _sums(instance.answered(begin, shown), lost, period, begin)
         stamps = self._observed(instance, period, begin, end, lost)
+        if metric != UTILIZATION.name:
+            stamps = [stamp for stamp in stamps if not instance.is_closed(stamp, stamp + period)]
         counts = dict(zip(*_sums(instance.answered(begin, shown), lost, period, begin), strict=True))
         return stamps, [counts.get(stamp, 0.0) for stamp in stamps] if counts else [0.0] * len(stamps)
 
@@ -183,7 +246,7 @@ def places(clock: Clock, instances: Iterable[SimulatedInstance]) -> dict[tuple[s
     for each in instances:
         arn = each.machine.arn
         by_place[arn.account, arn.region][arn.instance_id] = each
-    return {place: Place(Ec2(here), SimulatedMetrics(clock, here)) for place, here in by_place.items()}
+    return {place: Place(SimulatedEc2(here), SimulatedMetrics(clock, here)) for place, here in by_place.items()}
 
 
 def _sums(calls: Iterable[int], lost: frozenset[int], period: int, begin: int) -> tuple[list[int], list[float]]:

@@ -12,6 +12,7 @@ from tests.bench.simulation.herd import build_herd
 from tests.bench.simulation.life import Life
 from tests.bench.simulation.machine import HIDDEN, Software
 from tests.bench.simulation.office import after_working_hours
+from tests.bench.simulation.openness import openness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,15 @@ class Fate:
 def simulate(seed: int, variant: Variant) -> dict[str, Any]:
     """One fleet, each way of enforcing."""
     machines = build_herd(seed, variant.mix) if variant.herd else build(seed, variant.mix)
-    life = Life(machines, variant.policy, guarded=variant.guarded, recalls=variant.recalls)
+    life = Life(
+        machines,
+        variant.policy,
+        guarded=variant.guarded,
+        recalls=variant.recalls,
+        cohorts=variant.cohorts,
+        source=variant.source,
+        seed=seed,
+    )
     life.run(seed)
     served = [
         Fate(machine=each.machine, required_at=each.required_at, restored_at=each.restored_at, by_hand=each.by_hand)
@@ -87,6 +96,7 @@ def simulate(seed: int, variant: Variant) -> dict[str, Any]:
             "breakers_opened": life.breakers_opened,
             "opened_for_nothing": sum(fate.was_opened_for_nothing for fate in served),
             "by_kind": _by_kind(served),
+            "zero": openness(served) if variant.herd else {},
         },
         CLEAN: _sum_up(_owned(each, first_clean(each, CLEAN_DAYS)) for each in machines),
         AT_ONCE: _sum_up(_owned(each, max(BEGIN, each.first_launched)) for each in machines if each.ended > BEGIN),

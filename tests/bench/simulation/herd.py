@@ -160,6 +160,7 @@ class _Group:
             ended=float("inf") if ended is None or ended >= END else ended,
             dark_hours=self._dark_hours(),
             patience=PATIENCE_HOURS * chance.lognormvariate(0, PATIENCE_SPREAD),
+            version=self._template(first) if self._kind == "group" else None,
         )
         if software is Software.BOOT:
             at_reboots = [reboot + chance.randint(*BOOT_CALL_AFTER) for reboot in reboots]
@@ -170,12 +171,16 @@ class _Group:
 
     def _software(self, launched: int, *, alone: bool) -> Software:
         """What it runs: a group what its template of that day says, the others what their place or their cohort has."""
-        template = -1 if self._kind != "group" else int((launched - PAST + self._phase) // (TEMPLATE_EVERY_DAYS * DAY))
+        template = self._template(launched) if self._kind == "group" else -1
         if alone and self._kind != "group":
             return self._drawn()
         if template not in self._templates:
             self._templates[template] = self._drawn()
         return self._templates[template]
+
+    def _template(self, launched: int) -> int:
+        """The version of the group's template on that day."""
+        return 100 + int((launched - PAST + self._phase) // (TEMPLATE_EVERY_DAYS * DAY))
 
     def _drawn(self) -> Software:
         if self._is_open:

@@ -12,18 +12,20 @@ import random
 from collections import defaultdict
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
 from imdsv2.aws import metadata_options as action
 from imdsv2.domain.request import Request, Source
 from imdsv2.ledger.items import account_key
+from imdsv2.line.siblings import Siblings
 from imdsv2.sweep.run import INSTANCES_A_BATCH
 from tests.bench.simulation.agenda import Agenda, next_working_day, up
 from tests.bench.simulation.assumptions import BEGIN, END, MINUTE
 from tests.bench.simulation.cloud import SimulatedInstance, places
 from tests.bench.simulation.ledger import MemoryLedger
 from tests.bench.simulation.office import after_working_hours
+from tests.bench.simulation.origins import Origins
 from tests.bench.simulation.outlook import REVISIT_EVERY, Outlook
 from tests.bench.simulation.service import Listener, assembled
 from tests.world.clock import Clock
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
+    from tests.bench.simulation.cloud import SimulatedEc2
     from tests.bench.simulation.ledger import Standing
     from tests.bench.simulation.machine import Machine
 
@@ -42,6 +45,11 @@ REPORTED_AFTER = 10 * MINUTE
 """Seconds from a launch to the event of AWS Config that names it."""
 BREAKER_CLOSED_AT = 9
 """The hour of the next working day, UTC, at which a person closes a breaker."""
+
+
+def _nobody_asked(*_: Any, **__: Any) -> dict[str, Any]:
+    """What the evidence of cohorts is to a service that judges each instance for itself."""
+    return {}
 
 
 class Life:
@@ -55,6 +63,9 @@ class Life:
         guarded: bool = True,
         recalls: bool = True,
         thrifty: bool = True,
+        cohorts: bool = True,
+        source: str | None = None,
+        seed: int = 0,
     ) -> None:
         self.clock = Clock(datetime.fromtimestamp(BEGIN, UTC))
         self.instances = {machine.arn: SimulatedInstance(machine, self.clock) for machine in machines}
@@ -69,6 +80,9 @@ class Life:
         self._closings: list[tuple[float, str]] = []
         self._people = Listener(self.ledger)
         self._places = places(self.clock, [each for each in self.instances.values() if each.machine.ended > BEGIN])
+        self._origins = Origins(source, self.ledger, seed)
+        self._origins.launch(each for each in self.instances.values() if each.is_there)
+        self._cohorts = cohorts
         service, self._accounts = assembled(self.clock, self._places, policy, self.ledger, self._people)
         self._line, self._guard = service.line, service.guard()
         self._outlook = Outlook(machines, policy, service.cohorts, recalls=recalls)
@@ -78,6 +92,8 @@ class Life:
         random.seed(seed)
         with ExitStack() as replaced:
             replaced.enter_context(mock.patch.object(action, "_READ_BACK_AFTER", (0,)))
+            if not self._cohorts:
+                replaced.enter_context(mock.patch.object(Siblings, "pooled", _nobody_asked))
             for module in THREADED:
                 replaced.enter_context(mock.patch.object(module, "ThreadPoolExecutor", SerialPool))
             self._judge(sorted(arn for arn, each in self.instances.items() if each.is_there), Source.SWEEP)
@@ -85,11 +101,18 @@ class Life:
                 self.clock.seconds = tick
                 self._close_breakers()
                 self._put_back_by_hand(self._returns.take(tick))
-                self._judge(self._launches.take(tick), Source.CONFIG)
+                self._judge(self._arrived(self._launches.take(tick)), Source.CONFIG)
                 self._look(self._looks.take(tick))
                 if tick % REVISIT_EVERY == 0:
                     self._judge(self._revisits.take(tick), Source.REVISIT)
         self.clock.seconds = until
+
+    def _arrived(self, arns: list[InstanceArn]) -> list[InstanceArn]:
+        """Instances of whose launch AWS Config has just told."""
+        for arn in arns:
+            cast("SimulatedEc2", self._places[arn.account, arn.region].ec2).launch(self.instances[arn])
+        self._origins.launch(self.instances[arn] for arn in arns)
+        return arns
 
     def _next_tick(self) -> float:
         now = self.clock.seconds
@@ -141,6 +164,8 @@ class Life:
             instance = self.instances[arn]
             if instance.requires_tokens and instance.state != "terminated":
                 instance.put_back_by_hand()
+                if instance.launched_required:
+                    self._origins.take_back(instance)
 
     def _close_breakers(self) -> None:
         while self._closings and self._closings[0][0] <= self.clock.seconds:
@@ -149,6 +174,7 @@ class Life:
     def _put_down(self) -> None:
         """When what was written has to be looked at again."""
         now, outlook = self.clock.seconds, self._outlook
+        self._origins.hear(self.ledger.touched, self.instances, now)
         for arn in self.ledger.touched:
             standing = self.ledger.standing(arn)
             revisit_at = outlook.next_revisit(arn, standing, now) if self._thrifty else standing.revisit_at

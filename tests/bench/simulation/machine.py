@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from tests.bench.simulation.assumptions import INSTANCES
 
@@ -49,7 +50,8 @@ class Machine:
     ``calls``: those whose refusal breaks its software. ``others``: those whose refusal nobody minds: probes by others, and stray
     calls of software that has a token as well. ``reboots``: boot software runs without a start that EC2 shows. ``ended``: when it
     is terminated. ``dark_hours``: hours that are missing from every metric. ``patience``: working hours until its owner, where
-    it broke, puts it back by hand; None where nobody does.
+    it broke, puts it back by hand; None where nobody does. ``version``: of its group's launch template; None where nothing
+    tells of one.
     """
 
     arn: InstanceArn
@@ -65,6 +67,16 @@ class Machine:
     ended: float = math.inf
     dark_hours: frozenset[int] = frozenset()
     patience: float | None = None
+    version: int | None = None
+
+    @property
+    def source_tags(self) -> dict[str, str]:
+        """What AWS's own tags tell of what launched it."""
+        group = {"aws:autoscaling:groupName": self.group}
+        if self.version is None:
+            return group
+        template = {"aws:ec2launchtemplate:id": f"lt-{crc32(self.group.encode()):017x}"}
+        return {**group, **template, "aws:ec2launchtemplate:version": str(self.version)}
 
     def run_at(self, when: float) -> tuple[int, int]:
         """The run that goes on then, or the last one before."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.health import alive_hours_needed
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 REVISIT_EVERY = 10 * MINUTE
 """The schedule says every minute; ten cost the service time, and the simulation a tenth of the work."""
 FAST_FOR, LISTED_FOR = 2 * HOUR, 3 * HOUR
+_EDITION = ("aws:ec2launchtemplate:id", "aws:ec2launchtemplate:version")
 _LATE = 15 * MINUTE
 """What the watch adds to its hours."""
 
@@ -38,10 +38,6 @@ class Outlook:
         self._policy = policy
         self._cohorts = cohorts
         self._recalls = recalls
-        self._awake: dict[tuple[str, float], float] = {}
-        self._groups: defaultdict[str, list[Machine]] = defaultdict(list)
-        for machine in machines:
-            self._groups[machine.group].append(machine)
 
     def next_revisit(self, arn: InstanceArn, standing: Standing, now: float) -> float | None:
         """The revisit that may come out differently: the first, or the first after what holds it has ended."""
@@ -58,22 +54,16 @@ class Outlook:
                 start = self._machines[arn].next_start(now)
                 return day_by_day(revisit_at, start) if start is not None else None
             case Reason.CANARY_WAIT:
-                return None if self._cohort_broke(arn) else self._when_awake(arn, revisit_at)
+                return None if self._cohort_broke(arn) else revisit_at
         return revisit_at
 
     def _cohort_broke(self, arn: InstanceArn) -> bool:
         """For good, because nobody updates the software."""
-        key = f"{arn.partition}/{arn.account}/{arn.region}/group:{self._machines[arn].group}"
+        tags = self._machines[arn].source_tags
+        edition = "+".join(tags[name] for name in _EDITION if name in tags)
+        place = f"{arn.partition}/{arn.account}/{arn.region}"
+        key = f"{place}/group:{self._machines[arn].group}{'@' if edition else ''}{edition}"
         return self._cohorts.read([key])[key].broken_by is not None
-
-    def _when_awake(self, arn: InstanceArn, revisit_at: float) -> float:
-        """Canaries neither prove anything nor are replaced while nothing of their cohort runs."""
-        group, tick = self._machines[arn].group, up(revisit_at, REVISIT_EVERY)
-        if (group, tick) not in self._awake:
-            machines = self._groups[group]
-            starts = [each.next_start(tick) or math.inf for each in machines]
-            self._awake[group, tick] = tick if any(each.is_running(tick) for each in machines) else min(starts)
-        return max(revisit_at, self._awake[group, tick])
 
     def next_look(self, arn: InstanceArn, standing: Standing, now: float) -> float:
         """When an enforced instance gives the guard its next sign: a refused call, a start or a stop, or the end of its

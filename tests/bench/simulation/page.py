@@ -6,16 +6,19 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench.simulation import page_herd
+from imdsv2.domain.strays import TIMES_THE_HOURS
+from tests.bench.simulation import page_herd, page_zero
 from tests.bench.simulation.assumptions import DAYS, MINUTE
 from tests.bench.simulation.cloud import ARRIVES_AFTER, PERIOD
 from tests.bench.simulation.fates import AT_ONCE, CLEAN, CLEAN_DAYS, FAILED_WITHIN, NOTICED_AFTER, REACHED_BY, SERVICE
 from tests.bench.simulation.life import BREAKER_CLOSED_AT
 from tests.bench.simulation.machine import HIDDEN, Software
+from tests.bench.simulation.origins import APPLIED_AFTER_DAYS
 from tests.bench.simulation.page_assumptions import assumptions_table
 from tests.bench.simulation.results import hidden, rows
 from tests.bench.simulation.table import spread, table
 from tests.bench.simulation.variants import DEFAULTS, HERD_PLACES, SEEDS, VARIANT_INSTANCES, VARIANT_SEEDS
+from tests.bench.simulation.zero import ZERO_PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,8 +42,8 @@ WHY = {
 """What `_seen_before` answers, in words."""
 
 
-def page(simulated: Mapping[str, Any]) -> str:
-    """docs/safety.md."""
+def page(simulated: Mapping[str, Any], zero: Mapping[str, Any]) -> str:
+    """docs/safety.md. ``zero``: what came of the fleets of `zero`."""
     runs, herds, variants = simulated["runs"], simulated["herds"], simulated["variants"]
     broken, useful = rows(runs)
     assert broken.ratio is not None
@@ -78,6 +81,10 @@ def page(simulated: Mapping[str, Any]) -> str:
         herd_kinds=page_herd.by_kind(herds),
         herd_opened=page_herd.opened(herds),
         herd_assumptions=page_herd.assumptions(),
+        **page_zero.figures(zero),
+        zero_places=f"{ZERO_PLACES:,}",
+        outweigh=TIMES_THE_HOURS * DEFAULTS.min_observed_hours,
+        applied_after=APPLIED_AFTER_DAYS,
         watch_hours=DEFAULTS.watch_hours,
         lookback=DEFAULTS.lookback_days,
         delay=(PERIOD + ARRIVES_AFTER) // MINUTE,

@@ -10,7 +10,7 @@ from unittest import mock
 
 from imdsv2 import wiring
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.domain.policy import PolicyInForce
+from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.ledger.told import Told
 from imdsv2.settings import Names, Settings
 from tests.bench.simulation.ledger import MemoryAccounts

@@ -17,7 +17,8 @@ DEFAULTS = Policy(mode=Mode.ENFORCE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """A change to the policy or to the fleet, to see what depends on it."""
+    """A change to the policy or to the fleet, to see what depends on it. ``source``: what becomes of sources (`origins`); not
+    ``cohorts``: each instance is judged for itself alone."""
 
     name: str
     policy: Policy = DEFAULTS
@@ -25,6 +26,8 @@ class Variant:
     guarded: bool = True
     recalls: bool = True
     herd: bool = False
+    cohorts: bool = True
+    source: str | None = None
 
 
 HERD_SEEDS = (1, 2, 3)

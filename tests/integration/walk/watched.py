@@ -58,6 +58,11 @@ class WatchedEc2:
         shown = {each: self._world.as_shown(machine) for each, machine in self._ec2.instances.items()}
         return Ec2(shown).describe_instances(**asked)
 
+    def describe_images(self, **asked: Any) -> dict[str, Any]:
+        """Pass `describe`."""
+        self._world.passing("describe")
+        return self._ec2.describe_images(**asked)
+
     def create_tags(self, **asked: Any) -> None:
         """Pass `tag` and `tagged`; only the keys of the role's own may be written."""
         self._world.passing("tag")

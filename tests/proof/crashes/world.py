@@ -167,6 +167,10 @@ class _MembersOf(Members):
         """CloudWatch where something lies."""
         return Client(super().cloudwatch(there), self._process)
 
+    def other(self, service: str, there: Placed) -> Any:
+        """Auto Scaling where something lies."""
+        return Client(super().other(service, there), self._process)
+
 
 def finding_id(arn: InstanceArn) -> str:
     """The id of the one finding of an instance."""

@@ -19,6 +19,7 @@ from tests.world.cloudwatch import CloudWatch
 from tests.world.dynamodb import Table
 from tests.world.ec2 import Ec2, Instance
 from tests.world.refusal import refusal
+from tests.world.scaling import Scaling
 from tests.world.security_hub import Findings
 
 if TYPE_CHECKING:
@@ -156,9 +157,15 @@ class Aws:
         return answer
 
     def _autoscaling(self, call: Call, asked: dict[str, Any]) -> Answer:
+        if call.operation != "DescribeScalingActivities":
+            return dict(launchers.ANSWERS[call.operation])
+        account, _ = _principal(call)
+        return Scaling(self.account(account)[0]).describe_scaling_activities(**asked)
+
+    def _batch(self, call: Call, asked: dict[str, Any]) -> Answer:
         return dict(launchers.ANSWERS[call.operation])
 
-    _batch = _cloudtrail = _eks = _autoscaling
+    _cloudtrail = _eks = _batch
 
     def _cloudwatch(self, call: Call, asked: dict[str, Any]) -> Answer:
         account, _ = _principal(call)

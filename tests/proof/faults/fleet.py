@@ -68,8 +68,9 @@ class Fleet:
         """An instance that has run for ten days and never called IMDSv1; returns its ARN. ``found``: Security Hub knows."""
         ec2, metrics = self.aws.account(account)
         name, launched = f"i-{account[0]}{number:016x}", self.clock() - AGE
+        tags = {"aws:autoscaling:groupName": "web"} if account == FIRST else {}
         ec2.instances[name] = Instance(
-            instance_id=name, image="ami-1", launched_at=launched, first_launched_at=launched
+            instance_id=name, image="ami-1", launched_at=launched, first_launched_at=launched, tags=tags
         )
         life.run(metrics, name, launched, self.clock(), launched)
         arn = f"arn:aws:ec2:{REGION}:{account}:instance/{name}"

@@ -189,7 +189,7 @@ def _held(world: World, arns: Sequence[str]) -> dict[str, str]:
 
 
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
-_VOLATILE = {"request_id", "session", "explanation", "evidence", "version", "written_by"}
+_VOLATILE = {"request_id", "session", "explanation", "evidence", "version", "written_by", "members"}
 
 
 def _everything(world: World, *, minutes: bool = False) -> str:

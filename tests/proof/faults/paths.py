@@ -124,9 +124,9 @@ def _nonsense_arrives(world: World, arns: list[str]) -> None:
 
 def _launched(world: World, arns: list[str]) -> None:
     for arn, tags in zip(arns, launchers.TAGS, strict=True):
-        world.instance(arn).tags |= tags
+        world.instance(arn).tags = dict(tags)
     for number, tags in enumerate(launchers.FURTHER, 4):
-        world.instance(world.launch(FIRST, number, found=False)).tags |= tags
+        world.instance(world.launch(FIRST, number, found=False)).tags = dict(tags)
 
 
 def _remediate(world: World, arns: list[str]) -> None:

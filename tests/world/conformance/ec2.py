@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.ec2 import describe, list_instances, running_instances
+from imdsv2.aws.ec2 import describe, instances_of, list_instances, running_instances
 from imdsv2.domain.instance import Missing, Place
 from tests.world.conformance.asking import UNKNOWN, arn_of, code_of, look, options_of, raw, refused, told
 from tests.world.conformance.clouds import REGION
@@ -83,6 +83,24 @@ def what_runs_and_allows_imdsv1(cloud: Cloud) -> Any:
     """Both filters hold at once."""
     _fleet(cloud)
     return {each.arn.instance_id for each in running_instances(cloud.ec2, Place("aws", REGION, cloud.account))}
+
+
+def those_of_a_source(cloud: Cloud) -> Any:
+    """By a tag, in whatever state, and by an AMI; what stands for other characters in a filter is taken as it is."""
+    ids = [cloud.launch({"App": app}) for app in ("shop", "shop", "jobs")]
+    cloud.stop(ids[1])
+    place = Place("aws", REGION, cloud.account)
+
+    def found(name: str, *values: str) -> set[str]:
+        return {each.arn.instance_id for each in instances_of(cloud.ec2, place, name, values)}
+
+    return found("tag:App", "shop", "none") == set(ids[:2]), found("image-id", "ami-0fffffffffffffff0")
+
+
+def an_image_that_nobody_knows(cloud: Cloud) -> Any:
+    """It is left out."""
+    asked = [{"Name": "image-id", "Values": ["ami-0fffffffffffffff0"]}]
+    return "images", cloud.ec2.describe_images(Filters=asked)["Images"]
 
 
 # --- States --------------------------------------------------------------------------------------------------------

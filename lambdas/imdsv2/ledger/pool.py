@@ -1,0 +1,184 @@
+"""What the ledger remembers of each cohort's members, in an item beside the cohort's: so that those that have ended since are still
+looked at while in the window, and none is looked at again and again. Of a source (the part of a key before the version): the newest
+calls by any of its versions."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.pool import Member, Trace
+from imdsv2.errors import LedgerContended
+from imdsv2.ledger.items import deserialize, pause, put_unless_overtaken, to_text, to_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+MOST_MEMBERS = 4000
+"""So many take about 150 KB, and 240 KB with calls of each; an item has room for 400 KB."""
+_POOL = "pool"
+_ITEMS_A_CALL = 25
+"""A call returns at most 16 MB; what is left over is asked for again."""
+_ATTEMPTS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptPool:
+    """What is remembered of a cohort, or of its source.
+
+    ``read_at``: when all its members were last looked at (None: never). ``before``: the newest calls of another version from the
+    same source, ``before_key`` that version. ``settled_at``: until when a person has settled all calls. ``doubt``: as in `Pool`.
+    """
+
+    key: str
+    version: int = 0
+    read_at: datetime | None = None
+    members: tuple[Member, ...] = ()
+    before: Trace | None = None
+    before_key: str | None = None
+    settled_at: datetime | None = None
+    doubt: str | None = None
+
+
+class Pools:
+    """The pool items. Every method may raise ClientError or LedgerContended."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    def read(self, keys: Iterable[str]) -> dict[str, KeptPool]:
+        """Read pools by the cohort's key; one that is not in the ledger is returned empty, with version 0."""
+        found = {key: KeptPool(key=key) for key in keys}
+        names = list(found)
+        for first in range(0, len(names), _ITEMS_A_CALL):
+            keys_asked = [_key(name) for name in names[first : first + _ITEMS_A_CALL]]
+            wanted: Any = {self._table: {"Keys": keys_asked, "ConsistentRead": True}}
+            for attempt in range(_ATTEMPTS):
+                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
+                read = map(_pool, answer["Responses"].get(self._table, []))
+                found |= {each.key: each for each in read}
+                wanted = answer.get("UnprocessedKeys")
+                if not wanted:
+                    break
+                pause(attempt)
+            else:
+                raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+        return found
+
+    def save(self, pool: KeptPool) -> bool:
+        """Write a pool. False if it has changed since it was read."""
+        attributes = {
+            "read_at": to_text(pool.read_at) if pool.read_at else None,
+            "members": _packed(pool.members) if pool.members else None,
+            "before": json.dumps(_trace_row(pool.before)) if pool.before else None,
+            "before_arn": str(pool.before.arn) if pool.before else None,
+            "before_key": pool.before_key,
+            "settled_at": to_text(pool.settled_at) if pool.settled_at else None,
+            "doubt": pool.doubt,
+        }
+        return put_unless_overtaken(self._dynamodb, self._table, _key(pool.key), pool.version, attributes)
+
+    def change(self, key: str, change: Callable[[KeptPool], KeptPool]) -> None:
+        """Read, change and write a pool, with retries on conflict; nothing is written where nothing changes."""
+        for attempt in range(_ATTEMPTS):
+            known = self.read([key])[key]
+            changed = change(known)
+            if changed == known or self.save(changed):
+                return
+            pause(attempt)
+        raise LedgerContended(f"others keep changing the evidence of {key} in the ledger; this is tried again")
+
+
+def _key(name: str) -> dict[str, Any]:
+    return {"pk": {"S": f"cohort#{name}"}, "sk": {"S": _POOL}}
+
+
+def _pool(item: Mapping[str, Any]) -> KeptPool:
+    values = {name: deserialize(value) for name, value in item.items()}
+    key = values["pk"].removeprefix("cohort#")
+    before = values.get("before")
+    return KeptPool(
+        key=key,
+        version=int(values["version"]),
+        read_at=to_time(values.get("read_at")),
+        members=_unpacked(values["members"], key) if "members" in values else (),
+        before=_trace(InstanceArn.parse(values["before_arn"]), json.loads(before)) if before else None,
+        before_key=values.get("before_key"),
+        settled_at=to_time(values.get("settled_at")),
+        doubt=values.get("doubt"),
+    )
+
+
+def _packed(members: Iterable[Member]) -> str:
+    rows = [
+        [
+            each.arn.instance_id.removeprefix("i-"),
+            _seconds(each.launched_at),
+            _seconds(each.ended_at),
+            _seconds(each.looked_at),
+            each.hours,
+            int(each.started),
+            _trace_row(each.used),
+            _trace_row(each.refused),
+        ]
+        for each in members
+    ]
+    return base64.b85encode(zlib.compress(json.dumps(rows, separators=(",", ":")).encode())).decode()
+
+
+def _unpacked(packed: str, key: str) -> tuple[Member, ...]:
+    partition, account, region, _ = key.split("/", 3)
+    members = []
+    for name, launched_at, ended_at, looked_at, hours, started, used, refused in json.loads(
+        zlib.decompress(base64.b85decode(packed))
+    ):
+        arn = InstanceArn(partition, region, account, f"i-{name}")
+        members.append(
+            Member(
+                arn=arn,
+                launched_at=_time(launched_at),
+                ended_at=_time(ended_at),
+                looked_at=_time(looked_at),
+                hours=hours,
+                started=bool(started),
+                used=_trace(arn, used),
+                refused=_trace(arn, refused),
+            )
+        )
+    return tuple(members)
+
+
+def _trace_row(trace: Trace | None) -> list[int] | None:
+    if trace is None:
+        return None
+    return [trace.calls, int(trace.last.timestamp()), int(trace.refused), int(trace.gone), trace.strays]
+
+
+def _trace(arn: InstanceArn, row: list[int] | None) -> Trace | None:
+    if row is None:
+        return None
+    calls, last, refused, gone, *strays = row
+    return Trace(
+        arn=arn,
+        calls=calls,
+        last=datetime.fromtimestamp(last, UTC),
+        refused=bool(refused),
+        gone=bool(gone),
+        strays=sum(strays),
+    )
+
+
+def _seconds(when: datetime | None) -> int | None:
+    return int(when.timestamp()) if when else None
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None

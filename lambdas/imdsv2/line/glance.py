@@ -1,0 +1,121 @@
+"""A short look at members of a cohort that nobody judges now: by the day, of which 500 fit into one call. It finds use; of what it
+finds quiet, it counts no hours. Whose calls it finds is looked at as closely as what is judged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, read
+from imdsv2.domain.history import History
+from imdsv2.domain.hours import HOUR, Hours
+from imdsv2.domain.instance import Instance, MetadataOptions
+from imdsv2.domain.pool import member_of
+from imdsv2.domain.weighing import day_with, problem_of
+from imdsv2.domain.window import MEMORY
+from imdsv2.line.closed_hours import with_closed_hours
+from imdsv2.line.gather import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from mypy_boto3_cloudwatch import CloudWatchClient
+
+    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.policy import Policy
+    from imdsv2.domain.pool import Member
+
+_DAY = 24 * HOUR
+_HOUR = timedelta(hours=1)
+_AT_ONCE = 100
+"""The evidence of so many is in memory at a time."""
+_UNKNOWN = MetadataOptions(http_tokens="unknown", http_endpoint="unknown", hop_limit=0)
+
+
+def glance(
+    cloudwatch: CloudWatchClient, members: Iterable[Member], since: datetime, now: datetime
+) -> tuple[list[Member], list[Member]]:
+    """Look at members by the day.
+
+    Returns:
+        Those that made no call and were refused none, or could not be read; and those with calls, which are to be looked at closely.
+    """
+    asked = {each.arn: each for each in members}
+    span = Hours(day_with(since), Hours.touching(since, now).end)
+    used = read(cloudwatch, TOKENLESS_CALLS, dict.fromkeys(asked, span), period=_DAY)
+    refused = read(cloudwatch, REJECTED_CALLS, dict.fromkeys(asked, span), period=_DAY)
+    quiet, loud = [], []
+    for arn, member in asked.items():
+        problem, _ = problem_of(used[arn], refused[arn])
+        if problem is not None:
+            quiet.append(replace(member, looked_at=None, problem=problem))
+        elif any(used[arn].values.values()) or any(refused[arn].values.values()):
+            loud.append(member)
+        else:
+            hours = _hours_left(member, since, now)
+            quiet.append(replace(member, looked_at=now, hours=hours, used=None, refused=None, problem=None))
+    return quiet, loud
+
+
+def _hours_left(member: Member, since: datetime, now: datetime) -> int:
+    """Of the hours in which it was observed, as many as are certainly still in the window: of what lives and is older, the window
+    has moved on since it was looked at."""
+    if member.ended_at is not None or (member.launched_at is not None and member.launched_at >= since):
+        return member.hours
+    gone = (now - member.looked_at) // _HOUR + 1 if member.looked_at is not None else member.hours
+    return max(0, member.hours - gone)
+
+
+def look_closely(
+    cloudwatch: CloudWatchClient,
+    members: Sequence[Member],
+    instances: Mapping[InstanceArn, Instance],
+    histories: Mapping[InstanceArn, History],
+    policy: Policy,
+    now: datetime,
+) -> list[Member]:
+    """Members with all that CloudWatch tells of them.
+
+    Args:
+        cloudwatch: of their account and Region.
+        members: whom to look at.
+        instances: as EC2 shows those that are there.
+        histories: what the ledger knows of them, where it knows them.
+        policy: the policy in force.
+        now: the time.
+    """
+    seen: list[Member] = []
+    for first in range(0, len(members), _AT_ONCE):
+        batch = {each.arn: each for each in members[first : first + _AT_ONCE]}
+        targets = [instances.get(arn) or _remains(each, now) for arn, each in batch.items()]
+        known = {arn: histories.get(arn, History()) for arn in batch}
+        evidence = gather(cloudwatch, targets, known, policy, now, closely=True)
+        closed = {each.arn: each for each in targets if _is_closed(each, known[each.arn], evidence[each.arn])}
+        evidence |= with_closed_hours(cloudwatch, closed, known, evidence)
+        for target in targets:
+            speaks = target.options.http_endpoint != "disabled"
+            seen.append(member_of(batch[target.arn], evidence[target.arn], now, speaks=speaks))
+    return seen
+
+
+def _is_closed(target: Instance, history: History, evidence: Evidence) -> bool:
+    """Whether the service requires tokens there, or did until it ended, and nothing was refused."""
+    calls = evidence.refused.calls + evidence.refused.earlier
+    return history.stands and target.options.http_tokens in {"required", "unknown"} and not calls
+
+
+def _remains(member: Member, now: datetime) -> Instance:
+    """What has ended, as an instance that was stopped then. Where nobody knows when it was launched, nothing can be said of its
+    start: it is taken to lie before everything that CloudWatch remembers."""
+    launched_at = member.launched_at or now - MEMORY - timedelta(days=1)
+    return Instance(
+        arn=member.arn,
+        state="stopped",
+        launched_at=launched_at,
+        first_launched_at=member.launched_at,
+        stopped_at=max(member.ended_at or now, launched_at),
+        options=_UNKNOWN,
+    )

@@ -1,0 +1,158 @@
+"""Who belongs to a cohort: its living members by EC2, those that have ended by what is remembered, and by what Auto Scaling tells."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.aws.ec2 import instances_of
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS, scaling_of
+from imdsv2.domain.cohort import cohort_of, filter_of, is_named_by_image, kind_of, lineage_of, source_name
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.pool import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
+
+    from imdsv2.aws.image_owners import ImageOwners
+    from imdsv2.aws.sessions import Members
+    from imdsv2.domain.instance import Instance, Placed
+    from imdsv2.domain.policy import Policy
+    from imdsv2.ledger.pool import KeptPool
+
+_VALUES_A_FILTER = 200
+_ENDED_STATES = frozenset({"shutting-down", "terminated"})
+_ENDING = timedelta(days=2)
+"""An instance may take so long to end, with lifecycle hooks."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Roll:
+    """The members of one cohort.
+
+    ``members``: with what is remembered of them. ``instances``: as EC2 shows those that are there. ``ended``: what the group has
+    launched (None: not known when) and ended, and whose version only the ledger can tell. ``elders``: of other versions from the
+    same source. ``problem``: why EC2 could not be read; ``doubt``: why nobody can tell who belongs to it.
+    """
+
+    members: dict[InstanceArn, Member] = field(default_factory=dict)
+    instances: dict[InstanceArn, Instance] = field(default_factory=dict)
+    ended: dict[InstanceArn, Member] = field(default_factory=dict)
+    elders: set[InstanceArn] = field(default_factory=set)
+    problem: str | None = None
+    doubt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rolls:
+    """Calls the roll of cohorts of one account and Region at a time."""
+
+    clients: Members
+    images: ImageOwners
+
+    def cohorts(self, instances: Collection[Instance], policy: Policy) -> dict[InstanceArn, str | None]:
+        """The cohort of each instance."""
+        by_image = {each.image_id: each.arn for each in instances if is_named_by_image(each, policy.cohort_tag)}
+        foreign = self.images.foreign(next(iter(by_image.values())), by_image) if by_image else set()
+        return {
+            each.arn: cohort_of(each, tag=policy.cohort_tag, own_image=each.image_id not in foreign)
+            for each in instances
+        }
+
+    def call(
+        self, examples: Mapping[str, Instance], known: Mapping[str, KeptPool], policy: Policy, now: datetime
+    ) -> dict[str, Roll]:
+        """The roll of each cohort.
+
+        Args:
+            examples: a member of each.
+            known: what is remembered of each.
+            policy: the policy in force.
+            now: the time.
+        """
+        place = next(iter(examples.values())).arn
+        rolls = {key: Roll(members={each.arn: each for each in known[key].members}) for key in examples}
+        try:
+            listed = self._listed(place, examples.values(), policy)
+            named = self.cohorts(listed.values(), policy)
+        except CALL_FAILURES as error:
+            for roll in rolls.values():
+                roll.problem = describe_error(error)
+            return rolls
+        by_source: dict[str, list[str]] = defaultdict(list)
+        for key in examples:
+            by_source[lineage_of(key)].append(key)
+        for arn, instance in listed.items():
+            of_it = named[arn]
+            for each in by_source.get(lineage_of(of_it), ()) if of_it is not None else ():
+                if each == of_it:
+                    _enter(rolls[each], instance, now)
+                else:
+                    rolls[each].elders.add(arn)
+        for key, roll in rolls.items():
+            self._complete(place, key, roll, known[key], policy, now)
+        return rolls
+
+    def _complete(self, place: Placed, key: str, roll: Roll, known: KeptPool, policy: Policy, now: datetime) -> None:
+        """Note who has ended, and what nobody can tell."""
+        for arn, member in roll.members.items():
+            if member.ended_at is None and arn not in roll.instances:
+                roll.members[arn] = replace(member, ended_at=now)
+        if kind_of(key) == "group":
+            self._read_activities(place, key, roll, known.read_at, policy, now)
+        elif kind_of(key) == "image" and not self.images.is_known_own(place, source_name(key)):
+            roll.doubt = "EC2 does not say whose AMI it is, and of somebody else's anything may run"
+
+    def _listed(self, place: Placed, examples: Iterable[Instance], policy: Policy) -> dict[InstanceArn, Instance]:
+        """All instances from the examples' sources, and perhaps others."""
+        by_filter: dict[str, set[str]] = defaultdict(set)
+        for each in examples:
+            name, value = filter_of(each, policy.cohort_tag)
+            by_filter[name].add(value)
+        ec2 = self.clients.ec2(place, "read")
+        found: dict[InstanceArn, Instance] = {}
+        for name, several in by_filter.items():
+            values = sorted(several)
+            for first in range(0, len(values), _VALUES_A_FILTER):
+                listed = instances_of(ec2, place, name, values[first : first + _VALUES_A_FILTER])
+                found |= {each.arn: each for each in listed}
+        return found
+
+    def _read_activities(
+        self, place: Placed, key: str, roll: Roll, read_at: datetime | None, policy: Policy, now: datetime
+    ) -> None:
+        """What the group has ended since it was last asked, or in the window."""
+        since = now - timedelta(days=min(policy.lookback_days, ACTIVITIES_KEPT_DAYS))
+        if read_at is not None:
+            since = max(since, read_at - _ENDING)
+        try:
+            scaling = scaling_of(self.clients.other("autoscaling", place), source_name(key), since)
+        except CALL_FAILURES as error:
+            roll.doubt = f"which members its group has ended could not be read ({describe_error(error)})"
+            return
+        for instance_id, ended_at in scaling.ended.items():
+            arn = InstanceArn(place.partition, place.region, place.account, instance_id)
+            launched_at = scaling.launched.get(instance_id)
+            if arn in roll.instances:
+                continue
+            if arn in roll.members:
+                known = roll.members[arn]
+                earliest = min(known.ended_at or ended_at, ended_at)
+                roll.members[arn] = replace(known, ended_at=earliest, launched_at=known.launched_at or launched_at)
+            else:
+                roll.ended[arn] = Member(arn=arn, launched_at=launched_at, ended_at=ended_at)
+
+
+def _enter(roll: Roll, instance: Instance, now: datetime) -> None:
+    """Enter an instance that EC2 shows; for an hour or so it shows what has ended as well."""
+    known = roll.members.get(instance.arn, Member(arn=instance.arn))
+    if instance.state in _ENDED_STATES:
+        launched_at = known.launched_at or instance.launched_at
+        roll.members[instance.arn] = replace(known, launched_at=launched_at, ended_at=known.ended_at or now)
+        return
+    roll.instances[instance.arn] = instance
+    roll.members[instance.arn] = replace(known, launched_at=instance.launched_at, ended_at=None)
