@@ -11,15 +11,16 @@ export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup demo test bench proof proof-of-the-code proof-of-the-stack lint unit integration matrices infra local e2e docs coverage local-up local-down local-env kept clean
+.PHONY: help setup demo test bench proof proof-of-the-code proof-of-the-stack lint unit cli integration matrices infra local e2e docs coverage local-up local-down local-env local-fleet kept clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.done: requirements.txt tests/requirements.txt
-	@echo "Installing the CDK app and the test tools into .venv ..." >&2
+.venv/.done: requirements.txt tests/requirements.txt pyproject.toml
+	@echo "Installing the CDK app, the command line imdsv2 and the test tools into .venv ..." >&2
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet -r requirements.txt -r tests/requirements.txt
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-local/.done: local/requirements.txt
@@ -56,14 +57,14 @@ demo: .venv/.done .venv-local/.done ## the main job on the local AWS: findings i
 
 setup: .venv/.done .venv-local/.done .venv-judges/.done node_modules/.done ## install all that demo and tests need
 
-test: lint unit integration matrices infra local e2e docs ## every test
+test: lint unit cli integration matrices infra local e2e docs ## every test
 
 lint: setup ## ruff and strict mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-unit integration: setup ## a part of the tests that runs on two processors
+unit cli integration: setup ## a part of the tests that runs on two processors
 	$(PYTEST) -n 2 tests/$@
 
 matrices: setup ## the short forms of the proofs: calls that fail, functions that die, two at once
@@ -95,6 +96,9 @@ proof-of-the-stack: # the part of `proof` that runs on the local AWS, and mostly
 local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack deployed, in the background
 	$(PY) -m local up
 
+local-fleet: .venv/.done ## launch the demo's fleet on the local AWS that is up
+	$(PY) -m local fleet
+
 local-env: .venv/.done ## print the export lines that an AWS client needs (make -s local-env)
 	@$(PY) -m local env
 
@@ -102,7 +106,7 @@ local-down: .venv/.done ## end the local AWS and all that it started
 	$(PY) -m local down
 
 kept: setup ## write anew what templates, ledger items, the demo, the architecture page and the beliefs are compared with; read the difference, then commit it
-	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py tests/docs/test_beliefs.py
+	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py tests/docs/test_beliefs.py tests/docs/test_events.py
 
 clean: ## remove what was installed and built
 	rm -rf .venv .venv-local .venv-judges .venv-custodian .venv-prowler node_modules build cdk.out

@@ -29,6 +29,10 @@ OLDEST_FINDING = Duration.hours(1)
 LONGEST_SILENCE = Duration.minutes(15)
 """Three passes of the guard, which is the longest that one pass can take."""
 DAY = Duration.days(1)
+OLDEST_SWEEP_HOURS = 30
+"""A sweep every day, which may take long; six hours more than that is one that did not come."""
+RUNBOOK = "docs/operations.md#"
+"""Where a person who is paged finds what to do: the alarm's name is an anchor of that page."""
 
 Comparison = aws_cloudwatch.ComparisonOperator
 Missing = aws_cloudwatch.TreatMissingData
@@ -121,6 +125,25 @@ class Alarms(Construct):
             missing=Missing.IGNORE,
         )
 
+    def on_missing_sweep(self) -> None:
+        """No sweep has ended for longer than a day: what no finding reports is not seen. The guard publishes the age at every pass."""
+        self._alarm(
+            "sweep-missing",
+            "No sweep has ended for more than a day: see its executions and its schedule, then start one.",
+            self._metric("SweepAgeHours", statistic="Maximum", period=LONGEST_SILENCE),
+            threshold=OLDEST_SWEEP_HOURS,
+        )
+
+    def on_unreachable_accounts(self) -> None:
+        """Accounts that the last sweep could not look at, wholly or in a Region. It keeps its state until the next sweep."""
+        self._alarm(
+            "accounts-unreachable",
+            "Some accounts cannot be looked at, and nothing is known of their instances: the sweep's result names them.",
+            self._metric("UnreachableAccounts", statistic="Maximum"),
+            threshold=1,
+            missing=Missing.IGNORE,
+        )
+
     def on_silent_revisit(self, *, function: aws_lambda.IFunction) -> None:
         """While this alarm is raised, nothing that waits in the ledger is judged. A start that Lambda refuses is no
         invocation: throttling counts as silence."""
@@ -208,7 +231,7 @@ class Alarms(Construct):
             self,
             name,
             alarm_name=self._names.of(name),
-            alarm_description=description,
+            alarm_description=f"{description} Runbook: {RUNBOOK}{name}",
             metric=metric,
             threshold=threshold,
             evaluation_periods=periods,

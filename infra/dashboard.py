@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from aws_cdk import Duration, aws_cloudwatch, aws_lambda
 from constructs import Construct
 
-from infra.alarms import service_metric
+from infra.alarms import DAY, service_metric
+from infra.names import METRIC_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ WIDTH = 12
 
 
 class Dashboard(Construct):
-    """Alarms first, then verdicts, then the outcome of changes, then the queue and the functions."""
+    """Alarms first, then how much is left to do, then verdicts, the outcome of changes, the queue and the functions."""
 
     def __init__(
         self,
@@ -37,6 +38,17 @@ class Dashboard(Construct):
         )
         self.dashboard.add_widgets(
             aws_cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=2 * WIDTH, height=3)
+        )
+        self.dashboard.add_widgets(
+            _searched("Allows IMDSv1, by account", "account", "Imdsv1Allowed", names),
+            _searched("Held, by reason", "reason", "Held", names),
+        )
+        self.dashboard.add_widgets(
+            _graph(
+                "Accounts that cannot be looked at",
+                service_metric(names.prefix, "UnreachableAccounts", statistic="Maximum", period=DAY),
+            ),
+            _graph("Age of the last sweep (h)", service_metric(names.prefix, "SweepAgeHours", statistic="Maximum")),
         )
         self.dashboard.add_widgets(
             _graph(
@@ -76,7 +88,19 @@ class Dashboard(Construct):
                 *(each.metric_duration(label=name, statistic="p95") for name, each in functions.items()),
             ),
         )
+        self.dashboard.add_widgets(
+            _graph("Refused starts", *(each.metric_throttles(label=name) for name, each in functions.items())),
+        )
 
 
 def _graph(title: str, *metrics: aws_cloudwatch.IMetric) -> aws_cloudwatch.GraphWidget:
     return aws_cloudwatch.GraphWidget(title=title, left=list(metrics), width=WIDTH)
+
+
+def _searched(title: str, dimension: str, metric: str, names: Names) -> aws_cloudwatch.GraphWidget:
+    """A stacked graph of a metric that has a value for each account or reason, as the sweeps find them."""
+    terms = f'{{{METRIC_NAMESPACE},{dimension},service}} MetricName="{metric}" service="{names.prefix}"'
+    found = aws_cloudwatch.MathExpression(
+        expression=f"SEARCH('{terms}', 'Maximum', {DAY.to_seconds()})", using_metrics={}, period=DAY, label=""
+    )
+    return aws_cloudwatch.GraphWidget(title=title, left=[found], width=WIDTH, stacked=True, period=DAY)

@@ -52,7 +52,7 @@ _NO_RESERVE = (
 )
 _RETRIED = (
     "Its queue keeps what fails (remediate), or the next scheduled start does its work within minutes, and alarms tell "
-    "of errors and silence (revisit, guard)."
+    "of errors and silence (revisit, guard), or the ledger's stream delivers again for a day (broadcast)."
 )
 _NO_VPC = "It calls AWS only, by IAM and TLS, and is called by AWS only; a network of its own would need endpoints for each service."
 _LOGS_ENCRYPTED = (
@@ -97,13 +97,14 @@ ACCEPTED = (
     Accepted("AwsSolutions-IAM5[Resource::<FunctionselftestFunctionB7D6FE10.Arn>:*]", "SelfTest/Machine/Role/DefaultPolicy/Resource", "Any version of the one function."),
     Accepted("AwsSolutions-IAM5[Resource::*]", "SelfTest/Machine/Role/DefaultPolicy/Resource", "Delivery of logs and X-Ray know no resources in IAM."),
     Accepted("NIST.800.53.R5-IAMNoInlinePolicy", "*/Resource", "A policy that belongs to one role and goes with it; nobody else can attach it."),
+    Accepted("AwsSolutions-IAM5[Resource::*]", "Broadcast/Policy/Resource", "ListStreams knows no resources in IAM."),
     # Functions.
     Accepted("AwsSolutions-L1", _FUNCTIONS, "Python 3.13 is what the dependencies and the tests were tried with."),
     Accepted("NIST.800.53.R5-LambdaConcurrency", _FUNCTIONS, _NO_RESERVE),
     Accepted("CKV_AWS_115", "Function*", _NO_RESERVE),
     *(
         finding
-        for name in ("remediate", "revisit", "guard")
+        for name in ("remediate", "revisit", "guard", "broadcast")
         for finding in (
             Accepted("NIST.800.53.R5-LambdaDLQ", f"Function-{name}/Function/Resource", _RETRIED),
             Accepted("CKV_AWS_116", f"Function{name}Function*", _RETRIED),

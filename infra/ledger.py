@@ -7,6 +7,7 @@ from constructs import Construct
 
 DUE_INDEX = "due"
 ENFORCED_INDEX = "enforced"
+TRAIL_INDEX = "trail"
 
 
 class Ledger(Construct):
@@ -33,6 +34,7 @@ class Ledger(Construct):
             # The ledger records every instance's state before the change, so it outlives the stack and mistakes of
             # people; but what a failed first deployment made is nobody's ledger.
             deletion_protection=True,
+            stream=aws_dynamodb.StreamViewType.NEW_IMAGE,
             removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         self.table.add_global_secondary_index(
@@ -47,6 +49,14 @@ class Ledger(Construct):
             sort_key=aws_dynamodb.Attribute(name="enforced_key", type=aws_dynamodb.AttributeType.STRING),
             projection_type=aws_dynamodb.ProjectionType.INCLUDE,
             non_key_attributes=["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"],
+        )
+
+        # Only events bear the attribute: the audit trail by day, without a look at anything else.
+        self.table.add_global_secondary_index(
+            index_name=TRAIL_INDEX,
+            partition_key=aws_dynamodb.Attribute(name="trail_day", type=aws_dynamodb.AttributeType.STRING),
+            sort_key=aws_dynamodb.Attribute(name="sk", type=aws_dynamodb.AttributeType.STRING),
+            projection_type=aws_dynamodb.ProjectionType.ALL,
         )
 
     def grant_records(self, role: aws_iam.IGrantable) -> None:

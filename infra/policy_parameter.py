@@ -62,3 +62,9 @@ class PolicyParameter(Construct):
         role.grant_principal.add_to_principal_policy(
             aws_iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[self.arn])
         )
+
+    def grant_history(self, role: aws_iam.IGrantable) -> None:
+        """Allow reading who has written it, and what was written before."""
+        role.grant_principal.add_to_principal_policy(
+            aws_iam.PolicyStatement(actions=["ssm:GetParameterHistory"], resources=[self.arn])
+        )

@@ -27,6 +27,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
         }
     ),
     "eks": frozenset({"DescribeNodegroup"}),
+    "events": frozenset({"PutEvents"}),
     "iam": frozenset({"ListRoleTags"}),
     "organizations": frozenset({"ListAccounts"}),
     "s3": frozenset({"GetObject", "PutObject"}),
@@ -44,7 +45,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
     ),
     "sns": frozenset({"Publish"}),
     "sqs": frozenset({"SendMessage"}),
-    "ssm": frozenset({"GetCalendarState", "GetParameter", "PutParameter"}),
+    "ssm": frozenset({"GetCalendarState", "GetParameter", "GetParameterHistory", "PutParameter"}),
     "sts": frozenset({"AssumeRole"}),
 }
 """botocore's name of the service to botocore's names of the operations."""

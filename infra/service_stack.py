@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aws_cdk import Aws, CfnOutput, Duration, FileSystem, Stack, aws_lambda
 
+from infra.broadcast import add_broadcast
 from infra.central_bus import CentralBus
 from infra.custom_action import CustomAction
 from infra.encryption import ServiceKey
@@ -94,12 +95,16 @@ class ServiceStack(Stack):
         self.custom_action = self._custom_action()
         self._policy_note = self._first_policy()
         self._enter_accounts(member_templates)
+        self.broadcast = add_broadcast(
+            self, self._function, ledger=self.ledger, bus=self.bus, failed=self.failed, key=self.key, names=self._names
+        )
         self.dashboard = monitor(
             self,
             topic=self.notifications.topic,
             findings=self.findings,
             failed=self.failed,
             judges=[self.remediate, self.manual, self.revisit, self.sweep_function, self.guard],
+            broadcast=self.broadcast,
             sweep=self.sweep,
             rules=self.rules,
             names=self._names,
@@ -182,6 +187,7 @@ class ServiceStack(Stack):
     def _revisit(self) -> ServiceFunction:
         function = self._judge("revisit", "Judges anew what is due", REVISIT_TIMEOUT, keeps_failed=False)
         self.ledger.grant_due(function.role)
+        self.policy.grant_history(function.role)
         self._start(function, "rate(1 minute)", "Judge anew what is due")
         return function
 
@@ -297,6 +303,7 @@ class ServiceStack(Stack):
             "NotificationsTopicArn": self.notifications.topic.topic_arn,
             "DashboardName": self.dashboard.dashboard.dashboard_name,
             "SweepStateMachineArn": self.sweep.state_machine_arn,
+            "SweepBucketName": self.results.bucket_name,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

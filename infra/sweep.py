@@ -75,6 +75,10 @@ class Sweep(Construct):
                 actions=["s3:GetObject", "s3:PutObject"], resources=[self.bucket.arn_for_objects("*")]
             )
         )
+        # Only who may list the bucket is told that it holds no earlier file of the fleet.
+        function.role.add_to_policy(
+            aws_iam.PolicyStatement(actions=["s3:ListBucket"], resources=[self.bucket.bucket_arn])
+        )
         plan = self._step(function, "Plan", {"step": "plan", "input.$": "$", "execution.$": "$$.Execution.Name"})
         places = self._places(function)
         summarise = self._step(

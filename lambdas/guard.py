@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 function = wire(os.environ, logger, request_id)
 service = function.service
 guard = service.guard()
+sweeps = service.sweeps()
 
 _STOP_BEFORE_END_MS = 180_000
 """No account is started in the last three minutes; the next pass starts with those left out."""
@@ -30,6 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
     line = service.line
     done = guard.run(context.aws_request_id, lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS)
     telemetry.report_pass(done, logger, metrics)
+    telemetry.report_sweep_age(sweeps.age(line.now()), metrics)
     telemetry.report_policy(line.policies.current(line.now()), logger, metrics)
     if done.failed:
         raise NotGuarded(done.failed)

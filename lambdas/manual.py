@@ -9,6 +9,7 @@ from imdsv2 import telemetry
 from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
+from imdsv2.people.find_request import Search
 from imdsv2.people.request import Command, parse
 from imdsv2.people.source_request import Question
 from imdsv2.wiring import wire
@@ -30,7 +31,7 @@ _STOP_BEFORE_END_MS = 180_000
 @logger.inject_lambda_context
 @metrics.log_metrics
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
-    """Answer a manual invoke: an order, a command or a question."""
+    """Answer a manual invoke: an order, a command or one of the questions."""
     function.begin(context.get_remaining_time_in_millis())
     try:
         asked = parse(event)
@@ -38,6 +39,8 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             return _steer(asked, context)
         if isinstance(asked, Question):
             return _trace(asked)
+        if isinstance(asked, Search):
+            return service.finder().answer(asked)
         return _judge(asked, context.aws_request_id)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
+from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.errors import NothingSeen
+from imdsv2.sweep.fleet import FleetWriter
+from imdsv2.sweep.join import join
 from imdsv2.sweep.order import parse_order
 from imdsv2.sweep.run import Tally, add_up, go_through, plan, saw_nothing, with_known
 from imdsv2.wiring import wire, wire_sweep
@@ -43,28 +47,48 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
     planned = plan(service.members, accounts, service.settings.region, order.regions)
     key, unreachable = (f"{event['execution']}/{name}.json" for name in ("plan", "unreachable"))
     spares = {"spare_hours": order.spare_hours} if order.spare_hours else {}
-    places = [{**place, **spares} for place in planned.places]
+    places = [{**place, **spares, "fleet": f"{event['execution']}/fleet"} for place in planned.places]
     if not order.dry_run:
         places = with_known(places, service.line.ledger.waiting(), sweep.files.write, f"{event['execution']}/known")
     sweep.files.write(key, places)
     sweep.files.write(unreachable, planned.unreachable)
+    sweep.files.write(f"{event['execution']}/order.json", {"whole": not (order.accounts or order.regions)})
     _refuse_blindness(len(places), 0, len(planned.unreachable), unreachable)
     return {"dry_run": order.dry_run, "key": key, "places": len(places), "unreachable": unreachable}
 
 
 def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     tally = Tally.from_document(event["tally"])
-    tally = go_through(
-        service.line,
-        service.members,
-        tally,
-        context.aws_request_id,
-        dry_run=event["dry_run"],
-        has_time=lambda: context.get_remaining_time_in_millis() > _TIME_FOR_A_BATCH_MS,
-        known=sweep.files.read(tally.known) if tally.known else (),
-    )
+    with _fleet(tally) as fleet:
+        tally = go_through(
+            service.line,
+            service.members,
+            tally,
+            context.aws_request_id,
+            dry_run=event["dry_run"],
+            has_time=lambda: context.get_remaining_time_in_millis() > _TIME_FOR_A_BATCH_MS,
+            known=sweep.files.read(tally.known) if tally.known else (),
+            fleet=fleet,
+        )
     telemetry.report_policy(service.line.policies.current(service.line.now()), logger, metrics)
     return tally.document()
+
+
+def _fleet(tally: Tally) -> AbstractContextManager[FleetWriter | None]:
+    """What writes the rows of a place; nothing where the sweep was planned by an earlier version, which names no files."""
+    if tally.fleet is None:
+        return nullcontext()
+    line = service.line
+    writer = FleetWriter(
+        place=tally.place,
+        prefix=tally.fleet,
+        ledger=line.ledger,
+        rolls=line.judge.siblings.rolls,
+        policy=line.policies.current(line.now()).policy,
+        write=sweep.files.write_packed,
+        now=line.now,
+    )
+    return closing(writer)
 
 
 def _summarise(event: dict[str, Any]) -> dict[str, Any]:
@@ -73,11 +97,31 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
     summary = {"dry_run": event["dry_run"], **add_up(tallies), "unreachable": unreachable}
     key = f"{event['execution']}/summary.json"
     sweep.files.write(key, {**summary, "places": tallies})
+    join(
+        sweep.files,
+        tallies,
+        execution=event["execution"],
+        dry_run=event["dry_run"],
+        unreachable=unreachable,
+        now=service.line.now(),
+    )
     # With a thousand accounts, the errors exceed what a state may pass on or a log line may hold.
     totals = {**summary, "errors": len(summary["errors"]), "unreachable": len(unreachable)}
     logger.info("sweep", extra={"summary": totals})
+    if _is_whole(event["execution"]):
+        telemetry.report_fleet(summary, tallies, os.environ["POWERTOOLS_SERVICE_NAME"])
+        if not event["dry_run"]:
+            service.sweeps().ended(service.line.now())
     _refuse_blindness(len(tallies), totals["errors"], totals["unreachable"], key)
     return {**totals, "bucket": sweep.files.bucket, "key": key}
+
+
+def _is_whole(execution: str) -> bool:
+    """Whether the sweep looked at all accounts and Regions; of one that began under an earlier version, that is not known."""
+    try:
+        return bool(sweep.files.read(f"{execution}/order.json")["whole"])
+    except CALL_FAILURES:
+        return False
 
 
 def _refuse_blindness(places: int, errors: int, unreachable: int, key: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m local up | down | env | demo`: what `make local-up`, `local-down`, `local-env` and `demo` call."""
+"""`python -m local up | down | env | fleet | demo`: what `make local-up`, `local-down`, `local-env`, `local-fleet` and `demo` call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def up() -> None:
         raise
     state = {"pid": cloud.pid, "endpoint": cloud.endpoint, "scratch": str(cloud.scratch), "outputs": cloud.outputs}
     STATE.write_text(json.dumps(state, indent=2))
-    _say(f'Ready after {time.monotonic() - began:.0f} s. In a shell: eval "$(make -s local-env)"')
+    _say(
+        f'Ready after {time.monotonic() - began:.0f} s. In a shell: eval "$(make -s local-env)". Instances to play with: make local-fleet'
+    )
 
 
 def down() -> None:
@@ -67,6 +69,20 @@ def env() -> None:
         sys.stdout.write(f"export {name}={value}\n")
 
 
+def fleet() -> None:
+    """Launch the demo's fleet on the local AWS that is up, and report it to the service."""
+    running = _running()
+    if not running:
+        raise LocalCloudError("the local AWS is not up: run `make local-up` first")
+    cloud = LocalCloud(port=urlsplit(running["endpoint"]).port)
+    cloud.outputs = running["outputs"]
+    number = demo.populate(cloud)
+    _say(
+        f"{number} instances are launched in accounts and Regions of the local AWS, and reported; the policy is in the mode enforce. "
+        "Their verdicts come within a minute: imdsv2 assess"
+    )
+
+
 def _port() -> int | None:
     """The port in LOCAL_PORT, else the usual one, else None: any free port."""
     if asked := os.environ.get("LOCAL_PORT"):
@@ -91,7 +107,13 @@ def _say(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-COMMANDS: Final[dict[str, Callable[[], None]]] = {"up": up, "down": down, "env": env, "demo": demo.main}
+COMMANDS: Final[dict[str, Callable[[], None]]] = {
+    "up": up,
+    "down": down,
+    "env": env,
+    "fleet": fleet,
+    "demo": demo.main,
+}
 
 
 def main() -> int:

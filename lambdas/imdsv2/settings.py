@@ -98,6 +98,19 @@ class EventSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BusSettings:
+    """The settings of the function that sends events. ``source``: as which the bus knows them."""
+
+    name: str
+    source: str
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> BusSettings:
+        """Raises SettingMissing, which names the variable."""
+        return cls(name=_required(environment, "EVENT_BUS"), source=_required(environment, "EVENT_SOURCE"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSettings:
     """Additional settings of the sweep. ``accounts``: empty if the accounts are to be read from Organizations."""
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from imdsv2.domain.lifecycle import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import timedelta
+
     from aws_lambda_powertools import Logger, Metrics
 
     from imdsv2.domain.in_force import PolicyInForce
@@ -63,6 +67,41 @@ def report_pass(done: Pass, logger: Logger, metrics: Metrics) -> None:
 def report_sweep(metrics: Metrics, *, is_blind: bool) -> None:
     """Count a sweep that could look at nothing."""
     _count(metrics, "SweepsBlind", int(is_blind))
+
+
+ACCOUNTS_SHOWN = 100
+"""Accounts with a figure of their own: CloudWatch bills each. What the others have is added up."""
+_OTHERS = "others"
+
+
+def report_fleet(summary: Mapping[str, Any], tallies: Iterable[Mapping[str, Any]], service: str) -> None:
+    """Publish what a sweep of everything found: what allows IMDSv1 by account, what is held by reason, and what nobody could look at."""
+    by_account: Counter[str] = Counter()
+    for each in tallies:
+        by_account[each["account"]] += each.get("imdsv1_allowed") or 0
+    shown = dict(by_account.most_common(ACCOUNTS_SHOWN))
+    if len(by_account) > len(shown):
+        shown[_OTHERS] = by_account.total() - sum(shown.values())
+    for account, count in shown.items():
+        _gauge("Imdsv1Allowed", count, service, account=account)
+    for reason, count in summary["by_verdict"].items():
+        _gauge("Held", count, service, reason=reason)
+    _gauge("Imdsv1AllowedInAll", summary.get("imdsv1_allowed") or 0, service)
+    blind = {place.partition(" ")[0] for place in summary["errors"]} | summary["unreachable"].keys()
+    _gauge("UnreachableAccounts", len(blind), service)
+
+
+def report_sweep_age(age: timedelta, metrics: Metrics) -> None:
+    """Publish how long ago the last sweep ended; the alarm needs a value at every pass of the guard."""
+    metrics.add_metric(name="SweepAgeHours", unit=MetricUnit.NoUnit, value=round(age.total_seconds() / 3600, 2))
+
+
+def _gauge(name: str, value: int, service: str, **dimensions: str) -> None:
+    """One metric with dimensions of its own; the namespace is in the environment."""
+    with single_metric(name=name, unit=MetricUnit.Count, value=value) as metric:
+        metric.add_dimension(name="service", value=service)
+        for dimension, of in dimensions.items():
+            metric.add_dimension(name=dimension, value=of)
 
 
 def count_poison(metrics: Metrics, messages: int) -> None:

@@ -25,6 +25,7 @@ from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.pool import Pools
 from imdsv2.ledger.table import Ledger
+from imdsv2.ledger.trail import Provenance
 from imdsv2.line.act import Action
 from imdsv2.line.canaries import Canaries
 from imdsv2.line.denials import Denials
@@ -37,7 +38,7 @@ from imdsv2.line.run import Line
 from imdsv2.line.siblings import Siblings
 from imdsv2.line.sought import Sought
 from imdsv2.line.tell import Teller
-from imdsv2.settings import EventSettings, Settings, SweepSettings
+from imdsv2.settings import BusSettings, EventSettings, Settings, SweepSettings
 from imdsv2.sweep.run import active_accounts
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_ssm import SSMClient
 
+    from imdsv2.aws.bus import Bus
     from imdsv2.guard.response import Response
     from imdsv2.guard.run import Guard
     from imdsv2.guard.writer import Writer
+    from imdsv2.ledger.sweeps import Sweeps
     from imdsv2.line.concern import Concern
     from imdsv2.people.command import People
+    from imdsv2.people.find import Finder
     from imdsv2.people.sources import Sources
 
 _TO_FINISH_SECONDS = 90
@@ -62,7 +66,8 @@ _TO_FINISH_SECONDS = 90
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """External dependencies: clients for member accounts and for the function's own role, clock, logger."""
+    """External dependencies: clients for member accounts and for the function's own role, clock, logger, and the id of the
+    current invocation."""
 
     members: Members
     dynamodb: DynamoDBClient
@@ -71,6 +76,7 @@ class Edge:
     hub: SecurityHub
     now: Callable[[], datetime]
     logger: Logger
+    request_id: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +124,12 @@ class Service:
             logger=line.logger,
         )
 
+    def sweeps(self) -> Sweeps:
+        """Build what knows when the last sweep ended."""
+        from imdsv2.ledger.sweeps import Sweeps
+
+        return Sweeps(self.dynamodb, self.settings.ledger_table)
+
     def concern(self) -> Concern:
         """Build what makes due what a change of the policy concerns."""
         from imdsv2.ledger.walk import Walks
@@ -126,7 +138,7 @@ class Service:
         line = self.line
         return Concern(
             ledger=line.ledger,
-            walks=Walks(self.dynamodb, self.settings.ledger_table),
+            walks=Walks(self.dynamodb, self.settings.ledger_table, line.ledger.provenance),
             policies=line.policies,
             calendar=self.calendar,
             now=line.now,
@@ -191,11 +203,26 @@ class Service:
         line = self.line
         return Sources(members=self.members, ledger=line.ledger, policies=line.policies, now=line.now)
 
+    def finder(self) -> Finder:
+        """Build the answer to which instances there are."""
+        from imdsv2.people.find import Finder
+
+        line = self.line
+        return Finder(
+            members=self.members,
+            ledger=line.ledger,
+            accounts=self.accounts,
+            policies=line.policies,
+            region=self.settings.region,
+            now=line.now,
+        )
+
 
 def assemble(edge: Edge, settings: Settings) -> Service:
     """Build the service. Makes no calls."""
-    ledger = Ledger(edge.dynamodb, settings.ledger_table)
-    accounts = Accounts(edge.dynamodb, settings.ledger_table)
+    provenance = Provenance(edge.request_id)
+    ledger = Ledger(edge.dynamodb, settings.ledger_table, provenance)
+    accounts = Accounts(edge.dynamodb, settings.ledger_table, provenance)
     cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
     policies = PolicySource(edge.ssm, ledger, settings.policy_parameter)
     topic = Topic(edge.sns, settings.notifications_topic_arn)
@@ -221,7 +248,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
             siblings=Siblings(
                 clients=edge.members,
                 ledger=ledger,
-                pools=Pools(edge.dynamodb, settings.ledger_table),
+                pools=Pools(edge.dynamodb, settings.ledger_table, provenance),
                 rolls=Rolls(clients=edge.members, images=ImageOwners(edge.members, edge.logger)),
             ),
             now=edge.now,
@@ -284,6 +311,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
         hub=SecurityHub(hub, logger),
         now=now,
         logger=logger,
+        request_id=request_id,
     )
     queue_url = settings.dead_letter_queue_url
     dead_letters = DeadLetters(client("sqs"), queue_url) if queue_url else None
@@ -300,6 +328,15 @@ def wire_events(environment: Mapping[str, str]) -> Sought:
     """What to look for in events. Raises SettingMissing, which names the variable."""
     settings = EventSettings.from_environment(environment)
     return Sought(custom_action_id=settings.custom_action_id, config_rules=settings.config_rules)
+
+
+def wire_bus(environment: Mapping[str, str]) -> Bus:
+    """The bus to which decisions are sent. Raises SettingMissing, which names the variable."""
+    from imdsv2.aws.bus import Bus
+
+    settings = BusSettings.from_environment(environment)
+    events: Any = new_session().create_client("events", config=CONFIG)
+    return Bus(events, settings.name, settings.source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

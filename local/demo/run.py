@@ -74,6 +74,14 @@ def main() -> None:
         raise LocalCloudError("not every verdict is the expected one; the lines marked with ! tell which")
 
 
+def populate(cloud: LocalCloud) -> int:
+    """Give a deployed stack the demo's policy and fleet, and send what reports it. Returns the number of instances."""
+    _set_policy(cloud)
+    fleet = _launch(cloud)
+    _send(cloud, fleet)
+    return len(fleet)
+
+
 def _set_policy(cloud: LocalCloud) -> None:
     ssm = cloud.session().client("ssm")
     ssm.put_parameter(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from local.cloud.run import LocalCloud
 from tests.bench import safety
 from tests.bench.cost import bars
-from tests.bench.measurements import batch, latency, regions, sources, start
+from tests.bench.measurements import batch, command_line, latency, regions, sources, start
 from tests.bench.measurements.quota import drain
 from tests.bench.simulation import zero
 from tests.e2e.world import World
@@ -36,6 +36,8 @@ def main() -> None:
     measured: list[Measurement] = []
     _say("init.remediate: starting both sides in turn ...")
     measured.append(start.remediate())
+    _say("cli.help: a prompt's wait ...")
+    measured.append(command_line.help_())
     _say("source.calls: tracing where 1,000 instances come from ...")
     measured.append(sources.measure())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
@@ -55,6 +57,8 @@ def main() -> None:
         measured += batch.of_300(world)
         _say("event.latency: one event at a time, batching window off ...")
         measured.append(latency.event(world))
+        _say("cli.status: the file of a sweep of 100,000 instances, and a thousand changes since ...")
+        measured.append(command_line.status(cloud))
     _say("Starting it anew for whole Regions ...")
     with LocalCloud() as cloud:
         cloud.deploy(quota_share=LIFTED)

@@ -27,5 +27,11 @@ def test_every_alarm_is_explained() -> None:
     names = (name.removesuffix("_function") for name in re.findall(r"self\.(\w+)", functions))
     of_functions = {f"{name}-errors" for name in names}
     assert "sweep-errors" in of_functions
-    for alarm in fixed | of_queues | of_functions:
-        assert f"`{alarm}`" in GUIDE
+    for alarm in fixed | of_queues | of_functions | {"broadcast-errors"}:
+        assert f'<a id="{alarm}"></a>`{alarm}`' in GUIDE
+
+
+def test_no_anchor_is_there_twice() -> None:
+    """A link from an alarm leads to one row."""
+    anchors = re.findall(r'<a id="([a-z-]+)">', GUIDE)
+    assert sorted(set(anchors)) == sorted(anchors)

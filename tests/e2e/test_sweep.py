@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -141,3 +144,26 @@ def test_a_sweep_that_cannot_be_understood_fails_with_the_field(world: World, or
     ended = _end(world, _start(world, order))
     assert "FAILED" == ended["status"]
     assert next(iter(order)) in ended["cause"]
+
+
+def test_a_dry_sweep_writes_the_whole_fleet(world: World) -> None:
+    """Each instance with what is known of it, those that require tokens too; the newest file is named."""
+    busy = world.launch_one(account=MEMBERS[1], region="us-east-1", calls={4: 2})
+    required = world.launch_one(account=MEMBERS[1], region="us-east-1", options={"HttpTokens": "required"})
+    output = _sweep(world, accounts=[MEMBERS[1]], regions=["us-east-1"])
+    s3 = world.home.client("s3")
+
+    def read(key: str) -> bytes:
+        body: bytes = s3.get_object(Bucket=output["bucket"], Key=key)["Body"].read()
+        return body
+
+    latest = json.loads(read("fleet/latest.json"))
+    table = gzip.decompress(read(latest["key"])).decode()
+    rows = {each["instance_id"]: each for each in csv.DictReader(io.StringIO(table, newline=""))}
+    assert latest["rows"] == len(rows)
+    assert ("held", "v1_in_use", busy.machine.name) == tuple(
+        rows[busy.instance_id][each] for each in ("status", "reason", "name")
+    )
+    assert ("required", "already_required") == tuple(
+        rows[required.instance_id][each] for each in ("http_tokens", "reason")
+    )

@@ -105,6 +105,8 @@ class Template:
                 return self._reference(name)
             case {"Fn::GetAtt": [str(logical_id), "Arn"]}:
                 return self._arn(logical_id)
+            case {"Fn::GetAtt": [str(logical_id), "StreamArn"]}:
+                return f"{self._arn(logical_id)}/stream/2027-01-01T00:00:00.000"
             case {"Fn::GetAtt": [str(logical_id), _]}:
                 return self._name(logical_id)
             case {"Fn::Join": [str(separator), list(parts)]}:

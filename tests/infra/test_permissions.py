@@ -201,9 +201,19 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
     calls["first-policy creates"] = by_function(
         template, "first-policy", "ssm:PutParameter", PARAMETER, **{"ssm:Overwrite": "false"}
     )
+    calls["revisit reads who wrote it"] = by_function(template, "revisit", "ssm:GetParameterHistory", PARAMETER)
+    calls["broadcast sends events"] = by_function(template, "broadcast", "events:PutEvents", BUS)
+    calls["broadcast sets aside"] = by_function(
+        template, "broadcast", "sqs:SendMessage", arn_of(template, "AWS::SQS::Queue", "FailedInvocations")
+    )
+    for action in ("DescribeStream", "GetRecords", "GetShardIterator"):
+        stream = f"{table}/stream/2027-01-01T00:00:00.000"
+        calls[f"broadcast {action}"] = by_function(template, "broadcast", f"dynamodb:{action}", stream)
     results = f"{arn_of(template, 'AWS::S3::Bucket', 'SweepResults')}/execution/plan.json"
     for action in ("GetObject", "PutObject"):
         calls[f"sweep s3:{action}"] = by_function(template, "sweep", f"s3:{action}", results)
+    bucket = arn_of(template, "AWS::S3::Bucket", "SweepResults")
+    calls["sweep learns what is not there"] = by_function(template, "sweep", "s3:ListBucket", bucket)
     for function, service in [(each, service) for each in JUDGES for service in ("dynamodb", "sns", "sqs")]:
         for action in ("kms:Decrypt", "kms:GenerateDataKey"):
             request = by_function(

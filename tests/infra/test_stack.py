@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.infra.templates import Json
 
 JUDGES = ("remediate", "manual", "revisit", "sweep", "guard")
-FUNCTIONS = (*JUDGES, "check", "custom-action", "first-policy")
+FUNCTIONS = (*JUDGES, "broadcast", "check", "custom-action", "first-policy")
 
 
 def function(template: Template, name: str) -> Json:
@@ -67,6 +67,7 @@ def test_outputs_are_those_of_the_contract(template: Template) -> None:
         "PolicyNote",
         "NotificationsTopicArn",
         "DashboardName",
+        "SweepBucketName",
         "SweepStateMachineArn",
         "Version",
     } == set(outputs)
@@ -138,7 +139,9 @@ def test_functions_are_told_where_everything_is(name: str, template: Template) -
 
 def test_the_queue_feeds_remediate_in_batches_with_partial_answers(template: Template) -> None:
     """One bad message must not bring back the others; a storm of findings must not be throttled."""
-    mapping = template.one("AWS::Lambda::EventSourceMapping")
+    mapping = template.one(
+        "AWS::Lambda::EventSourceMapping", EventSourceArn=arn(template, "AWS::SQS::Queue", "FindingsQueue")
+    )
     assert {
         "BatchSize": 500,
         "EventSourceArn": arn(template, "AWS::SQS::Queue", "FindingsQueue"),
@@ -188,12 +191,14 @@ def test_what_is_stored_is_encrypted_with_the_one_key(template: Template) -> Non
 
 
 def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Template) -> None:
-    """Keys, both indexes, point-in-time recovery, and no deletion with the stack."""
+    """Keys, its indexes, the stream of new items, point-in-time recovery, and no deletion with the stack."""
     table = template.one("AWS::DynamoDB::Table")
     assert [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}] == table[
         "KeySchema"
     ]
-    types = {"pk": "S", "sk": "S", "revisit_shard": "N", "revisit_at": "S", "enforced_in": "S", "enforced_key": "S"}
+    types = {"pk": "S", "sk": "S", "revisit_shard": "N", "revisit_at": "S", "enforced_in": "S", "enforced_key": "S"} | {
+        "trail_day": "S"
+    }
     assert types == {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
     sorts = ["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"]
     assert [
@@ -213,7 +218,16 @@ def test_the_ledger_is_what_the_code_expects_and_outlives_the_stack(template: Te
             ],
             "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": sorts},
         },
+        {
+            "IndexName": "trail",
+            "KeySchema": [
+                {"AttributeName": "trail_day", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            "Projection": {"ProjectionType": "ALL"},
+        },
     ] == table["GlobalSecondaryIndexes"]
+    assert {"StreamViewType": "NEW_IMAGE"} == table["StreamSpecification"]
     assert ("PAY_PER_REQUEST", True) == (
         table["BillingMode"],
         table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"],
@@ -294,9 +308,48 @@ def test_alarms_tell_the_topic_when_raised_and_when_over(template: Template) -> 
         "imdsv2-remediation-findings-elsewhere",
         "imdsv2-remediation-events-lost",
         "imdsv2-remediation-sweep-blind",
+        "imdsv2-remediation-sweep-missing",
+        "imdsv2-remediation-accounts-unreachable",
+        "imdsv2-remediation-broadcast-errors",
     } == {each["AlarmName"] for each in alarms}
     topic = template.outputs()["NotificationsTopicArn"]
     assert [([topic], [topic])] * len(alarms) == [(each["AlarmActions"], each["OKActions"]) for each in alarms]
+
+
+def test_alarms_name_their_runbook(template: Template) -> None:
+    """Whoever is paged is one click away from what to do."""
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    for each in template.resources("AWS::CloudWatch::Alarm").values():
+        name = each["AlarmName"].removeprefix("imdsv2-remediation-")
+        assert each["AlarmDescription"].endswith(f"Runbook: docs/operations.md#{name}")
+        assert f'<a id="{name}">' in guide
+
+
+def test_the_stream_feeds_the_bus_with_events_alone(template: Template) -> None:
+    """Everything else that is written to the ledger stays there; what cannot be sent is kept in a queue."""
+    [mapping] = [
+        each
+        for each in template.resources("AWS::Lambda::EventSourceMapping").values()
+        if "/stream/" in each["EventSourceArn"]
+    ]
+    [chosen] = mapping["FilterCriteria"]["Filters"]
+    assert {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "event#"}]}}}} == json.loads(
+        chosen["Pattern"]
+    )
+    assert ["ReportBatchItemFailures"] == mapping["FunctionResponseTypes"]
+    assert (
+        arn(template, "AWS::SQS::Queue", "FailedInvocations")
+        == mapping["DestinationConfig"]["OnFailure"]["Destination"]
+    )
+    variables = function(template, "broadcast")["Environment"]["Variables"]
+    assert ("imdsv2-remediation", "imdsv2-remediation") == (variables["EVENT_BUS"], variables["EVENT_SOURCE"])
+
+
+def test_no_rule_of_the_service_listens_for_its_own_events(template: Template) -> None:
+    """Or each would lead to the next."""
+    for rule in template.resources("AWS::Events::Rule").values():
+        assert "imdsv2-remediation" not in json.dumps(rule.get("EventPattern", {}).get("source", ""))
+        assert rule.get("EventPattern", {}).get("source")
 
 
 @pytest.mark.parametrize(
@@ -352,6 +405,15 @@ def test_the_dashboard_shows_what_became_of_the_changes(template: Template) -> N
     assert [] == [
         metric for metric in ("Verified", "RolledBack", "LeftBroken", "BreakersOpen") if f'"{metric}"' not in body
     ]
+
+
+def test_the_dashboard_shows_what_is_left_to_do(template: Template) -> None:
+    """By account and by reason, stacked, as the sweeps find it; and whether these come and see everything."""
+    body = template.one("AWS::CloudWatch::Dashboard")["DashboardBody"]
+    assert [] == [
+        each for each in ("Imdsv1Allowed", "Held", "UnreachableAccounts", "SweepAgeHours") if each not in body
+    ]
+    assert 2 == body.count("SEARCH(") == body.count('"stacked":true')
 
 
 def test_the_alarm_on_lost_events_watches_every_rule(template: Template) -> None:
@@ -582,6 +644,6 @@ def test_without_a_window_batches_are_as_small_as_lambda_then_wants_them(tmp_pat
     (mapping,) = (
         each["Properties"]
         for each in document["Resources"].values()
-        if each["Type"] == "AWS::Lambda::EventSourceMapping"
+        if each["Type"] == "AWS::Lambda::EventSourceMapping" and "FilterCriteria" not in each["Properties"]
     )
     assert (10, 0) == (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"])

@@ -18,6 +18,7 @@ from imdsv2.domain.instance import Place
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger import account as accounts_module
 from imdsv2.ledger import cohort as cohorts_module
+from imdsv2.ledger.trail import Author
 from tests.integration.builders import HUB, MEMBER, NOW, OTHER, REGION, TABLE, arn_of
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ def test_a_person_closes_the_breaker_and_the_count_begins_anew(accounts: Account
     """The person's name is kept; it takes three more rollbacks to open it again."""
     accounts.reserve(HERE, 2, 50, NOW, NOW)
     accounts.count_rollbacks(KEY, 3, 10, NOW)
-    closed = accounts.close_breaker(KEY, "alice, request 1")
+    closed = accounts.close_breaker(KEY, "alice, request 1", Author(caller="alice"), NOW)
     assert (None, "alice, request 1") == (closed.breaker_opened_at, closed.breaker_closed_by)
     assert 48 == closed.room(REGION, 50, NOW)
     opened = [accounts.count_rollbacks(KEY, 1, 10, NOW + minutes * MINUTE).breaker_opened_at for minutes in (1, 2, 3)]

@@ -44,7 +44,7 @@ def commands(text: str) -> list[Command]:
 
 def paste(cloud: Cloud, text: str) -> list[Steer]:
     """Send the commands in a text, which have to be carried out. Returns what they are."""
-    sent = commands(text)
+    sent = list(dict.fromkeys(commands(text)))
     for command in sent:
         assert (False, CALLER) == (command.dry_run, command.caller)
         answered = cloud.function().people().carry_out(command, "request-9", lambda: True)
@@ -236,7 +236,10 @@ def test_notes_and_messages_have_the_same_commands(cloud: Cloud, name: str) -> N
     assert f"hold ({case.reason})" in note
     assert commands(note) == meant or (commands(note) == [] and case.says is Steer.HOLD)
     texts = [str(each["Message"]) for each in cloud.published() if case.reason in str(each["Subject"])]
-    assert {case.says} == {each.steer for text in texts for each in commands(text)}
+    # What passes by itself is not mailed: the message of what broke has the command.
+    assert ({case.says} if case.reason != "canary_wait" else set()) == {
+        each.steer for text in texts for each in commands(text)
+    }
 
 
 def test_what_was_accepted_still_says_what_it_was_held_for(cloud: Cloud) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 
 from imdsv2.aws.change_calendar import ChangeCalendar
 from imdsv2.ledger.change import Change
@@ -33,13 +34,27 @@ class Ssm:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.text, self.version, self.modified = "{}", 1, datetime(2026, 1, 1, tzinfo=UTC)
+        self.history: list[dict[str, Any]] = []
+        self.writes("arn:aws:iam::123456789012:user/first")
         self.state = "OPEN"
 
     def put(self, **fields: Any) -> None:
         self.raw(json.dumps(fields))
 
-    def raw(self, text: str) -> None:
+    def raw(self, text: str, by: str = "arn:aws:iam::123456789012:user/ann") -> None:
         self.text, self.version, self.modified = text, self.version + 1, self.clock()
+        self.writes(by)
+
+    def writes(self, by: str) -> None:
+        written = {"Value": self.text, "Version": self.version, "LastModifiedDate": self.modified}
+        self.history.append({**written, "LastModifiedUser": by})
+
+    def get_parameter_history(self, *, Name: str, NextToken: str = "0") -> dict[str, Any]:  # noqa: N803
+        """Two writings a page."""
+        assert Name == PARAMETER
+        first = int(NextToken)
+        more = {"NextToken": str(first + 2)} if first + 2 < len(self.history) else {}
+        return {"Parameters": self.history[first : first + 2], **more}
 
     def get_parameter(self, *, Name: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
         assert Name == PARAMETER
@@ -271,3 +286,57 @@ def test_what_the_first_policy_concerns_is_not_made_due() -> None:
     world = World()
     world.waits(1, "unused", status="would_enforce")
     assert 0 == world.go_on() + world.go_on()
+
+
+# --- What the audit trail tells of the policy ----------------------------------------------------------------------
+
+
+def told(world: World) -> list[dict[str, Any]]:
+    """The events of the policy, plain."""
+    decode = TypeDeserializer().deserialize
+    items = [item for (pk, sk), item in sorted(world.table.items.items()) if pk == "policy" and sk.startswith("event#")]
+    return [{name: decode(value) for name, value in item.items()} for item in items]
+
+
+def test_every_writing_of_the_policy_is_told_with_its_difference_and_who_made_it(world: World) -> None:
+    """Three writings within a minute are three events, the one that was refused included."""
+    world.ssm.put(mode="enforce")
+    world.clock.move(seconds=10)
+    world.ssm.raw("{nonsense", by="arn:aws:iam::123456789012:user/bob")
+    world.clock.move(seconds=10)
+    world.ssm.raw('{"mode": "enforce", "notice_hours": 48}', by="arn:aws:iam::123456789012:user/cleo")
+    world.go_on()
+    _, *events = told(world)
+    assert ["policy_changed", "policy_refused", "policy_changed"] == [each["kind"] for each in events]
+    assert ["ann", "bob", "cleo"] == [each["caller"].rpartition("/")[2] for each in events]
+    assert [2, 3, 4] == [int(each["parameter_version"]) for each in events]
+    first, _, last = events
+    assert {"mode": {"before": "observe", "after": "enforce"}} == json.loads(first["difference"])
+    assert {"notice_hours": {"before": 0, "after": 48}} == json.loads(last["difference"])
+
+
+def test_a_policy_that_is_refused_is_told_once(world: World) -> None:
+    """However often the function finds it so; and what is written next is told against what was in force before."""
+    world.ssm.raw('{"mode": "enforced"}')
+    for _ in range(3):
+        world.go_on()
+    _, refused = told(world)
+    assert ("policy_refused", 2) == (refused["kind"], int(refused["parameter_version"]))
+    assert "mode" in refused["explanation"]
+    world.ssm.put(mode="off")
+    world.go_on()
+    assert {"mode": {"before": "observe", "after": "off"}} == json.loads(told(world)[-1]["difference"])
+
+
+def test_without_its_history_a_change_is_told_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older deployment's role may not ask for it; who made the change is then unknown."""
+
+    def refuse(**_: Any) -> None:
+        raise refusal("AccessDeniedException", "no", "GetParameterHistory")
+
+    monkeypatch.setattr(world.ssm, "get_parameter_history", refuse)
+    world.ssm.put(mode="off")
+    world.go_on()
+    last = told(world)[-1]
+    assert "caller" not in last
+    assert {"mode": {"before": "observe", "after": "off"}} == json.loads(last["difference"])

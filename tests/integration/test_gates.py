@@ -12,6 +12,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.request import Source
+from imdsv2.ledger.trail import Author
 from tests.fixtures.events import finding
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked
 from tests.integration.guarding import watch_use
@@ -124,7 +125,7 @@ GATES = [
     Gate(
         reason="breaker_open",
         shut=lambda cloud, _: cloud.accounts().count_rollbacks(KEY, 3, 3, cloud.clock()),
-        open=lambda cloud, _: cloud.accounts().close_breaker(KEY, "alice"),
+        open=lambda cloud, _: cloud.accounts().close_breaker(KEY, "alice", Author(caller="alice"), cloud.clock()),
     ),
     Gate(reason="approval_required", shut=lambda cloud, _: policy(cloud, approval="required"), open=approve),
     Gate(
@@ -224,7 +225,7 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
         refuse_policy,
         lambda: cloud.raw_policy(document),
         lambda: suppress(cloud, arn, "NEW"),
-        lambda: cloud.accounts().close_breaker(KEY, "alice"),
+        lambda: cloud.accounts().close_breaker(KEY, "alice", Author(caller="alice"), cloud.clock()),
         lambda: approve(cloud, arn),
         notice_ends,
         lambda: clear_cohort(cloud, arn),

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
+COMMON = {"pk", "sk", "kind", "schema", "service_version", "trail_day"}
+"""What every event has, written outside an invocation that has read the policy."""
+
 ARN = arn_of("a")
 ACCOUNT = f"aws/{MEMBER}"
 COHORT = f"aws/{MEMBER}/eu-west-1/image:ami-1"
@@ -212,7 +215,7 @@ def test_a_refusal_that_no_retry_helps_is_a_failure(codes: tuple[str, str], ledg
 
 
 def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -> None:
-    """A verdict that keeps the status leaves none."""
+    """A verdict that keeps the status leaves one of its own kind, which nobody takes for a move."""
     write(ledger)
     write(ledger, reason="no_evidence")
     write(ledger, status=Status.ENFORCING, before={"HttpTokens": "optional"}, session="session-1", caller=None)
@@ -220,7 +223,11 @@ def test_every_change_of_status_leaves_one_event(ledger: Ledger, cloud: Cloud) -
     assert ["held", "enforcing"] == sorted(cloud.history(ARN), reverse=True)
     assert {"HttpTokens": "optional"} == event["before"]
     assert event["sk"].startswith("event#2026-11-20T12:00:00.000000Z#")
-    assert {"status", "decision", "reason", "before", "session", "service_version", "pk", "sk"} == set(event)
+    assert {"status", "decision", "reason", "before", "session", "status_before", "reason_before", *COMMON} == set(
+        event
+    )
+    (reason,) = [each for each in cloud.items() if each.get("kind") == "reason_changed"]
+    assert ("held", "no_evidence", "v1_in_use") == (reason["status"], reason["reason"], reason["reason_before"])
 
 
 def test_a_move_that_makes_no_sense_is_not_written(ledger: Ledger, cloud: Cloud) -> None:

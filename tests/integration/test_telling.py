@@ -14,6 +14,7 @@ from moto.sns.models import sns_backends
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.topic import Topic
 from imdsv2.domain.account import Account
+from imdsv2.domain.commands import commands_in
 from imdsv2.domain.lifecycle import Status
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.record import Record
@@ -145,6 +146,8 @@ def test_people_get_one_message_for_each_verdict_and_place(cloud: Cloud) -> None
         "status": "held",
         "account": OTHER,
         "region": REGION,
+        "kind": "held",
+        "owner": OTHER,
     } == {name: value["StringValue"] for name, value in there["MessageAttributes"].items()}
 
 
@@ -261,12 +264,13 @@ def test_people_hear_of_a_breaker_that_opened_and_how_to_close_it(cloud: Cloud) 
     teller(cloud).breaker_opened(OPENED)
     (message,) = cloud.published()
     assert f"account {OTHER}: 3 instances" in message["Subject"]
-    assert {"reason": "breaker_open", "account": OTHER} == {
+    assert {"reason": "breaker_open", "account": OTHER, "owner": OTHER, "kind": "breaker"} == {
         name: each["StringValue"] for name, each in message["MessageAttributes"].items()
     }
     text = message["Message"]
-    call = json.loads(text[text.index("{") : text.rindex("}") + 1])
-    assert {"close_breaker": {"account": OTHER}, "dry_run": False, "caller": "YOUR NAME"} == call
+    call, again = (json.loads(text[begin:end]) for begin, end in commands_in(text))
+    assert {"close_breaker": {"account": OTHER}, "dry_run": False, "caller": "YOUR NAME"} == call == again
+    assert f"imdsv2 close-breaker --account {OTHER}" in text
 
 
 def test_a_breaker_of_which_nobody_can_be_told_is_open_all_the_same(cloud: Cloud) -> None:
@@ -274,3 +278,31 @@ def test_a_breaker_of_which_nobody_can_be_told_is_open_all_the_same(cloud: Cloud
     cloud.wire.refuse("Publish", "InternalErrorException")
     teller(cloud).breaker_opened(OPENED)
     assert 1 == len(cloud.wire.made("Publish"))
+
+
+@pytest.mark.parametrize(
+    "reason", ["canary_wait", "cap_reached", "calendar_closed", "not_ready", "evidence_incomplete"]
+)
+def test_what_passes_by_itself_is_never_mailed(reason: str, cloud: Cloud) -> None:
+    """There is nothing to do; the note on the finding says it all the same, and nothing stays owed."""
+    arn, one = arn_of("1"), known_finding("1")
+    record(cloud, arn, one, reason=reason)
+    tell(cloud, arn)
+    assert [] == cloud.published()
+    assert reason in cloud.hub.findings[one.id]["note"]
+    assert not cloud.ledger().read([arn])[arn].owes_telling
+
+
+def test_a_notice_carries_its_evidence(cloud: Cloud) -> None:
+    """The owner decides by it whether to object."""
+    arn = arn_of("1")
+    window = {"window_start": "2026-10-16T00:00:00Z", "window_end": "2026-11-20T00:00:00Z"}
+    evidence = {**window, "tokenless_calls": 0, "observed_hours": 840, "coverage": 0.99}
+    owner = {"reason": "notice_given", "told_owner": "team red", "evidence": evidence}
+    record(cloud, arn, explanation="It would be changed.", **owner)
+    tell(cloud, arn)
+    (message,) = cloud.published()
+    assert "0 IMDSv1 calls from 2026-10-16T00:00:00Z to 2026-11-20T00:00:00Z" in message["Message"]
+    assert "observed in 840 hours, which are 99% of those in which it ran" in message["Message"]
+    told = {name: each["StringValue"] for name, each in message["MessageAttributes"].items()}
+    assert ("notice", "team red") == (told["kind"], told["owner"])

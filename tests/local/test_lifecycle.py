@@ -64,14 +64,15 @@ def test_a_taken_port_is_refused() -> None:
 # `up` leaves its server behind on purpose, which Python takes for a mistake.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_up_env_and_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the background with the stack deployed; `env` prints what a client needs and nothing else; `down` ends it."""
+    """In the background with the stack deployed; `fleet` launches the demo's instances there; `env` prints what a client needs and nothing else; `down` ends it."""
     monkeypatch.setattr(command, "STATE", tmp_path / "up.json")
     monkeypatch.setenv("LOCAL_PORT", str(LocalCloud().port))
     command.up()
     try:
         command.up()
+        command.fleet()
         group = json.loads(command.STATE.read_text())["pid"]
-        capsys.readouterr()
+        assert "instances are launched" in capsys.readouterr().err
         command.env()
         exports = dict(line.removeprefix("export ").split("=", 1) for line in capsys.readouterr().out.splitlines())
         names = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"}
@@ -85,12 +86,13 @@ def test_up_env_and_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert not _lives(group)
 
 
-def test_env_says_what_to_do_when_nothing_is_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("asked", ["env", "fleet"])
+def test_it_says_what_to_do_when_nothing_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: str
 ) -> None:
     """On standard error, with nothing for the shell to evaluate."""
     monkeypatch.setattr(command, "STATE", tmp_path / "up.json")
-    monkeypatch.setattr(sys, "argv", ["local", "env"])
+    monkeypatch.setattr(sys, "argv", ["local", asked])
     assert 1 == command.main()
     said = capsys.readouterr()
     assert ("", True) == (said.out, "make local-up" in said.err)
@@ -102,4 +104,4 @@ def test_an_unknown_command_is_told_the_known_ones(
     """As usage."""
     monkeypatch.setattr(sys, "argv", ["local", "fly"])
     assert 2 == command.main()
-    assert "up|down|env|demo" in capsys.readouterr().err
+    assert "up|down|env|fleet|demo" in capsys.readouterr().err

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "line": {"domain", "aws", "ledger"},
     "guard": {"domain", "aws", "ledger", "line"},
     "people": {"domain", "source", "aws", "ledger", "line", "guard"},
-    "sweep": {"domain", "aws", "line"},
+    "sweep": {"domain", "source", "aws", "ledger", "line"},
     "selftest": {"domain", "aws"},
 }
 """The packages of the service, each with the packages it may import. All may import `errors` and `version`; only `wiring` imports

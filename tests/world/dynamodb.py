@@ -25,7 +25,12 @@ _CLAUSES = re.compile(r"\b(SET|REMOVE|ADD)\b")
 _CONDITION = re.compile(r"(attribute_exists|attribute_not_exists)\(([\w#.]+)\)|([\w#.]+) (=|<=) (:\w+)")
 _KEY = re.compile(r"(\w+) BETWEEN (:\w+) AND (:\w+)|(\w+) (=|<=) (:\w+)")
 _FILTER = re.compile(r"(begins_with|contains)\((\w+), (:\w+)\)")
-_INDEXES = {"due": ("revisit_shard", "revisit_at"), "enforced": ("enforced_in", "enforced_key")}
+_INDEXES = {
+    "due": ("revisit_shard", "revisit_at"),
+    "enforced": ("enforced_in", "enforced_key"),
+    "trail": ("trail_day", "sk"),
+}
+_WHOLE = {None, "trail"}
 _PROJECTED = {"status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"}
 
 
@@ -94,7 +99,8 @@ class Table:
         found = [each for each in self.items.values() if all(key in each for key in keys)]
         for between, low, high, name, sign, value in _KEY.findall(request["KeyConditionExpression"]):
             found = [each for each in found if _lies(each, between or name, sign, values, low, high, value)]
-        for word, name, value in _FILTER.findall(request.get("FilterExpression", "")):
+        filters = f"{request['KeyConditionExpression']} {request.get('FilterExpression', '')}"
+        for word, name, value in _FILTER.findall(filters):
             text = next(iter(values[value].values()))
             found = [
                 each
@@ -108,7 +114,7 @@ class Table:
             found = [each for each in found if _place(each, keys[1]) > after]
         page = found[: request.get("Limit")]
         answer: Item = {
-            "Items": [{name: each[name] for name in each if index is None or name in shown} for each in page]
+            "Items": [{name: each[name] for name in each if index in _WHOLE or name in shown} for each in page]
         }
         if len(page) < len(found):
             answer["LastEvaluatedKey"] = {name: page[-1][name] for name in ("pk", "sk", *keys)}

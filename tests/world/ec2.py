@@ -96,6 +96,7 @@ class Instance:
 AnInstance = TypeVar("AnInstance", bound=Described)
 
 _FILTERS: Mapping[str, Callable[[Described], str]] = {
+    "instance-id": lambda each: str(each.shown()["InstanceId"]),
     "instance-state-name": lambda each: each.state,
     "metadata-options.http-tokens": lambda each: str(each.options["HttpTokens"]),
     "image-id": lambda each: str(each.shown().get("ImageId", "")),

@@ -84,6 +84,11 @@ class Ssm:
         dated = {"Version": 1, "LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}
         return {"Parameter": {"Value": self.parameter(Name), **dated}}
 
+    def get_parameter_history(self, *, Name: str) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        """The one writing of a parameter that there is."""
+        (written,) = self.get_parameter(Name=Name).values()
+        return {"Parameters": [{**written, "LastModifiedUser": "arn:aws:iam::111111111111:user/owner"}]}
+
     def get_calendar_state(self, *, CalendarNames: list[str]) -> dict[str, Any]:  # noqa: N803
         """Open, if all of the calendars are."""
         return {"State": "OPEN" if all(map(self.is_open, CalendarNames)) else "CLOSED"}

@@ -20,6 +20,7 @@ def create_table(dynamodb: Any) -> None:
             {"AttributeName": "revisit_at", "AttributeType": "S"},
             {"AttributeName": "enforced_in", "AttributeType": "S"},
             {"AttributeName": "enforced_key", "AttributeType": "S"},
+            {"AttributeName": "trail_day", "AttributeType": "S"},
         ],
         GlobalSecondaryIndexes=[
             {
@@ -40,6 +41,14 @@ def create_table(dynamodb: Any) -> None:
                     "ProjectionType": "INCLUDE",
                     "NonKeyAttributes": ["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"],
                 },
+            },
+            {
+                "IndexName": "trail",
+                "KeySchema": [
+                    {"AttributeName": "trail_day", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
             },
         ],
     )

@@ -16,7 +16,7 @@ from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
@@ -75,9 +75,7 @@ def _target(arn: InstanceArn, answer: Answer) -> Target:
 def instances_of(ec2: EC2Client, place: Placed, name: str, values: Sequence[str]) -> list[Instance]:
     """All instances of an account and Region, in whatever state, for which a filter has one of up to 200 values. Raises ClientError
     or BotoCoreError."""
-    # In a filter, these stand for other characters.
-    quoted = [re.sub(r"([\\*?])", r"\\\1", value) for value in values]
-    return _listed(ec2, place, [{"Name": name, "Values": quoted}])
+    return _listed(ec2, place, [_filter(name, values)])
 
 
 def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
@@ -94,8 +92,19 @@ def running_instances(ec2: EC2Client, place: Placed) -> list[Instance]:
 
 def every_instance(ec2: EC2Client, place: Placed) -> list[Instance]:
     """All instances of an account and Region that exist, whatever they allow. Raises ClientError or BotoCoreError."""
-    states = ["pending", "running", "stopping", "stopped"]
-    return _listed(ec2, place, [{"Name": "instance-state-name", "Values": states}])
+    return select_instances(ec2, place, {})
+
+
+def select_instances(ec2: EC2Client, place: Placed, wanted: Mapping[str, Sequence[str]]) -> list[Instance]:
+    """All instances of an account and Region that exist and fit every filter: its name, and up to 200 values of which one must fit.
+    Raises ClientError or BotoCoreError."""
+    states = {"instance-state-name": ["pending", "running", "stopping", "stopped"]}
+    return _listed(ec2, place, [_filter(name, values) for name, values in (states | dict(wanted)).items()])
+
+
+def _filter(name: str, values: Sequence[str]) -> dict[str, Any]:
+    # In a filter, these stand for other characters.
+    return {"Name": name, "Values": [re.sub(r"([\\*?])", r"\\\1", value) for value in values]}
 
 
 def _listed(ec2: EC2Client, place: Placed, filters: Sequence[Mapping[str, Any]]) -> list[Instance]:
@@ -103,9 +112,7 @@ def _listed(ec2: EC2Client, place: Placed, filters: Sequence[Mapping[str, Any]])
     found: list[Instance] = []
     while True:
         page = ec2.describe_instances(**request)
-        for each in (each for reservation in page["Reservations"] for each in reservation["Instances"]):
-            arn = InstanceArn(place.partition, place.region, place.account, each["InstanceId"])
-            found.append(_instance(arn, each))
+        found += parsed(place, (each for reservation in page["Reservations"] for each in reservation["Instances"]))
         if not page.get("NextToken"):
             return found
         request["NextToken"] = page["NextToken"]
@@ -121,12 +128,12 @@ class Listing:
     required: frozenset[str]
 
 
-def list_instances(ec2: EC2Client) -> Listing:
+def list_instances(ec2: EC2Client, note: Callable[[Sequence[InstanceTypeDef]], None] | None = None) -> Listing:
     """List all instances of a place by what their options allow.
 
     Only ids are kept, so even a large Region needs little memory. The listing is complete before anything is changed:
     EC2 does not document how a page token behaves when instances change in between. Raises ClientError or
-    BotoCoreError.
+    BotoCoreError. ``note`` is handed every page, as EC2 sent it.
     """
     request: dict[str, Any] = {
         **_MANAGED_TOO,
@@ -136,7 +143,10 @@ def list_instances(ec2: EC2Client) -> Listing:
     allowing, disabled, required = set[str](), set[str](), set[str]()
     while True:
         page = ec2.describe_instances(**request)
-        for each in (each for reservation in page["Reservations"] for each in reservation["Instances"]):
+        shown = [each for reservation in page["Reservations"] for each in reservation["Instances"]]
+        if note is not None:
+            note(shown)
+        for each in shown:
             options = each.get("MetadataOptions", {})
             if options.get("HttpTokens") == "required":
                 required.add(each["InstanceId"])
@@ -151,6 +161,13 @@ def list_instances(ec2: EC2Client) -> Listing:
                 required=frozenset(required) - allowing - disabled,
             )
         request["NextToken"] = page["NextToken"]
+
+
+def parsed(place: Placed, shown: Iterable[InstanceTypeDef]) -> list[Instance]:
+    """Instances of an account and Region as EC2 shows them."""
+    return [
+        _instance(InstanceArn(place.partition, place.region, place.account, each["InstanceId"]), each) for each in shown
+    ]
 
 
 def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:

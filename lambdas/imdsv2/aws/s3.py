@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+
+from botocore.exceptions import ClientError
+
+from imdsv2.aws.errors import error_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_s3 import S3Client
+
+Found = TypeVar("Found")
 
 
 class SweepFiles:
@@ -27,6 +34,23 @@ class SweepFiles:
         """Read a JSON document."""
         return json.loads(self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
 
+    def write_packed(self, key: str, body: bytes | IO[bytes]) -> None:
+        """Write what is compressed with gzip."""
+        self._s3.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType="application/gzip")
+
+    def read_packed(self, key: str) -> IO[bytes]:
+        """Read what is compressed with gzip, as a stream of what it holds."""
+        body: Any = self._s3.get_object(Bucket=self.bucket, Key=key)["Body"]
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=body))
+
+    def read_if_there(self, key: str) -> Any:
+        """As `read`; None if there is none."""
+        return _if_there(lambda: self.read(key))
+
+    def read_packed_if_there(self, key: str) -> IO[bytes] | None:
+        """As `read_packed`; None if there is none."""
+        return _if_there(lambda: self.read_packed(key))
+
     def tallies(self, manifest_key: str) -> Iterator[dict[str, Any]]:
         """The outcome of every account and Region, read from the manifest that the state machine's map wrote.
 
@@ -40,6 +64,16 @@ class SweepFiles:
             for each in self.read(file["Key"]):
                 place = json.loads(each["Input"])["tally"]
                 yield {"by_verdict": {}, **place, "error": _cause(each)}
+
+
+def _if_there(read: Callable[[], Found]) -> Found | None:
+    """What is read; None if S3 has no such key, which it tells only those who may list the bucket."""
+    try:
+        return read()
+    except ClientError as error:
+        if error_code(error) == "NoSuchKey":
+            return None
+        raise
 
 
 def _cause(execution: dict[str, Any]) -> str:

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 
 def evidence_document(evidence: Evidence | None) -> dict[str, Any] | None:
-    """The evidence as a dict; times are UTC with a resolution of seconds."""
+    """The evidence as a dict; times are UTC with a resolution of seconds. ``tokenless_by_hour``: only where calls were made, those in
+    each hour of the week, from Monday 00:00 UTC (0) to Sunday 23:00 (167): ``2:5 26:5``."""
     if evidence is None:
         return None
-    return {
+    document = {
         "window_start": to_seconds(evidence.window_start),
         "window_end": to_seconds(evidence.window_end),
         "tokenless_calls": evidence.use.calls,
@@ -30,6 +31,9 @@ def evidence_document(evidence: Evidence | None) -> dict[str, Any] | None:
         "newest_datapoint": to_seconds(evidence.newest),
         "period_seconds": evidence.period_seconds,
     }
+    if evidence.use.week:
+        document["tokenless_by_hour"] = " ".join(f"{hour}:{calls}" for hour, calls in evidence.use.week.items())
+    return document
 
 
 def options_document(options: MetadataOptions | None) -> dict[str, Any] | None:

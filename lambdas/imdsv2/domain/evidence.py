@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 class Use:
     """IMDSv1 calls in a range of time. ``last``: the beginning of the last period with calls; ``pattern``: when they come
     (``once``, ``at starts``, ``daily at 02:00``, ``weekly on Mondays at 02:00``, ``steady``, ``at no fixed time``). ``near_start``:
-    some of them came when the instance may have begun to run, for want of datapoints in the hours before. ``most``: in one hour."""
+    some of them came when the instance may have begun to run, for want of datapoints in the hours before. ``most``: in one hour. ``week``:
+    the calls in each hour of the week that has any, from Monday 00:00 UTC (0) to Sunday 23:00 (167)."""
 
     calls: int = 0
     hours: int = 0
@@ -22,6 +24,7 @@ class Use:
     pattern: str = ""
     near_start: bool = False
     most: int = 0
+    week: Mapping[int, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

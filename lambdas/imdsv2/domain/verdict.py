@@ -66,6 +66,17 @@ class Reason(StrEnum):
     UNTAGGABLE = "untaggable"
 
 
+NOTHING_TO_DO = frozenset(
+    {
+        Reason.CANARY_WAIT,
+        Reason.CAP_REACHED,
+        Reason.CALENDAR_CLOSED,
+        Reason.NOT_READY,
+        Reason.EVIDENCE_INCOMPLETE,
+    }
+)
+"""Reasons that pass by themselves: nobody is sent a message because of them."""
+
 MAY_CHANGE = frozenset({Reason.UNUSED, Reason.COHORT_UNUSED})
 """The reasons to enforce."""
 

@@ -19,7 +19,7 @@ from imdsv2.domain.pattern import pattern_of
 from imdsv2.domain.window import first_fine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from imdsv2.domain.evidence import Evidence
@@ -32,6 +32,8 @@ WEEK_HOURS = 7 * 24
 _WEEK = timedelta(days=7)
 _HOURS_OF_A_START = (1, 2, 3)
 """Where each of so many hours before it has a datapoint, an hour does not touch the two hours after any start."""
+_FROM_MONDAY = 3 * 24
+"""1970 began on a Thursday."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,15 @@ def use_of(window: Window, tokenless: Series, edge: Series | None) -> Use:
         pattern=pattern_of(used, tokenless.values.keys(), [window.started_at]),
         most=math.ceil(max(values.values(), default=0)),
         near_start=any(hour - before not in tokenless.values for hour in used for before in _HOURS_OF_A_START),
+        week=_week_of(values),
     )
+
+
+def _week_of(values: Mapping[int, float]) -> dict[int, int]:
+    calls: dict[int, float] = {}
+    for hour, value in values.items():
+        calls[(hour + _FROM_MONDAY) % WEEK_HOURS] = calls.get((hour + _FROM_MONDAY) % WEEK_HOURS, 0) + value
+    return {hour: math.ceil(value) for hour, value in sorted(calls.items()) if value}
 
 
 def quiet_hours(tokenless: Series, refused: Series | None) -> Series:

@@ -7,7 +7,7 @@ conflict.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,22 +23,26 @@ from imdsv2.ledger.items import (
     to_text,
     to_time,
 )
+from imdsv2.ledger.trail import Author, Event, Kind, Provenance, puts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from imdsv2.domain.instance import Placed
 
 _ACCOUNTS = "accounts"
+ACCOUNT_EVENTS = "account#"
+"""Under it, with the account's key, lie its events."""
 _ATTEMPTS = 12
 
 
 class Accounts:
     """The account items. Every method may raise ClientError or LedgerContended."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+    def __init__(self, dynamodb: DynamoDBClient, table: str, provenance: Provenance | None = None) -> None:
+        self._provenance = provenance or Provenance()
         self._dynamodb = dynamodb
         self._table = table
 
@@ -117,29 +121,31 @@ class Accounts:
 
     def count_rollbacks(self, account: str, count: int, enforced_that_day: int, now: datetime) -> Account:
         """Record rollbacks in an account; opens its circuit breaker if they reach the thresholds."""
-        return self._change(account, lambda known: known.with_rollbacks(count, enforced_that_day, now))
+        return self._change(account, lambda known: known.with_rollbacks(count, enforced_that_day, now), _opened(now))
 
     def count_broken(
         self, account: str, broken: Mapping[str, datetime], enforced_that_day: int, now: datetime
     ) -> Account:
         """As `count_rollbacks`, by instance id with the time of its enforcement: what has been counted is not counted again."""
-        return self._change(account, lambda known: known.with_broken(broken, enforced_that_day, now))
+        return self._change(account, lambda known: known.with_broken(broken, enforced_that_day, now), _opened(now))
 
     def breaker_told(self, account: str, now: datetime) -> None:
         """Record that people were told of an open breaker."""
         self._change(account, lambda known: replace(known, breaker_told_at=now))
 
-    def close_breaker(self, account: str, closed_by: str) -> Account:
+    def close_breaker(self, account: str, closed_by: str, by: Author, now: datetime) -> Account:
         """Close the circuit breaker on behalf of a person; earlier rollbacks no longer count."""
         return self._change(
-            account, lambda known: replace(known, breaker_opened_at=None, rollbacks=(), breaker_closed_by=closed_by)
+            account,
+            lambda known: replace(known, breaker_opened_at=None, rollbacks=(), breaker_closed_by=closed_by),
+            _Telling(at=now, by=by),
         )
 
     def _read(self, key: str) -> Account:
         answer = self._dynamodb.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
         return _account(key, answer.get("Item", {}))
 
-    def _change(self, key: str, change: Callable[[Account], Account]) -> Account:
+    def _change(self, key: str, change: Callable[[Account], Account], telling: _Telling | None = None) -> Account:
         for attempt in range(_ATTEMPTS):
             known = self._read(key)
             changed = change(known)
@@ -159,10 +165,34 @@ class Accounts:
                 "breaker_closed_by": changed.breaker_closed_by,
                 "guarded_at": to_text(changed.guarded_at) if changed.guarded_at else None,
             }
-            if put_unless_overtaken(self._dynamodb, self._table, _key(key), known.version, attributes):
+            events = [] if telling is None else list(self._events(known, changed, telling))
+            if put_unless_overtaken(self._dynamodb, self._table, _key(key), known.version, attributes, events):
                 return changed
             pause(attempt)
         raise LedgerContended(f"others keep changing account {key} in the ledger; this is tried again")
+
+    def _events(self, known: Account, changed: Account, telling: _Telling) -> Iterator[dict[str, Any]]:
+        """What has become of the breaker; nothing else of an account is a decision."""
+        if known.breaker_opened_at == changed.breaker_opened_at:
+            return iter(())
+        opens = changed.breaker_opened_at is not None
+        count = len(changed.rollbacks if opens else known.rollbacks)
+        opened_at = changed.breaker_opened_at or known.breaker_opened_at
+        details = {**telling.by.said(), "opened_at": to_text(opened_at) if opened_at else None, "rollbacks": count}
+        event = Event(kind=Kind.BREAKER_OPENED if opens else Kind.BREAKER_CLOSED, details=details)
+        return puts(self._table, f"{ACCOUNT_EVENTS}{known.key}", [event], telling.at, self._provenance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Telling:
+    """When something happens to a breaker, and by whom."""
+
+    at: datetime
+    by: Author
+
+
+def _opened(now: datetime) -> _Telling:
+    return _Telling(at=now, by=Author(source="guard"))
 
 
 def _key(account: str) -> dict[str, Any]:

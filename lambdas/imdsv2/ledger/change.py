@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
     from imdsv2.ledger.record import Record
+    from imdsv2.ledger.trail import Author
 
 VERDICT = (
     "status",
@@ -34,13 +35,14 @@ class Change:
     """A conditional write of a record: fails if the record has changed since ``before`` was read.
 
     Only differences are written. ``findings`` are merged into the map one by one, so they never replace others.
-    ``says``: the attributes that the event of a status change includes.
+    ``says``: the attributes that the event of a status change includes. ``by``: who makes the change, where the record does not say so.
     """
 
     before: Record
     after: Record
     findings: tuple[Finding, ...] = ()
     says: tuple[str, ...] = ("status",)
+    by: Author | None = None
 
     @property
     def arn(self) -> InstanceArn:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 CURRENT = "current"
 """The sort key of items that are updated in place."""
+
+_OVERTAKEN = {"ConditionalCheckFailed", "TransactionConflict"}
+"""Why DynamoDB cancels a transaction when another one was quicker."""
 
 serialize = TypeSerializer().serialize
 deserialize = TypeDeserializer().deserialize
@@ -45,11 +48,17 @@ def new_id() -> str:
 
 
 def put_unless_overtaken(
-    dynamodb: DynamoDBClient, table: str, key: Mapping[str, Any], version: int, attributes: Mapping[str, Any]
+    dynamodb: DynamoDBClient,
+    table: str,
+    key: Mapping[str, Any],
+    version: int,
+    attributes: Mapping[str, Any],
+    events: Sequence[Mapping[str, Any]] = (),
 ) -> bool:
     """Put an item if its version is still ``version`` (0: it must not exist yet). False if it has changed.
 
-    Attributes whose value is None are omitted. Raises ClientError.
+    Attributes whose value is None are omitted. ``events``: what is written in the same transaction, as `trail.puts` gives it.
+    Raises ClientError.
     """
     write_id = new_id()
     named = {**attributes, "version": version + 1, "written_by": write_id}
@@ -60,9 +69,19 @@ def put_unless_overtaken(
             "ConditionExpression": "version = :version",
             "ExpressionAttributeValues": {":version": {"N": str(version)}},
         }
+    put: Any = {"TableName": table, "Item": {**key, **item}, **condition}
     try:
-        dynamodb.put_item(TableName=table, Item={**key, **item}, **condition)
+        if events:
+            actions: Any = [{"Put": put}, *events]
+            dynamodb.transact_write_items(TransactItems=actions, ClientRequestToken=write_id)
+        else:
+            dynamodb.put_item(**put)
     except dynamodb.exceptions.ConditionalCheckFailedException:
+        return is_written(dynamodb, table, key, write_id)
+    except dynamodb.exceptions.TransactionCanceledException as error:
+        reasons = error.response.get("CancellationReasons", [])
+        if not {each.get("Code") for each in reasons} & _OVERTAKEN:
+            raise
         return is_written(dynamodb, table, key, write_id)
     return True
 

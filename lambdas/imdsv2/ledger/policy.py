@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.in_force import PolicyInForce
@@ -37,7 +37,22 @@ class Reading:
     @property
     def stamp(self) -> str | None:
         """By which one writing of the parameter is told from another."""
-        return f"{to_text(self.modified_at)} {self.version}" if self.modified_at is not None else None
+        return _stamp(self.modified_at, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """One writing of the parameter: its text, and who wrote it when, as Systems Manager says."""
+
+    version: int | None
+    value: str
+    modified_at: datetime | None = None
+    by: str | None = None
+
+    @property
+    def stamp(self) -> str | None:
+        """As of a `Reading`."""
+        return _stamp(self.modified_at, self.version)
 
 
 class PolicySource:
@@ -71,7 +86,30 @@ class PolicySource:
         reading = self._load(now)
         if self._last is None or self._last.at <= reading.at:
             self._last = reading
+            self._ledger.provenance.policy_version = reading.version
         return reading
+
+    def writings(self, stamp: str | None) -> list[Writing]:
+        """The writings of the parameter later than a `stamp`, oldest first; without one, the last. Raises ClientError, and also where
+        the function's role may not ask."""
+        request: dict[str, Any] = {"Name": self._parameter}
+        found: list[Writing] = []
+        while True:
+            page = self._ssm.get_parameter_history(**request)
+            found += [
+                Writing(
+                    version=each["Version"],
+                    value=each["Value"],
+                    modified_at=each["LastModifiedDate"],
+                    by=each.get("LastModifiedUser"),
+                )
+                for each in page["Parameters"]
+            ]
+            if not page.get("NextToken"):
+                break
+            request["NextToken"] = page["NextToken"]
+        found.sort(key=lambda each: (str(each.stamp), each.version or 0))
+        return found[-1:] if stamp is None else [each for each in found if str(each.stamp) > stamp]
 
     def _load(self, now: datetime) -> Reading:
         try:
@@ -97,3 +135,7 @@ class PolicySource:
             # Saved by another version of the service and invalid in this one: use the defaults.
             return PolicyInForce(policy=Policy(), problem=problem)
         return PolicyInForce(policy=policy, problem=None if now - read_at < good_for else problem)
+
+
+def _stamp(modified_at: datetime | None, version: int | None) -> str | None:
+    return f"{to_text(modified_at)} {version}" if modified_at is not None else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,14 @@ from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.pool import Member, Trace
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.items import deserialize, pause, put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.trail import Provenance, puts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from imdsv2.ledger.trail import Event
 
 MOST_MEMBERS = 4000
 """So many take about 150 KB, and 240 KB with calls of each; an item has room for 400 KB."""
@@ -50,7 +53,8 @@ class KeptPool:
 class Pools:
     """The pool items. Every method may raise ClientError or LedgerContended."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+    def __init__(self, dynamodb: DynamoDBClient, table: str, provenance: Provenance | None = None) -> None:
+        self._provenance = provenance or Provenance()
         self._dynamodb = dynamodb
         self._table = table
 
@@ -73,8 +77,8 @@ class Pools:
                 raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
         return found
 
-    def save(self, pool: KeptPool) -> bool:
-        """Write a pool. False if it has changed since it was read."""
+    def save(self, pool: KeptPool, events: Sequence[Mapping[str, Any]] = ()) -> bool:
+        """Write a pool. False if it has changed since it was read. ``events``: what is told of it."""
         attributes = {
             "read_at": to_text(pool.read_at) if pool.read_at else None,
             "members": _packed(pool.members) if pool.members else None,
@@ -84,21 +88,39 @@ class Pools:
             "settled_at": to_text(pool.settled_at) if pool.settled_at else None,
             "doubt": pool.doubt,
         }
-        return put_unless_overtaken(self._dynamodb, self._table, _key(pool.key), pool.version, attributes)
+        return put_unless_overtaken(self._dynamodb, self._table, _key(pool.key), pool.version, attributes, events)
 
-    def change(self, key: str, change: Callable[[KeptPool], KeptPool]) -> None:
+    def settle(self, key: str, until: datetime, event: Event, now: datetime) -> None:
+        """Note that what the members did until then is settled, on a person's word, of which ``event`` tells."""
+
+        def settled(pool: KeptPool) -> KeptPool:
+            return replace(pool, settled_at=max(until, pool.settled_at or until))
+
+        self.change(key, settled, lambda: list(puts(self._table, cohort_pk(key), [event], now, self._provenance)))
+
+    def change(
+        self,
+        key: str,
+        change: Callable[[KeptPool], KeptPool],
+        events: Callable[[], Sequence[Mapping[str, Any]]] = lambda: (),
+    ) -> None:
         """Read, change and write a pool, with retries on conflict; nothing is written where nothing changes."""
         for attempt in range(_ATTEMPTS):
             known = self.read([key])[key]
             changed = change(known)
-            if changed == known or self.save(changed):
+            if changed == known or self.save(changed, events()):
                 return
             pause(attempt)
         raise LedgerContended(f"others keep changing the evidence of {key} in the ledger; this is tried again")
 
 
+def cohort_pk(name: str) -> str:
+    """The partition of a cohort, by its key: its items and its events."""
+    return f"cohort#{name}"
+
+
 def _key(name: str) -> dict[str, Any]:
-    return {"pk": {"S": f"cohort#{name}"}, "sk": {"S": _POOL}}
+    return {"pk": {"S": cohort_pk(name)}, "sk": {"S": _POOL}}
 
 
 def _pool(item: Mapping[str, Any]) -> KeptPool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.history import History
 from imdsv2.domain.lifecycle import NEWS, Status
-from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict import NOTHING_TO_DO, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -271,7 +271,8 @@ class Record:
     def has_news(self) -> bool:
         """Whether there is something about it that people are notified of."""
         is_said = self.left_because is not None or self.reminder is not None or self.reason == Reason.NOTICE_GIVEN
-        return is_said or self.status in NEWS
+        passes = self.status == Status.HELD and self.reason in NOTHING_TO_DO
+        return is_said or (self.status in NEWS and not passes)
 
     @property
     def owes_telling(self) -> bool:

@@ -1,13 +1,12 @@
 """The ledger table in DynamoDB: what the service did and why. Written before EC2 is changed; decides who may act.
 
 One ``current`` item per instance, with optimistic locking on ``version``: a writer with a stale version fails and
-evaluates again. One immutable ``event#`` item per status change. Several instances share a transaction.
+evaluates again. Immutable ``event#`` items tell of every change (`trail`). Several instances share a transaction.
 """
 
 from __future__ import annotations
 
 import contextlib
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
@@ -17,19 +16,19 @@ from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import check
 from imdsv2.errors import IllegalMove, LedgerContended
 from imdsv2.ledger.findings import chunks, merges
-from imdsv2.ledger.items import CURRENT, new_id, pause, serialize, to_text
+from imdsv2.ledger.items import CURRENT, new_id, pause, to_text
 from imdsv2.ledger.record import OPEN, OVER, Record, key_of
 from imdsv2.ledger.serialisation import (
     REVISIT_SHARDS,
     changed_attributes,
     enforced_from,
     record_from,
-    stored,
 )
+from imdsv2.ledger.story import notice_delivered, told_by
 from imdsv2.ledger.told import due_to_tell
+from imdsv2.ledger.trail import Provenance, puts
 from imdsv2.ledger.transactions import Transactions, Write, Written
 from imdsv2.ledger.update import Update
-from imdsv2.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,9 +51,11 @@ _ATTEMPTS = 8
 
 
 class Ledger:
-    """The ledger table. Every method may raise ClientError; the message is then retried."""
+    """The ledger table. Every method may raise ClientError; the message is then retried. ``provenance``: what its events say of the
+    function that writes them."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+    def __init__(self, dynamodb: DynamoDBClient, table: str, provenance: Provenance | None = None) -> None:
+        self.provenance = provenance or Provenance()
         self._dynamodb = dynamodb
         self._table = table
         self._transactions = Transactions(dynamodb)
@@ -123,10 +124,14 @@ class Ledger:
 
     def _marks(self, told: Told, now: datetime) -> list[Write]:
         writes = []
+        after = told.after(now)
+        events = list(
+            puts(self._table, str(told.record.arn), notice_delivered(told.record, after), now, self.provenance)
+        )
         for number, keys in enumerate(chunks(sorted(told.annotated)) or [[]]):
             update = Update()
             update.require(f"version = {update.value(told.record.version)}")
-            changed = changed_attributes(told.record, told.after(now))
+            changed = changed_attributes(told.record, after)
             changed |= {"notified_at": to_text(now)} if told.notified else {}
             for name, value in changed.items() if number == 0 else ():
                 update.set(name, value)
@@ -135,7 +140,8 @@ class Ledger:
                 update.require(f"attribute_exists({path})")
                 update.set_path(f"{path}.annotated_at", to_text(now))
             if changed or keys:
-                writes.append(Write(actions=[self._update_action(told.record.arn, update)]))
+                more = events if number == 0 else []
+                writes.append(Write(actions=[self._update_action(told.record.arn, update), *more]))
         return writes
 
     def _unmarks(self, told: Told) -> list[Write]:
@@ -270,8 +276,7 @@ class Ledger:
         update.set("written_by", write_id)
         first.into(update)
         actions = [self._update_action(change.arn, update)]
-        if after.status is not None and after.status != before.status:
-            actions.append(self._event(change, now))
+        actions += puts(self._table, str(change.arn), told_by(change, after, now), now, self.provenance)
         return [Write(actions=actions, write_id=write_id), *(self._merge(change, each) for each in more)]
 
     def _merge(self, change: Change, merge: Merge) -> Write:
@@ -282,13 +287,6 @@ class Ledger:
 
     def _update_action(self, arn: InstanceArn, update: Update) -> dict[str, Any]:
         return {"Update": {"TableName": self._table, "Key": _key(arn), **update.arguments()}}
-
-    def _event(self, change: Change, now: datetime) -> dict[str, Any]:
-        said = {name: stored(getattr(change.after, name)) for name in change.says}
-        item = {name: value for name, value in said.items() if value is not None} | {"service_version": VERSION}
-        item |= {"pk": str(change.arn), "sk": f"event#{to_text(now)}#{uuid.uuid4().hex[:12]}"}
-        encoded = {name: serialize(value) for name, value in item.items()}
-        return {"Put": {"TableName": self._table, "Item": encoded, "ConditionExpression": "attribute_not_exists(pk)"}}
 
 
 def _key(arn: InstanceArn) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.items import deserialize, put_unless_overtaken, to_text, to_time
 from imdsv2.ledger.serialisation import REVISIT_SHARDS
 from imdsv2.ledger.table import DUE_INDEX
+from imdsv2.ledger.trail import Provenance, puts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from imdsv2.ledger.trail import Event
 
 _KEY = {"pk": {"S": "policy"}, "sk": {"S": "walk"}}
 _LAST = "~"
@@ -52,7 +55,8 @@ class Walk:
 class Walks:
     """The walk's item, and the index of due instances. Every method may raise ClientError."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+    def __init__(self, dynamodb: DynamoDBClient, table: str, provenance: Provenance | None = None) -> None:
+        self._provenance = provenance or Provenance()
         self._dynamodb = dynamodb
         self._table = table
 
@@ -75,8 +79,9 @@ class Walks:
             moved=int(item["moved"]),
         )
 
-    def save(self, walk: Walk) -> bool:
-        """Write the walk, unless another invocation has gone on with it; False if so."""
+    def save(self, walk: Walk, events: Sequence[Event] = (), now: datetime | None = None) -> bool:
+        """Write the walk, unless another invocation has gone on with it; False if so. ``events``: what is told of the policy with it,
+        ``now``."""
         attributes = {
             "stamp": walk.stamp,
             "document": walk.document,
@@ -88,7 +93,8 @@ class Walks:
             "after": json.dumps(walk.after) if walk.after else None,
             "moved": walk.moved,
         }
-        return put_unless_overtaken(self._dynamodb, self._table, _KEY, walk.version, attributes)
+        told = list(puts(self._table, "policy", events, now, self._provenance)) if now else []
+        return put_unless_overtaken(self._dynamodb, self._table, _KEY, walk.version, attributes, told)
 
     def page(
         self, walk: Walk, later_than: datetime, limit: int

@@ -16,6 +16,9 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import SOON, Reason
 from imdsv2.errors import LedgerContended, PolicyRefused
+from imdsv2.ledger.policy import Writing
+from imdsv2.ledger.trail import Event, Kind
+from imdsv2.line.policy_trail import policy_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.change_calendar import ChangeCalendar
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.ledger.policy import PolicySource
+    from imdsv2.ledger.policy import PolicySource, Reading
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.ledger.walk import Walk, Walks
@@ -72,11 +75,9 @@ class Concern:
         now = self.now()
         reading = self.policies.read(now)
         if reading.stamp is None:
-            return (
-                self._saved(replace(known, refused=True))
-                if reading.in_force.is_refused and not known.refused
-                else known
-            )
+            if not reading.in_force.is_refused or known.refused:
+                return known
+            return self._saved(replace(known, refused=True), self._refused(known, str(reading.in_force.problem)))
         policy = reading.in_force.policy
         is_closed = (
             policy.change_calendar is not None and self.calendar.state(policy.change_calendar, now).closed is not None
@@ -92,7 +93,32 @@ class Concern:
         )
         if reasons != known.reasons or (reasons and reading.stamp != known.stamp):
             noticed = replace(noticed, since=now, shard=0, after=None, moved=0)
-        return known if noticed == known else self._saved(noticed)
+        if noticed == known:
+            return known
+        return self._saved(noticed, self._written(known, reading) if reading.stamp != known.stamp else [])
+
+    def _written(self, known: Walk, reading: Reading) -> list[Event]:
+        """What is told of a new policy. Where its history cannot be had, several writings are told as one, and not who made them."""
+        last = Writing(
+            version=reading.version,
+            value=json.dumps(reading.in_force.policy.to_document()),
+            modified_at=reading.modified_at,
+        )
+        writings = [each for each in self._writings(known.stamp) if str(each.stamp) <= str(last.stamp)]
+        return list(policy_events(known.document, writings or [last]))
+
+    def _refused(self, known: Walk, problem: str) -> list[Event]:
+        events = policy_events(known.document, self._writings(known.stamp))
+        fallback = Event(kind=Kind.POLICY_REFUSED, details={"explanation": problem})
+        return [each for each in events if each.kind is Kind.POLICY_REFUSED][-1:] or [fallback]
+
+    def _writings(self, stamp: str | None) -> list[Writing]:
+        try:
+            return self.policies.writings(stamp)
+        except Exception:
+            # Whoever changed it, the change is told, and what it concerns is made due.
+            self.logger.exception("who changed the policy is not known")
+            return []
 
     def _step(self, walk: Walk) -> tuple[Walk | None, int]:
         """One page. Returns the walk after it, None if another invocation was quicker; and how many were made due."""
@@ -121,8 +147,8 @@ class Concern:
             return False
         return record.decided_at is None or record.decided_at < walk.since + _SETTLES
 
-    def _saved(self, walk: Walk) -> Walk | None:
-        return replace(walk, version=walk.version + 1) if self.walks.save(walk) else None
+    def _saved(self, walk: Walk, events: Sequence[Event] = ()) -> Walk | None:
+        return replace(walk, version=walk.version + 1) if self.walks.save(walk, events, self.now()) else None
 
 
 def _concerned(known: Walk, policy: Policy) -> frozenset[str]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.commands import account_command
 from imdsv2.domain.message import Message
 from imdsv2.domain.verdict import Reason
+from imdsv2.line.pasting import lines_to_paste
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from imdsv2.domain.account import Account
     from imdsv2.ledger.record import Record
@@ -24,7 +25,7 @@ class Directions:
     manual_function: str
 
 
-INSTANCES_A_MESSAGE = 150
+INSTANCES_A_MESSAGE = 60
 """Keeps a message well below SNS's limit of 256 KB."""
 
 HEADLINES = {
@@ -35,6 +36,18 @@ HEADLINES = {
     "held": "IMDSv1 stays on",
 }
 """For each of `lifecycle.NEWS`."""
+BREAKER_KIND = "breaker"
+LEFT_BROKEN_KIND = "left_broken"
+_KINDS = {
+    "enforced": "changed",
+    "rolled_back": "broke",
+    "failed": "failed",
+    "would_enforce": "observed",
+    "held": "held",
+}
+"""For each of `lifecycle.NEWS`."""
+KINDS = frozenset({*_KINDS.values(), BREAKER_KIND, LEFT_BROKEN_KIND, "look", "notice", "reminder"})
+"""Values of the attribute `kind`, which every message has."""
 _BROKEN = "Something broke, and IMDSv1 is still off"
 _NOT_UNDONE = "IMDSv1 could not be switched on again"
 _LEFT = {
@@ -73,12 +86,15 @@ def owner_told(record: Record) -> str | None:
 def breaker_opened(account: Account, directions: Directions) -> Message:
     """The notification that an account's circuit breaker has opened."""
     number = account.key.rpartition("/")[2]
+    close = account_command("close_breaker", number)
+    text = (
+        f"The breaker of account {number} is open: nothing is enforced there until a person closes it; rollbacks go on. Find out what "
+        f"broke; then, as the payload of the function {directions.manual_function}: {close}"
+    )
     return Message(
         subject=f"IMDSv1 stays on in account {number}: {len(account.rollbacks)} instances broke within a day",
-        text=f"The breaker of account {number} is open: nothing is enforced there until a person closes it; rollbacks go on. Find out "
-        f"what broke; then, as the payload of the function {directions.manual_function}: "
-        f"{account_command('close_breaker', number)}",
-        attributes={"reason": Reason.BREAKER_OPEN, "account": number},
+        text="\n".join([text, *_to_paste(close, directions)]),
+        attributes={"reason": Reason.BREAKER_OPEN, "account": number, "owner": number, "kind": BREAKER_KIND},
     )
 
 
@@ -89,10 +105,48 @@ def message(records: Sequence[Record], directions: Directions) -> Message:
     owner = owner_told(first)
     where = f"of {owner}" if owner else f"in {first.arn.account} {first.arn.region}"
     subject = f"{headline(first)}: {count} {where} ({first.reason})"
-    lines = [f"{record.arn}\n  {record.explanation}" for record in records]
+    lines = [_entry(record, directions) for record in records]
     addressed = {"owner": owner} if owner else {"account": first.arn.account, "region": first.arn.region}
     verdict = {"decision": str(first.decision), "reason": str(first.reason), "status": str(first.status)}
     how = f"Commands are payloads of the function {directions.manual_function}."
     where = f"{how} Evidence and history: DynamoDB table {directions.ledger_table}."
     text = "\n\n".join([subject, *lines, where])
-    return Message(subject=subject, text=text, attributes={**verdict, **addressed})
+    always = {"kind": kind_of(first), "owner": owner or first.arn.account}
+    return Message(subject=subject, text=text, attributes={**verdict, **addressed, **always})
+
+
+def kind_of(record: Record) -> str:
+    """What a message is about, by which subscribers filter: of `KINDS`."""
+    if record.left_because is not None:
+        return LEFT_BROKEN_KIND if record.is_broken else "look"
+    if record.reminder is not None:
+        return "reminder"
+    if record.reason == Reason.NOTICE_GIVEN:
+        return "notice"
+    return _KINDS.get(str(record.status), "held")
+
+
+def _entry(record: Record, directions: Directions) -> str:
+    """What is said of one instance: where it is, why, on what evidence, and what can be pasted."""
+    lines = [str(record.arn), f"  {record.explanation}"]
+    if record.cohort is not None:
+        lines.append(f"  Cohort: {record.cohort}")
+    if record.reason == Reason.NOTICE_GIVEN and record.evidence:
+        lines.append(f"  Evidence: {_evidence(record.evidence)}")
+    return "\n".join([*lines, *_to_paste(str(record.explanation), directions)])
+
+
+def _evidence(evidence: Mapping[str, Any]) -> str:
+    """The evidence of a notice in a sentence; what is not known of it is left out."""
+    used, hours, coverage = (evidence.get(name) for name in ("tokenless_calls", "observed_hours", "coverage"))
+    said = [f"{used} IMDSv1 calls from {evidence.get('window_start')} to {evidence.get('window_end')}"]
+    said += [f"observed in {hours} hours"] if hours is not None else []
+    said += [f"which are {float(coverage):.0%} of those in which it ran"] if coverage is not None else []
+    return f"{', '.join(said)}."
+
+
+def _to_paste(text: str, directions: Directions) -> list[str]:
+    lines = lines_to_paste(text, directions.manual_function)
+    return ["  To paste, with your name and reason in place of what stands in capitals:"] * bool(lines) + [
+        f"    {each}" for each in lines
+    ]

@@ -12,6 +12,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import DAILY, SOON, Reason
 from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.record import OPEN, UNTAG, key_of
+from imdsv2.ledger.trail import Author
 from imdsv2.line.notices import jittered, with_notice, with_reminder
 
 if TYPE_CHECKING:
@@ -76,7 +77,13 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
     # The finding's state is stored only with the final verdict: after a crash, its event must not count as an echo.
     unknown = [each for each in judgement.case.findings if key_of(each, known.findings) not in known.findings]
     new = [replace(each, updated_at=None) for each in unknown]
-    return Change(before=known, after=after, findings=tuple(new), says=(*VERDICT, "approved_by", "before"))
+    return Change(
+        before=known,
+        after=after,
+        findings=tuple(new),
+        says=(*VERDICT, "approved_by", "before"),
+        by=_author(judgement, signature),
+    )
 
 
 def _approved_by(known: Record, now: datetime) -> str | None:
@@ -130,7 +137,8 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = replace(after, changed_at=now)
         if judgement.is_told_already:
             after = replace(after, notified_at=now)
-    return Change(before=known, after=after, findings=_findings(judgement.case, known), says=says)
+    findings = _findings(judgement.case, known)
+    return Change(before=known, after=after, findings=findings, says=says, by=_author(judgement, signature))
 
 
 def read_back(judgement: Judgement) -> Change | None:
@@ -152,7 +160,13 @@ def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Chang
     """The write for a canary that nobody requested: it is due for evaluation at once."""
     known = _with_verdict(judgement.record, judgement, signature, now).no_longer_watched()
     after = replace(known, status=Status.WOULD_ENFORCE, revisit_at=now)
-    return Change(before=judgement.record, after=after, says=VERDICT)
+    return Change(before=judgement.record, after=after, says=VERDICT, by=_author(judgement, signature))
+
+
+def _author(judgement: Judgement, signature: Signature) -> Author:
+    """Who looked, and on whose word: the record may go on telling who did what happened before."""
+    case = judgement.case
+    return Author(caller=case.lead.caller, request_id=signature.request_id, source=str(case.source))
 
 
 def _with_verdict(record: Record, judgement: Judgement, signature: Signature, now: datetime) -> Record:

@@ -74,7 +74,7 @@ class Teller:
         """
         settled = set(Status) - UNDER_WAY
         records = {each.arn: each for each in self._ledger.read(arns).values() if each.status in settled}
-        due = [each for each in records.values() if headline(each) and each.owes_notification()]
+        due = [each for each in records.values() if each.has_news and each.owes_notification()]
         sent = self._notify(due, now)
         told_at = max(self._now(), now)
         after = records | {arn: self._delivered(each, told_at) for arn, each in sent.items()}

@@ -6,9 +6,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.request import Source
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import to_text
+from imdsv2.ledger.trail import Author
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,9 +20,15 @@ if TYPE_CHECKING:
     from imdsv2.domain.lifecycle import Status
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
+    from imdsv2.people.request import Command
 
 _BUSY = "Somebody is changing it right now; ask again in a few minutes."
 _OVERTAKEN = "Somebody else was quicker; ask again."
+
+
+def author(command: Command, request_id: str) -> Author:
+    """Who gives a command, as its events tell."""
+    return Author(caller=command.caller, request_id=request_id, source=str(Source.MANUAL), because=command.reason)
 
 
 def mark(
@@ -29,16 +37,17 @@ def mark(
     word: Callable[[Record], Record],
     problems: Mapping[InstanceArn, str],
     now: datetime,
+    by: Author,
     *,
     dry_run: bool,
     would_be: Status | None = None,
     tells: Callable[[Record], Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Apply ``word`` to every record without a problem, unless it is a dry run. Returns one result per record, in
-    order. ``would_be``: the status that the command leads to; ``tells``: more of a result, from the record as it was."""
+    order. ``by``: who gives the command; ``would_be``: the status that the command leads to; ``tells``: more of a result, from the record as it was."""
     hindered = {**problems, **{each.arn: _BUSY for each in records if each.is_leased(now)}}
     if not dry_run:
-        changes = [Change(before=each, after=word(each)) for each in records if each.arn not in hindered]
+        changes = [Change(before=each, after=word(each), by=by) for each in records if each.arn not in hindered]
         written = ledger.write(changes, now)
         hindered |= dict.fromkeys(written.overtaken, _OVERTAKEN)
         hindered |= {arn: f"The ledger refuses it ({describe_error(error)})." for arn, error in written.failed.items()}

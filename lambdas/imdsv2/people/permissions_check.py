@@ -118,7 +118,9 @@ def _of_rollback(*, opened: bool, ours: bool) -> list[Probe]:
     return [
         Probe.to_modify("rollback", _GO_BACK, permitted=opened and ours),
         Probe.to_modify("rollback", PLANNED_CALL, permitted=False),
-        Probe.to_modify("rollback", {**_GO_BACK, "HttpEndpoint": "enabled"}, permitted=False),
+        # EC2 may demand the endpoint beside the tokens.
+        Probe.to_modify("rollback", {**_GO_BACK, "HttpEndpoint": "enabled"}, permitted=opened and ours),
+        Probe.to_modify("rollback", {**_GO_BACK, "HttpEndpoint": "disabled"}, permitted=False),
         Probe.to_modify("rollback", {**_GO_BACK, "HttpPutResponseHopLimit": 2}, permitted=False),
         Probe.to_tag("rollback", ROLLED_BACK_TAG, permitted=True),
         Probe.to_tag("rollback", ENFORCED_TAG, permitted=False),

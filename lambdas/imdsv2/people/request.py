@@ -1,4 +1,4 @@
-"""Parses manual invokes: orders to evaluate instances, commands, and the question where instances come from."""
+"""Parses manual invokes: orders to evaluate instances, commands, and the questions where instances come from and which there are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
 from imdsv2.people import fields
+from imdsv2.people.find_request import FIND, Search, parse_search
 from imdsv2.people.source_request import SOURCES, Question, parse_question
 
 if TYPE_CHECKING:
@@ -131,12 +132,14 @@ _ACCOUNTED_FOR = frozenset({Steer.HOLD, Steer.ACCEPT})
 """Commands that require ``reason``, ``owner`` and ``until``."""
 
 
-def parse(event: object) -> Order | Command | Question:
+def parse(event: object) -> Order | Command | Question | Search:
     """Parse a manual invoke. Raises InvalidRequest, which names the field."""
     if not isinstance(event, dict):
         return parse_order(event)
     if SOURCES in event:
         return parse_question(event)
+    if FIND in event:
+        return parse_search(event)
     named = sorted(event.keys() & set(Steer))
     # `clear` beside targets is what earlier versions took; its refusal says what to send instead.
     if not named or (named == [Steer.CLEAR] and "targets" in event and not isinstance(event[Steer.CLEAR], dict)):

@@ -19,8 +19,9 @@ from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 from imdsv2.domain.verdict import Reason
 from imdsv2.domain.words import minute
 from imdsv2.errors import InvalidRequest
-from imdsv2.ledger.items import account_key
-from imdsv2.people.mark import make_due, mark
+from imdsv2.ledger.items import account_key, to_text
+from imdsv2.ledger.trail import Event, Kind
+from imdsv2.people.mark import author, make_due, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.domain.instance import InstanceArn, Target
-    from imdsv2.ledger.pool import KeptPool, Pools
+    from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.request import Command
@@ -86,8 +87,9 @@ class Settling:
             voids = voided(record, opened) or [_REFUSED_CALLS if stays else str(Reason.COHORT_USES_V1)]
             return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {_next(now)}"}
 
-        self._settle_cohort(command, now)
-        results = mark(self.ledger, records, cleared, problems, now, dry_run=command.dry_run, tells=tells)
+        self._settle_cohort(command, now, Kind.CLEARED, request_id)
+        by = author(command, request_id)
+        results = mark(self.ledger, records, cleared, problems, now, by, dry_run=command.dry_run, tells=tells)
         self._make_cohorts_due(records, results)
         return results
 
@@ -108,16 +110,14 @@ class Settling:
             self.now(),
         )
 
-    def _settle_cohort(self, command: Command, until: datetime) -> None:
+    def _settle_cohort(self, command: Command, until: datetime, kind: Kind, request_id: str) -> None:
         """Settle what all members of a cohort did until then, those included that have ended and that no record names."""
         cohort = command.scope.cohort
         if cohort is None or command.dry_run:
             return
 
-        def settled(pool: KeptPool) -> KeptPool:
-            return replace(pool, settled_at=max(until, pool.settled_at or until))
-
-        self.pools.change(cohort, settled)
+        details = {"cohort": cohort, "until": to_text(until), **author(command, request_id).said()}
+        self.pools.settle(cohort, until, Event(kind=kind, details=details), self.now())
 
     def accept(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Let instances be changed in spite of what their evidence says."""
@@ -142,6 +142,7 @@ class Settling:
             partial(replace, acceptance=acceptance, revisit_at=now),
             problems | self.scopes.strangers.among(records),
             now,
+            author(command, request_id),
             dry_run=command.dry_run,
         )
 
@@ -155,7 +156,7 @@ class Settling:
         if at < now - timedelta(days=LONGEST_MEMORY_DAYS):
             raise InvalidRequest("at", f"takes a time of the last {LONGEST_MEMORY_DAYS} days, not {to_seconds(at)}")
         records = self.scopes.all(command)
-        self._settle_cohort(command, at)
+        self._settle_cohort(command, at, Kind.MENDED, request_id)
         results = mark(
             self.ledger,
             records,
@@ -163,6 +164,7 @@ class Settling:
             partial(replace, mended_at=at, mended_by=command.signed(request_id), quiet_until=None, revisit_at=now),
             self.scopes.strangers.among(records),
             now,
+            author(command, request_id),
             dry_run=command.dry_run,
             tells=lambda record: {"mended_at": to_seconds(at), "mended_before": to_seconds(record.mended_at)},
         )

@@ -20,7 +20,7 @@ from imdsv2.errors import LedgerContended
 from imdsv2.guard.obstacle import obstacle
 from imdsv2.guard.returns import Return
 from imdsv2.ledger.record import OPEN
-from imdsv2.people.mark import mark
+from imdsv2.people.mark import author, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -75,6 +75,7 @@ class Undoing:
             partial(replace, undo=undo, watch=OPEN),
             problems,
             self.now(),
+            author(command, request_id),
             dry_run=command.dry_run,
             would_be=Status.ROLLED_BACK,
         )

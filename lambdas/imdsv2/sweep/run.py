@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.ec2 import Listing
     from imdsv2.aws.sessions import Members
+    from imdsv2.line.judgement import Judgement
     from imdsv2.line.run import Line
+    from imdsv2.sweep.fleet import FleetWriter
 
 INSTANCES_A_BATCH = 1000
 """The maximum of one DescribeInstances call, and what a function can keep in memory with all evidence."""
@@ -45,7 +47,8 @@ class Tally:
 
     Instances are counted when it is their turn, in one of ``imdsv1_allowed``, ``endpoint_disabled`` and ``already_required``.
     ``not_there``: what the ledger waits for and EC2 does not list. Each of the four has a verdict or is among ``failed``.
-    ``known``: the file with what the ledger waits for, if any. ``spare_hours``: what was judged in so many hours before is counted
+    ``known``: the file with what the ledger waits for, if any. ``fleet``: how the files of the fleet are named, if they are written;
+    ``parts``: how many of this place are complete. ``spare_hours``: what was judged in so many hours before is counted
     with that verdict, and not judged again.
     """
 
@@ -59,6 +62,8 @@ class Tally:
     after: str | None = None
     error: str | None = None
     known: str | None = None
+    fleet: str | None = None
+    parts: int = 0
     spare_hours: int = 0
 
     @property
@@ -76,6 +81,7 @@ class Tally:
             "after": self.after,
             "error": self.error,
             "known": self.known,
+            **({"fleet": self.fleet, "parts": self.parts} if self.fleet else {}),
             **({"spare_hours": self.spare_hours} if self.spare_hours else {}),
         }
 
@@ -100,17 +106,18 @@ def go_through(
     dry_run: bool,
     has_time: Callable[[], bool],
     known: Iterable[str] = (),
+    fleet: FleetWriter | None = None,
 ) -> Tally:
     """Process a place in batches until it is complete or time runs out. A permanent error of AWS is put in ``error``.
 
     ``known``: instances there that the ledger waits for. What requires tokens by now, or has gone, is evaluated with the others:
-    otherwise the ledger would believe otherwise for days.
+    otherwise the ledger would believe otherwise for days. ``fleet``: writes the rows of every batch.
 
     Raises transient errors: the place cannot be read at present, or no instance of a batch could be evaluated. The
     sweep tolerates a few failed places, and a redrive repeats them.
     """
     try:
-        listing = list_instances(members.ec2(tally.place, "read"))
+        listing = list_instances(members.ec2(tally.place, "read"), fleet.note if fleet else None)
     except CALL_FAILURES as error:
         if may_pass(error):
             raise
@@ -123,9 +130,12 @@ def go_through(
     for number, batch in enumerate(batches or [[]], 1):
         begins_after, is_last = tally.after, number >= len(batches)
         spared = {} if dry_run else _spared(line, tally, listing.allowing_imdsv1.intersection(batch))
-        _judge(line, tally, batch, spared, request_id, dry_run=dry_run)
+        judged = _judge(line, tally, batch, spared, request_id, dry_run=dry_run)
         tally.after = None if is_last else batch[-1]
-        _count(tally, listing, batch, begins_after)
+        required = _count(tally, listing, batch, begins_after)
+        if fleet is not None:
+            fleet.write(tally.parts, required.union(batch), judged, listing)
+            tally.parts += 1
         if not is_last and not has_time():
             break
     return tally
@@ -137,8 +147,9 @@ def _stale(line: Line, place: Place, instance_ids: Iterable[str]) -> set[str]:
     return {each.arn.instance_id for each in records if each.status not in OURS | UNDER_WAY}
 
 
-def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> None:
-    """Count the instances up to the last one of a batch, those included that there was no need to evaluate."""
+def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> set[str]:
+    """Count the instances up to the last one of a batch, those included that there was no need to evaluate: they require tokens, and
+    are returned."""
     judged = set(batch)
     required = {
         each
@@ -152,6 +163,7 @@ def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: s
     unjudged = len(required - judged)
     if unjudged:
         tally.by_verdict[Reason.ALREADY_REQUIRED] += unjudged
+    return required
 
 
 def _spared(line: Line, tally: Tally, instance_ids: Iterable[str]) -> dict[InstanceArn, str]:
@@ -169,16 +181,17 @@ def _judge(
     request_id: str,
     *,
     dry_run: bool,
-) -> None:
+) -> dict[InstanceArn, Judgement]:
     tally.by_verdict.update(spared.values())
     arns = [arn for arn in _arns(tally.place, instance_ids) if arn not in spared]
     if not arns:
-        return
+        return {}
     outcomes = line.run([Request(arn=arn, source=Source.SWEEP) for arn in arns], request_id, dry_run=dry_run)
     if outcomes.failed and not outcomes.judged:
         raise next(iter(outcomes.failed.values()))
     tally.by_verdict.update(str(each.verdict.reason) for each in outcomes.judged.values())
     tally.failed += len(outcomes.failed)
+    return outcomes.judged
 
 
 def _arns(place: Place, instance_ids: Iterable[str]) -> list[InstanceArn]:

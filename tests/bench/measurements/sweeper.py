@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, sys.argv[1])
 
+from imdsv2.sweep.fleet import FleetWriter
 from imdsv2.sweep.run import Tally, go_through
 from imdsv2.wiring import wire
 from invocation import logger
@@ -43,9 +45,20 @@ def main() -> None:
     order = json.loads(sys.argv[2])
     service = wire(os.environ, logger, lambda: "fleet").service
     line: Any = Watched(service.line)
-    tally = go_through(
-        line, service.members, Tally.from_document(order), "fleet", dry_run=order["dry_run"], has_time=lambda: True
+    tally = Tally.from_document(order)
+    writer = FleetWriter(
+        place=tally.place,
+        prefix="fleet",
+        ledger=service.line.ledger,
+        rolls=service.line.judge.siblings.rolls,
+        policy=service.line.policies.current(service.line.now()).policy,
+        write=lambda *_: None,
+        now=service.line.now,
     )
+    with closing(writer) as fleet:
+        tally = go_through(
+            line, service.members, tally, "fleet", dry_run=order["dry_run"], has_time=lambda: True, fleet=fleet
+        )
     if tally.error or tally.failed:
         raise RuntimeError(f"{tally.failed} failed: {tally.error}")
     print(json.dumps({"peak_kib": peak_kib()}))  # noqa: T201 - the answer to the parent

@@ -19,6 +19,7 @@ from imdsv2.aws import metadata_options as action
 from imdsv2.domain.request import Request, Source
 from imdsv2.ledger.items import account_key
 from imdsv2.line.siblings import Siblings
+from imdsv2.ledger.trail import Author
 from imdsv2.sweep.run import INSTANCES_A_BATCH
 from tests.bench.simulation.agenda import Agenda, next_working_day, up
 from tests.bench.simulation.assumptions import BEGIN, END, MINUTE
@@ -45,6 +46,8 @@ REPORTED_AFTER = 10 * MINUTE
 """Seconds from a launch to the event of AWS Config that names it."""
 BREAKER_CLOSED_AT = 9
 """The hour of the next working day, UTC, at which a person closes a breaker."""
+
+_ON_DUTY = "the person on duty"
 
 
 def _nobody_asked(*_: Any, **__: Any) -> dict[str, Any]:
@@ -169,7 +172,9 @@ class Life:
 
     def _close_breakers(self) -> None:
         while self._closings and self._closings[0][0] <= self.clock.seconds:
-            self._accounts.close_breaker(heapq.heappop(self._closings)[1], "the person on duty")
+            self._accounts.close_breaker(
+                heapq.heappop(self._closings)[1], _ON_DUTY, Author(caller=_ON_DUTY), self.clock()
+            )
 
     def _put_down(self) -> None:
         """When what was written has to be looked at again."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Request, Source
 from imdsv2.line.intake import DeadLetters, process
-from imdsv2.people.request import Command, parse
+from imdsv2.people.request import Command, Order, parse
 from imdsv2.sweep.run import Tally, go_through
 from tests.fixtures import events
 from tests.integration.builders import REGION, SOUGHT
@@ -80,7 +80,7 @@ def sweep(world: World, run: Process, account: str) -> None:
 def manual(world: World, run: Process, arns: Iterable[InstanceArn]) -> None:
     """A person has instances changed."""
     order = parse({"targets": [str(each) for each in arns], "dry_run": False, "caller": "dora"})
-    assert not isinstance(order, Command)
+    assert isinstance(order, Order)
     requests = [each for each in order.targets if isinstance(each, Request)]
     world.function(run).line.run(requests, "manual")
 

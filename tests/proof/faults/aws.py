@@ -189,6 +189,13 @@ class Aws:
         if call.operation == "GetParameter":
             dated = {"Version": 1, "LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}
             return {"Parameter": {"Name": asked["Name"], "Value": json.dumps(self.policy), **dated}}
+        if call.operation == "GetParameterHistory":
+            written = {
+                "Value": json.dumps(self.policy),
+                "Version": 1,
+                "LastModifiedUser": "arn:aws:iam::111111111111:user/x",
+            }
+            return {"Parameters": [{**written, "LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}]}
         return {"State": "OPEN" if self.calendar_open else "CLOSED"}
 
     def _sns(self, call: Call, asked: dict[str, Any]) -> Answer:
@@ -202,8 +209,12 @@ class Aws:
     def _s3(self, call: Call, asked: dict[str, Any]) -> Answer:
         if call.operation == "PutObject":
             body = asked["Body"]
-            self.files[asked["Key"]] = body if isinstance(body, bytes) else body.getvalue()
+            if not isinstance(body, bytes):
+                body.seek(0)
+            self.files[asked["Key"]] = body if isinstance(body, bytes) else body.read()
             return {}
+        if asked["Key"] not in self.files:
+            raise refusal("NoSuchKey", "no such key", "GetObject", status=404)
         return {"Body": io.BytesIO(self.files[asked["Key"]])}
 
     def _organizations(self, call: Call, asked: dict[str, Any]) -> Answer:

@@ -150,6 +150,13 @@ def _sources(world: World, arns: list[str]) -> None:
         world.invoke(sources={"account": account, "region": REGION, "principals": True})
 
 
+def _find(world: World, arns: list[str]) -> None:
+    """Somebody asks by name: where that is known, where it is not, and for a name that there is not."""
+    for account in (FIRST, SECOND):
+        world.invoke(find={"names": ["no-such-name"], "account": account, "region": REGION})
+    world.invoke(find={"names": [arns[0].rpartition("/")[2]]})
+
+
 def _order(world: World, arns: list[str], *, dry_run: bool) -> None:
     world.invoke(targets=arns, caller="dora", dry_run=dry_run)
 
@@ -171,6 +178,7 @@ PATHS: Mapping[str, Path] = {
     "manual dry run": Path(begin=_nothing, act=partial(_order, dry_run=True), found=False),
     "manual": Path(begin=_nothing, act=partial(_order, dry_run=False), found=False, repeats=True),
     "sources": Path(begin=_launched, act=_sources, found=False),
+    "find": Path(begin=_enforced, act=_find),
     "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
     "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
 }

@@ -32,10 +32,13 @@ _OUTSIDE = {
     *(f"securityhub:{operation}ActionTarget" for operation in ("Create", "Delete", "Update")),
     "securityhub:ListFindingAggregators",
     "ssm:PutParameter",
+    "events:PutEvents",
+    "ssm:GetParameterHistory",
     "iam:ListRoleTags",
 }
-"""Calls of the stack's own deployment and of the daily look at it, which CloudFormation, Lambda and the next day repeat, and of the
-check, which a person does."""
+"""Calls of the stack's own deployment and of the daily look at it, which CloudFormation, Lambda and the next day repeat; of the check,
+which a person does; of what sends events, which the ledger's stream delivers
+again; and of what tells who wrote the policy, without which the change is told all the same."""
 
 
 def all_rows() -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,8 +18,11 @@ from imdsv2.domain.request import Request, Source
 from imdsv2.errors import RemediationError
 from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.answer import answer_document
+from imdsv2.people.find_request import Search
 from imdsv2.people.request import Command, parse
 from imdsv2.people.source_request import Question
+from imdsv2.sweep.fleet import FleetWriter
+from imdsv2.sweep.join import join
 from imdsv2.sweep.run import Tally, active_accounts, add_up, go_through, plan
 from imdsv2.wiring import Edge, assemble
 from tests.fixtures.events import finding, imported
@@ -159,6 +163,8 @@ class World(Fleet):
                 return service.people().carry_out(asked, "invocation", lambda: True)
             if isinstance(asked, Question):
                 return service.sources().answer(asked)
+            if isinstance(asked, Search):
+                return service.finder().answer(asked)
             requests = [target for target in asked.targets if isinstance(target, Request)]
             outcomes = service.line.run(requests, "invocation", dry_run=asked.dry_run)
             self.failed += len(outcomes.failed)
@@ -180,18 +186,40 @@ class World(Fleet):
             return made.places
 
         def region(place: dict[str, Any]) -> dict[str, Any]:
-            tally = Tally.from_document(place)
-            return go_through(
-                service.line, service.members, tally, "invocation", dry_run=dry_run, has_time=lambda: True
-            ).document()
+            tally = Tally.from_document({**place, "fleet": "sweep/fleet"})
+            with closing(self._fleet_writer(service, tally, files)) as fleet:
+                return go_through(
+                    service.line,
+                    service.members,
+                    tally,
+                    "invocation",
+                    dry_run=dry_run,
+                    has_time=lambda: True,
+                    fleet=fleet,
+                ).document()
 
         def summarise() -> None:
-            files.write("summary.json", [add_up(list(files.tallies("manifest.json"))), files.read("unreachable.json")])
+            tallies = list(files.tallies("manifest.json"))
+            join(files, tallies, execution="sweep", dry_run=dry_run, unreachable={}, now=self.clock())
+            files.write("summary.json", [add_up(tallies), files.read("unreachable.json")])
 
         places = self._step(planned) or []
         tallies = [tally for place in places if (tally := self._step(lambda place=place: region(place))) is not None]
         self._map_wrote(tallies)
         self._step(summarise)
+
+    @staticmethod
+    def _fleet_writer(service: Service, tally: Tally, files: SweepFiles) -> FleetWriter:
+        line = service.line
+        return FleetWriter(
+            place=tally.place,
+            prefix=str(tally.fleet),
+            ledger=line.ledger,
+            rolls=line.judge.siblings.rolls,
+            policy=line.policies.current(line.now()).policy,
+            write=files.write_packed,
+            now=line.now,
+        )
 
     def _map_wrote(self, tallies: list[dict[str, Any]]) -> None:
         """What the state machine's map leaves of its results."""

@@ -1,0 +1,103 @@
+"""The rows of `imdsv2 audit`: what allows IMDSv1 now, and what was decided, in one shape."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Item = dict[str, Any]
+
+ALLOWS = "allows_imdsv1"
+"""The kind of the rows that tell of a state, not of an event."""
+_SERVICE = "the service"
+_CLOSED = frozenset({"already_required", "endpoint_disabled", "gone"})
+_STANDS = frozenset({"enforced", "verified"})
+
+
+def open_row(record: Mapping[str, Any]) -> Item | None:
+    """The row of an instance that allows IMDSv1, or may; None if it does not."""
+    if record.get("status") in _STANDS or record.get("reason") in _CLOSED:
+        return None
+    who, why_so = _decided(record)
+    return {
+        "at": record.get("changed_at") or record.get("decided_at"),
+        "kind": ALLOWS,
+        **place_of(str(record["pk"])),
+        "status": record.get("status"),
+        "reason": record.get("reason"),
+        "who": who,
+        "because": why_so,
+        "until": record.get("ends_on") or record.get("notice_ends_at"),
+        "request_id": record.get("request_id"),
+        "source": record.get("source"),
+        "cohort": record.get("cohort"),
+        "explanation": record.get("explanation"),
+    }
+
+
+def event_row(event: Mapping[str, Any]) -> Item:
+    """The row of an event."""
+    difference = json.loads(event["difference"]) if event.get("difference") else {}
+    changes = "; ".join(f"{name}: {each['before']} -> {each['after']}" for name, each in difference.items())
+    names = ("status", "status_before", "reason", "reason_before", "because", "until", "request_id", "source", "cohort")
+    return {
+        "at": str(event["sk"]).split("#")[1],
+        "kind": event.get("kind"),
+        **place_of(str(event["pk"])),
+        **{name: event.get(name) for name in names},
+        "who": event.get("caller") or _SERVICE,
+        "replaces": _said(event.get("replaces")),
+        "explanation": changes or event.get("explanation"),
+        "policy_version": _number(event.get("parameter_version") or event.get("policy_version")),
+        "service_version": event.get("service_version"),
+        "cloudtrail_event": event.get("cloudtrail_event"),
+    }
+
+
+def place_of(pk: str) -> Item:
+    """Account, Region and instance that an item's key names, as far as it names them."""
+    if pk.startswith("arn:"):
+        _, _, _, region, account, resource = pk.split(":", 5)
+        return {"account": account, "region": region, "instance": resource.partition("/")[2], "target": pk}
+    kind, _, rest = pk.partition("#")
+    parts = rest.split("/", 3)
+    if kind == "cohort" and len(parts) == 4:
+        return {"account": parts[1], "region": parts[2], "instance": None, "target": rest}
+    return {"account": parts[-1] or None, "region": None, "instance": None, "target": pk}
+
+
+def with_cloudtrail(events: Iterable[Item], written: Iterable[Mapping[str, Any]]) -> list[Item]:
+    """The events, those of the policy with the id of CloudTrail's event of the same second, where there is one."""
+    by_second = {f"{each['EventTime']:%Y-%m-%dT%H:%M:%S}": each["EventId"] for each in written}
+    return [
+        {**each, "cloudtrail_event": by_second.get(str(each["modified_at"])[:19])} if each.get("modified_at") else each
+        for each in events
+    ]
+
+
+def _decided(record: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Who decided that an instance stays as it is, as claimed, and the reason that they gave."""
+    hold, approval, undone = record.get("hold") or {}, record.get("approval") or {}, record.get("undone_by")
+    match record.get("reason"):
+        case "held_by_person":
+            return f"{hold.get('by') or hold.get('owner')}", hold.get("reason")
+        case "undone_by_person" if undone:
+            return str(undone), None
+        case "approval_required" if approval.get("word") == "refused":
+            return str(approval.get("by")), approval.get("reason")
+        case "exempt":
+            return "whoever set the exempt tag", None
+    return _SERVICE, None
+
+
+def _said(word: Mapping[str, Any] | None) -> str | None:
+    if not word:
+        return None
+    return ", ".join(f"{name} {value}" for name, value in word.items() if value is not None)
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if value is not None else None

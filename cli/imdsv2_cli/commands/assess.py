@@ -1,0 +1,144 @@
+"""`imdsv2 assess`: a dry run; and `imdsv2 enforce`, which does what it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imdsv2_cli.base import App, Command
+from imdsv2_cli.confirm import confirm, dry_run_option, yes_option
+from imdsv2_cli.failure import Exit, usage
+from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
+from imdsv2_cli.output import as_table, note, show
+from imdsv2_cli.plans import read_plan, still_as_planned, write_plan
+from imdsv2_cli.verdicts import changed_of, failed, judge, outcome_of, summary_of, table_of, would_change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PREVIEWED = 20
+
+tag_option = click.option(
+    "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only instances with this tag; may be repeated."
+)
+
+
+@click.command(cls=Command)
+@instances_argument(required=False)
+@account_option
+@region_option
+@tag_option
+@click.option(
+    "--plan",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what is shown to this file, for approve and enforce.",
+)
+@click.pass_obj
+def assess(
+    app: App,
+    instances: tuple[str, ...],
+    account: str | None,
+    in_region: str | None,
+    tags: tuple[str, ...],
+    plan: Path | None,
+) -> Exit:
+    """Says what would happen to instances, and why; changes nothing.
+
+    The service reads EC2 and CloudWatch as it would for a finding, and answers with its verdict, the evidence, and whether EC2 would
+    permit the change. Name instances by ARN, by id or by the tag Name (`-` reads names from standard input), or choose by --account,
+    --in-region and --tag those that allow IMDSv1. Without any of these, all are judged of which the ledger knows.
+    """
+    targets = chosen(app, instances, account, in_region, tags)
+    if not targets:
+        show(app, {"dry_run": True, "results": []}, table_of([]), empty="No instance there allows IMDSv1.")
+        return Exit.DONE
+    answer = judge(app, targets)
+    show(app, answer, table_of(answer["results"]), summary=summary_of(answer))
+    if plan is not None:
+        write_plan(app, plan, answer)
+    return Exit.FAILED if failed(answer) else Exit.DONE
+
+
+@click.command(cls=Command)
+@instances_argument(required=False)
+@account_option
+@region_option
+@tag_option
+@click.option(
+    "--plan", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What imdsv2 assess --plan wrote."
+)
+@yes_option
+@dry_run_option
+@click.pass_obj
+def enforce(
+    app: App,
+    instances: tuple[str, ...],
+    account: str | None,
+    in_region: str | None,
+    tags: tuple[str, ...],
+    plan: Path | None,
+    yes: bool,
+    dry_run: bool,
+) -> Exit:
+    """Requires tokens on instances whose evidence allows it.
+
+    A dry run shows first what would be changed and what holds the others; only what it shows is changed, and only if the same evidence
+    and every gate allow it still. This acts in the mode observe, too. With --plan, exactly that is changed which was planned and is
+    still as it was.
+    """
+    if plan is not None and (instances or account or in_region or tags):
+        raise usage("a plan names its own instances", todo="leave out instances, --account, --in-region and --tag")
+    if plan is not None:
+        targets = still_as_planned(app, read_plan(plan))
+    elif instances or account or tags:
+        targets = chosen(app, instances, account, in_region, tags)
+    else:
+        raise usage("nothing was named", todo="name instances, --account, --tag or --plan")
+    preview: dict[str, Any] = judge(app, targets) if targets else {"dry_run": True, "mode": "", "results": []}
+    ready = [each["target"] for each in preview["results"] if would_change(each)]
+    if dry_run or not ready:
+        show(
+            app,
+            preview,
+            table_of(preview["results"]),
+            summary=summary_of(preview) if targets else "",
+            empty="There is nothing to do.",
+        )
+        return Exit.DONE if ready else Exit.NOTHING
+    _note(preview)
+    confirm(f"Require tokens on {len(ready)} of these {len(targets)}", yes=yes)
+    answer = judge(app, ready, dry_run=False)
+    show(app, answer, table_of(answer["results"]), summary=changed_of(answer))
+    return outcome_of(answer)
+
+
+def _note(preview: Mapping[str, Any]) -> None:
+    results = preview["results"]
+    note(as_table(table_of(sorted(results, key=would_change, reverse=True)[:_PREVIEWED]), to_screen=False).rstrip())
+    if len(results) > _PREVIEWED:
+        note(f"... and {len(results) - _PREVIEWED} more")
+    note(summary_of(preview))
+
+
+def chosen(
+    app: App, instances: Sequence[str], account: str | None, region: str | None, tags: Sequence[str]
+) -> list[str]:
+    """The named instances; without names, those that allow IMDSv1 and fit the account, Region and tags. Raises Failure."""
+    if instances and tags:
+        raise usage("both instances and tags were named", todo="name the instances, or choose them by --tag")
+    if instances:
+        return resolve(app, instances, account, region)
+    pairs = {}
+    for each in tags:
+        key, separator, value = each.partition("=")
+        if not separator or not key:
+            raise usage(f"{each[:80]} is no tag", todo="write --tag KEY=VALUE")
+        pairs[key] = value
+    found = find(app, account=account, region=region, tags=pairs)
+    if found["count"] > len(found["results"]):
+        note(
+            f"Only the first {len(found['results'])} of {found['count']} instances are looked at: choose by account and Region."
+        )
+    return [each["target"] for each in found["results"] if each["http_tokens"] != "required"]

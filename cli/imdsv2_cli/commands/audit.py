@@ -1,0 +1,159 @@
+"""`imdsv2 audit`: what allows IMDSv1, why, since when, who decided, and what was changed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imdsv2_cli.auditing import ALLOWS, event_row, open_row, place_of, with_cloudtrail
+from imdsv2_cli.base import FORMATS, App, Command
+from imdsv2_cli.failure import nearest, usage
+from imdsv2_cli.output import Column, Table, note, progress, show
+from imdsv2_cli.trail import Item, events, waiting, written_by
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+_AGO = re.compile(r"(\d{1,4})([hdw])", re.ASCII)
+_COLUMNS = (
+    Column("at"),
+    Column("kind", "what"),
+    Column("account"),
+    Column("region"),
+    Column("instance"),
+    Column("status"),
+    Column("reason"),
+    Column("who"),
+    Column("because"),
+    Column("until"),
+    Column("explanation", csv_only=True),
+    Column("status_before", csv_only=True),
+    Column("reason_before", csv_only=True),
+    Column("replaces", csv_only=True),
+    Column("source", csv_only=True),
+    Column("request_id", csv_only=True),
+    Column("cohort", csv_only=True),
+    Column("policy_version", csv_only=True),
+    Column("service_version", csv_only=True),
+    Column("cloudtrail_event", csv_only=True),
+    Column("target", csv_only=True),
+)
+
+
+@click.command(cls=Command)
+@click.option(
+    "--since", default="30d", metavar="TIME", help="A day (2027-05-01), a time, or how long ago: 12h, 30d, 8w."
+)
+@click.option("--until", metavar="TIME", help="The same, for the end; now, if it is left out.")
+@click.option("--account", metavar="ID", help="Only this account.")
+@click.option("--in-region", metavar="REGION", help="Only this Region.")
+@click.option("--instance", metavar="ID", help="Only this instance, by its id.")
+@click.option("--who", metavar="TEXT", help="Only what a caller decided whose name contains this.")
+@click.option("--kind", "kinds", metavar="KIND", multiple=True, help="Only events of this kind; may be repeated.")
+@click.option("--events-only", is_flag=True, help="Leave out what allows IMDSv1 now.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="The same as --output.")
+@click.pass_obj
+def audit(
+    app: App,
+    since: str,
+    until: str | None,
+    account: str | None,
+    in_region: str | None,
+    instance: str | None,
+    who: str | None,
+    kinds: tuple[str, ...],
+    events_only: bool,
+    form: str | None,
+) -> None:
+    """Says what allows IMDSv1, why, since when and who decided, and what was changed.
+
+    First come the instances that allow IMDSv1 now, each with its reason, then every decision of a person and of the service in that
+    time. Callers are as claimed; the request id finds the true one in CloudTrail.
+    """
+    app.asked_output = form or app.asked_output
+    now = datetime.now(UTC)
+    begin, end = _moment(since, now, "--since"), _moment(until, now, "--until") if until else now
+    if begin >= end:
+        raise usage(
+            f"--since {since} is not before {'--until ' + until if until else 'now'}", todo="name an earlier time"
+        )
+    _refuse_unknown(kinds)
+
+    def is_there(pk: str) -> bool:
+        if pk == "policy":  # It is everybody's, whichever account is asked for.
+            return instance is None
+        place = place_of(pk)
+        asked = {"account": account, "region": in_region, "instance": instance}
+        return all(value is None or place[name] == value for name, value in asked.items())
+
+    def is_wanted(event: Item) -> bool:
+        by_name = who is None or who.lower() in str(event.get("caller") or "").lower()
+        return is_there(event["pk"]) and by_name and (not kinds or event.get("kind") in kinds)
+
+    days = (end.date() - begin.date()).days + 1
+    with progress("Reading the audit trail", days) as advance:
+        told = events(app, begin, end, is_wanted, advance)
+    told = _with_cloudtrail(app, told, begin, end)
+    open_: list[Item] = []
+    if not (events_only or kinds or who):
+        with progress("Reading what allows IMDSv1") as advance:
+            records = waiting(app, is_there, advance)
+        open_ = [row for each in records if (row := open_row(each)) is not None]
+    rows = [*sorted(open_, key=lambda row: str(row["at"])), *map(event_row, told)]
+    document = {
+        "since": begin.isoformat(),
+        "until": end.isoformat(),
+        ALLOWS: [_short(each) for each in open_],
+        "events": [_short(event_row(each)) for each in told],
+    }
+    said = f"{len(open_)} allow IMDSv1; {len(told)} decisions since {begin:%Y-%m-%d %H:%M UTC}."
+    nothing = "Nothing allows IMDSv1, and nothing was decided in that time, as far as the ledger knows."
+    show(app, document, Table(_COLUMNS, rows), summary=said if rows else "", empty=nothing)
+
+
+def _with_cloudtrail(app: App, told: list[Item], begin: datetime, end: datetime) -> list[Item]:
+    """The events, with CloudTrail's ids of what was written to the policy, if the caller may ask for them."""
+    if not any(each.get("modified_at") for each in told):
+        return told
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        written = written_by(app, app.stack_output("PolicyParameterName"), begin, end)
+    except (BotoCoreError, ClientError):
+        note(
+            "CloudTrail's events about the policy cannot be read with these credentials; cloudtrail:LookupEvents allows it."
+        )
+        return told
+    return with_cloudtrail(told, written)
+
+
+def _moment(text: str, now: datetime, option: str) -> datetime:
+    """A time in UTC. Raises Failure."""
+    if ago := _AGO.fullmatch(text):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise usage(
+            f"{option} {text[:60]} is no time", todo="say 2027-05-01, 2027-05-01T06:00:00Z, 12h, 30d or 8w"
+        ) from None
+    return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
+
+
+def _refuse_unknown(kinds: Sequence[str]) -> None:
+    from imdsv2.ledger.trail import Kind
+
+    known = [str(each) for each in Kind]
+    for each in kinds:
+        if each not in known:
+            raise usage(
+                f"there are no events of kind {each[:60]}", nearest(each, known), f"known are {', '.join(known)}"
+            )
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}

@@ -1,0 +1,170 @@
+"""`imdsv2 explain`: everything about one instance or cohort."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imdsv2_cli.base import App, Command
+from imdsv2_cli.clean import for_json, for_terminal
+from imdsv2_cli.fleet import ledger
+from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, arn_of
+from imdsv2_cli.fleet.named import find
+from imdsv2_cli.fleet.story import chart, gates_of, next_of, timeline_of
+from imdsv2_cli.fleet.when import now, short
+from imdsv2_cli.output import Column, Table, as_csv, as_table, deliver, progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from imdsv2_cli.fleet.file import Row
+
+_TIMELINE = tuple(map(Column, ("at", "what", "status", "reason", "who", "because")))
+_GATES = tuple(map(Column, ("gate", "state", "detail")))
+_MEMBERS = (
+    *(Column(each) for each in ("account", "region", "instance_id", "name", "http_tokens", "status", "reason")),
+    Column("calls", "IMDSv1 calls"),
+    Column("next_at", "next step"),
+)
+_FACTS = (
+    ("Name", "name"),
+    ("owner", "owner"),
+    ("cohort", "cohort"),
+    ("source", "source"),
+    ("state", "state"),
+    ("last start", "launched_at"),
+    ("HttpTokens", "http_tokens"),
+    ("endpoint", "http_endpoint"),
+    ("hop limit", "hop_limit"),
+    ("status", "status"),
+    ("enforced", "enforced_at"),
+    ("rolled back", "rolled_back_at"),
+    ("broke", "broken_at"),
+    ("held by", "hold_owner"),
+    ("held until", "hold_until"),
+)
+_EVIDENCE = (
+    ("IMDSv1 calls in the window", "calls"),
+    ("in hours", "call_hours"),
+    ("last call", "last_call"),
+    ("they come", "pattern"),
+    ("after the last start", "boot_calls"),
+    ("observed hours", "observed_hours"),
+    ("coverage", "coverage"),
+)
+
+
+@click.command(cls=Command)
+@click.argument("name", metavar="INSTANCE|COHORT")
+@click.pass_obj
+def explain(app: App, name: str) -> None:
+    """Explains an instance or a cohort: facts, evidence, gates, what happened, what happens next.
+
+    Name an instance by id, ARN or its tag Name, a cohort by its key or what follows the Region in it, e.g. group:web. Nothing is
+    judged anew; `imdsv2 assess` does that.
+    """
+    at = now()
+    with progress("Reading the fleet"):
+        found = find(name, Fleet(app, at).rows())
+    if found.instance is not None:
+        _explain_instance(app, found.instance, at)
+    else:
+        _explain_cohort(app, found.cohort, found.members)
+
+
+def _explain_instance(app: App, row: Row, at: datetime) -> None:
+    policy = _policy(app)
+    partition = arn_of(row).split(":")[1]
+    account = ledger.item(app, "accounts", f"{partition}/{row['account']}")
+    cohort = ledger.item(app, f"cohort#{row['cohort']}") if row["cohort"] else {}
+    timeline = timeline_of(ledger.events(app, arn_of(row)))
+    gates = list(gates_of(row, policy, account, cohort)) if policy else []
+    document = {"instance": row, "gates": gates, "timeline": timeline, "next": next_of(row, at)}
+    _answer(app, document, Table(_TIMELINE, timeline), _instance_text(row, gates, timeline, at))
+
+
+def _instance_text(
+    row: Row, gates: Sequence[Mapping[str, str]], timeline: Sequence[Mapping[str, str]], at: datetime
+) -> Iterator[str]:
+    yield f"{row['instance_id']} in {row['account']}, {row['region']}: {_verdict(row)}\n"
+    if row["explanation"]:
+        yield f"\n{for_terminal(row['explanation'])}\n"
+    yield f"\nNext: {next_of(row, at)}\n"
+    yield from _pairs("Facts", row, _FACTS)
+    yield from _pairs("Evidence", row, _EVIDENCE)
+    if lines := chart(row["calls_by_hour"]):
+        yield "\nCalls by the hour of the week:\n" + "".join(f"  {line}\n" for line in lines)
+    if gates:
+        yield "\nGates:\n" + as_table(Table(_GATES, gates), to_screen=False)
+    shown = [{**each, "at": short(each["at"])} for each in timeline]
+    yield "\nTimeline (UTC):\n" + (as_table(Table(_TIMELINE, shown), to_screen=False) if shown else "  nothing yet\n")
+
+
+def _verdict(row: Row) -> str:
+    if row["status"] in {"enforced", "verified", "rolled_back"}:
+        return f"{row['status'].replace('_', ' ')}, HttpTokens is {row['http_tokens']}"
+    if not row["decision"]:
+        return f"not judged yet, HttpTokens is {row['http_tokens']}"
+    return f"{row['decision']} ({row['reason']}) since {short(row['since']) or 'unknown'}"
+
+
+def _pairs(title: str, row: Row, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    told = [(name, for_terminal(row[column])) for name, column in pairs if row[column]]
+    if told:
+        width = max(len(name) for name, _ in told)
+        yield f"\n{title}:\n" + "".join(f"  {name:<{width}}  {value}\n" for name, value in told)
+
+
+def _explain_cohort(app: App, key: str, members: Sequence[Row]) -> None:
+    item = ledger.item(app, f"cohort#{key}")
+    timeline = timeline_of(ledger.events(app, f"cohort#{key}"))
+    names = ("canaries", "wanted", "opened_at", "broken_by", "broken_at", "denied_at", "denied_why")
+    facts = {name: item[name] for name in names if item.get(name) not in (None, [])}
+    document = {"cohort": key, "facts": facts, "members": list(members), "timeline": timeline}
+    rows = sorted(members, key=lambda row: (row["reason"], row["instance_id"]))
+    _answer(app, document, Table(_MEMBERS, rows), _cohort_text(key, facts, rows, timeline))
+
+
+def _cohort_text(
+    key: str, facts: Mapping[str, Any], members: Sequence[Row], timeline: Sequence[Mapping[str, str]]
+) -> Iterator[str]:
+    from imdsv2.domain.cohort import describe_cohort
+
+    open_ = sum(map(allows_imdsv1, members))
+    yield f"{for_terminal(describe_cohort(key))}: {len(members)} instances, {open_} allow IMDSv1\n\nKey: {for_terminal(key)}\n"
+    reasons = Counter(each["reason"] or "not judged" for each in members)
+    yield "Verdicts: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) + "\n"
+    for name, value in facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        yield f"{name.replace('_', ' ')}: {for_terminal(shown)}\n"
+    if facts.get("broken_by"):
+        yield "The cohort is held: update its software, then imdsv2 clear the instance that broke.\n"
+    shown_rows = [{**each, "next_at": short(each["next_at"])} for each in members]
+    yield "\nMembers:\n" + as_table(Table(_MEMBERS, shown_rows), to_screen=False)
+    if timeline:
+        yield "\nTimeline (UTC):\n" + as_table(Table(_TIMELINE, timeline), to_screen=False)
+
+
+def _policy(app: App) -> dict[str, Any]:
+    """The policy in force; empty where the service would refuse what is written."""
+    from imdsv2_cli.failure import Failure
+    from imdsv2_cli.policies import effective, read_parameter
+
+    try:
+        return effective(read_parameter(app).document)
+    except Failure:
+        return {}
+
+
+def _answer(app: App, document: object, table: Table, text: Iterator[str]) -> None:
+    match app.output:
+        case "json":
+            deliver(app, for_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)) + "\n")
+        case "csv":
+            deliver(app, as_csv(table))
+        case _:
+            deliver(app, "".join(text))

@@ -1,0 +1,164 @@
+"""`imdsv2 list`: the fleet, filtered."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imdsv2_cli.base import App, Command
+from imdsv2_cli.fleet.filters import EXACT, PATTERNS, Wanted, filter_of
+from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1
+from imdsv2_cli.fleet.when import ago, now, short
+from imdsv2_cli.output import Column, Table, note, progress, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from imdsv2_cli.fleet.file import Row
+
+COLUMNS = (
+    Column("account"),
+    Column("region"),
+    Column("instance_id", "instance"),
+    Column("name"),
+    Column("owner"),
+    Column("cohort"),
+    Column("http_tokens", "HttpTokens"),
+    Column("status", csv_only=True),
+    Column("decision", "verdict"),
+    Column("reason"),
+    Column("since"),
+    Column("calls", "IMDSv1 calls"),
+    Column("last_call"),
+    Column("next_at", "next step"),
+    *(
+        Column(each, csv_only=True)
+        for each in ("source", "hop_limit", "http_endpoint", "state", "explanation", "as_of")
+    ),
+)
+SORTS = ("account", "name", "owner", "cohort", "reason", "since", "calls", "last_call", "next_at")
+_FEW = 100
+"""So many rows are shown on a terminal unless `--limit` says otherwise."""
+
+
+def _words(command: Any) -> Any:
+    """The options that take a value of a column; each may be repeated."""
+    texts = {
+        "account": ("ID", "Only this account."),
+        "in_region": ("REGION", "Only this Region."),
+        "status": ("STATUS", "Only this status in the ledger, e.g. enforced."),
+        "verdict": ("VERDICT", "Only enforce, hold or skip."),
+        "reason": ("REASON", "Only this reason, e.g. v1_in_use."),
+        "instance": ("TEXT", "Only ids that contain this; * and ? are wildcards."),
+        "name": ("TEXT", "Only names (tag Name) that contain this; * and ? are wildcards."),
+        "owner": ("TEXT", "Only owners that contain this."),
+        "cohort": ("TEXT", "Only cohorts whose key contains this."),
+        "source": ("TEXT", "Only sources that contain this, e.g. auto_scaling_group."),
+    }
+    for name in reversed([*EXACT, *PATTERNS]):
+        metavar, text = texts[name]
+        command = click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, multiple=True, help=text)(command)
+    return command
+
+
+@click.command("list", cls=Command)
+@_words
+@click.option("--tokens", type=click.Choice(("optional", "required")), help="Only instances with this HttpTokens.")
+@click.option("--still-v1", is_flag=True, help="Only instances on which IMDSv1 can be called.")
+@click.option(
+    "--calls", "min_calls", type=click.IntRange(0), metavar="N", help="Only with at least so many IMDSv1 calls."
+)
+@click.option("--since", metavar="SPAN", help="Only whose verdict is not older than this, e.g. 7d.")
+@click.option("--last-call", metavar="SPAN", help="Only whose last IMDSv1 call is not older than this, e.g. 2d.")
+@click.option("--due", metavar="SPAN", help="Only what is judged again within this time, e.g. 1h.")
+@click.option("--sort", type=click.Choice(SORTS), default="account", show_default=True, help="The order of the rows.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Show at most so many rows; on a terminal, 100.")
+@click.pass_obj
+def list_instances(
+    app: App,
+    /,
+    tokens: str | None,
+    still_v1: bool,
+    min_calls: int | None,
+    since: str | None,
+    last_call: str | None,
+    due: str | None,
+    sort: str,
+    limit: int | None,
+    **words: tuple[str, ...],
+) -> None:
+    """Lists the fleet: every instance with its verdict, and what happens next.
+
+    The rows are those of the last sweep, and what the ledger has learnt since. Options that are repeated widen the list, different
+    options narrow it. With `--output csv` or `json`, the explanation and further columns are there too.
+    """
+    at = now()
+    wanted = Wanted(
+        words=words, tokens=tokens, still_v1=still_v1, min_calls=min_calls, since=since, last_call=last_call, due=due
+    )
+    is_wanted = filter_of(wanted, at)
+    fleet = Fleet(app, at)
+    found: list[Row] = []
+    seen: dict[str, set[str]] = {"account": set(), "region": set()}
+    total = open_ = 0
+    with progress("Reading the fleet", None) as advance:
+        for row in fleet.rows():
+            total += 1
+            open_ += allows_imdsv1(row)
+            for column, values in seen.items():
+                values.add(row[column])
+            if is_wanted(row):
+                found.append(row)
+            if total % 1000 == 0:
+                advance(1000)
+    found.sort(key=lambda row: _key(row, sort), reverse=sort in {"calls", "last_call"})
+    shown = _limited(app, found, limit)
+    said = f"{len(found)} of {total} instances; {open_} of all still allow IMDSv1. {_as_of(fleet, at)}"
+    rows = [_readable(row) for row in shown] if app.output == "table" else shown
+    document = {"as_of": fleet.swept["ended_at"] if fleet.swept else None, "instances": [_chosen(row) for row in shown]}
+    show(app, document, Table(COLUMNS, rows), summary=said, empty=said)
+    if total and not found:
+        _hint(words, seen)
+
+
+def _limited(app: App, found: list[Row], limit: int | None) -> list[Row]:
+    if limit is None and app.output == "table" and app.file is None:
+        limit = _FEW
+    if limit is None or len(found) <= limit:
+        return found
+    note(f"The first {limit} of {len(found)} are shown; --limit shows more, --file list.csv writes all.")
+    return found[:limit]
+
+
+def _key(row: Row, sort: str) -> tuple[Any, ...]:
+    first: Any = int(row["calls"] or 0) if sort == "calls" else row[sort]
+    return (first, row["account"], row["region"], row["instance_id"])
+
+
+def _chosen(row: Row) -> dict[str, str]:
+    return {each.name: row.get(each.name, "") for each in COLUMNS}
+
+
+def _readable(row: Row) -> dict[str, str]:
+    times = {each: short(row[each]) for each in ("since", "last_call", "next_at")}
+    return {**row, **times, "cohort": row["cohort"].split("/", 3)[-1]}
+
+
+def _as_of(fleet: Fleet, at: datetime) -> str:
+    if fleet.swept is None:
+        return "No sweep has written the fleet yet, so this is what the ledger knows; imdsv2 sweep starts one."
+    kind = "dry sweep" if fleet.swept["dry_run"] else "sweep"
+    return f"Last {kind}: {short(fleet.swept['ended_at'])} UTC ({ago(fleet.swept['ended_at'], at)})."
+
+
+def _hint(words: dict[str, tuple[str, ...]], seen: dict[str, Iterable[str]] | dict[str, set[str]]) -> None:
+    """Name the account or Region that was probably meant."""
+    for option, column in (("account", "account"), ("in_region", "region")):
+        for each in words[option]:
+            likely = get_close_matches(each, sorted(seen[column]), n=1, cutoff=0.5)
+            if each not in seen[column]:
+                meant = f"; did you mean {likely[0]}?" if likely else "."
+                note(f"No instance is in {each}{meant}")

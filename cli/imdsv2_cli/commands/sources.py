@@ -1,0 +1,132 @@
+"""`imdsv2 sources`: where instances come from, and what has to be changed there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imdsv2_cli.aws import ask
+from imdsv2_cli.base import App, Command
+from imdsv2_cli.clean import for_terminal
+from imdsv2_cli.failure import Exit, usage
+from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
+from imdsv2_cli.output import Column, Table, deliver, note, progress, show
+from imdsv2_cli.verdicts import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SOURCES = (
+    Column("account"),
+    Column("region"),
+    Column("kind"),
+    Column("name"),
+    Column("http_tokens", "HttpTokens"),
+    Column("running"),
+    Column("allowing_imdsv1", "allow IMDSv1"),
+    Column("verdict"),
+    Column("managers", "managed by"),
+    Column("languages", "remedies in"),
+    Column("explanation"),
+)
+
+
+@click.command(cls=Command)
+@instances_argument(required=False)
+@account_option
+@region_option
+@click.option(
+    "--language", metavar="NAME", help="Print the remedies in this language, ready to copy: terraform, aws-cli, ..."
+)
+@click.option("--principals", is_flag=True, help="Ask CloudTrail, too, who launched what people launch by hand.")
+@click.pass_obj
+def sources(
+    app: App,
+    instances: tuple[str, ...],
+    account: str | None,
+    in_region: str | None,
+    language: str | None,
+    principals: bool,
+) -> Exit:
+    """Shows where instances come from, with a verdict and a remedy for each source.
+
+    A source is a launch template, group, fleet or stack. Name instances, or an account with or without a Region; without either, all
+    accounts are looked at of which the ledger knows. It only reads.
+    """
+    scopes = _scopes(app, instances, account, in_region)
+    if not scopes:
+        show(
+            app,
+            {"results": [], "images": [], "problems": []},
+            Table(_SOURCES, []),
+            empty="There are no instances there.",
+        )
+        return Exit.DONE
+    answers = []
+    with progress("Tracing", len(scopes) if len(scopes) > 1 else None) as tick:
+        for each in scopes:
+            answers.append(ask(app, {"sources": {**each, **({"principals": True} if principals else {})}}))
+            tick(1)
+    answer = {name: [each for one in answers for each in one[name]] for name in ("results", "images", "problems")}
+    for problem in answer["problems"]:
+        note(problem)
+    if language is not None:
+        return _remedies(app, answer, language)
+    reopened = sum(each["allowing_imdsv1"] for each in answer["results"] if each["verdict"] != "already_required")
+    summary = f"{len(answer['results'])} sources; those that allow IMDSv1 run {reopened} instances that do. Remedies: --language NAME."
+    show(
+        app,
+        {"count": len(answer["results"]), **answer},
+        Table(_SOURCES, list(map(_row, answer["results"]))),
+        summary=summary,
+    )
+    return Exit.DONE
+
+
+def _scopes(app: App, instances: tuple[str, ...], account: str | None, region: str | None) -> list[dict[str, Any]]:
+    """What the service is asked, one question for each account and Region."""
+    if instances:
+        targets = resolve(app, instances, account, region)
+        return [{"targets": targets[start : start + 500]} for start in range(0, len(targets), 500)]
+    if account and region:
+        return [{"account": account, "region": region}]
+    found = find(app, account=account, region=region)
+    places = {(parts["account"], parts["region"]) for parts in (parts_of(each["target"]) for each in found["results"])}
+    return [{"account": number, "region": name} for number, name in sorted(places)]
+
+
+def _row(source: Mapping[str, Any]) -> dict[str, Any]:
+    managers = sorted({each["manager"] for each in source["owners"] if each["manager"]})
+    return {**source, "managers": managers, "languages": [each["language"] for each in source["remedies"]]}
+
+
+def _remedies(app: App, answer: Mapping[str, Any], language: str) -> Exit:
+    """Answer with the remedies in one language: as text to copy, or the sources with nothing but these."""
+    everything = [*answer["results"], *answer["images"]]
+    known = sorted({each["language"] for source in everything for each in source["remedies"]})
+    if known and language not in known:
+        raise usage(f"there is no remedy in {language}", todo=f"there are remedies in {', '.join(known)}")
+    chosen = [
+        {**source, "remedies": those}
+        for source in everything
+        if (those := [each for each in source["remedies"] if each["language"] == language])
+    ]
+    if app.output == "json":
+        show(app, {"count": len(chosen), "results": chosen}, Table((), []))
+    elif app.output == "csv":
+        columns = tuple(map(Column, ("account", "region", "kind", "name", "apply", "says", "text")))
+        show(app, {}, Table(columns, [{**each, **remedy} for each in chosen for remedy in each["remedies"]]))
+    else:
+        deliver(app, "\n".join(_as_text(chosen)) + "\n" if chosen else "No source there needs a remedy.\n")
+    return Exit.DONE if chosen else Exit.NOTHING
+
+
+def _as_text(sources: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for source in sources:
+        what = f"{source.get('kind', 'image')} {source.get('name') or source.get('image')}"
+        for remedy in source["remedies"]:
+            yield f"# {for_terminal(what)}, account {source['account']}, {source['region']}: apply {remedy['apply']}"
+            yield f"# {for_terminal(remedy['says'])}"
+            yield from (for_terminal(line) if line.strip() else "" for line in remedy["text"].splitlines())
+            yield ""

@@ -1,0 +1,115 @@
+"""What the service depends on in the organisation: Security Hub, Config, StackSets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imdsv2_cli.doctor.finding import Finding, fault, unproved, well
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imdsv2_cli.base import App
+
+_HOLD_EC2 = frozenset({"AWS::EC2::Instance"})
+_FINE = frozenset({"CURRENT"})
+
+
+def security_hub(app: App) -> Iterator[Finding]:
+    """Security Hub is on here, and aggregates its findings here."""
+    from botocore.exceptions import ClientError
+
+    hub, here = app.client("securityhub"), app.session.region_name
+    try:
+        hub.describe_hub()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"InvalidAccessException", "ResourceNotFoundException"}:
+            raise
+        yield fault(
+            "Security Hub",
+            f"It is not enabled in {here}.",
+            "aws securityhub enable-security-hub; or rely on Config and the sweep",
+        )
+        return
+    yield well("Security Hub", f"It is enabled in {here}.")
+    aggregators = hub.list_finding_aggregators()["FindingAggregators"]
+    regions = [each["FindingAggregatorArn"].split(":")[3] for each in aggregators]
+    if not regions:
+        mend = "aws securityhub create-finding-aggregator --region-linking-mode ALL_REGIONS"
+        yield unproved(
+            "aggregation Region", f"Findings of other Regions do not arrive: nothing is aggregated in {here}.", mend
+        )
+    elif here not in regions:
+        mend = f"deploy the service in {regions[0]}, or aggregate findings in {here}"
+        yield fault("aggregation Region", f"Findings are aggregated in {regions[0]}, and never arrive in {here}.", mend)
+    else:
+        yield well("aggregation Region", f"Findings are aggregated in {here}.")
+
+
+def delegated_administrator(app: App) -> Iterator[Finding]:
+    """The account sees the findings of its organisation's accounts."""
+    from botocore.exceptions import ClientError
+
+    try:
+        app.client("securityhub").describe_organization_configuration()
+    except ClientError as error:
+        found = f"Account {app.account} does not administer Security Hub for an organisation ({error.response['Error']['Code']})."
+        mend = f"in the management account: aws securityhub enable-organization-admin-account --admin-account-id {app.account}"
+        yield unproved("delegated administrator", found, mend)
+        return
+    yield well("delegated administrator", f"Account {app.account} administers Security Hub for the organisation.")
+
+
+def config_recorder(app: App) -> Iterator[Finding]:
+    """Config records EC2 instances here. Those of other accounts are theirs to ask."""
+    config = app.client("config")
+    recorders: list[dict[str, Any]] = config.describe_configuration_recorders()["ConfigurationRecorders"]
+    on = {
+        each["name"]
+        for each in config.describe_configuration_recorder_status()["ConfigurationRecordersStatus"]
+        if each["recording"]
+    }
+    recording = [
+        each for each in recorders if each["name"] in on and _records_instances(each.get("recordingGroup", {}))
+    ]
+    where = f"account {app.account}, {app.session.region_name}"
+    if recording:
+        yield well("Config", f"It records EC2 instances in {where}.")
+    else:
+        mend = "record AWS::EC2::Instance (aws configservice put-configuration-recorder); or rely on Security Hub and the sweep"
+        yield unproved("Config", f"It does not record EC2 instances in {where}; other accounts were not asked.", mend)
+
+
+def _records_instances(group: dict[str, Any]) -> bool:
+    excluded = group.get("exclusionByResourceTypes", {}).get("resourceTypes", [])
+    return (
+        bool(group.get("allSupported", True)) or bool(_HOLD_EC2 & {*group.get("resourceTypes", [])})
+    ) and not _HOLD_EC2 & {*excluded}
+
+
+def stack_sets(app: App) -> Iterator[Finding]:
+    """Every account has its roles and every Region its rule, where StackSets bring them."""
+    from botocore.exceptions import ClientError
+
+    cloudformation = app.client("cloudformation")
+    for name in (f"{app.stack}Member", f"{app.stack}Forwarding"):
+        instances: list[dict[str, Any]] | None = None
+        for call_as in ("DELEGATED_ADMIN", "SELF"):
+            try:
+                instances = cloudformation.list_stack_instances(StackSetName=name, CallAs=call_as)["Summaries"]
+                break
+            except ClientError:
+                continue
+        if instances is None:
+            yield unproved(
+                "StackSets",
+                f"There is no StackSet {name} that you may read: the accounts' stacks are deployed by hand.",
+            )
+            continue
+        wrong = [each for each in instances if each.get("Status") not in _FINE]
+        for each in wrong:
+            where = f"account {each['Account']}, {each['Region']}"
+            why = each.get("StatusReason") or each.get("Status")
+            mend = f"read the reason, then: aws cloudformation update-stack-set --stack-set-name {name} --use-previous-template"
+            yield fault("StackSets", f"{name} in {where}: {why}", mend)
+        yield well("StackSets", f"{name}: {len(instances) - len(wrong)} of {len(instances)} stacks are current.")

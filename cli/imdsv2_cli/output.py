@@ -1,0 +1,179 @@
+"""What commands answer: as a table for people, as JSON or CSV for programs; on standard output or in a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imdsv2_cli.clean import for_json, for_spreadsheet, for_terminal
+from imdsv2_cli.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from imdsv2_cli.base import App
+
+_UNLIMITED = 10_000
+"""Columns of a table that is no terminal's: each row stays on one line, for grep."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. ``name``: the key in the rows, and the header in CSV; ``title``: the header for people, by default the
+    name. ``csv_only``: too much for a table on a screen."""
+
+    name: str
+    title: str = ""
+    csv_only: bool = False
+
+    @property
+    def heading(self) -> str:
+        return (self.title or self.name).replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows by the names of columns; a missing value is shown as an empty cell."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Mapping[str, Any]]
+
+
+def show(app: App, document: object, table: Table, *, summary: str = "", empty: str = "Nothing was found.") -> None:
+    """Answer in the format that was asked for.
+
+    ``document`` is the answer in JSON, ``table`` in the other formats; below a table stands ``summary``, and ``empty`` in place of one
+    that has no rows. Raises Failure if the file cannot be written.
+    """
+    match app.output:
+        case "json":
+            text = for_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)) + "\n"
+        case "csv":
+            text = as_csv(table)
+        case _ if not table.rows:
+            text = f"{summary or empty}\n"
+        case _:
+            to_screen = app.file is None and is_terminal(sys.stdout)
+            text = as_table(table, to_screen=to_screen) + (f"\n{summary}\n" if summary else "")
+    deliver(app, text)
+
+
+def deliver(app: App, text: str) -> None:
+    """Write a whole answer to standard output, or to the file that was asked for. Raises Failure if it cannot be written."""
+    if app.file is None:
+        click.echo(text, nl=False)
+        return
+    write_file(app.file, text)
+    note(f"Written to {app.file}.")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises Failure."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            with suppress(FileNotFoundError):
+                Path(name).chmod(path.stat().st_mode & 0o777)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise Failure(f"{path} was not written", error.strerror or str(error), "choose another path") from error
+
+
+def as_csv(table: Table) -> str:
+    """The rows as CSV with a header. No cell is a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([each.name for each in table.columns])
+    writer.writerows([[for_spreadsheet(cell(row.get(each.name))) for each in table.columns] for row in table.rows])
+    return text.getvalue()
+
+
+def as_table(table: Table, *, to_screen: bool) -> str:
+    """The rows as a table: as wide as the screen, or else with each row on one line and without colour."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    columns = [each for each in table.columns if not each.csv_only]
+    drawn = RichTable(box=box.SIMPLE_HEAD if to_screen else None, pad_edge=False, show_edge=False)
+    for each in columns:
+        drawn.add_column(Text(each.heading), overflow="fold", no_wrap=not to_screen)
+    for row in table.rows:
+        drawn.add_row(*(Text(for_terminal(cell(row.get(each.name)))) for each in columns))
+    text = io.StringIO()
+    plain = not to_screen or bool(os.environ.get("NO_COLOR"))
+    console = Console(
+        file=text,
+        width=None if to_screen else _UNLIMITED,
+        force_terminal=not plain,
+        no_color=plain,
+        color_system=None if plain else "auto",
+        legacy_windows=False,
+    )
+    console.print(drawn)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def cell(value: object) -> str:
+    """A value as the text of a cell."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case dict():
+            return ", ".join(f"{name}={cell(each)}" for name, each in value.items())
+        case list() | tuple() | set() | frozenset():
+            return ", ".join(cell(each) for each in value)
+        case _:
+            return str(value)
+
+
+def note(text: str) -> None:
+    """Say something beside the answer, on standard error."""
+    click.echo("\n".join(for_terminal(line) for line in text.splitlines()), err=True)
+
+
+def is_terminal(stream: object) -> bool:
+    """Whether a stream is a terminal; a closed one is none."""
+    try:
+        return bool(stream.isatty())  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):
+        return False
+
+
+@contextmanager
+def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show how far long work has come, on a terminal only. Yields a function that is told how much more is done.
+
+    ``total``: how much there is to do; None if that is not known.
+    """
+    if not is_terminal(sys.stderr):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    known = [BarColumn(), MofNCompleteColumn()] if total is not None else []
+    columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False), *known, TimeElapsedColumn()]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(for_terminal(label), total=total)
+        yield lambda done: bar.advance(task, done)

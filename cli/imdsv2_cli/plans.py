@@ -1,0 +1,89 @@
+"""A plan: what a dry run showed, in a file, so that exactly that is approved or changed, and nothing that came since."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from imdsv2_cli import times
+from imdsv2_cli.failure import usage
+from imdsv2_cli.output import note, write_file
+from imdsv2_cli.verdicts import judge, would_change
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from imdsv2_cli.base import App
+
+VERSION = 1
+_WAITS = frozenset({"approval_required", "unused", "cohort_unused"})
+"""Reasons with which the evidence allows the change; for the first, only a person is missing."""
+_TOLD = 10
+
+
+def write_plan(app: App, path: Path, answer: Mapping[str, Any]) -> None:
+    """Write what a dry run showed. Raises Failure."""
+    plan = {
+        "version": VERSION,
+        "made_at": times.to_text(times.now()),
+        "made_by": app.caller,
+        "stack": app.stack,
+        "ledger": app.stack_output("LedgerTableName"),
+        "mode": answer["mode"],
+        "results": [
+            {name: each.get(name) for name in ("target", "decision", "reason", "before", "planned_call", "explanation")}
+            for each in answer["results"]
+        ],
+    }
+    write_file(path, json.dumps(plan, indent=2) + "\n")
+    would = sum(map(_is_planned, answer["results"]))
+    note(f"The plan {path} has {would} of {len(answer['results'])} instances to change.")
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """The plan in a file. Raises Failure for anything else."""
+    try:
+        plan = json.loads(path.read_text())
+        known = plan["version"] == VERSION and all(isinstance(each["target"], str) for each in plan["results"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise usage(f"{path} is no plan", todo="write one with imdsv2 assess --plan FILE") from error
+    if not known:
+        raise usage(f"{path} is a plan of another version", todo="write it anew with imdsv2 assess --plan FILE")
+    return dict(plan)
+
+
+def still_as_planned(app: App, plan: Mapping[str, Any]) -> list[str]:
+    """The instances of a plan that would be changed then and now. What has changed since is left out and told. Raises Failure."""
+    if plan["ledger"] != app.stack_output("LedgerTableName"):
+        raise usage("the plan is of another installation", f"it was made with the stack {plan['stack']}")
+    planned = {each["target"]: each for each in plan["results"] if _is_planned(each)}
+    if not planned:
+        note("The plan has nothing to change.")
+        return []
+    now = {each["target"]: each for each in judge(app, list(planned))["results"]}
+    left_out = {arn: why for arn, each in planned.items() if (why := _difference(each, now[arn])) is not None}
+    for arn, why in list(left_out.items())[:_TOLD]:
+        note(f"Left out: {arn}: {why}")
+    if len(left_out) > _TOLD:
+        note(f"Left out, too: {len(left_out) - _TOLD} more.")
+    note(
+        f"{len(planned) - len(left_out)} of {len(planned)} instances are as the plan of {plan['made_at']} showed them."
+    )
+    return [arn for arn in planned if arn not in left_out]
+
+
+def _is_planned(result: Mapping[str, Any]) -> bool:
+    """Whether the evidence allowed the change, and nothing but a person's approval was missing."""
+    return would_change(result) or (not result.get("error") and result.get("reason") == "approval_required")
+
+
+def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """What has changed of an instance since the plan was made, or None."""
+    if now.get("error"):
+        return str(now["error"]["message"])
+    if not _is_planned(now) or now["reason"] not in _WAITS:
+        return f"it was {then['reason']}, and is {now['reason']} now. {now['explanation']}"
+    if now["before"] != then["before"]:
+        return "its metadata options have changed."
+    return None

@@ -1,0 +1,115 @@
+"""The fleet as a sweep saw it: rows of one account and Region, written part by part, so that memory does not grow with the Region."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import tempfile
+from itertools import islice
+from typing import IO, TYPE_CHECKING
+
+from imdsv2.aws.ec2 import parsed
+from imdsv2.domain.fleet_file import COLUMNS
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.ledger.items import to_text
+from imdsv2.sweep.rows import facts_of, judged_row, recorded_row, required_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+    from imdsv2.aws.ec2 import Listing
+    from imdsv2.domain.instance import Place
+    from imdsv2.domain.policy import Policy
+    from imdsv2.ledger.table import Ledger
+    from imdsv2.line.judgement import Judgement
+    from imdsv2.line.roll import Rolls
+    from imdsv2.sweep.rows import Row
+
+_ROWS_AT_ONCE = 500
+
+
+class FleetWriter:
+    """Keeps what EC2 lists of a place in a temporary file, and writes the rows of one batch at a time."""
+
+    def __init__(
+        self,
+        *,
+        place: Place,
+        prefix: str,
+        ledger: Ledger,
+        rolls: Rolls,
+        policy: Policy,
+        write: Callable[[str, bytes], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        """``prefix``: how the parts of this sweep are named. ``write``: writes a part."""
+        self._place = place
+        self._prefix = prefix
+        self._ledger = ledger
+        self._rolls = rolls
+        self._policy = policy
+        self._write = write
+        self._now = now
+        self._facts: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._where: dict[str, int] = {}
+
+    def note(self, page: Sequence[InstanceTypeDef]) -> None:
+        """Keep a page of the listing."""
+        instances = parsed(self._place, page)
+        cohorts = self._rolls.cohorts(instances, self._policy)
+        self._facts.seek(0, io.SEEK_END)
+        for each in instances:
+            self._where[each.arn.instance_id] = self._facts.tell()
+            row = facts_of(each, cohorts[each.arn], self._policy.owner_tag)
+            self._facts.write(json.dumps(row).encode() + b"\n")
+
+    def write(
+        self, number: int, instance_ids: Iterable[str], judged: Mapping[InstanceArn, Judgement], listing: Listing
+    ) -> None:
+        """Write a part: the rows of the listed instances of one batch, in order. Who was not judged is as the ledger knows it.
+        Raises ClientError or LedgerContended."""
+        # What this run has judged is written by now; what changes while the rows are put together is later than they are.
+        as_of, packed = to_text(self._now()), io.BytesIO()
+        with (
+            gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as file,
+            io.TextIOWrapper(file, "utf-8", newline="") as text,
+        ):
+            rows = csv.DictWriter(text, [*COLUMNS], restval="", lineterminator="\n")
+            remaining = (each for each in sorted(instance_ids) if each in self._where)
+            while several := list(islice(remaining, _ROWS_AT_ONCE)):
+                rows.writerows({**row, "as_of": as_of} for row in self._rows(several, judged, listing))
+        self._write(part_key(self._prefix, self._place, number), packed.getvalue())
+
+    def _rows(
+        self, instance_ids: Sequence[str], judged: Mapping[InstanceArn, Judgement], listing: Listing
+    ) -> Iterator[Row]:
+        arns = [
+            InstanceArn(self._place.partition, self._place.region, self._place.account, each) for each in instance_ids
+        ]
+        records = self._ledger.read(arn for arn in arns if arn not in judged)
+        for arn in arns:
+            if arn in judged:
+                yield self._seen(arn) | judged_row(judged[arn], self._now())
+            elif arn.instance_id in listing.required:
+                yield self._seen(arn) | required_row(records[arn])
+            else:
+                yield self._seen(arn) | recorded_row(records[arn])
+
+    def _seen(self, arn: InstanceArn) -> Row:
+        self._facts.seek(self._where[arn.instance_id])
+        row: Row = json.loads(self._facts.readline())
+        return row
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._facts.close()
+
+
+def part_key(prefix: str, place: Place, number: int) -> str:
+    """The key of a part: parts of a place are numbered from 0."""
+    return f"{prefix}/{place.account}/{place.region}/{number:05}.csv.gz"

@@ -1,0 +1,121 @@
+"""How the command line fails: one line that says what, why and what to do; and the exit code."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore import exceptions as known
+from botocore.exceptions import ClientError
+
+from imdsv2_cli.base import App
+from imdsv2_cli.commands import COMMANDS
+from tests.cli.conftest import run
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Aws
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def refusal(code: str, message: str = "") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "DescribeStacks")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (refusal("AccessDenied", "User: bob is not authorized"), 1, "not authorized; have this allowed for your role"),
+        (refusal("ExpiredToken", "The security token has expired"), 1, "sign in"),
+        (refusal("Throttling", "Rate exceeded"), 1, "Rate exceeded (Throttling)"),
+        (known.NoCredentialsError(), 1, "there are no credentials; sign in"),
+        (known.TokenRetrievalError(provider="sso", error_msg="expired"), 1, "sign in"),
+        (known.NoRegionError(), 2, "--region or AWS_REGION"),
+        (known.EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), 1, "check the network"),
+        (known.ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), 1, "the work may still go on"),
+    ],
+)
+def test_an_error_of_aws_is_one_line_with_advice(aws: Aws, error: Exception, code: int, says: str) -> None:
+    """No trace, whatever it is."""
+    aws.answers["cloudformation", "describe_stacks"] = error
+    done = run("policy", "show")
+    assert (code, 1) == (done.exit_code, done.stderr.count("\n"))
+    assert says in done.stderr
+
+
+def test_a_function_that_fails_names_its_log(aws: Aws) -> None:
+    """And what it raised."""
+    payload = io.BytesIO(b'{"errorMessage": "Task timed out after 900.00 seconds", "errorType": "Sandbox.Timedout"}')
+    aws.answers["lambda", "invoke"] = {"FunctionError": "Unhandled", "Payload": payload}
+    done = run("assess", "--account", "222222222222")
+    assert 1 == done.exit_code
+    assert "Task timed out after 900.00 seconds; its log is /aws/lambda/imdsv2-remediation-manual" in done.stderr
+
+
+def test_a_stack_that_is_not_there_is_told_with_those_that_are(aws: Aws) -> None:
+    """By their outputs, whatever their names."""
+    stacks = aws.answers["cloudformation", "describe_stacks"]["Stacks"]
+    missing = refusal("ValidationError", "Stack with id Imdsv2 does not exist")
+    aws.answers["cloudformation", "describe_stacks"] = lambda StackName=None: (  # noqa: N803 - AWS's name
+        missing if StackName else {"Stacks": [{**stacks[0], "StackName": "Pilot"}, {"StackName": "Other"}]}
+    )
+    done = run("--stack", "Imdsv2", "policy", "show")
+    assert (2, True) == (done.exit_code, "name one of these with --stack: Pilot." in done.stderr)
+
+
+def test_an_unknown_profile_is_refused_with_the_likely_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From the caller's own configuration."""
+    config = tmp_path / "config"
+    config.write_text("[profile security]\nregion = eu-west-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    done = run("--profile", "securty", "policy", "show")
+    assert (2, "imdsv2: there is no profile securty; did you mean security?\n") == (done.exit_code, done.stderr)
+
+
+def test_a_bug_keeps_its_trace(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence would hide it."""
+    aws.answers["cloudformation", "describe_stacks"] = KeyError("bug")
+    assert isinstance(run("policy", "show").exception, KeyError)
+
+
+def test_the_region_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS's command line reads AWS_REGION, too."""
+    monkeypatch.setenv("AWS_REGION", "eu-north-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert "eu-north-1" == App().session.region_name
+    assert "eu-west-3" == App(region="eu-west-3").session.region_name
+
+
+LAZY = {"boto3", "botocore", "rich", "imdsv2.domain", "imdsv2_cli.aws", "imdsv2_cli.commands.policy"}
+
+
+def test_help_loads_no_command_and_no_sdk() -> None:
+    """It answers at once, because nothing is imported that it does not show."""
+    code = (
+        "import sys\nfrom imdsv2_cli.main import main\ntry:\n main()\nfinally:\n print(*sys.modules, file=sys.stderr)"
+    )
+    path = os.pathsep.join(str(ROOT / each) for each in ("cli", "lambdas"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], env={"PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    assert all(name in done.stdout for name in COMMANDS)
+    assert set() == LAZY & {*done.stderr.split()}
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_is_for_this_program(shell: str) -> None:
+    """By click's own protocol."""
+    done = run("completion", shell)
+    assert (0, True) == (done.exit_code, "_IMDSV2_COMPLETE" in done.stdout)
+
+
+def test_an_unknown_shell_is_refused() -> None:
+    """With those that are known."""
+    assert (2, True) == ((done := run("completion", "csh")).exit_code, "'bash', 'zsh', 'fish'" in done.stderr)

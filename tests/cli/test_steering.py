@@ -1,0 +1,192 @@
+"""Commands that change something: the dry answer first, then a yes, then exactly what was shown."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.conftest import CALLER, run
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Aws
+
+WEB = "arn:aws:ec2:eu-west-1:222222222222:instance/i-0a1b2c3d4e5f60718"
+DB = "arn:aws:ec2:eu-west-1:222222222222:instance/i-0aaaaaaaaaaaaaaa1"
+
+
+def results(*targets: str, problems: dict[str, str] | None = None) -> Any:
+    """What the manual function answers to a command about some instances."""
+
+    def answer(payload: dict[str, Any]) -> dict[str, Any]:
+        word = next(name for name, value in payload.items() if isinstance(value, dict))
+        wanted = payload[word].get("targets", targets)
+        found = [
+            {
+                "target": each,
+                "status": "held",
+                "reason": "approval_required",
+                "would_be": None,
+                "done": not payload["dry_run"] and each not in (problems or {}),
+                "problem": (problems or {}).get(each),
+            }
+            for each in wanted
+        ]
+        return {"command": word, "dry_run": payload["dry_run"], "count": len(found), "results": found}
+
+    return answer
+
+
+COMMANDS: dict[str, tuple[list[str], dict[str, Any]]] = {
+    "approve": ([WEB], {"approve": {"targets": [WEB]}}),
+    "refuse": (["--account", "222222222222"], {"refuse": {"targets": [WEB]}}),
+    "hold": (
+        [WEB, "--owner", "blue", "--reason", "Migration.", "--until", "2999-12-31"],
+        {"hold": {"targets": [WEB]}, "owner": "blue", "reason": "Migration.", "until": "2999-12-31"},
+    ),
+    "release": ([WEB, "--reason", "Done."], {"release": {"targets": [WEB]}, "reason": "Done."}),
+    "accept": (
+        [WEB, "--owner", "blue", "--reason", "One probe.", "--until", "2999-12-31"],
+        {"accept": {"targets": [WEB]}, "owner": "blue", "reason": "One probe.", "until": "2999-12-31"},
+    ),
+    "undo": (
+        ["--account", "222222222222", "--in-region", "eu-west-1", "--since", "2027-05-01"],
+        {"undo": {"account": "222222222222", "region": "eu-west-1", "since": "2027-05-01T00:00:00Z"}},
+    ),
+    "clear": (["--cohort", "aws/1/eu-west-1/asg:web"], {"clear": {"cohort": "aws/1/eu-west-1/asg:web"}}),
+    "mended": (
+        [WEB, "--at", "2027-05-01T06:00:00+02:00"],
+        {"mended": {"targets": [WEB]}, "at": "2027-05-01T04:00:00Z"},
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_it_is_dry_first_and_then_real_with_the_caller_s_arn(aws: Aws, command: str) -> None:
+    """Nobody writes a payload, or their own name."""
+    args, payload = COMMANDS[command]
+    aws.on_invoke("manual", results(WEB))
+    done = run(command, *args, "--yes", "-o", "json")
+    assert 0 == done.exit_code, done.output
+    dry, real = aws.payloads()
+    assert dry["dry_run"] is True
+    assert {**payload, "dry_run": False, "caller": CALLER} == real
+    assert [True] == [each["done"] for each in json.loads(done.stdout)["results"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_dry_run_asks_once_and_changes_nothing(aws: Aws, command: str) -> None:
+    """And needs no yes."""
+    aws.on_invoke("manual", results(WEB))
+    done = run(command, *COMMANDS[command][0], "--dry-run")
+    assert (0, [True]) == (done.exit_code, [each["dry_run"] for each in aws.payloads()])
+    assert "Nothing was changed." in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_a_yes_nothing_is_changed_where_nobody_can_be_asked(aws: Aws, command: str) -> None:
+    """What would be done is shown all the same."""
+    aws.on_invoke("manual", results(WEB))
+    done = run(command, *COMMANDS[command][0])
+    assert (2, [True]) == (done.exit_code, [each["dry_run"] for each in aws.payloads()])
+    assert "i-0a1b2c3d4e5f60718" in done.stderr
+    assert "--yes" in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_every_instance_has_a_problem_there_is_nothing_to_do(aws: Aws, command: str) -> None:
+    """Exit code 3, and the problems are the answer."""
+    aws.on_invoke("manual", results(WEB, problems={WEB: "Nobody holds it."}))
+    done = run(command, *COMMANDS[command][0], "--yes")
+    assert (3, 1) == (done.exit_code, len(aws.payloads()))
+    assert "Nobody holds it." in done.stdout
+
+
+def test_approval_is_for_what_was_shown_and_no_more(aws: Aws) -> None:
+    """What begins to wait while somebody reads the preview is not approved unseen."""
+    aws.on_invoke(
+        "manual",
+        results(WEB, DB, problems={DB: "carol refused it on 2027-01-01; name it under targets to approve it."}),
+    )
+    assert 0 == run("approve", "--account", "222222222222", "--yes").exit_code
+    assert {"targets": [WEB]} == aws.payloads()[1]["approve"]
+
+
+def test_more_than_five_hundred_go_in_several_calls(aws: Aws) -> None:
+    """As many as the function takes at once."""
+    arns = [f"arn:aws:ec2:eu-west-1:222222222222:instance/i-{number:017x}" for number in range(501)]
+    aws.on_invoke("manual", results())
+    assert 0 == run("release", "-", "--yes", stdin="\n".join(arns)).exit_code
+    assert [500, 1, 500, 1] == [len(each["release"]["targets"]) for each in aws.payloads()]
+
+
+def test_what_the_service_refuses_is_a_wrong_command_line(aws: Aws) -> None:
+    """Its words name the likely one, and there is no trace."""
+    message = "approve.account: the ledger knows no account 222222222223; did you mean 222222222222?"
+    aws.on_invoke("manual", {"error": {"code": "InvalidRequest", "message": message}})
+    done = run("approve", "--account", "222222222223", "--yes")
+    assert (2, f"imdsv2: the service refused the request: {message}\n") == (done.exit_code, done.stderr)
+
+
+def test_what_is_overtaken_is_a_failure(aws: Aws) -> None:
+    """It was ready when it was shown."""
+    answers = iter((results(WEB), results(WEB, problems={WEB: "Somebody else was quicker; ask again."})))
+    aws.on_invoke("manual", lambda payload: next(answers)(payload))
+    done = run("release", WEB, "--yes")
+    assert (1, True) == (done.exit_code, "Somebody else was quicker" in done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["undo"], "nothing was named"),
+        (["undo", "--in-region", "eu-west-1"], "--in-region needs --account"),
+        (["undo", WEB, "--since", "yesterday"], "--since takes a moment"),
+        (["approve", WEB, "--cohort", "x"], "both instances and a cohort"),
+        (["hold", WEB, "--owner", "a", "--reason", "b", "--until", "2020-01-01"], "still to come"),
+        (["hold", WEB, "--owner", "a", "--reason", "b", "--until", "tomorrow"], "--until takes a day"),
+        (["hold", WEB], "Missing option '--owner'"),
+        (["release", "arn:aws:s3:::bucket"], "is no instance"),
+        (["approve", "--account", "22"], "is no account id"),
+        (["approve", "--account", "222222222222", "--in-region", "eu-wst-1"], "Did you mean eu-west-1?"),
+        (["aprove"], "Did you mean approve?"),
+        (["close-breaker"], "Missing option '--account'"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(aws: Aws, args: list[str], says: str) -> None:
+    """And nothing is asked of the service."""
+    done = run(*args)
+    assert (2, 1, []) == (done.exit_code, done.stderr.count("\n"), aws.payloads())
+    assert says in done.stderr
+
+
+BREAKER = {"account": "222222222222", "opened_at": "2027-05-01T06:00:00Z", "done": False, "problem": None}
+
+
+def breaker(**changes: Any) -> Any:
+    def answer(payload: dict[str, Any]) -> dict[str, Any]:
+        done = {**BREAKER, "done": not payload["dry_run"] and not changes, **changes}
+        return {"command": "close_breaker", "dry_run": payload["dry_run"], "count": 1, "results": [done]}
+
+    return answer
+
+
+def test_a_breaker_is_closed_once_somebody_says_so(aws: Aws) -> None:
+    """When it was opened is shown first."""
+    aws.on_invoke("manual", breaker())
+    done = run("close-breaker", "--account", "222222222222", "--reason", "AMI fixed.", "--yes")
+    assert (0, True) == (done.exit_code, "2027-05-01T06:00:00Z" in done.stderr)
+    expected = {
+        "close_breaker": {"account": "222222222222"},
+        "reason": "AMI fixed.",
+        "dry_run": False,
+        "caller": CALLER,
+    }
+    assert expected == aws.payloads()[1]
+
+
+def test_a_breaker_that_is_closed_is_nothing_to_do(aws: Aws) -> None:
+    """Exit code 3."""
+    aws.on_invoke("manual", breaker(opened_at=None, problem="Its breaker is not open."))
+    assert 3 == run("close-breaker", "--account", "222222222222", "--yes").exit_code

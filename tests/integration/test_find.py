@@ -1,0 +1,91 @@
+"""Which instances there are, by the names that people give them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.people.find_request import Search
+from imdsv2.people.request import parse
+from tests.integration.builders import MEMBER, REGION, asked
+
+if TYPE_CHECKING:
+    from tests.integration.builders import Cloud
+
+THERE = {"account": MEMBER, "region": REGION}
+
+
+def find(cloud: Cloud, **given: Any) -> dict[str, Any]:
+    """The answer of a new function instance, as it is sent."""
+    search = parse({"find": given})
+    assert isinstance(search, Search)
+    answer: dict[str, Any] = json.loads(json.dumps(cloud.function().finder().answer(search)))
+    return answer
+
+
+def names(answer: dict[str, Any]) -> list[str | None]:
+    return sorted(each["name"] for each in answer["results"])
+
+
+def test_a_name_finds_every_instance_that_bears_it(cloud: Cloud) -> None:
+    """Names need not be unique: whoever asks decides."""
+    cloud.launch(count=2, tags={"Name": "web"})
+    cloud.launch(tags={"Name": "db"})
+    answer = find(cloud, names=["web"], **THERE)
+    assert (2, ["web", "web"], []) == (answer["count"], names(answer), answer["unknown"])
+    assert {"optional"} == {each["http_tokens"] for each in answer["results"]}
+
+
+def test_tags_have_to_fit_all(cloud: Cloud) -> None:
+    """With names and without."""
+    cloud.launch(tags={"Name": "a", "team": "blue", "stage": "prod"})
+    cloud.launch(tags={"Name": "b", "team": "blue"})
+    assert ["a", "b"] == names(find(cloud, tags={"team": "blue"}, **THERE))
+    assert ["a"] == names(find(cloud, tags={"team": "blue", "stage": "prod"}, **THERE))
+    assert [] == names(find(cloud, names=["b"], tags={"stage": "prod"}, **THERE))
+
+
+def test_a_star_in_a_name_is_a_star(cloud: Cloud) -> None:
+    """In EC2's filters it stands for anything."""
+    cloud.launch(tags={"Name": "web-1"})
+    assert 0 == find(cloud, names=["web-*"], **THERE)["count"]
+
+
+def test_an_unknown_name_is_told_with_the_likely_one(cloud: Cloud) -> None:
+    """A name, or an id."""
+    [arn] = cloud.launch(tags={"Name": "payments-api"})
+    wrong = arn.instance_id[:-1] + ("0" if arn.instance_id[-1] != "0" else "1")
+    answer = find(cloud, names=["paiments-api", wrong, "zzz"], **THERE)
+    assert [("paiments-api", "payments-api"), (wrong, arn.instance_id), ("zzz", None)] == [
+        (each["name"], each["likely"]) for each in answer["unknown"]
+    ]
+
+
+def test_without_an_account_it_looks_where_the_ledger_knows_instances(cloud: Cloud) -> None:
+    """By id, too."""
+    [arn] = cloud.launch(tags={"Name": "web"})
+    nowhere = find(cloud, names=["web"])
+    assert (0, ["The ledger knows no instance yet: name the account and the Region."]) == (
+        nowhere["count"],
+        nowhere["problems"],
+    )
+    cloud.line().run([asked(arn)], "request-1")
+    for named in ({"names": ["web"]}, {"names": [arn.instance_id]}, {"account": MEMBER}, {"region": REGION}):
+        assert [str(arn)] == [each["target"] for each in find(cloud, **named)["results"]]
+    assert 0 == find(cloud, names=["web"], region="us-east-1")["count"]
+
+
+def test_an_account_that_the_ledger_does_not_know_is_searched_at_home(cloud: Cloud) -> None:
+    """And the answer says that there may be more."""
+    [arn] = cloud.launch(tags={"Name": "web"})
+    answer = find(cloud, account=MEMBER)
+    assert [str(arn)] == [each["target"] for each in answer["results"]]
+    assert ["name the Region"] == [each.rpartition(": ")[2].rstrip(".") for each in answer["problems"]]
+
+
+def test_an_account_out_of_scope_is_not_entered(cloud: Cloud) -> None:
+    """As in every other way in."""
+    cloud.policy(exclude_accounts=[MEMBER])
+    answer = find(cloud, names=["web"], **THERE)
+    assert (0, 1) == (answer["count"], len(answer["problems"]))
+    assert [] == cloud.wire.made("DescribeInstances")
