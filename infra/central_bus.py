@@ -1,4 +1,4 @@
-"""The bus to which member accounts forward their Config events."""
+"""The bus to which member accounts forward their Config events, and the starts of their instances."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class CentralBus(Construct):
-    """Config emits a compliance change only in the instance's own account and Region. Member accounts forward theirs
-    to this bus."""
+    """Config emits a compliance change, and EC2 a change of state, only in the instance's own account and Region. Member accounts
+    forward theirs to this bus."""
 
     def __init__(
         self,
@@ -55,8 +55,11 @@ class CentralBus(Construct):
                     # keys to be present: nobody outside AWS can send events with a source `aws.*`, and forwarded events
                     # may arrive without the keys.
                     "ForAllValues:StringEquals": {
-                        "events:source": "aws.config",
-                        "events:detail-type": "Config Rules Compliance Change",
+                        "events:source": ["aws.config", "aws.ec2"],
+                        "events:detail-type": [
+                            "Config Rules Compliance Change",
+                            "EC2 Instance State-change Notification",
+                        ],
                     },
                 },
             },

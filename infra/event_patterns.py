@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CONTROL = "EC2.8"
-CONFIG_RULE = "ec2-imdsv2-check"
+CONTROLS = ["EC2.8", "EC2.170", "AutoScaling.3"]
+"""About instances, launch templates and launch configurations."""
+CONFIG_RULES = ("ec2-imdsv2-check", "ec2-launch-template-imdsv2-check", "autoscaling-launchconfig-requires-imdsv2")
+RESOURCE_TYPES = ["AWS::EC2::Instance", "AWS::EC2::LaunchTemplate", "AWS::AutoScaling::LaunchConfiguration"]
 
 LONGEST_PATTERN = 2048
 """Characters that EventBridge takes for a pattern without a raised quota."""
@@ -26,7 +28,7 @@ Pattern = dict[str, Any]
 # The control's id is the same in every standard, consolidated or not; GeneratorId and titles are not.
 _OWN_FINDING: Pattern = {
     "ProductArn": [{"suffix": "::product/aws/securityhub"}],
-    "Compliance": {"SecurityControlId": [CONTROL]},
+    "Compliance": {"SecurityControlId": CONTROLS},
 }
 
 _SECURITY_HUB: Pattern = {
@@ -49,21 +51,32 @@ _SECURITY_HUB_V2: Pattern = {
     "detail": {
         "findings": {
             "metadata": {"product": {"uid": [{"suffix": "::productv2/aws/securityhub"}]}},
-            "compliance": {"control": [CONTROL], "status": ["Fail"]},
+            "compliance": {"control": CONTROLS, "status": ["Fail"]},
             "status_id": [1, 2],
         }
     },
 }
 
+STARTED: Pattern = {
+    "source": ["aws.ec2"],
+    "detail-type": ["EC2 Instance State-change Notification"],
+    "detail": {"state": ["running"]},
+}
+"""An instance began to run: a new one of a proved cohort is judged as soon as its evidence can be there."""
+
 _BUILT_IN_RULES: list[Pattern] = [
-    # The rule itself, and conformance packs, which add text behind it.
-    {"prefix": CONFIG_RULE},
-    {"prefix": f"securityhub-{CONFIG_RULE}"},
-    {"prefix": f"OrgConfigRule-{CONFIG_RULE}"},
-    # A name of somebody's own in front of it.
-    {"suffix": CONFIG_RULE},
+    pattern
+    for rule in CONFIG_RULES
+    for pattern in (
+        # The rule itself, and conformance packs, which add text behind it.
+        {"prefix": rule},
+        {"prefix": f"securityhub-{rule}"},
+        {"prefix": f"OrgConfigRule-{rule}"},
+        # A name of somebody's own in front of it.
+        {"suffix": rule},
+    )
 ]
-"""One managed rule, many names: Security Hub, conformance packs and organisation rules add text around its name."""
+"""A managed rule, many names: Security Hub, conformance packs and organisation rules add text around its name."""
 
 
 def patterns(custom_action_id: str, config_rule_names: Sequence[str]) -> dict[str, Pattern]:
@@ -73,6 +86,7 @@ def patterns(custom_action_id: str, config_rule_names: Sequence[str]) -> dict[st
         "custom-action": _custom_action(custom_action_id),
         "securityhub-v2": _SECURITY_HUB_V2,
         "config": config_pattern(config_rule_names),
+        "started": STARTED,
     }
 
 
@@ -93,7 +107,7 @@ def config_pattern(rule_names: Sequence[str]) -> Pattern:
         "detail-type": ["Config Rules Compliance Change"],
         "detail": {
             "messageType": ["ComplianceChangeNotification"],
-            "resourceType": ["AWS::EC2::Instance"],
+            "resourceType": RESOURCE_TYPES,
             "configRuleName": [*_BUILT_IN_RULES, *(_named(each) for each in rule_names)],
             "newEvaluationResult": {"complianceType": ["NON_COMPLIANT"]},
         },

@@ -74,8 +74,9 @@ ACCEPTED = (
     ),
     *(
         Accepted(f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{{roles}}{role}]", "Function-*/Role/DefaultPolicy/Resource", "A role by its name, in whatever account has it: an account joins by creating it. In an organisation, a condition leaves out accounts outside it.")
-        for role in ("read", "write", "rollback")
+        for role in ("read", "write", "rollback", "source")
     ),
+    Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*::image/*]", "MemberRoles/Source/DefaultPolicy/Resource", "Any AMI of the account's own, in any Region; a person names it, and confirms."),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:securityhub:<AWS::Region>:<AWS::AccountId>:hubv2/*]", "Function-*/Role/DefaultPolicy/Resource", "The newer Security Hub gives its hub an id that is not known before it is enabled."),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:*:document/*]", "Function-*/Role/DefaultPolicy/Resource", "Any calendar, those that other accounts share included; all that is read of it is open or closed."),
     Accepted("AwsSolutions-IAM5[Resource::<FunctionsweepFunction04951D66.Arn>:*]", "Sweep/Machine/Role/DefaultPolicy/Resource", "Any version of the one function."),

@@ -1,5 +1,5 @@
-"""The template for a Region of a member account: the rule that forwards Config's compliance changes to the security
-account."""
+"""The template for a Region of a member account: the rules that forward Config's compliance changes, and starts of instances, to the
+security account."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aws_cdk import (
     aws_sqs,
 )
 
-from infra.event_patterns import config_pattern
+from infra.event_patterns import STARTED, config_pattern
 from infra.finding_rules import RETRY_ATTEMPTS, RETRY_FOR
 from infra.member_parameters import home_region_parameter, security_account_parameter
 from infra.queues import DEAD_LETTER_RETENTION
@@ -35,7 +35,7 @@ class ForwardingStack(Stack):
 
     def __init__(self, scope: Construct, *, settings: Settings) -> None:
         names = settings.names
-        self._rule_name = names.forwarding_rule
+        self._rule_names = (names.forwarding_rule, names.forwarding_started_rule)
         super().__init__(
             scope,
             names.forwarding_stack,
@@ -56,24 +56,33 @@ class ForwardingStack(Stack):
             ),
         )
         undelivered = self._undelivered()
+        target = aws_events.CfnRule.TargetProperty(
+            id="central-bus",
+            arn=bus_arn,
+            role_arn=self._sender(bus_arn).role_arn,
+            dead_letter_config=aws_events.CfnRule.DeadLetterConfigProperty(arn=undelivered.queue_arn),
+            retry_policy=aws_events.CfnRule.RetryPolicyProperty(
+                maximum_event_age_in_seconds=RETRY_FOR.to_seconds(), maximum_retry_attempts=RETRY_ATTEMPTS
+            ),
+        )
+        state = Fn.condition_if(at_home.logical_id, "DISABLED", "ENABLED").to_string()
         aws_events.CfnRule(
             self,
             "Rule",
             name=names.forwarding_rule,
             description="Failed IMDSv2 checks of Config to the security account",
             event_pattern=config_pattern(settings.config_rule_names),
-            state=Fn.condition_if(at_home.logical_id, "DISABLED", "ENABLED").to_string(),
-            targets=[
-                aws_events.CfnRule.TargetProperty(
-                    id="central-bus",
-                    arn=bus_arn,
-                    role_arn=self._sender(bus_arn).role_arn,
-                    dead_letter_config=aws_events.CfnRule.DeadLetterConfigProperty(arn=undelivered.queue_arn),
-                    retry_policy=aws_events.CfnRule.RetryPolicyProperty(
-                        maximum_event_age_in_seconds=RETRY_FOR.to_seconds(), maximum_retry_attempts=RETRY_ATTEMPTS
-                    ),
-                )
-            ],
+            state=state,
+            targets=[target],
+        )
+        aws_events.CfnRule(
+            self,
+            "Started",
+            name=names.forwarding_started_rule,
+            description="Starts of instances to the security account",
+            event_pattern=STARTED,
+            state=state,
+            targets=[target],
         )
         conform(self, names=names, boundary=settings.role_permissions_boundary, many_regions=True)
         stamp(self)
@@ -112,7 +121,10 @@ class ForwardingStack(Stack):
                 resources=[queue.queue_arn],
                 conditions={
                     "ArnEquals": {
-                        "aws:SourceArn": f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule/{self._rule_name}"
+                        "aws:SourceArn": [
+                            f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule/{name}"
+                            for name in self._rule_names
+                        ]
                     },
                     "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
                 },

@@ -16,6 +16,7 @@ ROLLED_BACK_AT_TAG = "imdsv2:rolled-back-at"
 SELFTEST_TAG = "imdsv2:selftest"
 
 READ, WRITE, ROLLBACK, SELFTEST = "read", "write", "rollback", "selftest"
+SOURCE = "source"
 
 SPARED_HOURS = 20
 """What has been judged in so many hours before the nightly sweep is left to its own turn."""
@@ -24,6 +25,7 @@ ENTERED_BY = {
     READ: ("remediate", "manual", "revisit", "sweep", "guard"),
     WRITE: ("remediate", "manual", "revisit", "sweep"),
     ROLLBACK: ("manual", "guard"),
+    SOURCE: ("manual",),
     SELFTEST: ("selftest",),
 }
 """Role in an account, to the functions that it trusts and whose roles may assume it."""
@@ -61,6 +63,11 @@ class Names:
     def forwarding_rule(self) -> str:
         """The rule in an account and Region that forwards Config's events."""
         return f"{self.prefix}-forward"
+
+    @property
+    def forwarding_started_rule(self) -> str:
+        """The rule beside it that forwards starts of instances."""
+        return f"{self.forwarding_rule}-started"
 
     @property
     def service_stack(self) -> str:

@@ -23,6 +23,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "DescribeRegions",
             "DescribeSpotFleetRequests",
             "GetInstanceMetadataDefaults",
+            "ModifyImageAttribute",
             "ModifyInstanceMetadataOptions",
         }
     ),

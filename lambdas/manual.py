@@ -10,6 +10,7 @@ from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
 from imdsv2.people.find_request import Search
+from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, parse
 from imdsv2.people.source_request import Question
 from imdsv2.wiring import wire
@@ -41,6 +42,8 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             return _trace(asked)
         if isinstance(asked, Search):
             return service.finder().answer(asked)
+        if isinstance(asked, ImageOrder):
+            return _require_of_images(asked, context.aws_request_id)
         return _judge(asked, context.aws_request_id)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))
@@ -64,6 +67,13 @@ def _trace(question: Question) -> dict[str, Any]:
     answer = service.sources().answer(question)
     told = {"count": answer["count"], "problems": len(answer["problems"]), "principals": question.principals}
     logger.info("sources answered", extra=told)
+    return answer
+
+
+def _require_of_images(order: ImageOrder, request_id: str) -> dict[str, Any]:
+    answer = service.images().carry_out(order, request_id)
+    told = {"command": "images", "caller": order.caller, "dry_run": order.dry_run, "count": answer["count"]}
+    logger.info("command carried out", extra=told)
     return answer
 
 

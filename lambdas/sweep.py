@@ -13,6 +13,7 @@ from imdsv2.sweep.fleet import FleetWriter
 from imdsv2.sweep.join import join
 from imdsv2.sweep.order import parse_order
 from imdsv2.sweep.run import Tally, add_up, go_through, plan, saw_nothing, with_known
+from imdsv2.sweep.sources import LEFT
 from imdsv2.wiring import wire, wire_sweep
 from invocation import logger, metrics, request_id
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 function = wire(os.environ, logger, request_id)
 service = function.service
-sweep = wire_sweep(os.environ)
+sweep, source_sweep = wire_sweep(os.environ), service.source_sweep()
 
 _TIME_FOR_A_BATCH_MS = 300_000
 """The slowest batch: 1,000 changes at EC2's quota of five per second, plus a margin."""
@@ -47,7 +48,16 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
     planned = plan(service.members, accounts, service.settings.region, order.regions)
     key, unreachable = (f"{event['execution']}/{name}.json" for name in ("plan", "unreachable"))
     spares = {"spare_hours": order.spare_hours} if order.spare_hours else {}
-    places = [{**place, **spares, "fleet": f"{event['execution']}/fleet"} for place in planned.places]
+    found = f"{event['execution']}/sources"
+    places = [
+        {
+            **place,
+            **spares,
+            "fleet": f"{event['execution']}/fleet",
+            "found": f"{found}/{place['account']}/{place['region']}.json",
+        }
+        for place in planned.places
+    ]
     if not order.dry_run:
         places = with_known(places, service.line.ledger.waiting(), sweep.files.write, f"{event['execution']}/known")
     sweep.files.write(key, places)
@@ -59,17 +69,26 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
 
 def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     tally = Tally.from_document(event["tally"])
-    with _fleet(tally) as fleet:
-        tally = go_through(
-            service.line,
-            service.members,
-            tally,
-            context.aws_request_id,
-            dry_run=event["dry_run"],
-            has_time=lambda: context.get_remaining_time_in_millis() > _TIME_FOR_A_BATCH_MS,
-            known=sweep.files.read(tally.known) if tally.known else (),
-            fleet=fleet,
-        )
+
+    def has_time() -> bool:
+        return context.get_remaining_time_in_millis() > _TIME_FOR_A_BATCH_MS
+
+    if tally.after != LEFT:
+        with _fleet(tally) as fleet:
+            tally = go_through(
+                service.line,
+                service.members,
+                tally,
+                context.aws_request_id,
+                dry_run=event["dry_run"],
+                has_time=has_time,
+                known=sweep.files.read(tally.known) if tally.known else (),
+                fleet=fleet,
+            )
+    if tally.after in {None, LEFT} and tally.error is None:
+        tally.after = None if has_time() else LEFT
+        if tally.after is None:
+            _judge_sources(tally, dry_run=event["dry_run"])
     telemetry.report_policy(service.line.policies.current(service.line.now()), logger, metrics)
     return tally.document()
 
@@ -89,6 +108,14 @@ def _fleet(tally: Tally) -> AbstractContextManager[FleetWriter | None]:
         now=line.now,
     )
     return closing(writer)
+
+
+def _judge_sources(tally: Tally, *, dry_run: bool) -> None:
+    """Judge what launches the instances of a place, after these; its file has them all."""
+    sources = source_sweep.go_through(tally.place, dry_run=dry_run)
+    tally.sources = sources.counts
+    if tally.found and sources.documents:
+        sweep.files.write(tally.found, sources.documents)
 
 
 def _summarise(event: dict[str, Any]) -> dict[str, Any]:

@@ -56,9 +56,14 @@ if TYPE_CHECKING:
     from imdsv2.guard.writer import Writer
     from imdsv2.ledger.sweeps import Sweeps
     from imdsv2.line.concern import Concern
+    from imdsv2.line.intake import Intake
+    from imdsv2.line.source_book import SourceBook
+    from imdsv2.line.source_judging import SourceJudge
     from imdsv2.people.command import People
     from imdsv2.people.find import Finder
+    from imdsv2.people.images import Images
     from imdsv2.people.sources import Sources
+    from imdsv2.sweep.sources import SourceSweep
 
 _TO_FINISH_SECONDS = 90
 """Time reserved at the end of an invocation for the read-back, the ledger and the notes on findings."""
@@ -90,6 +95,9 @@ class Service:
     settings: Settings
     dynamodb: DynamoDBClient
     calendar: ChangeCalendar
+    hub: SecurityHub
+    topic: Topic
+    directions: Directions
 
     def guard(self) -> Guard:
         """Build what looks after the enforced, on what judges them."""
@@ -196,6 +204,76 @@ class Service:
             now=line.now,
         )
 
+    def intake(self) -> Intake:
+        """Build what answers messages: the line, and what answers findings about sources, and starts of instances."""
+        from imdsv2.line.intake import Intake
+        from imdsv2.line.source_findings import SourceFindings
+        from imdsv2.line.started import Started
+
+        line = self.line
+        siblings = line.judge.siblings
+        return Intake(
+            line=line,
+            sources=SourceFindings(
+                judge=self.source_judge(),
+                book=self.source_book(),
+                policies=line.policies,
+                now=line.now,
+                logger=line.logger,
+            ),
+            started=Started(
+                members=self.members,
+                ledger=line.ledger,
+                pools=siblings.pools,
+                rolls=siblings.rolls,
+                policies=line.policies,
+                now=line.now,
+                logger=line.logger,
+            ),
+        )
+
+    def source_judge(self) -> SourceJudge:
+        """Build what judges sources."""
+        from imdsv2.line.source_judging import SourceJudge
+
+        return SourceJudge(members=self.members, ledger=self.line.ledger)
+
+    def source_sweep(self) -> SourceSweep:
+        """Build what judges the sources of each place in the sweep."""
+        from imdsv2.sweep.sources import SourceSweep
+
+        return SourceSweep(judge=self.source_judge(), book=self.source_book(), logger=self.line.logger)
+
+    def source_book(self) -> SourceBook:
+        """Build what records verdicts on sources, and tells of them."""
+        from imdsv2.ledger.source_verdicts import SourceVerdicts
+        from imdsv2.line.source_book import SourceBook
+
+        line = self.line
+        return SourceBook(
+            verdicts=SourceVerdicts(self.dynamodb, self.settings.ledger_table),
+            hub=self.hub,
+            topic=self.topic,
+            policies=line.policies,
+            directions=self.directions,
+            now=line.now,
+            logger=line.logger,
+        )
+
+    def images(self) -> Images:
+        """Build what has AMIs require tokens."""
+        from imdsv2.ledger.images import ImageEvents
+        from imdsv2.people.images import Images
+
+        line = self.line
+        return Images(
+            members=self.members,
+            judge=self.source_judge(),
+            events=ImageEvents(self.dynamodb, self.settings.ledger_table),
+            policies=line.policies,
+            now=line.now,
+        )
+
     def sources(self) -> Sources:
         """Build the answer to where instances come from."""
         from imdsv2.people.sources import Sources
@@ -268,6 +346,9 @@ def assemble(edge: Edge, settings: Settings) -> Service:
         settings=settings,
         dynamodb=edge.dynamodb,
         calendar=calendar,
+        hub=edge.hub,
+        topic=topic,
+        directions=directions,
     )
 
 

@@ -40,6 +40,7 @@ def main() -> None:
     measured.append(command_line.help_())
     _say("source.calls: tracing where 1,000 instances come from ...")
     measured.append(sources.measure())
+    measured.append(sources.measure_sweep())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
     measured.append(drain.measure())
     _say("cost: counting a watch, and days in observe ...")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imdsv2.domain.commands import commands_in
+from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, Order, Steer, parse
 from imdsv2.people.source_request import SOURCES, Question
 
@@ -38,7 +39,7 @@ def test_the_pages_that_help_in_an_incident_have_commands() -> None:
 @pytest.mark.parametrize(("page", "payload"), PAYLOADS)
 def test_a_payload_on_a_command_line_is_taken(page: str, payload: str) -> None:
     """As it stands between the quotes."""
-    assert isinstance(parse(json.loads(payload)), Command | Order | Question), page
+    assert isinstance(parse(json.loads(payload)), Command | Order | Question | ImageOrder), page
 
 
 @pytest.mark.parametrize(("page", "text"), COMMANDS)
@@ -54,7 +55,7 @@ def test_the_page_of_sources_asks_in_both_ways() -> None:
     ]
     questions = [parse(json.loads(text)) for text in texts]
     assert {True, False} == {bool(each.targets) for each in questions if isinstance(each, Question)}
-    assert all(isinstance(each, Question) for each in questions)
+    assert all(isinstance(each, Question | ImageOrder) for each in questions)
     assert SOURCES in PAGES["README.md"]
 
 

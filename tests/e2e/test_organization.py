@@ -67,7 +67,8 @@ def test_members_have_roles_once_and_rules_in_every_region(account: str, world: 
     assert {"aws:PrincipalOrgID": ORGANIZATION} == trust["Statement"][0]["Condition"]["StringEquals"]
     for region in REGIONS:
         rules = world.cloud.session(account=account, region=region).client("events").list_rules()["Rules"]
-        assert [("imdsv2-remediation-forward", "ENABLED")] == [(rule["Name"], rule["State"]) for rule in rules]
+        expected = ["imdsv2-remediation-forward", "imdsv2-remediation-forward-started"]
+        assert [(name, "ENABLED") for name in expected] == sorted((rule["Name"], rule["State"]) for rule in rules)
 
 
 @pytest.mark.parametrize("region", REGIONS)

@@ -15,14 +15,21 @@ from infra.event_patterns import LONGEST_PATTERN, config_pattern
 from tests.fixtures.events import (
     CONFIG_RULES,
     REGION_OF_PARTITION,
+    SOURCE_RULES,
     STANDARDS,
     config_change,
+    configuration_arn,
     custom_action,
     finding,
     finding_v2,
     imported,
     imported_v2,
     instance_arn,
+    source_change,
+    source_finding,
+    source_finding_v2,
+    started,
+    template_arn,
 )
 from tests.infra.event_engine import Json, matches
 
@@ -94,6 +101,40 @@ def _ours() -> list[Case]:
         ),
         Case(name="v2 in progress", event=imported_v2(finding_v2(status_id=2)), rule="securityhub-v2"),
         *(Case(name=f"config {rule}", event=config_change(rule=rule), rule="config") for rule in CONFIG_RULES),
+        *_about_sources(),
+        Case(name="started", event=started(), rule="started"),
+    ]
+
+
+def _about_sources() -> list[Case]:
+    """Controls and rules about what launches instances, in each form."""
+    arns = {"EC2.170": template_arn(), "AutoScaling.3": configuration_arn()}
+    return [
+        *(
+            Case(name=f"imported {control}", event=imported(source_finding(control, arn)), rule="securityhub")
+            for control, arn in arns.items()
+        ),
+        *(
+            Case(
+                name=f"custom action {control}", event=custom_action(source_finding(control, arn)), rule="custom-action"
+            )
+            for control, arn in arns.items()
+        ),
+        *(
+            Case(name=f"v2 {control}", event=imported_v2(source_finding_v2(control, arn)), rule="securityhub-v2")
+            for control, arn in arns.items()
+        ),
+        *(
+            Case(name=f"config {name}", event=source_change(name, "any"), rule="config")
+            for rule in SOURCE_RULES
+            for name in (
+                rule,
+                f"securityhub-{rule}-0a1b2c3d",
+                f"OrgConfigRule-{rule}-4e5f6a7b",
+                f"{rule}-conformance-pack-8c9d0e1f2",
+                f"acme-{rule}",
+            )
+        ),
     ]
 
 
@@ -110,6 +151,8 @@ NOT_ACTIONABLE: dict[str, Json] = {
 NOT_OURS: dict[str, Json] = {
     "other control": {"Compliance": {"SecurityControlId": "EC2.7"}},
     "longer control": {"Compliance": {"SecurityControlId": "EC2.81"}},
+    "longer control of templates": {"Compliance": {"SecurityControlId": "EC2.1701"}},
+    "another control of groups": {"Compliance": {"SecurityControlId": "AutoScaling.30"}},
     "other product": {"ProductArn": OTHER_PRODUCT},
     "forged product": {"ProductArn": FORGED_PRODUCT},
     "own import": {"ProductArn": DEFAULT_PRODUCT},
@@ -147,6 +190,7 @@ def _near_misses() -> list[Case]:
         "custom action": custom_action(),
         "v2": imported_v2(),
         "config": config_change(),
+        "started": started(),
     }
     events = {
         **{f"imported, {name}": imported(finding(**fields)) for name, fields in {**NOT_ACTIONABLE, **NOT_OURS}.items()},
@@ -157,6 +201,7 @@ def _near_misses() -> list[Case]:
         ),
         **{f"v2, {name}": imported_v2(finding_v2(**fields)) for name, fields in V2_NEAR_MISSES.items()},
         **{f"config, {name}": config_change(detail=fields) for name, fields in CONFIG_NEAR_MISSES.items()},
+        **{f"started, {state}": started(state=state) for state in ("pending", "stopping", "stopped", "terminated")},
         "imported, each half in another finding": imported(finding(Compliance={"Status": "PASSED"}), _other_control()),
         "imported, ours but for the product, beside Security Hub's": imported(
             finding(ProductArn=OTHER_PRODUCT), _other_control()
@@ -226,7 +271,7 @@ def test_both_buses_have_the_same_rules(patterns: dict[str, dict[str, Json]]) ->
     """An event is treated alike on either bus."""
     assert {"", "imdsv2-remediation"} == set(patterns)
     assert patterns[""] == patterns["imdsv2-remediation"]
-    assert {"securityhub", "custom-action", "securityhub-v2", "config"} == set(patterns[""])
+    assert {"securityhub", "custom-action", "securityhub-v2", "config", "started"} == set(patterns[""])
 
 
 def test_patterns_fit_the_quota(patterns: dict[str, dict[str, Json]]) -> None:

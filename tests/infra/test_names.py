@@ -178,7 +178,7 @@ def test_alarms_watch_the_metrics_of_their_own_installation(service: Template) -
 
 def test_members_forward_what_the_bus_takes(service: Template, forwarding: Template) -> None:
     """The same names of Config rules in the members' rule and on both buses."""
-    rule = forwarding.one("AWS::Events::Rule")
+    rule = forwarding.one("AWS::Events::Rule", Name="imdsv2-pilot-forward")
     central = service.one("AWS::Events::Rule", Name="imdsv2-pilot-config", EventBusName="imdsv2-pilot")
     assert central["EventPattern"] == rule["EventPattern"]
     assert {"equals-ignore-case": "require-imdsv2"} in rule["EventPattern"]["detail"]["configRuleName"]

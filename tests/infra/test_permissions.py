@@ -17,7 +17,8 @@ Json = dict[str, Any]
 ENFORCERS = ("remediate", "manual", "revisit", "sweep")
 JUDGES = (*ENFORCERS, "guard")
 READ, WRITE, ROLLBACK = "imdsv2-remediation-read", "imdsv2-remediation-write", "imdsv2-remediation-rollback"
-ENTRANTS = {READ: JUDGES, WRITE: ENFORCERS, ROLLBACK: ("manual", "guard")}
+SOURCE = "imdsv2-remediation-source"
+ENTRANTS = {READ: JUDGES, WRITE: ENFORCERS, ROLLBACK: ("manual", "guard"), SOURCE: ("manual",)}
 """Role of an account to the functions that may enter it."""
 ACCOUNTS = ("template", "member_template", "organization_template", "organization_member_template")
 """The roles of an account, from the stack and from the member template, without and with an organisation."""
@@ -26,6 +27,7 @@ OTHER_MEMBER = "333333333333"
 ANOTHER_ORGANIZATION = "o-0000000000"
 
 INSTANCE = f"arn:aws:ec2:{REGION}:{MEMBER_ACCOUNT}:instance/i-0123456789abcdef0"
+IMAGE = f"arn:aws:ec2:{REGION}::image/ami-0123456789abcdef0"
 OWN_INSTANCE = INSTANCE.replace(MEMBER_ACCOUNT, SECURITY_ACCOUNT)
 HUB = f"arn:aws:securityhub:{REGION}:{SECURITY_ACCOUNT}:hub/default"
 HUB_V2 = f"arn:aws:securityhub:{REGION}:{SECURITY_ACCOUNT}:hubv2/0a1b2c3d"
@@ -63,8 +65,7 @@ class Request:
     def to_simulation(self) -> Json:
         """The request in the evaluator's format."""
         # A request without a resource, or with an ARN without an account, concerns the account of its principal.
-        owner = self.principal if self.resource == "*" or self.resource.startswith("arn:aws:s3:") else self.resource
-        account = owner.split(":")[4]
+        account = ("" if self.resource == "*" else self.resource.split(":")[4]) or self.principal.split(":")[4]
         simulation: Json = {
             "request": {
                 "principal": self.principal,
@@ -278,6 +279,16 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
         ),
         "mark what was put back": in_account(template, ROLLBACK, "ec2:CreateTags", instance, put_back_tags),
         "unmark what was put back": in_account(template, ROLLBACK, "ec2:DeleteTags", instance, tags),
+        "require tokens of an AMI": in_account(
+            template, SOURCE, "ec2:ModifyImageAttribute", IMAGE, {"ec2:Owner": template.account}
+        ),
+        "require tokens of an AMI, attribute named": in_account(
+            template,
+            SOURCE,
+            "ec2:ModifyImageAttribute",
+            IMAGE,
+            {"ec2:Owner": template.account, "ec2:Attribute": ["ImdsSupport"]},
+        ),
     }
 
 
@@ -468,6 +479,28 @@ def test_the_write_role_can_do_nothing_but_require_tokens_and_mark(stack: str, r
     requests = {
         name: in_account(roles, WRITE, action, resource, context) for name, action, resource, context in attempts
     }
+    assert [] == names_of(judged(requests), allowed=True)
+
+
+@pytest.mark.parametrize("stack", ["template", "member_template"])
+def test_the_source_role_can_do_nothing_to_amis_but_require_tokens(stack: str, request: pytest.FixtureRequest) -> None:
+    """Nobody can be given an AMI, or lose it, through this role; and only the account's own are touched."""
+    roles = request.getfixturevalue(stack)
+    own = {"ec2:Owner": roles.account}
+    modify = "ec2:ModifyImageAttribute"
+    attempts: list[tuple[str, str, Json]] = [
+        ("an AMI of another account", modify, {"ec2:Owner": STRANGER, "ec2:Attribute": ["ImdsSupport"]}),
+        ("an AMI of Amazon's", modify, {"ec2:Owner": "amazon", "ec2:Attribute": ["ImdsSupport"]}),
+        ("an AMI whose owner is not known", modify, {"ec2:Attribute": ["ImdsSupport"]}),
+        ("its description", modify, {**own, "ec2:Attribute": ["Description"]}),
+        ("launch permission", modify, {**own, "ec2:Attribute": ["LaunchPermission"], "ec2:Add/userId": STRANGER}),
+        ("launch permission, attribute not named", modify, {**own, "ec2:Add/group": "all"}),
+        ("permission away", modify, {**own, "ec2:Remove/userId": STRANGER}),
+        ("deregister", "ec2:DeregisterImage", own),
+        ("copy", "ec2:CopyImage", own),
+        ("disable", "ec2:DisableImage", own),
+    ]
+    requests = {name: in_account(roles, SOURCE, action, IMAGE, context) for name, action, context in attempts}
     assert [] == names_of(judged(requests), allowed=True)
 
 
@@ -679,7 +712,7 @@ def test_only_our_rules_deliver_to_the_queues(queue: str, template: Template) ->
         name: delivered(template, "events", "sqs:SendMessage", arn, policy, **each) for name, each in others.items()
     }
     requests["another service"] = delivered(template, "sns", "sqs:SendMessage", arn, policy, **{source: rule})
-    assert 8 == len(ours)
+    assert 10 == len(ours)
     assert list(ours) == names_of(judged({**ours, **requests}), allowed=True)
 
 
@@ -744,8 +777,13 @@ def put_events(
     )
 
 
+STARTS: Json = {
+    "events:source": ["aws.ec2"],
+    "events:detail-type": ["EC2 Instance State-change Notification"],
+}
 OTHER_EVENTS: dict[str, Json] = {
     "another source": {"events:source": ["aws.config", "aws.securityhub"]},
+    "another type of EC2": {**STARTS, "events:detail-type": ["EC2 Spot Instance Interruption Warning"]},
     "another type": {"events:detail-type": ["Config Rules Re-evaluation Status"]},
 }
 
@@ -754,11 +792,14 @@ def test_members_put_config_events_on_the_bus_and_nothing_else(template: Templat
     """The service would use nothing of another event but an instance's name; even so, the bus rejects it."""
     requests = {
         "member": put_events(template, MEMBER_ACCOUNT),
+        "member, of a start": put_events(template, MEMBER_ACCOUNT, STARTS),
         "member without an organisation": put_events(template, MEMBER_ACCOUNT, organization=None),
         "an account that is not listed": put_events(template, OTHER_MEMBER),
         **{name: put_events(template, MEMBER_ACCOUNT, context) for name, context in OTHER_EVENTS.items()},
     }
-    assert ["member", "member without an organisation"] == names_of(judged(requests), allowed=True)
+    assert ["member", "member, of a start", "member without an organisation"] == names_of(
+        judged(requests), allowed=True
+    )
 
 
 def test_an_organisation_puts_config_events_on_the_bus_and_nobody_else(organization_template: Template) -> None:
@@ -802,7 +843,7 @@ def test_only_the_rule_of_a_member_leaves_what_it_could_not_deliver(forwarding_t
     """Without this permission, EventBridge would drop the event silently."""
     policy = queue_policy(forwarding_template, "Undelivered")
     arn = arn_of(forwarding_template, "AWS::SQS::Queue", "Undelivered")
-    rule = arn_of(forwarding_template, "AWS::Events::Rule")
+    rule, started = (arn_of(forwarding_template, "AWS::Events::Rule", each) for each in ("Rule", "Started"))
 
     def send(service: str, **context: str) -> Request:
         return delivered(forwarding_template, service, "sqs:SendMessage", arn, policy, **context)
@@ -810,6 +851,7 @@ def test_only_the_rule_of_a_member_leaves_what_it_could_not_deliver(forwarding_t
     source = "aws:SourceArn"
     requests = {
         "the rule": send("events", **{source: rule}),
+        "the rule of starts": send("events", **{source: started}),
         "another rule": send("events", **{source: f"{rule}-too"}),
         "the rule of another account": send(
             "events", **{source: rule.replace(MEMBER_ACCOUNT, STRANGER), "aws:SourceAccount": STRANGER}
@@ -817,4 +859,4 @@ def test_only_the_rule_of_a_member_leaves_what_it_could_not_deliver(forwarding_t
         "in the clear": send("events", **{source: rule, "aws:SecureTransport": "false"}),
         "another service": send("sns", **{source: rule}),
     }
-    assert ["the rule"] == names_of(judged(requests), allowed=True)
+    assert ["the rule", "the rule of starts"] == names_of(judged(requests), allowed=True)

@@ -178,7 +178,7 @@ def test_every_rule_delivers_to_the_queue_and_what_fails_to_its_dead_letter_queu
             "DeadLetterConfig": {"Arn": arn(template, "AWS::SQS::Queue", "FindingsDeadLetters")},
             "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
         }
-    ] * 8 == [target for rule in template.resources("AWS::Events::Rule").values() for target in rule["Targets"]]
+    ] * 10 == [target for rule in template.resources("AWS::Events::Rule").values() for target in rule["Targets"]]
 
 
 def test_what_is_stored_is_encrypted_with_the_one_key(template: Template) -> None:
@@ -461,20 +461,22 @@ def test_the_forwarding_template_is_deployed_as_it_is(forwarding_template: Templ
 
 
 def test_a_member_forwards_what_the_bus_listens_for(template: Template, forwarding_template: Template) -> None:
-    """The same pattern, to the bus of the security account in its home Region, retried for a day, with a dead-letter
+    """The same patterns, to the bus of the security account in its home Region, retried for a day, with a dead-letter
     queue."""
-    rule = forwarding_template.one("AWS::Events::Rule")
-    heard = template.one("AWS::Events::Rule", Name="imdsv2-remediation-config", EventBusName="imdsv2-remediation")
-    assert (heard["EventPattern"], "ENABLED", None) == (rule["EventPattern"], rule["State"], rule.get("EventBusName"))
-    assert [
-        {
-            "Id": "central-bus",
-            "Arn": f"arn:aws:events:{REGION}:{SECURITY_ACCOUNT}:event-bus/imdsv2-remediation",
-            "RoleArn": arn(forwarding_template, "AWS::IAM::Role", "Sender"),
-            "DeadLetterConfig": {"Arn": arn(forwarding_template, "AWS::SQS::Queue", "Undelivered")},
-            "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
-        }
-    ] == rule["Targets"]
+    for sent, name in (("forward", "config"), ("forward-started", "started")):
+        rule = forwarding_template.one("AWS::Events::Rule", Name=f"imdsv2-remediation-{sent}")
+        heard = template.one("AWS::Events::Rule", Name=f"imdsv2-remediation-{name}", EventBusName="imdsv2-remediation")
+        assert heard["EventPattern"] == rule["EventPattern"]
+        assert ("ENABLED", None) == (rule["State"], rule.get("EventBusName"))
+        assert [
+            {
+                "Id": "central-bus",
+                "Arn": f"arn:aws:events:{REGION}:{SECURITY_ACCOUNT}:event-bus/imdsv2-remediation",
+                "RoleArn": arn(forwarding_template, "AWS::IAM::Role", "Sender"),
+                "DeadLetterConfig": {"Arn": arn(forwarding_template, "AWS::SQS::Queue", "Undelivered")},
+                "RetryPolicy": {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 185},
+            }
+        ] == rule["Targets"]
     undelivered = queue(forwarding_template, "Undelivered")
     assert (1209600, True) == (undelivered["MessageRetentionPeriod"], undelivered["SqsManagedSseEnabled"])
 
@@ -496,7 +498,7 @@ def test_nothing_is_heard_twice_at_home(account: str, region: str, state: str, a
     """The security account's own rules match in its home Region; its other Regions forward as a member's do."""
     path = assembly / "Imdsv2RemediationForwarding.template.json"
     deployed = Template.of(path, account=account, region=region, SecurityAccountId=SECURITY_ACCOUNT, HomeRegion=REGION)
-    assert state == deployed.one("AWS::Events::Rule")["State"]
+    assert [state] * 2 == [each["State"] for each in deployed.resources("AWS::Events::Rule").values()]
 
 
 def test_without_units_nothing_is_rolled_out(template: Template) -> None:

@@ -266,7 +266,7 @@ FORGED = f"arn:aws:securityhub:{REGION}:{MEMBER}:product/{MEMBER}/default"
         *(config_change(compliance=word) for word in ("COMPLIANT", "NOT_APPLICABLE", "INSUFFICIENT_DATA")),
         config_change(detail={"resourceType": "AWS::EC2::Volume"}),
         config_change(detail={"messageType": "ConfigurationItemChangeNotification"}),
-        {"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification", "detail": {"state": "running"}},
+        {"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification", "detail": {"state": "stopped"}},
         {"source": "aws.securityhub", "detail-type": "Security Hub Insight Results"},
         imported(finding(), source="com.example"),
         config_change(**{"detail-type": "Config Configuration Item Change"}),

@@ -17,7 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "source": {"domain"},
     "aws": {"domain", "source"},
     "ledger": {"domain", "aws"},
-    "line": {"domain", "aws", "ledger"},
+    "line": {"domain", "source", "aws", "ledger"},
     "guard": {"domain", "aws", "ledger", "line"},
     "people": {"domain", "source", "aws", "ledger", "line", "guard"},
     "sweep": {"domain", "source", "aws", "ledger", "line"},
@@ -37,7 +37,17 @@ HANDLERS = {path.stem: ast.parse(path.read_text()) for path in sorted(LAMBDAS.gl
 EVERYWHERE = MODULES | HANDLERS
 DOMAIN = sorted(name for name in MODULES if name.startswith(("domain.", "source.")))
 
-PURE = [*DOMAIN, "errors", "line.events", "people.request", "selftest.beliefs", "selftest.report", "selftest.script"]
+PURE = [
+    *DOMAIN,
+    "errors",
+    "line.events",
+    "line.node",
+    "line.source_events",
+    "people.request",
+    "selftest.beliefs",
+    "selftest.report",
+    "selftest.script",
+]
 """Packages that work without AWS."""
 STANDARD = {
     *(

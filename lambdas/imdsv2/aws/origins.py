@@ -16,7 +16,7 @@ from imdsv2.source.launching import Found, Ref
 from imdsv2.source.origin import TEMPLATE_TAG, VERSION_TAG, Kind, Origin, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import Instance, Placed
@@ -58,7 +58,22 @@ class _Trouble:
             return {}
 
 
-def trace(members: Members, place: Placed) -> Traced:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What is read although no instance may have been launched from it: ids of launch templates, names of launch configurations."""
+
+    templates: Collection[str] = ()
+    configurations: Collection[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.templates and not self.configurations
+
+
+NOTHING_BESIDE = Beside()
+
+
+def trace(members: Members, place: Placed, beside: Beside = NOTHING_BESIDE) -> Traced:
     """Trace all instances of an account and Region: also what launches a single one may be shared. Raises what calls raise if the
     instances themselves cannot be read; the rest is told in `Found.problems`."""
     ec2 = members.ec2(place, "read")
@@ -66,16 +81,19 @@ def trace(members: Members, place: Placed) -> Traced:
     origins: dict[Origin, list[Instance]] = {}
     for each in instances:
         origins.setdefault(origin_of(each), []).append(each)
-    return Traced(instances=instances, origins=origins, found=_read(members, place, ec2, origins))
+    return Traced(instances=instances, origins=origins, found=_read(members, place, ec2, origins, beside))
 
 
-def _read(members: Members, place: Placed, ec2: Any, origins: Mapping[Origin, Sequence[Instance]]) -> Found:
+def _read(
+    members: Members, place: Placed, ec2: Any, origins: Mapping[Origin, Sequence[Instance]], beside: Beside
+) -> Found:
     trouble = _Trouble()
-    groups, configurations = _read_groups(members, place, origins, trouble)
+    groups, configurations = _read_groups(members, place, origins, beside.configurations, trouble)
     fleets = _read_fleets(ec2, origins, trouble)
     services = _read_services(members, place, origins, trouble)
     refs = {*_refs(groups.values()), *_refs(fleets.values()), *_refs_of_instances(origins)}
     refs |= {each.own for each in services.values() if each.own is not None}
+    refs |= {Ref(id=each) for each in beside.templates}
     templates: dict[str, Template] = {}
     if refs:
         templates = trouble.avoid("launch templates", lambda: read_templates(ec2))
@@ -95,23 +113,23 @@ def _read(members: Members, place: Placed, ec2: Any, origins: Mapping[Origin, Se
         templates=templates,
         versions=versions,
         images=trouble.avoid("AMIs", lambda: read_images(ec2, images, place.account)),
-        defaults=_read_defaults(ec2, trouble) if origins else None,
+        defaults=_read_defaults(ec2, trouble) if origins or not beside.is_empty else None,
         problems=trouble.problems,
     )
 
 
 def _read_groups(
-    members: Members, place: Placed, origins: Iterable[Origin], trouble: _Trouble
+    members: Members, place: Placed, origins: Iterable[Origin], beside: Collection[str], trouble: _Trouble
 ) -> tuple[dict[str, Group], dict[str, Configuration]]:
     names = {origin.group for origin in origins if origin.group}
-    if not names:
+    if not names and not beside:
         return {}, {}
 
     def groups() -> dict[str, Group]:
         return read_groups(members.other("autoscaling", place), names)
 
-    found = trouble.avoid("Auto Scaling groups", groups)
-    configured = {each.configuration for each in found.values() if each.configuration}
+    found = trouble.avoid("Auto Scaling groups", groups) if names else {}
+    configured = {*beside, *(each.configuration for each in found.values() if each.configuration)}
     if not configured:
         return found, {}
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from imdsv2.aws.pacing import Pacing
     from imdsv2.domain.instance import Placed
 
-Role = Literal["read", "write", "rollback"]
+Role = Literal["read", "write", "rollback", "source"]
 Other = Literal["autoscaling", "batch", "cloudtrail", "eks"]
 """Services that are only read, and only on request."""
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.source_name import SourceName
 
 
 class Source(StrEnum):
@@ -55,3 +56,17 @@ class Request:
     def asked_by_person(self) -> bool:
         """Whether a person asked for this instance: such a request acts in `observe` mode too, and is never an echo."""
         return self.source in {Source.MANUAL, Source.CUSTOM_ACTION}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRequest:
+    """A request to judge what a finding names that launches instances: a launch template, a launch configuration."""
+
+    name: SourceName
+    source: Source
+    finding: Finding | None = None
+
+    @property
+    def asked_by_person(self) -> bool:
+        """Whether a person asked: such a request is never an echo."""
+        return self.source is Source.CUSTOM_ACTION

@@ -8,119 +8,47 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.domain.request import Finding, Request, Source
+from imdsv2.domain.request import Finding, Request, Source, SourceRequest
+from imdsv2.domain.source_name import Named
 from imdsv2.errors import MessagePoisoned
+from imdsv2.line.node import Node
+from imdsv2.line.node import shown as shown
+from imdsv2.line.source_events import KIND_OF_TYPE, source_of_ids, source_of_resource, source_of_resource_v2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from imdsv2.domain.source_name import SourceName
     from imdsv2.line.sought import Sought
 
 CONTROL = "EC2.8"
+SOURCE_CONTROLS = {"EC2.170": Named.TEMPLATE_DEFAULT, "AutoScaling.3": Named.LAUNCH_CONFIGURATION}
+"""Controls about what launches instances."""
 
 _OWN_PRODUCT = "::product/aws/securityhub"
 _OWN_PRODUCT_V2 = "::productv2/aws/securityhub"
 _V2_OPEN = {1, 2}
 """OCSF status ids New and In Progress; the other ids mean suppressed, resolved or archived."""
 
-_LONGEST_ID = 512
-"""Maximum length of a finding's id (Security Hub API reference), here in bytes of UTF-8, so that hundreds of findings fit
-into a ledger item."""
-_SHOWN = 60
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """The requests in one message, and the errors in it."""
+    """The requests in one message, and the errors in it. ``sources``: about what launches instances; ``started``: instances that
+    began to run."""
 
     requests: list[Request] = field(default_factory=list)
+    sources: list[SourceRequest] = field(default_factory=list)
+    started: list[InstanceArn] = field(default_factory=list)
     poison: list[MessagePoisoned] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """A node of a JSON document that knows its path, so that every error names the field."""
-
-    value: object
-    path: str
-
-    def __getitem__(self, key: str) -> _Node:
-        mapping = self.mapping()
-        path = f"{self.path}.{key}" if self.path else key
-        if key not in mapping:
-            raise MessagePoisoned(path, "is missing")
-        return _Node(mapping[key], path)
-
-    def get(self, key: str) -> _Node | None:
-        return self[key] if key in self.mapping() else None
-
-    def given(self, key: str) -> _Node | None:
-        """A field; None where it is absent, null or empty, as optional fields of OCSF may be."""
-        node = self.get(key)
-        return None if node is None or node.value in (None, "", {}) else node
-
-    def mapping(self) -> dict[str, object]:
-        if not isinstance(self.value, dict):
-            raise self._mistyped("an object")
-        return self.value
-
-    def items(self) -> Iterator[_Node]:
-        if not isinstance(self.value, list) or not self.value:
-            raise self._mistyped("a list with at least one entry")
-        return (_Node(value, f"{self.path}[{index}]") for index, value in enumerate(self.value))
-
-    def text(self) -> str:
-        if not isinstance(self.value, str) or not self.value:
-            raise self._mistyped("a text")
-        try:
-            self.value.encode()
-        except UnicodeEncodeError:
-            raise self._mistyped("a text of whole Unicode characters") from None
-        return self.value
-
-    def identifier(self) -> str:
-        if len(self.text().encode()) > _LONGEST_ID:
-            raise self._mistyped(f"an id of at most {_LONGEST_ID} bytes")
-        return self.text()
-
-    def number(self) -> int:
-        if type(self.value) is not int:
-            raise self._mistyped("a whole number")
-        return self.value
-
-    def time(self) -> datetime:
-        try:
-            when = datetime.fromisoformat(self.text())
-            if when.tzinfo is None:
-                raise self._mistyped("an ISO 8601 time with its offset")
-            return when.astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise self._mistyped("an ISO 8601 time") from None
-
-    def milliseconds(self) -> datetime:
-        try:
-            return datetime.fromtimestamp(self.number() / 1000, UTC)
-        except (OverflowError, ValueError, OSError):
-            raise self._mistyped("a time in milliseconds since 1970") from None
-
-    def instance(self) -> InstanceArn:
-        try:
-            return InstanceArn.parse(self.text())
-        except ValueError as error:
-            raise MessagePoisoned(self.path, f"{error}, not {shown(self.value)}") from None
-
-    def _mistyped(self, takes: str) -> MessagePoisoned:
-        return MessagePoisoned(self.path or "body", f"takes {takes}, not {shown(self.value)}")
 
 
 def parse(body: str, sought: Sought) -> Parsed:
     """Parse one queue message: an EventBridge event as JSON. Never raises; errors are in ``poison``."""
     try:
-        event = _Node(json.loads(body), "")
+        event = Node(json.loads(body), "")
     except (ValueError, RecursionError) as error:
         return Parsed(poison=[MessagePoisoned("body", f"is not JSON ({type(error).__name__})")])
     try:
@@ -130,26 +58,26 @@ def parse(body: str, sought: Sought) -> Parsed:
         return Parsed(poison=[poison])
 
 
-def _not_ours(_: _Node, __: Sought) -> Parsed:
+def _not_ours(_: Node, __: Sought) -> Parsed:
     return Parsed()
 
 
-def _from_imported(event: _Node, _: Sought) -> Parsed:
+def _from_imported(event: Node, _: Sought) -> Parsed:
     return _each_finding(event, lambda finding: _from_finding(finding, Source.SECURITYHUB))
 
 
-def _from_custom_action(event: _Node, sought: Sought) -> Parsed:
+def _from_custom_action(event: Node, sought: Sought) -> Parsed:
     action = next(event["resources"].items()).text()
     if not action.endswith(f":action/custom/{sought.custom_action_id}"):
         return Parsed()
     return _each_finding(event, lambda finding: _from_finding(finding, Source.CUSTOM_ACTION))
 
 
-def _from_imported_v2(event: _Node, _: Sought) -> Parsed:
+def _from_imported_v2(event: Node, _: Sought) -> Parsed:
     return _each_finding(event, _from_finding_v2)
 
 
-def _each_finding(event: _Node, read: Callable[[_Node], Parsed]) -> Parsed:
+def _each_finding(event: Node, read: Callable[[Node], Parsed]) -> Parsed:
     parsed = Parsed()
     for finding in event["detail"]["findings"].items():
         try:
@@ -157,13 +85,17 @@ def _each_finding(event: _Node, read: Callable[[_Node], Parsed]) -> Parsed:
         except MessagePoisoned as poison:
             one = Parsed(poison=[poison])
         parsed.requests.extend(one.requests)
+        parsed.sources.extend(one.sources)
         parsed.poison.extend(one.poison)
     return parsed
 
 
-def _from_finding(finding: _Node, source: Source) -> Parsed:
+def _from_finding(finding: Node, source: Source) -> Parsed:
     product_arn = finding["ProductArn"].identifier()
-    if not product_arn.endswith(_OWN_PRODUCT) or finding["Compliance"]["SecurityControlId"].text() != CONTROL:
+    if not product_arn.endswith(_OWN_PRODUCT):
+        return Parsed()
+    control = finding["Compliance"]["SecurityControlId"].text()
+    if control not in {CONTROL, *SOURCE_CONTROLS}:
         return Parsed()
     workflow = finding["Workflow"]["Status"].text()
     if source is Source.SECURITYHUB and (
@@ -178,6 +110,13 @@ def _from_finding(finding: _Node, source: Source) -> Parsed:
         region=_region_of(finding["ProductArn"]),
         updated_at=finding["UpdatedAt"].time(),
     )
+    if kind := SOURCE_CONTROLS.get(control):
+        return _each_source(
+            finding["Resources"],
+            kind,
+            lambda resource: source_of_resource(resource, kind),
+            lambda name: SourceRequest(name=name, source=source, finding=identity),
+        )
     return _each_instance(
         finding["Resources"],
         lambda resource: resource["Id"].instance() if resource["Type"].text() == "AwsEc2Instance" else None,
@@ -185,9 +124,12 @@ def _from_finding(finding: _Node, source: Source) -> Parsed:
     )
 
 
-def _from_finding_v2(finding: _Node) -> Parsed:
+def _from_finding_v2(finding: Node) -> Parsed:
     product_arn = finding["metadata"]["product"]["uid"].identifier()
-    if not product_arn.endswith(_OWN_PRODUCT_V2) or finding["compliance"]["control"].text() != CONTROL:
+    if not product_arn.endswith(_OWN_PRODUCT_V2):
+        return Parsed()
+    control = finding["compliance"]["control"].text()
+    if control not in {CONTROL, *SOURCE_CONTROLS}:
         return Parsed()
     if finding["compliance"]["status"].text() != "Fail" or finding["status_id"].number() not in _V2_OPEN:
         return Parsed()
@@ -199,6 +141,13 @@ def _from_finding_v2(finding: _Node) -> Parsed:
         region=_region_of(finding["metadata"]["product"]["uid"]),
         updated_at=dated.time() if dated else info["modified_time"].milliseconds(),
     )
+    if kind := SOURCE_CONTROLS.get(control):
+        return _each_source(
+            finding["resources"],
+            kind,
+            lambda resource: source_of_resource_v2(resource, finding, kind),
+            lambda name: SourceRequest(name=name, source=Source.SECURITYHUB_V2, finding=identity),
+        )
     return _each_instance(
         finding["resources"],
         lambda resource: _instance_v2(resource, finding),
@@ -206,7 +155,7 @@ def _from_finding_v2(finding: _Node) -> Parsed:
     )
 
 
-def _instance_v2(resource: _Node, finding: _Node) -> InstanceArn | None:
+def _instance_v2(resource: Node, finding: Node) -> InstanceArn | None:
     """The instance's ARN from ``uid`` or ``uid_alt``, else assembled from its parts; None for another resource type."""
     if resource["type"].text() != "AWS::EC2::Instance":
         return None
@@ -220,21 +169,48 @@ def _instance_v2(resource: _Node, finding: _Node) -> InstanceArn | None:
     return _assemble(region, account, resource["uid"])
 
 
-def _from_compliance_change(event: _Node, sought: Sought) -> Parsed:
+def _from_compliance_change(event: Node, sought: Sought) -> Parsed:
     detail = event["detail"]
     if (
         detail["messageType"].text() != "ComplianceChangeNotification"
         or not sought.has_rule(detail["configRuleName"].text())
-        or detail["resourceType"].text() != "AWS::EC2::Instance"
+        or (checked := detail["resourceType"].text()) not in {"AWS::EC2::Instance", *KIND_OF_TYPE}
         or detail["newEvaluationResult"]["complianceType"].text() != "NON_COMPLIANT"
     ):
         return Parsed()
+    if kind := KIND_OF_TYPE.get(checked):
+        name = source_of_ids(detail["resourceId"], detail["awsRegion"], detail["awsAccountId"], kind)
+        return Parsed(sources=[SourceRequest(name=name, source=Source.CONFIG)])
     arn = _assemble(detail["awsRegion"], detail["awsAccountId"], detail["resourceId"])
     return Parsed(requests=[Request(arn=arn, source=Source.CONFIG)])
 
 
+def _from_state_change(event: Node, _: Sought) -> Parsed:
+    """EC2 tells in the instance's own account and Region what its state is now; the resource names it whole."""
+    if event["detail"]["state"].text() != "running":
+        return Parsed()
+    return Parsed(started=[each.instance() for each in event["resources"].items()])
+
+
+def _each_source(
+    resources: Node, kind: Named, read: Callable[[Node], SourceName | None], ask: Callable[[SourceName], SourceRequest]
+) -> Parsed:
+    parsed = Parsed()
+    for resource in resources.items():
+        try:
+            name = read(resource)
+        except MessagePoisoned as poison:
+            parsed.poison.append(poison)
+            continue
+        if name is not None:
+            parsed.sources.append(ask(name))
+    if not parsed.sources and not parsed.poison:
+        parsed.poison.append(MessagePoisoned(resources.path, f"names no {kind.replace('_', ' ')}"))
+    return parsed
+
+
 def _each_instance(
-    resources: _Node, read: Callable[[_Node], InstanceArn | None], ask: Callable[[InstanceArn], Request]
+    resources: Node, read: Callable[[Node], InstanceArn | None], ask: Callable[[InstanceArn], Request]
 ) -> Parsed:
     parsed = Parsed()
     for resource in resources.items():
@@ -250,7 +226,7 @@ def _each_instance(
     return parsed
 
 
-def _assemble(region: _Node, account: _Node, instance_id: _Node) -> InstanceArn:
+def _assemble(region: Node, account: Node, instance_id: Node) -> InstanceArn:
     """Build the ARN from separate fields, so that the error names the invalid one."""
     parts = {"region": "eu-west-1", "account": "000000000000", "instance_id": "i-00000000"}
     for name, node in (("region", region), ("account", account), ("instance_id", instance_id)):
@@ -267,20 +243,11 @@ def _assemble(region: _Node, account: _Node, instance_id: _Node) -> InstanceArn:
     return InstanceArn.of(**parts)
 
 
-def _region_of(product_arn: _Node) -> str:
+def _region_of(product_arn: Node) -> str:
     parts = product_arn.text().split(":")
     if len(parts) < 4 or not parts[3]:
         raise MessagePoisoned(product_arn.path, f"takes a product ARN with its Region, not {shown(product_arn.value)}")
     return parts[3]
-
-
-def shown(value: object) -> str:
-    """The repr of a value, truncated for error messages."""
-    try:
-        text = repr(value)
-    except RecursionError:
-        return "a value nested too deep to be shown"
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 _KINDS = {
@@ -288,4 +255,5 @@ _KINDS = {
     ("aws.securityhub", "Security Hub Findings - Custom Action"): _from_custom_action,
     ("aws.securityhub", "Findings Imported V2"): _from_imported_v2,
     ("aws.config", "Config Rules Compliance Change"): _from_compliance_change,
+    ("aws.ec2", "EC2 Instance State-change Notification"): _from_state_change,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES
@@ -9,6 +10,7 @@ from imdsv2.line.events import Parsed, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from imdsv2.line.judgement import Outcomes
     from imdsv2.line.run import Line
     from imdsv2.line.sought import Sought
+    from imdsv2.line.source_findings import SourceFindings
+    from imdsv2.line.started import Started
 
 
 class DeadLetters:
@@ -46,8 +50,17 @@ class DeadLetters:
         return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What answers messages: the line for instances, and beside it what answers findings about sources, and starts."""
+
+    line: Line
+    sources: SourceFindings
+    started: Started
+
+
 def process(
-    records: Sequence[Mapping[str, Any]], line: Line, dead_letters: DeadLetters, sought: Sought, request_id: str
+    records: Sequence[Mapping[str, Any]], intake: Intake, dead_letters: DeadLetters, sought: Sought, request_id: str
 ) -> tuple[Outcomes, list[str], int]:
     """Evaluate the requests in a batch of SQS records.
 
@@ -56,8 +69,11 @@ def process(
     """
     bodies = {record["messageId"]: record["body"] for record in records}
     parsed = {message_id: parse(body, sought) for message_id, body in bodies.items()}
-    outcomes = line.run([request for each in parsed.values() for request in each.requests], request_id)
-    again = [message_id for message_id, each in parsed.items() if _has_failed(each, outcomes)]
+    outcomes = intake.line.run([request for each in parsed.values() for request in each.requests], request_id)
+    unanswered = intake.sources.run([request for each in parsed.values() for request in each.sources])
+    unnoticed = intake.started.run([arn for each in parsed.values() for arn in each.started])
+    lost = {*outcomes.failed, *unanswered, *unnoticed}
+    again = [message_id for message_id, each in parsed.items() if _has_failed(each, lost)]
     poisoned = {
         message_id: (bodies[message_id], each.poison)
         for message_id, each in parsed.items()
@@ -67,8 +83,9 @@ def process(
     return outcomes, [*again, *sorted(unburied)], len(poisoned)
 
 
-def _has_failed(parsed: Parsed, outcomes: Outcomes) -> bool:
-    return any(request.arn in outcomes.failed for request in parsed.requests)
+def _has_failed(parsed: Parsed, lost: AbstractSet[object]) -> bool:
+    named = [each.arn for each in parsed.requests], [each.name for each in parsed.sources], parsed.started
+    return any(each in lost for several in named for each in several)
 
 
 def _complaints(complaints: Sequence[MessagePoisoned]) -> dict[str, MessageAttributeValueTypeDef]:

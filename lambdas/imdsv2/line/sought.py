@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CONFIG_RULE = "ec2-imdsv2-check"
-"""AWS's managed rule; Security Hub, conformance packs and organisation rules add text around its name."""
+CONFIG_RULES = (
+    "ec2-imdsv2-check",
+    "ec2-launch-template-imdsv2-check",
+    "autoscaling-launchconfig-requires-imdsv2",
+)
+"""AWS's managed rules; Security Hub, conformance packs and organisation rules add text around their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +24,9 @@ class Sought:
 
     def has_rule(self, name: str) -> bool:
         """Whether the Config rule of this name checks for IMDSv2."""
-        return CONFIG_RULE in name or any(_fits(name.lower(), each.lower()) for each in self.config_rules)
+        return any(each in name for each in CONFIG_RULES) or any(
+            _fits(name.lower(), each.lower()) for each in self.config_rules
+        )
 
 
 def _fits(name: str, sought: str) -> bool:

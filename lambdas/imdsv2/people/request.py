@@ -13,6 +13,7 @@ from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
 from imdsv2.people import fields
 from imdsv2.people.find_request import FIND, Search, parse_search
+from imdsv2.people.image_request import IMAGES, ImageOrder, parse_images
 from imdsv2.people.source_request import SOURCES, Question, parse_question
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ _ACCOUNTED_FOR = frozenset({Steer.HOLD, Steer.ACCEPT})
 """Commands that require ``reason``, ``owner`` and ``until``."""
 
 
-def parse(event: object) -> Order | Command | Question | Search:
+def parse(event: object) -> Order | Command | Question | Search | ImageOrder:
     """Parse a manual invoke. Raises InvalidRequest, which names the field."""
     if not isinstance(event, dict):
         return parse_order(event)
@@ -140,6 +141,8 @@ def parse(event: object) -> Order | Command | Question | Search:
         return parse_question(event)
     if FIND in event:
         return parse_search(event)
+    if IMAGES in event:
+        return parse_images(event)
     named = sorted(event.keys() & set(Steer))
     # `clear` beside targets is what earlier versions took; its refusal says what to send instead.
     if not named or (named == [Steer.CLEAR] and "targets" in event and not isinstance(event[Steer.CLEAR], dict)):

@@ -32,6 +32,12 @@ def judge_together(sources: Sequence[Source], words: Mapping[InstanceArn, Word])
     ]
 
 
+def judge_beside(source: Source, words: Mapping[InstanceArn, Word], held: Iterable[Source]) -> Judged:
+    """The verdict on what is no source of its own, such as a launch template that sources share. ``held``: the sources that are held
+    for use."""
+    return _with_others(source, judge(source, words), [each for each in held if reaches(source, each)])
+
+
 def within_reach(chosen: Sequence[Source], everything: Iterable[Source]) -> list[Source]:
     """The other sources that changes of the chosen ones would reach."""
     names = {(each.place, each.origin) for each in chosen}

@@ -48,7 +48,8 @@ class Tally:
     Instances are counted when it is their turn, in one of ``imdsv1_allowed``, ``endpoint_disabled`` and ``already_required``.
     ``not_there``: what the ledger waits for and EC2 does not list. Each of the four has a verdict or is among ``failed``.
     ``known``: the file with what the ledger waits for, if any. ``fleet``: how the files of the fleet are named, if they are written;
-    ``parts``: how many of this place are complete. ``spare_hours``: what was judged in so many hours before is counted
+    ``parts``: how many of this place are complete. ``found``: the file for its sources; ``sources``: how many there are of each
+    verdict, once they are judged. ``spare_hours``: what was judged in so many hours before is counted
     with that verdict, and not judged again.
     """
 
@@ -64,6 +65,8 @@ class Tally:
     known: str | None = None
     fleet: str | None = None
     parts: int = 0
+    found: str | None = None
+    sources: dict[str, int] | None = None
     spare_hours: int = 0
 
     @property
@@ -82,6 +85,8 @@ class Tally:
             "error": self.error,
             "known": self.known,
             **({"fleet": self.fleet, "parts": self.parts} if self.fleet else {}),
+            **({"found": self.found} if self.found else {}),
+            **({"sources": self.sources} if self.sources is not None else {}),
             **({"spare_hours": self.spare_hours} if self.spare_hours else {}),
         }
 
@@ -263,13 +268,15 @@ def add_up(tallies: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The totals of all tallies: the summary of the sweep. Of a place that failed, what was counted before counts."""
     total: Counter[str] = Counter()
     by_verdict: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
     errors = {}
     for each in tallies:
         total.update(places=1, **{name: each.get(name) or 0 for name in TOTALS})
         by_verdict.update(each["by_verdict"])
+        sources.update(each.get("sources") or {})
         if each["error"]:
             errors[f"{each['account']} {each['region']}"] = each["error"]
-    return {**total, "by_verdict": dict(by_verdict), "errors": errors}
+    return {**total, "by_verdict": dict(by_verdict), "sources": dict(sources), "errors": errors}
 
 
 def saw_nothing(places: int, errors: int, unreachable: int) -> bool:

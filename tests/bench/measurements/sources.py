@@ -1,4 +1,5 @@
-"""`source.calls`: what it costs in AWS calls to trace where the instances of an account and Region come from.
+"""`source.calls`: what it costs in AWS calls to trace where the instances of an account and Region come from; `source.sweep`: the same
+of the sweep's look at sources, which traces once and asks the account nothing else.
 
 The fleet is the one of the simulated herd, as far as launching goes: 40% in groups, the rest from templates, stacks and hands. Its
 clients answer from memory and count; the code that asks is the service's own.
@@ -8,11 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.origins import Traced, trace
 from imdsv2.domain.instance import Place
+from imdsv2.domain.policy import Policy, PolicyInForce
+from imdsv2.ledger.source_verdicts import SourceVerdicts
+from imdsv2.ledger.table import Ledger
+from imdsv2.line.messages import Directions
+from imdsv2.line.source_book import SourceBook
+from imdsv2.line.source_judging import SourceJudge
+from imdsv2.sweep.sources import SourceSweep
 from tests.bench.measurement import Measurement
+from tests.world.dynamodb import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -218,4 +228,45 @@ def measure() -> Measurement:
         value=fleet.calls.total(),
         unit="calls per 1,000 instances",
         spread=f"({len(traced.origins)} sources: {spread}; besides, at most {INSTANCES // IDS_A_LEDGER_READ} reads of the ledger)",
+    )
+
+
+class _Ledger(Table):
+    """The ledger's table, which counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: Counter[str] = Counter()
+
+    def batch_get_item(self, **request: Any) -> dict[str, Any]:
+        self.asked["reads"] += 1
+        return super().batch_get_item(**request)
+
+    def transact_write_items(self, **request: Any) -> dict[str, Any]:
+        self.asked["writes"] += 1
+        return super().transact_write_items(**request)
+
+
+def measure_sweep() -> Measurement:
+    """Have the sweep judge the sources of the same fleet, for the first time: each leaves an event."""
+    fleet, table = herd(), _Ledger()
+    policies: Any = SimpleNamespace(current=lambda _: PolicyInForce(policy=Policy()))
+    nothing: Any = SimpleNamespace()
+    members: Any = fleet
+    book = SourceBook(
+        verdicts=SourceVerdicts(table.client, "ledger"),
+        hub=nothing,
+        topic=nothing,
+        policies=policies,
+        directions=Directions("ledger", "manual"),
+        now=lambda: LAUNCHED,
+        logger=nothing,
+    )
+    judge = SourceJudge(members=members, ledger=Ledger(table.client, "ledger"))
+    found = SourceSweep(judge=judge, book=book, logger=nothing).go_through(PLACE, dry_run=False)
+    return Measurement(
+        name="source.sweep",
+        value=fleet.calls.total(),
+        unit="calls per 1,000 instances",
+        spread=f"({len(found.documents)} sources; besides, {table.asked['reads']} reads and {table.asked['writes']} writes of the ledger)",
     )

@@ -18,8 +18,8 @@ from unittest import mock
 from imdsv2.aws import metadata_options as action
 from imdsv2.domain.request import Request, Source
 from imdsv2.ledger.items import account_key
-from imdsv2.line.siblings import Siblings
 from imdsv2.ledger.trail import Author
+from imdsv2.line.siblings import Siblings
 from imdsv2.sweep.run import INSTANCES_A_BATCH
 from tests.bench.simulation.agenda import Agenda, next_working_day, up
 from tests.bench.simulation.assumptions import BEGIN, END, MINUTE

@@ -50,8 +50,8 @@ class Queue:
         for name, body in received.items():
             self.messages[name] = body, now + VISIBLE_AGAIN_AFTER
         records = [{"messageId": name, "body": body} for name, body in received.items()]
-        line = self.world.function(run).line
-        _, again, _ = process(records, line, DeadLetters(cast("Any", None), "queue"), SOUGHT, "remediate")
+        intake = self.world.function(run).intake()
+        _, again, _ = process(records, intake, DeadLetters(cast("Any", None), "queue"), SOUGHT, "remediate")
         for name in received.keys() - set(again):
             del self.messages[name]
 

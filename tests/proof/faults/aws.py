@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STALE_FOR = timedelta(minutes=2)
 REGIONS = ("eu-west-1",)
-_KEY = re.compile(r"ASIA(\d{12})(READ|WRITE|ROLLBACK)")
+_KEY = re.compile(r"ASIA(\d{12})(READ|WRITE|ROLLBACK|SOURCE)")
 _WRITES = {"CreateTags", "DeleteTags", "ModifyInstanceMetadataOptions"}
 
 

@@ -85,7 +85,8 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
         denied="held unused, owed, alarm, same",
         in_doubt="held unused, held not_ready, owed, alarm, same",
     ),
-    # Where instances come from is only read: what fails is told to whoever asks.
+    # Where instances come from is only read: what fails is told to whoever asks. What a finding names, or the sweep, is held by
+    # what cannot be read if nothing is known of it, and judged anew the next night.
     **dict.fromkeys(
         (
             *("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeLaunchConfigurations"),
@@ -93,8 +94,10 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
             *("cloudtrail:LookupEvents", "ec2:DescribeFleets", "ec2:DescribeLaunchTemplates"),
             *("ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSpotFleetRequests", "ec2:GetInstanceMetadataDefaults"),
         ),
-        _row("same", garbled="same, failed"),
+        _row("same, owed", garbled="same, owed, failed"),
     ),
+    # An AMI is changed on a person's request, whose answer says what EC2 refused; they ask again.
+    "ec2:ModifyImageAttribute": _row("owed, same", garbled="owed, same, failed"),
     # Findings: those that may not be read count as suppressed, others are asked for again; notes are owed.
     "securityhub:BatchUpdateFindings": _row("owed, same"),
     "securityhub:BatchUpdateFindingsV2": _row("owed, same"),

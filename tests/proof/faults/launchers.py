@@ -39,7 +39,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     },
     "DescribeLaunchConfigurations": {
         "LaunchConfigurations": [
-            {"LaunchConfigurationName": "configuration", "ImageId": "ami-1", "InstanceType": "t3.micro"}
+            {"LaunchConfigurationName": "configuration", "ImageId": "ami-00000001", "InstanceType": "t3.micro"}
         ]
     },
     "DescribeFleets": {"Fleets": [{"FleetId": FLEET, "Type": "maintain", "LaunchTemplateConfigs": _CONFIGS}]},
@@ -54,10 +54,11 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
         "LaunchTemplates": [{**_TEMPLATE, "DefaultVersionNumber": 1, "LatestVersionNumber": 1}]
     },
     "DescribeLaunchTemplateVersions": {
-        "LaunchTemplateVersions": [{**_TEMPLATE, "VersionNumber": 1, "LaunchTemplateData": {"ImageId": "ami-1"}}]
+        "LaunchTemplateVersions": [{**_TEMPLATE, "VersionNumber": 1, "LaunchTemplateData": {"ImageId": "ami-00000001"}}]
     },
-    "DescribeImages": {"Images": [{"ImageId": "ami-1", "OwnerId": "222222222222"}]},
+    "DescribeImages": {"Images": [{"ImageId": "ami-00000001", "OwnerId": "222222222222"}]},
     "GetInstanceMetadataDefaults": {"AccountLevel": {"HttpTokens": "no-preference"}},
+    "ModifyImageAttribute": {},
     "LookupEvents": {"Events": [{"EventName": "RunInstances", "Username": "ada"}]},
 }
 """AWS's answers, by operation."""

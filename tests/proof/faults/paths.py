@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tests.fixtures.events import finding_v2, imported_v2
+from tests.fixtures.events import (
+    finding_v2,
+    imported,
+    imported_v2,
+    source_change,
+    source_finding,
+    started,
+    template_arn,
+)
 from tests.proof.faults import launchers
 from tests.proof.faults.clients import REGION
 from tests.proof.faults.fleet import FIRST, SECOND
@@ -41,6 +49,7 @@ class Path:
         return world, arns
 
 
+_RULE = "autoscaling-launchconfig-requires-imdsv2"
 _PLACES = ((FIRST, 1), (FIRST, 2), (SECOND, 3))
 
 
@@ -129,6 +138,25 @@ def _launched(world: World, arns: list[str]) -> None:
         world.instance(world.launch(FIRST, number, found=False)).tags = dict(tags)
 
 
+def _templates_are_found(world: World, arns: list[str]) -> None:
+    """A finding names a launch template, Config a launch configuration."""
+    _launched(world, arns)
+    for account in (FIRST, SECOND):
+        found = source_finding("EC2.170", template_arn("lt-00000001", account=account, region=REGION))
+        world.aws.findings.holds(found)
+        detail = {"awsAccountId": account, "awsRegion": REGION}
+        world.send(imported(found), source_change(_RULE, "configuration", detail=detail))
+
+
+def _begin_to_run(world: World, arns: list[str]) -> None:
+    world.send(*(started(arn.rpartition("/")[2], account=arn.split(":")[4], region=REGION) for arn in arns))
+
+
+def _images(world: World, arns: list[str]) -> None:
+    asked = {"account": FIRST, "region": REGION, "image_ids": ["ami-00000001"], "confirm": "cannot be undone"}
+    world.invoke(images=asked, caller="dora", dry_run=False)
+
+
 def _remediate(world: World, arns: list[str]) -> None:
     world.remediate()
 
@@ -179,6 +207,9 @@ PATHS: Mapping[str, Path] = {
     "manual": Path(begin=_nothing, act=partial(_order, dry_run=False), found=False, repeats=True),
     "sources": Path(begin=_launched, act=_sources, found=False),
     "find": Path(begin=_enforced, act=_find),
+    "finding of a source": Path(begin=_templates_are_found, act=_remediate, found=False),
+    "start": Path(begin=_begin_to_run, act=_remediate, found=False),
+    "images": Path(begin=_nothing, act=_images, found=False, repeats=True),
     "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
     "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
 }

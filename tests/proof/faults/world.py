@@ -19,6 +19,7 @@ from imdsv2.errors import RemediationError
 from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.answer import answer_document
 from imdsv2.people.find_request import Search
+from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, parse
 from imdsv2.people.source_request import Question
 from imdsv2.sweep.fleet import FleetWriter
@@ -119,7 +120,7 @@ class World(Fleet):
         records = [{"messageId": str(number), "body": body} for number, (_, body) in enumerate(batch)]
         try:
             letters = DeadLetters(self._own("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/dead")
-            _, again, _ = process(records, self.function("remediate").line, letters, SOUGHT, "invocation")
+            _, again, _ = process(records, self.function("remediate").intake(), letters, SOUGHT, "invocation")
         except Exception as error:  # noqa: BLE001 - as Lambda, which calls again whatever it was
             self._raised(error)
             again = [each["messageId"] for each in records]
@@ -165,6 +166,8 @@ class World(Fleet):
                 return service.sources().answer(asked)
             if isinstance(asked, Search):
                 return service.finder().answer(asked)
+            if isinstance(asked, ImageOrder):
+                return service.images().carry_out(asked, "invocation")
             requests = [target for target in asked.targets if isinstance(target, Request)]
             outcomes = service.line.run(requests, "invocation", dry_run=asked.dry_run)
             self.failed += len(outcomes.failed)
@@ -188,7 +191,7 @@ class World(Fleet):
         def region(place: dict[str, Any]) -> dict[str, Any]:
             tally = Tally.from_document({**place, "fleet": "sweep/fleet"})
             with closing(self._fleet_writer(service, tally, files)) as fleet:
-                return go_through(
+                tally = go_through(
                     service.line,
                     service.members,
                     tally,
@@ -196,7 +199,9 @@ class World(Fleet):
                     dry_run=dry_run,
                     has_time=lambda: True,
                     fleet=fleet,
-                ).document()
+                )
+            tally.sources = service.source_sweep().go_through(tally.place, dry_run=dry_run).counts
+            return tally.document()
 
         def summarise() -> None:
             tallies = list(files.tallies("manifest.json"))

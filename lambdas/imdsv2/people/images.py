@@ -1,0 +1,132 @@
+"""Has AMIs of an account's own require tokens, on a person's request only: EC2 knows no way back on that AMI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.image_change import may_require_imdsv2, require_imdsv2
+from imdsv2.aws.images import read_images
+from imdsv2.domain.decision import decide_scope
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.errors import InvalidRequest
+from imdsv2.ledger.images import FAILED, REQUIRED, REQUIRING
+from imdsv2.source.verdict import SourceVerdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from imdsv2.aws.sessions import Members
+    from imdsv2.ledger.images import ImageEvents
+    from imdsv2.ledger.policy import PolicySource
+    from imdsv2.line.source_judging import Seen, SourceJudge
+    from imdsv2.people.image_request import ImageOrder
+    from imdsv2.source.assembly import Source
+    from imdsv2.source.launching import Image
+    from imdsv2.source.verdict import Judged
+
+_WARNING = (
+    "ImdsSupport v2.0 cannot be undone on an AMI. What is launched from it requires tokens from then on, with hop limit 2, unless the "
+    "launch or the account's default says otherwise; instances that run already stay as they are."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """Carries out the command. ``now``: the clock."""
+
+    members: Members
+    judge: SourceJudge
+    events: ImageEvents
+    policies: PolicySource
+    now: Callable[[], datetime]
+
+    def carry_out(self, order: ImageOrder, request_id: str) -> dict[str, Any]:
+        """The answer: each AMI with the sources that use it and what became of it. Raises InvalidRequest for a place that is out of
+        scope or cannot be read, ClientError if the ledger fails."""
+        place = order.place
+        anything = InstanceArn(place.partition, place.region, place.account, "")
+        scoped = decide_scope(anything, self.policies.current(self.now()).policy, self.now())
+        if scoped is not None:
+            raise InvalidRequest("images.account", scoped.explanation)
+        try:
+            known = read_images(self.members.ec2(place, "read"), order.image_ids, place.account)
+            seen = self.judge.look(place)
+        except CALL_FAILURES as error:
+            raise InvalidRequest(
+                "images.account",
+                f"cannot be read in {place.region} ({describe_error(error)}): deploy the member roles there, then ask again",
+            ) from error
+        results = [self._one(each, known, seen, order, request_id) for each in order.image_ids]
+        return {
+            "command": "images",
+            "dry_run": order.dry_run,
+            "count": len(results),
+            "warning": _WARNING,
+            "results": results,
+        }
+
+    def _one(
+        self, image_id: str, known: Mapping[str, Image], seen: Seen, order: ImageOrder, request_id: str
+    ) -> dict[str, Any]:
+        image, users = known.get(image_id), _users(image_id, seen)
+        problem = _hindered(image, users, order.place.account)
+        permitted, done = None, False
+        if problem is None:
+            try:
+                if order.dry_run:
+                    permitted = may_require_imdsv2(self.members.ec2(order.place, "source"), image_id)
+                else:
+                    self._require(image_id, order, request_id)
+                    done = True
+            except CALL_FAILURES as error:
+                problem = f"EC2 refuses it ({describe_error(error)}); deploy the member roles of this version there."
+        return {
+            "image": image_id,
+            "name": (image.name or None) if image else None,
+            "imds_support": "v2.0" if done or (image is not None and image.requires) else None,
+            "used_by": [
+                {"kind": source.origin.kind, "name": source.origin.name, "verdict": judged.verdict}
+                for source, judged in users
+            ],
+            "would_be": "v2.0" if problem is None else None,
+            "permitted": permitted,
+            "done": done,
+            "problem": problem,
+        }
+
+    def _require(self, image_id: str, order: ImageOrder, request_id: str) -> None:
+        """The ledger has it before EC2 is asked, and the outcome after that."""
+        said = {"caller": order.caller, "request_id": request_id, "reason": order.reason}
+        self.events.add(order.place, image_id, REQUIRING, self.now(), **said)
+        try:
+            require_imdsv2(self.members.ec2(order.place, "source"), image_id)
+        except CALL_FAILURES as error:
+            self.events.add(order.place, image_id, FAILED, self.now(), **said, error=describe_error(error))
+            raise
+        self.events.add(order.place, image_id, REQUIRED, self.now(), **said)
+
+
+def _users(image_id: str, seen: Seen) -> list[tuple[Source, Judged]]:
+    return [
+        (source, judged)
+        for source, judged in zip(seen.sources, seen.verdicts, strict=True)
+        if any(each.id == image_id for each in source.images)
+    ]
+
+
+def _hindered(image: Image | None, users: list[tuple[Source, Judged]], account: str) -> str | None:
+    """Why an AMI is left as it is, and what to do; None if nothing speaks against it."""
+    if image is None:
+        return "EC2 does not show this AMI in that account and Region: check its id."
+    if not image.own:
+        return f"It does not belong to account {account}: ask its owner, or copy it and launch from the copy."
+    if image.requires:
+        return "Its ImdsSupport is v2.0 already."
+    held = next(((source, judged) for source, judged in users if judged.verdict is SourceVerdict.HOLD), None)
+    if held is not None:
+        source, judged = held
+        return f"It is used by {source.origin.kind} {source.origin.name}, which is held: {judged.explanation} Ask again when it is not."
+    return None

@@ -1,0 +1,144 @@
+"""AMIs that are made to require tokens: on a confirmed request only, with an event before EC2 and one after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imdsv2.people.image_request import CONFIRMATION, ImageOrder
+from imdsv2.people.request import parse
+from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, asked
+from tests.integration.sourcing import group, know_defaults, template
+from tests.world.refusal import refusal
+
+if TYPE_CHECKING:
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+UNUSED = "ami-0000000a"
+
+
+@pytest.fixture(autouse=True)
+def support(cloud: Cloud) -> dict[str, str]:
+    """`ImdsSupport` by AMI, which the fakes keep: moto does not know it."""
+    know_defaults(cloud)
+    known: dict[str, str] = {}
+
+    def modify(call: Call) -> dict[str, Any]:
+        if call.params.get("DryRun"):
+            raise refusal("DryRunOperation", "Request would have succeeded", call.operation)
+        known[call.params["ImageId"]] = call.params["ImdsSupport"]["Value"]
+        return {}
+
+    def describe(call: Call) -> dict[str, Any]:
+        ids = [each for each in call.params["Filters"][0]["Values"] if each != "ami-00000bad"]
+        return {"Images": [_image(each, known) for each in ids]}
+
+    cloud.wire.fake("ModifyImageAttribute", modify)
+    cloud.wire.fake("DescribeImages", describe)
+    return known
+
+
+def _image(image_id: str, known: dict[str, str]) -> dict[str, Any]:
+    owner = OTHER if image_id == "ami-0000000f" else MEMBER
+    supports = {"ImdsSupport": known[image_id]} if image_id in known else {}
+    return {"ImageId": image_id, "OwnerId": owner, "Name": f"name of {image_id}", **supports}
+
+
+def order(*image_ids: str, dry_run: bool = True) -> ImageOrder:
+    """A person's command."""
+    given = {"account": MEMBER, "region": REGION, "image_ids": list(image_ids), "confirm": CONFIRMATION}
+    parsed = parse({"images": given, "dry_run": dry_run, "caller": "ada", "reason": "Proved."})
+    assert isinstance(parsed, ImageOrder)
+    return parsed
+
+
+def carry_out(cloud: Cloud, *image_ids: str, dry_run: bool = True) -> dict[str, Any]:
+    """The answer."""
+    return cloud.function().images().carry_out(order(*image_ids, dry_run=dry_run), "request-7")
+
+
+def statuses(cloud: Cloud, image_id: str) -> list[str]:
+    """The events of an AMI."""
+    events = [each for each in cloud.items() if each["pk"] == f"image#aws/{MEMBER}/{REGION}/{image_id}"]
+    return [str(each["status"]) for each in sorted(events, key=lambda each: str(each["sk"]))]
+
+
+def test_a_dry_run_says_what_would_be_and_changes_nothing(cloud: Cloud, support: dict[str, str]) -> None:
+    """With EC2's own answer, and that there is no way back."""
+    answer = carry_out(cloud, UNUSED)
+    assert "cannot be undone" in answer["warning"]
+    (result,) = answer["results"]
+    assert ("v2.0", True, False, None) == (
+        result["would_be"],
+        result["permitted"],
+        result["done"],
+        result["problem"],
+    )
+    assert {} == support
+    assert [] == statuses(cloud, UNUSED)
+
+
+def test_the_real_one_has_an_event_before_and_after(cloud: Cloud, support: dict[str, str]) -> None:
+    """Through the role for sources; the second time there is nothing to do."""
+    (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
+    assert (True, "v2.0", None) == (result["done"], result["imds_support"], result["problem"])
+    assert {UNUSED: "v2.0"} == support
+    assert ["requiring", "required"] == statuses(cloud, UNUSED)
+    roles = [call.params["RoleArn"].rpartition("/")[2] for call in cloud.wire.made("AssumeRole")]
+    assert "imdsv2-remediation-source" in roles
+    (again,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
+    assert (False, "Its ImdsSupport is v2.0 already.") == (again["done"], again["problem"])
+    assert ["requiring", "required"] == statuses(cloud, UNUSED)
+
+
+def test_who_asked_is_kept(cloud: Cloud) -> None:
+    """By the name that they claim, and the id that finds the true one."""
+    carry_out(cloud, UNUSED, dry_run=False)
+    (first, *_) = [each for each in cloud.items() if each["pk"].startswith("image#")]
+    assert ("ada", "request-7", "Proved.") == (first["caller"], first["request_id"], first["reason"])
+
+
+def test_an_ami_that_a_held_source_uses_is_left_alone(cloud: Cloud, support: dict[str, str]) -> None:
+    """Until that has ended: there would be no way back. The source is named."""
+    made = template(cloud)
+    arns = group(cloud, LaunchTemplate={"LaunchTemplateId": made, "Version": "$Default"}, use=4.0)
+    cloud.line().run([asked(arn) for arn in arns], "request-0")
+    (result,) = carry_out(cloud, IMAGE, dry_run=False)["results"]
+    assert not result["done"]
+    assert "auto_scaling_group web, which is held" in result["problem"]
+    assert [{"kind": "auto_scaling_group", "name": "web", "verdict": "hold"}] == result["used_by"]
+    assert {} == support
+
+
+def test_an_ami_whose_users_are_proved_is_changed(cloud: Cloud, support: dict[str, str]) -> None:
+    """The answer names them."""
+    made = template(cloud)
+    arns = group(cloud, LaunchTemplate={"LaunchTemplateId": made, "Version": "$Default"})
+    cloud.line().run([asked(arn) for arn in arns], "request-0")
+    (result,) = carry_out(cloud, IMAGE, dry_run=False)["results"]
+    assert result["done"], result["problem"]
+    assert ["fix_source"] == [each["verdict"] for each in result["used_by"]]
+    assert {IMAGE: "v2.0"} == support
+
+
+def test_others_amis_and_unknown_ones_fail_alone(cloud: Cloud, support: dict[str, str]) -> None:
+    """Each says what to do; the rest goes on."""
+    results = carry_out(cloud, "ami-00000bad", "ami-0000000f", UNUSED, dry_run=False)["results"]
+    problems = [each["problem"] for each in results]
+    assert problems[0].startswith("EC2 does not show this AMI")
+    assert problems[1].startswith("It does not belong to account")
+    assert None is problems[2]
+    assert {UNUSED: "v2.0"} == support
+
+
+def test_what_ec2_refuses_is_on_record(cloud: Cloud, support: dict[str, str]) -> None:
+    """The event before stands, and one says that it failed."""
+    cloud.wire.refuse("ModifyImageAttribute", "UnauthorizedOperation", "You are not authorized")
+    (dry,) = carry_out(cloud, UNUSED)["results"]
+    assert dry["permitted"] is False
+    (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
+    assert "UnauthorizedOperation" in result["problem"]
+    assert ["requiring", "failed"] == statuses(cloud, UNUSED)
+    assert {} == support
