@@ -76,6 +76,15 @@ ACCEPTED = (
         Accepted(f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{{roles}}{role}]", "Function-*/Role/DefaultPolicy/Resource", "A role by its name, in whatever account has it: an account joins by creating it. In an organisation, a condition leaves out accounts outside it.")
         for role in ("read", "write", "rollback", "source")
     ),
+    *(
+        Accepted(f"AwsSolutions-IAM5[Resource::{resource}]", "MemberRoles/Source/DefaultPolicy/Resource", reason)
+        for resource, reason in (
+            ("arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:launch-template/*", "Any launch template of the account that bears the service's tag, in any Region; which ones, policy, evidence and ledger decide."),
+            ("arn:<AWS::Partition>:autoscaling:*:<AWS::AccountId>:autoScalingGroup:*:autoScalingGroupName/*", "Any group of the account, in any Region; which ones, policy, evidence and ledger decide."),
+            ("arn:<AWS::Partition>:iam::<AWS::AccountId>:role/*", "Auto Scaling asks in the role's name whether a template's profile may be passed; by itself the role can pass none."),
+            ("*", "Auto Scaling asks in the role's name whether a template may be launched, which concerns images, volumes and networks; by itself the role can launch nothing."),
+        )
+    ),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*::image/*]", "MemberRoles/Source/DefaultPolicy/Resource", "Any AMI of the account's own, in any Region; a person names it, and confirms."),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:securityhub:<AWS::Region>:<AWS::AccountId>:hubv2/*]", "Function-*/Role/DefaultPolicy/Resource", "The newer Security Hub gives its hub an id that is not known before it is enabled."),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ssm:<AWS::Region>:*:document/*]", "Function-*/Role/DefaultPolicy/Resource", "Any calendar, those that other accounts share included; all that is read of it is open or closed."),

@@ -20,6 +20,7 @@ from infra.names import (
     WRITE,
 )
 from infra.selftest_role import selftest_statements
+from infra.source_role import source_statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,8 @@ class MemberRoles(Construct):
         self._role("Read", READ, "look at instances and their metrics", [_look(), _trace(), self._tell_version()])
         self._role("Write", WRITE, "require IMDSv2, and tag what was changed", _write_statements())
         self._role("Rollback", ROLLBACK, "put back what requiring IMDSv2 broke", _rollback_statements())
-        self._role("Source", SOURCE, "have what launches instances require IMDSv2", image_statements())
+        statements = [*source_statements(), *image_statements()]
+        self._role("Source", SOURCE, "make what launches instances require IMDSv2", statements)
         if selftest:
             self._role("SelfTest", SELFTEST, "launch, change and end its own instances", selftest_statements())
 

@@ -12,11 +12,11 @@ METRIC_NAMESPACE = "Imdsv2Remediation"
 
 ENFORCED_AT_TAG = "imdsv2:enforced-at"
 ROLLED_BACK_AT_TAG = "imdsv2:rolled-back-at"
+FIXED_AT_TAG = "imdsv2:fixed-at"
 
 SELFTEST_TAG = "imdsv2:selftest"
 
-READ, WRITE, ROLLBACK, SELFTEST = "read", "write", "rollback", "selftest"
-SOURCE = "source"
+READ, WRITE, ROLLBACK, SOURCE, SELFTEST = "read", "write", "rollback", "source", "selftest"
 
 SPARED_HOURS = 20
 """What has been judged in so many hours before the nightly sweep is left to its own turn."""
@@ -25,7 +25,7 @@ ENTERED_BY = {
     READ: ("remediate", "manual", "revisit", "sweep", "guard"),
     WRITE: ("remediate", "manual", "revisit", "sweep"),
     ROLLBACK: ("manual", "guard"),
-    SOURCE: ("manual",),
+    SOURCE: ("manual", "sweep", "guard"),
     SELFTEST: ("selftest",),
 }
 """Role in an account, to the functions that it trusts and whose roles may assume it."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 OPERATIONS: dict[str, frozenset[str]] = {
     "autoscaling": frozenset(
-        {"DescribeAutoScalingGroups", "DescribeLaunchConfigurations", "DescribeScalingActivities"}
+        {
+            "DescribeAutoScalingGroups",
+            "DescribeLaunchConfigurations",
+            "DescribeScalingActivities",
+            "UpdateAutoScalingGroup",
+        }
     ),
     "batch": frozenset({"DescribeComputeEnvironments"}),
     "cloudtrail": frozenset({"LookupEvents"}),
@@ -13,6 +18,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "dynamodb": frozenset({"BatchGetItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}),
     "ec2": frozenset(
         {
+            "CreateLaunchTemplateVersion",
             "CreateTags",
             "DeleteTags",
             "DescribeFleets",
@@ -25,6 +31,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "GetInstanceMetadataDefaults",
             "ModifyImageAttribute",
             "ModifyInstanceMetadataOptions",
+            "ModifyLaunchTemplate",
         }
     ),
     "eks": frozenset({"DescribeNodegroup"}),

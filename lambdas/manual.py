@@ -39,7 +39,7 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
         if isinstance(asked, Command):
             return _steer(asked, context)
         if isinstance(asked, Question):
-            return _trace(asked)
+            return _fix(asked, context) if asked.fix else _trace(asked)
         if isinstance(asked, Search):
             return service.finder().answer(asked)
         if isinstance(asked, ImageOrder):
@@ -74,6 +74,16 @@ def _require_of_images(order: ImageOrder, request_id: str) -> dict[str, Any]:
     answer = service.images().carry_out(order, request_id)
     told = {"command": "images", "caller": order.caller, "dry_run": order.dry_run, "count": answer["count"]}
     logger.info("command carried out", extra=told)
+    return answer
+
+
+def _fix(question: Question, context: LambdaContext) -> dict[str, Any]:
+    answer = service.source_fixing().answer(
+        question, context.aws_request_id, lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS
+    )
+    ended = [each["fix"]["status"] for each in answer["results"]]
+    told = {"count": answer["count"], "caller": question.caller, "dry_run": question.dry_run, "ended": ended}
+    logger.info("sources changed", extra=told)
     return answer
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
 from imdsv2.aws.errors import CALL_FAILURES
+from imdsv2.domain.policy import SourceMode
 from imdsv2.errors import NothingSeen
 from imdsv2.sweep.fleet import FleetWriter
 from imdsv2.sweep.join import join
@@ -19,6 +20,8 @@ from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from imdsv2.domain.policy import Policy
 
 function = wire(os.environ, logger, request_id)
 service = function.service
@@ -89,8 +92,16 @@ def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         tally.after = None if has_time() else LEFT
         if tally.after is None:
             _judge_sources(tally, dry_run=event["dry_run"])
-    telemetry.report_policy(service.line.policies.current(service.line.now()), logger, metrics)
+    in_force = service.line.policies.current(service.line.now())
+    if _is_to_change_sources(tally, in_force.policy, dry_run=event["dry_run"]):
+        tally.source_changes.update(service.fixing().sweep(tally.place, context.aws_request_id))
+    telemetry.report_policy(in_force, logger, metrics)
     return tally.document()
+
+
+def _is_to_change_sources(tally: Tally, policy: Policy, *, dry_run: bool) -> bool:
+    """Once for each account and Region, when all of its instances have been judged."""
+    return not dry_run and tally.after is None and tally.error is None and policy.source is SourceMode.FIX
 
 
 def _fleet(tally: Tally) -> AbstractContextManager[FleetWriter | None]:

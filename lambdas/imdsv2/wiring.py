@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
     from imdsv2.aws.bus import Bus
+    from imdsv2.fix.run import Fixing
     from imdsv2.guard.response import Response
     from imdsv2.guard.run import Guard
     from imdsv2.guard.writer import Writer
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from imdsv2.people.command import People
     from imdsv2.people.find import Finder
     from imdsv2.people.images import Images
+    from imdsv2.people.source_fix import SourceFixing
     from imdsv2.people.sources import Sources
     from imdsv2.sweep.sources import SourceSweep
 
@@ -106,6 +108,7 @@ class Service:
         from imdsv2.guard.place import Places
         from imdsv2.guard.recall import Recall
         from imdsv2.guard.run import Guard
+        from imdsv2.guard.sources import SourceWatch
         from imdsv2.guard.untagged import Untagged
 
         line, writer = self.line, self._writer()
@@ -128,6 +131,15 @@ class Service:
             policies=line.policies,
             recall=Recall(members=self.members, ledger=line.ledger, logger=line.logger),
             places=places,
+            sources=SourceWatch(
+                members=self.members,
+                fixing=self.fixing(),
+                response=response,
+                writer=writer,
+                policies=line.policies,
+                now=line.now,
+                logger=line.logger,
+            ),
             now=line.now,
             logger=line.logger,
         )
@@ -186,6 +198,8 @@ class Service:
         from imdsv2.people.undo import Undoing
 
         line = self.line
+        from imdsv2.people.source_undo import SourceUndoing
+
         scopes = Scopes(ledger=line.ledger, accounts=self.accounts, region=self.settings.region)
         undoing = Undoing(
             members=self.members,
@@ -200,6 +214,7 @@ class Service:
             accounts=self.accounts,
             scopes=scopes,
             undoing=undoing,
+            source_undoing=SourceUndoing(fixing=self.fixing(), region=self.settings.region),
             pools=line.judge.siblings.pools,
             now=line.now,
         )
@@ -273,6 +288,50 @@ class Service:
             policies=line.policies,
             now=line.now,
         )
+
+    def fixing(self) -> Fixing:
+        """Build what changes sources, and takes that back."""
+        from imdsv2.fix.change import Changing
+        from imdsv2.fix.gates import SourceGates
+        from imdsv2.fix.run import Fixing
+        from imdsv2.fix.tell import FixTeller
+        from imdsv2.ledger.sources import SourceFixes
+
+        line, lease = self.line, self.settings.lease
+        fixes = SourceFixes(self.dynamodb, self.settings.ledger_table)
+        gates = SourceGates(
+            policies=line.policies,
+            accounts=self.accounts,
+            cohorts=self.cohorts,
+            ledger=line.ledger,
+            calendar=self.calendar,
+            lease=lease,
+            now=line.now,
+        )
+        teller = FixTeller(
+            fixes=fixes,
+            topic=self.topic,
+            manual_function=self.settings.names.manual_function,
+            now=line.now,
+            logger=line.logger,
+        )
+        return Fixing(
+            members=self.members,
+            ledger=line.ledger,
+            fixes=fixes,
+            gates=gates,
+            changing=Changing(members=self.members, fixes=fixes, now=line.now, logger=line.logger),
+            teller=teller,
+            lease=lease,
+            now=line.now,
+            logger=line.logger,
+        )
+
+    def source_fixing(self) -> SourceFixing:
+        """Build the answer to a person who has sources changed."""
+        from imdsv2.people.source_fix import SourceFixing
+
+        return SourceFixing(fixing=self.fixing())
 
     def sources(self) -> Sources:
         """Build the answer to where instances come from."""

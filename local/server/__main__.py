@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 
-from local.server import dynamodb, eventbridge, gateway, iam, lambda_, organizations, ssm, sts
+from local.server import autoscaling, dynamodb, eventbridge, gateway, iam, lambda_, organizations, ssm, sts
 from local.server import platform as ms
 from local.server.cloudformation import stack_sets, types
 from local.server.cloudwatch import requests as cloudwatch
@@ -22,6 +22,7 @@ def main() -> None:
     """Install all additions to ministack and serve until the process is ended."""
     for module in (
         ec2,
+        autoscaling,
         cloudwatch,
         organizations,
         eventbridge,

@@ -9,7 +9,8 @@ ministack evaluates identity policies, trust policies, permission boundaries and
   `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's current state);
 - PutParameter carries `ssm:Overwrite`;
 - GetCalendarState is checked on the first calendar that it names;
-- `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are available;
+- `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are available, the former of launch templates too, by which their
+  changes are checked;
 - Security Hub's actions have names, resources, and condition keys for what an update sends (`securityhub:ASFFSyntaxPath/...`,
   `securityhub:OCSFSyntaxPath/...`); the V2 operations are authorised by the older actions on `hubv2`, as in AWS;
 - `aws:SecureTransport` is true, although the loopback interface is used without TLS.
@@ -139,6 +140,8 @@ def _several_arns(params: Params, region: str, account: str) -> list[str]:
             f"{here}subnet/{one(params, 'SubnetId') or '*'}",
             f"arn:aws:ec2:{region}::image/{one(params, 'ImageId')}",
         ]
+    if one(params, "Action") in {"CreateLaunchTemplateVersion", "ModifyLaunchTemplate"}:
+        return [f"{here}launch-template/{one(params, 'LaunchTemplateId') or '*'}"]
     if one(params, "Action") not in {"CreateTags", "DeleteTags"}:
         return []
     kinds = ms.ec2._guess_resource_type
@@ -157,7 +160,7 @@ def _correct_conditions() -> None:
         return known | _finding_context(body) if action == "securityhub:BatchUpdateFindings" else known
 
     def tags(arn: str) -> dict[str, str] | None:
-        if ":instance/" in arn and arn.startswith("arn:aws:ec2:"):
+        if (":instance/" in arn or ":launch-template/" in arn) and arn.startswith("arn:aws:ec2:"):
             return tags_of(arn.rpartition("/")[2])
         found: dict[str, str] | None = resource_tags(arn)
         return found

@@ -104,6 +104,7 @@ GUARD = Way(
         "guard.rollback",
         "guard.returns",
         "guard.writer",
+        "guard.sources",
         "line.tell",
     ),
     calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),

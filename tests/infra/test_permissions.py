@@ -18,7 +18,7 @@ ENFORCERS = ("remediate", "manual", "revisit", "sweep")
 JUDGES = (*ENFORCERS, "guard")
 READ, WRITE, ROLLBACK = "imdsv2-remediation-read", "imdsv2-remediation-write", "imdsv2-remediation-rollback"
 SOURCE = "imdsv2-remediation-source"
-ENTRANTS = {READ: JUDGES, WRITE: ENFORCERS, ROLLBACK: ("manual", "guard"), SOURCE: ("manual",)}
+ENTRANTS = {READ: JUDGES, WRITE: ENFORCERS, ROLLBACK: ("manual", "guard"), SOURCE: ("manual", "sweep", "guard")}
 """Role of an account to the functions that may enter it."""
 ACCOUNTS = ("template", "member_template", "organization_template", "organization_member_template")
 """The roles of an account, from the stack and from the member template, without and with an organisation."""
@@ -288,6 +288,35 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
             "ec2:ModifyImageAttribute",
             IMAGE,
             {"ec2:Owner": template.account, "ec2:Attribute": ["ImdsSupport"]},
+        ),
+        **calls_on_sources(template),
+    }
+
+
+def calls_on_sources(template: Template) -> dict[str, Request]:
+    """Every call that changes what launches instances, and what Auto Scaling asks EC2 in the caller's name."""
+    launch_template = f"arn:aws:ec2:{REGION}:{template.account}:launch-template/lt-0123456789abcdef0"
+    group = (
+        f"arn:aws:autoscaling:{REGION}:{template.account}:autoScalingGroup:"
+        "0a1b2c3d-0a1b-0c2d-0e3f-0a1b2c3d4e5f:autoScalingGroupName/web"
+    )
+    instance = INSTANCE.replace(MEMBER_ACCOUNT, template.account)
+    marked = {"aws:ResourceTag/imdsv2:fixed-at": "2026-11-20T12:00:00Z"}
+    named = {"autoscaling:LaunchTemplateVersionSpecified": "true"}
+    through = {"aws:ViaAWSService": "true"}
+    profile = {**through, "iam:PassedToService": "ec2.amazonaws.com"}
+    point = "autoscaling:UpdateAutoScalingGroup"
+    return {
+        "mark a template": in_account(
+            template, SOURCE, "ec2:CreateTags", launch_template, {"aws:TagKeys": ["imdsv2:fixed-at"]}
+        ),
+        "make a version": in_account(template, SOURCE, "ec2:CreateLaunchTemplateVersion", launch_template, marked),
+        "make it the default": in_account(template, SOURCE, "ec2:ModifyLaunchTemplate", launch_template, marked),
+        "point a group": in_account(template, SOURCE, point, group, named),
+        "point a group, fewer keys": in_account(template, SOURCE, point, group),
+        "let Auto Scaling try": in_account(template, SOURCE, "ec2:RunInstances", instance, through),
+        "let Auto Scaling try a profile": in_account(
+            template, SOURCE, "iam:PassRole", role_arn("web", template.account), profile
         ),
     }
 

@@ -966,7 +966,15 @@ def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls(monkey
     nobody = cast("Any", None)
     undoing = Undoing(members=nobody, ledger=ledger, scopes=scopes, response=nobody, policies=nobody, now=lambda: NOW)
     pools: Any = None  # Nothing here is about a cohort.
-    people = People(ledger=ledger, accounts=accounts, scopes=scopes, undoing=undoing, pools=pools, now=lambda: NOW)
+    people = People(
+        ledger=ledger,
+        accounts=accounts,
+        scopes=scopes,
+        undoing=undoing,
+        source_undoing=nobody,
+        pools=pools,
+        now=lambda: NOW,
+    )
     for dry_run, expected in [(True, {"query": 2, "read": 15}), (False, {"query": 2, "read": 30, "write": 30})]:
         table.asked.clear()
         command = parse({"undo": {"account": MEMBER}, "dry_run": dry_run, "caller": "dora"})

@@ -18,8 +18,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "aws": {"domain", "source"},
     "ledger": {"domain", "aws"},
     "line": {"domain", "source", "aws", "ledger"},
-    "guard": {"domain", "aws", "ledger", "line"},
-    "people": {"domain", "source", "aws", "ledger", "line", "guard"},
+    "fix": {"domain", "source", "aws", "ledger"},
+    "guard": {"domain", "aws", "ledger", "line", "fix"},
+    "people": {"domain", "source", "aws", "ledger", "line", "guard", "fix"},
     "sweep": {"domain", "source", "aws", "ledger", "line"},
     "selftest": {"domain", "aws"},
 }
@@ -64,7 +65,7 @@ STANDARD = {
         "json",
         "math",
     ),
-    *("re", "shlex", "typing"),
+    *("re", "shlex", "types", "typing"),
 }
 """The part of the standard library that a pure function may import; none of it reaches outside the process."""
 KNOWS_CLOCK_AND_ENVIRONMENT = {"wiring", *HANDLERS}

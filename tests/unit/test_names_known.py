@@ -12,6 +12,8 @@ ALLOWED = {
     # What Security Hub shows as the author of a note, and CloudTrail as the user agent: the product, not a resource.
     ("aws.security_hub", PRODUCT),
     ("aws.sessions", PRODUCT),
+    # Who made a version of a launch template, as its description says.
+    ("domain.source_fix", PRODUCT),
     # Who a command of the self-test says that it is.
     ("selftest.deeds", f"{PRODUCT}-selftest"),
     # The tag of the version is how the product's own parts are told from others, whatever their names.

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode, Watch
+from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode, SourceMode, Watch
 from imdsv2.errors import PolicyRefused
 
 LONGEST_MESSAGE = 520
@@ -45,6 +45,7 @@ DEFAULTS: dict[str, Any] = {
     "approval": "none",
     "notice_hours": 0,
     "owner_tag": "owner",
+    "source": "report",
 }
 
 CALENDAR = "arn:aws:ssm:eu-west-1:111111111111:document/Freeze"
@@ -109,6 +110,7 @@ def test_an_empty_document_is_the_contracts_defaults() -> None:
         ("watch", "fast", "fast"),
         ("watch", "slow", "slow"),
         *(("rollback", word.value, word) for word in RollbackMode),
+        *(("source", word.value, word) for word in SourceMode),
         ("rejected_threshold", 1, 1),
         ("rejected_threshold", 1_000_000, 1_000_000),
         ("rejected_periods", 1, 1),
@@ -148,7 +150,12 @@ def test_what_a_field_takes(field: str, value: object, expected: object) -> None
 
 @pytest.mark.parametrize(
     ("field", "words"),
-    [("rollback", ["auto", "alert"]), ("approval", ["none", "required"]), ("watch", ["fast", "slow"])],
+    [
+        ("rollback", ["auto", "alert"]),
+        ("approval", ["none", "required"]),
+        ("watch", ["fast", "slow"]),
+        ("source", ["report", "fix"]),
+    ],
 )
 def test_the_words_of_a_gate_are_the_contracts(field: str, words: list[str]) -> None:
     """These values are in people's parameters; the complaint about any other value lists them all."""
@@ -197,6 +204,7 @@ LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["
         ),
         *(("watch_hours", value, "hours from 3 to 168") for value in (*NUMBERS, 0, 1, 2, 169, 24.0, 0.5, 10**300)),
         *(("notice_hours", value, "hours from 0 to 2160") for value in (*NUMBERS, 2161, 24.0, 0.5, 10**300)),
+        *(("source", value, '"fix"') for value in (None, "FIX", "auto", "", True, 1, ["fix"])),
         *(("rollback", value, '"alert"') for value in (None, "AUTO", "manual", "", True, 0, ["auto"], {"auto": True})),
         *(
             ("approval", value, '"required"')
@@ -452,6 +460,7 @@ def policies(draw: st.DrawFn) -> Policy:
         approval=draw(st.sampled_from(Approval)),
         notice_hours=draw(st.integers(0, 2160)),
         owner_tag=draw(tag_keys),
+        source=draw(st.sampled_from(SourceMode)),
     )
 
 

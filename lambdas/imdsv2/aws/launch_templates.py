@@ -36,6 +36,23 @@ def read_templates(ec2: EC2Client) -> dict[str, Template]:
         request["NextToken"] = page["NextToken"]
 
 
+def templates_of(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Template]:
+    """These launch templates, by id; one that is gone is left out. Raises ClientError or BotoCoreError."""
+    found: dict[str, Template] = {}
+    for each in ids:
+        request: dict[str, Any] = {"LaunchTemplateIds": [each]}
+        try:
+            page = ec2.describe_launch_templates(**request)
+            while not page["LaunchTemplates"] and page.get("NextToken"):
+                page = ec2.describe_launch_templates(**request, NextToken=page["NextToken"])
+        except ClientError as error:
+            if not error_code(error).startswith(_NO_SUCH):
+                raise
+        else:
+            found |= {shown["LaunchTemplateId"]: _template(shown) for shown in page["LaunchTemplates"]}
+    return found
+
+
 def read_versions(
     ec2: EC2Client, templates: Mapping[str, Template], wanted: AbstractSet[tuple[str, int]]
 ) -> dict[tuple[str, int], Version]:

@@ -161,6 +161,10 @@ class Members:
         """A client of another service for that account and Region. Raises ClientError if the role cannot be assumed."""
         return self._client(service, there, "read")
 
+    def autoscaling(self, there: Placed, role: Role) -> Any:
+        """An Auto Scaling client for that account and Region. Raises ClientError if the role cannot be assumed."""
+        return self._client("autoscaling", there, role)
+
     @overload
     def _client(self, service: Other, there: Placed, role: Role) -> Any: ...
     @overload

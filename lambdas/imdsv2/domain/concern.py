@@ -58,6 +58,8 @@ RESTS_ON: Mapping[str, frozenset[Reason]] = {
     "rejected_threshold": _NOBODY,
     "rejected_periods": _NOBODY,
     "rollback_tag": _NOBODY,
+    # The sweep asks it of sources.
+    "source": _NOBODY,
 }
 """By field of the policy, the reasons of the verdicts that rest on it."""
 

@@ -75,6 +75,13 @@ class Approval(StrEnum):
     REQUIRED = "required"
 
 
+class SourceMode(StrEnum):
+    """What becomes of what launches instances that allow IMDSv1."""
+
+    REPORT = "report"
+    FIX = "fix"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
     """The share of a cohort that goes first, and the hours it must stay clean before the rest follows."""
@@ -112,6 +119,7 @@ class Policy:
     approval: Approval = Approval.NONE
     notice_hours: int = 0
     owner_tag: str = "owner"
+    source: SourceMode = SourceMode.REPORT
 
     @classmethod
     def from_json(cls, text: str) -> Policy:
@@ -278,4 +286,5 @@ _CHECKS: Mapping[str, _Check] = {
     "approval": _one_of(Approval),
     "notice_hours": _whole("hours", 0, LONGEST_NOTICE_HOURS),
     "owner_tag": _tag_key,
+    "source": _one_of(SourceMode),
 }

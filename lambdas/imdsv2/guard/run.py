@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.guard.place import Places
     from imdsv2.guard.recall import Recall
+    from imdsv2.guard.sources import SourceWatch
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.change import Enforced
     from imdsv2.ledger.policy import PolicySource
@@ -50,6 +51,7 @@ class Guard:
     policies: PolicySource
     recall: Recall
     places: Places
+    sources: SourceWatch
     now: Callable[[], datetime]
     logger: Logger
 
@@ -81,6 +83,7 @@ class Guard:
                     pass
             for each in begun:
                 each.result()
+        result.add(self.sources.run(request_id, has_time))
         result.failed += self.places.writer.count_unwritten()
         accounts = self.accounts.all()
         result.breakers_open = sum(each.breaker_opened_at is not None for each in accounts)

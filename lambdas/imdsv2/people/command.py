@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.request import Command
     from imdsv2.people.scope import Scopes
+    from imdsv2.people.source_undo import SourceUndoing
     from imdsv2.people.undo import Undoing
 
 RESULTS_SHOWN = 5_000
@@ -60,6 +61,7 @@ class People:
     accounts: Accounts
     scopes: Scopes
     undoing: Undoing
+    source_undoing: SourceUndoing
     pools: Pools
     now: Callable[[], datetime]
 
@@ -71,7 +73,7 @@ class People:
             case Steer.CLOSE_BREAKER:
                 results = [self._close_breaker(command, request_id)]
             case Steer.UNDO:
-                results = self.undoing.undo(command, request_id, has_time)
+                results = self._undo(command, request_id, has_time)
             case Steer.APPROVE | Steer.REFUSE:
                 results = self._answer(command, request_id)
             case Steer.HOLD:
@@ -94,6 +96,18 @@ class People:
     @property
     def _settling(self) -> Settling:
         return Settling(ledger=self.ledger, scopes=self.scopes, pools=self.pools, look=self.undoing.look, now=self.now)
+
+    def _undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
+        """Put back the instances of a scope, and the sources."""
+        sources = self.source_undoing.undo(command, request_id, has_time)
+        if command.scope.source is not None:
+            return sources
+        try:
+            return [*sources, *self.undoing.undo(command, request_id, has_time)]
+        except InvalidRequest:
+            if sources:  # The scope has no instances of ours, but it exists.
+                return sources
+            raise
 
     def _close_breaker(self, command: Command, request_id: str) -> dict[str, Any]:
         number = command.scope.account

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
 
 _COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(" + "|".join(KINDS) + r"):.{1,600}", re.ASCII)
+_SOURCE = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/[a-z0-9_]{1,40}:.{1,255}", re.ASCII)
 _CLEAR = '{"clear": {"targets": ["arn:aws:ec2:..."]}, "dry_run": true}'
 
 
@@ -83,13 +84,14 @@ class Steer(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """What a command applies to: the named instances, or those in the ledger of a cohort or of an account (and Region).
-    ``since`` limits these to later enforcements; alone, it applies to all accounts."""
+    ``since`` limits these to later enforcements; alone, it applies to all accounts. ``source``: one source that the service changed."""
 
     targets: tuple[InstanceArn, ...] = ()
     cohort: str | None = None
     account: str | None = None
     region: str | None = None
     since: datetime | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class Command:
 
 _BROAD = frozenset({"targets", "cohort", "account", "region"})
 _SCOPES: Mapping[Steer, frozenset[str]] = {
-    Steer.UNDO: _BROAD | {"since"},
+    Steer.UNDO: _BROAD | {"since", "source"},
     Steer.APPROVE: _BROAD,
     Steer.REFUSE: _BROAD,
     Steer.HOLD: frozenset({"targets"}),
@@ -181,10 +183,13 @@ def _scope(given: object, steer: Steer) -> Scope:
         raise InvalidRequest(f"{path}region", "needs account beside it")
     if len(given.keys() & {"targets", "cohort", "account"}) > 1:
         raise InvalidRequest(steer, "takes one of targets, cohort and account")
+    if "source" in given and len(given) > 1:
+        raise InvalidRequest(f"{path}source", "names one source; leave out the other fields")
     return Scope(
         targets=fields.instances(given, path) if "targets" in given else (),
         cohort=fields.matching(given, "cohort", path, _COHORT, "a cohort as the ledger names it"),
         account=fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits"),
         region=fields.region(given, path),
         since=fields.moment(given, "since", path),
+        source=fields.matching(given, "source", path, _SOURCE, "a source as the answer to sources names it"),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.launchers import Launcher
     from imdsv2.domain.instance import InstanceArn
+    from imdsv2.fix.run import Ended
     from imdsv2.source.assembly import Source
     from imdsv2.source.launches import Launch
     from imdsv2.source.launching import Image
@@ -62,6 +63,27 @@ def source_document(source: Source, judged: Judged, launchers: Mapping[InstanceA
             {"target": str(arn), "reason": reason} for arn, reason in list(judged.held.items())[:_INSTANCES_SHOWN]
         ],
         "remedies": _remedies(source, judged),
+    }
+
+
+def fix_document(ended: Ended) -> dict[str, Any]:
+    """What became of a source, or would: ``fix`` in its entry, and the whole of an undo's."""
+    fix = ended.fix
+    return {
+        "status": ended.status,
+        "reason": ended.reason,
+        "explanation": ended.why,
+        "versions": [
+            {
+                "template": each.template,
+                "name": each.name,
+                "before": each.base,
+                "made": each.made,
+                "default_before": each.default if each.moves_default else None,
+            }
+            for each in (fix.steps if fix is not None else ())
+        ],
+        "group": (fix.group or None) if fix is not None else None,
     }
 
 

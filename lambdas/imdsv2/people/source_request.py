@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SOURCES = "sources"
 """The name of the question, which is also its field in the event."""
 
-_TAKES = frozenset({"account", "region", "targets", "principals"})
+_TAKES = frozenset({"account", "region", "targets", "principals", "fix"})
 _EXAMPLE = '{"account": "222222222222", "region": "eu-west-1"}'
 
 
@@ -26,12 +26,15 @@ _EXAMPLE = '{"account": "222222222222", "region": "eu-west-1"}'
 class Question:
     """A validated question: the sources of an account and Region, or those of the named instances.
 
-    ``principals``: whether CloudTrail is asked who launched by hand.
+    ``principals``: whether CloudTrail is asked who launched by hand. ``fix``: whether the service is to change them, or to say what it
+    would change; ``caller``: who asks for it, None in dry runs only.
     """
 
     place: Place | None = None
     targets: tuple[InstanceArn, ...] = ()
     principals: bool = False
+    fix: bool = False
+    caller: str | None = None
     dry_run: bool = True
 
     @property
@@ -46,27 +49,39 @@ class Question:
 
 
 def parse_question(event: Mapping[str, Any]) -> Question:
-    """Parse the question. It only reads, so that a dry run is no different. Raises InvalidRequest, which names the field."""
+    """Parse the question. Without ``fix`` it only reads, so that a dry run is no different. Raises InvalidRequest, which names the
+    field."""
     fields.refuse_unknown(event, {SOURCES, "dry_run", "caller", "reason"})
     dry_run = fields.flag(event, "dry_run", default=True)
-    for name in ("caller", "reason"):
-        fields.text(event, name, required=False)
+    fields.text(event, "reason", required=False)
+    caller = fields.text(event, "caller", required=False)
     given = event[SOURCES]
     if not isinstance(given, dict) or not given.keys() & {"account", "targets"}:
         raise InvalidRequest(SOURCES, f"takes an object with account and region, or with targets, e.g. {_EXAMPLE}")
     for name in given:
         if name not in _TAKES:
             raise InvalidRequest(f"{SOURCES}.{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
-    principals = given.get("principals", False)
-    if not isinstance(principals, bool):
-        raise InvalidRequest(f"{SOURCES}.principals", f"takes true or false, not {shown(principals)}")
     path = f"{SOURCES}."
+    asked = _options(given, caller, dry_run=dry_run)
     if "targets" in given:
         if given.keys() & {"account", "region"}:
             raise InvalidRequest(SOURCES, "takes either targets, or account and region")
-        return Question(targets=fields.instances(given, path), principals=principals, dry_run=dry_run)
+        return Question(targets=fields.instances(given, path), **asked)
     account = fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits")
     region = fields.matching(given, "region", path, fields.REGION, "a Region")
     if account is None or region is None:
         raise InvalidRequest(f"{SOURCES}.region", "is needed beside account: sources are regional")
-    return Question(place=Place(partition_of(region), region, account), principals=principals, dry_run=dry_run)
+    return Question(place=Place(partition_of(region), region, account), **asked)
+
+
+def _options(given: Mapping[str, Any], caller: str | None, *, dry_run: bool) -> dict[str, Any]:
+    """What the question asks for besides. A change has somebody who answers for it."""
+    for name in ("principals", "fix"):
+        if not isinstance(given.get(name, False), bool):
+            raise InvalidRequest(f"{SOURCES}.{name}", f"takes true or false, not {shown(given[name])}")
+    principals, fix = given.get("principals", False), given.get("fix", False)
+    if fix and principals:
+        raise InvalidRequest(f"{SOURCES}.principals", "is a question of its own; leave it out beside fix")
+    if fix and not dry_run and caller is None:
+        raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
+    return {"principals": principals, "fix": fix, "caller": caller, "dry_run": dry_run}

@@ -68,6 +68,8 @@ class Tally:
     found: str | None = None
     sources: dict[str, int] | None = None
     spare_hours: int = 0
+    source_changes: Counter[str] = field(default_factory=Counter)
+    """How many sources ended how, where the policy has them changed."""
 
     @property
     def instances(self) -> int:
@@ -88,6 +90,7 @@ class Tally:
             **({"found": self.found} if self.found else {}),
             **({"sources": self.sources} if self.sources is not None else {}),
             **({"spare_hours": self.spare_hours} if self.spare_hours else {}),
+            **({"source_changes": dict(self.source_changes)} if self.source_changes else {}),
         }
 
     @classmethod
@@ -97,8 +100,9 @@ class Tally:
         names = {each.name for each in fields(cls)} & document.keys()
         return cls(
             place=Place(partition_of(region), region, document["account"]),
-            **{name: document[name] for name in names - {"by_verdict", "error"}},
+            **{name: document[name] for name in names - {"by_verdict", "error", "sources"}},
             by_verdict=Counter(document.get("by_verdict", {})),
+            sources=Counter(document.get("sources", {})),
         )
 
 
@@ -269,14 +273,17 @@ def add_up(tallies: Iterable[dict[str, Any]]) -> dict[str, Any]:
     total: Counter[str] = Counter()
     by_verdict: Counter[str] = Counter()
     sources: Counter[str] = Counter()
+    changes: Counter[str] = Counter()
     errors = {}
     for each in tallies:
+        changes.update(each.get("source_changes", {}))
         total.update(places=1, **{name: each.get(name) or 0 for name in TOTALS})
         by_verdict.update(each["by_verdict"])
         sources.update(each.get("sources") or {})
         if each["error"]:
             errors[f"{each['account']} {each['region']}"] = each["error"]
-    return {**total, "by_verdict": dict(by_verdict), "sources": dict(sources), "errors": errors}
+    changed = {"source_changes": dict(changes)} if changes else {}
+    return {**total, "by_verdict": dict(by_verdict), "sources": dict(sources), **changed, "errors": errors}
 
 
 def saw_nothing(places: int, errors: int, unreachable: int) -> bool:

@@ -9,6 +9,7 @@ from local.server.ec2 import consoles as ec2_consoles
 from local.server.ec2 import instances as ec2_instances
 from local.server.ec2 import metadata as ec2_metadata
 from local.server.ec2 import tags as ec2_tags
+from local.server.ec2 import templates as ec2_templates
 from local.server.ec2.wire import Ec2Error
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def install() -> None:
     """Replace the actions in ministack's table."""
     before = dict(ms.EC2_ACTIONS)
-    for module in (ec2_instances, ec2_metadata, ec2_tags, ec2_consoles):
+    for module in (ec2_instances, ec2_metadata, ec2_tags, ec2_templates, ec2_consoles):
         module.install()
     for name, action in ms.EC2_ACTIONS.items():
         if action is not before.get(name):

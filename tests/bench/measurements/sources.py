@@ -13,8 +13,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.origins import Traced, trace
+from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.domain.instance import Place
-from imdsv2.domain.policy import Policy, PolicyInForce
+from imdsv2.domain.policy import Policy
 from imdsv2.ledger.source_verdicts import SourceVerdicts
 from imdsv2.ledger.table import Ledger
 from imdsv2.line.messages import Directions

@@ -14,6 +14,7 @@ from botocore import xform_name
 
 from tests.proof.faults import launchers
 from tests.proof.faults.injector import EMPTY
+from tests.proof.faults.templates import OPERATIONS
 from tests.proof.invariants import Effect
 from tests.world.cloudwatch import CloudWatch
 from tests.world.dynamodb import Table
@@ -25,6 +26,7 @@ from tests.world.security_hub import Findings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.proof.faults.templates import Templates
     from tests.proof.faults.wire import Answer, Call
     from tests.world.clock import Clock
 
@@ -56,6 +58,8 @@ class Aws:
         self.buried: list[str] = []
         self.files: dict[str, bytes] = {}
         self.effects: list[Effect] = []
+        self.templates: Templates | None = None
+        """What launches instances, where a path is about changing it."""
         self.complaints: list[str] = []
         self._before: dict[str, tuple[datetime, Any]] = {}
         """By service, when it was last written, and its state before."""
@@ -123,6 +127,11 @@ class Aws:
         ec2, _ = self.account(account)
         if call.operation == "DescribeRegions":
             return {"Regions": [{"RegionName": each} for each in REGIONS]}
+        if self.templates is not None and call.operation in OPERATIONS:
+            return self.templates.do(call.operation, asked)
+        if self.templates is not None and call.operation == "CreateTags" and asked["Resources"][0].startswith("lt-"):
+            self.templates.tags.update(each["Key"] for each in asked["Tags"])
+            return {}
         if call.operation in launchers.ANSWERS:
             return dict(launchers.ANSWERS[call.operation])
         if call.operation in _WRITES and not asked.get("DryRun"):
@@ -157,6 +166,8 @@ class Aws:
         return answer
 
     def _autoscaling(self, call: Call, asked: dict[str, Any]) -> Answer:
+        if self.templates is not None and call.operation in OPERATIONS:
+            return self.templates.do(call.operation, asked)
         if call.operation != "DescribeScalingActivities":
             return dict(launchers.ANSWERS[call.operation])
         account, _ = _principal(call)

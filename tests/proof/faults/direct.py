@@ -44,6 +44,10 @@ class DirectMembers(Unpaced):
         """CloudWatch through the read role."""
         return Direct(self._aws, "cloudwatch", f"ASIA{there.account}READ")
 
+    def autoscaling(self, there: Placed, role: str) -> Any:
+        """Auto Scaling through a role."""
+        return Direct(self._aws, "autoscaling", f"ASIA{there.account}{role.upper()}")
+
     def other(self, service: str, there: Placed) -> Any:
         """Another service through the read role."""
         return Direct(self._aws, service, f"ASIA{there.account}READ")

@@ -86,7 +86,7 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
         in_doubt="held unused, held not_ready, owed, alarm, same",
     ),
     # Where instances come from is only read: what fails is told to whoever asks. What a finding names, or the sweep, is held by
-    # what cannot be read if nothing is known of it, and judged anew the next night.
+    # what cannot be read if nothing is known of it, and judged anew the next night. A source that is being changed is looked at again.
     **dict.fromkeys(
         (
             *("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeLaunchConfigurations"),
@@ -94,7 +94,12 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
             *("cloudtrail:LookupEvents", "ec2:DescribeFleets", "ec2:DescribeLaunchTemplates"),
             *("ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSpotFleetRequests", "ec2:GetInstanceMetadataDefaults"),
         ),
-        _row("same, owed", garbled="same, owed, failed"),
+        _row("same, owed, failed", garbled="same, owed, failed"),
+    ),
+    # A source that is being changed: what AWS refuses is put back or told, and what is in doubt is looked at again.
+    **dict.fromkeys(
+        ("autoscaling:UpdateAutoScalingGroup", "ec2:CreateLaunchTemplateVersion", "ec2:ModifyLaunchTemplate"),
+        _row("owed, same"),
     ),
     # An AMI is changed on a person's request, whose answer says what EC2 refused; they ask again.
     "ec2:ModifyImageAttribute": _row("owed, same", garbled="owed, same, failed"),

@@ -130,7 +130,7 @@ class Fleet:
             },
             items=dict(aws.table.items),
             findings=copy.deepcopy(aws.findings.findings),
-            rest=copy.deepcopy((aws.policy, aws.calendar_open, aws.published, aws.buried, aws.effects)),
+            rest=copy.deepcopy((aws.policy, aws.calendar_open, aws.published, aws.buried, aws.effects, aws.templates)),
             own=copy.deepcopy((self.queue, self.breaks, self.opened_by_others, self._refusals)),
         )
 
@@ -146,7 +146,7 @@ class Fleet:
             metrics.samples.clear()
         aws.table.items = dict(saved.items)
         aws.findings.findings = copy.deepcopy(saved.findings)
-        aws.policy, aws.calendar_open, aws.published, aws.buried, aws.effects = copy.deepcopy(saved.rest)
+        aws.policy, aws.calendar_open, aws.published, aws.buried, aws.effects, aws.templates = copy.deepcopy(saved.rest)
         self.queue, self.breaks, self.opened_by_others, self._refusals = copy.deepcopy(saved.own)
         self.failed = self.left_broken = 0
 

@@ -189,7 +189,7 @@ def _held(world: World, arns: Sequence[str]) -> dict[str, str]:
 
 
 _TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
-_VOLATILE = {"request_id", "session", "explanation", "evidence", "version", "written_by", "members"}
+_VOLATILE = {"request_id", "session", "explanation", "evidence", "version", "written_by", "members", "attempt"}
 
 
 def _everything(world: World, *, minutes: bool = False) -> str:
@@ -222,7 +222,15 @@ def _everything(world: World, *, minutes: bool = False) -> str:
     told = [each["Subject"] for _, each in world.aws.published]
     state = [sorted(json.dumps(neutral(each)) for each in items), neutral(instances), findings, told]
     effects = [(each.arn, each.enforces) for each in world.aws.effects]
-    rest = [effects, len(world.aws.complaints), len(world.queue), sorted(world.aws.files), len(world.aws.buried)]
+    launching = world.aws.templates.tokens() if world.aws.templates is not None else None
+    rest = [
+        launching,
+        effects,
+        len(world.aws.complaints),
+        len(world.queue),
+        sorted(world.aws.files),
+        len(world.aws.buried),
+    ]
     return json.dumps([*state, *rest], default=str)
 
 
@@ -242,6 +250,8 @@ def _summary(world: World, arns: Sequence[str]) -> dict[str, Any]:
         known = plain(world.aws.item("accounts", f"aws/{account}"))
         end[f"{account[0]} rollbacks"] = len(known.get("rollbacks", []))
         end[f"{account[0]} breaker"] = known.get("breaker_opened_at") is not None
+    if world.aws.templates is not None:
+        end["next launches"] = world.aws.templates.tokens()
     end["buried"] = bool(world.aws.buried)
     return end
 

@@ -18,6 +18,7 @@ from tests.fixtures.events import (
 from tests.proof.faults import launchers
 from tests.proof.faults.clients import REGION
 from tests.proof.faults.fleet import FIRST, SECOND
+from tests.proof.faults.templates import GROUP, Templates
 from tests.proof.faults.world import World
 
 if TYPE_CHECKING:
@@ -185,6 +186,28 @@ def _find(world: World, arns: list[str]) -> None:
     world.invoke(find={"names": [arns[0].rpartition("/")[2]]})
 
 
+def _launched_by_template(world: World, arns: list[str]) -> None:
+    world.aws.templates = Templates()
+    _enforced(world, arns)
+
+
+def _changed_source(world: World, arns: list[str]) -> None:
+    _launched_by_template(world, arns)
+    _change_source(world, arns)
+    assert world.aws.templates is not None
+    assert {"required"} == set(world.aws.templates.tokens())
+    world.advance(5)
+
+
+def _change_source(world: World, arns: list[str]) -> None:
+    world.invoke(sources={"account": FIRST, "region": REGION, "fix": True}, caller="dora", dry_run=False)
+
+
+def _undo_source(world: World, arns: list[str]) -> None:
+    key = f"aws/{FIRST}/{REGION}/auto_scaling_group:{GROUP}"
+    world.invoke(undo={"source": key}, caller="dora", dry_run=False)
+
+
 def _order(world: World, arns: list[str], *, dry_run: bool) -> None:
     world.invoke(targets=arns, caller="dora", dry_run=dry_run)
 
@@ -210,6 +233,8 @@ PATHS: Mapping[str, Path] = {
     "finding of a source": Path(begin=_templates_are_found, act=_remediate, found=False),
     "start": Path(begin=_begin_to_run, act=_remediate, found=False),
     "images": Path(begin=_nothing, act=_images, found=False, repeats=True),
+    "source change": Path(begin=_launched_by_template, act=_change_source, repeats=True),
+    "source undo": Path(begin=_changed_source, act=_undo_source, repeats=True),
     "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
     "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
 }

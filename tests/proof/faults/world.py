@@ -162,6 +162,8 @@ class World(Fleet):
             asked = parse(event)
             if isinstance(asked, Command):
                 return service.people().carry_out(asked, "invocation", lambda: True)
+            if isinstance(asked, Question) and asked.fix:
+                return service.source_fixing().answer(asked, "invocation", lambda: True)
             if isinstance(asked, Question):
                 return service.sources().answer(asked)
             if isinstance(asked, Search):

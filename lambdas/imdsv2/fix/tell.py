@@ -1,0 +1,77 @@
+"""Tells people what became of sources. A message that could not be delivered is owed, and sent by the guard's next pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.commands import CALLER
+from imdsv2.domain.message import Message
+from imdsv2.domain.source_fix import TELL, FixStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from aws_lambda_powertools import Logger
+
+    from imdsv2.aws.topic import Topic
+    from imdsv2.domain.source_fix import SourceFix
+    from imdsv2.ledger.sources import SourceFixes
+
+_HEADLINES = {
+    FixStatus.ANNOUNCED: "Next launches will require IMDSv2",
+    FixStatus.FIXED: "Next launches require IMDSv2",
+    FixStatus.VERIFIED: "Next launches require IMDSv2, and nothing broke",
+    FixStatus.GONE_BACK: "Next launches allow IMDSv1 again",
+    FixStatus.LEFT: "Next launches were not changed: somebody else changed them",
+    FixStatus.FAILED: "Next launches could not be changed",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixTeller:
+    """Sends messages about sources. ``now``: the clock."""
+
+    fixes: SourceFixes
+    topic: Topic
+    manual_function: str
+    now: Callable[[], datetime]
+    logger: Logger
+
+    def tell(self, fix: SourceFix) -> SourceFix:
+        """Send what is owed, and write that it is sent. The item as it is then."""
+        if TELL not in fix.owes or fix.status not in _HEADLINES or not self._send(fix):
+            return fix
+        return self.fixes.save(replace(fix, owes=fix.owes - {TELL})) or fix
+
+    def announce(self, fix: SourceFix, hours: int) -> None:
+        """Give the owner notice; it begins when the message is delivered."""
+        if self._send(fix):
+            ends_at = self.now() + timedelta(hours=hours)
+            self.fixes.save(replace(fix, notice_ends_at=ends_at, owes=fix.owes - {TELL}))
+
+    def _send(self, fix: SourceFix) -> bool:
+        place, status = fix.place, FixStatus(str(fix.status))
+        subject = f"{_HEADLINES[status]}: {fix.named} in {place.account} {place.region}"
+        how = f"Commands are payloads of the function {self.manual_function}."
+        lines = [subject, f"{fix.key}\n  {fix.explanation}"]
+        if fix.stands:
+            lines.append(f"To put it back: {undo_command(fix.key)}")
+        attributes = {"source": fix.key[:256], "status": str(status), "owner": fix.owner or place.account}
+        try:
+            self.topic.send(Message(subject=subject, text="\n\n".join([*lines, how]), attributes=attributes))
+        except CALL_FAILURES as error:
+            problem = {"source": fix.key, "problem": describe_error(error)}
+            self.logger.warning("source not told; the guard's next pass does it", extra=problem)
+            return False
+        return True
+
+
+def undo_command(key: str) -> str:
+    """The command that puts a source back."""
+    payload = {"undo": {"source": key}, "dry_run": False, "caller": CALLER}
+    return json.dumps(payload).replace("'", "\\u0027")

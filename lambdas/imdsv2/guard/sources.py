@@ -1,0 +1,237 @@
+"""Watches what sources launch since the service changed them: nobody enforced these instances, they were launched with tokens required. If
+their software breaks, the source goes back, by the rule that holds for instances."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from imdsv2.aws.ec2 import instances_of
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.account import A_DAY
+from imdsv2.domain.breakage import of_a_cohort, pattern
+from imdsv2.domain.cohort import cohort_of, lineage_of
+from imdsv2.domain.commands import command
+from imdsv2.domain.health import Health, judge
+from imdsv2.domain.policy import RollbackMode
+from imdsv2.domain.source_fix import COUNT, TELL, UNDER_WAY, FixStatus
+from imdsv2.errors import LedgerContended
+from imdsv2.guard.place import Pass
+from imdsv2.guard.signs import Begin, gather_signs
+from imdsv2.ledger.change import Change
+from imdsv2.ledger.items import account_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from aws_lambda_powertools import Logger
+
+    from imdsv2.aws.sessions import Members
+    from imdsv2.domain.health import Signs
+    from imdsv2.domain.instance import Instance, InstanceArn, Place
+    from imdsv2.domain.policy import Policy
+    from imdsv2.domain.source_fix import SourceFix
+    from imdsv2.fix.run import Fixing
+    from imdsv2.guard.response import Response
+    from imdsv2.guard.writer import Writer
+    from imdsv2.ledger.policy import PolicySource
+
+_TEMPLATE_TAG, _VERSION_TAG = "aws:ec2launchtemplate:id", "aws:ec2launchtemplate:version"
+_TEMPLATES_A_CALL = 200
+_READ_FOR = timedelta(hours=12)
+"""So long after the end of a member's watch its metric is still read: CloudWatch may be late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Broken:
+    """A member whose software broke, and in which pattern its calls were refused."""
+
+    member: Instance
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceWatch:
+    """Watches sources, and brings to its end what was left under way or owed. ``now``: the clock."""
+
+    members: Members
+    fixing: Fixing
+    response: Response
+    writer: Writer
+    policies: PolicySource
+    now: Callable[[], datetime]
+    logger: Logger
+
+    def run(self, request_id: str, has_time: Callable[[], bool]) -> Pass:
+        """One pass over the sources that the service changed. What fails is counted, and stops nothing else."""
+        done = Pass()
+        try:
+            fixes = self.fixing.fixes.all()
+        except CALL_FAILURES as error:
+            self.logger.warning("sources not read", extra={"problem": describe_error(error)})
+            return Pass(failed=1)
+        by_place: dict[Place, list[SourceFix]] = defaultdict(list)
+        for fix in fixes:
+            if not has_time():
+                break
+            self._guarded(done, fix, lambda fix=fix: self._settle(fix, request_id))  # type: ignore[misc]
+            if fix.status is FixStatus.FIXED:
+                by_place[fix.place].append(fix)
+        for place, several in by_place.items():
+            if has_time():
+                self._guarded(done, several[0], lambda p=place, s=several: self._watch(p, s, done, request_id))  # type: ignore[misc]
+        return done
+
+    def _guarded(self, done: Pass, fix: SourceFix, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except (*CALL_FAILURES, LedgerContended) as error:
+            done.failed += 1
+            self.logger.warning("source not guarded", extra={"source": fix.key, "problem": describe_error(error)})
+        except Exception:
+            done.failed += 1
+            self.logger.exception("source not guarded", extra={"source": fix.key})
+
+    def _settle(self, fix: SourceFix, request_id: str) -> None:
+        """Go on with what is under way, and do what is owed."""
+        if fix.status in UNDER_WAY and not fix.is_leased(self.now()):
+            fix = self.fixing.go_on(fix, request_id).fix or fix
+        if COUNT in fix.owes:
+            fix = self._counted(fix)
+        if TELL in fix.owes:
+            self.fixing.teller.tell(fix)
+
+    def _watch(self, place: Place, fixes: Sequence[SourceFix], done: Pass, request_id: str) -> None:
+        policy = self.policies.current(self.now()).policy
+        launched = self._launched(place, fixes)
+        watched = {
+            each.arn: each
+            for several in launched.values()
+            for each in several
+            if self.now() - each.launched_at < timedelta(hours=policy.watch_hours) + _READ_FOR
+        }
+        signs = self._signs(place, watched, policy) if watched else {}
+        for fix in fixes:
+            members = [each for each in launched[fix.key] if each.arn in signs]
+            broken = _broken(members, signs, policy)
+            if broken is not None:
+                left = self._respond(fix, broken, policy, request_id)
+                done.left_broken += left
+                done.rolled_back += 1 - left
+            elif any(_is_clean(each, signs[each.arn], policy, self.now()) for each in members):
+                self._verified(fix, len(members), policy)
+
+    def _launched(self, place: Place, fixes: Iterable[SourceFix]) -> dict[str, list[Instance]]:
+        """What was launched from the versions that the service made, by source."""
+        made = {
+            (template, str(number)): fix.key
+            for fix in fixes
+            for template, several in fix.made.items()
+            for number in several
+        }
+        templates = sorted({template for template, _ in made})
+        launched: dict[str, list[Instance]] = {fix.key: [] for fix in fixes}
+        ec2 = self.members.ec2(place, "read")
+        for first in range(0, len(templates), _TEMPLATES_A_CALL):
+            for each in instances_of(ec2, place, f"tag:{_TEMPLATE_TAG}", templates[first : first + _TEMPLATES_A_CALL]):
+                key = made.get((each.tags.get(_TEMPLATE_TAG, ""), each.tags.get(_VERSION_TAG, "")))
+                if key is not None:
+                    launched[key].append(each)
+        return launched
+
+    def _signs(self, place: Place, watched: Mapping[InstanceArn, Instance], policy: Policy) -> dict[InstanceArn, Signs]:
+        begins = {arn: Begin(watch=each.launched_at, count=each.launched_at) for arn, each in watched.items()}
+        watch = timedelta(hours=policy.watch_hours)
+        ripe = {arn for arn, each in watched.items() if self.now() - each.launched_at >= watch}
+        return gather_signs(self.members.cloudwatch(place), begins, ripe, self.now())
+
+    def _respond(self, fix: SourceFix, broken: _Broken, policy: Policy, request_id: str) -> int:
+        """Hold the cohort, and take the source back. 1 if it is left broken: the policy says that people alone put it back."""
+        now, arn = self.now(), broken.member.arn
+        self._hold(broken.member, policy)
+        why = (
+            f"IMDSv1 calls of {arn.instance_id}, launched from the new version, were refused {broken.why}: its software broke. "
+            f"Update it, and then: {command('clear', arn)}"
+        )
+        known = replace(fix, broken_by=str(arn), broken_at=fix.broken_at or now)
+        if policy.rollback is RollbackMode.ALERT:
+            if fix.broken_at is None:
+                only = 'The policy says "rollback": "alert": nothing was put back. Put it back by undo.'
+                alerted = replace(known, explanation=f"{why} {only}", owes=known.owes | {TELL, COUNT})
+                self._settled(self.fixing.fixes.save(alerted))
+            return 1
+        ended = self.fixing.take_back(replace(known, owes=known.owes | {COUNT}), request_id, why)
+        self._settled(ended.fix)
+        return 0
+
+    def _settled(self, fix: SourceFix | None) -> None:
+        if fix is not None and COUNT in fix.owes:
+            fix = self._counted(fix)
+        if fix is not None and TELL in fix.owes:
+            self.fixing.teller.tell(fix)
+
+    def _counted(self, fix: SourceFix) -> SourceFix:
+        """Count the source once towards the circuit breaker, however many of its instances broke."""
+        now, account = self.now(), account_key(fix.place)
+        accounts = self.response.accounts
+        enforced = len(self.response.ledger.enforced_since(account, now - A_DAY))
+        known = accounts.count_broken(account, {fix.key: fix.fixed_at or now}, enforced, now)
+        self.response.tell_breaker(known)
+        return self.fixing.fixes.save(replace(fix, owes=fix.owes - {COUNT})) or fix
+
+    def _hold(self, member: Instance, policy: Policy) -> None:
+        """What breaks holds all that runs the same software, and what its source launches next, until a person clears it."""
+        key = cohort_of(member, tag=policy.cohort_tag)
+        if key is None:
+            return
+        record = self.response.ledger.read([member.arn])[member.arn]
+        if not record.is_broken:
+            # By its own record a person clears it, and its cohort with it.
+            self.writer.write([Change(before=record, after=replace(record, broken_at=self.now(), cohort=key))])
+        now = self.now()
+        for name in {key, lineage_of(key)}:
+            held = self.response.cohorts.read([name])[name]
+            if held.broken_by is None or not held.is_held(record.cleared_at):
+                self.response.cohorts.change(
+                    name, lambda known: replace(known.renewed(), broken_by=member.arn, broken_at=now)
+                )
+
+    def _verified(self, fix: SourceFix, members: int, policy: Policy) -> None:
+        why = (
+            f"{fix.explanation} Of {members} instances that were launched since, none was refused a call that is breakage, and at least "
+            f"one of them has run clean for {policy.watch_hours} hours."
+        )
+        self.fixing.fixes.save(fix.moved(FixStatus.VERIFIED, self.now(), why))
+
+
+def _broken(members: Sequence[Instance], signs: Mapping[InstanceArn, Signs], policy: Policy) -> _Broken | None:
+    refused = {each.arn: signs[each.arn].refused for each in members if signs[each.arn].refused}
+    for each in members:
+        why = pattern(
+            signs[each.arn].refused,
+            starts=[each.launched_at],
+            watched_from=each.launched_at,
+            threshold=policy.rejected_threshold,
+            periods=policy.rejected_periods,
+        )
+        if why is not None:
+            return _Broken(member=each, why=why)
+    together = of_a_cohort(refused, standing=len(members), policy=policy)
+    first = next((each for each in members if each.arn in refused), None)
+    return _Broken(member=first, why=together) if together is not None and first is not None else None
+
+
+def _is_clean(member: Instance, signs: Signs, policy: Policy, now: datetime) -> bool:
+    health = judge(
+        signs,
+        broken=False,
+        since=member.launched_at,
+        hours=policy.watch_hours,
+        running_since=member.launched_at if member.state == "running" else None,
+        min_coverage=policy.min_coverage,
+        now=now,
+    )
+    return health is Health.CLEAN

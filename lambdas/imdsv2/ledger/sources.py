@@ -1,0 +1,101 @@
+"""The source items: what the service did to what launches instances. One partition holds them all: there are few, and the guard reads
+them together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.domain.source_fix import FixStatus, Pointer, SourceFix, Step
+from imdsv2.ledger.items import deserialize, put_unless_overtaken, to_text, to_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_SOURCES = "sources"
+_TIMES = ("lease_until", "at", "fixed_at", "notice_ends_at", "broken_at")
+_TEXTS = ("attempt", "group", "owner", "caller", "request_id", "broken_by", "undone_by", "explanation")
+
+
+class SourceFixes:
+    """The source items. Every method may raise ClientError."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+
+    def read(self, key: str) -> SourceFix:
+        """The item of a source; one that is not in the ledger is returned empty, with version 0."""
+        answer = self._dynamodb.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
+        return _fix(answer["Item"]) if "Item" in answer else SourceFix(key=key)
+
+    def all(self, prefix: str = "") -> list[SourceFix]:
+        """All items whose keys begin so."""
+        values: dict[str, Any] = {":sources": {"S": _SOURCES}}
+        condition = "pk = :sources"
+        if prefix:
+            condition += " AND begins_with(sk, :prefix)"
+            values[":prefix"] = {"S": prefix}
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ConsistentRead": True,
+        }
+        found: list[SourceFix] = []
+        while True:
+            page = self._dynamodb.query(**request)
+            found += map(_fix, page["Items"])
+            if not page.get("LastEvaluatedKey"):
+                return found
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def save(self, fix: SourceFix) -> SourceFix | None:
+        """Write an item; as it is then, or None if another writer was there since it was read."""
+        attributes: dict[str, Any] = {
+            "status": fix.status,
+            **{name: getattr(fix, name) or None for name in _TEXTS},
+            **{name: to_text(when) if (when := getattr(fix, name)) else None for name in _TIMES},
+            "pointers": [asdict(each) for each in fix.pointers] or None,
+            "steps": [asdict(each) for each in fix.steps] or None,
+            "cohorts": list(fix.cohorts) or None,
+            "owes": sorted(fix.owes) or None,
+            "past": list(fix.past) or None,
+        }
+        if not put_unless_overtaken(self._dynamodb, self._table, _key(fix.key), fix.version, attributes):
+            return None
+        return replace(fix, version=fix.version + 1)
+
+
+def _key(key: str) -> dict[str, Any]:
+    return {"pk": {"S": _SOURCES}, "sk": {"S": key}}
+
+
+def _fix(item: Mapping[str, Any]) -> SourceFix:
+    values = {name: deserialize(value) for name, value in item.items()}
+    status = values.get("status")
+    texts: dict[str, Any] = {name: values[name] for name in _TEXTS if name in values}
+    times: dict[str, Any] = {name: to_time(values.get(name)) for name in _TIMES}
+    return SourceFix(
+        key=values["sk"],
+        version=int(values["version"]),
+        status=FixStatus(status) if status else None,
+        pointers=tuple(Pointer(**each) for each in values.get("pointers", [])),
+        steps=tuple(_step(each) for each in values.get("steps", [])),
+        cohorts=tuple(values.get("cohorts", [])),
+        owes=frozenset(values.get("owes", [])),
+        past=tuple(values.get("past", [])),
+        **texts,
+        **times,
+    )
+
+
+def _step(kept: Mapping[str, Any]) -> Step:
+    numbers = {
+        name: int(kept[name])
+        for name in ("base", "default", "latest", "made", "restored")
+        if kept.get(name) is not None
+    }
+    return Step(**{**kept, **numbers})
