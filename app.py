@@ -20,6 +20,7 @@ from infra.asset import assemble  # noqa: E402
 from infra.errors import SettingRefused  # noqa: E402
 from infra.exceptions import accept  # noqa: E402
 from infra.forwarding_stack import ForwardingStack  # noqa: E402
+from infra.guardrails.stack import GuardrailStack  # noqa: E402
 from infra.member_stack import MemberStack  # noqa: E402
 from infra.roll_out import MemberTemplates  # noqa: E402
 from infra.service_stack import ServiceStack  # noqa: E402
@@ -35,10 +36,11 @@ def main() -> None:
     # In a stage of its own, so that `cdk deploy` without a name deploys only the service.
     stage = Stage(app, "Member")
     members = (MemberStack(stage, settings=settings), ForwardingStack(stage, settings=settings))
+    guardrails = (GuardrailStack(stage, settings=settings),) if settings.guardrails.targets else ()
     accept(stage, settings.names)
     stage.synth()
-    # A stage writes templates into a subdirectory; these two are also deployed without the CDK, so they move up.
-    for member in members:
+    # A stage writes templates into a subdirectory; these are also deployed without the CDK, so they move up.
+    for member in (*members, *guardrails):
         shutil.copyfile(
             Path(stage.outdir, member.template_file), Path(app.outdir, f"{member.stack_name}.template.json")
         )

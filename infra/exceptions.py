@@ -82,7 +82,7 @@ ACCEPTED = (
             ("arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:launch-template/*", "Any launch template of the account that bears the service's tag, in any Region; which ones, policy, evidence and ledger decide."),
             ("arn:<AWS::Partition>:autoscaling:*:<AWS::AccountId>:autoScalingGroup:*:autoScalingGroupName/*", "Any group of the account, in any Region; which ones, policy, evidence and ledger decide."),
             ("arn:<AWS::Partition>:iam::<AWS::AccountId>:role/*", "Auto Scaling asks in the role's name whether a template's profile may be passed; by itself the role can pass none."),
-            ("*", "Auto Scaling asks in the role's name whether a template may be launched, which concerns images, volumes and networks; by itself the role can launch nothing."),
+            ("*", "Auto Scaling asks in the role's name whether a template may be launched, which concerns images, volumes and networks; by itself the role can launch nothing. ModifyInstanceMetadataDefaults knows no resources in IAM."),
         )
     ),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*::image/*]", "MemberRoles/Source/DefaultPolicy/Resource", "Any AMI of the account's own, in any Region; a person names it, and confirms."),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import Aws, Fn, aws_iam
 from constructs import Construct
 
+from infra.defaults_role import defaults_statements
 from infra.image_statements import image_statements
 from infra.names import (
     ENFORCED_AT_TAG,
@@ -65,7 +66,7 @@ class MemberRoles(Construct):
         self._role("Read", READ, "look at instances and their metrics", [_look(), _trace(), self._tell_version()])
         self._role("Write", WRITE, "require IMDSv2, and tag what was changed", _write_statements())
         self._role("Rollback", ROLLBACK, "put back what requiring IMDSv2 broke", _rollback_statements())
-        statements = [*source_statements(), *image_statements()]
+        statements = [*source_statements(), *image_statements(), *defaults_statements()]
         self._role("Source", SOURCE, "make what launches instances require IMDSv2", statements)
         if selftest:
             self._role("SelfTest", SELFTEST, "launch, change and end its own instances", selftest_statements())

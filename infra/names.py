@@ -85,6 +85,11 @@ class Names:
         return f"{self.service_stack}Forwarding"
 
     @property
+    def guardrail_stack(self) -> str:
+        """The stack of the organisation's policies."""
+        return f"{self.service_stack}Guardrails"
+
+    @property
     def custom_action_id(self) -> str:
         """At most 20 letters and digits."""
         if self.prefix == SERVICE:

@@ -30,6 +30,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "DescribeSpotFleetRequests",
             "GetInstanceMetadataDefaults",
             "ModifyImageAttribute",
+            "ModifyInstanceMetadataDefaults",
             "ModifyInstanceMetadataOptions",
             "ModifyLaunchTemplate",
         }

@@ -171,6 +171,7 @@ class ServiceStack(Stack):
                 "POLICY_PARAMETER": self.policy.name,
                 "NOTIFICATIONS_TOPIC_ARN": self.notifications.topic.topic_arn,
                 "LEASE_SECONDS": str(lease_seconds),
+                "CHAT_MESSAGES": str(self._settings.chat_messages).lower(),
                 "QUOTA_SHARE": str(self._settings.quota_share),
                 **self._called,
                 **(environment or {}),

@@ -11,6 +11,7 @@ from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
 from infra.errors import SettingRefused
 from infra.event_patterns import LONGEST_PATTERN, config_pattern
+from infra.guardrails.options import GuardrailOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -218,8 +219,10 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "member_regions": _list_of("Regions", _REGION, "eu-west-1"),
     "call_as": _caller,
     "notification_email": _email,
+    "chat_messages": _switch,
     "log_retention_days": _retention,
     "quota_share": _quota_share,
+    "guardrails": lambda name, value: GuardrailOptions.from_setting(name, _from_command_line(value)),
     "selftest": _switch,
     "batching_window_seconds": _window,
     "config_rule_names": _rule_names,

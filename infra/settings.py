@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import SettingRefused
@@ -11,6 +11,8 @@ from infra.setting_checks import CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from infra.guardrails.options import GuardrailOptions
 
 CHINA = "cn-"
 """How the names of its Regions begin."""
@@ -34,9 +36,13 @@ class Settings:
     call_as: str
     notification_email: str | None
     """The email address to subscribe to the topic; empty: no subscription."""
+    chat_messages: bool
+    """Whether messages have the form that Amazon Q Developer shows in chats; mail then shows that form, too."""
     log_retention_days: int
     quota_share: float
     """The share of AWS's request quotas that the service uses; people share these quotas."""
+    guardrails: GuardrailOptions
+    """Policies of the organisation, in a stack of their own; empty: there are none."""
     selftest: bool
     """Whether the state machine of the self-test, its function and its role in every account are deployed."""
     batching_window_seconds: int
@@ -73,7 +79,8 @@ class Settings:
             raise SettingRefused(name, f"is no setting; known are {', '.join(sorted(known))}")
         settings = cls(**{name: CHECKS[name](name, value) for name, value in given.items()})
         settings._check_together(region)
-        return settings
+        guardrails = replace(settings.guardrails, selftest=settings.selftest)
+        return replace(settings, guardrails=guardrails)
 
     def _check_together(self, region: str | None) -> None:
         """Refuse a setting that another setting would make ineffective, because its author expects an effect."""

@@ -10,6 +10,8 @@ from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
 from imdsv2.people.find_request import Search
+from imdsv2.people.graduate_request import Graduating
+from imdsv2.people.guardrail_request import GuardrailQuestion
 from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, parse
 from imdsv2.people.source_request import Question
@@ -44,6 +46,10 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             return service.finder().answer(asked)
         if isinstance(asked, ImageOrder):
             return _require_of_images(asked, context.aws_request_id)
+        if isinstance(asked, Graduating):
+            return _graduate(asked, context.aws_request_id)
+        if isinstance(asked, GuardrailQuestion):
+            return _weigh(asked)
         return _judge(asked, context.aws_request_id)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))
@@ -84,6 +90,19 @@ def _fix(question: Question, context: LambdaContext) -> dict[str, Any]:
     ended = [each["fix"]["status"] for each in answer["results"]]
     told = {"count": answer["count"], "caller": question.caller, "dry_run": question.dry_run, "ended": ended}
     logger.info("sources changed", extra=told)
+    return answer
+
+
+def _graduate(asked: Graduating, request_id: str) -> dict[str, Any]:
+    answer = service.graduates().carry_out(asked, request_id)
+    told = {name: answer[name] for name in ("account", "region", "result", "count", "dry_run")}
+    logger.info("graduation answered", extra={**told, "caller": asked.caller})
+    return answer
+
+
+def _weigh(question: GuardrailQuestion) -> dict[str, Any]:
+    answer = service.guardrails().answer(question)
+    logger.info("guardrails answered", extra={"count": answer["count"], "problems": len(answer["problems"])})
     return answer
 
 

@@ -40,7 +40,8 @@ class Settings:
     """The settings of every function.
 
     ``lease``: longer than the function's time limit, so that an expired lease means that its holder is no longer
-    running. ``quota_share``: the share of AWS's quotas to use where the accounts' own users need them too.
+    running. ``quota_share``: the share of AWS's quotas to use where the accounts' own users need them too. ``chat_messages``: whether
+    messages have the form that chats show.
     """
 
     region: str
@@ -51,6 +52,7 @@ class Settings:
     dead_letter_queue_url: str | None
     quota_share: float
     names: Names
+    chat_messages: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -67,6 +69,7 @@ class Settings:
             dead_letter_queue_url=environment.get("DEAD_LETTER_QUEUE_URL"),
             quota_share=_share(environment, "QUOTA_SHARE"),
             names=Names.from_environment(environment),
+            chat_messages=environment.get("CHAT_MESSAGES") == "true",
         )
 
 

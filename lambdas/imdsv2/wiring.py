@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from imdsv2.line.source_judging import SourceJudge
     from imdsv2.people.command import People
     from imdsv2.people.find import Finder
+    from imdsv2.people.graduation import Graduates
+    from imdsv2.people.guardrails import Guardrails
     from imdsv2.people.images import Images
     from imdsv2.people.source_fix import SourceFixing
     from imdsv2.people.sources import Sources
@@ -354,6 +356,34 @@ class Service:
             now=line.now,
         )
 
+    def graduates(self) -> Graduates:
+        """Build what locks the metadata defaults of accounts."""
+        from imdsv2.ledger.graduation import Graduations
+        from imdsv2.people.graduation import Graduates
+
+        line = self.line
+        return Graduates(
+            members=self.members,
+            ledger=line.ledger,
+            graduations=Graduations(self.dynamodb, self.settings.ledger_table),
+            policies=line.policies,
+            now=line.now,
+        )
+
+    def guardrails(self) -> Guardrails:
+        """Build the answer to what guardrails would block."""
+        from imdsv2.people.guardrails import Guardrails
+
+        line = self.line
+        return Guardrails(
+            members=self.members,
+            ledger=line.ledger,
+            accounts=self.accounts,
+            policies=line.policies,
+            region=self.settings.region,
+            now=line.now,
+        )
+
 
 def assemble(edge: Edge, settings: Settings) -> Service:
     """Build the service. Makes no calls."""
@@ -362,7 +392,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
     accounts = Accounts(edge.dynamodb, settings.ledger_table, provenance)
     cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
     policies = PolicySource(edge.ssm, ledger, settings.policy_parameter)
-    topic = Topic(edge.sns, settings.notifications_topic_arn)
+    topic = Topic(edge.sns, settings.notifications_topic_arn, for_chat=settings.chat_messages)
     directions = Directions(settings.ledger_table, settings.names.manual_function)
     calendar = ChangeCalendar(edge.ssm)
     gates = Gates(

@@ -109,7 +109,7 @@ GUARD = Way(
     ),
     calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),
 )
-ASIDE = {"line.concern"}
+ASIDE = {"line.concern", "line.policy_trail"}
 """What the revisit function does before it enters the line."""
 EVERYWHERE = {"line.judgement", "line.sought"}
 """Values that travel along the line or are handed into it; they are no steps."""

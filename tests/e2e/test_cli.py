@@ -123,7 +123,8 @@ def test_sources_are_shown_with_remedies_to_copy(world: World, terminal: Termina
 
 def test_the_doctor_names_what_mends_each_fault(world: World, terminal: Terminal) -> None:
     """The tests have disabled the schedules; somebody gets no mail."""
-    world.launch_one(name="cli-patient")
+    patient = world.launch_one(name="cli-patient")
+    world.ask({"targets": [patient.arn], "dry_run": False, "caller": "test"})
     found = terminal.pipe("doctor", "-o", "json")
     assert 1 == found.code, found.err
     checks = found.document["checks"]

@@ -267,6 +267,13 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
                 "eks:DescribeNodegroup",
             )
         },
+        "lock defaults": in_account(
+            template, SOURCE, "ec2:ModifyInstanceMetadataDefaults", "*", {"ec2:Attribute/HttpTokens": "required"}
+        ),
+        "enforce defaults": in_account(
+            template, SOURCE, "ec2:ModifyInstanceMetadataDefaults", "*", {"ec2:Attribute/HttpTokensEnforced": "enabled"}
+        ),
+        "unlock defaults, EC2 sends no keys": in_account(template, SOURCE, "ec2:ModifyInstanceMetadataDefaults", "*"),
         "require tokens": in_account(template, WRITE, modify, instance, REQUIRE),
         "require tokens, endpoint named": in_account(template, WRITE, modify, instance, enabled),
         "require tokens, EC2 sends fewer keys": in_account(template, WRITE, modify, instance, unknown_state),

@@ -110,6 +110,7 @@ def test_keys_of_the_cdk_are_not_settings() -> None:
         ({"call_as": ["SELF"]}, "call_as", "DELEGATED_ADMIN or SELF"),
         ({"notification_email": "ops"}, "notification_email", "e-mail"),
         ({"notification_email": ["ops@example.com"]}, "notification_email", "e-mail"),
+        ({"chat_messages": "sometimes"}, "chat_messages", "true or false"),
         ({"log_retention_days": 31}, "log_retention_days", "30"),
         ({"log_retention_days": True}, "log_retention_days", "30"),
         ({"batching_window_seconds": 11}, "batching_window_seconds", "0 to 10"),

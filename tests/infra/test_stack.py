@@ -118,6 +118,7 @@ def test_functions_are_told_where_everything_is(name: str, template: Template) -
         "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
         "MALLOC_ARENA_MAX": "2",
         "QUOTA_SHARE": "0.5",
+        "CHAT_MESSAGES": "false",
         "MANUAL_FUNCTION": "imdsv2-remediation-manual",
         "MEMBER_ROLES": "imdsv2-remediation-",
     }
@@ -449,7 +450,8 @@ def test_the_member_template_is_deployed_as_it_is(member_template: Template) -> 
         name: "Default" in each for name, each in parameters.items()
     }
     assert {"Description", "Parameters", "Conditions", "Resources", "Outputs"} == set(member_template.document)
-    assert {"imdsv2-remediation-read", "imdsv2-remediation-write", "imdsv2-remediation-rollback"} == {
+    kinds = ("read", "write", "rollback", "source")
+    assert {f"imdsv2-remediation-{kind}" for kind in kinds} == {
         role["RoleName"] for role in member_template.resources("AWS::IAM::Role").values()
     }
 

@@ -10,7 +10,7 @@ import pytest
 
 from imdsv2.domain.commands import account_command, cohort_command, command, hold_command
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.line.pasting import lines_to_paste
+from imdsv2.domain.pasting import lines_to_paste
 from imdsv2.people.request import Command, parse
 
 ARN = InstanceArn.of(account="222222222222", region="eu-west-1", instance_id="i-0123456789abcdef0")

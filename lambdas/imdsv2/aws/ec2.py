@@ -229,6 +229,7 @@ def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
         managed_by=_manager(seen),
         hibernates=seen.get("HibernationOptions", {}).get("Configured", False),
         stoppable=seen.get("RootDeviceType", "ebs") == "ebs" and seen.get("InstanceLifecycle") != "spot",
+        has_role="IamInstanceProfile" in seen,
     )
 
 

@@ -92,6 +92,7 @@ class Instance:
     ``launched_at`` is the *last* start. ``first_launched_at`` is None where EC2 does not show it, and then nothing
     may be concluded from it. ``stopped_at`` is None while it runs, and where EC2's words cannot be read. ``hibernates``: its
     last start may have been a resume. ``stoppable``: not a Spot instance, and its root lies on EBS.
+    ``has_role``: it has an instance profile, so that the metadata service delivers credentials.
     """
 
     arn: InstanceArn
@@ -105,6 +106,7 @@ class Instance:
     managed_by: str | None = None
     hibernates: bool = False
     stoppable: bool = True
+    has_role: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.commands import account_command
 from imdsv2.domain.message import Message
+from imdsv2.domain.pasting import lines_to_paste
 from imdsv2.domain.verdict import Reason
-from imdsv2.line.pasting import lines_to_paste
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

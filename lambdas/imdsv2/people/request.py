@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imdsv2.domain.cohort import KINDS
 from imdsv2.domain.request import Request, Source
@@ -13,6 +13,8 @@ from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
 from imdsv2.people import fields
 from imdsv2.people.find_request import FIND, Search, parse_search
+from imdsv2.people.graduate_request import GRADUATE, Graduating, parse_graduate
+from imdsv2.people.guardrail_request import GUARDRAILS, GuardrailQuestion, parse_guardrails
 from imdsv2.people.image_request import IMAGES, ImageOrder, parse_images
 from imdsv2.people.source_request import SOURCES, Question, parse_question
 
@@ -135,7 +137,11 @@ _ACCOUNTED_FOR = frozenset({Steer.HOLD, Steer.ACCEPT})
 """Commands that require ``reason``, ``owner`` and ``until``."""
 
 
-def parse(event: object) -> Order | Command | Question | Search | ImageOrder:
+Asked: TypeAlias = Order | Command | Question | Search | ImageOrder | GuardrailQuestion | Graduating
+"""What a manual invoke may ask."""
+
+
+def parse(event: object) -> Asked:
     """Parse a manual invoke. Raises InvalidRequest, which names the field."""
     if not isinstance(event, dict):
         return parse_order(event)
@@ -145,6 +151,10 @@ def parse(event: object) -> Order | Command | Question | Search | ImageOrder:
         return parse_search(event)
     if IMAGES in event:
         return parse_images(event)
+    if GRADUATE in event:
+        return parse_graduate(event)
+    if GUARDRAILS in event:
+        return parse_guardrails(event)
     named = sorted(event.keys() & set(Steer))
     # `clear` beside targets is what earlier versions took; its refusal says what to send instead.
     if not named or (named == [Steer.CLEAR] and "targets" in event and not isinstance(event[Steer.CLEAR], dict)):

@@ -79,6 +79,8 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
         stale="same, owed, held unused, alarm",
     ),
     "ec2:DescribeRegions": _row("same, owed"),
+    # What was before is in the ledger; whoever asked is told, and asks again.
+    "ec2:ModifyInstanceMetadataDefaults": _row("owed, same, failed"),
     "ec2:ModifyInstanceMetadataOptions": _row(
         "owed, same, held not_ready",
         expired="same",
@@ -91,8 +93,8 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
         (
             *("autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeLaunchConfigurations"),
             *("batch:DescribeComputeEnvironments", "eks:DescribeNodegroup"),
-            *("cloudtrail:LookupEvents", "ec2:DescribeFleets", "ec2:DescribeLaunchTemplates"),
-            *("ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSpotFleetRequests", "ec2:GetInstanceMetadataDefaults"),
+            *("ec2:DescribeFleets", "ec2:DescribeLaunchTemplates"),
+            *("ec2:DescribeLaunchTemplateVersions", "ec2:DescribeSpotFleetRequests"),
         ),
         _row("same, owed, failed", garbled="same, owed, failed"),
     ),
@@ -103,6 +105,9 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
     ),
     # An AMI is changed on a person's request, whose answer says what EC2 refused; they ask again.
     "ec2:ModifyImageAttribute": _row("owed, same", garbled="owed, same, failed"),
+    # For graduation they decide: what is not read keeps the place open, and whoever asked asks again.
+    "cloudtrail:LookupEvents": _row("same, owed", garbled="same, owed, failed"),
+    "ec2:GetInstanceMetadataDefaults": _row("same, owed, failed"),
     # Findings: those that may not be read count as suppressed, others are asked for again; notes are owed.
     "securityhub:BatchUpdateFindings": _row("owed, same"),
     "securityhub:BatchUpdateFindingsV2": _row("owed, same"),

@@ -59,6 +59,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "DescribeImages": {"Images": [{"ImageId": "ami-00000001", "OwnerId": "222222222222"}]},
     "GetInstanceMetadataDefaults": {"AccountLevel": {"HttpTokens": "no-preference"}},
     "ModifyImageAttribute": {},
+    "ModifyInstanceMetadataDefaults": {"Return": True},
     "LookupEvents": {"Events": [{"EventName": "RunInstances", "Username": "ada"}]},
 }
 """AWS's answers, by operation."""

@@ -51,6 +51,7 @@ class Path:
 
 
 _RULE = "autoscaling-launchconfig-requires-imdsv2"
+EMPTY = "444444444444"
 _PLACES = ((FIRST, 1), (FIRST, 2), (SECOND, 3))
 
 
@@ -208,6 +209,11 @@ def _undo_source(world: World, arns: list[str]) -> None:
     world.invoke(undo={"source": key}, caller="dora", dry_run=False)
 
 
+def _graduate(world: World, arns: list[str]) -> None:
+    """An account in which nothing runs."""
+    world.invoke(graduate={"account": EMPTY, "region": REGION}, caller="dora", dry_run=False)
+
+
 def _order(world: World, arns: list[str], *, dry_run: bool) -> None:
     world.invoke(targets=arns, caller="dora", dry_run=dry_run)
 
@@ -235,6 +241,7 @@ PATHS: Mapping[str, Path] = {
     "images": Path(begin=_nothing, act=_images, found=False, repeats=True),
     "source change": Path(begin=_launched_by_template, act=_change_source, repeats=True),
     "source undo": Path(begin=_changed_source, act=_undo_source, repeats=True),
+    "graduation": Path(begin=_nothing, act=_graduate, found=False, repeats=True),
     "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
     "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
 }

@@ -19,6 +19,8 @@ from imdsv2.errors import RemediationError
 from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.answer import answer_document
 from imdsv2.people.find_request import Search
+from imdsv2.people.graduate_request import Graduating
+from imdsv2.people.guardrail_request import GuardrailQuestion
 from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, parse
 from imdsv2.people.source_request import Question
@@ -170,6 +172,10 @@ class World(Fleet):
                 return service.finder().answer(asked)
             if isinstance(asked, ImageOrder):
                 return service.images().carry_out(asked, "invocation")
+            if isinstance(asked, Graduating):
+                return service.graduates().carry_out(asked, "invocation")
+            if isinstance(asked, GuardrailQuestion):
+                return service.guardrails().answer(asked)
             requests = [target for target in asked.targets if isinstance(target, Request)]
             outcomes = service.line.run(requests, "invocation", dry_run=asked.dry_run)
             self.failed += len(outcomes.failed)

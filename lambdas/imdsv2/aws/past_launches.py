@@ -1,0 +1,58 @@
+"""Asks CloudTrail which launches it remembers: 90 days of an account and Region, two requests a second."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.source.readiness import PastLaunch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+_EVENTS = 50
+PAGES = 40
+"""2,000 launches, the newest first; a place that launches more of them is told to be looked at in part."""
+
+
+def read_past_launches(cloudtrail: Any, since: datetime, until: datetime) -> tuple[list[PastLaunch], bool]:
+    """Launches that succeeded between two times, and whether these are all. Raises ClientError or BotoCoreError."""
+    request: dict[str, Any] = {
+        "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": "RunInstances"}],
+        "StartTime": since,
+        "EndTime": until,
+        "MaxResults": _EVENTS,
+    }
+    found: list[PastLaunch] = []
+    for _ in range(PAGES):
+        page = cloudtrail.lookup_events(**request)
+        found += [launch for each in page.get("Events", []) if (launch := _launch(each)) is not None]
+        if not page.get("NextToken"):
+            return found, True
+        request["NextToken"] = page["NextToken"]
+    return found, False
+
+
+def _launch(event: Mapping[str, Any]) -> PastLaunch | None:
+    """None for a launch that failed, a dry run included, and for a record that cannot be read as one."""
+    try:
+        told = json.loads(event.get("CloudTrailEvent") or "{}")
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or told.get("errorCode") or "EventTime" not in event:
+        return None
+    asked, identity = _object(told, "requestParameters"), _object(told, "userIdentity")
+    template = _object(asked, "launchTemplate")
+    return PastLaunch(
+        at=event["EventTime"],
+        principal=str(identity.get("arn") or identity.get("invokedBy") or event.get("Username") or "unknown"),
+        user_agent=str(told.get("userAgent") or ""),
+        tokens=_object(asked, "metadataOptions").get("httpTokens"),
+        template=template.get("launchTemplateId") or template.get("launchTemplateName"),
+    )
+
+
+def _object(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = given.get(name)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,254 @@
+"""Graduation: shows whether an account and Region is ready, locks its metadata defaults on request, and puts back what was before.
+
+Order: what is open -> what EC2 shows -> ledger (`locking`, with what was before) -> EC2 -> ledger (`locked`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.metadata_defaults import read_metadata_defaults, set_metadata_defaults
+from imdsv2.aws.origins import trace
+from imdsv2.aws.past_launches import read_past_launches
+from imdsv2.domain.decision import decide_scope
+from imdsv2.domain.graduation import BY_POLICY, ENFORCED, TOKENS, Graduation, Lock, as_before, missing, wanted_of
+from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.policy import Mode
+from imdsv2.ledger.items import account_key
+from imdsv2.people.strangers import known_in
+from imdsv2.source.assembly import assemble
+from imdsv2.source.readiness import Open, newest_launches, still_open, would_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from imdsv2.aws.sessions import Members
+    from imdsv2.domain.instance import Instance, Place
+    from imdsv2.ledger.graduation import Graduations
+    from imdsv2.ledger.policy import PolicySource
+    from imdsv2.ledger.table import Ledger
+    from imdsv2.people.graduate_request import Graduating
+    from imdsv2.source.readiness import PastLaunch
+
+SHOWN = 500
+_REMEMBERED = timedelta(days=90)
+"""For so long CloudTrail keeps what can be looked up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What was found of a place: what is open there, and the launches that CloudTrail remembers."""
+
+    open: Sequence[Open]
+    launches: Sequence[PastLaunch]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graduates:
+    """Carries out the command. ``now``: the clock."""
+
+    members: Members
+    ledger: Ledger
+    graduations: Graduations
+    policies: PolicySource
+    now: Callable[[], datetime]
+
+    def carry_out(self, asked: Graduating, request_id: str) -> dict[str, Any]:
+        """Show, lock or unlock. Raises ClientError or LedgerContended if the ledger fails; failures of the account are answered."""
+        known = self.graduations.of(asked.place)
+        try:
+            now, manager = read_metadata_defaults(self.members.ec2(asked.place, "read"))
+        except CALL_FAILURES as error:
+            told = f"EC2 there cannot be read ({describe_error(error)}): deploy the member roles of this version there and enable the Region."
+            return _answer(asked, known, {}, result="refused", explanation=told)
+        if manager == BY_POLICY:
+            told = "A declarative policy of the organisation manages these defaults; they are left alone. Change them there."
+            return _answer(asked, known, now, result="left_alone", explanation=told)
+        if asked.unlock:
+            return self._unlock(asked, known, now, request_id)
+        return self._lock(asked, known, now, request_id)
+
+    def _lock(self, asked: Graduating, known: Graduation, now: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+        look = self._look(asked.place)
+        wanted = wanted_of(hop_limit=asked.hop_limit, enforce=asked.enforce)
+        planned = missing(wanted, now)
+        found = [*look.open, *self._gates(asked, now)]
+        if not planned:
+            known = known if asked.dry_run else self._settled(known, now)
+            told = "The defaults already say so; nothing is changed."
+            return _answer(asked, known, now, look, found, result="already_locked", explanation=told)
+        if found:
+            told = f"Not ready: {len(found)} things are open. Settle them, then ask again."
+            return _answer(asked, known, now, look, found, result="refused", explanation=told)
+        if asked.dry_run:
+            told = "Ready. Nothing is changed by a dry run; send the same with dry_run: false and caller."
+            return _answer(asked, known, now, look, result="would_lock", explanation=told, planned=planned)
+        # The look took seconds, in which somebody may have changed them.
+        fresh, _ = read_metadata_defaults(self.members.ec2(asked.place, "read"))
+        if fresh != now:
+            told = "Somebody has changed the defaults meanwhile; nothing is changed. Ask again."
+            return _answer(asked, known, now, look, result="refused", explanation=told)
+        # What was before the first change is kept; a later step adds its own.
+        before = {**as_before(planned, now), **(known.before if known.holds else {})}
+        earlier = known.wanted if known.holds else {}
+        begun = replace(
+            known,
+            status=Lock.LOCKING,
+            before=before,
+            wanted={**earlier, **planned},
+            by=asked.signed(request_id),
+            error=None,
+        )
+        return self._set(asked, begun, now, planned, Lock.LOCKED, look)
+
+    def _settled(self, known: Graduation, now: Mapping[str, Any]) -> Graduation:
+        """The ledger's item, completed where an earlier attempt was carried out and its answer got lost."""
+        if known.status not in (Lock.LOCKING, Lock.FAILED) or missing(known.wanted, now):
+            return known
+        return self.graduations.save(replace(known, status=Lock.LOCKED, error=None), self.now())
+
+    def _unlock(self, asked: Graduating, known: Graduation, now: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+        """Put back what was before, where the defaults are still as the service set them."""
+        if not known.holds:
+            told = "The service has set no defaults here; there is nothing to put back."
+            return _answer(asked, known, now, result="nothing_to_unlock", explanation=told)
+        planned = missing(known.before, now)
+        changed = [name for name in planned if name in missing(known.wanted, now)]
+        if changed:
+            told = f"Somebody else has changed {', '.join(changed)} since; nothing is put back. Before the service it was {dict(known.before)}."
+            return _answer(asked, known, now, result="refused", explanation=told)
+        if asked.dry_run:
+            told = "These defaults would be put back; send the same with dry_run: false and caller."
+            return _answer(asked, known, now, result="would_unlock", explanation=told, planned=planned)
+        begun = replace(known, status=Lock.UNLOCKING, by=asked.signed(request_id), error=None)
+        return self._set(asked, begun, now, planned, Lock.UNLOCKED)
+
+    def _set(
+        self,
+        asked: Graduating,
+        begun: Graduation,
+        now: Mapping[str, Any],
+        planned: Mapping[str, Any],
+        done: Lock,
+        look: _Look | None = None,
+    ) -> dict[str, Any]:
+        written = self.graduations.save(begun, self.now())
+        try:
+            if planned:
+                set_metadata_defaults(self.members.ec2(asked.place, "source"), planned)
+        except CALL_FAILURES as error:
+            problem = describe_error(error)
+            failed = self.graduations.save(replace(written, status=Lock.FAILED, error=problem), self.now())
+            told = f"EC2 refused, or did not answer ({problem}). Ask again: what was before is kept, and nothing is done twice."
+            return _answer(asked, failed, now, look, result="failed", explanation=told, planned=planned)
+        finished = self.graduations.save(replace(written, status=done), self.now())
+        told = (
+            f"Put back with {_unlocking(asked.place)}." if done is Lock.LOCKED else "What was before is in force again."
+        )
+        return _answer(asked, finished, {**now, **planned}, look, result=done, explanation=told, planned=planned)
+
+    def _gates(self, asked: Graduating, now: Mapping[str, Any]) -> list[Open]:
+        """What keeps the service itself from it, and the order of the two steps."""
+        policy = self.policies.current(self.now()).policy
+        anywhere = InstanceArn(asked.place.partition, asked.place.region, asked.place.account, "")
+        found = []
+        if policy.mode == Mode.OFF:
+            found.append(Open(what="policy", name="mode", because="The service is switched off."))
+        if scoped := decide_scope(anywhere, policy, self.now()):
+            found.append(Open(what="policy", name="scope", because=scoped.explanation))
+        if asked.enforce and now.get(TOKENS) != "required":
+            because = f"{ENFORCED} is the second step: lock the default first, so that launches that say nothing pass."
+            found.append(Open(what="defaults", name=TOKENS, because=because))
+        return found
+
+    def _look(self, place: Place) -> _Look:
+        """Everything that may be open. What cannot be read counts as open."""
+        try:
+            traced = trace(self.members, place)
+        except CALL_FAILURES as error:
+            told = f"Instances cannot be read ({describe_error(error)}): deploy the member roles there, and ask again."
+            return _Look(open=[Open(what="account", name=place.account, because=told)], launches=[])
+        unread = [Open(what="source", name="unread", because=each) for each in traced.found.problems.values()]
+        launches, problem = self._launches(place)
+        sources = assemble(place, traced.origins, traced.found)
+        found = still_open(traced.instances, self._watched(place, traced.instances), sources, launches)
+        return _Look(open=[*unread, *([problem] if problem else []), *found], launches=launches)
+
+    def _launches(self, place: Place) -> tuple[list[PastLaunch], Open | None]:
+        until = self.now()
+        try:
+            launches, complete = read_past_launches(self.members.other("cloudtrail", place), until - _REMEMBERED, until)
+        except CALL_FAILURES as error:
+            told = f"CloudTrail cannot be asked for launches ({describe_error(error)}): deploy the member roles of this version there."
+            return [], Open(what="launch", name="CloudTrail", because=told)
+        if complete:
+            return launches, None
+        told = (
+            f"CloudTrail has more than {len(launches)} launches; those since {launches[-1].at:%Y-%m-%d} were looked at."
+            if launches
+            else "CloudTrail has more launches than were looked at."
+        )
+        return launches, Open(what="launch", name="CloudTrail", because=f"{told} Lock this Region's defaults by hand.")
+
+    def _watched(self, place: Place, instances: Sequence[Instance]) -> dict[InstanceArn, str]:
+        """Living instances of the place that are under watch or being changed, by the ledger."""
+        living = {each.arn for each in instances}
+        arns = living.intersection(known_in(self.ledger, account_key(place)))
+        return {
+            arn: f"It is under watch ({record.status}) until it has proved healthy: wait."
+            for arn, record in sorted(self.ledger.read(sorted(arns)).items())
+            if record.is_watched or record.is_unfinished or record.is_to_go_back
+        }
+
+
+def _unlocking(place: Place) -> str:
+    """The command that puts back what was before."""
+    return json.dumps(
+        {
+            "graduate": {"account": place.account, "region": place.region, "unlock": True},
+            "dry_run": False,
+            "caller": "YOUR NAME",
+        }
+    )
+
+
+def _answer(
+    asked: Graduating,
+    known: Graduation,
+    now: Mapping[str, Any],
+    look: _Look | None = None,
+    found: Sequence[Open] = (),
+    *,
+    result: str,
+    explanation: str,
+    planned: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    launches = look.launches if look is not None else []
+    return {
+        "command": "graduate",
+        "dry_run": asked.dry_run,
+        "account": asked.place.account,
+        "region": asked.place.region,
+        "result": result,
+        "explanation": explanation,
+        "ready": look is not None and not found,
+        "count": len(found),
+        "open": [{"what": each.what, "name": each.name, "explanation": each.because} for each in found[:SHOWN]],
+        "launches": {
+            "looked_at": len(launches),
+            "launchers": len(newest_launches(launches)),
+            "would_get_tokens": [
+                {"principal": each.principal, "user_agent": each.user_agent, "at": each.at.isoformat()}
+                for each in would_change(launches)[:SHOWN]
+            ],
+        },
+        "defaults": dict(now),
+        "planned_call": dict(planned) if planned else None,
+        "status": known.status,
+        "before": dict(known.before),
+    }

@@ -1,0 +1,137 @@
+"""Answers what guardrails would block today, from the ledger and a look at the accounts. Only reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.origins import trace
+from imdsv2.domain.decision import decide_scope
+from imdsv2.domain.instance import InstanceArn, Place, partition_of
+from imdsv2.errors import InvalidRequest
+from imdsv2.people.strangers import known_in
+from imdsv2.source.assembly import assemble
+from imdsv2.source.impact import Guardrail, impact, of_concern
+from imdsv2.source.verdict import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from imdsv2.aws.sessions import Members
+    from imdsv2.ledger.account import Accounts
+    from imdsv2.ledger.policy import PolicySource
+    from imdsv2.ledger.table import Ledger
+    from imdsv2.people.guardrail_request import GuardrailQuestion
+    from imdsv2.source.assembly import Source
+    from imdsv2.source.impact import Hit
+
+SHOWN = 2_000
+"""Lambda's response is limited to 6 MB."""
+
+_SAYS = {
+    Guardrail.LAUNCHES: "launches would be denied",
+    Guardrail.ENFORCED: "launches would be refused with tokens_enforced",
+    Guardrail.DELIVERY: "calls with credentials that IMDSv1 delivered would be denied",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guardrails:
+    """Answers the question. ``region``: the home Region, to whose partition account ids belong; ``now``: the clock."""
+
+    members: Members
+    ledger: Ledger
+    accounts: Accounts
+    policies: PolicySource
+    region: str
+    now: Callable[[], datetime]
+
+    def answer(self, question: GuardrailQuestion) -> dict[str, Any]:
+        """What would be blocked, by guardrail. Raises ClientError if the ledger fails; what fails in an account is told in
+        ``problems``."""
+        problems: list[str] = []
+        places = self._places(question)
+        sources = [each for place in places for each in self._sources(place, problems)]
+        known = self.ledger.read(of_concern(sources))
+        words = {
+            arn: Word(decision=record.decision, reason=record.reason, broken=record.is_broken)
+            for arn, record in known.items()
+            if record.version
+        }
+        hits = impact(sources, words, question.max_hop_limit)
+        return {
+            "command": "guardrails",
+            "dry_run": question.dry_run,
+            "summary": _summary(hits, len(places), len(problems)),
+            "places": len(places),
+            "count": sum(each.certain for each in hits),
+            "unknown": sum(not each.certain for each in hits),
+            "results": [_document(each) for each in hits[:SHOWN]],
+            "problems": problems,
+        }
+
+    def _places(self, question: GuardrailQuestion) -> list[Place]:
+        """The accounts and Regions to look at: the named one, or those in which the ledger knows an instance."""
+        if question.account is not None and question.region is not None:
+            return [Place(partition_of(question.region), question.region, question.account)]
+        if question.account is None:
+            keys = [each.key for each in self.accounts.all()]
+            arns = {*self.ledger.waiting(), *(arn for key in keys for arn in known_in(self.ledger, key))}
+        else:
+            arns = set(known_in(self.ledger, f"{partition_of(self.region)}/{question.account}"))
+            if not arns:
+                problem = f"the ledger knows no instance of account {question.account}; name its region beside it"
+                raise InvalidRequest("guardrails.account", problem)
+        return sorted({Place(arn.partition, arn.region, arn.account) for arn in arns})
+
+    def _sources(self, place: Place, problems: list[str]) -> Sequence[Source]:
+        anything = InstanceArn(place.partition, place.region, place.account, "")
+        scoped = decide_scope(anything, self.policies.current(self.now()).policy, self.now())
+        if scoped is not None:
+            problems.append(scoped.explanation)
+            return []
+        try:
+            traced = trace(self.members, place)
+        except CALL_FAILURES as error:
+            problems.append(
+                f"Instances in account {place.account}, {place.region} cannot be read ({describe_error(error)}): deploy the member "
+                "roles there and enable the Region, then ask again."
+            )
+            return []
+        problems += traced.found.problems.values()
+        return assemble(place, traced.origins, traced.found)
+
+
+def _summary(hits: Iterable[Hit], places: int, problems: int) -> str:
+    """One sentence for each guardrail, and what they do not say."""
+    counted = Counter((each.guardrail, each.certain) for each in hits)
+    sentences = [
+        f"{guardrail}: {_count(counted[guardrail, True], guardrail)} {says}"
+        + (f", and of {counted[guardrail, False]} more it cannot be told" if counted[guardrail, False] else "")
+        + "."
+        for guardrail, says in _SAYS.items()
+    ]
+    unread = f" {problems} problems are told below; what they hide is not counted." if problems else ""
+    return f"In {places} accounts and Regions, as of today. {' '.join(sentences)}{unread}"
+
+
+def _count(number: int, guardrail: Guardrail) -> str:
+    what = "instance" if guardrail is Guardrail.DELIVERY else "source"
+    return f"{number} {what}'s" if number == 1 else f"{number} {what}s'"
+
+
+def _document(hit: Hit) -> dict[str, Any]:
+    origin = hit.source.origin
+    return {
+        "guardrail": hit.guardrail,
+        "blocked": True if hit.certain else None,
+        "account": hit.source.place.account,
+        "region": hit.source.place.region,
+        "kind": origin.kind,
+        "name": origin.name,
+        "target": str(hit.instance.arn) if hit.instance is not None else None,
+        "explanation": hit.because,
+    }

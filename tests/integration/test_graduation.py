@@ -1,0 +1,282 @@
+"""Graduation: shown, locked, undone, and refused where anything is open, over moto; EC2's defaults are a fake of their own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imdsv2.errors import InvalidRequest
+from imdsv2.people.graduate_request import Graduating
+from imdsv2.people.request import parse
+from tests.integration.builders import MEMBER, REGION, asked
+
+if TYPE_CHECKING:
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+
+@dataclass
+class Defaults:
+    """The account's defaults, as EC2 keeps them. ``manager``: who manages them."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    manager: str = "account"
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+    def get(self, _: Call) -> dict[str, Any]:
+        """Answer GetInstanceMetadataDefaults."""
+        return {"AccountLevel": {**self.values, "ManagedBy": self.manager}}
+
+    def modify(self, call: Call) -> dict[str, Any]:
+        """Answer ModifyInstanceMetadataDefaults: no preference removes a default."""
+        self.changes.append(dict(call.params))
+        for name, value in call.params.items():
+            if value in ("no-preference", -1):
+                self.values.pop(name, None)
+            else:
+                self.values[name] = value
+        return {"Return": True}
+
+
+@pytest.fixture
+def defaults(cloud: Cloud) -> Defaults:
+    """An account without defaults, whose CloudTrail remembers nothing."""
+    made = Defaults()
+    cloud.wire.fake("GetInstanceMetadataDefaults", made.get)
+    cloud.wire.fake("ModifyInstanceMetadataDefaults", made.modify)
+    cloud.wire.fake("LookupEvents", lambda _: {"Events": []})
+    return made
+
+
+def graduate(cloud: Cloud, *, real: bool = True, **given: Any) -> dict[str, Any]:
+    """The answer of a new function instance, as it is sent."""
+    scope = {"account": MEMBER, "region": REGION, **given}
+    command = parse({"graduate": scope, "dry_run": not real, **({"caller": "ada"} if real else {})})
+    assert isinstance(command, Graduating)
+    answer: dict[str, Any] = json.loads(json.dumps(cloud.function().graduates().carry_out(command, "request-7")))
+    return answer
+
+
+def kept(cloud: Cloud) -> list[dict[str, Any]]:
+    """The ledger's items of the place: the current one, and the events in order."""
+    items = [each for each in cloud.items() if str(each["pk"]).startswith("defaults#")]
+    return sorted(items, key=lambda each: str(each["sk"]))
+
+
+def launched(cloud: Cloud, tokens: str | None, **told: Any) -> dict[str, Any]:
+    """A launch that CloudTrail remembers."""
+    options = {} if tokens is None else {"metadataOptions": {"httpTokens": tokens}}
+    record = {
+        "userIdentity": {"arn": f"arn:aws:sts::{MEMBER}:assumed-role/builder/x"},
+        "userAgent": "Packer/1.11",
+        "requestParameters": options,
+        **told,
+    }
+    return {
+        "EventName": "RunInstances",
+        "EventTime": cloud.clock() - timedelta(days=3),
+        "CloudTrailEvent": json.dumps(record),
+    }
+
+
+def test_a_place_that_is_ready_is_locked_and_undone(cloud: Cloud, defaults: Defaults) -> None:
+    """Only what is wanted is sent; what was before is kept, and put back by one call."""
+    defaults.values = {"HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"}
+    shown = graduate(cloud, real=False, hop_limit=2)
+    assert (True, "would_lock", []) == (shown["ready"], shown["result"], shown["open"])
+    assert ([], []) == (defaults.changes, kept(cloud))
+    locked = graduate(cloud, hop_limit=2)
+    assert ("locked", "locked") == (locked["result"], locked["status"])
+    assert [{"HttpTokens": "required", "HttpPutResponseHopLimit": 2}] == defaults.changes
+    undo = json.loads(locked["explanation"].removeprefix("Put back with ").removesuffix("."))
+    assert isinstance(parse(undo), Graduating)
+    undone = graduate(cloud, unlock=True)
+    assert "unlocked" == undone["result"]
+    assert {"HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"} == defaults.values
+
+
+def test_each_change_is_written_before_and_after(cloud: Cloud, defaults: Defaults) -> None:
+    """An event for each, that nothing overwrites, with who asked and what was before."""
+    graduate(cloud)
+    graduate(cloud, unlock=True)
+    current, *events = kept(cloud)
+    assert ["locking", "locked", "unlocking", "unlocked"] == [each["status"] for each in events]
+    assert {"ada, request request-7"} == {each["caller"] for each in events}
+    assert all({"HttpTokens": "no-preference"} == each["before"] for each in events)
+    assert "unlocked" == current["status"]
+
+
+def test_enforcement_is_a_second_step_and_one_undo_puts_back_both(cloud: Cloud, defaults: Defaults) -> None:
+    """Before the first step it is refused: launches that say nothing would fail."""
+    refused = graduate(cloud, enforce=True)
+    assert ("refused", ["HttpTokens"]) == (refused["result"], [each["name"] for each in refused["open"]])
+    graduate(cloud)
+    assert "locked" == graduate(cloud, enforce=True)["result"]
+    assert {"HttpTokens": "required", "HttpTokensEnforced": "enabled"} == defaults.values
+    assert "unlocked" == graduate(cloud, unlock=True)["result"]
+    assert {} == defaults.values
+
+
+def test_a_second_call_changes_nothing(cloud: Cloud, defaults: Defaults) -> None:
+    """Nor does it forget what was before."""
+    graduate(cloud)
+    again = graduate(cloud)
+    assert ("already_locked", {"HttpTokens": "no-preference"}) == (again["result"], again["before"])
+    assert 1 == len(defaults.changes)
+
+
+def test_an_instance_that_allows_imdsv1_is_named(cloud: Cloud, defaults: Defaults) -> None:
+    """And one under watch, as long as it is."""
+    cloud.policy(mode="enforce", canary=None)
+    arn = cloud.one()
+    refused = graduate(cloud)
+    assert ("refused", False, [str(arn)]) == (
+        refused["result"],
+        refused["ready"],
+        [each["name"] for each in refused["open"] if each["what"] == "instance"],
+    )
+    cloud.line().run([asked(arn)], "request-1")
+    assert "required" == cloud.tokens(arn)
+    refused = graduate(cloud)
+    assert [("watch", str(arn))] == [(each["what"], each["name"]) for each in refused["open"]]
+    assert [] == defaults.changes
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told", "opens"),
+    [
+        ("optional", {}, True),
+        ("optional", {"errorCode": "Client.DryRunOperation"}, False),
+        ("required", {}, False),
+        (None, {}, False),
+        (None, {"requestParameters": None, "userIdentity": []}, False),
+    ],
+)
+def test_launches_of_the_last_90_days_count(
+    tokens: str | None, told: dict[str, Any], opens: bool, cloud: Cloud, defaults: Defaults
+) -> None:
+    """Of instances that are gone, too; one that failed launched nothing."""
+    cloud.wire.fake("LookupEvents", lambda _: {"Events": [launched(cloud, tokens, **told)]})
+    answer = graduate(cloud)
+    assert ("refused" if opens else "locked") == answer["result"]
+    [call] = cloud.wire.made("LookupEvents")[:1]
+    assert timedelta(days=90) == call.params["EndTime"] - call.params["StartTime"]
+    silent = tokens is None and "errorCode" not in told
+    assert silent == bool(answer["launches"]["would_get_tokens"])
+
+
+def test_more_launches_than_are_looked_at_keep_it_open(cloud: Cloud, defaults: Defaults) -> None:
+    """Pages end; what was not looked at might say anything."""
+    cloud.wire.fake("LookupEvents", lambda _: {"Events": [launched(cloud, "required")], "NextToken": "more"})
+    refused = graduate(cloud)
+    assert ("refused", ["CloudTrail"]) == (refused["result"], [each["name"] for each in refused["open"]])
+
+
+@pytest.mark.parametrize("operation", ["LookupEvents", "DescribeInstances"])
+def test_what_cannot_be_read_is_open(operation: str, cloud: Cloud, defaults: Defaults) -> None:
+    """With what to do about it."""
+    cloud.wire.refuse(operation, "AccessDeniedException")
+    refused = graduate(cloud)
+    assert ("refused", []) == (refused["result"], defaults.changes)
+    assert "deploy the member roles" in refused["open"][0]["explanation"]
+
+
+def test_a_declarative_policy_is_left_alone(cloud: Cloud, defaults: Defaults) -> None:
+    """And said so, by lock and undo."""
+    defaults.manager = "declarative-policy"
+    for given in ({}, {"unlock": True}):
+        answer = graduate(cloud, **given)
+        assert "left_alone" == answer["result"]
+        assert "declarative policy" in answer["explanation"]
+    assert ([], []) == (defaults.changes, kept(cloud))
+
+
+def test_what_somebody_else_has_changed_is_not_put_back(cloud: Cloud, defaults: Defaults) -> None:
+    """It is theirs."""
+    graduate(cloud)
+    defaults.values["HttpTokens"] = "optional"
+    answer = graduate(cloud, unlock=True)
+    assert ("refused", "optional") == (answer["result"], defaults.values["HttpTokens"])
+    assert "HttpTokens" in answer["explanation"]
+
+
+def test_an_undo_without_a_lock_does_nothing(cloud: Cloud, defaults: Defaults) -> None:
+    """Defaults that an account has of its own stay."""
+    defaults.values = {"HttpTokens": "required"}
+    assert "nothing_to_unlock" == graduate(cloud, unlock=True)["result"]
+    assert ([], []) == (defaults.changes, kept(cloud))
+
+
+@pytest.mark.parametrize("code", ["UnauthorizedOperation", "RequestLimitExceeded"])
+def test_a_refusal_of_ec2_is_kept_and_tried_again(code: str, cloud: Cloud, defaults: Defaults) -> None:
+    """What was before is what was before the first attempt."""
+    cloud.wire.refuse("ModifyInstanceMetadataDefaults", code, times=9)
+    failed = graduate(cloud)
+    assert ("failed", "failed") == (failed["result"], failed["status"])
+    assert code in failed["explanation"]
+    [current, *_] = kept(cloud)
+    assert {"HttpTokens": "no-preference"} == current["before"]
+
+
+def test_a_lost_answer_is_mended_by_asking_again(cloud: Cloud, defaults: Defaults) -> None:
+    """EC2 made the change, and nobody heard of it: the undo still knows what was before."""
+
+    def lose(call: Call) -> None:
+        defaults.modify(call)
+        raise TimeoutError
+
+    cloud.wire.on("ModifyInstanceMetadataDefaults", lose)
+    with pytest.raises(TimeoutError):
+        graduate(cloud)
+    assert "locking" == kept(cloud)[0]["status"]
+    assert "already_locked" == graduate(cloud)["result"]
+    current = kept(cloud)[0]
+    assert ("locked", {"HttpTokens": "no-preference"}) == (current["status"], current["before"])
+    assert 1 == len(defaults.changes)
+
+
+def test_defaults_that_change_during_the_look_are_left(cloud: Cloud, defaults: Defaults) -> None:
+    """What would be kept as before would be wrong."""
+
+    def meanwhile(_: Call) -> dict[str, Any]:
+        defaults.values["HttpTokens"] = "optional"
+        return {"Events": []}
+
+    cloud.wire.fake("LookupEvents", meanwhile)
+    assert ("refused", []) == (graduate(cloud)["result"], defaults.changes)
+
+
+def test_while_the_service_is_off_nothing_is_locked(cloud: Cloud, defaults: Defaults) -> None:
+    """An undo is still possible."""
+    graduate(cloud)
+    cloud.policy(mode="off")
+    defaults.values.pop("HttpTokens")
+    refused = graduate(cloud)
+    assert ("refused", ["mode"]) == (refused["result"], [each["name"] for each in refused["open"]])
+    defaults.values["HttpTokens"] = "required"
+    assert "unlocked" == graduate(cloud, unlock=True)["result"]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"graduate": []}, "graduate"),
+        ({"graduate": {"account": MEMBER}}, "graduate.region"),
+        ({"graduate": {"region": REGION}}, "graduate.account"),
+        ({"graduate": {"account": MEMBER, "region": REGION, "hops": 1}}, "hops"),
+        ({"graduate": {"account": MEMBER, "region": REGION, "hop_limit": 0}}, "hop_limit"),
+        ({"graduate": {"account": MEMBER, "region": REGION, "enforce": "yes"}}, "enforce"),
+        ({"graduate": {"account": MEMBER, "region": REGION, "unlock": True, "enforce": True}}, "unlock"),
+        ({"graduate": {"account": MEMBER, "region": REGION, "enforce": True, "hop_limit": 2}}, "hop_limit"),
+        ({"graduate": {"account": MEMBER, "region": REGION}, "dry_run": False}, "caller"),
+        ({"graduate": {"account": MEMBER, "region": REGION}, "targets": []}, "targets"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused(given: dict[str, Any], field: str) -> None:
+    """With the name of the field."""
+    with pytest.raises(InvalidRequest, match=field):
+        parse(given)
