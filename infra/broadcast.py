@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 BATCH = 100
 LONGEST_WAIT = Duration.hours(23)
 """The stream keeps its records for a day."""
-ONLY_EVENTS = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "event#"}]}}}}
+ONLY_EVENTS = {
+    "eventName": ["INSERT"],
+    "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "event#"}, {"prefix": "decision#"}]}}},
+}
 """All else that is written to the table does not reach the function, and costs nothing."""
 
 TIMEOUT = Duration.minutes(1)

@@ -6,16 +6,13 @@ from aws_cdk import Aws, aws_iam
 
 CHANGE_IMAGE = ["ec2:ModifyImageAttribute"]
 
-# `ec2:Attribute` has the name of the attribute that a call sends, as with instances; who may launch from an AMI is
-# sent as users, groups and organisations to add or remove, each under a key of its own (Service Authorization
-# Reference, EC2, ModifyImageAttribute).
+# The name of the attribute that a call sends, as with instances.
 ATTRIBUTE_SENT = "ec2:Attribute"
-SHARING_KEYS = ["ec2:Add/userId", "ec2:Add/group", "ec2:Remove/userId", "ec2:Remove/group"]
 
 
 def image_statements() -> list[aws_iam.PolicyStatement]:
-    """The account's own AMIs only. What else the operation can do is denied, not left out of the Allow: if EC2 does not send one of
-    these keys, the service still works, with only its own checks."""
+    """The account's own AMIs only. Another attribute, such as who may launch from it, is denied, not left out of the Allow: if
+    EC2 does not send the key, the service still works, with only its own checks."""
     images = [f"arn:{Aws.PARTITION}:ec2:*::image/*"]
     return [
         aws_iam.PolicyStatement(
@@ -30,15 +27,5 @@ def image_statements() -> list[aws_iam.PolicyStatement]:
             actions=CHANGE_IMAGE,
             resources=images,
             conditions={"ForAnyValue:StringNotEquals": {ATTRIBUTE_SENT: ["ImdsSupport", "imdsSupport"]}},
-        ),
-        *(
-            aws_iam.PolicyStatement(
-                sid=f"NeverShare{number}",
-                effect=aws_iam.Effect.DENY,
-                actions=CHANGE_IMAGE,
-                resources=images,
-                conditions={"Null": {key: "false"}},
-            )
-            for number, key in enumerate(SHARING_KEYS, 1)
         ),
     ]

@@ -22,19 +22,22 @@ def events(
 ) -> list[Item]:
     """The events between two times that are wanted, in their order; plain values by the names of attributes."""
     from imdsv2.ledger.items import to_text
-    from imdsv2.ledger.trail import EVENT, TRAIL_INDEX, trail_days
+    from imdsv2.ledger.trail import DECISION, EVENT, TRAIL_INDEX, time_of, trail_days
 
-    span = {":first": f"{EVENT}{to_text(since)}", ":last": f"{EVENT}{to_text(until)}~"}
+    first, last = to_text(since), to_text(until)
+    span = {":first": f"{DECISION}{first}", ":last": f"{EVENT}{last}~"}
 
     def read(day: str) -> list[Item]:
         found = _query(app, TRAIL_INDEX, "trail_day = :day AND sk BETWEEN :first AND :last", {":day": day, **span})
-        wanted = [each for each in found if is_wanted(each)]
+        wanted = [each for each in found if first <= time_of(each["sk"]) <= last and is_wanted(each)]
         advance(1)
         return wanted
 
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
         days = pool.map(read, trail_days(since, until))
-        return sorted((each for day in days for each in day), key=lambda each: (each["sk"], each["pk"]))
+        return sorted(
+            (each for day in days for each in day), key=lambda each: (time_of(each["sk"]), each["pk"], each["sk"])
+        )
 
 
 def waiting(app: App, is_wanted: Callable[[str], bool], advance: Callable[[int], None]) -> list[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 from local.cloud.run import SECURITY
 from local.demo.fleet import BETA, DAY, ELSEWHERE, MOST_TAGS, SANDBOX, STRANGER, Before, Machine, Via
@@ -146,7 +147,7 @@ def _held_by_state() -> tuple[Machine, ...]:
 
 
 def _held_by_evidence() -> tuple[Machine, ...]:
-    return (*_held_by_use(), *_held_by_what_is_unknown())
+    return (*_held_by_use(), *_held_by_its_cohort(), *_held_by_what_is_unknown())
 
 
 def _held_by_use() -> tuple[Machine, ...]:
@@ -187,6 +188,28 @@ def _held_by_use() -> tuple[Machine, ...]:
             calls={60 * DAY - 1: 4},
             decision="hold",
             reason="v1_at_boot",
+        ),
+    )
+
+
+def _held_by_its_cohort() -> tuple[Machine, ...]:
+    return (
+        Machine(
+            name="reports-1",
+            story="one of two of a group, 45 calls two days ago",
+            calls={2 * DAY: 45},
+            tags={"aws:autoscaling:groupName": "reports"},
+            runs_as="reports",
+            decision="hold",
+            reason="v1_in_use",
+        ),
+        Machine(
+            name="reports-2",
+            story="the other, never used",
+            tags={"aws:autoscaling:groupName": "reports"},
+            runs_as="reports",
+            decision="hold",
+            reason="cohort_uses_v1",
         ),
     )
 
@@ -265,6 +288,30 @@ def _waiting() -> tuple[Machine, ...]:
 
 
 def _enforced() -> tuple[Machine, ...]:
+    return (*_enforced_by_evidence(), *_enforced_by_cohort())
+
+
+def _enforced_by_cohort() -> tuple[Machine, ...]:
+    shape: dict[str, Any] = {"tags": {"aws:autoscaling:groupName": "workers"}, "runs_as": "workers"}
+    others = [
+        Machine(
+            name=f"worker-{number}",
+            story="tokens required, never used before",
+            options={"HttpTokens": "required"},
+            decision="skip",
+            reason="already_required",
+            **shape,
+        )
+        for number in (1, 2, 3)
+    ]
+    young = "a member of their group, five hours old, never used"
+    return (
+        *others,
+        Machine(name="worker-4", story=young, started=5, decision="enforce", reason="cohort_unused", **shape),
+    )
+
+
+def _enforced_by_evidence() -> tuple[Machine, ...]:
     return (
         Machine(name="web-1", story="never used", decision="enforce", reason="unused"),
         Machine(name="web-2", story="never used", via=Via.FOUNDATIONAL, decision="enforce", reason="unused"),

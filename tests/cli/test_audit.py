@@ -29,7 +29,7 @@ def stored(**values: Any) -> dict[str, Any]:
 def event(kind: str, hours: int, pk: str = ARN, **values: Any) -> dict[str, Any]:
     """An event so many hours ago."""
     when = NOW - timedelta(hours=hours)
-    sk = f"event#{when:%Y-%m-%dT%H:%M:%S.%fZ}#{hours:012x}"
+    sk = f"{'event' if kind == 'status_changed' else 'decision'}#{when:%Y-%m-%dT%H:%M:%S.%fZ}#{hours:012x}"
     known = {"kind": kind, "schema": 1, "service_version": "1.0", "request_id": "r", "trail_day": trail_day(when, pk)}
     return stored(pk=pk, sk=sk, **known, **values)
 

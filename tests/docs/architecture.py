@@ -109,8 +109,12 @@ GUARD = Way(
     ),
     calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),
 )
-ASIDE = {"line.concern", "line.policy_trail"}
-"""What the revisit function does before it enters the line."""
+ASIDE = {
+    *("line.concern", "line.policy_trail"),
+    *("line.source_findings", "line.source_judging", "line.source_book", "line.node", "line.started"),
+    *("line.source_events", "line.source_texts"),
+}
+"""What the revisit function does before it enters the line, and what answers messages about sources and starts of instances."""
 EVERYWHERE = {"line.judgement", "line.sought"}
 """Values that travel along the line or are handed into it; they are no steps."""
 

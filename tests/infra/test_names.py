@@ -150,7 +150,7 @@ def test_roles_trust_the_functions_by_path_and_name(service: Template, roles: Te
         for resource in each["Resource"]
     ]
     role_of_member = f"arn:aws:iam::*:role/{variables['MEMBER_ROLES']}"
-    assert [f"{role_of_member}read", f"{role_of_member}rollback"] == entering
+    assert [f"{role_of_member}{role}" for role in ("read", "rollback", "source")] == entering
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,6 @@ def test_nothing_else_is(stack: str, request: pytest.FixtureRequest) -> None:
         ("refresh instances", "autoscaling:StartInstanceRefresh", group, {}),
         ("end instances", "autoscaling:TerminateInstanceInAutoScalingGroup", group, {}),
         ("change an instance", "ec2:ModifyInstanceMetadataOptions", instance, {"ec2:Attribute/HttpTokens": "required"}),
-        ("defaults of the account", "ec2:ModifyInstanceMetadataDefaults", "*", {}),
         ("look around", "ec2:DescribeInstances", "*", {}),
         *((f"a template of {tag}", make, template, {**MARKED, f"aws:ResourceTag/{tag}": "x"}) for tag in OWNERS),
         *((f"a default of {tag}", modify, template, {**MARKED, f"aws:ResourceTag/{tag}": "x"}) for tag in OWNERS),

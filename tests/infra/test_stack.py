@@ -334,9 +334,10 @@ def test_the_stream_feeds_the_bus_with_events_alone(template: Template) -> None:
         if "/stream/" in each["EventSourceArn"]
     ]
     [chosen] = mapping["FilterCriteria"]["Filters"]
-    assert {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "event#"}]}}}} == json.loads(
-        chosen["Pattern"]
-    )
+    assert {
+        "eventName": ["INSERT"],
+        "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "event#"}, {"prefix": "decision#"}]}}},
+    } == json.loads(chosen["Pattern"])
     assert ["ReportBatchItemFailures"] == mapping["FunctionResponseTypes"]
     assert (
         arn(template, "AWS::SQS::Queue", "FailedInvocations")

@@ -294,7 +294,9 @@ def test_what_the_first_policy_concerns_is_not_made_due() -> None:
 def told(world: World) -> list[dict[str, Any]]:
     """The events of the policy, plain."""
     decode = TypeDeserializer().deserialize
-    items = [item for (pk, sk), item in sorted(world.table.items.items()) if pk == "policy" and sk.startswith("event#")]
+    items = [
+        item for (pk, sk), item in sorted(world.table.items.items()) if pk == "policy" and sk.startswith("decision#")
+    ]
     return [{name: decode(value) for name, value in item.items()} for item in items]
 
 

@@ -49,7 +49,7 @@ def test_closing_a_breaker_makes_due_what_it_held_in_that_account(cloud: Cloud) 
     assert {here} == due(cloud)
 
 
-@pytest.mark.parametrize("operation", ["Query", "BatchGetItem", "TransactWriteItems"])
+@pytest.mark.parametrize("operation", ["Query", "BatchGetItem"])
 def test_a_breaker_is_closed_though_nothing_can_be_made_due(cloud: Cloud, operation: str) -> None:
     """The next day judges it all the same."""
     cloud.accounts().count_rollbacks(f"aws/{MEMBER}", 3, 3, cloud.clock())

@@ -51,7 +51,7 @@ def web(cloud: Cloud, **how: Any) -> tuple[str, list[InstanceArn]]:
 
 def told(cloud: Cloud) -> list[dict[str, Any]]:
     """The messages about sources."""
-    return [each for each in cloud.published() if "kind" in each["MessageAttributes"]]
+    return [each for each in cloud.published() if each["MessageAttributes"]["kind"]["StringValue"] == "source"]
 
 
 def test_each_source_has_its_item_and_document(cloud: Cloud) -> None:

@@ -46,9 +46,9 @@ class Book:
     def events(self) -> list[dict[str, Any]]:
         """The trail in its order, plain."""
         decode = TypeDeserializer().deserialize
-        found = [item for (_, sk), item in self.table.items.items() if sk.startswith("event#")]
+        found = [item for (_, sk), item in self.table.items.items() if sk.startswith(("event#", "decision#"))]
         plain = [{name: decode(value) for name, value in item.items()} for item in found]
-        return sorted(plain, key=lambda each: str(each["sk"]))
+        return sorted(plain, key=lambda each: str(each["sk"]).partition("#")[2])
 
     def kinds(self) -> list[str]:
         return [each["kind"] for each in self.events()]
@@ -63,7 +63,7 @@ def book() -> Book:
 def known(book: Book) -> Record:
     """An instance that waits, whose trail is empty."""
     record = book.write(Record(arn=ARN), HELD)
-    for key in [key for key in book.table.items if key[1].startswith("event#")]:
+    for key in [key for key in book.table.items if key[1].startswith(("event#", "decision#"))]:
         del book.table.items[key]
     return record
 

@@ -147,7 +147,7 @@ def test_the_rows_compare_each_fleet_with_itself() -> None:
 
     done = {
         BEFORE: [run(100, None), run(80, None), run(90, None)],
-        REPORT: [run(20, 9.0), run(32, None), run(27, None)],
+        FIX: [run(20, 9.0), run(32, None), run(27, None)],
     }
     reached, days = rows(done)
     assert [0.5, 0.4, 0.45] == shares(done[BEFORE])

@@ -19,7 +19,7 @@ KEY = "2027-05-01T06:00:00.000000Z#0a1b2c3d4e5f"
 def item(pk: str = ARN, **attributes: Any) -> dict[str, Any]:
     """An event as the stream has it."""
     known = {"kind": "hold_set", "schema": SCHEMA, "service_version": "1.0", "trail_day": "2027-05-01#3"}
-    values = {"pk": pk, "sk": f"event#{KEY}", **known, **attributes}
+    values = {"pk": pk, "sk": f"decision#{KEY}", **known, **attributes}
     return {name: TypeSerializer().serialize(value) for name, value in values.items()}
 
 

@@ -105,17 +105,6 @@ def test_a_use_is_isolated_by_its_calls_its_hour_and_its_distance_from_starts(us
     assert isolated is trace.isolated
 
 
-@pytest.mark.parametrize(("clean_starts", "isolated"), [(0, False), (2, False), (3, True), (20, True)])
-def test_what_was_seen_to_start_without_a_call_makes_none_at_its_start(clean_starts: int, isolated: bool) -> None:
-    """A workstation that is started every day, probed in the morning."""
-    trace = seen(once(near_start=True), clean_starts=clean_starts).used
-    assert trace is not None
-    assert isolated is trace.isolated
-    at_the_last = seen(once(near_start=True, last=LAUNCHED + AN_HOUR), clean_starts=clean_starts).used
-    assert at_the_last is not None
-    assert not at_the_last.isolated
-
-
 @pytest.mark.parametrize(
     ("rejected", "changes", "isolated"),
     [

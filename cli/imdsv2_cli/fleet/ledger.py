@@ -22,14 +22,14 @@ def changed_since(app: App, since: str, now: datetime) -> dict[str, str]:
     from datetime import datetime
 
     from imdsv2.ledger.items import to_text
-    from imdsv2.ledger.trail import EVENT, TRAIL_INDEX, trail_days
+    from imdsv2.ledger.trail import DECISION, EVENT, TRAIL_INDEX, time_of, trail_days
 
     def read(day: str) -> dict[str, str]:
         found: dict[str, str] = {}
-        values = {":day": day, ":first": f"{EVENT}{since}", ":last": f"{EVENT}{to_text(now)}~"}
+        values = {":day": day, ":first": f"{DECISION}{since}", ":last": f"{EVENT}{to_text(now)}~"}
         for item in _query(app, TRAIL_INDEX, "trail_day = :day AND sk BETWEEN :first AND :last", values, "pk, sk"):
-            pk, at = item["pk"]["S"], item["sk"]["S"].split("#")[1]
-            if pk.startswith(_INSTANCE):
+            pk, at = item["pk"]["S"], time_of(item["sk"]["S"])
+            if pk.startswith(_INSTANCE) and at >= since:
                 found[pk] = max(found.get(pk, ""), at)
         return found
 
@@ -85,10 +85,11 @@ def accounts(app: App) -> list[Mapping[str, Any]]:
 
 def events(app: App, pk: str) -> list[dict[str, Any]]:
     """The events of one instance, account or cohort, in order; plain values by the names of attributes."""
-    from imdsv2.ledger.trail import EVENT
+    from imdsv2.ledger.trail import DECISION, EVENT, time_of
 
-    found = _query(app, None, "pk = :pk AND begins_with(sk, :event)", {":pk": pk, ":event": EVENT})
-    return [plain(each) for each in found]
+    span = {":first": DECISION, ":last": f"{EVENT}~"}
+    found = _query(app, None, "pk = :pk AND sk BETWEEN :first AND :last", {":pk": pk, **span})
+    return sorted((plain(each) for each in found), key=lambda each: time_of(each["sk"]))
 
 
 def item(app: App, pk: str, sk: str = "current") -> dict[str, Any]:

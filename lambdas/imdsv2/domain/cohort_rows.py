@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort import describe_cohort, shares_user_data
 from imdsv2.domain.commands import cohort_command, command, mended
+from imdsv2.domain.pool import FEW_OF
 from imdsv2.domain.strays import hours_to_outweigh
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.weighing import is_covered, is_young, starts_suffice
@@ -36,7 +37,7 @@ def from_siblings(
     if pool is None:
         return None
     others = pool.beside(instance.arn)
-    if held := others.binding(policy):
+    if (held := others.binding(policy)) and others.is_of_one_kind:
         return _held_by(held, others, policy, now)
     if pool.problem is not None:
         why = (
@@ -47,13 +48,18 @@ def from_siblings(
     return None
 
 
-def strays_told(instance: Instance, pool: Pool | None) -> str:
-    """The isolated calls of others, which do not hold an instance that is enforced: who, when and how much."""
+def others_told(instance: Instance, pool: Pool | None, policy: Policy) -> str:
+    """The calls of others, which do not hold an instance that is enforced: who, when and how much, and why not."""
     strays = pool.beside(instance.arn).traces if pool is not None else ()
     if pool is None or not strays:
         return ""
     told = "; ".join(f"{each.arn.instance_id} {_what(each)}" for each in strays[:_STRAYS_TOLD])
     more = f"; and {len(strays) - _STRAYS_TOLD} more" if len(strays) > _STRAYS_TOLD else ""
+    if pool.beside(instance.arn).binding(policy):
+        return (
+            f" Of others in its cohort ({describe_cohort(pool.key)}), {told}{more}. That alone does not say that they run the same software, and fewer "
+            f"than one in {FEW_OF} of them made calls: it is judged by its own evidence."
+        )
     return (
         f" Of others in its cohort, {told}{more}. {'That is' if len(strays) == 1 else 'Each is'} taken for a stray call or a probe: "
         f"members without any call were observed for {count(pool.hours, 'hour')}."
@@ -126,7 +132,7 @@ def with_cohort(
         f"No IMDSv1 call since {minute(pool.since)} by it or by {others} of its cohort ({describe_cohort(pool.key)}): "
         f"{count(pool.members, 'instance')} ({pool.living} there, {pool.gone} gone), {count(pool.hours, 'hour')} observed together, "
         f"{count(pool.starts, 'start')} seen without a call. Of its own {count(evidence.observed_hours, 'hour')}, and {seen}."
-        f"{strays_told(instance, pool)}"
+        f"{others_told(instance, pool, policy)}"
     )
     if evidence.older.calls:
         why += f" It made {calls(evidence.older.calls)} before that, too long ago and too rarely to hold it."

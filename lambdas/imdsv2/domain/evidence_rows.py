@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.cohort_rows import from_siblings, strays_told, with_cohort
+from imdsv2.domain.cohort_rows import from_siblings, others_told, with_cohort
 from imdsv2.domain.commands import how_to_move, how_to_restart
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.use_rows import from_recurrence, from_refused, from_start, from_use
@@ -87,7 +87,7 @@ def from_evidence(
     if acceptance and accepted:
         return _accepted(acceptance, accepted, now)
     verdict = _unused(instance, evidence, policy, now)
-    return replace(verdict, explanation=verdict.explanation + strays_told(instance, pool))
+    return replace(verdict, explanation=verdict.explanation + others_told(instance, pool, policy))
 
 
 def stopped_too_long(now: datetime) -> Verdict:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.cohort import kind_of
 from imdsv2.domain.strays import MOST_A_MEMBER, binding, refused_strays_of, strays_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 SETTLED = timedelta(hours=3)
 """So long after its end, CloudWatch shows all that a member did."""
+FEW_OF = 10
+"""Calls by fewer than one member in so many say nothing of the others, where only their AMI or template is known to be the same."""
+_MAY_RUN_ANYTHING = {"image", "template"}
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 
@@ -161,6 +165,12 @@ class Pool:
     def binding(self, policy: Policy) -> list[Trace]:
         """The calls that hold members which made none, the newest first."""
         return binding(self.traces, self.hours, policy)
+
+    @property
+    def is_of_one_kind(self) -> bool:
+        """Whether calls of some hold the others: a group or a tag says that all run the same software; an AMI or a template that people
+        launch from says so only where many call."""
+        return kind_of(self.key) not in _MAY_RUN_ANYTHING or len(self.traces) * FEW_OF >= self.members
 
     def is_quiet(self, policy: Policy) -> bool:
         """Whether no call is known that holds others, and all members could be looked at."""

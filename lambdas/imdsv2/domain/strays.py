@@ -27,8 +27,6 @@ _WEEK_HOURS = 168
 """A policy that asks for fewer hours does not make what runs once a month more frequent."""
 _START = timedelta(hours=2)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_CLEAN_STARTS = 3
-"""What runs at boot calls at each: machines that are started every day make every third stray call within hours of a start."""
 _STEPS = (timedelta(), _DAY, 7 * _DAY)
 _RUNS = 3
 """So many calls at the same hour, or of days or weeks that follow each other, are a timetable. Two are not: of a dozen strays, two
@@ -43,16 +41,14 @@ def hours_to_outweigh(traces: Iterable[Trace], policy: Policy) -> int:
 def may_be_strays(evidence: Evidence) -> bool:
     """Whether accepted calls may turn out to be isolated, once all of the evidence has been read."""
     use = evidence.use
-    return 0 < use.most <= MOST_CALLS and use.hours <= MOST_A_MEMBER and evidence.start is None
+    return 0 < use.most <= MOST_CALLS and use.hours <= MOST_A_MEMBER and not use.near_start and evidence.start is None
 
 
 def strays_of(evidence: Evidence) -> int:
     """In how many hours of the window accepted calls came that are all isolated: hardly any in an hour, in few hours, and not while
-    boot software may have run; unless that was seen to make none at so many other starts. 0 where there are others."""
+    boot software may have run. 0 where there are others."""
     use = evidence.use
-    if not 0 < use.most <= MOST_CALLS or use.hours > MOST_A_MEMBER:
-        return 0
-    if use.near_start and evidence.clean_starts < _CLEAN_STARTS:
+    if not 0 < use.most <= MOST_CALLS or use.hours > MOST_A_MEMBER or use.near_start:
         return 0
     return use.hours if _is_beside_starts(evidence, use.last, _HOUR) else 0
 

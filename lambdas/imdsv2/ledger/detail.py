@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.items import deserialize
-from imdsv2.ledger.trail import EVENT, SCHEMA, Kind
+from imdsv2.ledger.trail import SCHEMA, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def schema() -> dict[str, Any]:
     described = {**ALWAYS, **SOMETIMES}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A decision of imdsv2-remediation",
+        "title": "A decision of a person or of the service",
         "type": "object",
         "required": list(ALWAYS),
         "properties": {name: {**kind, "description": meaning} for name, (kind, meaning) in described.items()},
@@ -109,7 +109,7 @@ def schema() -> dict[str, Any]:
 def detail_of(item: Mapping[str, Any]) -> dict[str, Any]:
     """The detail of an event, from its item as DynamoDB has it."""
     values = {name: _plain(deserialize(value)) for name, value in item.items()}
-    pk, key = str(values["pk"]), str(values["sk"]).removeprefix(EVENT)
+    pk, key = str(values["pk"]), str(values["sk"]).partition("#")[2]
     detail = {
         "version": values["schema"],
         "id": f"{key}#{pk}",

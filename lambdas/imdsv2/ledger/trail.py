@@ -1,7 +1,8 @@
 """The audit trail: every decision of a person or of the service as an item of its own, which nobody changes or overwrites.
 
 An event is written in the transaction that makes the change it tells of, so there is neither a change without its event nor an event
-without its change. Events of an instance lie beside its record (``event#<time>#<id>``), those of an account under
+without its change. Events of an instance lie beside its record (changes of its status as ``event#<time>#<id>``, everything else as
+``decision#<time>#<id>``), those of an account under
 ``account#<partition>/<account>``, those of a cohort beside its item, those of the policy under ``policy``. A sparse index by day holds
 all of them, spread over shards.
 """
@@ -26,7 +27,9 @@ TRAIL_INDEX = "trail"
 TRAIL_SHARDS = 8
 """Partitions for each day: a night's sweep may write more than one partition takes in a second."""
 EVENT = "event#"
-"""The beginning of the sort key of every event."""
+"""The beginning of the sort key of every change of status: whoever reads only these knows the life of an instance."""
+DECISION = "decision#"
+"""The beginning of the sort key of every other event."""
 SCHEMA = 1
 """The version of what events hold; it grows when an attribute changes its meaning or goes, not when one is added."""
 
@@ -104,11 +107,16 @@ def puts(
             "policy_version": provenance.policy_version,
             "service_version": VERSION,
             "pk": pk,
-            "sk": f"{EVENT}{to_text(now)}#{own}",
+            "sk": f"{EVENT if event.kind is Kind.STATUS_CHANGED else DECISION}{to_text(now)}#{own}",
             "trail_day": trail_day(now, pk),
         }
         item = {name: serialize(value) for name, value in attributes.items() if value is not None}
         yield {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
+
+
+def time_of(sk: str) -> str:
+    """When an event happened, from its sort key."""
+    return sk.split("#")[1]
 
 
 def trail_day(when: datetime, pk: str) -> str:

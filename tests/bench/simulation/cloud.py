@@ -95,6 +95,7 @@ class SimulatedInstance:
         first = datetime.fromtimestamp(machine.first_launched, UTC)
         return {
             "InstanceId": machine.arn.instance_id,
+            "ImageId": machine.image_id,
             "State": {"Name": self.state},
             "StateTransitionReason": "" if self.state == "running" else stopped,
             "LaunchTime": datetime.fromtimestamp(begin, UTC),
@@ -121,12 +122,13 @@ class SimulatedInstance:
 
 
 class SimulatedEc2(Ec2[SimulatedInstance]):
-    """EC2 of one account and Region. It shows what has been launched, and for an hour what was terminated; groups are looked up,
-    because every look at a cohort asks for one."""
+    """EC2 of one account and Region. It shows what has been launched, and for an hour what was terminated; groups and AMIs are looked
+    up, because every look at a cohort asks for one."""
 
     def __init__(self, instances: Mapping[str, SimulatedInstance]) -> None:
         super().__init__({})
         self._groups: defaultdict[str, dict[str, SimulatedInstance]] = defaultdict(dict)
+        self._images: defaultdict[str, dict[str, SimulatedInstance]] = defaultdict(dict)
         for each in instances.values():
             if each.machine.first_launched <= each.clock.seconds:
                 self.launch(each)
@@ -134,7 +136,15 @@ class SimulatedEc2(Ec2[SimulatedInstance]):
     def launch(self, instance: SimulatedInstance) -> None:
         """From now on, it is there."""
         instance_id = instance.machine.arn.instance_id
-        self.instances[instance_id] = self._groups[instance.machine.group][instance_id] = instance
+        self.instances[instance_id] = self._images[instance.machine.image_id][instance_id] = instance
+        if instance.machine.source_tags:
+            self._groups[instance.machine.group][instance_id] = instance
+
+    def describe_images(self, *, Filters: Sequence[Mapping[str, Any]], **_: Any) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        """All are the account's own."""
+        [asked] = [each["Values"] for each in Filters if each["Name"] == "image-id"]
+        account = next(iter(self.instances.values())).machine.arn.account
+        return {"Images": [{"ImageId": each, "OwnerId": account} for each in asked]}
 
     def with_tag(self, key: str, value: str) -> Iterable[tuple[str, SimulatedInstance]]:
         """Only groups are asked for."""
@@ -142,9 +152,14 @@ class SimulatedEc2(Ec2[SimulatedInstance]):
         return self._groups[value].items() if value in self._groups else ()
 
     def _listed(self, filters: Sequence[Mapping[str, Any]], after: str) -> Iterator[SimulatedInstance]:
-        asked = [each["Values"] for each in filters if each["Name"] == f"tag:{_GROUP}"]
-        shown = [each for name in asked[0] for _, each in self.with_tag(_GROUP, name)] if asked else None
-        others = [each for each in filters if each["Name"] != f"tag:{_GROUP}"]
+        index = {f"tag:{_GROUP}": self._groups, "image-id": self._images}
+        asked = [(index[each["Name"]], each["Values"]) for each in filters if each["Name"] in index]
+        shown = (
+            [each for of, names in asked for name in names if name in of for each in of[name].values()]
+            if asked
+            else None
+        )
+        others = [each for each in filters if each["Name"] not in index]
         if shown is None:
             listed = super()._listed(filters, after)
         else:

@@ -71,12 +71,19 @@ class Machine:
 
     @property
     def source_tags(self) -> dict[str, str]:
-        """What AWS's own tags tell of what launched it."""
-        group = {"aws:autoscaling:groupName": self.group}
+        """What AWS's own tags tell of what launched it: nothing where people did."""
         if self.version is None:
-            return group
-        template = {"aws:ec2launchtemplate:id": f"lt-{crc32(self.group.encode()):017x}"}
-        return {**group, **template, "aws:ec2launchtemplate:version": str(self.version)}
+            return {}
+        return {
+            "aws:autoscaling:groupName": self.group,
+            "aws:ec2launchtemplate:id": f"lt-{crc32(self.group.encode()):017x}",
+            "aws:ec2launchtemplate:version": str(self.version),
+        }
+
+    @property
+    def image_id(self) -> str:
+        """The account's own AMI, of which all of its cohort are."""
+        return f"ami-{crc32(self.group.encode()):017x}"
 
     def run_at(self, when: float) -> tuple[int, int]:
         """The run that goes on then, or the last one before."""

@@ -59,10 +59,11 @@ class Outlook:
 
     def _cohort_broke(self, arn: InstanceArn) -> bool:
         """For good, because nobody updates the software."""
-        tags = self._machines[arn].source_tags
-        edition = "+".join(tags[name] for name in _EDITION if name in tags)
-        place = f"{arn.partition}/{arn.account}/{arn.region}"
-        key = f"{place}/group:{self._machines[arn].group}{'@' if edition else ''}{edition}"
+        machine = self._machines[arn]
+        tags, image = machine.source_tags, machine.image_id
+        edition = "+".join([*(tags[name] for name in _EDITION if name in tags), image])
+        source = f"group:{machine.group}@{edition}" if tags else f"image:{image}"
+        key = f"{arn.partition}/{arn.account}/{arn.region}/{source}"
         return self._cohorts.read([key])[key].broken_by is not None
 
     def next_look(self, arn: InstanceArn, standing: Standing, now: float) -> float:

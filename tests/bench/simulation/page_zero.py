@@ -11,9 +11,9 @@ from tests.bench.simulation.table import spread, table
 from tests.bench.simulation.zero import BEFORE, rows, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-REACHED_AIM, DAYS_AIM = 0.5, 21
+REACHED_AIM, DAYS_AIM = {"report": 0.5, "fix": 0.1}, 21
 _NAMES = {
     BEFORE: "each instance judged for itself, sources left as they are",
     "report": "with cohorts; owners apply the remedy of a source that they were told of",
@@ -23,19 +23,26 @@ _NAMES = {
 
 def figures(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
     """What the page's template wants to know."""
-    reached, days = rows(done)[-2:]
-    assert reached.ratio is not None
     return {
         "zero_fleets": str(len(done[BEFORE])),
         "zero_ways": _ways(done),
         "zero_kinds": _kinds(done),
-        "zero_ratio": f"{reached.ratio:.2f}",
-        "zero_spread": reached.spread,
-        "zero_judged": "met" if reached.ratio <= REACHED_AIM else "missed",
-        "zero_days": f"{days.value:g}",
-        "zero_days_spread": days.spread,
-        "zero_days_judged": "met" if days.value <= DAYS_AIM else "missed",
+        "zero_bars": "\n".join(_bars(done)),
     }
+
+
+def _bars(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+    """Each figure beside its target."""
+    measured = iter(rows(done))
+    for way in (each for each in done if each != BEFORE):
+        reached, days = next(measured), next(measured)
+        assert reached.ratio is not None
+        aim = REACHED_AIM[way]
+        yield (
+            f'- `source: "{way}"`: **hours that allow IMDSv1, compared with the baseline: {reached.ratio:.2f}** {reached.spread} '
+            f"(the target is {aim} at most: {'met' if reached.ratio <= aim else 'missed'}); **days until 95% require tokens: "
+            f"{days.value:g}** {days.spread} (the target is {DAYS_AIM} at most: {'met' if days.value <= DAYS_AIM else 'missed'})"
+        )
 
 
 def _ways(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

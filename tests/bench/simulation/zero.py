@@ -11,7 +11,7 @@ from tests.bench.simulation.assumptions import DAYS
 from tests.bench.simulation.fates import SERVICE, simulate
 from tests.bench.simulation.machine import Mix
 from tests.bench.simulation.openness import FROM_DAY
-from tests.bench.simulation.origins import REPORT
+from tests.bench.simulation.origins import FIX, REPORT
 from tests.bench.simulation.variants import DEFAULTS, Variant
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 ZERO_SEEDS = (1, 2, 3, 4)
 ZERO_PLACES = 300
 BEFORE = "before"
-WAYS: tuple[str, ...] = (REPORT,)
-"""What the policy's `source` may say; `origins.FIX` belongs here as well once the service fixes sources by itself."""
+WAYS = (REPORT, FIX)
+"""What the policy's `source` may say."""
 _PROCESSES = 2
 
 Runs = dict[str, list[dict[str, Any]]]

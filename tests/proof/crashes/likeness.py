@@ -40,7 +40,7 @@ def likeness(world: World, queue: Queue) -> str:
 
 def _named(item: dict[str, Any]) -> dict[str, Any]:
     """An item whose key does not name the run that wrote it."""
-    return {**item, "sk": "event"} if str(item["sk"]).startswith("event#") else item
+    return {**item, "sk": "event"} if str(item["sk"]).startswith(("event#", "decision#")) else item
 
 
 def _neutral(value: Any) -> Any:

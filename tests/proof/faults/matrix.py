@@ -211,7 +211,7 @@ def _everything(world: World, *, minutes: bool = False) -> str:
 
     items = [plain(each) for each in world.aws.table.items.values()]
     for each in items:
-        if str(each["sk"]).startswith("event#"):
+        if str(each["sk"]).startswith(("event#", "decision#")):
             each["sk"] = "event"
     instances = [
         (each.instance_id, each.options, sorted(each.tags), each.state)

@@ -29,7 +29,7 @@ def violations(world: World, arn: InstanceArn) -> list[str]:
     rolled_back = [
         each
         for each in world.items()
-        if each["pk"] == str(arn) and each["sk"] != "current" and each["status"] == "rolled_back"
+        if each["pk"] == str(arn) and each["sk"].startswith("event#") and each["status"] == "rolled_back"
     ]
     broke = sum(each["reason"] == "broke_before" for each in rolled_back)
     counted = len(world.account_item(arn.account).get("rollbacks", []))

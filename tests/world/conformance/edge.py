@@ -14,6 +14,13 @@ def a_parameter(cloud: Cloud) -> Any:
     return cloud.ssm.get_parameter(Name="/policy")["Parameter"]["Value"]
 
 
+def the_history_of_a_parameter(cloud: Cloud) -> Any:
+    """Each writing with its version."""
+    cloud.put_parameter("/policy", '{"mode": "enforce"}')
+    writings = cloud.ssm.get_parameter_history(Name="/policy")["Parameters"]
+    return [(each["Version"], each["Value"]) for each in writings]
+
+
 def change_calendars(cloud: Cloud) -> Any:
     """Several are open together if all of them are."""
     cloud.put_calendar("open", is_open=True)
