@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 
 from infra.botocore_data import prune
-from infra.service_models import OPERATIONS, SELFTEST_OPERATIONS
+from infra.service_models import OPERATIONS, SELFTEST_OPERATIONS, SOURCE_OPERATIONS
 
 LAMBDAS = Path(__file__).parent.parent / "lambdas"
 
@@ -26,6 +26,8 @@ PACKAGES = (
 botocore's own, which start faster."""
 
 BOTOCORE_DATA = PurePosixPath("botocore/data")
+SOURCE_MODELS = "source_models"
+"""The folder of the models that only questions about sources read, see lambdas/imdsv2/aws/parsing.py."""
 SELFTEST_MODELS = "selftest_models"
 """The folder of the models that only the self-test reads, see lambdas/selftest.py."""
 BOTO3_DATA = PurePosixPath("boto3/data")
@@ -48,6 +50,7 @@ def add_packages(destination: Path) -> None:
                 shutil.copyfile(file.locate(), target)
     models = Path(str(metadata.distribution("botocore").locate_file(BOTOCORE_DATA)))
     prune(models, destination / BOTOCORE_DATA, OPERATIONS)
+    prune(models, destination / SOURCE_MODELS, SOURCE_OPERATIONS)
     prune(models, destination / SELFTEST_MODELS, SELFTEST_OPERATIONS)
     _let_everybody_read(destination)
 

@@ -18,21 +18,12 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "dynamodb": frozenset({"BatchGetItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}),
     "ec2": frozenset(
         {
-            "CreateLaunchTemplateVersion",
             "CreateTags",
             "DeleteTags",
-            "DescribeFleets",
             "DescribeImages",
             "DescribeInstances",
-            "DescribeLaunchTemplateVersions",
-            "DescribeLaunchTemplates",
             "DescribeRegions",
-            "DescribeSpotFleetRequests",
-            "GetInstanceMetadataDefaults",
-            "ModifyImageAttribute",
-            "ModifyInstanceMetadataDefaults",
             "ModifyInstanceMetadataOptions",
-            "ModifyLaunchTemplate",
         }
     ),
     "eks": frozenset({"DescribeNodegroup"}),
@@ -58,6 +49,27 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "sts": frozenset({"AssumeRole"}),
 }
 """botocore's name of the service to botocore's names of the operations."""
+
+SOURCE_OPERATIONS: dict[str, frozenset[str]] = {
+    "ec2": frozenset(
+        {
+            "CreateLaunchTemplateVersion",
+            "CreateTags",
+            "DescribeFleets",
+            "DescribeImages",
+            "DescribeInstances",
+            "DescribeLaunchTemplateVersions",
+            "DescribeLaunchTemplates",
+            "DescribeSpotFleetRequests",
+            "GetInstanceMetadataDefaults",
+            "ModifyImageAttribute",
+            "ModifyInstanceMetadataDefaults",
+            "ModifyLaunchTemplate",
+        }
+    ),
+}
+"""Every operation of EC2 that looks at what launches instances, and changes it. Its model is shipped apart: launch templates are most of it,
+and the functions that judge instances must not read it at each start."""
 
 SELFTEST_OPERATIONS: dict[str, frozenset[str]] = {
     "cloudformation": frozenset({"ListStackInstances"}),

@@ -12,8 +12,8 @@ from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.session import get_session
 
-from infra.asset import assemble
-from infra.service_models import OPERATIONS
+from infra.asset import SOURCE_MODELS, assemble
+from infra.service_models import OPERATIONS, SOURCE_OPERATIONS
 from tests.infra.templates import SECURITY_ACCOUNT, Template
 
 if TYPE_CHECKING:
@@ -84,6 +84,27 @@ def test_an_operation_that_is_shipped_is_whole(service: str, operation: str, shi
     assert described(model(Loader(), service).operation_model(operation)) == described(
         model(shipped, service).operation_model(operation)
     )
+
+
+@pytest.mark.parametrize("operation", sorted(SOURCE_OPERATIONS["ec2"]))
+def test_an_operation_about_sources_is_whole(operation: str, asset: Path) -> None:
+    """It is shipped apart: no function reads it that is not asked about sources."""
+    apart = Loader(extra_search_paths=[str(asset / SOURCE_MODELS)], include_default_search_paths=False)
+    assert described(model(Loader(), "ec2").operation_model(operation)) == described(
+        model(apart, "ec2").operation_model(operation)
+    )
+
+
+def test_a_session_for_sources_reads_what_is_shipped_apart(asset: Path) -> None:
+    """And has the endpoints and retries of any other."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(asset)!r})\n"
+        "from imdsv2.aws.parsing import source_session\n"
+        "ec2 = source_session().create_client('ec2', region_name='eu-west-1', aws_access_key_id='a', aws_secret_access_key='b')\n"
+        "print(*sorted(ec2.meta.service_model.operation_names), ec2.meta.endpoint_url)"
+    )
+    run = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", script], capture_output=True, text=True, check=True)
+    assert [*sorted(SOURCE_OPERATIONS["ec2"]), "https://ec2.eu-west-1.amazonaws.com"] == run.stdout.split()
 
 
 @pytest.mark.parametrize("service", OPERATIONS)

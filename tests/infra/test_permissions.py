@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra.service_models import OPERATIONS
+from infra.service_models import OPERATIONS, SOURCE_OPERATIONS
 from tests.infra.templates import MEMBER_ACCOUNT, ORGANIZATION, REGION, ROOT, SECURITY_ACCOUNT, Template
 
 Json = dict[str, Any]
@@ -385,7 +385,8 @@ def test_every_operation_that_is_shipped_is_judged_here(template: Template, memb
         "securityhub:BatchUpdateFindingsV2": "securityhub:BatchUpdateFindings",
         "sqs:SendMessageBatch": "sqs:SendMessage",
     }
-    called = {f"{service}:{operation}" for service, operations in OPERATIONS.items() for operation in operations}
+    several = (*OPERATIONS.items(), *SOURCE_OPERATIONS.items())
+    called = {f"{service}:{operation}" for service, operations in several for operation in operations}
     assert {"sts:AssumeRole", "organizations:ListAccounts"} == {
         authorised_as.get(each, each) for each in called
     } - judged_here

@@ -58,6 +58,10 @@ class Members(Unpaced):
             raise refusal("AccessDenied", "no", "AssumeRole", status=403)
         return cast("EC2Client", self.places[there.account, there.region].ec2)
 
+    def ec2_of_sources(self, there: Placed, role: str) -> EC2Client:
+        """The same: it knows all calls."""
+        return self.ec2(there, role)
+
     def cloudwatch(self, there: Placed) -> CloudWatchClient:
         """CloudWatch where something lies."""
         return cast("CloudWatchClient", self.places[there.account, there.region].cloudwatch)

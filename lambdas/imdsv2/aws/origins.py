@@ -76,7 +76,7 @@ NOTHING_BESIDE = Beside()
 def trace(members: Members, place: Placed, beside: Beside = NOTHING_BESIDE) -> Traced:
     """Trace all instances of an account and Region: also what launches a single one may be shared. Raises what calls raise if the
     instances themselves cannot be read; the rest is told in `Found.problems`."""
-    ec2 = members.ec2(place, "read")
+    ec2 = members.ec2_of_sources(place, "read")
     instances = every_instance(ec2, place)
     origins: dict[Origin, list[Instance]] = {}
     for each in instances:

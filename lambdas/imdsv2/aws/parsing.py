@@ -6,6 +6,7 @@ that is a word, bytes that are no UTF-8) as ValueError, KeyError and the like, w
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -13,6 +14,9 @@ from botocore.parsers import ResponseParserError, ResponseParserFactory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_SOURCE_MODELS = Path(__file__).parents[2] / "source_models"
 
 
 class _Parsers(ResponseParserFactory):
@@ -28,6 +32,14 @@ def new_session() -> botocore.session.Session:
     """A session of botocore with these parsers."""
     session = botocore.session.Session()
     session.register_component("response_parser_factory", _Parsers())
+    return session
+
+
+def source_session() -> botocore.session.Session:
+    """A session for what launches instances. The model of these calls is most of EC2's, and shipped apart, so that other functions do not
+    read it at each start; outside the deployed asset, botocore's own serves."""
+    session = new_session()
+    session.get_component("data_loader").search_paths.insert(0, str(_SOURCE_MODELS))
     return session
 
 

@@ -16,7 +16,7 @@ from botocore.utils import parse_timestamp
 
 from imdsv2.aws.errors import IN_DOUBT, KEYS_REFUSED, THROTTLING
 from imdsv2.aws.pacing import LEAST_DATAPOINTS
-from imdsv2.aws.parsing import new_session
+from imdsv2.aws.parsing import new_session, source_session
 from imdsv2.domain.instance import Place
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Members:
         now: the clock for session expiry.
         pacing: keeps calls within the quotas of each account and Region; None for no pacing.
         sleep: waits for a quota, in seconds.
+        sources: makes the session for what launches instances, once it is needed.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Members:
         now: Callable[[], datetime],
         pacing: Pacing | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        sources: Callable[[], botocore.session.Session] = source_session,
     ) -> None:
         self._sessions = {"ec2": session, "iam": session, "cloudwatch": metrics}
         self._sts = sts
@@ -113,6 +115,7 @@ class Members:
         self._now = now
         self._pacing = pacing
         self._sleep = sleep
+        self._sources = sources
         self._role_sessions: dict[tuple[str, str, Role], _RoleSession] = {}
         self._clients: dict[tuple[str, Place, Role], Any] = {}
         self._assuming: dict[tuple[str, str, Role], Lock] = {}
@@ -139,6 +142,10 @@ class Members:
     def ec2(self, there: Placed, role: Role) -> EC2Client:
         """An EC2 client for that account and Region. Raises ClientError if the role cannot be assumed."""
         return self._client("ec2", there, role)
+
+    def ec2_of_sources(self, there: Placed, role: Role) -> EC2Client:
+        """An EC2 client that knows the calls about what launches instances. Raises ClientError if the role cannot be assumed."""
+        return self._client("sources", there, role)
 
     def iam(self, there: Placed) -> Any:
         """An IAM client with that account's read role. Raises ClientError if the role cannot be assumed."""
@@ -168,7 +175,7 @@ class Members:
     @overload
     def _client(self, service: Other, there: Placed, role: Role) -> Any: ...
     @overload
-    def _client(self, service: Literal["ec2"], there: Placed, role: Role) -> EC2Client: ...
+    def _client(self, service: Literal["ec2", "sources"], there: Placed, role: Role) -> EC2Client: ...
     @overload
     def _client(self, service: Literal["iam"], there: Placed, role: Role) -> Any: ...
     @overload
@@ -184,8 +191,10 @@ class Members:
             return client
 
     def _made(self, service: str, place: Place, role: Role, keys: Credentials) -> Any:
+        if service == "sources" and service not in self._sessions:
+            self._sessions[service] = self._sources()
         client = self._sessions.get(service, self._sessions["ec2"]).create_client(
-            service,
+            "ec2" if service == "sources" else service,
             region_name=place.region,
             config=CONFIG,
             aws_access_key_id=keys.access_key,

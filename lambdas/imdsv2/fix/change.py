@@ -80,9 +80,9 @@ class Changing:
     def _hands(self, fix: SourceFix) -> Hands:
         place = fix.place
         return Hands(
-            read=self.members.ec2(place, "read"),
+            read=self.members.ec2_of_sources(place, "read"),
             looking=self.members.autoscaling(place, "read"),
-            write=self.members.ec2(place, "source"),
+            write=self.members.ec2_of_sources(place, "source"),
             pointing=self.members.autoscaling(place, "source"),
         )
 

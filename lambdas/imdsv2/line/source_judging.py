@@ -146,7 +146,7 @@ class SourceJudge:
         } - found.configurations.keys()
         if not wanted and not unread:
             return
-        ec2 = self.members.ec2(seen.place, "read")
+        ec2 = self.members.ec2_of_sources(seen.place, "read")
         versions = read_versions(ec2, found.templates, wanted) if wanted else {}
         configurations: dict[str, Configuration] = {}
         if unread:

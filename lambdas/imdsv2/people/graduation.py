@@ -62,7 +62,7 @@ class Graduates:
         """Show, lock or unlock. Raises ClientError or LedgerContended if the ledger fails; failures of the account are answered."""
         known = self.graduations.of(asked.place)
         try:
-            now, manager = read_metadata_defaults(self.members.ec2(asked.place, "read"))
+            now, manager = read_metadata_defaults(self.members.ec2_of_sources(asked.place, "read"))
         except CALL_FAILURES as error:
             told = f"EC2 there cannot be read ({describe_error(error)}): deploy the member roles of this version there and enable the Region."
             return _answer(asked, known, {}, result="refused", explanation=told)
@@ -89,7 +89,7 @@ class Graduates:
             told = "Ready. Nothing is changed by a dry run; send the same with dry_run: false and caller."
             return _answer(asked, known, now, look, result="would_lock", explanation=told, planned=planned)
         # The look took seconds, in which somebody may have changed them.
-        fresh, _ = read_metadata_defaults(self.members.ec2(asked.place, "read"))
+        fresh, _ = read_metadata_defaults(self.members.ec2_of_sources(asked.place, "read"))
         if fresh != now:
             told = "Somebody has changed the defaults meanwhile; nothing is changed. Ask again."
             return _answer(asked, known, now, look, result="refused", explanation=told)
@@ -140,7 +140,7 @@ class Graduates:
         written = self.graduations.save(begun, self.now())
         try:
             if planned:
-                set_metadata_defaults(self.members.ec2(asked.place, "source"), planned)
+                set_metadata_defaults(self.members.ec2_of_sources(asked.place, "source"), planned)
         except CALL_FAILURES as error:
             problem = describe_error(error)
             failed = self.graduations.save(replace(written, status=Lock.FAILED, error=problem), self.now())

@@ -77,7 +77,7 @@ class Images:
         if problem is None:
             try:
                 if order.dry_run:
-                    permitted = may_require_imdsv2(self.members.ec2(order.place, "source"), image_id)
+                    permitted = may_require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
                 else:
                     self._require(image_id, order, request_id)
                     done = True
@@ -102,7 +102,7 @@ class Images:
         said = {"caller": order.caller, "request_id": request_id, "reason": order.reason}
         self.events.add(order.place, image_id, REQUIRING, self.now(), **said)
         try:
-            require_imdsv2(self.members.ec2(order.place, "source"), image_id)
+            require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
         except CALL_FAILURES as error:
             self.events.add(order.place, image_id, FAILED, self.now(), **said, error=describe_error(error))
             raise

@@ -73,6 +73,8 @@ class Fleet:
         """EC2 of the place."""
         return self
 
+    ec2_of_sources = ec2
+
     def other(self, _service: str, _there: object) -> Any:
         """Auto Scaling of the place."""
         return self

@@ -40,6 +40,8 @@ class DirectMembers(Unpaced):
         """EC2 through a role."""
         return Direct(self._aws, "ec2", f"ASIA{there.account}{role.upper()}")
 
+    ec2_of_sources = ec2
+
     def cloudwatch(self, there: Placed) -> Any:
         """CloudWatch through the read role."""
         return Direct(self._aws, "cloudwatch", f"ASIA{there.account}READ")

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import pytest
 
-from infra.service_models import OPERATIONS
+from infra.service_models import OPERATIONS, SOURCE_OPERATIONS
 from tests.proof import tally
 from tests.proof.faults.expected import EXPECTED, group_of
 from tests.proof.faults.matrix import clean, pairs, rows, run
@@ -75,7 +75,8 @@ def test_nothing_is_wrong_without_faults(path: str) -> None:
 def test_every_call_that_the_service_can_make_has_rows() -> None:
     """Each operation that is deployed is called on some path, and what is expected of its failures is known."""
     called = {operation for path in PATHS for operation in clean(path).calls}
-    deployed = {f"{service}:{name}" for service, names in OPERATIONS.items() for name in names}
+    several = (*OPERATIONS.items(), *SOURCE_OPERATIONS.items())
+    deployed = {f"{service}:{name}" for service, names in several for name in names}
     assert deployed - _OUTSIDE == called
     assert called == set(EXPECTED)
 

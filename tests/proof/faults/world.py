@@ -104,6 +104,7 @@ class World(Fleet):
             self.clock.tick,
             Pacing(share=0.5, clock=lambda: self.clock.seconds, chance=random.random),
             lambda seconds: self.clock.move(seconds=seconds),
+            sources=lambda: self._clients.service,
         )
 
     def send(self, *bodies: dict[str, Any]) -> None:
