@@ -110,10 +110,10 @@ def test_the_sweep_changes_sources_where_the_policy_says_so(world: World) -> Non
     world.launch_one(tags={"aws:autoscaling:groupName": group.name})
     order = {"accounts": [MEMBERS[0]], "regions": [HOME], "dry_run": False}
     first = _sweep(world, **order)
-    assert first["sources"]["fixed"] >= 1
+    assert first["source_changes"]["fixed"] >= 1
     before = group.versions()
     assert ["required"] * 2 == group.launch(2)
-    assert first["sources"]["fixed"] == _sweep(world, **order)["sources"]["fixed"]
+    assert first["source_changes"]["fixed"] == _sweep(world, **order)["source_changes"]["fixed"]
     assert before == group.versions() == 2
     group.end()
 

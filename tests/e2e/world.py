@@ -174,7 +174,7 @@ class World:
 
     def history(self, one: Launched) -> list[str]:
         """The instance's past statuses."""
-        return [str(item["status"]) for item in self.events(one) if item["kind"] == "status_changed"]
+        return [str(item["status"]) for item in self.events(one)]
 
     def events(self, one: Launched) -> list[dict[str, Any]]:
         """The instance's event items."""

@@ -239,8 +239,7 @@ class Cloud:
     def history(self, arn: InstanceArn) -> list[str]:
         """The statuses through which an instance has gone."""
         events = [each for each in self.items() if each["pk"] == str(arn) and each["sk"].startswith("event#")]
-        changed = [each for each in events if each["kind"] == "status_changed"]
-        return [str(each["status"]) for each in sorted(changed, key=lambda each: str(each["sk"]))]
+        return [str(each["status"]) for each in sorted(events, key=lambda each: str(each["sk"]))]
 
     def changes(self) -> list[dict[str, Any]]:
         """What was asked of EC2 to change metadata options, dry runs left out."""

@@ -67,8 +67,9 @@ class Seen:
     verdicts: Sequence[Judged] = ()
 
     def knows(self, name: SourceName) -> bool:
-        """Whether what a finding names was there when the place was traced; launch configurations were not all listed."""
-        return name.kind != Named.TEMPLATE_DEFAULT or name.name in self.found.templates
+        """Whether what a finding names was read when the place was traced: what was not may be newer, and used by a group that is."""
+        known = self.found.templates if name.kind == Named.TEMPLATE_DEFAULT else self.found.configurations
+        return name.name in known
 
     @property
     def names(self) -> list[SourceName]:

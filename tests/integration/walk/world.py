@@ -293,8 +293,7 @@ class World:
             ExpressionAttributeValues={":pk": {"S": str(arn)}},
         )["Items"]
         events = [_decoded(each) for each in found if each["sk"]["S"].startswith("event#")]
-        changed = [each for each in events if each["kind"] == "status_changed"]
-        return [str(each["status"]) for each in sorted(changed, key=lambda each: str(each["sk"]))]
+        return [str(each["status"]) for each in sorted(events, key=lambda each: str(each["sk"]))]
 
 
 def _decoded(item: Mapping[str, Any]) -> dict[str, Any]:
