@@ -104,7 +104,7 @@ def test_many_are_read_a_hundred_at_a_time(ledger: Ledger, cloud: Cloud) -> None
     arns = [arn_of(f"{number:x}") for number in range(250)]
     assert set(arns) == set(ledger.read(arns))
     asked = [call.params["RequestItems"][TABLE] for call in cloud.wire.made("BatchGetItem")]
-    assert [100, 100, 50] == [len(each["Keys"]) for each in asked]
+    assert [50, 100, 100] == sorted(len(each["Keys"]) for each in asked)
     assert all(each["ConsistentRead"] for each in asked)
 
 
