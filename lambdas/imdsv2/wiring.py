@@ -39,7 +39,6 @@ from imdsv2.line.siblings import Siblings
 from imdsv2.line.sought import Sought
 from imdsv2.line.tell import Teller
 from imdsv2.settings import BusSettings, EventSettings, Settings, SweepSettings
-from imdsv2.sweep.run import active_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,7 +58,9 @@ if TYPE_CHECKING:
     from imdsv2.line.concern import Concern
     from imdsv2.line.intake import Intake
     from imdsv2.line.source_book import SourceBook
+    from imdsv2.line.source_findings import SourceFindings
     from imdsv2.line.source_judging import SourceJudge
+    from imdsv2.line.started import Started
     from imdsv2.people.command import People
     from imdsv2.people.find import Finder
     from imdsv2.people.graduation import Graduates
@@ -224,29 +225,33 @@ class Service:
     def intake(self) -> Intake:
         """Build what answers messages: the line, and what answers findings about sources, and starts of instances."""
         from imdsv2.line.intake import Intake
+
+        return Intake(line=self.line, make_sources=self._source_findings, make_started=self._started)
+
+    def _source_findings(self) -> SourceFindings:
         from imdsv2.line.source_findings import SourceFindings
-        from imdsv2.line.started import Started
 
         line = self.line
-        siblings = line.judge.siblings
-        return Intake(
-            line=line,
-            sources=SourceFindings(
-                judge=self.source_judge(),
-                book=self.source_book(),
-                policies=line.policies,
-                now=line.now,
-                logger=line.logger,
-            ),
-            started=Started(
-                members=self.members,
-                ledger=line.ledger,
-                pools=siblings.pools,
-                rolls=siblings.rolls,
-                policies=line.policies,
-                now=line.now,
-                logger=line.logger,
-            ),
+        return SourceFindings(
+            judge=self.source_judge(),
+            book=self.source_book(),
+            policies=line.policies,
+            now=line.now,
+            logger=line.logger,
+        )
+
+    def _started(self) -> Started:
+        from imdsv2.line.started import Started
+
+        line, siblings = self.line, self.line.judge.siblings
+        return Started(
+            members=self.members,
+            ledger=line.ledger,
+            pools=siblings.pools,
+            rolls=siblings.rolls,
+            policies=line.policies,
+            now=line.now,
+            logger=line.logger,
         )
 
     def source_judge(self) -> SourceJudge:
@@ -521,6 +526,8 @@ class Sweep:
         """The accounts from the settings, else the organisation's active accounts. Raises ClientError."""
         if self.settings.accounts:
             return list(self.settings.accounts)
+        from imdsv2.sweep.run import active_accounts
+
         return active_accounts(self.organizations)
 
 

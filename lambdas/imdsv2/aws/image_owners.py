@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imdsv2.aws.described_images import described_images
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.aws.images import read_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,6 +42,8 @@ class ImageOwners:
         return self._foreign.get((place.account, place.region, image)) is False
 
     def _ask(self, place: Placed, images: list[str]) -> None:
-        shown = read_images(self._members.ec2(place, "read"), images, place.account)
+        shown = described_images(self._members.ec2(place, "read"), images)
+        owners = {each["ImageId"]: each.get("OwnerId") for each in shown}
         for image in images:
-            self._foreign[place.account, place.region, image] = not shown[image].own if image in shown else None
+            foreign = owners[image] != place.account if image in owners else None
+            self._foreign[place.account, place.region, image] = foreign

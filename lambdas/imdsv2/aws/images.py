@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
+from imdsv2.aws.described_images import described_images
 from imdsv2.source.launching import Defaults, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
 
-IDS_A_CALL = 100
-
 
 def read_images(ec2: EC2Client, ids: Iterable[str], account: str) -> dict[str, Image]:
-    """The AMIs of these ids that the account may see; others are left out. Raises ClientError or BotoCoreError.
-
-    Asked for by a filter: an id that has been deregistered, as is usual for the AMIs of older instances, would fail a call
-    that names ids.
-    """
-    return {
-        each["ImageId"]: _image(each, account)
-        for batch in _batches(each for each in ids if each.startswith("ami-"))
-        for each in ec2.describe_images(
-            Filters=[{"Name": "image-id", "Values": batch}], IncludeDeprecated=True, IncludeDisabled=True
-        )["Images"]
-    }
+    """The AMIs of these ids that the account may see; others are left out. Raises ClientError or BotoCoreError."""
+    return {each["ImageId"]: _image(each, account) for each in described_images(ec2, ids)}
 
 
 def read_defaults(ec2: EC2Client) -> Defaults:
@@ -51,9 +39,3 @@ def _image(seen: ImageTypeDef, account: str) -> Image:
         requires=seen.get("ImdsSupport") == "v2.0",
         tags={tag["Key"]: tag["Value"] for tag in seen.get("Tags", [])},
     )
-
-
-def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(sorted({*ids}))
-    while batch := list(islice(remaining, IDS_A_CALL)):
-        yield batch

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.line.events import Parsed, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from mypy_boto3_sqs import SQSClient
@@ -50,13 +51,24 @@ class DeadLetters:
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Intake:
-    """What answers messages: the line for instances, and beside it what answers findings about sources, and starts."""
+    """What answers messages: the line for instances, and beside it what answers findings about sources, and starts. Both are made when
+    the first such message comes: most functions start for findings about instances."""
 
     line: Line
-    sources: SourceFindings
-    started: Started
+    make_sources: Callable[[], SourceFindings]
+    make_started: Callable[[], Started]
+
+    @cached_property
+    def sources(self) -> SourceFindings:
+        """What answers findings about sources."""
+        return self.make_sources()
+
+    @cached_property
+    def started(self) -> Started:
+        """What answers starts of instances."""
+        return self.make_started()
 
 
 def process(
@@ -70,8 +82,10 @@ def process(
     bodies = {record["messageId"]: record["body"] for record in records}
     parsed = {message_id: parse(body, sought) for message_id, body in bodies.items()}
     outcomes = intake.line.run([request for each in parsed.values() for request in each.requests], request_id)
-    unanswered = intake.sources.run([request for each in parsed.values() for request in each.sources])
-    unnoticed = intake.started.run([arn for each in parsed.values() for arn in each.started])
+    about_sources = [request for each in parsed.values() for request in each.sources]
+    unanswered = intake.sources.run(about_sources) if about_sources else {}
+    starts = [arn for each in parsed.values() for arn in each.started]
+    unnoticed = intake.started.run(starts) if starts else {}
     lost = {*outcomes.failed, *unanswered, *unnoticed}
     again = [message_id for message_id, each in parsed.items() if _has_failed(each, lost)]
     poisoned = {
