@@ -39,6 +39,11 @@ class Dashboard(Construct):
         self.dashboard.add_widgets(
             aws_cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=2 * WIDTH, height=3)
         )
+        self._show_work(names)
+        self._show_running(findings, functions)
+
+    def _show_work(self, names: Names) -> None:
+        """What is left to do, verdicts, and what came of changes."""
         self.dashboard.add_widgets(
             _searched("Allows IMDSv1, by account", "account", "Imdsv1Allowed", names),
             _searched("Held, by reason", "reason", "Held", names),
@@ -73,6 +78,9 @@ class Dashboard(Construct):
                 service_metric(names.prefix, "BreakersOpen", statistic="Maximum"),
             ),
         )
+
+    def _show_running(self, findings: FindingsQueue, functions: Mapping[str, aws_lambda.IFunction]) -> None:
+        """The queue and the functions."""
         self.dashboard.add_widgets(
             _graph(
                 "Findings waiting",

@@ -42,7 +42,7 @@ def imdsv2(world: World) -> Any:
             [sys.executable, "-m", "imdsv2_cli", *args], env=environment, capture_output=True, text=True, check=False
         )
         assert code == ended.returncode, ended.stdout + ended.stderr
-        return ended.stdout
+        return ended.stdout if code == 0 else ended.stderr
 
     return run
 
@@ -106,7 +106,7 @@ def test_the_fleet_of_a_day(world: World, imdsv2: Any, tmp_path: Path) -> None:
 
 def test_a_wrong_reason_is_refused_with_the_nearest(world: World, imdsv2: Any) -> None:
     """Before anything is read."""
-    imdsv2("list", "--reason", "v1_in_us", code=2)
+    assert "v1_in_use" in imdsv2("list", "--reason", "v1_in_us", code=2)
 
 
 def test_the_demos_fleet_after_a_dry_sweep(world: World, imdsv2: Any, tmp_path: Path) -> None:

@@ -6,11 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.aws.origins import trace
-from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.instance import InstanceArn, Place, partition_of
+from imdsv2.domain.instance import Place, partition_of
 from imdsv2.errors import InvalidRequest
+from imdsv2.people.reach import traced_for
 from imdsv2.people.strangers import known_in
 from imdsv2.source.assembly import assemble
 from imdsv2.source.impact import Guardrail, impact, of_concern
@@ -88,20 +86,10 @@ class Guardrails:
         return sorted({Place(arn.partition, arn.region, arn.account) for arn in arns})
 
     def _sources(self, place: Place, problems: list[str]) -> Sequence[Source]:
-        anything = InstanceArn(place.partition, place.region, place.account, "")
-        scoped = decide_scope(anything, self.policies.current(self.now()).policy, self.now())
-        if scoped is not None:
-            problems.append(scoped.explanation)
+        now = self.now()
+        traced = traced_for(self.members, place, self.policies.current(now).policy, now, problems)
+        if traced is None:
             return []
-        try:
-            traced = trace(self.members, place)
-        except CALL_FAILURES as error:
-            problems.append(
-                f"Instances in account {place.account}, {place.region} cannot be read ({describe_error(error)}): deploy the member "
-                "roles there and enable the Region, then ask again."
-            )
-            return []
-        problems += traced.found.problems.values()
         return assemble(place, traced.origins, traced.found)
 
 

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.launchers import read_launchers
-from imdsv2.aws.origins import trace
-from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.instance import InstanceArn
+from imdsv2.people.reach import traced_for
 from imdsv2.people.source_answer import image_document, source_document
 from imdsv2.source.assembly import assemble
 from imdsv2.source.origin import Kind
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.launchers import Launcher
     from imdsv2.aws.sessions import Members
-    from imdsv2.domain.instance import Place, Placed
+    from imdsv2.domain.instance import InstanceArn, Place, Placed
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
@@ -77,20 +75,10 @@ class Sources:
         }
 
     def _of_place(self, place: Place, ids: frozenset[str], problems: list[str]) -> Sequence[Source]:
-        anything = InstanceArn(place.partition, place.region, place.account, "")
-        scoped = decide_scope(anything, self.policies.current(self.now()).policy, self.now())
-        if scoped is not None:
-            problems.append(scoped.explanation)
+        now = self.now()
+        traced = traced_for(self.members, place, self.policies.current(now).policy, now, problems)
+        if traced is None:
             return []
-        try:
-            traced = trace(self.members, place)
-        except CALL_FAILURES as error:
-            problems.append(
-                f"Instances in account {place.account}, {place.region} cannot be read ({describe_error(error)}): deploy the member "
-                "roles there and enable the Region, then ask again."
-            )
-            return []
-        problems += traced.found.problems.values()
         known = {each.arn.instance_id for each in traced.instances}
         problems += [
             f"Instance {each} does not exist in account {place.account}, {place.region}."
