@@ -49,6 +49,7 @@ def test_an_instance_whose_software_breaks_is_put_back_by_itself(world: World) -
     _one_enforced_of(world, first, second)
     canary, follower = (first, second) if world.current(first).get("status") == "enforced" else (second, first)
     assert ("held", "canary_wait") == world.verdicts([follower])[0]
+    _is_noted(world, canary)
 
     endpoint = _imds(world, canary)
     eventually(lambda: workloads.old_sdk(endpoint) == "denied" or None, "EC2 to apply the change")
@@ -90,6 +91,16 @@ def _one_enforced_of(world: World, *fleet: Launched) -> None:
         return "enforced" in {world.current(one).get("status") for one in fleet} or None
 
     eventually(look, "a canary")
+
+
+def _is_noted(world: World, one: Launched) -> None:
+    """Wait for the function that enforced it to have written its note: it does so after the change, and later than the ledger."""
+
+    def look() -> bool | None:
+        findings = world.current(one).get("findings", {}).values()
+        return (bool(findings) and all("annotated_at" in each for each in findings)) or None
+
+    eventually(look, "the note of the enforcement")
 
 
 def _note(world: World, finding: dict[str, Any]) -> str:

@@ -320,6 +320,25 @@ def test_what_was_told_is_not_noted_on_a_later_verdict(ledger: Ledger) -> None:
     assert now_known.owes_notification()
 
 
+def test_a_note_that_was_overwritten_by_an_older_one_is_due_soon(ledger: Ledger) -> None:
+    """The newer verdict's note was written, and marked, before the older one came late."""
+    one = known_finding("one")
+    older = write(ledger, one, changed_at=NOW)
+    newer = write(
+        ledger, reason="no_evidence", changed_at=NOW + timedelta(seconds=1), revisit_at=NOW + timedelta(days=1)
+    )
+    keys = frozenset({key_of(one)})
+    marked_at = NOW + timedelta(seconds=2)
+    ledger.mark_told({ARN: Told(record=newer, annotated=keys, notified=True)}, marked_at)
+    assert {} == entry_of(ledger).owed_notes()
+    ledger.mark_told({ARN: Told(record=older, annotated=keys, notified=True)}, marked_at)
+    found = entry_of(ledger)
+    assert keys == set(found.owed_notes())
+    assert found.revisit_at is not None
+    assert found.revisit_at <= marked_at + timedelta(minutes=15)
+    assert found.revisits_to_tell
+
+
 def test_a_later_verdict_owes_its_note_again(ledger: Ledger) -> None:
     """An older note has an older reason."""
     told = write(ledger, known_finding("one", annotated_at=NOW), changed_at=NOW, notified_at=NOW)

@@ -84,8 +84,8 @@ def test_what_the_list_never_showed_is_read_at_the_end(cloud: Cloud) -> None:
     clean, broken = watched_for(cloud, 1.5, count=2)
     for hours in (2, 4):
         probe(cloud, broken, at=cloud.clock() + timedelta(hours=hours))
-    for _ in range(22):
-        live(cloud, clean, broken, hours=1)
+    for _ in range(44):
+        live(cloud, clean, broken, hours=0.5)
         done = guard(cloud, after=0)
         assert (0, 0) == (done.verified, done.rolled_back)
     live(cloud, clean, broken, hours=1)
@@ -128,6 +128,19 @@ def test_after_a_pause_of_the_guard_everything_is_read(cloud: Cloud) -> None:
     arns = watched_for(cloud, 3)
     reject(cloud, arns[1])
     live(cloud, *arns, hours=4)
+    assert 1 == guard(cloud).rolled_back
+
+
+def test_what_shows_late_after_a_short_pause_of_the_guard_is_read(cloud: Cloud) -> None:
+    """The list forgets it three hours after it happened; CloudWatch shows it two hours late, and the guard passes 70 minutes later."""
+    listed_never(cloud)
+    arns = watched_for(cloud, 4)
+    refused_at = cloud.clock()
+    live(cloud, *arns, hours=1.9)
+    assert 0 == guard(cloud).rolled_back
+    live(cloud, *arns, hours=1.2)
+    for minutes in (1, 8):
+        probe(cloud, arns[0], at=refused_at + timedelta(minutes=minutes))
     assert 1 == guard(cloud).rolled_back
 
 

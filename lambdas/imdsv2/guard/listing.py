@@ -21,8 +21,9 @@ FAST_FOR = timedelta(hours=2)
 quarter of an hour to be listed (ListMetrics API reference)."""
 
 _TRIED_FOR = timedelta(hours=1)
-_LISTED_FOR = timedelta(hours=2)
-"""The list reaches back three hours. Where the guard did not run for this long, refused calls may have come and gone unlisted."""
+_LISTED_FOR = timedelta(hours=1)
+"""The list reaches back three hours, and CloudWatch may show a call two hours late. Where the guard did not run for longer than what
+is left, refused calls may have come and gone unlisted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,11 +116,11 @@ class Ledger:
         """Record which findings are annotated and whether people were notified, and what that changes.
 
         If the verdict has changed in the meantime, its findings are marked as not annotated, because this note may have
-        overwritten the newer one. Returns what could not be recorded: it is still owed.
+        overwritten the newer one, and it is due again within 15 minutes. Returns what could not be recorded: it is still owed.
         """
         marked = self._transactions.run({arn: self._marks(each, now) for arn, each in told.items()})
-        overwritten = {arn: self._unmarks(told[arn]) for arn in marked.overtaken}
-        return marked | self._transactions.run(overwritten)
+        unmarked = self._transactions.run({arn: self._unmarks(told[arn]) for arn in marked.overtaken})
+        return marked | unmarked | self._transactions.run(self._due_again(marked.overtaken, now))
 
     def _marks(self, told: Told, now: datetime) -> list[Write]:
         writes = []
@@ -152,6 +152,19 @@ class Ledger:
                 update.remove_path(f"findings.{update.name(key)}.annotated_at")
                 update.require(f"attribute_exists(findings.{update.name(key)})")
             writes.append(Write(actions=[self._update_action(told.record.arn, update)]))
+        return writes
+
+    def _due_again(self, arns: Iterable[InstanceArn], now: datetime) -> dict[InstanceArn, list[Write]]:
+        """What makes those due that owe a note. Where one has changed once more, whoever changed it tells."""
+        writes = {}
+        for arn, record in self.read(arns).items() if arns else ():
+            update = Update()
+            update.require(f"version = {update.value(record.version)}")
+            after = due_to_tell(record, record, now, owes=bool(record.owed_notes()))
+            for name, value in changed_attributes(record, after).items():
+                update.set(name, value)
+            if after != record:
+                writes[arn] = [Write(actions=[self._update_action(arn, update)])]
         return writes
 
     def due(self, now: datetime, limit: int) -> dict[InstanceArn, str]:
