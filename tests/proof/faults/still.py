@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.endpoint
 from botocore.client import ClientCreator
+from botocore.hooks import EventAliaser, HierarchicalEmitter
+from botocore.useragent import UserAgentString
 
 import imdsv2
 from tests.proof.faults import fleet
@@ -32,6 +34,7 @@ def hold(patch: pytest.MonkeyPatch) -> None:
     still = SimpleNamespace(**{name: getattr(time, name) for name in ("time", "monotonic")}, sleep=fleet.sleep)
     patch.setattr(botocore.endpoint, "time", still)
     _make_methods_once(patch)
+    _name_once(patch)
     for module in _modules():
         if hasattr(module, "ThreadPoolExecutor"):
             patch.setattr(module, "ThreadPoolExecutor", SerialPool)
@@ -62,6 +65,24 @@ def _make_methods_once(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(ClientCreator, "_load_service_model", model)
     patch.setattr(ClientCreator, "_create_methods", methods)
+
+
+def _name_once(patch: pytest.MonkeyPatch) -> None:
+    """Let clients share the names of botocore's events, and bear a fixed name themselves: each computes both anew."""
+    patch.setattr(EventAliaser, "_alias_event_name", _alias(EventAliaser(HierarchicalEmitter())))
+    patch.setattr(UserAgentString, "to_string", lambda _: "proof")
+
+
+def _alias(names: EventAliaser) -> Any:
+    known: dict[str, str] = {}
+    plain = vars(EventAliaser)["_alias_event_name"]
+
+    def alias(_: Any, name: str) -> str:
+        if name not in known:
+            known[name] = plain(names, name)
+        return known[name]
+
+    return alias
 
 
 def _modules() -> Iterator[Any]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.awsrequest import AWSResponse
@@ -110,10 +111,16 @@ def answered(call: Call, answer: Answer) -> AWSResponse:
     """An answer in the protocol of the call's service."""
     if call.name == "s3:GetObject":
         return response(call, 200, answer["Body"].read())
-    serializer = get_serializer_class(call.service, call.protocol)
-    written = serializer(_operation(call.service, call.operation)).serialize(answer)
+    return response(call, *_written(call.service, call.operation, call.protocol, pickle.dumps(answer)))
+
+
+@lru_cache(maxsize=10_000)
+def _written(service: str, operation: str, protocol: str, pickled: bytes) -> tuple[int, bytes]:
+    """Status and body of an answer. Kept, because rows of one path get the same answers up to the fault."""
+    serializer = get_serializer_class(service, protocol)
+    written = serializer(_operation(service, operation)).serialize(pickle.loads(pickled))  # noqa: S301 - our own
     body = written["body"]
-    return response(call, written["status_code"], body if isinstance(body, bytes) else str(body).encode())
+    return written["status_code"], body if isinstance(body, bytes) else str(body).encode()
 
 
 @cache
