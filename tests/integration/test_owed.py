@@ -18,6 +18,7 @@ from tests.integration.guarding import (
     reject,
     set_state,
 )
+from tests.integration.steering import named, reason, steer
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
@@ -133,6 +134,40 @@ def test_a_tag_that_could_not_be_replaced_is_owed_until_it_is_or_the_instance_go
     assert ("rolled_back", "done", []) == owed(cloud, arn)
     assert (ENFORCED_TAG in cloud.tags(arn)) == is_gone
     assert 1 == told(cloud)
+
+
+def test_what_a_hold_takes_over_is_tagged_all_the_same(cloud: Cloud) -> None:
+    """A person holds what is put back while its tag is still owed. It was not opened by anybody but the service."""
+    (arn,) = broken(cloud)
+    refuses = [True]
+    cloud.wire.refuse("DeleteTags", "UnauthorizedOperation", when=lambda _: refuses[0])
+    guard(cloud)
+    steer(cloud, hold=named(arn), owner="payments", reason="Until Monday.", until="2026-12-31", caller="ops")
+    assert "held_by_person" == reason(cloud, arn)
+    guard(cloud)
+    assert ("held", "open", ["tag"]) == owed(cloud, arn)
+    refuses[0] = False
+    guard(cloud)
+    assert ("held", "done", []) == owed(cloud, arn)
+    assert ({ROLLED_BACK_TAG}, "left_because" in cloud.current(arn)) == (set(cloud.tags(arn)), False)
+    assert (1, 1) == (told(cloud), len(cloud.accounts().of(arn).rollbacks))
+
+
+def test_a_rollback_of_which_nobody_has_heard_gives_way_to_no_other_verdict(cloud: Cloud) -> None:
+    """Else people would be told of the hold alone."""
+    (arn,) = broken(cloud)
+    refuses = [True]
+    cloud.wire.refuse("Publish", "InternalError", status=500, when=lambda _: refuses[0])
+    guard(cloud)
+    steer(cloud, hold=named(arn), owner="payments", reason="Until Monday.", until="2026-12-31", caller="ops")
+    assert "broke_before" == reason(cloud, arn)
+    assert "rolled_back" == owed(cloud, arn)[0]
+    refuses[0], before = False, told(cloud)
+    assert "broke_before" == reason(cloud, arn)
+    assert 1 == told(cloud) - before
+    assert "held_by_person" == reason(cloud, arn)
+    guard(cloud)
+    assert (1, "held", "done") == (told(cloud) - before, *owed(cloud, arn)[:2])
 
 
 def test_what_left_broken_is_owed_too(cloud: Cloud) -> None:

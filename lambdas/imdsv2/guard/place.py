@@ -236,4 +236,4 @@ def _is_tag_void(record: Record, target: Target) -> bool:
     has_gone = isinstance(target, Missing) or (
         isinstance(target, Instance) and target.state in {"terminated", "shutting-down"}
     )
-    return has_gone or record.status != Status.ROLLED_BACK
+    return has_gone or not record.is_put_back

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.history import History
-from imdsv2.domain.lifecycle import NEWS, Status
+from imdsv2.domain.lifecycle import NEWS, UNDER_WAY, Status
 from imdsv2.domain.verdict import NOTHING_TO_DO, Reason
 
 if TYPE_CHECKING:
@@ -215,7 +215,14 @@ class Record:
     @property
     def is_let_go(self) -> bool:
         """Whether its watch is open only for what the record owes: there is nothing more to find out."""
-        return self.is_watched and (self.status == Status.ROLLED_BACK or self.left_because in _LET_GO)
+        return self.is_watched and (self.is_put_back or self.left_because in _LET_GO)
+
+    @property
+    def is_put_back(self) -> bool:
+        """Whether it was put back after its last enforcement, whatever has held it since: a hold by a person, an exemption."""
+        if self.history.put_back_at is None or self.stands or self.status in UNDER_WAY:
+            return False
+        return self.enforced_at is None or self.enforced_at <= self.history.put_back_at
 
     @property
     def stands(self) -> bool:
@@ -246,8 +253,10 @@ class Record:
         return self.lease_until is not None and now < self.lease_until
 
     def is_busy(self, now: datetime) -> bool:
-        """Whether the instance is being changed; an unfinished rollback counts too: only the guard finishes it."""
-        return self.is_leased(now) or self.status == Status.ROLLING_BACK
+        """Whether the instance is being changed; an unfinished rollback counts too: only the guard finishes it. Nor is it finished
+        before people have heard of it: another verdict would take its place, and be told instead."""
+        is_untold = self.status == Status.ROLLED_BACK and self.owes_notification()
+        return self.is_leased(now) or self.status == Status.ROLLING_BACK or is_untold
 
     def owed_notes(self) -> dict[str, Finding]:
         """Findings, by key, that do not have the note of the current verdict yet."""

@@ -145,6 +145,9 @@ class Line:
         if record.status == Status.ROLLING_BACK:
             why = "This instance is being rolled back right now; the outcome will be in the ledger."
             verdict = Verdict(decision=Decision.HOLD, reason=Reason.BROKE_BEFORE, explanation=why)
+        elif record.status == Status.ROLLED_BACK:
+            why = "This instance was rolled back just now, and people are being told; it is judged again after that."
+            verdict = Verdict(decision=Decision.HOLD, reason=Reason(str(record.reason)), explanation=why)
         else:
             why = "Another run is enforcing this instance right now; its outcome will be in the ledger."
             verdict = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why)

@@ -55,7 +55,11 @@ class WalkTable(Table):
             }
             raise self.exceptions.TransactionCanceledException(answer, "TransactWriteItems")
         self._about_to_write(keys)
+        put = [each["Put"]["Item"] for each in TransactItems if "Put" in each]
+        replaced = [(self.items.get(_key(each), {}), each) for each in put]
         done = super().transact_write_items(TransactItems=TransactItems, ClientRequestToken=ClientRequestToken)
+        for before, after in replaced:
+            self._count(before, after)
         if self._world().passing("ledger answered"):
             # Ten minutes later DynamoDB has forgotten the token.
             forgotten = f"{ClientRequestToken} again"
