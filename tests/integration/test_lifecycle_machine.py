@@ -19,7 +19,6 @@ from hypothesis.stateful import initialize, invariant, run_state_machine_as_test
 from imdsv2.aws import metadata_options as action
 from imdsv2.ledger import account, cohort, transactions
 from imdsv2.ledger import table as ledger
-from imdsv2.line.messages import headline
 from tests.integration.builders import REGION, TABLE
 from tests.integration.walk.events import METRICS, Events, policies
 from tests.integration.walk.inputs import time_of
@@ -161,7 +160,7 @@ class Lives(Events):
             assert entry.status not in {"enforcing", "rolling_back"}
             assert self.delivered.get(arn, set()) <= entry.findings.keys()
             assert {} == entry.owed_notes()
-            assert not (headline(entry) and entry.owes_notification())
+            assert not (entry.has_news and entry.owes_notification())
 
 
 @pytest.fixture(autouse=True)

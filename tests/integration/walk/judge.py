@@ -172,8 +172,8 @@ class Judge:
         among = any(abs(when - other) <= HOUR for when in refused for each in siblings for other in each.rejected_at)
         restarted_at = datetime.fromisoformat(item.get("restarted_at", item["enforced_at"]))
         starts = [machine.launched_at, restarted_at, *machine.mended]
-        # A datapoint may begin before the call that it counts, and so before the start.
-        at_start = any(-2 * PERIOD <= when - start < HOUR for when in refused for start in starts)
+        # A datapoint begins up to a period before the call that it counts: before the start, or within the hour that follows it.
+        at_start = any(-2 * PERIOD <= when - start < HOUR + PERIOD for when in refused for start in starts)
         return among or at_start or len({period_of(when) for when in refused}) >= 2
 
     def _complain(self, machine: Machine, change: str, never: Mapping[str, bool]) -> None:
