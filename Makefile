@@ -79,14 +79,13 @@ coverage: setup ## branch coverage of lambdas/ by unit and integration tests: a 
 bench: setup .venv-custodian/.done ## the benchmarks, into build/bench/results.json
 	PYTHONPATH=lambdas $(PY) -m tests.bench
 
-proof: setup .venv-custodian/.done .venv-prowler/.done ## the long proofs: every fault, every death, meetings of two, kills, walks, other fleets, other people's judges
+proof: setup .venv-custodian/.done .venv-prowler/.done ## the long proofs: every fault, every death, meetings of two, kills, walks, other people's judges
 	@rm -f $(TALLY); mkdir -p $(dir $(TALLY))
 	$(MAKE) --no-print-directory -j 2 proof-of-the-code proof-of-the-stack
 	PROOF_TALLY=$(TALLY) $(PY) -m tests.proof.tally
 
 proof-of-the-code: # the part of `proof` that runs in small worlds: it takes what the other part leaves of the processors
 	$(LONG) nice $(PYTEST) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
-	PYTHONPATH=lambdas nice $(PY) -m tests.bench.safety proof
 
 proof-of-the-stack: # the part of `proof` that runs on the local AWS, and mostly waits; then the walks, which need one processor
 	$(LONG) $(PYTEST) -n 4 tests/proof/wire
