@@ -76,7 +76,7 @@ def fleet() -> None:
         raise LocalCloudError("the local AWS is not up: run `make local-up` first")
     cloud = LocalCloud(port=urlsplit(running["endpoint"]).port)
     cloud.outputs = running["outputs"]
-    number = demo.populate(cloud)
+    number = len(demo.populate(cloud))
     _say(
         f"{number} instances are launched in accounts and Regions of the local AWS, and reported; the policy is in the mode enforce. "
         "Their verdicts come within a minute: imdsv2 assess"

@@ -47,6 +47,9 @@ needed_account_option = click.option(
     "--account", metavar="ID", callback=_account, required=True, help="The account, 12 digits."
 )
 region_option = click.option("--in-region", metavar="REGION", callback=_region, help="The Region of the instances.")
+needed_region_option = click.option(
+    "--in-region", metavar="REGION", callback=_region, required=True, help="The Region."
+)
 
 
 def instances_argument(*, required: bool = True) -> Callable[[Any], Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SERVICE_STACK: Final = "Imdsv2Remediation"
 MEMBER_STACK: Final = "Imdsv2RemediationMember"
+GUARDRAILS_STACK: Final = "Imdsv2RemediationGuardrails"
 FORWARDING_STACK: Final = "Imdsv2RemediationForwarding"
 SYNTHESISED_FROM: Final = ("app.py", "cdk.json", "requirements.txt", "infra", "lambdas")
 STACK_SECONDS: Final = 120
@@ -70,6 +71,10 @@ class Deployment:
         return self._deploy_by_hand(
             session, FORWARDING_STACK, SecurityAccountId=security_account, HomeRegion=home_region
         )
+
+    def deploy_guardrails(self, session: boto3.Session) -> dict[str, str]:
+        """Deploy the policies of the organisation into its management account, as an operator would manually."""
+        return self._deploy_by_hand(session, GUARDRAILS_STACK)
 
     def _deploy_by_hand(self, session: boto3.Session, stack: str, **parameters: str) -> dict[str, str]:
         template = (self.assembly / f"{stack}.template.json").read_text()

@@ -41,6 +41,7 @@ REGIONS: Final = (HOME, "us-east-1")
 ORGANIZATION: Final = "o-local00001"
 MEMBERS_UNIT: Final = "ou-loc1-workloads"
 ADMINISTRATION: Final = "OrganizationAccountAccessRole"
+POLICY_TYPES: Final = frozenset({"SERVICE_CONTROL_POLICY", "DECLARATIVE_POLICY_EC2"})
 
 START_SECONDS: Final = 30
 
@@ -115,6 +116,15 @@ class LocalCloud:
             for account in MEMBERS:
                 deployment.deploy_member(self.session(account=account), security_account=SECURITY)
         self.outputs = deployment.deploy_service(self.session())
+
+    def deploy_guardrails(self, **guardrails: Any) -> None:
+        """Deploy the policies of the organisation with this setting, e.g. ``launches=[MEMBERS_UNIT]``, after enabling their types once."""
+        organizations: Any = self.session().client("organizations")
+        [root] = organizations.list_roots()["Roots"]
+        enabled = {each["Type"] for each in root["PolicyTypes"]}
+        for kind in sorted(POLICY_TYPES - enabled):
+            organizations.enable_policy_type(RootId=root["Id"], PolicyType=kind)
+        Deployment.synthesised(ROOT, {"guardrails": guardrails}).deploy_guardrails(self.session())
 
     def stop(self) -> None:
         """Stop the server and everything that it started."""

@@ -61,7 +61,7 @@ def main() -> None:
         report.step(
             f"{len(fleet)} instances launched, their findings and compliance changes sent; waiting for verdicts"
         )
-        verdicts = _await_verdicts(cloud, fleet, sent_at)
+        verdicts = await_verdicts(cloud, fleet, sent_at)
         first = _lines(fleet, verdicts, before, _tokens(cloud, fleet), again=False)
         report.table("Events, mode enforce", first)
         between = _tokens(cloud, fleet)
@@ -74,12 +74,12 @@ def main() -> None:
         raise LocalCloudError("not every verdict is the expected one; the lines marked with ! tell which")
 
 
-def populate(cloud: LocalCloud) -> int:
-    """Give a deployed stack the demo's policy and fleet, and send what reports it. Returns the number of instances."""
+def populate(cloud: LocalCloud) -> list[Launched]:
+    """Give a deployed stack the demo's policy and fleet, and send what reports it. Returns the fleet."""
     _set_policy(cloud)
     fleet = _launch(cloud)
     _send(cloud, fleet)
-    return len(fleet)
+    return fleet
 
 
 def _set_policy(cloud: LocalCloud) -> None:
@@ -198,8 +198,8 @@ def _put_config_event(cloud: LocalCloud, each: Launched, bus: str) -> None:
     events.put_events(Entries=[{"Source": "aws.config", "DetailType": kind, "Detail": detail, "EventBusName": bus}])
 
 
-def _await_verdicts(cloud: LocalCloud, fleet: list[Launched], since: datetime) -> dict[str, Verdict]:
-    """Wait until the ledger has a verdict on each instance that is newer than the events."""
+def await_verdicts(cloud: LocalCloud, fleet: list[Launched], since: datetime) -> dict[str, Verdict]:
+    """Wait until the ledger has a verdict on each instance that is newer than the events; by ARN. Raises LocalCloudError."""
     deadline = time.monotonic() + VERDICT_SECONDS
     while True:
         verdicts = _ledger(cloud, fleet, since)

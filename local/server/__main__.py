@@ -8,7 +8,18 @@ import signal
 import sys
 import threading
 
-from local.server import autoscaling, dynamodb, eventbridge, gateway, iam, lambda_, organizations, ssm, sts
+from local.server import (
+    autoscaling,
+    dynamodb,
+    eventbridge,
+    gateway,
+    iam,
+    lambda_,
+    organization_policies,
+    organizations,
+    ssm,
+    sts,
+)
 from local.server import platform as ms
 from local.server.cloudformation import stack_sets, types
 from local.server.cloudwatch import requests as cloudwatch
@@ -25,6 +36,7 @@ def main() -> None:
         autoscaling,
         cloudwatch,
         organizations,
+        organization_policies,
         eventbridge,
         ssm,
         types,

@@ -10,11 +10,13 @@ override in turn, so that every template of it is used.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
 from local.server.ec2.instances import run_instances
 from local.server.ec2.templates import version_of
+from local.server.ec2.wire import Ec2Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,14 +92,16 @@ def describe(params: Mapping[str, Any]) -> Response:
 
 
 def reconcile(group: Record) -> None:
-    """Launch or end instances until there are as many as desired."""
+    """Launch or end instances until there are as many as desired. If EC2 refuses a launch, the group stays smaller, as in AWS, where the
+    scaling activity fails."""
     instances: list[Record] = group["Instances"]
     while len(instances) > group["DesiredCapacity"]:
         ended = instances.pop()["InstanceId"]
         if ended in ms.EC2_INSTANCES:
             ms.EC2_ACTIONS["TerminateInstances"]({"InstanceId.1": [ended]})
-    while len(instances) < group["DesiredCapacity"]:
-        instances.append(_launched(group))
+    with suppress(Ec2Error):
+        while len(instances) < group["DesiredCapacity"]:
+            instances.append(_launched(group))
 
 
 def _launched(group: Record) -> Record:

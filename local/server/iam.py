@@ -13,10 +13,13 @@ ministack evaluates identity policies, trust policies, permission boundaries and
   changes are checked;
 - Security Hub's actions have names, resources, and condition keys for what an update sends (`securityhub:ASFFSyntaxPath/...`,
   `securityhub:OCSFSyntaxPath/...`); the V2 operations are authorised by the older actions on `hubv2`, as in AWS;
+- RunInstances carries `ec2:MetadataHttpTokens`, `ec2:MetadataHttpEndpoint` and `ec2:MetadataHttpPutResponseHopLimit` where the launch or its
+  launch template says them (whether AWS also fills them from defaults is not documented: here it does not);
 - `aws:SecureTransport` is true, although the loopback interface is used without TLS.
 
-Not enforced: calls that AWS services make themselves (EventBridge to a queue, a key policy's grant to a service), service control
-policies, and condition keys that ministack does not know. The tests of the template check those with an evaluator of IAM policies.
+Service control policies are added by `organization_policies.py`. Not enforced: calls that AWS services make themselves (EventBridge to a
+queue, a key policy's grant to a service), and condition keys that ministack does not know. The tests of the template check those with an
+evaluator of IAM policies.
 """
 
 # ruff: noqa: SLF001 - ministack offers no other way in, see platform.py
@@ -29,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
 from local.server.ec2.records import tags_of
+from local.server.ec2.templates import with_template
 from local.server.ec2.wire import many, one, tags
 
 if TYPE_CHECKING:
@@ -194,5 +198,14 @@ def _instance_context(params: Params) -> Record:
 
 def _launch_context(params: Params) -> Record:
     """Every image here is Amazon's, with a volume of 8 GiB."""
+    params = with_template(params)
     marked = {f"aws:RequestTag/{key}": value for key, value in tags(params, "TagSpecification.1.Tag").items()}
-    return {"ec2:InstanceType": one(params, "InstanceType"), "ec2:Owner": "amazon", "ec2:VolumeSize": "8", **marked}
+    said = {name: value for name in PRESENT_STATE if (value := one(params, f"MetadataOptions.{name}")) is not None}
+    options = {f"ec2:Metadata{name}": value for name, value in said.items()}
+    return {
+        "ec2:InstanceType": one(params, "InstanceType"),
+        "ec2:Owner": "amazon",
+        "ec2:VolumeSize": "8",
+        **options,
+        **marked,
+    }

@@ -9,7 +9,7 @@ import pytest
 
 from imdsv2.source.impact import Guardrail as Named
 from imdsv2.source.impact import impact, of_concern
-from imdsv2.source.origin import TEMPLATE_TAG, VERSION_TAG
+from imdsv2.source.origin import TEMPLATE_TAG, VERSION_TAG, Kind
 from imdsv2.source.verdict import Word
 from infra.guardrails.options import GuardrailOptions
 from infra.guardrails.policies import Guardrail
@@ -154,3 +154,21 @@ def test_what_cannot_be_read_is_said_of_its_source() -> None:
     source = source_of([instance({TEMPLATE_TAG: TEMPLATE, VERSION_TAG: "2"}, tokens="required")], found())
     hits = [each for each in impact([source], {}, 2) if each.guardrail is Named.LAUNCHES]
     assert [False] == [each.certain for each in hits]
+
+
+@pytest.mark.parametrize(
+    ("fields", "certain"),
+    [
+        ({"tokens": "required"}, False),
+        ({"tokens": "required", "tags": {"imdsv2:enforced-at": "2027-05-01T06:00:00Z"}}, True),
+        ({"tokens": "optional"}, True),
+    ],
+    ids=["requires tokens", "by this service", "allows IMDSv1"],
+)
+def test_a_launch_by_hand_that_may_say_so_itself_is_not_called_blocked(fields: dict[str, Any], certain: bool) -> None:
+    """Whether a person, a default or somebody afterwards made it require tokens, nobody can tell; what this service made so, did not."""
+    source = source_of([instance(**fields)], found())
+    assert Kind.BY_HAND is source.origin.kind
+    (hit,) = [each for each in impact([source], {}, 2) if each.guardrail is Named.LAUNCHES]
+    assert certain is hit.certain
+    assert ("if the launch said so, it goes on" in hit.because) is not certain

@@ -18,6 +18,7 @@ from imdsv2.domain.instance import Place
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger import account as accounts_module
 from imdsv2.ledger import cohort as cohorts_module
+from imdsv2.ledger import items
 from imdsv2.ledger.trail import Author
 from tests.integration.builders import HUB, MEMBER, NOW, OTHER, REGION, TABLE, arn_of
 
@@ -42,7 +43,7 @@ COHORT = Cohort(key=f"aws/{MEMBER}/{REGION}/group:web", canaries=(arn_of("a"), a
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (accounts_module, cohorts_module):
+    for module in (accounts_module, cohorts_module, items):
         monkeypatch.setattr(module, "pause", lambda _: None)
 
 

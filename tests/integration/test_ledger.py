@@ -13,8 +13,7 @@ from imdsv2.aws.errors import error_message
 from imdsv2.domain.history import Hold, Undo
 from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger import table as ledger_module
-from imdsv2.ledger import transactions
+from imdsv2.ledger import items, transactions
 from imdsv2.ledger.change import Enforced
 from imdsv2.ledger.findings import FINDINGS_KEPT
 from imdsv2.ledger.record import OPEN, OVER, Record, key_of
@@ -45,7 +44,7 @@ HELD = {"status": Status.HELD, "decision": "hold", "reason": "v1_in_use", "decid
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (ledger_module, transactions):
+    for module in (items, transactions):
         monkeypatch.setattr(module, "pause", lambda _: None)
 
 
@@ -118,6 +117,24 @@ def test_what_dynamodb_leaves_unread_is_asked_for_again(ledger: Ledger, cloud: C
 
     cloud.wire.on("BatchGetItem", leave)
     assert 1 == entry_of(ledger).version
+
+
+def test_what_is_read_in_several_answers_is_whole(ledger: Ledger, cloud: Cloud) -> None:
+    """Each answer counts, and only what it left undone is asked for again."""
+    arns = [arn_of(f"{number:x}") for number in range(7)]
+    ledger.write([change(ledger.read([each])[each], **HELD) for each in arns], NOW)
+    sizes: list[int] = []
+
+    def two_at_a_time(call: Call) -> dict[str, Any]:
+        keys = call.params["RequestItems"][TABLE]["Keys"]
+        sizes.append(len(keys))
+        given = [cloud.client("dynamodb").get_item(TableName=TABLE, Key=each)["Item"] for each in keys[:2]]
+        left = {TABLE: {"Keys": keys[2:], "ConsistentRead": True}} if keys[2:] else {}
+        return {"Responses": {TABLE: given}, "UnprocessedKeys": left}
+
+    cloud.wire.on("BatchGetItem", two_at_a_time)
+    assert [1] * 7 == [each.version for each in ledger.read(arns).values()]
+    assert [7, 5, 3, 1] == sizes
 
 
 def test_a_read_that_dynamodb_never_finishes_is_an_error(ledger: Ledger, cloud: Cloud) -> None:

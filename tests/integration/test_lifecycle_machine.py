@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, run_state_machine_as_test
 
 from imdsv2.aws import metadata_options as action
-from imdsv2.ledger import account, cohort, transactions
-from imdsv2.ledger import table as ledger
+from imdsv2.ledger import account, cohort, items, transactions
 from tests.integration.builders import REGION, TABLE
 from tests.integration.walk.events import METRICS, Events, policies
 from tests.integration.walk.inputs import time_of
@@ -168,7 +167,7 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sequential and without waiting, so that a failing walk is reproducible."""
     for module in THREADED:
         monkeypatch.setattr(module, "ThreadPoolExecutor", SerialPool)
-    for module in (account, cohort, ledger, transactions):
+    for module in (account, cohort, items, transactions):
         monkeypatch.setattr(module, "pause", lambda _: None)
     monkeypatch.setattr(action, "_READ_BACK_AFTER", (0, 0))
 

@@ -54,6 +54,12 @@ COMMANDS: dict[str, Entry] = {
     "sources": Entry(
         "sources", "sources", LOOK, "Shows where instances come from, with a verdict and a remedy for each source."
     ),
+    "guardrails": Entry(
+        "guardrails",
+        "guardrails",
+        LOOK,
+        "Says what the organisation's guardrails would block today; changes nothing.",
+    ),
     "enforce": Entry("assess", "enforce", DECIDE, "Requires tokens on instances whose evidence allows it."),
     "approve": Entry("decide", "approve", DECIDE, "Approves changes that wait for it."),
     "refuse": Entry("decide", "refuse", DECIDE, "Refuses changes that wait for approval."),
@@ -61,6 +67,12 @@ COMMANDS: dict[str, Entry] = {
     "release": Entry("decide", "release", DECIDE, "Ends a hold before its day."),
     "exempt": Entry("exempt", "exempt", DECIDE, "Exempts instances until a day, by the tag that the policy names."),
     "accept": Entry("decide", "accept", DECIDE, "Lets instances be changed in spite of what their evidence says."),
+    "graduate": Entry(
+        "graduate",
+        "graduate",
+        DECIDE,
+        "Locks the metadata defaults of an account and Region in which nothing allows IMDSv1 any more.",
+    ),
     "undo": Entry("settle", "undo", SETTLE, "Makes tokens optional again where the service has required them."),
     "clear": Entry(
         "settle",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import CURRENT, deserialize, pause, put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.items import CURRENT, deserialize, pause, put_unless_overtaken, read_batch, to_text, to_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -30,22 +30,9 @@ class Cohorts:
         found = {key: Cohort(key=key) for key in keys}
         names = list(found)
         for first in range(0, len(names), _COHORTS_A_CALL):
-            wanted: Any = {
-                self._table: {
-                    "Keys": [_key(name) for name in names[first : first + _COHORTS_A_CALL]],
-                    "ConsistentRead": True,
-                }
-            }
-            for attempt in range(_ATTEMPTS):
-                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-                read = map(_cohort, answer["Responses"].get(self._table, []))
-                found |= {cohort.key: cohort for cohort in read}
-                wanted = answer.get("UnprocessedKeys")
-                if not wanted:
-                    break
-                pause(attempt)
-            else:
-                raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+            keys_asked = [_key(name) for name in names[first : first + _COHORTS_A_CALL]]
+            read = map(_cohort, read_batch(self._dynamodb, self._table, keys_asked))
+            found |= {cohort.key: cohort for cohort in read}
         return found
 
     def save(self, cohort: Cohort) -> bool:

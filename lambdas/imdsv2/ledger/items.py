@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from imdsv2.errors import LedgerContended
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 CURRENT = "current"
 """The sort key of items that are updated in place."""
+
+_READ_ATTEMPTS = 12
 
 _OVERTAKEN = {"ConditionalCheckFailed", "TransactionConflict"}
 """Why DynamoDB cancels a transaction when another one was quicker."""
@@ -45,6 +49,21 @@ def to_time(text: str | None) -> datetime | None:
 def new_id() -> str:
     """An id for a write, or for what it writes: a write whose answer was lost is recognised by it."""
     return str(uuid.uuid4())
+
+
+def read_batch(dynamodb: DynamoDBClient, table: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Read items consistently in one call, and again what DynamoDB leaves undone. ``keys``: at most 100, none twice. Items that do not
+    exist are left out. Raises ClientError, or LedgerContended if some are left undone again and again."""
+    found: list[Mapping[str, Any]] = []
+    wanted: Any = {table: {"Keys": keys, "ConsistentRead": True}}
+    for attempt in range(_READ_ATTEMPTS):
+        answer = dynamodb.batch_get_item(RequestItems=wanted)
+        found += answer["Responses"].get(table, [])
+        wanted = answer.get("UnprocessedKeys")
+        if not wanted:
+            return found
+        pause(attempt)
+    raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
 
 
 def put_unless_overtaken(

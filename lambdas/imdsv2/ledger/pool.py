@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.pool import Member, Trace
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import deserialize, pause, put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.items import deserialize, pause, put_unless_overtaken, read_batch, to_text, to_time
 from imdsv2.ledger.trail import Provenance, puts
 
 if TYPE_CHECKING:
@@ -64,17 +64,8 @@ class Pools:
         names = list(found)
         for first in range(0, len(names), _ITEMS_A_CALL):
             keys_asked = [_key(name) for name in names[first : first + _ITEMS_A_CALL]]
-            wanted: Any = {self._table: {"Keys": keys_asked, "ConsistentRead": True}}
-            for attempt in range(_ATTEMPTS):
-                answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-                read = map(_pool, answer["Responses"].get(self._table, []))
-                found |= {each.key: each for each in read}
-                wanted = answer.get("UnprocessedKeys")
-                if not wanted:
-                    break
-                pause(attempt)
-            else:
-                raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+            read = map(_pool, read_batch(self._dynamodb, self._table, keys_asked))
+            found |= {each.key: each for each in read}
         return found
 
     def save(self, pool: KeptPool, events: Sequence[Mapping[str, Any]] = ()) -> bool:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.request import Finding
-from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import CURRENT, deserialize, is_written, new_id, pause, serialize, to_text, to_time
+from imdsv2.ledger.items import CURRENT, deserialize, is_written, new_id, read_batch, serialize, to_text, to_time
 from imdsv2.version import VERSION
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 _ITEMS_A_CALL = 100
 _CALLS_AT_ONCE = 8
-_ATTEMPTS = 8
 _FINDINGS_KEPT = 50
 """The newest; a launch template has one for each standard and hub."""
 _TIMES = ("since", "judged_at", "changed_at", "told_at")
@@ -116,16 +114,7 @@ class SourceVerdicts:
         return found
 
     def _read(self, keys: Sequence[str]) -> list[SourceRecord]:
-        wanted: Any = {self._table: {"Keys": [_key(each) for each in keys], "ConsistentRead": True}}
-        found: list[SourceRecord] = []
-        for attempt in range(_ATTEMPTS):
-            answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-            found += map(_record, answer["Responses"].get(self._table, []))
-            wanted = answer.get("UnprocessedKeys")
-            if not wanted:
-                return found
-            pause(attempt)
-        raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+        return [_record(item) for item in read_batch(self._dynamodb, self._table, [_key(each) for each in keys])]
 
     def save(self, changes: Iterable[tuple[SourceRecord, SourceRecord]], now: datetime) -> dict[str, SourceRecord]:
         """Write records, each from what was read to what it shall be. Returns them as they are written; those that somebody else

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import check
-from imdsv2.errors import IllegalMove, LedgerContended
+from imdsv2.errors import IllegalMove
 from imdsv2.ledger.findings import chunks, merges
-from imdsv2.ledger.items import CURRENT, new_id, pause, to_text
+from imdsv2.ledger.items import CURRENT, new_id, read_batch, to_text
 from imdsv2.ledger.record import OPEN, OVER, Record, key_of
 from imdsv2.ledger.serialisation import (
     REVISIT_SHARDS,
@@ -47,7 +47,6 @@ ENFORCED_INDEX = "enforced"
 _POLICY_KEY = {"pk": {"S": "policy"}, "sk": {"S": CURRENT}}
 _READS_A_CALL = 100
 _CALLS_AT_ONCE = 4
-_ATTEMPTS = 8
 
 
 class Ledger:
@@ -72,16 +71,7 @@ class Ledger:
         return records
 
     def _read(self, batch: Iterable[InstanceArn]) -> list[Record]:
-        records: list[Record] = []
-        wanted: Any = {self._table: {"Keys": [_key(arn) for arn in batch], "ConsistentRead": True}}
-        for attempt in range(_ATTEMPTS):
-            answer = self._dynamodb.batch_get_item(RequestItems=wanted)
-            records += map(record_from, answer["Responses"].get(self._table, []))
-            wanted = answer.get("UnprocessedKeys")
-            if not wanted:
-                return records
-            pause(attempt)
-        raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+        return [record_from(item) for item in read_batch(self._dynamodb, self._table, [_key(arn) for arn in batch])]
 
     def write(self, changes: Sequence[Change], now: datetime) -> Written:
         """Write changes conditionally, each for itself: what cannot be written is returned and keeps no other back."""

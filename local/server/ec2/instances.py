@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from local.server import platform as ms
 from local.server.ec2 import metadata as ec2_metadata
 from local.server.ec2.records import complete, everything, found, tags_of
+from local.server.ec2.templates import source_tags, with_template
 from local.server.ec2.wire import Ec2Error, answer, filters, item, many, one, refuse_dry_run, tags
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def install() -> None:
 
 def run_instances(params: Params) -> Response:
     """Launch `MaxCount` instances with their metadata options and the past that their tags give."""
+    params = with_template(params)
     refuse_dry_run(params)
     options, past = ec2_metadata.options_at_launch(params), _past(_tags_at_launch(params))
     launched = _launch_in_ministack({**params, "MinCount": params.get("MaxCount", ["1"])})
@@ -55,6 +57,8 @@ def run_instances(params: Params) -> Response:
         instance["AmiLaunchIndex"] = index
         instance |= {"MetadataOptions": dict(options), **past}
         complete(instance)
+        if marks := source_tags(params):
+            ms.EC2_TAGS[instance["InstanceId"]] = [*ms.EC2_TAGS.get(instance["InstanceId"], []), *marks]
     reservation = item([("reservationId", f"r-{instances[0]['InstanceId'][2:]}"), ("ownerId", ms.account_id())])
     xml = "".join(instance_xml(instance) for instance in instances)
     return answer("RunInstances", f"{reservation}<groupSet/><instancesSet>{xml}</instancesSet>")

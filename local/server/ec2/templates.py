@@ -1,4 +1,4 @@
-"""Launch templates: ministack's, with client tokens, the range of versions, and tags that are set later."""
+"""Launch templates: ministack's, with client tokens, the range of versions, tags that are set later, and launches from them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _SET: Final = re.compile(r"<launchTemplateVersionSet>(.*)</launchTemplateVersion
 _make: Ec2Action = ms.EC2_ACTIONS["CreateLaunchTemplateVersion"]
 _describe: Ec2Action = ms.EC2_ACTIONS["DescribeLaunchTemplates"]
 _describe_versions: Ec2Action = ms.EC2_ACTIONS["DescribeLaunchTemplateVersions"]
+
+_TAKEN: Final = ("ImageId", "InstanceType")
 
 _made: dict[tuple[str, str], Response] = {}
 """By account and client token, the answer to whoever asked first."""
@@ -72,6 +74,34 @@ def _of_all(params: Params) -> Response:
     return answer(
         "DescribeLaunchTemplateVersions", f"<launchTemplateVersionSet>{''.join(found)}</launchTemplateVersionSet>"
     )
+
+
+def with_template(params: Params) -> Params:
+    """A launch, with what its launch template says where the launch itself does not. One whose template is unknown is left as it is."""
+    try:
+        _, version = _named(params)
+    except (KeyError, ValueError):
+        return params
+    data = version.get("LaunchTemplateData", {})
+    told = {name: data[name] for name in _TAKEN if name in data}
+    told |= {f"MetadataOptions.{name}": value for name, value in data.get("MetadataOptions", {}).items()}
+    return {**{name: [str(value)] for name, value in told.items()}, **params}
+
+
+def source_tags(params: Params) -> list[dict[str, str]]:
+    """The tags by which EC2 says which template and version an instance was launched from, if any."""
+    try:
+        template, version = _named(params)
+    except (KeyError, ValueError):
+        return []
+    told = {"id": template["LaunchTemplateId"], "version": str(version["VersionNumber"])}
+    return [{"Key": f"aws:ec2launchtemplate:{key}", "Value": value} for key, value in told.items()]
+
+
+def _named(params: Params) -> tuple[Record, Record]:
+    """The template and version that a launch names. Raises KeyError or ValueError."""
+    template_id, name = (one(params, f"LaunchTemplate.LaunchTemplate{each}") or "" for each in ("Id", "Name"))
+    return version_of(template_id, name, one(params, "LaunchTemplate.Version") or "$Default")
 
 
 def version_of(template_id: str, name: str, version: str) -> tuple[Record, Record]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from local.server import platform as ms
+from local.server.imds import credentials
 
 if TYPE_CHECKING:
     from local.server.platform import Record
 
 Tree: TypeAlias = "dict[str, Tree | str]"
 
-ROLE: Final = "local-instance-role"
-CREDENTIALS_LIVE: Final = timedelta(hours=6)
 
-
-def read(instance: Record, path: str) -> str | None:
-    """The text at a path below `/latest`, or the list of names there; None if the path does not exist."""
-    here: Tree | str = _tree(instance)
+def read(instance: Record, path: str, delivery: str) -> str | None:
+    """The text at a path below `/latest`, or the list of names there; None if the path does not exist. ``delivery``: what credentials
+    that are read here remember (`credentials`)."""
+    here: Tree | str = _tree(instance, delivery)
     for name in path.strip("/").split("/") if path.strip("/") else ():
         if isinstance(here, str) or name not in here:
             return None
@@ -32,7 +31,8 @@ def _listed(tree: Tree) -> list[str]:
     return [name if isinstance(below, str) else f"{name}/" for name, below in sorted(tree.items())]
 
 
-def _tree(instance: Record) -> Tree:
+def _tree(instance: Record, delivery: str) -> Tree:
+    role, delivered = credentials.deliver(instance, delivery)
     zone = instance["Placement"]["AvailabilityZone"]
     user_data: Tree = {"user-data": base64.b64decode(instance["UserData"]).decode()} if instance["UserData"] else {}
     return user_data | {
@@ -40,7 +40,7 @@ def _tree(instance: Record) -> Tree:
         "meta-data": {
             "ami-id": instance["ImageId"],
             "hostname": instance["PrivateDnsName"],
-            "iam": {"security-credentials": {ROLE: json.dumps(_credentials(), indent=2)}},
+            "iam": {"security-credentials": {role: json.dumps(delivered, indent=2)}},
             "instance-id": instance["InstanceId"],
             "instance-type": instance["InstanceType"],
             "local-ipv4": instance["PrivateIpAddress"],
@@ -61,20 +61,6 @@ def _identity(instance: Record) -> dict[str, Any]:
         "privateIp": instance["PrivateIpAddress"],
         "region": ms.region(),
         "version": "2017-09-30",
-    }
-
-
-def _credentials() -> dict[str, str]:
-    now = datetime.now(UTC)
-    return {
-        "Code": "Success",
-        "LastUpdated": _seconds(now),
-        "Type": "AWS-HMAC",
-        # A key of twelve digits acts in that account, so what is fetched here is good for calls.
-        "AccessKeyId": ms.account_id(),
-        "SecretAccessKey": "test",
-        "Token": "local",
-        "Expiration": _seconds(now + CREDENTIALS_LIVE),
     }
 
 

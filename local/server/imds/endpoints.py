@@ -35,6 +35,7 @@ from local.server.cloudwatch import requests as cloudwatch
 from local.server.ec2 import metadata as ec2_metadata
 from local.server.ec2.records import complete
 from local.server.imds import contents as imds_contents
+from local.server.imds import credentials
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -97,7 +98,7 @@ class Service:
                 return self._without_token(request, instance, options)
             if self.tokens.get(request.headers[TOKEN], 0.0) < time.time():
                 return _refusal(HTTPStatus.UNAUTHORIZED)
-            return _contents(request.path, instance)
+            return _contents(request.path, instance, credentials.WITH_TOKEN)
 
     def _token(self, request: Request) -> Response:
         if "x-forwarded-for" in request.headers or request.path != "/latest/api/token":
@@ -113,7 +114,7 @@ class Service:
         if options["HttpTokens"] == "required":
             self._publish("MetadataNoTokenRejected", 1.0)
             return _refusal(HTTPStatus.UNAUTHORIZED)
-        answer = _contents(request.path, instance)
+        answer = _contents(request.path, instance, credentials.WITHOUT_TOKEN)
         if answer[0] == HTTPStatus.OK:
             self._publish("MetadataNoToken", 1.0)
         return answer
@@ -132,6 +133,7 @@ _tasks: list[asyncio.Task[object]] = []
 def install() -> None:
     """Serve the path that attaches endpoints to instances."""
     gateway.route("imds", _attach)
+    credentials.install()
 
 
 def _attach(_method: str, body: bytes) -> Response:
@@ -198,9 +200,9 @@ def _wire(answer: Response) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _contents(path: str, instance: Record) -> Response:
+def _contents(path: str, instance: Record, delivery: str) -> Response:
     versioned = VERSIONED.fullmatch(path)
-    text = imds_contents.read(instance, versioned["path"]) if versioned else None
+    text = imds_contents.read(instance, versioned["path"], delivery) if versioned else None
     return _refusal(HTTPStatus.NOT_FOUND) if text is None else (200, {}, text.encode())
 
 

@@ -1,0 +1,194 @@
+"""Graduation on the deployed stack, by the command line: what is open is settled one after the other, then the place is locked, enforced,
+and put back by one call. EC2's defaults, launches and refusals are those of the local AWS; the functions and roles are the real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import ClientError
+
+from local.cloud.run import MEMBERS
+from tests.e2e.terminal import Terminal
+
+if TYPE_CHECKING:
+    from tests.e2e.terminal import Ended
+    from tests.e2e.world import World
+
+REGION, DECLARED = "eu-central-1", "eu-north-1"
+"""Regions in which no other test launches anything."""
+ACCOUNT = MEMBERS[1]
+
+
+@dataclass(frozen=True)
+class Place:
+    """The account and Region, as its own administrator sees it, and the command line for it."""
+
+    world: World
+    region: str = REGION
+
+    @property
+    def ec2(self) -> Any:
+        return self.world.cloud.session(account=ACCOUNT, region=self.region).client("ec2")
+
+    def graduate(self, *options: str) -> Ended:
+        """`imdsv2 graduate`, answered in JSON."""
+        there = ("--account", ACCOUNT, "--in-region", self.region)
+        return Terminal(self.world.cloud).pipe("graduate", *there, *options, "-o", "json")
+
+    def still_open(self) -> set[tuple[str, str]]:
+        """What keeps it from being ready, by the answer to a real order, which is refused."""
+        before = self.defaults()
+        refused = self.graduate("--yes")
+        assert (3, "refused", False) == (refused.code, refused.document["result"], refused.document["ready"])
+        assert before == self.defaults(), "nothing was changed"
+        return {(each["what"], each["name"]) for each in refused.document["open"]}
+
+    def defaults(self) -> dict[str, Any]:
+        """The account's defaults there."""
+        level = dict(self.ec2.get_instance_metadata_defaults()["AccountLevel"])
+        return {name: value for name, value in level.items() if name != "ManagedBy"}
+
+    def launch(self, **options: Any) -> tuple[str, dict[str, Any]]:
+        """Somebody launches an instance: its id, and its metadata options. Raises ClientError."""
+        answer = self.ec2.run_instances(
+            ImageId="ami-0d00e0f0a0b0c0d01", MinCount=1, MaxCount=1, InstanceType="t3.micro", MetadataOptions=options
+        )
+        [instance] = answer["Instances"]
+        return instance["InstanceId"], instance["MetadataOptions"]
+
+    def end(self, instance_id: str) -> None:
+        """Its owner terminates it."""
+        self.ec2.terminate_instances(InstanceIds=[instance_id])
+
+    def group(self) -> tuple[str, str]:
+        """A group of no instances yet, from a template that says `optional`: its name, and the template's id."""
+        data = {"InstanceType": "t3.micro", "ImageId": "ami-0d00e0f0a0b0c0d01"}
+        made = self.ec2.create_launch_template(
+            LaunchTemplateName="till", LaunchTemplateData={**data, "MetadataOptions": {"HttpTokens": "optional"}}
+        )["LaunchTemplate"]
+        scaling: Any = self.world.cloud.session(account=ACCOUNT, region=self.region).client("autoscaling")
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName="till",
+            MinSize=0,
+            MaxSize=3,
+            DesiredCapacity=0,
+            AvailabilityZones=[f"{self.region}a"],
+            LaunchTemplate={"LaunchTemplateId": made["LaunchTemplateId"], "Version": "$Latest"},
+        )
+        return "till", str(made["LaunchTemplateId"])
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """The ledger's items of the place: the current one, then the events in their order."""
+        found = self.world.home.client("dynamodb").query(
+            TableName=self.world.cloud.outputs["LedgerTableName"],
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": f"defaults#aws/{ACCOUNT}/{self.region}"}},
+        )
+        decode = TypeDeserializer().deserialize
+        return [{name: decode(value) for name, value in item.items()} for item in found["Items"]]
+
+
+def test_a_place_is_settled_locked_enforced_and_put_back(world: World) -> None:
+    """Each thing that is open is named until it is settled; one undo takes back both steps."""
+    place = Place(world)
+    place.ec2.modify_instance_metadata_defaults(HttpPutResponseHopLimit=1)
+    before = place.defaults()
+    _settle_everything(world, place)
+
+    shown = place.graduate("--hop-limit", "3", "--dry-run")
+    assert (0, "would_lock", True, before) == (
+        shown.code,
+        shown.document["result"],
+        shown.document["ready"],
+        place.defaults(),
+    )
+    early = place.graduate("--enforce", "--yes")
+    assert (3, [("defaults", "HttpTokens")]) == (
+        early.code,
+        [(each["what"], each["name"]) for each in early.document["open"]],
+    )
+
+    locked = place.graduate("--hop-limit", "3", "--reason", "Quarter goal.", "--yes")
+    assert (0, "locked") == (locked.code, locked.document["result"]), locked.err
+    assert {**before, "HttpTokens": "required", "HttpPutResponseHopLimit": 3} == place.defaults()
+    silent, options = place.launch()
+    assert ("required", 3) == (options["HttpTokens"], options["HttpPutResponseHopLimit"])
+    again = place.graduate("--hop-limit", "3", "--yes")
+    assert (3, "already_locked") == (again.code, again.document["result"])
+
+    _enforce(place)
+    undone = place.graduate("--unlock", "--yes")
+    assert (0, "unlocked", before) == (undone.code, undone.document["result"], place.defaults()), undone.err
+    back, options = place.launch(HttpTokens="optional")
+    assert "optional" == options["HttpTokens"]
+    assert 3 == place.graduate("--unlock", "--yes").code
+    _told_in_the_ledger(place)
+    for each in (silent, back):
+        place.end(each)
+
+
+def _settle_everything(world: World, place: Place) -> None:
+    """An instance, its watch, and a group's template: the service and the owner settle one after the other."""
+    group, template = place.group()
+    tags = {"aws:autoscaling:groupName": group}
+    one = world.launch_one(account=ACCOUNT, region=place.region, tags=tags)
+    source = ("source", f"auto_scaling_group {group}")
+    assert {("instance", one.arn), source} == place.still_open()
+    enforced = Terminal(world.cloud).pipe("enforce", one.arn, "--yes")
+    assert 0 == enforced.code, enforced.err
+    assert {("watch", one.arn), source} == place.still_open()
+    world.age(one, hours=80)
+    world.guard()
+    assert "verified" == world.current(one)["status"]
+    assert ("watch", one.arn) in place.still_open(), "its next start is still to come"
+    place.end(one.instance_id)
+    stray, _ = place.launch()
+    assert {("instance", f"arn:aws:ec2:{place.region}:{ACCOUNT}:instance/{stray}")} <= place.still_open()
+    place.end(stray)
+    world.launch_one(account=ACCOUNT, region=place.region, tags=tags, options={"HttpTokens": "required"})
+    assert {source} == place.still_open()
+    place.ec2.create_launch_template_version(
+        LaunchTemplateId=template,
+        SourceVersion="1",
+        LaunchTemplateData={"MetadataOptions": {"HttpTokens": "required"}},
+    )
+
+
+def _enforce(place: Place) -> None:
+    """A launch that allows IMDSv1 passes the first step and keeps the place from the second; after this it fails."""
+    allowing, options = place.launch(HttpTokens="optional")
+    assert "optional" == options["HttpTokens"]
+    refused = place.graduate("--enforce", "--yes")
+    assert (3, True) == (refused.code, allowing in str(refused.document["open"]))
+    place.end(allowing)
+    enforced = place.graduate("--enforce", "--yes")
+    assert (0, "enabled") == (enforced.code, place.defaults()["HttpTokensEnforced"]), enforced.err
+    assert "rollbacks" in enforced.err
+    with pytest.raises(ClientError, match="httpTokensEnforced"):
+        place.launch(HttpTokens="optional")
+
+
+def _told_in_the_ledger(place: Place) -> None:
+    """Every step, with who asked and why, and with what was before."""
+    current, *events = place.ledger()
+    steps = ["locking", "locked", "locking", "locked", "unlocking", "unlocked"]
+    assert ("unlocked", steps) == (current["status"], [each["status"] for each in events])
+    assert all("arn:aws:iam::111111111111:root" in each["caller"] for each in events)
+    assert ["Quarter goal." in each["caller"] for each in events] == [True, True, False, False, False, False]
+    assert {"HttpTokens": "no-preference", "HttpPutResponseHopLimit": 1} == events[0]["before"]
+
+
+def test_defaults_under_a_declarative_policy_are_left_alone(world: World) -> None:
+    """For both steps and the undo, with the sentence that says where they are changed."""
+    place = Place(world, DECLARED)
+    declared = {"account": ACCOUNT, "region": DECLARED, "defaults": {"HttpTokens": "required"}}
+    world.cloud.ask("PUT", "declarative-policy", declared)
+    for options in ((), ("--enforce",), ("--unlock",)):
+        left = place.graduate(*options, "--yes")
+        assert (3, "left_alone") == (left.code, left.document["result"])
+        assert "declarative policy" in left.document["explanation"]
+    assert [] == place.ledger()
+    assert {"HttpTokens": "required", "HttpTokensEnforced": "disabled"} == place.defaults()
