@@ -16,6 +16,7 @@ from cdk_nag import AwsSolutionsChecks
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT / "lambdas"))  # The policy in the settings is checked by the code that will read it.
 
+from infra import bytecode  # noqa: E402
 from infra.asset import assemble  # noqa: E402
 from infra.errors import SettingRefused  # noqa: E402
 from infra.exceptions import accept  # noqa: E402
@@ -46,7 +47,10 @@ def main() -> None:
         )
     roles, forwarding = (Path(stage.outdir, member.template_file).read_text() for member in members)
     with tempfile.TemporaryDirectory() as asset:
-        assemble(Path(asset))
+        python = bytecode.interpreter()
+        if python is None:
+            sys.stderr.write(f"{bytecode.NOT_COMPILED}\n")
+        assemble(Path(asset), python)
         templates = MemberTemplates(roles=roles, forwarding=forwarding)
         ServiceStack(
             app, settings.names.service_stack, settings=settings, asset=Path(asset), member_templates=templates

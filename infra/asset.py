@@ -5,44 +5,50 @@ from __future__ import annotations
 import shutil
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from infra.botocore_data import prune
+from infra.bytecode import compile_ahead
 from infra.service_models import OPERATIONS, SELFTEST_OPERATIONS, SOURCE_OPERATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LAMBDAS = Path(__file__).parent.parent / "lambdas"
 
 PACKAGES = (
     "aws-lambda-powertools",
-    "boto3",
     "botocore",
     "jmespath",
     "python-dateutil",
-    "s3transfer",
     "six",
     "typing_extensions",
     "urllib3",
 )
-"""Packages that the handlers import, with their dependencies. Of boto3, only its DynamoDB types; sessions are
-botocore's own, which start faster."""
+"""Packages that the handlers import, with their dependencies. Not boto3: sessions are botocore's own, which start faster."""
 
 BOTOCORE_DATA = PurePosixPath("botocore/data")
 SOURCE_MODELS = "source_models"
 """The folder of the models that only questions about sources read, see lambdas/imdsv2/aws/parsing.py."""
 SELFTEST_MODELS = "selftest_models"
 """The folder of the models that only the self-test reads, see lambdas/selftest.py."""
-BOTO3_DATA = PurePosixPath("boto3/data")
-"""Models of boto3's resources, which the service does not use."""
 
 
-def assemble(destination: Path) -> None:
-    """Fill an empty directory with the asset. The same sources give the same bytes, and so the same asset hash."""
+def assemble(destination: Path, python: str | None) -> None:
+    """Fill an empty directory with the asset, with bytecode of this interpreter if there is one.
+
+    The same sources and the same version of Python give the same bytes, and so the same asset hash.
+    """
     shutil.copytree(LAMBDAS, destination, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     add_packages(destination)
+    if python:
+        compile_ahead(destination, python)
+    _let_everybody_read(destination)
 
 
-def add_packages(destination: Path) -> None:
+def add_packages(destination: Path, packages: Iterable[str] = PACKAGES) -> None:
     """Add to the service's own code what it imports."""
-    for package in PACKAGES:
+    for package in packages:
         for file in metadata.files(package) or ():
             if _is_needed(file):
                 target = destination / file
@@ -52,7 +58,6 @@ def add_packages(destination: Path) -> None:
     prune(models, destination / BOTOCORE_DATA, OPERATIONS)
     prune(models, destination / SOURCE_MODELS, SOURCE_OPERATIONS)
     prune(models, destination / SELFTEST_MODELS, SELFTEST_OPERATIONS)
-    _let_everybody_read(destination)
 
 
 def _let_everybody_read(directory: Path) -> None:
@@ -72,5 +77,4 @@ def _is_needed(file: PurePosixPath) -> bool:
         and "__pycache__" not in file.parts
         and not file.parts[0].endswith(".dist-info")
         and not file.is_relative_to(BOTOCORE_DATA)
-        and not file.is_relative_to(BOTO3_DATA)
     )

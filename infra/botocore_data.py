@@ -11,6 +11,8 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from infra.service_models import NOT_READ
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -32,7 +34,7 @@ def prune(source: Path, destination: Path, operations: Mapping[str, frozenset[st
         newest = source / service / versions[-1]
         target = destination / service / newest.name
         target.mkdir(parents=True)
-        _write(target / "service-2.json", _model_of(_read(newest / "service-2.json"), names))
+        _write(target / "service-2.json", _model_of(_without_unread(_read(newest / "service-2.json"), service), names))
         _write(target / "endpoint-rule-set-1.json", _read(newest / "endpoint-rule-set-1.json"))
         corrections = newest / "service-2.sdk-extras.json"
         if corrections.exists():
@@ -45,6 +47,13 @@ def _endpoints_of(endpoints: Json, services: set[str]) -> Json:
     for partition in endpoints["partitions"]:
         partition["services"] = {name: each for name, each in partition["services"].items() if name in prefixes}
     return endpoints
+
+
+def _without_unread(model: Json, service: str) -> Json:
+    for shape, members in NOT_READ.get(service, {}).items():
+        for member in members:
+            del model["shapes"][shape]["members"][member]
+    return model
 
 
 def _model_of(model: Json, operations: frozenset[str]) -> Json:

@@ -98,3 +98,7 @@ SELFTEST_OPERATIONS: dict[str, frozenset[str]] = {
 }
 """Every AWS operation that the self-test calls. Its models are shipped apart: the other functions must not read RunInstances at each
 start."""
+
+NOT_READ: dict[str, dict[str, frozenset[str]]] = {"securityhub": {"Resource": frozenset({"Details"})}}
+"""Members of answers that no function reads: service, shape, members. A finding's details of a resource of any type are two thirds of
+Security Hub's model."""

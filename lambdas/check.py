@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _session = botocore.session.Session()
 _sts: Any = _session.create_client("sts", region_name=os.environ["AWS_REGION"], config=CONFIG)
 _names = Names.from_environment(os.environ)
-members = Members(_session, metrics_session(), _sts, _names.member_roles, request_id, lambda: datetime.now(UTC))
+members = Members(_session, metrics_session(_session), _sts, _names.member_roles, request_id, lambda: datetime.now(UTC))
 
 
 @logger.inject_lambda_context

@@ -478,7 +478,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     pace(hub, _home(settings), pacing)
     edge = Edge(
         members=Members(
-            session, metrics_session(), client("sts"), settings.names.member_roles, request_id, now, pacing
+            session, metrics_session(session), client("sts"), settings.names.member_roles, request_id, now, pacing
         ),
         dynamodb=client("dynamodb"),
         ssm=client("ssm"),

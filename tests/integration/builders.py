@@ -132,7 +132,13 @@ class Cloud:
         logger, now = Logger(service="test"), self.clock.tick
         edge = Edge(
             members=Members(
-                self.session, metrics_session(), self.client("sts"), ROLES, lambda: "test-session", now, pacing
+                self.session,
+                metrics_session(self.session),
+                self.client("sts"),
+                ROLES,
+                lambda: "test-session",
+                now,
+                pacing,
             ),
             dynamodb=self.client("dynamodb"),
             ssm=self.client("ssm"),

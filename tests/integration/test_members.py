@@ -49,9 +49,8 @@ class World:
 
     def __init__(self, stub: Stub) -> None:
         self.clock, self.name, self.sts = Clock(NOW), "request-1", stub.client("sts")
-        self.members = Members(
-            botocore.session.Session(), metrics_session(), self.sts, ROLES, lambda: self.name, self.clock
-        )
+        session = botocore.session.Session()
+        self.members = Members(session, metrics_session(session), self.sts, ROLES, lambda: self.name, self.clock)
 
 
 @pytest.mark.parametrize(

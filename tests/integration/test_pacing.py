@@ -89,7 +89,8 @@ class World:
 
     def members_of_a_new_function(self) -> Members:
         """Members without role sessions."""
-        sessions = (botocore.session.Session(), metrics_session())
+        session = botocore.session.Session()
+        sessions = (session, metrics_session(session))
         return Members(*sessions, self.sts, ROLES, lambda: "request-1", Clock(NOW), self.pacing, self.sleep)
 
     def grant(self, role: str) -> None:

@@ -56,7 +56,12 @@ class Ec2:
         self._knows_endpoint = knows_endpoint
         self._knows_tags = knows_tags
         self._members = Entered(
-            cloud.session, metrics_session(), cloud.client("sts"), ROLES, lambda: "request-1", cloud.clock.tick
+            cloud.session,
+            metrics_session(cloud.session),
+            cloud.client("sts"),
+            ROLES,
+            lambda: "request-1",
+            cloud.clock.tick,
         )
         for operation in ("ModifyInstanceMetadataOptions", "CreateTags", "DeleteTags"):
             cloud.wire.on(operation, self._judge)

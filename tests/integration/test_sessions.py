@@ -45,7 +45,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.sts = self.stub.client("sts")
-        sessions = (botocore.session.Session(), metrics_session())
+        session = botocore.session.Session()
+        sessions = (session, metrics_session(session))
         self.members = Members(*sessions, self.sts, ROLES, lambda: "request-1", self.clock)
 
     def grant(self, *names: str, role: str = "read", account: str = MEMBER) -> None:

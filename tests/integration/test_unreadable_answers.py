@@ -74,7 +74,7 @@ def test_whatever_ec2_answers_one_error_comes_of_it(body: bytes) -> None:
 @pytest.mark.parametrize("service", ["dynamodb", "cloudwatch"])
 def test_other_protocols_are_no_exception(service: str) -> None:
     """JSON, and whatever CloudWatch speaks."""
-    session = metrics_session() if service == "cloudwatch" else new_session()
+    session = metrics_session(new_session()) if service == "cloudwatch" else new_session()
     client = answers(session.create_client(service, region_name=REGION, config=ONCE, **KEYS), b"\xff\xfe{")
     with pytest.raises(ResponseParserError):
         client.list_tables() if service == "dynamodb" else client.list_metrics()

@@ -35,6 +35,15 @@ def new_session() -> botocore.session.Session:
     return session
 
 
+def session_beside(first: botocore.session.Session) -> botocore.session.Session:
+    """A session with the handlers that another has now, and the models that it has read: to make these anew takes longer than a client.
+    Clients copy the handlers; what is registered with one does not concern another."""
+    session = botocore.session.Session(event_hooks=first.get_component("event_emitter"), include_builtin_handlers=False)
+    session.register_component("data_loader", first.get_component("data_loader"))
+    session.register_component("response_parser_factory", _Parsers())
+    return session
+
+
 def source_session() -> botocore.session.Session:
     """A session for what launches instances. The model of these calls is most of EC2's, and shipped apart, so that other functions do not
     read it at each start; outside the deployed asset, botocore's own serves."""

@@ -16,7 +16,7 @@ from botocore.utils import parse_timestamp
 
 from imdsv2.aws.errors import IN_DOUBT, KEYS_REFUSED, THROTTLING
 from imdsv2.aws.pacing import LEAST_DATAPOINTS
-from imdsv2.aws.parsing import new_session, source_session
+from imdsv2.aws.parsing import session_beside, source_session
 from imdsv2.domain.instance import Place
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ CONFIG = Config(
 )
 
 
-def metrics_session() -> botocore.session.Session:
+def metrics_session(beside: botocore.session.Session) -> botocore.session.Session:
     """A session for CloudWatch only: its clients leave timestamps as the epoch seconds that CloudWatch sends.
 
-    botocore would convert each to a datetime, which takes 90% of the time to parse a page of 100,800 datapoints.
+    Handlers and models are those of the session beside it, see ``session_beside``. botocore would convert each to a datetime, which takes 90% of the time to parse a page of 100,800 datapoints.
     """
-    session = new_session()
+    session = session_beside(beside)
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_epoch_seconds)
     return session
 

@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.account import Account, Reservation
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import (
-    account_key,
-    deserialize,
-    is_written,
-    new_id,
-    pause,
-    put_unless_overtaken,
-    to_text,
-    to_time,
-)
+from imdsv2.ledger.items import account_key, is_written, new_id, pause, put_unless_overtaken, to_text, to_time
 from imdsv2.ledger.trail import Author, Event, Kind, Provenance, puts
+from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import CURRENT, deserialize, pause, put_unless_overtaken, read_batch, to_text, to_time
+from imdsv2.ledger.items import CURRENT, pause, put_unless_overtaken, read_batch, to_text, to_time
+from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.ledger.items import deserialize
 from imdsv2.ledger.trail import SCHEMA, Kind
+from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

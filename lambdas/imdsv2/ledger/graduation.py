@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.graduation import Graduation
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import CURRENT, deserialize, is_written, new_id, serialize, to_text, to_time
+from imdsv2.ledger.items import CURRENT, is_written, new_id, to_text, to_time
+from imdsv2.ledger.values import deserialize, serialize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import serialize, to_text
+from imdsv2.ledger.items import to_text
+from imdsv2.ledger.values import serialize
 from imdsv2.version import VERSION
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from imdsv2.ledger.values import serialize
 
 from imdsv2.errors import LedgerContended
 
@@ -26,9 +26,6 @@ _READ_ATTEMPTS = 12
 
 _OVERTAKEN = {"ConditionalCheckFailed", "TransactionConflict"}
 """Why DynamoDB cancels a transaction when another one was quicker."""
-
-serialize = TypeSerializer().serialize
-deserialize = TypeDeserializer().deserialize
 
 
 def account_key(there: Placed) -> str:

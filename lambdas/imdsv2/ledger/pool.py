@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.pool import Member, Trace
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import deserialize, pause, put_unless_overtaken, read_batch, to_text, to_time
+from imdsv2.ledger.items import pause, put_unless_overtaken, read_batch, to_text, to_time
 from imdsv2.ledger.trail import Provenance, puts
+from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -16,8 +16,9 @@ from imdsv2.domain.history import Acceptance, Answer, Hold, Undo
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding
 from imdsv2.ledger.change import Enforced
-from imdsv2.ledger.items import account_key, deserialize, to_text, to_time
+from imdsv2.ledger.items import account_key, to_text, to_time
 from imdsv2.ledger.record import Record
+from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

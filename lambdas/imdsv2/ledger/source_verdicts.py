@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.request import Finding
-from imdsv2.ledger.items import CURRENT, deserialize, is_written, new_id, read_batch, serialize, to_text, to_time
+from imdsv2.ledger.items import CURRENT, is_written, new_id, read_batch, to_text, to_time
+from imdsv2.ledger.values import deserialize, serialize
 from imdsv2.version import VERSION
 
 if TYPE_CHECKING:

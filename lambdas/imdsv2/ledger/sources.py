@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.source_fix import FixStatus, Pointer, SourceFix, Step
-from imdsv2.ledger.items import deserialize, put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.items import put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

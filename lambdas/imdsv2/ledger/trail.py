@@ -16,7 +16,8 @@ from datetime import UTC, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import serialize, to_text
+from imdsv2.ledger.items import to_text
+from imdsv2.ledger.values import serialize
 from imdsv2.version import VERSION
 
 if TYPE_CHECKING:

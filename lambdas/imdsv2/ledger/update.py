@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imdsv2.ledger.items import serialize
+from imdsv2.ledger.values import serialize
 
 
 class Update:

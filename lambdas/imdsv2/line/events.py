@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding, Request, Source, SourceRequest
@@ -21,7 +21,6 @@ from imdsv2.line.source_events import KIND_OF_TYPE, source_of_ids, source_of_res
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imdsv2.domain.source_name import SourceName
     from imdsv2.line.sought import Sought
 
 CONTROL = "EC2.8"
@@ -30,6 +29,9 @@ SOURCE_CONTROLS = {"EC2.170": Named.TEMPLATE_DEFAULT, "AutoScaling.3": Named.LAU
 
 _OWN_PRODUCT = "::product/aws/securityhub"
 _OWN_PRODUCT_V2 = "::productv2/aws/securityhub"
+_INSTANCE = "EC2 instance"
+_Name = TypeVar("_Name")
+
 _V2_OPEN = {1, 2}
 """OCSF status ids New and In Progress; the other ids mean suppressed, resolved or archived."""
 
@@ -111,17 +113,19 @@ def _from_finding(finding: Node, source: Source) -> Parsed:
         updated_at=finding["UpdatedAt"].time(),
     )
     if kind := SOURCE_CONTROLS.get(control):
-        return _each_source(
-            finding["Resources"],
-            kind,
-            lambda resource: source_of_resource(resource, kind),
-            lambda name: SourceRequest(name=name, source=source, finding=identity),
+        names, poison = _each(
+            finding["Resources"], _in_words(kind), lambda resource: source_of_resource(resource, kind)
         )
-    return _each_instance(
-        finding["Resources"],
-        lambda resource: resource["Id"].instance() if resource["Type"].text() == "AwsEc2Instance" else None,
-        lambda arn: Request(arn=arn, source=source, finding=identity, suppressed=workflow == "SUPPRESSED"),
-    )
+        sources = [SourceRequest(name=name, source=source, finding=identity) for name in names]
+        return Parsed(sources=sources, poison=poison)
+    arns, poison = _each(finding["Resources"], _INSTANCE, _instance)
+    is_suppressed = workflow == "SUPPRESSED"
+    requests = [Request(arn=arn, source=source, finding=identity, suppressed=is_suppressed) for arn in arns]
+    return Parsed(requests=requests, poison=poison)
+
+
+def _instance(resource: Node) -> InstanceArn | None:
+    return resource["Id"].instance() if resource["Type"].text() == "AwsEc2Instance" else None
 
 
 def _from_finding_v2(finding: Node) -> Parsed:
@@ -142,17 +146,14 @@ def _from_finding_v2(finding: Node) -> Parsed:
         updated_at=dated.time() if dated else info["modified_time"].milliseconds(),
     )
     if kind := SOURCE_CONTROLS.get(control):
-        return _each_source(
-            finding["resources"],
-            kind,
-            lambda resource: source_of_resource_v2(resource, finding, kind),
-            lambda name: SourceRequest(name=name, source=Source.SECURITYHUB_V2, finding=identity),
+        names, poison = _each(
+            finding["resources"], _in_words(kind), lambda resource: source_of_resource_v2(resource, finding, kind)
         )
-    return _each_instance(
-        finding["resources"],
-        lambda resource: _instance_v2(resource, finding),
-        lambda arn: Request(arn=arn, source=Source.SECURITYHUB_V2, finding=identity),
-    )
+        sources = [SourceRequest(name=name, source=Source.SECURITYHUB_V2, finding=identity) for name in names]
+        return Parsed(sources=sources, poison=poison)
+    arns, poison = _each(finding["resources"], _INSTANCE, lambda resource: _instance_v2(resource, finding))
+    requests = [Request(arn=arn, source=Source.SECURITYHUB_V2, finding=identity) for arn in arns]
+    return Parsed(requests=requests, poison=poison)
 
 
 def _instance_v2(resource: Node, finding: Node) -> InstanceArn | None:
@@ -192,38 +193,27 @@ def _from_state_change(event: Node, _: Sought) -> Parsed:
     return Parsed(started=[each.instance() for each in event["resources"].items()])
 
 
-def _each_source(
-    resources: Node, kind: Named, read: Callable[[Node], SourceName | None], ask: Callable[[SourceName], SourceRequest]
-) -> Parsed:
-    parsed = Parsed()
+def _each(
+    resources: Node, what: str, read: Callable[[Node], _Name | None]
+) -> tuple[list[_Name], list[MessagePoisoned]]:
+    """What the resources of a finding name, and the errors in them. ``read``: None for a resource of another type than ``what``."""
+    names: list[_Name] = []
+    poison: list[MessagePoisoned] = []
     for resource in resources.items():
         try:
             name = read(resource)
-        except MessagePoisoned as poison:
-            parsed.poison.append(poison)
+        except MessagePoisoned as error:
+            poison.append(error)
             continue
         if name is not None:
-            parsed.sources.append(ask(name))
-    if not parsed.sources and not parsed.poison:
-        parsed.poison.append(MessagePoisoned(resources.path, f"names no {kind.replace('_', ' ')}"))
-    return parsed
+            names.append(name)
+    if not names and not poison:
+        poison.append(MessagePoisoned(resources.path, f"names no {what}"))
+    return names, poison
 
 
-def _each_instance(
-    resources: Node, read: Callable[[Node], InstanceArn | None], ask: Callable[[InstanceArn], Request]
-) -> Parsed:
-    parsed = Parsed()
-    for resource in resources.items():
-        try:
-            arn = read(resource)
-        except MessagePoisoned as poison:
-            parsed.poison.append(poison)
-            continue
-        if arn is not None:
-            parsed.requests.append(ask(arn))
-    if not parsed.requests and not parsed.poison:
-        parsed.poison.append(MessagePoisoned(resources.path, "names no EC2 instance"))
-    return parsed
+def _in_words(kind: Named) -> str:
+    return kind.replace("_", " ")
 
 
 def _assemble(region: Node, account: Node, instance_id: Node) -> InstanceArn:

@@ -106,7 +106,7 @@ def _meter(cloud: LocalCloud, function: str) -> Iterator[Callable[[Mapping[str, 
     """A process that does jobs with the rights of a function."""
     environment = fleet.function_environment(cloud, "remediate") | fleet.function_environment(cloud, function)
     with tempfile.TemporaryDirectory() as asset:
-        assemble(Path(asset))
+        assemble(Path(asset), sys.executable)
         command = [sys.executable, "-I", "-S", str(METER), asset]
         with subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -141,7 +141,7 @@ def sweep(cloud: LocalCloud, fleet: Fleet, *, dry_run: bool) -> Done:
     order = {"account": fleet.account, "region": fleet.region, "dry_run": dry_run}
     environment = function_environment(cloud, "sweep")
     with tempfile.TemporaryDirectory() as asset:
-        assemble(Path(asset))
+        assemble(Path(asset), sys.executable)
         command = [sys.executable, "-I", "-S", str(SWEEPER), asset, json.dumps(order)]
         cloud.calls(reset=True)
         began = time.perf_counter()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.retries.quota import RetryQuota
 from botocore.session import Session
 
+from imdsv2.aws.parsing import new_session
 from imdsv2.aws.sessions import CONFIG, metrics_session
 from tests.proof.faults.wire import Network
 
@@ -28,7 +29,7 @@ class Clients:
     def __init__(self) -> None:
         self.network = Network(_nowhere)
         self.service = self.network.join(Session())
-        self.metrics = self.network.join(metrics_session())
+        self.metrics = self.network.join(metrics_session(new_session()))
         self._own: dict[str, Any] = {
             service: self.service.create_client(
                 service,
