@@ -6,13 +6,15 @@ The judges: cdk-nag (`AwsSolutions-...`, at every synthesis, and `NIST.800.53.R5
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from aws_cdk import Acknowledgment, CfnResource, Validations
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from constructs import IConstruct
 
     from infra.names import Names
@@ -26,7 +28,8 @@ class Accepted:
     """A finding that we accept.
 
     Args:
-        rule: the judge's name for it; `{roles}` stands for path and name of the accounts' roles.
+        rule: the judge's name for it; `{roles}` stands for path and name of the accounts' roles, `{documents}` for the beginning of
+            documents' names.
         where: paths of constructs below their stack (cdk-nag), else logical ids; `*` stands for any text.
         reason: a sentence.
     """
@@ -102,6 +105,15 @@ ACCEPTED = (
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*::image/*]", "MemberRoles/SelfTest/DefaultPolicy/Resource", "The newest image has another id each week; it has to be Amazon's."),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ssm:*:*:parameter/aws/service/ami-amazon-linux-latest/*]", "MemberRoles/SelfTest/DefaultPolicy/Resource", "Public parameters of AWS."),
     Accepted("AwsSolutions-IAM5[Resource::*]", "MemberRoles/SelfTest/DefaultPolicy/Resource", "These calls read, and most know no resources in IAM."),
+    *(
+        Accepted(f"AwsSolutions-IAM5[Resource::{resource}]", "MemberRoles/Capture/DefaultPolicy/Resource", reason)
+        for resource, reason in (
+            ("arn:<AWS::Partition>:ssm:*:<AWS::AccountId>:document/{documents}capture", "The installation's own document, in whatever Region the instance runs."),
+            ("arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:instance/*", "Any instance of the account, in any Region; a person names it, and confirms."),
+            ("*", "GetCommandInvocation knows no resources in IAM."),
+        )
+    ),
+    Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{roles}capture]", "Function-*/Role/DefaultPolicy/Resource", "A role by its name, in whatever account has it, as for the others."),
     Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:iam::*:role/{roles}selftest]", "Function-selftest/Role/DefaultPolicy/Resource", "A role by its name, in whatever account has it, as for the others."),
     Accepted("AwsSolutions-IAM5[Resource::<SweepResults1EB4CBE3.Arn>/selftest/*]", "Function-selftest/Role/DefaultPolicy/Resource", "What was seen, and the results."),
     Accepted("AwsSolutions-IAM5[Resource::<FunctionselftestFunctionB7D6FE10.Arn>:*]", "SelfTest/Machine/Role/DefaultPolicy/Resource", "Any version of the one function."),
@@ -145,7 +157,14 @@ ACCEPTED = (
 
 def named(names: Names) -> list[Accepted]:
     """The entries for an installation with these names."""
-    return [Accepted(each.rule.replace("{roles}", names.member_roles), each.where, each.reason) for each in ACCEPTED]
+    places = {"{roles}": names.member_roles, "{documents}": names.of("")}
+    return [replace(each, rule=_filled(each.rule, places)) for each in ACCEPTED]
+
+
+def _filled(rule: str, places: Mapping[str, str]) -> str:
+    for place, name in places.items():
+        rule = rule.replace(place, name)
+    return rule
 
 
 def below_stack(path: str) -> str:

@@ -16,6 +16,7 @@ from aws_cdk import (
     aws_sqs,
 )
 
+from infra.capture_document import add_capture_document
 from infra.event_patterns import STARTED, config_pattern
 from infra.finding_rules import RETRY_ATTEMPTS, RETRY_FOR
 from infra.member_parameters import home_region_parameter, security_account_parameter
@@ -84,6 +85,8 @@ class ForwardingStack(Stack):
             state=state,
             targets=[target],
         )
+        if settings.capture is not None:
+            add_capture_document(self, settings.capture, names)
         conform(self, names=names, boundary=settings.role_permissions_boundary, many_regions=True)
         stamp(self)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aws_cdk import Aws, CfnResource, Duration, RemovalPolicy, aws_iam, aws_lambda, aws_logs, aws_sqs
 from constructs import Construct
 
-from infra.names import ENTERED_BY, METRIC_NAMESPACE, SERVICE
+from infra.names import CAPTURE, ENTERED_BY, METRIC_NAMESPACE, SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,10 +97,11 @@ class ServiceFunction(Construct):
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
         )
 
-    def allow_entering_accounts(self, *, organization_id: str | None) -> None:
+    def allow_entering_accounts(self, *, organization_id: str | None, captures: bool = False) -> None:
         """Assume the roles that trust this function: in any account of the organisation or, without one, in any account.
-        The trust policies there decide which accounts allow it."""
-        roles = [self._names.role(role) for role, functions in ENTERED_BY.items() if self.name in functions]
+        The trust policies there decide which accounts allow it. ``captures``: whether there are roles that have instances watched."""
+        entered = {role: functions for role, functions in ENTERED_BY.items() if captures or role != CAPTURE}
+        roles = [self._names.role(role) for role, functions in entered.items() if self.name in functions]
         resources = [f"arn:{Aws.PARTITION}:iam::*:role/{self._names.role_resource(role)}" for role in roles]
         inside = {"StringEquals": {"aws:ResourceOrgID": organization_id}} if organization_id else None
         self.role.add_to_policy(

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import Aws, Fn, aws_iam
 from constructs import Construct
 
+from infra.capture_role import capture_statements
 from infra.defaults_role import defaults_statements
 from infra.image_statements import image_statements
 from infra.names import (
+    CAPTURE,
     ENFORCED_AT_TAG,
     ENTERED_BY,
     READ,
@@ -55,21 +57,29 @@ class MemberRoles(Construct):
         names: Names,
         only_if: CfnCondition | None = None,
         selftest: bool = False,
+        capture: bool = False,
     ) -> None:
         """`only_if` decides at deployment whether the organisation applies, for templates in which it is not known
-        earlier. `selftest` adds the role of the self-test."""
+        earlier. `selftest` adds the role of the self-test, `capture` that which has instances watched."""
         super().__init__(scope, id_)
         self._security_account = security_account
         self._organization_id = organization_id
         self._only_if = only_if
         self._names = names
-        self._role("Read", READ, "look at instances and their metrics", [_look(), _trace(), self._tell_version()])
+        self._role(
+            "Read",
+            READ,
+            "look at instances and their metrics",
+            [_look(), _trace(), _list_software(), self._tell_version()],
+        )
         self._role("Write", WRITE, "require IMDSv2, and tag what was changed", _write_statements())
         self._role("Rollback", ROLLBACK, "put back what requiring IMDSv2 broke", _rollback_statements())
         statements = [*source_statements(), *image_statements(), *defaults_statements()]
         self._role("Source", SOURCE, "make what launches instances require IMDSv2", statements)
         if selftest:
             self._role("SelfTest", SELFTEST, "launch, change and end its own instances", selftest_statements())
+        if capture:
+            self._role("Capture", CAPTURE, "watch which processes call IMDSv1", capture_statements(names))
 
     def _role(self, id_: str, kind: str, description: str, statements: Iterable[aws_iam.PolicyStatement]) -> None:
         role = aws_iam.Role(
@@ -132,6 +142,11 @@ def _trace() -> aws_iam.PolicyStatement:
         ],
         resources=["*"],
     )
+
+
+def _list_software() -> aws_iam.PolicyStatement:
+    """What Systems Manager's inventory has of any instance."""
+    return aws_iam.PolicyStatement(sid="ListSoftware", actions=["ssm:ListInventoryEntries"], resources=["*"])
 
 
 def _write_statements() -> list[aws_iam.PolicyStatement]:

@@ -42,6 +42,7 @@ class MemberStack(Stack):
             only_if=in_organization,
             names=names,
             selftest=settings.selftest,
+            capture=settings.capture is not None,
         )
         conform(self, names=names, boundary=settings.role_permissions_boundary)
         stamp(self)

@@ -17,6 +17,7 @@ FIXED_AT_TAG = "imdsv2:fixed-at"
 SELFTEST_TAG = "imdsv2:selftest"
 
 READ, WRITE, ROLLBACK, SOURCE, SELFTEST = "read", "write", "rollback", "source", "selftest"
+CAPTURE = "capture"
 
 SPARED_HOURS = 20
 """What has been judged in so many hours before the nightly sweep is left to its own turn."""
@@ -27,6 +28,7 @@ ENTERED_BY = {
     ROLLBACK: ("manual", "guard"),
     SOURCE: ("manual", "sweep", "guard"),
     SELFTEST: ("selftest",),
+    CAPTURE: ("manual",),
 }
 """Role in an account, to the functions that it trusts and whose roles may assume it."""
 
@@ -68,6 +70,11 @@ class Names:
     def forwarding_started_rule(self) -> str:
         """The rule beside it that forwards starts of instances."""
         return f"{self.forwarding_rule}-started"
+
+    @property
+    def capture_document(self) -> str:
+        """The document that watches instances, in each account and Region."""
+        return self.of("capture")
 
     @property
     def service_stack(self) -> str:

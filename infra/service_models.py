@@ -45,7 +45,17 @@ OPERATIONS: dict[str, frozenset[str]] = {
     ),
     "sns": frozenset({"Publish"}),
     "sqs": frozenset({"SendMessage"}),
-    "ssm": frozenset({"GetCalendarState", "GetParameter", "GetParameterHistory", "PutParameter"}),
+    "ssm": frozenset(
+        {
+            "GetCalendarState",
+            "GetCommandInvocation",
+            "GetParameter",
+            "GetParameterHistory",
+            "ListInventoryEntries",
+            "PutParameter",
+            "SendCommand",
+        }
+    ),
     "sts": frozenset({"AssumeRole"}),
 }
 """botocore's name of the service to botocore's names of the operations."""

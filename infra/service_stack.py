@@ -83,7 +83,12 @@ class ServiceStack(Stack):
         allow_deliveries(self.findings, rule_arns=[arn for each in self.rules for arn in each.rule_arns])
 
         self.remediate = self._remediate()
-        self.manual = self._judge("manual", "Judges the instances named in its input", MANUAL_TIMEOUT)
+        self.manual = self._judge(
+            "manual",
+            "Judges the instances named in its input",
+            MANUAL_TIMEOUT,
+            environment={"CAPTURE_DOCUMENT": self._names.capture_document} if settings.capture else None,
+        )
         self.ledger.grant_due(self.manual.role)
         self.ledger.grant_enforced(self.manual.role)
         self.revisit = self._revisit()
@@ -121,6 +126,7 @@ class ServiceStack(Stack):
             organization_id=self._settings.organization_id,
             names=self._names,
             selftest=self._settings.selftest,
+            capture=self._settings.capture is not None,
         )
         add_selftest(self, self._settings, self._function)
         if self._settings.organizational_units:
@@ -177,7 +183,9 @@ class ServiceStack(Stack):
                 **(environment or {}),
             },
         )
-        function.allow_entering_accounts(organization_id=self._settings.organization_id)
+        function.allow_entering_accounts(
+            organization_id=self._settings.organization_id, captures=self._settings.capture is not None
+        )
         function.allow_answering_findings()
         self.ledger.grant_records(function.role)
         self.policy.grant_read(function.role)

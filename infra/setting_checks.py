@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
+from infra.capture_options import CaptureOptions
 from infra.errors import SettingRefused
 from infra.event_patterns import LONGEST_PATTERN, config_pattern
 from infra.guardrails.options import GuardrailOptions
@@ -223,6 +224,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "log_retention_days": _retention,
     "quota_share": _quota_share,
     "guardrails": lambda name, value: GuardrailOptions.from_setting(name, _from_command_line(value)),
+    "capture": lambda name, value: CaptureOptions.from_setting(name, _from_command_line(value)),
     "selftest": _switch,
     "batching_window_seconds": _window,
     "config_rule_names": _rule_names,

@@ -12,6 +12,7 @@ from infra.setting_checks import CHECKS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from infra.capture_options import CaptureOptions
     from infra.guardrails.options import GuardrailOptions
 
 CHINA = "cn-"
@@ -43,6 +44,8 @@ class Settings:
     """The share of AWS's request quotas that the service uses; people share these quotas."""
     guardrails: GuardrailOptions
     """Policies of the organisation, in a stack of their own; empty: there are none."""
+    capture: CaptureOptions | None
+    """The analyzer with which instances are watched on request; None: nothing of that is deployed."""
     selftest: bool
     """Whether the state machine of the self-test, its function and its role in every account are deployed."""
     batching_window_seconds: int

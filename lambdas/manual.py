@@ -9,6 +9,7 @@ from imdsv2 import telemetry
 from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
+from imdsv2.people.culprit_request import CulpritQuestion
 from imdsv2.people.find_request import Search
 from imdsv2.people.graduate_request import Graduating
 from imdsv2.people.guardrail_request import GuardrailQuestion
@@ -50,6 +51,8 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
             return _graduate(asked, context.aws_request_id)
         if isinstance(asked, GuardrailQuestion):
             return _weigh(asked)
+        if isinstance(asked, CulpritQuestion):
+            return _name(asked)
         return _judge(asked, context.aws_request_id)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))
@@ -103,6 +106,13 @@ def _graduate(asked: Graduating, request_id: str) -> dict[str, Any]:
 def _weigh(question: GuardrailQuestion) -> dict[str, Any]:
     answer = service.guardrails().answer(question)
     logger.info("guardrails answered", extra={"count": answer["count"], "problems": len(answer["problems"])})
+    return answer
+
+
+def _name(question: CulpritQuestion) -> dict[str, Any]:
+    answer = service.culprits().answer(question)
+    named = sum(bool(each["callers"] or each["suspects"]) for each in answer["results"])
+    logger.info("culprits answered", extra={"count": answer["count"], "named": named, "caller": question.caller})
     return answer
 
 

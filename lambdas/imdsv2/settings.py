@@ -41,7 +41,7 @@ class Settings:
 
     ``lease``: longer than the function's time limit, so that an expired lease means that its holder is no longer
     running. ``quota_share``: the share of AWS's quotas to use where the accounts' own users need them too. ``chat_messages``: whether
-    messages have the form that chats show.
+    messages have the form that chats show. ``capture_document``: the document that watches instances; None where it was not deployed.
     """
 
     region: str
@@ -53,6 +53,7 @@ class Settings:
     quota_share: float
     names: Names
     chat_messages: bool = False
+    capture_document: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -70,6 +71,7 @@ class Settings:
             quota_share=_share(environment, "QUOTA_SHARE"),
             names=Names.from_environment(environment),
             chat_messages=environment.get("CHAT_MESSAGES") == "true",
+            capture_document=environment.get("CAPTURE_DOCUMENT") or None,
         )
 
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from imdsv2.line.source_judging import SourceJudge
     from imdsv2.line.started import Started
     from imdsv2.people.command import People
+    from imdsv2.people.culprit import Culprits
     from imdsv2.people.find import Finder
     from imdsv2.people.graduation import Graduates
     from imdsv2.people.guardrails import Guardrails
@@ -386,6 +387,26 @@ class Service:
             accounts=self.accounts,
             policies=line.policies,
             region=self.settings.region,
+            now=line.now,
+        )
+
+    def culprits(self) -> Culprits:
+        """Build the answer to which software calls IMDSv1."""
+        from imdsv2.ledger.captures import Captures
+        from imdsv2.people.capture import Capturing
+        from imdsv2.people.culprit import Culprits
+
+        line = self.line
+        captures = Captures(self.dynamodb, self.settings.ledger_table, line.ledger.provenance)
+        capturing = Capturing(
+            members=self.members, captures=captures, document=self.settings.capture_document, now=line.now
+        )
+        return Culprits(
+            members=self.members,
+            ledger=line.ledger,
+            captures=captures,
+            capturing=capturing,
+            policies=line.policies,
             now=line.now,
         )
 

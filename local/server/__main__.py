@@ -17,6 +17,7 @@ from local.server import (
     lambda_,
     organization_policies,
     organizations,
+    run_command,
     ssm,
     sts,
 )
@@ -39,6 +40,7 @@ def main() -> None:
         organization_policies,
         eventbridge,
         ssm,
+        run_command,
         types,
         stack_sets,
         iam,

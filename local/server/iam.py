@@ -118,6 +118,8 @@ def _correct_resources() -> None:
             return f"arn:aws:securityhub:{region}:{account}:{hub}"
         if service == "ssm" and headers.get("x-amz-target", "").endswith(".GetCalendarState"):
             return _document_arn(json.loads(body)["CalendarNames"][0], region, account)
+        if service == "ssm" and headers.get("x-amz-target", "").endswith(".SendCommand"):
+            return _document_arn(json.loads(body)["DocumentName"], region, account)
         if service == "ec2" and (several := _several_arns(params, region, account)):
             return several[0]
         return str(extract(service, method, path, headers, body, params, region, account))

@@ -20,6 +20,7 @@ IN_ORGANIZATION = {
     "organization_id": ORGANIZATION,
     "organizational_units": ["ou-ab12-cd34ef56"],
     "selftest": True,
+    "capture": {"bucket": "acme-tools", "key": "analyzer.tar.gz", "region": "eu-west-1", "sha256": "0a" * 32},
 }
 Finding = tuple[str, str]
 """Rule, and path of the construct."""
@@ -60,7 +61,13 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> set[Finding]:
     "settings",
     [
         IN_ORGANIZATION,
-        {"selftest": True, "name_prefix": "imdsv2-pilot", "role_prefix": "acme-", "role_path": "/security/"},
+        {
+            "selftest": True,
+            "capture": IN_ORGANIZATION["capture"],
+            "name_prefix": "imdsv2-pilot",
+            "role_prefix": "acme-",
+            "role_path": "/security/",
+        },
     ],
     ids=["organisation", "another name"],
 )

@@ -251,6 +251,7 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
         "look which Regions are enabled": in_account(template, READ, "ec2:DescribeRegions", "*"),
         "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
         "look who refuses calls": in_account(template, READ, "cloudwatch:ListMetrics", "*"),
+        "list software": in_account(template, READ, "ssm:ListInventoryEntries", "*"),
         "tell its version": in_account(template, READ, "iam:ListRoleTags", role_arn(READ, template.account)),
         **{
             f"trace sources by {action}": in_account(template, READ, action, "*")
@@ -387,9 +388,9 @@ def test_every_operation_that_is_shipped_is_judged_here(template: Template, memb
     }
     several = (*OPERATIONS.items(), *SOURCE_OPERATIONS.items())
     called = {f"{service}:{operation}" for service, operations in several for operation in operations}
-    assert {"sts:AssumeRole", "organizations:ListAccounts"} == {
-        authorised_as.get(each, each) for each in called
-    } - judged_here
+    # Those of the role that has instances watched are judged in test_capture.
+    elsewhere = {"sts:AssumeRole", "organizations:ListAccounts", "ssm:SendCommand", "ssm:GetCommandInvocation"}
+    assert elsewhere == {authorised_as.get(each, each) for each in called} - judged_here
 
 
 @pytest.mark.parametrize("stack", ACCOUNTS)

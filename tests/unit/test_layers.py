@@ -15,12 +15,13 @@ LAMBDAS = Path(__file__).parents[2] / "lambdas"
 MAY_IMPORT: dict[str, set[str]] = {
     "domain": set(),
     "source": {"domain"},
-    "aws": {"domain", "source"},
+    "culprit": {"domain"},
+    "aws": {"domain", "source", "culprit"},
     "ledger": {"domain", "aws"},
     "line": {"domain", "source", "aws", "ledger"},
     "fix": {"domain", "source", "aws", "ledger"},
     "guard": {"domain", "aws", "ledger", "line", "fix"},
-    "people": {"domain", "source", "aws", "ledger", "line", "guard", "fix"},
+    "people": {"domain", "source", "culprit", "aws", "ledger", "line", "guard", "fix"},
     "sweep": {"domain", "source", "aws", "ledger", "line"},
     "selftest": {"domain", "aws"},
 }
@@ -36,7 +37,7 @@ def _name(path: Path) -> str:
 MODULES = {_name(path): ast.parse(path.read_text()) for path in sorted((LAMBDAS / "imdsv2").rglob("*.py"))}
 HANDLERS = {path.stem: ast.parse(path.read_text()) for path in sorted(LAMBDAS.glob("*.py"))}
 EVERYWHERE = MODULES | HANDLERS
-DOMAIN = sorted(name for name in MODULES if name.startswith(("domain.", "source.")))
+DOMAIN = sorted(name for name in MODULES if name.startswith(("domain.", "source.", "culprit.")))
 
 PURE = [
     *DOMAIN,

@@ -60,6 +60,9 @@ COMMANDS: dict[str, Entry] = {
         LOOK,
         "Says what the organisation's guardrails would block today; changes nothing.",
     ),
+    "culprit": Entry(
+        "culprit", "culprit", LOOK, "Names what calls IMDSv1 on an instance or in a cohort, and what to update."
+    ),
     "enforce": Entry("assess", "enforce", DECIDE, "Requires tokens on instances whose evidence allows it."),
     "approve": Entry("decide", "approve", DECIDE, "Approves changes that wait for it."),
     "refuse": Entry("decide", "refuse", DECIDE, "Refuses changes that wait for approval."),

@@ -101,7 +101,7 @@ def item(app: App, pk: str, sk: str = "current") -> dict[str, Any]:
 
 def plain(raw: Mapping[str, Any]) -> dict[str, Any]:
     """An item's attributes as plain values."""
-    from imdsv2.ledger.items import deserialize
+    from imdsv2.ledger.values import deserialize
 
     return {name: deserialize(value) for name, value in raw.items()}
 
@@ -109,7 +109,7 @@ def plain(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _query(
     app: App, index: str | None, condition: str, values: Mapping[str, object], attributes: str = ""
 ) -> Iterator[Mapping[str, Any]]:
-    from imdsv2.ledger.items import serialize
+    from imdsv2.ledger.values import serialize
 
     request: dict[str, Any] = {
         "TableName": app.stack_output("LedgerTableName"),

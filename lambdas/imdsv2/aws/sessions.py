@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from imdsv2.aws.pacing import Pacing
     from imdsv2.domain.instance import Placed
 
-Role = Literal["read", "write", "rollback", "source"]
-Other = Literal["autoscaling", "batch", "cloudtrail", "eks"]
+Role = Literal["read", "write", "rollback", "source", "capture"]
+Other = Literal["autoscaling", "batch", "cloudtrail", "eks", "ssm"]
 """Services that are only read, and only on request."""
 
 _RENEW_BEFORE_END = timedelta(minutes=10)
@@ -171,6 +171,10 @@ class Members:
     def autoscaling(self, there: Placed, role: Role) -> Any:
         """An Auto Scaling client for that account and Region. Raises ClientError if the role cannot be assumed."""
         return self._client("autoscaling", there, role)
+
+    def ssm(self, there: Placed, role: Role) -> Any:
+        """A Systems Manager client for that account and Region. Raises ClientError if the role cannot be assumed."""
+        return self._client("ssm", there, role)
 
     @overload
     def _client(self, service: Other, there: Placed, role: Role) -> Any: ...

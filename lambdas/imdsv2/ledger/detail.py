@@ -39,6 +39,8 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.BREAKER_CLOSED: "A person closed it.",
     Kind.POLICY_CHANGED: "The policy parameter was written.",
     Kind.POLICY_REFUSED: "What was written to it is no policy, and nothing is enforced until it is corrected.",
+    Kind.CAPTURE_BEGUN: "A person has an instance watched for processes that call IMDSv1.",
+    Kind.CAPTURED: "The watch is over; `processes` has what it found.",
 }
 """What each kind of event tells."""
 
@@ -88,6 +90,12 @@ SOMETIMES: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "parameter_version": (_NUMBER, "The version of the parameter that was written."),
     "modified_at": (_TIME, "When the parameter was written."),
     "difference": (_OBJECT, "The fields of the policy that differ, each with its value `before` and `after`."),
+    "seconds": (_NUMBER, "How long an instance is watched for processes."),
+    "command_id": (_TEXT, "The command of Systems Manager that watched it."),
+    "processes": (
+        {"type": "array", "items": {"type": "object"}},
+        "The processes that called IMDSv1 meanwhile: `name`, `command`, `parents`, `calls`. Whoever runs there decides what it says.",
+    ),
 }
 """The attributes that some events have."""
 

@@ -8,9 +8,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.values import serialize
-
 from imdsv2.errors import LedgerContended
+from imdsv2.ledger.values import serialize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -58,6 +58,8 @@ class Kind(StrEnum):
     BREAKER_CLOSED = "breaker_closed"
     POLICY_CHANGED = "policy_changed"
     POLICY_REFUSED = "policy_refused"
+    CAPTURE_BEGUN = "capture_begun"
+    CAPTURED = "captured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
 from imdsv2.people import fields
+from imdsv2.people.culprit_request import CULPRIT, CulpritQuestion, parse_culprit
 from imdsv2.people.find_request import FIND, Search, parse_search
 from imdsv2.people.graduate_request import GRADUATE, Graduating, parse_graduate
 from imdsv2.people.guardrail_request import GUARDRAILS, GuardrailQuestion, parse_guardrails
@@ -137,7 +138,7 @@ _ACCOUNTED_FOR = frozenset({Steer.HOLD, Steer.ACCEPT})
 """Commands that require ``reason``, ``owner`` and ``until``."""
 
 
-Asked: TypeAlias = Order | Command | Question | Search | ImageOrder | GuardrailQuestion | Graduating
+Asked: TypeAlias = Order | Command | Question | Search | ImageOrder | GuardrailQuestion | Graduating | CulpritQuestion
 """What a manual invoke may ask."""
 
 
@@ -155,6 +156,8 @@ def parse(event: object) -> Asked:
         return parse_graduate(event)
     if GUARDRAILS in event:
         return parse_guardrails(event)
+    if CULPRIT in event:
+        return parse_culprit(event)
     named = sorted(event.keys() & set(Steer))
     # `clear` beside targets is what earlier versions took; its refusal says what to send instead.
     if not named or (named == [Steer.CLEAR] and "targets" in event and not isinstance(event[Steer.CLEAR], dict)):

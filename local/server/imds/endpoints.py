@@ -34,8 +34,8 @@ from local.server import platform as ms
 from local.server.cloudwatch import requests as cloudwatch
 from local.server.ec2 import metadata as ec2_metadata
 from local.server.ec2.records import complete
+from local.server.imds import callers, credentials
 from local.server.imds import contents as imds_contents
-from local.server.imds import credentials
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -181,6 +181,9 @@ async def _converse(service: Service, hops: int, reader: StreamReader, writer: S
         # Its packets expire on the way; the connection stays until the client gives up.
         await reader.read()
         return
+    if request.method == "GET" and not request.headers.get(TOKEN):
+        port = writer.get_extra_info("peername")[1]
+        callers.note((service.account, service.region, service.instance_id), port, request.path)
     writer.write(_wire(service.answer(request, instance)))
     await writer.drain()
 

@@ -200,6 +200,8 @@ class Aws:
         if call.operation == "GetParameter":
             dated = {"Version": 1, "LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}
             return {"Parameter": {"Name": asked["Name"], "Value": json.dumps(self.policy), **dated}}
+        if call.operation == "ListInventoryEntries":
+            return dict(launchers.ANSWERS[call.operation])
         if call.operation == "GetParameterHistory":
             written = {
                 "Value": json.dumps(self.policy),

@@ -108,6 +108,8 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
     # For graduation they decide: what is not read keeps the place open, and whoever asked asks again.
     "cloudtrail:LookupEvents": _row("same, owed", garbled="same, owed, failed"),
     "ec2:GetInstanceMetadataDefaults": _row("same, owed, failed"),
+    # An inventory is asked for by whoever looks for the software that calls, and only tells: what is not read is said.
+    "ssm:ListInventoryEntries": _row("same, owed", garbled="same, owed, failed"),
     # Findings: those that may not be read count as suppressed, others are asked for again; notes are owed.
     "securityhub:BatchUpdateFindings": _row("owed, same"),
     "securityhub:BatchUpdateFindingsV2": _row("owed, same"),

@@ -170,5 +170,6 @@ def _empty_page(call: Call) -> Answer:
         "DescribeLaunchTemplates": "LaunchTemplates",
         "DescribeLaunchTemplateVersions": "LaunchTemplateVersions",
         "LookupEvents": "Events",
+        "ListInventoryEntries": "Entries",
     }
     return {items.get(call.operation, "Findings"): [], "NextToken": EMPTY}

@@ -92,6 +92,7 @@ _LISTS = {
     "securityhub:GetFindings",
     "securityhub:GetFindingsV2",
     "organizations:ListAccounts",
+    "ssm:ListInventoryEntries",
 }
 """Operations that answer page by page."""
 ONLY: Mapping[str, set[str]] = {

@@ -214,6 +214,11 @@ def _graduate(world: World, arns: list[str]) -> None:
     world.invoke(graduate={"account": EMPTY, "region": REGION}, caller="dora", dry_run=False)
 
 
+def _culprit(world: World, arns: list[str]) -> None:
+    """Somebody asks what calls on instances of two accounts."""
+    world.invoke(culprit={"targets": arns})
+
+
 def _order(world: World, arns: list[str], *, dry_run: bool) -> None:
     world.invoke(targets=arns, caller="dora", dry_run=dry_run)
 
@@ -242,6 +247,7 @@ PATHS: Mapping[str, Path] = {
     "source change": Path(begin=_launched_by_template, act=_change_source, repeats=True),
     "source undo": Path(begin=_changed_source, act=_undo_source, repeats=True),
     "graduation": Path(begin=_nothing, act=_graduate, found=False, repeats=True),
+    "culprit": Path(begin=_enforced, act=_culprit),
     "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
     "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
 }

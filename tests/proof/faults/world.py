@@ -18,6 +18,7 @@ from imdsv2.domain.request import Request, Source
 from imdsv2.errors import RemediationError
 from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.answer import answer_document
+from imdsv2.people.culprit_request import CulpritQuestion
 from imdsv2.people.find_request import Search
 from imdsv2.people.graduate_request import Graduating
 from imdsv2.people.guardrail_request import GuardrailQuestion
@@ -177,6 +178,8 @@ class World(Fleet):
                 return service.graduates().carry_out(asked, "invocation")
             if isinstance(asked, GuardrailQuestion):
                 return service.guardrails().answer(asked)
+            if isinstance(asked, CulpritQuestion):
+                return service.culprits().answer(asked)
             requests = [target for target in asked.targets if isinstance(target, Request)]
             outcomes = service.line.run(requests, "invocation", dry_run=asked.dry_run)
             self.failed += len(outcomes.failed)

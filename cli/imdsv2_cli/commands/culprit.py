@@ -1,0 +1,157 @@
+"""`imdsv2 culprit`: which software calls IMDSv1, and what to update; watches instances on request."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from imdsv2_cli.aws import ask
+from imdsv2_cli.base import App, Command
+from imdsv2_cli.confirm import confirm, dry_run_option, reason_option, yes_option
+from imdsv2_cli.failure import Exit, usage
+from imdsv2_cli.naming import account_option, instances_argument, region_option
+from imdsv2_cli.output import Column, Table, note, progress, show
+from imdsv2_cli.scope import cohort_option, scope_of
+from imdsv2_cli.verdicts import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_INSTANCES_A_CALL = 10
+_COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]+/[a-z]+:.+", re.ASCII)
+_SECONDS = ("60", "300", "900", "3600")
+_ROWS = (
+    Column("account"),
+    Column("region"),
+    Column("instance"),
+    Column("when"),
+    Column("found_by", "found by"),
+    Column("name"),
+    Column("version"),
+    Column("first_good", "first good version"),
+    Column("calls"),
+    Column("last"),
+    Column("says"),
+    Column("source", csv_only=True),
+)
+
+
+@click.command(cls=Command)
+@instances_argument(required=False)
+@cohort_option
+@account_option
+@region_option
+@click.option(
+    "--capture", is_flag=True, help="Watch the instances with AWS's IMDS Packet Analyzer, by Systems Manager."
+)
+@click.option("--seconds", type=click.Choice(_SECONDS), help="How long to watch them, by default 300.")
+@click.option("--collect", metavar="ID", help="Collect what an earlier watch of one instance found, by its command.")
+@reason_option
+@yes_option
+@dry_run_option
+@click.pass_obj
+def culprit(
+    app: App,
+    instances: tuple[str, ...],
+    cohort: str | None,
+    account: str | None,
+    in_region: str | None,
+    capture: bool,
+    seconds: str | None,
+    collect: str | None,
+    reason: str | None,
+    yes: bool,
+    dry_run: bool,
+) -> Exit:
+    """Names what calls IMDSv1 on an instance or in a cohort, and what to update.
+
+    It looks when the calls come, what of the cohort calls alike, which SDK used credentials that IMDSv1 had delivered (CloudTrail), and
+    which agents in the inventory are too old. It says what was not looked at. With --capture it runs the analyzer there, as root, where
+    the stack has the setting `capture`; otherwise it only reads.
+    """
+    if seconds and not capture:
+        raise usage("--seconds says how long to watch", todo="say --capture beside it")
+    if cohort is None and len(instances) == 1 and _COHORT.fullmatch(instances[0]):
+        cohort, instances = instances[0], ()
+    scope = scope_of(app, instances, cohort=cohort, account=account, region=in_region, may_be_account=False)
+    watch = {name: value for name, value in (("capture", capture), ("collect", collect)) if value}
+    watch |= {"seconds": int(seconds)} if seconds else {}
+    if not watch or dry_run:
+        return _answer(app, _asked(app, {**scope, **watch}))
+    if capture:
+        scope = _confirmed(app, scope, watch, yes=yes)
+    said = {"dry_run": False, "caller": app.caller, **({"reason": reason} if reason else {})}
+    return _answer(app, _asked(app, {**scope, **watch}, **said))
+
+
+def _confirmed(app: App, scope: Mapping[str, Any], watch: Mapping[str, Any], *, yes: bool) -> dict[str, Any]:
+    """The instances that were shown, after somebody has said yes. Raises Failure."""
+    preview = _asked(app, {**scope, **watch})
+    ready = [each for each in preview["results"] if (each["capture"] or {}).get("state") == "would_capture"]
+    for each in preview["results"]:
+        note(f"{each['target']}: {(each['capture'] or {}).get('says') or 'is not looked at.'}")
+    if ready:
+        confirm(f"Watch {len(ready)} of {len(preview['results'])} instances", yes=yes)
+    return {"targets": [each["target"] for each in preview["results"]]}
+
+
+def _answer(app: App, answer: Mapping[str, Any]) -> Exit:
+    for problem in dict.fromkeys(_problems(answer)):
+        note(problem)
+    rows = [row for result in answer["results"] for row in _rows(result)]
+    named = sum(any(_found(each)) for each in answer["results"])
+    summary = f"Something was named on {named} of {len(answer['results'])} instances."
+    show(app, answer, Table(_ROWS, rows), summary=summary)
+    return Exit.DONE if named else Exit.NOTHING
+
+
+def _asked(app: App, scope: Mapping[str, Any], **said: Any) -> dict[str, Any]:
+    """The answer to as many questions as there have to be: CloudTrail is slow, so that each takes ten instances."""
+    targets: Sequence[str] = scope.get("targets", ())
+    calls = [targets[start : start + _INSTANCES_A_CALL] for start in range(0, len(targets), _INSTANCES_A_CALL)]
+    scopes = [{**scope, "targets": list(each)} for each in calls] or [dict(scope)]
+    answers = []
+    with progress("Looking for the software", len(scopes) if len(scopes) > 1 else None) as tick:
+        for each in scopes:
+            answers.append(ask(app, {"culprit": each, **said}))
+            tick(1)
+    joined = {name: [each for one in answers for each in one[name]] for name in ("results", "problems")}
+    return {**answers[-1], **joined, "count": len(joined["results"])}
+
+
+def _problems(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield from answer["problems"]
+    for result in answer["results"]:
+        instance = parts_of(result["target"])["instance"]
+        capture = result.get("capture") or {}
+        if capture.get("says"):
+            yield f"{instance}: {capture['says']}"
+        yield from (f"  {line}" for line in capture.get("by_hand") or ())
+        yield from (f"{instance}: {each}" for each in result["not_looked_at"][:-1])
+        # The last says what CloudTrail never shows, and is the same for all.
+        yield from result["not_looked_at"][-1:]
+
+
+def _rows(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row for each thing that was named, or one that says that there was none."""
+    when = result["when"]
+    known = {**parts_of(result["target"]), "when": when["pattern"]}
+    found = list(_found(result))
+    for each in found:
+        yield {**known, **each}
+    if not found:
+        yield {**known, "calls": when["calls"], "last": when["last"], "says": when["shared"] or result["explanation"]}
+
+
+def _found(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What was named, and by what; of two watches, the newer."""
+    watched = (result.get("capture") or {}).get("processes") or (result.get("captured") or {}).get("processes") or ()
+    for each in watched:
+        says = f"started by {' < '.join(each['parents'])}" if each["parents"] else None
+        yield {"found_by": "capture", "name": each["command"] or each["name"], "calls": each["calls"], "says": says}
+    for each in result["callers"]:
+        yield {**each, "found_by": "cloudtrail"}
+    for each in result["suspects"]:
+        yield {**each, "found_by": "inventory"}

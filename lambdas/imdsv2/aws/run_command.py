@@ -1,0 +1,67 @@
+"""Has Systems Manager run the installation's own document on an instance, and asks what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from imdsv2.aws.errors import error_code
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DELIVERY_SECONDS = 60
+"""How long Systems Manager tries to reach the agent."""
+_RUNS = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
+_NOT_YET = "InvocationDoesNotExist"
+"""For a moment after a command was sent, its invocation is not known."""
+OUTPUT_SHOWN = 24_000
+"""So many characters of the output GetCommandInvocation answers (its API reference)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What came of a command on an instance. ``runs``: it is not over; ``status``: as Systems Manager calls it."""
+
+    runs: bool
+    status: str = "Pending"
+    output: str = ""
+    errors: str = ""
+    document: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended as it should."""
+        return self.status == "Success"
+
+
+def start(ssm: Any, document: str, instance_id: str, parameters: Mapping[str, str], comment: str) -> str:
+    """Send the command, and return its id. Raises ClientError or BotoCoreError."""
+    sent = ssm.send_command(
+        DocumentName=document,
+        InstanceIds=[instance_id],
+        Parameters={name: [value] for name, value in parameters.items()},
+        TimeoutSeconds=_DELIVERY_SECONDS,
+        Comment=comment[:100],
+    )
+    return str(sent["Command"]["CommandId"])
+
+
+def ask(ssm: Any, command_id: str, instance_id: str) -> Ran:
+    """How far it is. Raises ClientError or BotoCoreError."""
+    try:
+        seen = ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+    except ClientError as error:
+        if error_code(error) == _NOT_YET:
+            return Ran(runs=True)
+        raise
+    status = str(seen.get("Status", "Pending"))
+    return Ran(
+        runs=status in _RUNS,
+        status=status,
+        output=str(seen.get("StandardOutputContent", "")),
+        errors=str(seen.get("StandardErrorContent", "")),
+        document=str(seen.get("DocumentName", "")),
+    )

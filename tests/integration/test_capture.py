@@ -1,0 +1,264 @@
+"""Watching instances on request: by Run Command, recorded before and after, and told where it cannot be done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from imdsv2.people.culprit_request import CulpritQuestion
+from imdsv2.people.request import parse
+from tests.integration.builders import asked
+
+if TYPE_CHECKING:
+    from imdsv2.domain.instance import InstanceArn
+    from tests.integration.answers import Call
+    from tests.integration.builders import Cloud
+
+DOCUMENT = "imdsv2-remediation-capture"
+COMMAND = "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
+SEEN = (
+    "     12 [WARNING] imdsv1(!) (pid:0:collector argv:/opt/collector --once) called by -> (pid:0:systemd argv:/sbin/init)\n"
+    "      3 [INFO] imdsv2 (pid:0:agent argv:/usr/bin/agent)\n"
+)
+
+
+@dataclass
+class Systems:
+    """Systems Manager. ``answers``: what is said of a command, one after the other, the last again and again."""
+
+    answers: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"Status": "Success", "StandardOutputContent": SEEN}]
+    )
+    platform: str | None = "Linux"
+    sent: list[dict[str, Any]] = field(default_factory=list)
+
+    def inventory(self, call: Call) -> dict[str, Any]:
+        """Answer ListInventoryEntries."""
+        itself = {
+            "PlatformType": self.platform,
+            "PlatformName": "x",
+            "PlatformVersion": "1",
+            "AgentVersion": "3.3.40.0",
+        }
+        shown = self.platform is not None and call.params["TypeName"] == "AWS:InstanceInformation"
+        return {"Entries": [itself] if shown else []}
+
+    def send(self, call: Call) -> dict[str, Any]:
+        """Answer SendCommand."""
+        self.sent.append(dict(call.params))
+        return {"Command": {"CommandId": COMMAND, "Status": "Pending"}}
+
+    def invocation(self, call: Call) -> dict[str, Any]:
+        """Answer GetCommandInvocation."""
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return {
+            "CommandId": call.params["CommandId"],
+            "InstanceId": call.params["InstanceId"],
+            "DocumentName": DOCUMENT,
+            **answer,
+        }
+
+
+@pytest.fixture
+def systems(cloud: Cloud) -> Systems:
+    """An account whose Systems Manager knows every instance."""
+    made = Systems()
+    cloud.wire.fake("ListInventoryEntries", made.inventory)
+    cloud.wire.fake("SendCommand", made.send)
+    cloud.wire.fake("GetCommandInvocation", made.invocation)
+    cloud.wire.fake("LookupEvents", lambda _: {"Events": []})
+    return made
+
+
+@pytest.fixture
+def arn(cloud: Cloud) -> InstanceArn:
+    """An instance that is held because it calls."""
+    made = cloud.one(use=1.0)
+    cloud.line().run([asked(made)], "request-1")
+    return made
+
+
+def ask(
+    cloud: Cloud, arn: InstanceArn, *, real: bool = True, document: str | None = DOCUMENT, **given: Any
+) -> dict[str, Any]:
+    """What is answered about one instance, by a function that does not wait."""
+    scope = {"targets": [str(arn)], **given}
+    question = parse({"culprit": scope, "dry_run": not real, **({"caller": "ada", "reason": "case 7"} if real else {})})
+    assert isinstance(question, CulpritQuestion)
+    culprits = cloud.function().culprits()
+    capturing = replace(culprits.capturing, document=document, sleep=lambda _: None)
+    answer = json.loads(json.dumps(replace(culprits, capturing=capturing).answer(question)))
+    [result] = answer["results"]
+    found: dict[str, Any] = result
+    return found
+
+
+def events(cloud: Cloud, arn: InstanceArn) -> list[dict[str, Any]]:
+    """What the ledger says of watching it, in order."""
+    items = [each for each in cloud.items() if each["pk"] == str(arn) and str(each.get("kind")).startswith("capture")]
+    return sorted(items, key=lambda each: str(each["sk"]))
+
+
+def test_a_dry_run_says_what_would_be_run(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """And runs nothing."""
+    found = ask(cloud, arn, real=False, capture=True)["capture"]
+    assert "would_capture" == found["state"]
+    assert "as root for 300 seconds" in found["says"]
+    assert ([], []) == (systems.sent, events(cloud, arn))
+
+
+def test_it_is_not_watched_unless_somebody_asks(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """Not even by a real question."""
+    assert ask(cloud, arn)["capture"] is None
+    assert [] == systems.sent
+
+
+def test_what_it_finds_is_answered_and_kept(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """The event that it begins is written before, with who asked; that which it found names the process."""
+    systems.answers.insert(0, {"Status": "InProgress"})
+    systems.answers.insert(0, {"Status": "Pending"})
+    result = ask(cloud, arn, capture=True, seconds=60)
+    [sent] = systems.sent
+    assert (DOCUMENT, [arn.instance_id], {"Seconds": ["60"]}) == tuple(
+        sent[each] for each in ("DocumentName", "InstanceIds", "Parameters")
+    )
+    process = {"name": "collector", "command": "/opt/collector --once", "parents": ["/sbin/init"], "calls": 12}
+    assert ("captured", [process], 3) == tuple(result["capture"][each] for each in ("state", "processes", "by_v2"))
+    assert result["explanation"].startswith(
+        "These called IMDSv1 meanwhile: /opt/collector --once, started by /sbin/init."
+    )
+    begun, captured = events(cloud, arn)
+    assert ("capture_begun", "ada", "case 7", 60) == tuple(
+        begun[each] for each in ("kind", "caller", "because", "seconds")
+    )
+    assert ("captured", COMMAND, "collector") == (
+        captured["kind"],
+        captured["command_id"],
+        captured["processes"][0]["name"],
+    )
+    assert all(str(each["sk"]).startswith("decision#") for each in (begun, captured))
+    kept = ask(cloud, arn, real=False)["captured"]
+    assert ([process], "ada") == (kept["processes"], kept["caller"])
+
+
+def test_what_takes_longer_is_collected_by_a_second_question(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """The first answer has the question, ready to be sent."""
+    systems.answers = [{"Status": "InProgress"}]
+    found = ask(cloud, arn, capture=True, seconds=3600)["capture"]
+    assert ("running", COMMAND) == (found["state"], found["command_id"])
+    later = json.loads(found["says"].partition("with ")[2].removesuffix("."))
+    question = parse(later)
+    assert isinstance(question, CulpritQuestion)
+    assert (COMMAND, False) == (question.collect, question.dry_run)
+    assert "running" == ask(cloud, arn, collect=COMMAND)["capture"]["state"]
+    systems.answers = [{"Status": "Success", "StandardOutputContent": SEEN}]
+    assert "captured" == ask(cloud, arn, collect=COMMAND)["capture"]["state"]
+    assert ["capture_begun", "captured"] == [each["kind"] for each in events(cloud, arn)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"Status": "Failed", "StandardErrorContent": "Python 3 has no module bcc \x1b[2J here"}, "no module bcc here"),
+        ({"Status": "TimedOut"}, "without a word"),
+        ({"Status": "Undeliverable", "StandardOutputContent": "x" * 90_000}, "Undeliverable"),
+    ],
+)
+def test_a_command_that_fails_says_why(
+    answer: dict[str, Any], says: str, cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """With the commands to run by hand."""
+    systems.answers = [answer]
+    found = ask(cloud, arn, capture=True)["capture"]
+    assert "failed" == found["state"]
+    assert says in found["says"]
+    assert len(found["says"]) < 1_000
+    assert any("imds_snoop.py" in each for each in found["by_hand"])
+    assert ["capture_begun"] == [each["kind"] for each in events(cloud, arn)]
+
+
+@pytest.mark.parametrize(
+    ("platform", "document", "says"),
+    [
+        (None, DOCUMENT, "does not know the instance"),
+        ("Windows", DOCUMENT, "needs Linux"),
+        ("Linux", None, "setting `capture`"),
+    ],
+)
+def test_where_it_cannot_be_done_the_commands_are_printed(
+    platform: str | None, document: str | None, says: str, cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """Nothing is sent, nothing is written."""
+    systems.platform = platform
+    found = ask(cloud, arn, capture=True, document=document)["capture"]
+    assert "refused" == found["state"]
+    assert says in found["says"]
+    assert any("imds_snoop.py" in each for each in found["by_hand"])
+    assert ([], []) == (systems.sent, events(cloud, arn))
+
+
+def test_a_stopped_instance_is_not_watched(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """Nothing runs there."""
+    cloud.as_account(arn.account, "ec2", arn.region).stop_instances(InstanceIds=[arn.instance_id])
+    assert "does not run" in ask(cloud, arn, capture=True)["capture"]["says"]
+    assert [] == systems.sent
+
+
+def test_a_refusal_of_systems_manager_is_told(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """The rest is answered."""
+    cloud.wire.refuse("SendCommand", "InvalidDocument")
+    result = ask(cloud, arn, capture=True)
+    assert ("failed", "steady") == (result["capture"]["state"], result["when"]["pattern"])
+    assert "InvalidDocument" in result["capture"]["says"]
+
+
+def test_without_the_inventory_it_is_tried(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """Only Systems Manager knows whether it can."""
+    cloud.wire.refuse("ListInventoryEntries", "AccessDeniedException")
+    assert "captured" == ask(cloud, arn, capture=True)["capture"]["state"]
+
+
+def test_another_command_is_not_read(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """The role could read what any command printed; the answer does not show it."""
+    systems.answers = [{"Status": "Success", "StandardOutputContent": "a secret", "DocumentName": "AWS-RunShellScript"}]
+    result = ask(cloud, arn, collect=COMMAND)
+    assert "refused" == result["capture"]["state"]
+    assert "a secret" not in json.dumps(result)
+    assert [] == events(cloud, arn)
+
+
+def test_hostile_output_is_kept_plain(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """In the answer and in the ledger; huge output is cut."""
+    bad = "[WARNING] IMDSv1(!) (pid:1:\x1b[2Jx argv:=cmd()\u202e\x07 --password=hunter2)\n" + "\x00" * 20_000
+    systems.answers = [{"Status": "Success", "StandardOutputContent": bad}]
+    result = ask(cloud, arn, capture=True)
+    text = json.dumps(result["capture"], ensure_ascii=False)
+    assert text.isprintable()
+    assert "hunter2" not in text
+    assert "hunter2" not in str(events(cloud, arn))
+
+
+@pytest.mark.parametrize(
+    ("given", "real", "field"),
+    [
+        ({"capture": "yes"}, True, "culprit.capture"),
+        ({"capture": True, "seconds": 61}, True, "culprit.seconds"),
+        ({"capture": True, "seconds": True}, True, "culprit.seconds"),
+        ({"seconds": 60}, True, "culprit.seconds"),
+        ({"collect": "; rm -rf /"}, True, "culprit.collect"),
+        ({"collect": COMMAND, "capture": True}, True, "culprit.collect"),
+    ],
+)
+def test_what_is_wrong_is_named(given: dict[str, Any], real: bool, field: str, cloud: Cloud, arn: InstanceArn) -> None:
+    """Before anything is asked."""
+    with pytest.raises(Exception, match=field):
+        ask(cloud, arn, real=real, **given)
+
+
+def test_a_real_capture_needs_somebody_who_answers_for_it(arn: InstanceArn) -> None:
+    """As every command that does something."""
+    with pytest.raises(Exception, match="caller"):
+        parse({"culprit": {"targets": [str(arn)], "capture": True}, "dry_run": False})
