@@ -71,7 +71,7 @@ def written_by(app: App, parameter: str, since: datetime, until: datetime) -> li
 
 
 def _query(app: App, index: str, condition: str, values: Mapping[str, object]) -> Iterator[Item]:
-    from imdsv2.ledger.items import serialize
+    from imdsv2.ledger.values import serialize
 
     request: dict[str, Any] = {
         "TableName": app.stack_output("LedgerTableName"),
@@ -101,6 +101,6 @@ def _records(app: App, arns: Sequence[str]) -> Iterable[Item]:
 
 
 def _plain(item: Mapping[str, Any]) -> Item:
-    from imdsv2.ledger.items import deserialize
+    from imdsv2.ledger.values import deserialize
 
     return {name: deserialize(value) for name, value in item.items()}

@@ -51,6 +51,7 @@ LINE = Way(
         "line.judge",
         "line.gather",
         "line.stops",
+        "line.reboots",
         "line.siblings",
         "line.roll",
         "line.found",

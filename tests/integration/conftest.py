@@ -88,6 +88,7 @@ def wire(outside: botocore.session.Session, monkeypatch: pytest.MonkeyPatch) -> 
     wire = Wire()
     wire.fake("ModifyInstanceMetadataOptions", _dry_run)
     wire.fake("DescribeImages", _own_images)
+    wire.fake("LookupEvents", lambda _: {"Events": []})
     known = cast("list[Any]", handlers.BUILTIN_HANDLERS)
     monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*known, *wire.handlers()])
     return wire

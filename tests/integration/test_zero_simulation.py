@@ -20,7 +20,7 @@ from tests.bench.simulation.ledger import MemoryLedger
 from tests.bench.simulation.machine import Machine, Software
 from tests.bench.simulation.openness import openness
 from tests.bench.simulation.origins import FIX, REPORT, Origins
-from tests.bench.simulation.zero import BEFORE, rows, shares
+from tests.bench.simulation.zero import BEFORE, BEFORE_TOLD, TOLD, WAYS, rows, shares, variant
 from tests.world.clock import Clock
 from tests.world.edge import Members
 from tests.world.records import change
@@ -145,16 +145,32 @@ def test_the_rows_compare_each_fleet_with_itself() -> None:
     def run(open_hours: int, days: float | None) -> dict[str, Any]:
         return {SERVICE: {"zero": {"hours": 200, "open_hours": open_hours, "days": days}}}
 
+    before = [run(100, None), run(80, None), run(90, None)]
+    after = [run(20, 9.0), run(32, None), run(27, None)]
     done = {
-        BEFORE: [run(100, None), run(80, None), run(90, None)],
-        FIX: [run(20, 9.0), run(32, None), run(27, None)],
+        BEFORE: before,
+        **dict.fromkeys((BEFORE_TOLD, REPORT), after),
+        **dict.fromkeys((FIX, *TOLD.values()), after),
     }
-    reached, days = rows(done)
+    found = {each.name: each for each in rows(done)}
     assert [0.5, 0.4, 0.45] == shares(done[BEFORE])
-    assert ("zero.reached", 0.135, 0.45) == (reached.name, reached.value, reached.baseline)
-    assert "ratio 0.200 .. 0.400 in 3 fleets" in reached.spread
-    assert ("zero.days", DAYS) == (days.name, days.value)
-    assert "in 2)" in days.spread
+    alone = found["zero.reached.sources_only"]
+    assert (0.135, 0.45) == (alone.value, alone.baseline)
+    assert "ratio 0.200 .. 0.400 in 3 fleets" in alone.spread
+    assert (0.135, 0.135) == (found["zero.reached"].value, found["zero.reached"].baseline)
+    assert DAYS == found["zero.days"].value
+    assert "in 2)" in found["zero.days"].spread
+
+
+def test_whoever_is_compared_has_the_same_owners() -> None:
+    """Those of the baseline act on what they are told of machines where those of the service do."""
+    assert {False, True} == {each.owners_act for each in WAYS.values()}
+    for name, way in WAYS.items():
+        made = variant(name)
+        assert (way.owners_act, way.by_api) == (made.owners_act, made.mix.by_api)
+        assert (way.source is None) is not made.cohorts
+    assert WAYS[BEFORE_TOLD].owners_act
+    assert all(WAYS[name].owners_act for name in TOLD.values())
 
 
 # --- Hours under required tokens -----------------------------------------------------------------------------------

@@ -191,15 +191,38 @@ def test_use_around_the_last_start_holds(boot_evidence: BootEvidence) -> None:
         ({"stoppable": False}, "reboot it and then say so", "stop and start"),
     ],
 )
-@pytest.mark.parametrize("seen", [evidence(start=start(calls=2)), evidence(start=unseen_start())])
-def test_how_boot_software_runs_again_depends_on_the_instance(
-    fields: dict[str, Any], words: str, never: str, seen: Evidence
-) -> None:
-    """Rows 15 and 18: a group replaces what is stopped, and not everything can be stopped."""
-    verdict = judge(instance(**fields), seen)
+def test_how_boot_software_runs_again_depends_on_the_instance(fields: dict[str, Any], words: str, never: str) -> None:
+    """Row 15: a group replaces what is stopped, and not everything can be stopped."""
+    verdict = judge(instance(**fields), evidence(start=start(calls=2)))
     assert words in verdict.explanation
     assert never not in verdict.explanation
     assert MENDED in verdict.explanation
+
+
+@pytest.mark.parametrize(
+    ("fields", "words", "never"),
+    [
+        ({}, "; or stop and start it. After", "replace"),
+        (
+            {"tags": {"aws:autoscaling:groupName": "web"}},
+            "; or let its Auto Scaling group replace it",
+            "stop-instances",
+        ),
+        ({"stoppable": False}, "within a day. After a reboot from inside", "stop"),
+    ],
+)
+def test_an_unseen_start_is_answered_with_the_gentlest_way_first(
+    fields: dict[str, Any], words: str, never: str
+) -> None:
+    """Row 18: a reboot through EC2 needs no word of anybody; AWS's commands come last, where a short text may drop them."""
+    target = instance(**fields)
+    told = judge(target, evidence(start=unseen_start())).explanation
+    assert words in told
+    assert never not in told
+    assert MENDED in told
+    asked = f"aws ec2 reboot-instances --region {target.arn.region} --instance-ids {target.arn.instance_id}"
+    assert told.index("through EC2") < told.index(MENDED) < told.index(asked)
+    assert (fields == {}) is ("aws ec2 start-instances" in told)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Starts that are forgotten or proved, resumes from hibernation, and reboots that a person told of."""
+"""Starts that are forgotten or proved, resumes from hibernation, and reboots that a person or CloudTrail told of."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.unit.evidence_builders import (
     DAY,
     POLICY,
     RAN,
+    REFUSED,
     USE,
     WIDE,
     call,
@@ -192,3 +193,51 @@ def test_of_several_instances_each_has_its_own_start(cloudwatch: CloudWatch) -> 
     together = look_at_all(cloudwatch, targets, POLICY)
     assert [look(cloudwatch, each) for each in targets] == together
     assert [0, 0, 0, 2, 0] == [each.start.calls for each in together if each.start]
+
+
+# --- Reboots that CloudTrail told of -------------------------------------------------------------------------------
+
+
+def test_a_reboot_on_record_moves_the_start_and_not_the_window(cloudwatch: CloudWatch) -> None:
+    """Of the calls before it, those in the window hold; a person's word would have settled them."""
+    target = monthly(cloudwatch)
+    rebooted_at = at("2026-11-16 20:07")
+    report_start(cloudwatch, target, rebooted_at, rebooted_at + 2 * HOUR)
+    history = History(rebooted_at=rebooted_at)
+    seen = look(cloudwatch, target, history=history)
+    assert seen.start is not None
+    assert (NOW - 35 * DAY, rebooted_at, True) == (seen.window_start, seen.start.at, seen.start.observed)
+    assert rebooted_at == seen.rebooted_at
+    assert Reason.V1_RECURS is verdict_on(cloudwatch, target, history=history).reason
+    call(cloudwatch, target, NOW - 20 * DAY)
+    assert Reason.V1_IN_USE is verdict_on(cloudwatch, target, history=history).reason
+
+
+def test_a_reboot_after_a_resume_ran_the_boot_software(cloudwatch: CloudWatch) -> None:
+    """Whatever the last start was."""
+    target = started(cloudwatch, NOW - 9 * DAY, hibernates=True)
+    history = History(rebooted_at=NOW - 5 * DAY)
+    assert Reason.BOOT_NOT_OBSERVABLE is verdict_on(cloudwatch, target).reason
+    assert Reason.BOOT_NOT_OBSERVABLE is verdict_on(cloudwatch, target, history=history).reason
+    report_start(cloudwatch, target, NOW - 5 * DAY, NOW - 5 * DAY + 2 * HOUR)
+    assert Reason.UNUSED is verdict_on(cloudwatch, target, history=history).reason
+
+
+def test_a_start_after_the_reboot_is_the_last_start(cloudwatch: CloudWatch) -> None:
+    """It has to be seen itself."""
+    target = started(cloudwatch, NOW - 3 * DAY)
+    seen = look(cloudwatch, target, history=History(rebooted_at=NOW - 9 * DAY))
+    assert seen.start is not None
+    assert NOW - 3 * DAY == seen.start.at
+
+
+def test_refused_calls_before_a_reboot_on_record_are_not_settled(cloudwatch: CloudWatch) -> None:
+    """Nobody has said what they were."""
+    target = started(cloudwatch, NOW - 20 * DAY)
+    report_start(cloudwatch, target, NOW - 5 * DAY, NOW - 5 * DAY + 2 * HOUR)
+    call(cloudwatch, target, NOW - 8 * DAY, metric=REFUSED)
+    reasons = [
+        verdict_on(cloudwatch, target, history=each).reason
+        for each in (History(rebooted_at=NOW - 5 * DAY), History(mended_at=NOW - 5 * DAY))
+    ]
+    assert [Reason.V1_REFUSED, Reason.TOO_YOUNG] == reasons

@@ -56,6 +56,8 @@ class Instance:
     state: str = "running"
     stopped_at: datetime | None = None
     """Or when it was terminated."""
+    rebooted_at: datetime | None = None
+    """The last reboot through EC2, which EC2 does not show."""
     options: dict[str, Any] = field(default_factory=lambda: dict(OPEN_OPTIONS))
     options_pending: bool = False
     tags: dict[str, str] = field(default_factory=dict)

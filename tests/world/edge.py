@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tests.world.refusal import refusal
 from tests.world.scaling import Scaling
+from tests.world.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ class Place(Generic[Metrics]):
 
     ec2: Ec2[Any]
     cloudwatch: Metrics
+    cloudtrail: Trail = field(default_factory=Trail)
 
 
 class Unpaced:
@@ -66,10 +68,13 @@ class Members(Unpaced):
         """CloudWatch where something lies."""
         return cast("CloudWatchClient", self.places[there.account, there.region].cloudwatch)
 
-    def other(self, service: str, there: Placed) -> Scaling:
-        """Auto Scaling where something lies."""
+    def other(self, service: str, there: Placed) -> Scaling | Trail:
+        """Auto Scaling or CloudTrail where something lies."""
+        place = self.places[there.account, there.region]
+        if service == "cloudtrail":
+            return place.cloudtrail
         assert service == "autoscaling"
-        return Scaling(self.places[there.account, there.region].ec2)
+        return Scaling(place.ec2)
 
     def session_name(self, there: Placed, role: str) -> str:
         """The name of the session."""

@@ -16,7 +16,7 @@ ADVICE: dict[Reason, str] = {
     Reason.NO_EVIDENCE: "Wait, or find out why CloudWatch has no datapoints.",
     Reason.STOPPED_TOO_LONG: "Start it, or terminate it.",
     Reason.TOO_YOUNG: "Wait: it has not been observed for long enough.",
-    Reason.BOOT_NOT_OBSERVABLE: "Restart the instance, or reboot it, then: imdsv2 mended.",
+    Reason.BOOT_NOT_OBSERVABLE: "Reboot it through EC2, or stop and start it; after a reboot from inside: imdsv2 mended.",
     Reason.EVIDENCE_INCOMPLETE: "Nothing: CloudWatch is asked again.",
     Reason.CHANGED_BACK: "Someone made tokens optional again: settle that, then: imdsv2 clear.",
     Reason.UNDONE_BY_PERSON: "When the reason is settled: imdsv2 clear.",

@@ -53,6 +53,22 @@ def how_to_restart(instance: Instance, now: datetime) -> str:
     return f"reboot it and then {said}"
 
 
+def how_to_show_a_start(instance: Instance, now: datetime) -> str:
+    """How the boot software of an instance is seen to run, the gentlest way first, with AWS's own commands at the end: a short text
+    may leave these out."""
+    at = f"--region {instance.arn.region} --instance-ids {instance.arn.instance_id}"
+    moves = in_group(instance) or instance.stoppable
+    lines = [f"aws ec2 reboot-instances {at}"]
+    if instance.stoppable and not in_group(instance):
+        several = ("stop-instances", "wait instance-stopped", "start-instances")
+        lines.append(" && ".join(f"aws ec2 {each} {at}" for each in several))
+    return (
+        "reboot it through EC2, which is the gentlest: it keeps its host and addresses, and CloudTrail tells the service within a day"
+        f"{f'; or {how_to_move(instance)}' if moves else ''}. After a reboot from inside, which nobody records, {mended(instance.arn, now)}. "
+        f"Its evidence then begins there. By AWS's command line: {'; or: '.join(lines)}"
+    )
+
+
 def how_to_move(instance: Instance) -> str:
     """How it comes to run elsewhere: a group replaces what is stopped, and not everything can be stopped."""
     if in_group(instance):

@@ -46,7 +46,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What was seen of the two hours after the last start (or the reboot that a person told of).
+    """What was seen of the two hours after the last start (or a later reboot that a person or CloudTrail told of).
 
     ``observed``: every period of it has a whole datapoint. ``observable_at``: when its last period is over. ``forgotten``:
     CloudWatch no longer has its datapoints. ``resumable``: the instance can hibernate, so that its last start may have been a
@@ -96,6 +96,7 @@ class Evidence:
     window were observed, without a call. ``stopped_too_long``: it
     stopped before everything that CloudWatch remembers. ``quiet_until``: no call that CloudWatch remembers was made before then;
     ``unrefused``: from when to when it was asked for refused calls, and had none. Both are None where these looks do not say so.
+    ``rebooted_at``: the last reboot that CloudTrail told of; ``reboot_sought_at``: when it was asked just now.
     """
 
     window_start: datetime
@@ -117,4 +118,6 @@ class Evidence:
     older: Recurrence = Recurrence()
     quiet_until: datetime | None = None
     unrefused: tuple[datetime, datetime] | None = None
+    rebooted_at: datetime | None = None
+    reboot_sought_at: datetime | None = None
     period_seconds: int = 3600

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort_rows import from_siblings, others_told, with_cohort
-from imdsv2.domain.commands import how_to_move, how_to_restart
+from imdsv2.domain.commands import how_to_move, how_to_show_a_start
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.use_rows import from_recurrence, from_refused, from_start, from_use
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
@@ -169,7 +169,7 @@ def _from_unseen_start(instance: Instance, evidence: Evidence, policy: Policy, n
             f"again on {minute(ready)}."
         )
         return _hold(Reason.BOOT_NOT_OBSERVABLE, why, ready)
-    why = f"{_unseen(start)}, so what runs at boot was not seen. To have it seen, {how_to_restart(instance, now)}"
+    why = f"{_unseen(start)}, so what runs at boot was not seen. To have it seen, {how_to_show_a_start(instance, now)}"
     return _hold(Reason.BOOT_NOT_OBSERVABLE, why, now + DAILY)
 
 
@@ -200,7 +200,8 @@ def _unused(instance: Instance, evidence: Evidence, policy: Policy, now: datetim
     if start is None or not start.observed:
         seen = "none seen at its last start (which was not observed, as the policy allows)"
     else:
-        seen = f"none at its last start on {minute(start.at)}"
+        what = "last reboot through EC2" if start.at == evidence.rebooted_at else "last start"
+        seen = f"none at its {what} on {minute(start.at)}"
     why = (
         f"No IMDSv1 call since {minute(evidence.window_start)} ({count(evidence.observed_hours, 'hour')} observed, "
         f"{evidence.coverage:.0%} of the time it ran), and {seen}."

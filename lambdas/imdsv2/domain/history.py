@@ -74,6 +74,7 @@ class History:
 
     ``required_seen_at``: when tokens were last seen required, whoever required them. ``undone_at``, ``undone_by``: a person had
     it put back. ``mended_at``: a person says that its software was updated and that it was started or rebooted at that time.
+    ``rebooted_at``: the last reboot through EC2 that CloudTrail told of, when it was asked at ``reboot_sought_at``.
     ``proved_start``: the last start whose two hours were observed, with no call in them. ``missing_since``: when EC2 was first
     found not to know it, if it has not been seen since. ``quiet_until``: no call that CloudWatch remembered was made before then.
     ``unrefused_since``, ``unrefused_until``: between these no call was refused, as read at the second.
@@ -87,6 +88,8 @@ class History:
     required_seen_at: datetime | None = None
     cleared_at: datetime | None = None
     mended_at: datetime | None = None
+    rebooted_at: datetime | None = None
+    reboot_sought_at: datetime | None = None
     proved_start: datetime | None = None
     missing_since: datetime | None = None
     quiet_until: datetime | None = None

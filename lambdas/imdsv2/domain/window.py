@@ -65,8 +65,10 @@ class Window:
 
     @property
     def started_at(self) -> datetime:
-        """The last time at which boot software ran: the last start, or a later reboot that a person told of."""
-        return max(self.instance.launched_at, self.history.mended_at or self.instance.launched_at)
+        """The last time at which boot software is known to have run: the last start, or a later reboot that a person or CloudTrail
+        told of."""
+        known = (self.instance.launched_at, self.history.mended_at, self.history.rebooted_at)
+        return max(each for each in known if each is not None)
 
     @property
     def start_ends(self) -> datetime:

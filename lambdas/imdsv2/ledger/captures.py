@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import deserialize
 from imdsv2.ledger.trail import DECISION, Event, Kind, puts, time_of
+from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from datetime import datetime

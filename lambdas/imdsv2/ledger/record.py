@@ -72,6 +72,9 @@ class Record:
     unrefused_since: datetime | None = None
     unrefused_until: datetime | None = None
     """Between these no call was refused; when that was last read. Line."""
+    rebooted_at: datetime | None = None
+    reboot_sought_at: datetime | None = None
+    """The last reboot through EC2 that CloudTrail told of; when CloudTrail was last asked. Line."""
     missing_since: datetime | None = None
     """Since when EC2 does not know it; removed when it is seen. Line."""
     error: Mapping[str, str] | None = None
@@ -191,6 +194,8 @@ class Record:
             required_seen_at=self.required_seen_at,
             cleared_at=self.cleared_at,
             mended_at=self.mended_at,
+            rebooted_at=self.rebooted_at,
+            reboot_sought_at=self.reboot_sought_at,
             proved_start=self.proved_start,
             missing_since=self.missing_since,
             quiet_until=self.quiet_until,

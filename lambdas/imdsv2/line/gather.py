@@ -240,6 +240,7 @@ class Looks:
             enough_at=life.enough_at,
             unrefused=self.unrefused.get(arn),
             clean_starts=self._clean_starts(arn, window, start),
+            rebooted_at=window.history.rebooted_at,
         )
 
     def _start(self, arn: InstanceArn, window: Window) -> Start:

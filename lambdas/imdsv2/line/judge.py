@@ -16,6 +16,7 @@ from imdsv2.domain.verdict import Reason
 from imdsv2.line.canary_records import may_be_summoned
 from imdsv2.line.gather import gather
 from imdsv2.line.judgement import STATUS_OF, Case, Further, Judgement, willing
+from imdsv2.line.reboots import with_reboots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,6 +70,7 @@ class Judge:
             if isinstance(target, Instance) and decide_without_evidence(target, histories[arn], policy, now) is None
         ]
         evidence = self._gather(unsettled, histories, policy, now)
+        evidence = with_reboots(self.members, unsettled, evidence, histories, policy, now)
         cohorts = self.siblings.rolls.cohorts([each for each in targets.values() if isinstance(each, Instance)], policy)
         judged = []
         for case in cases:

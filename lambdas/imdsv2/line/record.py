@@ -14,6 +14,7 @@ from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.record import OPEN, UNTAG, key_of
 from imdsv2.ledger.trail import Author
 from imdsv2.line.notices import jittered, with_notice, with_reminder
+from imdsv2.line.reboots import noted
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -209,7 +210,10 @@ def _missing_since(record: Record, judgement: Judgement, now: datetime) -> datet
 
 def _with_proofs(record: Record, evidence: Evidence | None) -> Record:
     """The record with what evidence has shown once and for all: metrics age, and reading them costs; the proof does neither."""
-    if evidence is None or evidence.problem is not None:
+    if evidence is None:
+        return record
+    record = noted(record, evidence)
+    if evidence.problem is not None:
         return record
     since, until = evidence.unrefused or (record.unrefused_since, record.unrefused_until)
     return replace(

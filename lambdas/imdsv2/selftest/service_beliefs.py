@@ -94,6 +94,14 @@ SERVICE_BELIEFS: tuple[Belief, ...] = (
         if_wrong="It takes hours that CloudWatch has forgotten for gaps, and holds the instance as `no_evidence`.",
     ),
     Belief(
+        id="reboots-on-record",
+        statement="CloudTrail tells of each RebootInstances that EC2 accepted, and the instance then reboots within a few minutes.",
+        witness=witnesses.REBOOT,
+        check=untried_checks.reboots_on_record,
+        if_wrong="It takes two quiet hours for an observed start that were none, and what calls IMDSv1 at boot fails at the next one.",
+        for_safety=True,
+    ),
+    Belief(
         id="refusal-when-enforced",
         statement="Under HttpTokensEnforced, EC2 refuses to make tokens optional with UnsupportedOperation and words about it.",
         witness=witnesses.RECORDED,

@@ -18,6 +18,13 @@ def metric_memory(_seen: Seen) -> Result:
     )
 
 
+def reboots_on_record(_seen: Seen) -> Result:
+    """What CloudTrail tells of a reboot through EC2."""
+    return Expectation(
+        "An event RebootInstances that names the instance, and a reboot within minutes of it."
+    ).not_tried("It would have to reboot an instance, and to wait up to a quarter of an hour for CloudTrail.")
+
+
 def refusal_when_enforced(_seen: Seen) -> Result:
     """EC2's refusal to make tokens optional where HttpTokensEnforced is on."""
     return Expectation("UnsupportedOperation with httpTokensEnforced in its message.").not_tried(

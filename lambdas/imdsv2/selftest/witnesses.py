@@ -24,5 +24,6 @@ HUB_V2 = Witness(Source.DOCUMENTATION, f"{_DOCS}/securityhub/latest/userguide/se
 STACK_SETS = Witness(
     Source.DOCUMENTATION, f"{_DOCS}/AWSCloudFormation/latest/UserGuide/stacksets-orgs-activate-trusted-access.html"
 )
+REBOOT = Witness(Source.DOCUMENTATION, f"{_DOCS}/AWSEC2/latest/APIReference/API_RebootInstances.html")
 RECORDED = Witness(Source.RECORDED, "github.com/radkawar/stackd, testdata/aws/ec2")
 NONE = Witness(Source.NONE)

@@ -17,6 +17,7 @@ from tests.bench.simulation.assumptions import HOUR, MINUTE
 from tests.world.cloudwatch import CloudWatch
 from tests.world.ec2 import OPEN_OPTIONS, Ec2, as_tags
 from tests.world.edge import Place
+from tests.world.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ PERIOD = 5 * MINUTE
 _GROUP = "aws:autoscaling:groupName"
 ARRIVES_AFTER = 5 * MINUTE
 """Seconds from the end of five minutes to their datapoint; AWS promises nothing, and shows most within a few minutes."""
+TOLD_AFTER = 15 * MINUTE
+"""Seconds until CloudTrail's history shows an event (its user guide)."""
 LISTED_AFTER = 15 * MINUTE
 """Seconds more until ListMetrics names an instance that had none before (its API reference)."""
 
@@ -255,13 +258,36 @@ class SimulatedMetrics(CloudWatch):
         return [hour * HOUR for hour in ran if hour not in gaps] if gaps else [hour * HOUR for hour in ran]
 
 
+class SimulatedTrail(Trail):
+    """CloudTrail's history: it tells of a reboot through EC2 a quarter of an hour later."""
+
+    def __init__(self, clock: Clock, instances: Mapping[str, SimulatedInstance]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._instances = instances
+
+    def remembered(self) -> Iterable[tuple[datetime, str]]:
+        """What it tells of by now."""
+        told = self._clock.seconds - TOLD_AFTER
+        return [
+            (datetime.fromtimestamp(reboot, UTC), name)
+            for name, each in self._instances.items()
+            if each.machine.by_api
+            for reboot in each.machine.reboots
+            if reboot <= told
+        ]
+
+
 def places(clock: Clock, instances: Iterable[SimulatedInstance]) -> dict[tuple[str, str], Place[SimulatedMetrics]]:
     """EC2 and CloudWatch of each account and Region."""
     by_place: defaultdict[tuple[str, str], dict[str, SimulatedInstance]] = defaultdict(dict)
     for each in instances:
         arn = each.machine.arn
         by_place[arn.account, arn.region][arn.instance_id] = each
-    return {place: Place(SimulatedEc2(here), SimulatedMetrics(clock, here)) for place, here in by_place.items()}
+    return {
+        place: Place(SimulatedEc2(here), SimulatedMetrics(clock, here), SimulatedTrail(clock, here))
+        for place, here in by_place.items()
+    }
 
 
 def _sums(calls: Iterable[int], lost: frozenset[int], period: int, begin: int) -> tuple[list[int], list[float]]:

@@ -88,6 +88,8 @@ class _Group:
         self._rhythm = Rhythm(chance)
         self._is_open = chance.random() < OPEN_SHARE
         self._phase = chance.uniform(0, TEMPLATE_EVERY_DAYS * DAY)
+        # Drawn apart, so that the fleet is the same whatever the share of such reboots.
+        self._reboots = random.Random(f"{name} {self._phase}")  # noqa: S311 - a simulation, not a secret
         self._templates: dict[int, Software] = {}
 
     def machines(self, size: int) -> Iterator[Machine]:
@@ -157,6 +159,7 @@ class _Group:
             lost_hours=lost_hours(chance),
             kind=self._kind,
             reboots=reboots,
+            by_api=bool(reboots) and self._reboots.random() < self._mix.by_api,
             ended=float("inf") if ended is None or ended >= END else ended,
             dark_hours=self._dark_hours(),
             patience=PATIENCE_HOURS * chance.lognormvariate(0, PATIENCE_SPREAD),

@@ -28,6 +28,7 @@ from tests.bench.simulation.ledger import MemoryLedger
 from tests.bench.simulation.office import after_working_hours
 from tests.bench.simulation.origins import Origins
 from tests.bench.simulation.outlook import REVISIT_EVERY, Outlook
+from tests.bench.simulation.owners import Owners, restarted
 from tests.bench.simulation.service import Listener, assembled
 from tests.world.clock import Clock
 from tests.world.serial import THREADED, SerialPool
@@ -68,6 +69,7 @@ class Life:
         thrifty: bool = True,
         cohorts: bool = True,
         source: str | None = None,
+        owners_act: bool = False,
         seed: int = 0,
     ) -> None:
         self.clock = Clock(datetime.fromtimestamp(BEGIN, UTC))
@@ -85,6 +87,7 @@ class Life:
         self._places = places(self.clock, [each for each in self.instances.values() if each.machine.ended > BEGIN])
         self._origins = Origins(source, self.ledger, seed)
         self._origins.launch(each for each in self.instances.values() if each.is_there)
+        self._owners = Owners(act=owners_act, seed=seed)
         self._cohorts = cohorts
         service, self._accounts = assembled(self.clock, self._places, policy, self.ledger, self._people)
         self._line, self._guard = service.line, service.guard()
@@ -104,6 +107,7 @@ class Life:
                 self.clock.seconds = tick
                 self._close_breakers()
                 self._put_back_by_hand(self._returns.take(tick))
+                self._restart(self._owners.take(tick))
                 self._judge(self._arrived(self._launches.take(tick)), Source.CONFIG)
                 self._look(self._looks.take(tick))
                 if tick % REVISIT_EVERY == 0:
@@ -126,6 +130,7 @@ class Life:
             up(closing, GUARD_EVERY),
             up(max(self._launches.next(), now + 1), GUARD_EVERY),
             up(max(self._returns.next(), now + 1), GUARD_EVERY),
+            up(max(self._owners.next(), now + 1), GUARD_EVERY),
         )
 
     def _judge(self, arns: Sequence[InstanceArn], source: Source) -> None:
@@ -170,6 +175,15 @@ class Life:
                 if instance.launched_required:
                     self._origins.take_back(instance)
 
+    def _restart(self, arns: Iterable[InstanceArn]) -> None:
+        """Owners start machines of which they were told that nobody saw their last start."""
+        for arn in arns:
+            instance = self.instances[arn]
+            instance.machine = restarted(instance.machine, int(self.clock.seconds))
+            self._outlook.learn(instance.machine)
+            standing = self.ledger.standing(arn)
+            self._revisits.put(arn, self._outlook.next_revisit(arn, standing, self.clock.seconds))
+
     def _close_breakers(self) -> None:
         while self._closings and self._closings[0][0] <= self.clock.seconds:
             self._accounts.close_breaker(
@@ -182,6 +196,7 @@ class Life:
         self._origins.hear(self.ledger.touched, self.instances, now)
         for arn in self.ledger.touched:
             standing = self.ledger.standing(arn)
+            self._owners.hear(self.instances[arn].machine, standing, now)
             revisit_at = outlook.next_revisit(arn, standing, now) if self._thrifty else standing.revisit_at
             self._revisits.put(arn, revisit_at)
             self._returns.put(arn, self._put_back_at(arn))

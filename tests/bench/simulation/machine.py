@@ -36,10 +36,12 @@ HIDDEN = (Software.MONTHLY, Software.BOOT, Software.LOAD, Software.OFFICE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """How many hidden breakers of each kind there are, as a share of the fleet, and how many are alone in their cohort."""
+    """How many hidden breakers of each kind there are, as a share of the fleet, and how many are alone in their cohort. ``by_api``: of the machines
+    that are only rebooted, the share whose reboots are requests to EC2, of which CloudTrail tells."""
 
     hidden: Mapping[Software, float] = field(default_factory=lambda: dict.fromkeys(HIDDEN, 0.005))
     alone: float = 0.5
+    by_api: float = 0.0
     instances: int = INSTANCES
 
 
@@ -48,7 +50,8 @@ class Machine:
     """One instance: when it runs (from, to), when its software calls IMDSv1, and the hours of which the metric knows nothing.
 
     ``calls``: those whose refusal breaks its software. ``others``: those whose refusal nobody minds: probes by others, and stray
-    calls of software that has a token as well. ``reboots``: boot software runs without a start that EC2 shows. ``ended``: when it
+    calls of software that has a token as well. ``reboots``: boot software runs without a start that EC2 shows; ``by_api``: CloudTrail
+    tells of them. ``ended``: when it
     is terminated. ``dark_hours``: hours that are missing from every metric. ``patience``: working hours until its owner, where
     it broke, puts it back by hand; None where nobody does. ``version``: of its group's launch template; None where nothing
     tells of one.
@@ -64,6 +67,7 @@ class Machine:
     kind: str = ""
     others: Sequence[int] = ()
     reboots: Sequence[int] = ()
+    by_api: bool = False
     ended: float = math.inf
     dark_hours: frozenset[int] = frozenset()
     patience: float | None = None

@@ -12,9 +12,10 @@ from imdsv2.domain.verdict import Reason
 from tests.bench.simulation.agenda import day_by_day, up
 from tests.bench.simulation.assumptions import DAY, END, HOUR, MINUTE
 from tests.bench.simulation.cloud import ARRIVES_AFTER, LISTED_AFTER, PERIOD, hours_of
+from tests.bench.simulation.owners import waits_for_a_start
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
@@ -34,10 +35,14 @@ class Outlook:
     """What is known of the fleet beforehand. Times are seconds since 1970."""
 
     def __init__(self, machines: Sequence[Machine], policy: Policy, cohorts: Cohorts, *, recalls: bool) -> None:
-        self._machines: Mapping[InstanceArn, Machine] = {machine.arn: machine for machine in machines}
+        self._machines: dict[InstanceArn, Machine] = {machine.arn: machine for machine in machines}
         self._policy = policy
         self._cohorts = cohorts
         self._recalls = recalls
+
+    def learn(self, machine: Machine) -> None:
+        """Take in what a person has done to a machine."""
+        self._machines[machine.arn] = machine
 
     def next_revisit(self, arn: InstanceArn, standing: Standing, now: float) -> float | None:
         """The revisit that may come out differently: the first, or the first after what holds it has ended."""
@@ -49,9 +54,10 @@ class Outlook:
                 # The call that was seen last stays in the window for so long.
                 assert standing.call_seen_at is not None
                 return day_by_day(revisit_at, standing.call_seen_at + self._policy.lookback_days * DAY)
-            case Reason.BOOT_NOT_OBSERVABLE if revisit_at - now > HOUR * 20:
-                # What is not known of a start is never learnt later; the next start is another.
-                start = self._machines[arn].next_start(now)
+            case Reason.BOOT_NOT_OBSERVABLE if waits_for_a_start(standing, now):
+                # What is not known of a start is never learnt later; the next start is another, or the next reboot that is on record.
+                machine = self._machines[arn]
+                start = machine.next_boot(now) if machine.by_api else machine.next_start(now)
                 return day_by_day(revisit_at, start) if start is not None else None
             case Reason.CANARY_WAIT:
                 return None if self._cohort_broke(arn) else revisit_at

@@ -8,16 +8,40 @@ from tests.bench.simulation.fates import SERVICE
 from tests.bench.simulation.page_herd import KINDS
 from tests.bench.simulation.results import hidden
 from tests.bench.simulation.table import spread, table
-from tests.bench.simulation.zero import BEFORE, rows, shares
+from tests.bench.simulation.zero import (
+    BEFORE,
+    BEFORE_TOLD,
+    INSIDE,
+    REBOOTED_BY_API,
+    SOURCES,
+    TOLD,
+    days,
+    reached,
+    shares,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.bench.measurement import Measurement
+
 REACHED_AIM, DAYS_AIM = {"report": 0.5, "fix": 0.1}, 21
-_NAMES = {
-    BEFORE: "each instance judged for itself, sources left as they are",
+_BEFORE = "each instance judged for itself, sources left as they are"
+_WITH = {
     "report": "with cohorts; owners apply the remedy of a source that they were told of",
     "fix": "with cohorts; the service fixes sources itself",
+}
+_NAMES = {
+    BEFORE: _BEFORE,
+    **_WITH,
+    BEFORE_TOLD: f"{_BEFORE}; owners start machines",
+    **{TOLD[source]: f"{_WITH[source]}; owners start machines" for source in SOURCES},
+    **{INSIDE[source]: f"{_WITH[source]}; owners start machines; no reboot through EC2" for source in SOURCES},
+}
+_KINDS_SHOWN = {
+    BEFORE_TOLD: "before",
+    **{TOLD[source]: source for source in SOURCES},
+    "fix": "fix, owners act on sources only",
 }
 
 
@@ -28,21 +52,37 @@ def figures(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
         "zero_ways": _ways(done),
         "zero_kinds": _kinds(done),
         "zero_bars": "\n".join(_bars(done)),
+        "zero_by_api": f"{REBOOTED_BY_API:.0%}",
     }
 
 
 def _bars(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
-    """Each figure beside its target."""
-    measured = iter(rows(done))
-    for way in (each for each in done if each != BEFORE):
-        reached, days = next(measured), next(measured)
-        assert reached.ratio is not None
-        aim = REACHED_AIM[way]
+    """Each figure beside its target: where owners act on all that they are told, and on sources only."""
+    for source in SOURCES:
+        all_told, unmoved = reached(done, TOLD[source], BEFORE_TOLD), reached(done, TOLD[source], BEFORE)
+        inside, only = reached(done, INSIDE[source], BEFORE_TOLD), reached(done, source, BEFORE)
         yield (
-            f'- `source: "{way}"`: **hours that allow IMDSv1, compared with the baseline: {reached.ratio:.2f}** {reached.spread} '
-            f"(the target is {aim} at most: {'met' if reached.ratio <= aim else 'missed'}); **days until 95% require tokens: "
-            f"{days.value:g}** {days.spread} (the target is {DAYS_AIM} at most: {'met' if days.value <= DAYS_AIM else 'missed'})"
+            f'- `source: "{source}"`: **hours that allow IMDSv1, compared with the baseline: {all_told.ratio:.2f}** {all_told.spread} '
+            f"({_word(all_told, REACHED_AIM[source])}); **days until 95% require tokens: {_days(done, TOLD[source])}**"
         )
+        yield (
+            f"    - Without any reboot through EC2: {inside.ratio:.2f}; days: {_days(done, INSIDE[source])}. Beside a baseline whose owners do "
+            f"nothing at all: {unmoved.ratio:.2f} {unmoved.spread}."
+        )
+        yield (
+            f"    - Owners who act on sources only, here and in the baseline: {only.ratio:.2f} {only.spread} "
+            f"({_word(only, REACHED_AIM[source])}); days: {_days(done, source)}."
+        )
+
+
+def _word(figure: Measurement, aim: float) -> str:
+    assert figure.ratio is not None
+    return f"the target is {aim} at most: {'met' if figure.ratio <= aim else 'missed'}"
+
+
+def _days(done: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> str:
+    found = days(done[name], name)
+    return f"{found.value:g} {found.spread} (the target is {DAYS_AIM} at most: {'met' if found.value <= DAYS_AIM else 'missed'})"
 
 
 def _ways(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -66,7 +106,7 @@ def _ways(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                 days(way, "days_of_startable"),
                 spread([hidden(run[SERVICE], "hours") for run in runs]),
             )
-            for way, runs in done.items()
+            for way, runs in ((each, done[each]) for each in _NAMES)
         ],
     )
 
@@ -84,6 +124,9 @@ def _kinds(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         return of_all / max(1.0, there)
 
     return table(
-        ("safe instances", *(f"{way}: enforced, hours that allow IMDSv1" for way in done)),
-        [(text, *(f"{enforced(way, kind):.1%}, {share(way, kind)}" for way in done)) for kind, text in KINDS.items()],
+        ("safe instances", *(f"{name}: enforced, hours that allow IMDSv1" for name in _KINDS_SHOWN.values())),
+        [
+            (text, *(f"{enforced(way, kind):.1%}, {share(way, kind)}" for way in _KINDS_SHOWN))
+            for kind, text in KINDS.items()
+        ],
     )

@@ -18,7 +18,7 @@ DEFAULTS = Policy(mode=Mode.ENFORCE)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A change to the policy or to the fleet, to see what depends on it. ``source``: what becomes of sources (`origins`); not
-    ``cohorts``: each instance is judged for itself alone."""
+    ``cohorts``: each instance is judged for itself alone; ``owners_act``: on what they are told of single machines (`owners`)."""
 
     name: str
     policy: Policy = DEFAULTS
@@ -28,6 +28,7 @@ class Variant:
     herd: bool = False
     cohorts: bool = True
     source: str | None = None
+    owners_act: bool = False
 
 
 HERD_SEEDS = (1, 2, 3)

@@ -1,9 +1,14 @@
-"""How near zero it comes on the fleet whose instances come and go, beside a service that judges each instance for itself alone."""
+"""How near zero it comes on the fleet whose instances come and go, beside a service that judges each instance for itself alone.
+
+Owners act in one of two ways, the same beside the service and beside its baseline: only on what they are told of sources, or on all that
+they are told, so that a machine whose start nobody saw is started some days after they heard of it (`owners`).
+"""
 
 from __future__ import annotations
 
 import statistics
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.measurement import Measurement, against
@@ -19,38 +24,82 @@ if TYPE_CHECKING:
 
 ZERO_SEEDS = (1, 2, 3, 4)
 ZERO_PLACES = 300
-BEFORE = "before"
-WAYS = (REPORT, FIX)
-"""What the policy's `source` may say."""
+REBOOTED_BY_API = 0.2
+"""Of the machines that are only rebooted, the share whose monthly reboots are requests to EC2: a guess. Patch tools reboot from inside."""
 _PROCESSES = 2
 
 Runs = dict[str, list[dict[str, Any]]]
 
 
-def variant(way: str, places: int = ZERO_PLACES) -> Variant:
-    """The fleet under the default policy; before cohorts, nobody looked at sources either."""
-    mix = Mix(instances=places)
-    if way == BEFORE:
-        return Variant(name=way, policy=DEFAULTS, mix=mix, herd=True, cohorts=False)
-    return Variant(name=way, policy=DEFAULTS, mix=mix, herd=True, source=way)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What is simulated. ``source``: as in the policy; None: the code before there were cohorts, which looks neither at sources nor
+    into CloudTrail. ``owners_act``: on all that they are told. ``by_api``: as in the fleet's mix."""
+
+    source: str | None
+    owners_act: bool = False
+    by_api: float = 0.0
 
 
-def runs() -> Runs:
+BEFORE, BEFORE_TOLD = "before", "before, owners act"
+SOURCES = (REPORT, FIX)
+"""What the policy's `source` may say."""
+TOLD = {source: f"{source}, owners act" for source in SOURCES}
+INSIDE = {source: f"{source}, owners act, no reboot through EC2" for source in SOURCES}
+WAYS: Mapping[str, Way] = {
+    BEFORE: Way(source=None),
+    **{source: Way(source=source) for source in SOURCES},
+    BEFORE_TOLD: Way(source=None, owners_act=True),
+    **{TOLD[source]: Way(source=source, owners_act=True, by_api=REBOOTED_BY_API) for source in SOURCES},
+    **{INSIDE[source]: Way(source=source, owners_act=True) for source in SOURCES},
+}
+MEASURED = tuple(name for name in WAYS if name not in INSIDE.values())
+"""The rest shows what depends on a guess."""
+
+
+def variant(name: str, places: int = ZERO_PLACES) -> Variant:
+    """The fleet under the default policy."""
+    way = WAYS[name]
+    return Variant(
+        name=name,
+        policy=DEFAULTS,
+        mix=Mix(instances=places, by_api=way.by_api),
+        herd=True,
+        cohorts=way.source is not None,
+        source=way.source,
+        owners_act=way.owners_act,
+    )
+
+
+def runs(names: Sequence[str] = tuple(WAYS)) -> Runs:
     """Each fleet in each way."""
-    jobs = [(seed, variant(way)) for way in (BEFORE, *WAYS) for seed in ZERO_SEEDS]
+    jobs = [(seed, variant(name)) for name in names for seed in ZERO_SEEDS]
     with ProcessPoolExecutor(_PROCESSES) as pool:
         done = iter(list(pool.map(simulate, *zip(*jobs, strict=True))))
-    return {way: [next(done) for _ in ZERO_SEEDS] for way in (BEFORE, *WAYS)}
+    return {name: [next(done) for _ in ZERO_SEEDS] for name in names}
 
 
 def measure() -> list[Measurement]:
     """The rows of the benchmarks."""
-    return rows(runs())
+    return rows(runs(MEASURED))
 
 
 def rows(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Measurement]:
-    """Medians over the fleets."""
-    return [row for way in done if way != BEFORE for row in (_reached(way, done), _days(way, done[way]))]
+    """Medians over the fleets: where owners act on all that they are told, and where they act on sources only."""
+    return [
+        row
+        for suffix, ways, before in (("", TOLD, BEFORE_TOLD), (".sources_only", dict.fromkeys(SOURCES), BEFORE))
+        for source in SOURCES
+        for name in [ways[source] or source]
+        for row in (
+            reached(done, name, before, f"zero.reached{_of(source)}{suffix}"),
+            days(done[name], name, f"zero.days{_of(source)}{suffix}"),
+        )
+    ]
+
+
+def _of(source: str) -> str:
+    return "" if source == FIX else f".{source}"
 
 
 def shares(runs: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -58,26 +107,30 @@ def shares(runs: Sequence[Mapping[str, Any]]) -> list[float]:
     return [run[SERVICE]["zero"]["open_hours"] / run[SERVICE]["zero"]["hours"] for run in runs]
 
 
-def _reached(way: str, done: Mapping[str, Sequence[Mapping[str, Any]]]) -> Measurement:
-    now, before = shares(done[way]), shares(done[BEFORE])
-    ratios = [one / other for one, other in zip(now, before, strict=True)]
+def reached(
+    done: Mapping[str, Sequence[Mapping[str, Any]]], name: str, before: str, row: str = "zero.reached"
+) -> Measurement:
+    """What is left open in one way, beside another."""
+    now, baseline = shares(done[name]), shares(done[before])
+    ratios = [one / other for one, other in zip(now, baseline, strict=True)]
     return against(
-        "zero.reached" if way == WAYS[-1] else f"zero.reached.{way}",
+        row,
         statistics.median(now),
-        f"share of safe instance-hours that allow IMDSv1, days {FROM_DAY + 1} to {DAYS}, source: {way}",
-        statistics.median(before),
-        "each instance judged for itself, sources left as they are",
+        f"share of safe instance-hours that allow IMDSv1, days {FROM_DAY + 1} to {DAYS}, source: {name}",
+        statistics.median(baseline),
+        "each instance judged for itself, sources left as they are, the same owners",
         f"(ratio {min(ratios):.3f} .. {max(ratios):.3f} in {len(ratios)} fleets)",
     )
 
 
-def _days(way: str, runs: Sequence[Mapping[str, Any]]) -> Measurement:
-    days = [run[SERVICE]["zero"]["days"] for run in runs]
-    known = sorted(DAYS if each is None else each for each in days)
-    never = sum(each is None for each in days)
+def days(runs: Sequence[Mapping[str, Any]], name: str, row: str = "zero.days") -> Measurement:
+    """When nearly all require tokens, in one way."""
+    found = [run[SERVICE]["zero"]["days"] for run in runs]
+    known = sorted(DAYS if each is None else each for each in found)
+    never = sum(each is None for each in found)
     return Measurement(
-        name="zero.days" if way == WAYS[-1] else f"zero.days.{way}",
+        name=row,
         value=statistics.median_low(known),
-        unit=f"days until 95% of the safe running instances require tokens, source: {way}",
-        spread=f"({known[0]:g} .. {known[-1]:g} in {len(days)} fleets; not within {DAYS} days in {never})",
+        unit=f"days until 95% of the safe running instances require tokens, source: {name}",
+        spread=f"({known[0]:g} .. {known[-1]:g} in {len(found)} fleets; not within {DAYS} days in {never})",
     )

@@ -168,7 +168,7 @@ class _MembersOf(Members):
         return Client(super().cloudwatch(there), self._process)
 
     def other(self, service: str, there: Placed) -> Any:
-        """Auto Scaling where something lies."""
+        """Auto Scaling or CloudTrail where something lies."""
         return Client(super().other(service, there), self._process)
 
 

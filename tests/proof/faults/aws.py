@@ -22,6 +22,7 @@ from tests.world.ec2 import Ec2, Instance
 from tests.world.refusal import refusal
 from tests.world.scaling import Scaling
 from tests.world.security_hub import Findings
+from tests.world.trail import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,7 +177,14 @@ class Aws:
     def _batch(self, call: Call, asked: dict[str, Any]) -> Answer:
         return dict(launchers.ANSWERS[call.operation])
 
-    _cloudtrail = _eks = _batch
+    _eks = _batch
+
+    def _cloudtrail(self, call: Call, asked: dict[str, Any]) -> Answer:
+        if asked["LookupAttributes"][0]["AttributeValue"] != "RebootInstances":
+            return dict(launchers.ANSWERS[call.operation])
+        instances = self.account(_principal(call)[0])[0].instances
+        reboots = [(each.rebooted_at, name) for name, each in instances.items() if each.rebooted_at is not None]
+        return Trail(reboots).lookup_events(**asked)
 
     def _cloudwatch(self, call: Call, asked: dict[str, Any]) -> Answer:
         account, _ = _principal(call)

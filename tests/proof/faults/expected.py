@@ -105,8 +105,11 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
     ),
     # An AMI is changed on a person's request, whose answer says what EC2 refused; they ask again.
     "ec2:ModifyImageAttribute": _row("owed, same", garbled="owed, same, failed"),
-    # For graduation they decide: what is not read keeps the place open, and whoever asked asks again.
-    "cloudtrail:LookupEvents": _row("same, owed", garbled="same, owed, failed"),
+    # For graduation they decide: what is not read keeps the place open, and whoever asked asks again. A start that no reboot stands
+    # for holds until the next day's question.
+    "cloudtrail:LookupEvents": _row(
+        "same, owed, held boot_not_observable", garbled="same, owed, failed, held boot_not_observable"
+    ),
     "ec2:GetInstanceMetadataDefaults": _row("same, owed, failed"),
     # An inventory is asked for by whoever looks for the software that calls, and only tells: what is not read is said.
     "ssm:ListInventoryEntries": _row("same, owed", garbled="same, owed, failed"),

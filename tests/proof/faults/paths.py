@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from tests.proof.faults.clients import REGION
 from tests.proof.faults.fleet import FIRST, SECOND
 from tests.proof.faults.templates import GROUP, Templates
 from tests.proof.faults.world import World
+from tests.world import life
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,6 +122,17 @@ def _noticed(world: World, arns: list[str]) -> None:
     world.remediate()
     assert {world.status(arn) for arn in arns} == {"held"}
     world.advance(25 * 60)
+
+
+def _only_rebooted(world: World, arns: list[str]) -> None:
+    """Started before everything that CloudWatch remembers, and rebooted through EC2 since."""
+    now = world.clock()
+    for arn in arns:
+        instance, rebooted_at = world.instance(arn), now - timedelta(days=3)
+        instance.launched_at = instance.first_launched_at = now - timedelta(days=470)
+        instance.rebooted_at = rebooted_at
+        life.run(world.aws.cloudwatch[arn.split(":")[4]], instance.instance_id, rebooted_at, now, rebooted_at)
+    world.find(*arns)
 
 
 def _nothing(world: World, arns: list[str]) -> None:
@@ -242,6 +255,7 @@ PATHS: Mapping[str, Path] = {
     "sources": Path(begin=_launched, act=_sources, found=False),
     "find": Path(begin=_enforced, act=_find),
     "finding of a source": Path(begin=_templates_are_found, act=_remediate, found=False),
+    "reboot": Path(begin=_only_rebooted, act=_remediate),
     "start": Path(begin=_begin_to_run, act=_remediate, found=False),
     "images": Path(begin=_nothing, act=_images, found=False, repeats=True),
     "source change": Path(begin=_launched_by_template, act=_change_source, repeats=True),
