@@ -109,7 +109,7 @@ class Alarms(Construct):
         self._alarm(
             "guard-silent",
             "The guard has not passed for a quarter of an hour: look at its errors and at its schedule.",
-            self._metric("GuardPasses", period=LONGEST_SILENCE),
+            _never_missing(self._metric("GuardPasses", period=LONGEST_SILENCE)),
             threshold=1,
             comparison=Comparison.LESS_THAN_THRESHOLD,
             missing=Missing.BREACHING,
@@ -150,7 +150,7 @@ class Alarms(Construct):
         self._alarm(
             "revisit-silent",
             "Nothing that waits was judged for a quarter of an hour: look at schedule, errors and throttles of revisit.",
-            function.metric_invocations(period=LONGEST_SILENCE, statistic="Sum"),
+            _never_missing(function.metric_invocations(period=LONGEST_SILENCE, statistic="Sum")),
             threshold=1,
             comparison=Comparison.LESS_THAN_THRESHOLD,
             missing=Missing.BREACHING,
@@ -241,6 +241,17 @@ class Alarms(Construct):
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
         self.all.append(alarm)
+
+
+def _never_missing(metric: aws_cloudwatch.Metric) -> aws_cloudwatch.MathExpression:
+    """The metric with 0 in each period without a data point.
+
+    CloudWatch looks for data points in more periods than an alarm names, and decides by how the alarm treats missing ones only when all
+    of these are empty: silence would be told three periods late.
+    """
+    return aws_cloudwatch.MathExpression(
+        expression="FILL(m0, 0)", using_metrics={"m0": metric}, period=LONGEST_SILENCE, label=metric.metric_name
+    )
 
 
 def service_metric(

@@ -125,7 +125,8 @@ def _look() -> aws_iam.PolicyStatement:
 
 
 def _trace() -> aws_iam.PolicyStatement:
-    """Where instances come from. Of these calls, only EKS's knows resources in IAM: any node group may be asked for."""
+    """Where instances come from, and whether Config records them. Of these calls, only EKS's and Config's know resources in IAM: any node
+    group and recorder may be asked for."""
     return aws_iam.PolicyStatement(
         sid="TraceSources",
         actions=[
@@ -133,6 +134,8 @@ def _trace() -> aws_iam.PolicyStatement:
             "autoscaling:DescribeLaunchConfigurations",
             "batch:DescribeComputeEnvironments",
             "cloudtrail:LookupEvents",
+            "config:DescribeConfigurationRecorderStatus",
+            "config:DescribeConfigurationRecorders",
             "ec2:DescribeFleets",
             "ec2:DescribeLaunchTemplates",
             "ec2:DescribeLaunchTemplateVersions",

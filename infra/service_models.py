@@ -15,6 +15,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "batch": frozenset({"DescribeComputeEnvironments"}),
     "cloudtrail": frozenset({"LookupEvents"}),
     "cloudwatch": frozenset({"GetMetricData", "ListMetrics"}),
+    "config": frozenset({"DescribeConfigurationRecorderStatus", "DescribeConfigurationRecorders"}),
     "dynamodb": frozenset({"BatchGetItem", "GetItem", "PutItem", "Query", "TransactWriteItems", "UpdateItem"}),
     "ec2": frozenset(
         {

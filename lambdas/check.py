@@ -1,4 +1,4 @@
-"""Handler of the check function: verifies, before enforcement, that an account's roles allow what they should."""
+"""Handler of the check function: verifies, before enforcement, that an account's roles allow what they should, and asks what Config records."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import error_document
 from imdsv2.people.permissions_check import check
+from imdsv2.people.recorders import PLACES, answer_recorders
 from imdsv2.settings import Names
 from invocation import logger, request_id
 
@@ -26,8 +27,10 @@ members = Members(_session, metrics_session(_session), _sts, _names.member_roles
 
 @logger.inject_lambda_context
 def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
-    """Run the permissions check; returns EC2's answer to each dry run, and whether it is the expected one."""
+    """Run the permissions check; returns EC2's answer to each dry run, and whether it is the expected one. With `places`, ask Config there."""
     try:
+        if isinstance(event, dict) and PLACES in event:
+            return answer_recorders(members, event)
         return check(members, event)
     except InvalidRequest as refused:
         return error_document(refused.code, str(refused))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from local.cloud.deploy import DeployError
 from local.cloud.process import end_group, is_free
 from local.cloud.run import HOME, RUN, SECURITY, LocalCloud, LocalCloudError
+from local.cloud.variables import export_lines, of_outputs
 from local.demo import run as demo
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def down() -> None:
 
 
 def env() -> None:
-    """Print `export` lines that make a shell's AWS clients administrator of the security account."""
+    """Print `export` lines that make a shell's AWS clients administrator of the security account, and name the stack's outputs."""
     running = _running()
     if not running:
         raise LocalCloudError("the local AWS is not up: run `make local-up` first")
@@ -65,8 +66,8 @@ def env() -> None:
         "AWS_DEFAULT_REGION": HOME,
         "AWS_ENDPOINT_URL": running["endpoint"],
     }
-    for name, value in settings.items():
-        sys.stdout.write(f"export {name}={value}\n")
+    for line in export_lines({**settings, **of_outputs(running["outputs"])}):
+        sys.stdout.write(f"{line}\n")
 
 
 def fleet() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from imdsv2.domain.policy import Policy
     from imdsv2_cli.base import App
 
 _LISTS = frozenset({"include_accounts", "exclude_accounts", "exclude_regions"})
@@ -84,13 +85,12 @@ def _parsed(text: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def concerned_reasons(before: Mapping[str, Any], after: Mapping[str, Any]) -> frozenset[str]:
-    """The reasons of the verdicts that may come out otherwise, as the service itself finds them."""
-    from imdsv2.domain.concern import concerned
+def policies_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Policy, Policy]:
+    """The policies that two documents make, as the service reads them. ``after`` has to be a valid one."""
     from imdsv2.domain.policy import Policy
 
     old = Policy.from_document(_in_force(before)) if _is_taken(before) else Policy()
-    return frozenset(map(str, concerned(old, Policy.from_document(after))))
+    return old, Policy.from_document(after)
 
 
 def _is_taken(document: Mapping[str, Any]) -> bool:

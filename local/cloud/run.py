@@ -153,6 +153,12 @@ class LocalCloud:
         """Delay calls or make them fail from now on. Replaces all earlier faults; an empty sequence removes them."""
         self.ask("PUT", "faults", list(faults))
 
+    def alarms(self, *names: str, passed: float = 0) -> dict[str, str]:
+        """Let so many seconds pass for metrics of the security account, then evaluate these alarms: their states."""
+        asked = {"account": SECURITY, "region": HOME, "names": names, "passed": passed}
+        states: dict[str, str] = self.ask("PUT", "alarms", asked)
+        return states
+
     def sessions_last(self, seconds: int | None) -> None:
         """Set the lifetime of role sessions opened from now on; None restores AWS's default."""
         self.ask("PUT", "sessions", {"seconds": seconds})

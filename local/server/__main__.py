@@ -10,6 +10,7 @@ import threading
 
 from local.server import (
     autoscaling,
+    config,
     dynamodb,
     eventbridge,
     gateway,
@@ -23,6 +24,7 @@ from local.server import (
 )
 from local.server import platform as ms
 from local.server.cloudformation import stack_sets, types
+from local.server.cloudwatch import alarms, published
 from local.server.cloudwatch import requests as cloudwatch
 from local.server.ec2 import actions as ec2
 from local.server.imds import endpoints as imds
@@ -36,6 +38,9 @@ def main() -> None:
         ec2,
         autoscaling,
         cloudwatch,
+        published,
+        alarms,
+        config,
         organizations,
         organization_policies,
         eventbridge,

@@ -338,3 +338,30 @@ def test_the_chart_shows_the_hours_with_calls() -> None:
     assert lines[2].startswith("Tue")
     assert lines[2].endswith("45")
     assert [] == chart("")
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "places"),
+    [
+        ((), [("222222222222", "eu-west-1"), ("222222222222", "us-east-1"), ("333333333333", "eu-west-1")]),
+        (("--account", "222222222222"), [("222222222222", "eu-west-1"), ("222222222222", "us-east-1")]),
+        (("--in-region", "eu-west-1"), [("222222222222", "eu-west-1"), ("333333333333", "eu-west-1")]),
+        (("--account", "222222222222", "--in-region", "us-east-1"), []),
+    ],
+)
+def test_tags_are_looked_for_wherever_the_last_sweep_saw_instances(
+    here: Installation, narrowed: tuple[str, ...], places: list[tuple[str, str]]
+) -> None:
+    """The ledger knows only what was judged."""
+    fill(here.bucket, [row(1), row(2), row(3, region="us-east-1"), row(4, account="333333333333")])
+    here.aws.on_invoke("manual", {"count": 0, "results": [], "unknown": [], "problems": []})
+    here.said("assess", "--tag", "team=blue", *narrowed)
+    [asked] = here.aws.payloads()
+    assert places == [(each["account"], each["region"]) for each in asked["find"].get("places", [])]
+
+
+def test_without_a_sweep_tags_are_looked_for_where_the_ledger_knows_instances(here: Installation) -> None:
+    """And that is said, with what to do."""
+    here.aws.on_invoke("manual", {"count": 0, "results": [], "unknown": [], "problems": []})
+    said = run("assess", "--tag", "team=blue")
+    assert (0, True) == (said.exit_code, "No sweep has ended yet" in said.stderr)

@@ -14,6 +14,7 @@ from imdsv2.version import VERSION, VERSION_TAG
 from tests.cli.conftest import OUTPUTS, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.cli.conftest import Aws
@@ -216,6 +217,16 @@ def test_check_says_which_verdicts_a_policy_reopens(ledger: Aws) -> None:
     assert [] == ledger.requests("put_parameter")
 
 
+def test_check_says_what_becomes_of_each_verdict(ledger: Aws) -> None:
+    """And what the ledger does not tell; in a table, too."""
+    answer = json.loads(run("policy", "check", "mode=off", "exempt_tag=keep", "-o", "json").stdout)
+    assert [("unused", None, 2), ("exempt", None, 1)] == [
+        (each["reason"], each["becomes"], each["instances"]) for each in answer["outcomes"]
+    ]
+    done = run("policy", "check", "mode=off")
+    assert ("switched_off" in done.stdout, "2 of 4 instances" in done.stdout) == (True, True), done.stdout
+
+
 def test_check_refuses_what_the_service_would_refuse(ledger: Aws, tmp_path: Path) -> None:
     """From a file, too."""
     (tmp_path / "policy.json").write_text('{"mode": "enforce", "watch_hours": 1}')
@@ -281,8 +292,22 @@ def sound(ledger: Aws) -> Aws:
     found = {"target": WEB, "name": "web", "http_tokens": "optional", "http_endpoint": "enabled"}
     aws.on_invoke("manual", {"count": 1, "results": [found], "unknown": [], "problems": []})
     checked = {"target": WEB, "endpoint": "enabled", "passed": True, "checks": checks, "problem": None}
-    aws.on_invoke("check", {"passed": True, "unproved": [], "versions": {"outdated": []}, "results": [checked]})
+    answer = {"passed": True, "unproved": [], "versions": {"outdated": []}, "results": [checked]}
+    aws.on_invoke("check", examined(answer))
     return aws
+
+
+RECORDER = {"name": "default", "recording": True, "instances": True, "role": "arn:aws:iam::222222222222:role/recorder"}
+
+
+def examined(roles: dict[str, Any], *recorders: dict[str, Any], problem: str | None = None) -> Callable[[Any], Any]:
+    """What the function answers about roles, and about Config where it is asked for that."""
+
+    def answer(payload: Any) -> Any:
+        found = {"recorders": [*recorders] or [RECORDER], "problem": problem}
+        return {"results": [{**place, **found} for place in payload["places"]]} if "places" in payload else roles
+
+    return answer
 
 
 def test_a_sound_installation_has_no_fault(sound: Aws) -> None:
@@ -369,13 +394,53 @@ def test_roles_that_allow_too_much_or_are_outdated_are_faults(sound: Aws) -> Non
     }
     checked = {"target": WEB, "endpoint": "enabled", "passed": False, "checks": [wrong], "problem": None}
     outdated = ["Account 222222222222 has the roles of version 0.6.0."]
-    sound.on_invoke(
-        "check",
-        {"passed": False, "unproved": ["name another"], "versions": {"outdated": outdated}, "results": [checked]},
-    )
+    roles = {"passed": False, "unproved": ["name another"], "versions": {"outdated": outdated}, "results": [checked]}
+    sound.on_invoke("check", examined(roles))
     checks = json.loads(run("doctor", "-o", "json").stdout)["checks"]
     assert {"roles", "versions of roles"} == {each["check"] for each in checks if each["outcome"] == "fault"}
     assert ["name another"] == [each["found"] for each in checks if each["outcome"] == "unproved"]
+
+
+NOT_RECORDING = {
+    "stopped": (
+        {**RECORDER, "recording": False},
+        "start-configuration-recorder --region eu-west-1 --configuration-recorder-name default",
+    ),
+    "other resources": (
+        {**RECORDER, "name": "few", "instances": False},
+        "put-configuration-recorder --region eu-west-1 --configuration-recorder name=few,roleARN=arn:aws:iam::222222222222:role/recorder",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_RECORDING)
+def test_an_account_whose_instances_config_does_not_record_is_a_fault(sound: Aws, kind: str) -> None:
+    """Security Hub's finding rests on it; whoever mends it learns in which account, in which Region and how."""
+    recorder, mend = NOT_RECORDING[kind]
+    roles: dict[str, Any] = {"unproved": [], "versions": {"outdated": []}, "results": []}
+    sound.on_invoke("check", examined(roles, recorder))
+    [found] = [each for each in json.loads(run("doctor", "-o", "json").stdout)["checks"] if each["outcome"] == "fault"]
+    assert ("Config", True) == (found["check"], "account 222222222222, eu-west-1" in found["found"])
+    assert found["mend"].startswith(f"as account 222222222222: aws configservice {mend}")
+
+
+def test_config_that_may_not_be_asked_is_unproved(sound: Aws) -> None:
+    """The read role of an earlier version does not allow it."""
+    roles: dict[str, Any] = {"unproved": [], "versions": {"outdated": []}, "results": []}
+    sound.on_invoke("check", examined(roles, problem="AccessDeniedException: not authorized"))
+    done = run("doctor", "-o", "json")
+    [found] = [each for each in json.loads(done.stdout)["checks"] if each["outcome"] == "unproved"]
+    assert (0, "Config", True) == (done.exit_code, found["check"], "AccessDeniedException" in found["found"])
+    assert "member templates" in found["mend"]
+
+
+def test_without_members_only_the_own_account_is_asked(sound: Aws) -> None:
+    """And a Region without Config there may be meant: it is no fault."""
+    sound.answers["config", "describe_configuration_recorders"] = {"ConfigurationRecorders": []}
+    done = run("doctor", "--no-members", "-o", "json")
+    [found] = [each for each in json.loads(done.stdout)["checks"] if each["outcome"] != "well"]
+    assert (0, "unproved", True) == (done.exit_code, found["outcome"], "is not set up" in found["found"])
+    assert not sound.payloads()
 
 
 def test_what_may_not_be_asked_is_unproved_and_stops_nothing(sound: Aws) -> None:

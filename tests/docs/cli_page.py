@@ -51,6 +51,7 @@ In the security account, `imdsv2` needs `cloudformation:DescribeStacks` on the s
 | --- | --- |
 | `policy`, `exempt` | `ssm:GetParameter`, `ssm:DescribeParameters`; `policy set`: `ssm:PutParameter` on the policy's parameter |
 | `policy check` | `dynamodb:Query` on the ledger's index `due`, `dynamodb:BatchGetItem` on the ledger, and the use of its key |
+| `assess --tag`, `enforce --tag` | `s3:GetObject` on the results of the sweep |
 | `sweep`, `selftest` | `states:StartExecution`, `states:DescribeExecution`, `states:ListMapRuns`, `states:DescribeMapRun`; `s3:GetObject` on the results |
 | `exempt` | `ec2:CreateTags` and `ec2:DeleteTags` in the account of the instance, by your own role or profile there |
 | `doctor` | reading rights (e.g. AWS's policy `SecurityAudit`), and `lambda:InvokeFunction` on the function `check` |

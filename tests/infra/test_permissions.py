@@ -260,6 +260,8 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
                 "autoscaling:DescribeLaunchConfigurations",
                 "batch:DescribeComputeEnvironments",
                 "cloudtrail:LookupEvents",
+                "config:DescribeConfigurationRecorderStatus",
+                "config:DescribeConfigurationRecorders",
                 "ec2:DescribeFleets",
                 "ec2:DescribeLaunchTemplates",
                 "ec2:DescribeLaunchTemplateVersions",
@@ -628,6 +630,7 @@ def test_the_read_role_changes_nothing(member_template: Template) -> None:
         "put back": in_account(member_template, READ, modify, INSTANCE, PUT_BACK),
         "tag": in_account(member_template, READ, "ec2:CreateTags", INSTANCE, tags),
         "put metrics": in_account(member_template, READ, "cloudwatch:PutMetricData", "*"),
+        "stop Config": in_account(member_template, READ, "config:StopConfigurationRecorder", "*"),
         "look at another role": in_account(
             member_template, READ, "iam:ListRoleTags", role_arn(WRITE, member_template.account)
         ),

@@ -384,21 +384,36 @@ def test_alarms_watch_what_the_functions_write(
     assert expected == {name: alarm[name] for name in expected}
 
 
-def test_a_guard_that_is_silent_is_heard(template: Template) -> None:
-    """No pass in 15 minutes; a guard that does not run publishes nothing."""
-    alarm = template.one("AWS::CloudWatch::Alarm", AlarmName="imdsv2-remediation-guard-silent")
+@pytest.mark.parametrize(
+    ("name", "namespace", "metric", "dimensions"),
+    [
+        ("guard-silent", "Imdsv2Remediation", "GuardPasses", {"service": "imdsv2-remediation"}),
+        ("revisit-silent", "AWS/Lambda", "Invocations", {"FunctionName": "imdsv2-remediation-revisit"}),
+    ],
+)
+def test_silence_is_heard(
+    name: str, namespace: str, metric: str, dimensions: dict[str, str], template: Template
+) -> None:
+    """No pass in 15 minutes; what does not run publishes nothing. CloudWatch takes older data points in place of missing ones, so gaps
+    are filled with zeros."""
+    alarm = template.one("AWS::CloudWatch::Alarm", AlarmName=f"imdsv2-remediation-{name}")
+    watched, expression = sorted(alarm["Metrics"], key=lambda each: "Expression" in each)
+    assert f"FILL({watched['Id']}, 0)" == expression["Expression"]
+    stat = watched["MetricStat"]
+    assert (namespace, metric, 900, "Sum") == (
+        stat["Metric"]["Namespace"],
+        stat["Metric"]["MetricName"],
+        stat["Period"],
+        stat["Stat"],
+    )
+    assert [{"Name": key, "Value": value} for key, value in dimensions.items()] == stat["Metric"]["Dimensions"]
     expected = {
-        "Namespace": "Imdsv2Remediation",
-        "MetricName": "GuardPasses",
-        "Dimensions": [{"Name": "service", "Value": "imdsv2-remediation"}],
-        "Statistic": "Sum",
-        "Period": 900,
         "EvaluationPeriods": 1,
         "Threshold": 1,
         "ComparisonOperator": "LessThanThreshold",
         "TreatMissingData": "breaching",
     }
-    assert expected == {name: alarm[name] for name in expected}
+    assert expected == {key: alarm[key] for key in expected}
 
 
 def test_the_dashboard_shows_what_became_of_the_changes(template: Template) -> None:

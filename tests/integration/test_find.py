@@ -75,6 +75,18 @@ def test_without_an_account_it_looks_where_the_ledger_knows_instances(cloud: Clo
     assert 0 == find(cloud, names=["web"], region="us-east-1")["count"]
 
 
+def test_places_are_looked_at_beside_those_of_the_ledger(cloud: Cloud) -> None:
+    """Whoever asks may know more of them; an account and a Region narrow these, too."""
+    [here] = cloud.launch(tags={"Name": "web", "team": "blue"})
+    there = {"account": MEMBER, "region": "us-east-1"}
+    nothing = find(cloud, tags={"team": "blue"}, places=[there])
+    assert (0, []) == (nothing["count"], nothing["problems"])
+    asked_in = {"tags": {"team": "blue"}, "places": [there, THERE]}
+    assert [str(here)] == [each["target"] for each in find(cloud, **asked_in)["results"]]
+    assert 0 == find(cloud, **asked_in, region="us-east-1")["count"]
+    assert 0 == find(cloud, **asked_in, account="333333333333")["count"]
+
+
 def test_an_account_that_the_ledger_does_not_know_is_searched_at_home(cloud: Cloud) -> None:
     """And the answer says that there may be more."""
     [arn] = cloud.launch(tags={"Name": "web"})

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PREVIEWED = 20
+_PLACES_A_CALL = 2_000
+"""More are those of an organisation that has to name an account."""
 
 tag_option = click.option(
     "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only instances with this tag; may be repeated."
@@ -48,7 +50,8 @@ def assess(
 
     The service reads EC2 and CloudWatch as it would for a finding, and answers with its verdict, the evidence, and whether EC2 would
     permit the change. Name instances by ARN, by id or by the tag Name (`-` reads names from standard input), or choose by --account,
-    --in-region and --tag those that allow IMDSv1. Without any of these, all are judged of which the ledger knows.
+    --in-region and --tag those that allow IMDSv1. Tags are looked for in every account and Region in which the last sweep saw instances.
+    Without any of these, all are judged of which the ledger knows.
     """
     targets = chosen(app, instances, account, in_region, tags)
     if not targets:
@@ -136,9 +139,24 @@ def chosen(
         if not separator or not key:
             raise usage(f"{each[:80]} is no tag", todo="write --tag KEY=VALUE")
         pairs[key] = value
-    found = find(app, account=account, region=region, tags=pairs)
+    found = find(app, account=account, region=region, tags=pairs, places=_swept(app, account, region) if pairs else [])
     if found["count"] > len(found["results"]):
         note(
             f"Only the first {len(found['results'])} of {found['count']} instances are looked at: choose by account and Region."
         )
     return [each["target"] for each in found["results"] if each["http_tokens"] != "required"]
+
+
+def _swept(app: App, account: str | None, region: str | None) -> list[dict[str, str]]:
+    """Where the last sweep saw instances, as far as the choice leaves that open: the ledger knows only what was judged."""
+    if account and region:
+        return []
+    from imdsv2_cli.fleet import file
+
+    places = file.places(app)
+    if places is None:
+        note(
+            "No sweep has ended yet, so only accounts and Regions are searched of which the ledger knows instances: imdsv2 sweep"
+        )
+    fitting = [each for each in places or () if account in {None, each[0]} and region in {None, each[1]}]
+    return [{"account": there, "region": its_region} for there, its_region in fitting[:_PLACES_A_CALL]]

@@ -15,15 +15,16 @@ _CHECKS = (Column("check"), Column("outcome"), Column("found"), Column("mend", "
 @click.command(cls=Command)
 @click.option("--all", "everything", is_flag=True, help="List what is well, too.")
 @click.option(
-    "--members/--no-members", default=True, help="Whether the roles of the accounts are tried by dry runs (default)."
+    "--members/--no-members", default=True, help="Whether roles and Config of the accounts are examined (default)."
 )
 @click.pass_obj
 def doctor(app: App, everything: bool, members: bool) -> Exit:
     """Looks for what keeps the service from working, with the command that mends it.
 
     It reads the stack, functions, schedules, policy, alarms and their subscriptions, dead letters, Security Hub, StackSets and the last
-    sweep, and has the service try the roles of each account by dry runs on instances that exist. Nothing is changed. What your own
-    rights or the fleet do not allow to be proved is listed as unproved. It ends with 1 if there is a fault.
+    sweep, has the service try the roles of each account by dry runs on instances that exist, and asks Config there whether it records
+    these. Nothing is changed. What your own rights or the fleet do not allow to be proved is listed as unproved. It ends with 1 if there
+    is a fault.
     """
     with progress("Examining") as _:
         found = examine(app, members=members)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from imdsv2_cli import times
 from imdsv2_cli.base import App, Family
 from imdsv2_cli.confirm import confirm, dry_run_option, yes_option
 from imdsv2_cli.failure import Exit, usage
@@ -16,10 +17,10 @@ from imdsv2_cli.output import Column, Table, cell, note, show
 from imdsv2_cli.policies import (
     Parameter,
     assign,
-    concerned_reasons,
     differences,
     earlier_version,
     effective,
+    policies_of,
     read_file,
     read_parameter,
     write_parameter,
@@ -28,9 +29,11 @@ from imdsv2_cli.policies import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from imdsv2.domain.policy import Policy
+
 _FIELDS = (Column("field"), Column("value"), Column("set", "written down"))
 _CHANGES = (Column("field"), Column("before"), Column("after"))
-_CONCERNED = (Column("reason"), Column("instances"))
+_CONCERNED = (Column("reason"), Column("becomes"), Column("instances"), Column("why"))
 
 assignments_argument = click.argument("assignments", metavar="[FIELD=VALUE]...", nargs=-1)
 from_option = click.option(
@@ -135,27 +138,51 @@ def diff(
 @from_option
 @click.pass_obj
 def check(app: App, assignments: tuple[str, ...], unset: tuple[str, ...], file: Path | None) -> Exit:
-    """Says whether the service would take a policy, and which verdicts of today's ledger it would reopen.
+    """Says whether the service would take a policy, and what would become of the verdicts of today's ledger.
 
-    Nothing is written. The verdicts that rest on a field that changes are judged again within an hour of the change, all others at
-    their own time.
+    Nothing is written. Each verdict that rests on a field that changes is judged again from the evidence in the ledger; where that does
+    not tell, the answer says what would have to be known, and `imdsv2 assess` after the change tells it. The service judges them again
+    within an hour of the change, all others at their own time.
     """
     found = read_parameter(app)
     document = _proposed(found, assignments, unset, file)
-    reasons = concerned_reasons(found.document, document)
-    counted: Counter[str] = Counter()
-    arns = waiting(app)
-    if reasons:
-        known = read_attributes(app, arns, ("reason",))
-        counted = Counter(reason for each in known.values() if (reason := str(each.get("reason"))) in reasons)
     changes = differences(found.document, document)
-    rows = [{"reason": reason, "instances": count} for reason, count in counted.most_common()]
+    rows, in_ledger = _judged_again(app, *policies_of(found.document, document))
     for each in changes:
         note(f"{each['field']}: {cell(each['before'])} -> {cell(each['after'])}")
-    summary = f"The service takes this policy. {sum(counted.values())} of {len(arns)} instances in the ledger would be judged again."
-    answer = {"valid": True, "changes": changes, "judged_again": dict(counted), "in_ledger": len(arns)}
-    show(app, answer, Table(_CONCERNED, rows), summary=summary)
+    known = sum(each["instances"] for each in rows if each["becomes"])
+    reopened = sum(each["instances"] for each in rows)
+    summary = f"The service takes this policy. {reopened} of {in_ledger} instances in the ledger would be judged again; of {known} the outcome is known."
+    counted: Counter[str] = Counter()
+    for each in rows:
+        counted[each["reason"]] += each["instances"]
+    answer = {
+        "valid": True,
+        "changes": changes,
+        "judged_again": dict(counted),
+        "outcomes": rows,
+        "in_ledger": in_ledger,
+    }
+    shown = [{**each, "becomes": each["becomes"] or "not known"} for each in rows]
+    show(app, answer, Table(_CONCERNED, shown), summary=summary)
     return Exit.DONE
+
+
+def _judged_again(app: App, before: Policy, after: Policy) -> tuple[list[dict[str, Any]], int]:
+    """How many instances have which verdict now and then, the most first, and how many there are in the ledger."""
+    from imdsv2_cli.rejudging import rejudge
+
+    arns, now = waiting(app), times.now()
+    counted: Counter[tuple[str, str | None, str]] = Counter()
+    for item in read_attributes(app, arns, ("reason", "evidence")).values() if before != after else ():
+        outcome = rejudge(item, before, after, now) if item.get("reason") else None
+        if outcome is not None:
+            counted[str(item["reason"]), outcome.reason, outcome.why] += 1
+    rows = [
+        {"reason": reason, "becomes": becomes, "instances": count, "why": why}
+        for (reason, becomes, why), count in counted.most_common()
+    ]
+    return rows, len(arns)
 
 
 def _proposed(found: Parameter, assignments: Sequence[str], unset: Sequence[str], file: Path | None) -> dict[str, Any]:

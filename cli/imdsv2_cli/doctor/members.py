@@ -1,4 +1,4 @@
-"""The roles in the accounts, tried by the service's own dry runs on instances that exist."""
+"""The accounts: their roles, tried by the service's own dry runs on instances that exist, and whether Config records these."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.aws import invoke
+from imdsv2_cli.doctor import recorders
 from imdsv2_cli.doctor.finding import Finding, fault, unproved, well
 from imdsv2_cli.naming import find
 
@@ -19,7 +20,7 @@ _TARGETS_A_CALL = 500
 
 
 def roles(app: App) -> Iterator[Finding]:
-    """The version of the roles of each account, and what EC2 says to dry runs through them."""
+    """The version of the roles of each account, what EC2 says to dry runs through them, and what Config records."""
     found = find(app)
     for problem in found["problems"]:
         yield (fault("roles", problem, _DEPLOY) if "cannot be read" in problem else unproved("roles", problem))
@@ -30,6 +31,7 @@ def roles(app: App) -> Iterator[Finding]:
         )
     for start in range(0, len(targets), _TARGETS_A_CALL):
         yield from _tried(invoke(app, f"{app.prefix}-check", {"targets": targets[start : start + _TARGETS_A_CALL]}))
+    yield from recorders.in_accounts(app, found["results"])
 
 
 def _chosen(instances: Iterable[Mapping[str, Any]]) -> list[str]:

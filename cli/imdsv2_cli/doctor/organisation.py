@@ -1,4 +1,4 @@
-"""What the service depends on in the organisation: Security Hub, Config, StackSets."""
+"""What the service depends on in the organisation: Security Hub and StackSets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.base import App
 
-_HOLD_EC2 = frozenset({"AWS::EC2::Instance"})
 _FINE = frozenset({"CURRENT"})
 
 
@@ -58,33 +57,6 @@ def delegated_administrator(app: App) -> Iterator[Finding]:
         yield unproved("delegated administrator", found, mend)
         return
     yield well("delegated administrator", f"Account {app.account} administers Security Hub for the organisation.")
-
-
-def config_recorder(app: App) -> Iterator[Finding]:
-    """Config records EC2 instances here. Those of other accounts are theirs to ask."""
-    config = app.client("config")
-    recorders: list[dict[str, Any]] = config.describe_configuration_recorders()["ConfigurationRecorders"]
-    on = {
-        each["name"]
-        for each in config.describe_configuration_recorder_status()["ConfigurationRecordersStatus"]
-        if each["recording"]
-    }
-    recording = [
-        each for each in recorders if each["name"] in on and _records_instances(each.get("recordingGroup", {}))
-    ]
-    where = f"account {app.account}, {app.session.region_name}"
-    if recording:
-        yield well("Config", f"It records EC2 instances in {where}.")
-    else:
-        mend = "record AWS::EC2::Instance (aws configservice put-configuration-recorder); or rely on Security Hub and the sweep"
-        yield unproved("Config", f"It does not record EC2 instances in {where}; other accounts were not asked.", mend)
-
-
-def _records_instances(group: dict[str, Any]) -> bool:
-    excluded = group.get("exclusionByResourceTypes", {}).get("resourceTypes", [])
-    return (
-        bool(group.get("allSupported", True)) or bool(_HOLD_EC2 & {*group.get("resourceTypes", [])})
-    ) and not _HOLD_EC2 & {*excluded}
 
 
 def stack_sets(app: App) -> Iterator[Finding]:

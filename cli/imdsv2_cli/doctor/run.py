@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imdsv2_cli.doctor import home, organisation
+from imdsv2_cli.doctor import home, organisation, recorders
 from imdsv2_cli.doctor import members as accounts
 from imdsv2_cli.doctor.finding import Finding, unproved
 
@@ -26,7 +26,7 @@ HOME: tuple[tuple[str, Callable[[App], Iterable[Finding]]], ...] = (
     ("last sweep", home.last_sweep),
     ("Security Hub", organisation.security_hub),
     ("delegated administrator", organisation.delegated_administrator),
-    ("Config", organisation.config_recorder),
+    ("Config", recorders.at_home),
     ("StackSets", organisation.stack_sets),
 )
 

@@ -42,6 +42,12 @@ def rows(app: App, document: Mapping[str, Any]) -> Iterator[Row]:
         yield from csv.DictReader(text)
 
 
+def places(app: App) -> list[tuple[str, str]] | None:
+    """The accounts and Regions in which the last sweep saw instances, sorted; None before the first sweep. Raises Failure."""
+    document = newest(app)
+    return None if document is None else sorted({(each["account"], each["region"]) for each in rows(app, document)})
+
+
 def _read(app: App, key: str) -> bytes | None:
     from botocore.exceptions import ClientError
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Placed
 
 Role = Literal["read", "write", "rollback", "source", "capture"]
-Other = Literal["autoscaling", "batch", "cloudtrail", "eks", "ssm"]
+Other = Literal["autoscaling", "batch", "cloudtrail", "config", "eks", "ssm"]
 """Services that are only read, and only on request."""
 
 _RENEW_BEFORE_END = timedelta(minutes=10)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.instance import InstanceArn, Place, partition_of
 from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
@@ -81,6 +81,25 @@ def region(given: Mapping[str, Any], path: str) -> str | None:
     if name is not None and (problem := unknown_region(name)) is not None:
         raise InvalidRequest(f"{path}region", problem)
     return name
+
+
+def places(given: Mapping[str, Any], name: str, most: int, path: str = "") -> tuple[Place, ...]:
+    """Accounts and Regions, each once; none if the field is absent."""
+    listed = given.get(name, [])
+    if not isinstance(listed, list) or len(listed) > most:
+        raise InvalidRequest(f"{path}{name}", f"takes a list of up to {most} objects of account and region")
+    return tuple(dict.fromkeys(_place(each, f"{path}{name}[{number}]") for number, each in enumerate(listed)))
+
+
+def _place(given: object, path: str) -> Place:
+    example = '{"account": "222222222222", "region": "eu-west-1"}'
+    if not isinstance(given, dict) or given.keys() != {"account", "region"}:
+        raise InvalidRequest(path, f"takes an object, e.g. {example}")
+    account = matching(given, "account", f"{path}.", ACCOUNT, "an account id of 12 digits")
+    there = region(given, f"{path}.")
+    if account is None or there is None:
+        raise InvalidRequest(path, f"takes an object, e.g. {example}")
+    return Place(partition_of(there), there, account)
 
 
 def instance(target: object) -> InstanceArn | TargetRefused:

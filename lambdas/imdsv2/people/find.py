@@ -49,7 +49,8 @@ class Finder:
     now: Callable[[], datetime]
 
     def answer(self, search: Search) -> dict[str, Any]:
-        """The instances that exist and fit. Without an account and Region, those are searched of which the ledger knows instances.
+        """The instances that exist and fit. Without an account and Region, those are searched of which the ledger knows instances, and the
+        ``places`` of the question.
 
         ``unknown`` has each name that fits none, with the likely one; what fails in an account is told in ``problems``. Raises
         ClientError if the ledger fails.
@@ -79,7 +80,8 @@ class Finder:
         else:
             keys = [each.key for each in self.accounts.all()]
             arns = sorted({*self.ledger.waiting(), *(arn for key in keys for arn in known_in(self.ledger, key))})
-        places = {Place(arn.partition, arn.region, arn.account) for arn in arns}
+        given = {each for each in search.places if search.account in {None, each.account}}
+        places = given | {Place(arn.partition, arn.region, arn.account) for arn in arns}
         if not places and search.account:
             problems.append(
                 f"The ledger knows no instance of account {search.account} yet, so only {self.region} was searched: name the Region."

@@ -12,23 +12,28 @@ from imdsv2.people import fields
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imdsv2.domain.instance import Place
+
 FIND = "find"
 """The name of the question, which is also its field in the event."""
 
-_TAKES = frozenset({"names", "account", "region", "tags"})
+_TAKES = frozenset({"names", "account", "region", "tags", "places"})
 _EXAMPLE = '{"names": ["web-1"], "account": "222222222222", "region": "eu-west-1"}'
 _NAMES_A_CALL = 500
 _TAGS_A_CALL = 10
+_PLACES_A_CALL = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A validated question. ``names``: values of the tag Name, or ids; empty: every instance. ``tags``: all of them must be there."""
+    """A validated question. ``names``: values of the tag Name, or ids; empty: every instance. ``tags``: all of them must be there.
+    ``places``: where to look beside where the ledger knows instances."""
 
     names: tuple[str, ...] = ()
     account: str | None = None
     region: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
     dry_run: bool = True
 
 
@@ -50,6 +55,7 @@ def parse_search(event: Mapping[str, Any]) -> Search:
         account=fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits"),
         region=fields.region(given, path),
         tags=_tags(given),
+        places=fields.places(given, "places", _PLACES_A_CALL, path),
         dry_run=dry_run,
     )
 

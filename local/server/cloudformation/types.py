@@ -39,7 +39,7 @@ def _tell_conditions_where_they_are() -> None:
 
 
 def _accept_metric_math() -> None:
-    """Create and describe alarms on expressions. They are never evaluated, because ministack has no metric math."""
+    """Create and describe alarms on expressions, which ministack refuses; `cloudwatch/alarms.py` evaluates them."""
     record = ms.provisioners._cw_metric_alarm_record
 
     def record_any(name: str, properties: Properties) -> Properties:

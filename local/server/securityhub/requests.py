@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from local.server import gateway
 from local.server import platform as ms
+from local.server.securityhub import aggregators, hubs
 from local.server.securityhub import filters as hub_filters
-from local.server.securityhub import hubs
 from local.server.securityhub.hubs import HubError
 
 if TYPE_CHECKING:
@@ -201,13 +201,6 @@ def describe_actions(request: Json) -> Json:
     return {"ActionTargets": [_action({"ActionTargetArn": arn}) for arn in arns]}
 
 
-def list_aggregators(_request: Json) -> Json:
-    """The aggregator of the home Region; every Region is linked to it."""
-    hubs.enabled_hub()
-    arn = f"arn:aws:securityhub:{hubs.HOME}:{ms.account_id()}:finding-aggregator/local"
-    return {"FindingAggregators": [{"FindingAggregatorArn": arn}]}
-
-
 ACTIONS: Final[dict[str | None, Callable[[Json], Json]]] = {
     "EnableSecurityHub": enable,
     "DisableSecurityHub": disable,
@@ -222,7 +215,7 @@ ACTIONS: Final[dict[str | None, Callable[[Json], Json]]] = {
     "UpdateActionTarget": update_action,
     "DeleteActionTarget": delete_action,
     "DescribeActionTargets": describe_actions,
-    "ListFindingAggregators": list_aggregators,
+    **aggregators.ACTIONS,
 }
 
 

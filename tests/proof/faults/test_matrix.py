@@ -37,6 +37,8 @@ _OUTSIDE = {
     "iam:ListRoleTags",
     "ssm:SendCommand",
     "ssm:GetCommandInvocation",
+    "config:DescribeConfigurationRecorderStatus",
+    "config:DescribeConfigurationRecorders",
 }
 """Calls of the stack's own deployment and of the daily look at it, which CloudFormation, Lambda and the next day repeat; of the check,
 which a person does; of watching an instance, whose answer says what failed, and which a person asks for again; of what sends events, which the ledger's stream delivers
