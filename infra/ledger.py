@@ -80,6 +80,10 @@ class Ledger(Construct):
         """Query the index of instances enforced in an account."""
         self._grant_index(role, ENFORCED_INDEX)
 
+    def grant_trail(self, role: aws_iam.IGrantable) -> None:
+        """Query the index of the audit trail."""
+        self._grant_index(role, TRAIL_INDEX)
+
     def _grant_index(self, role: aws_iam.IGrantable, index: str) -> None:
         self._grant(role, f"{self.table.table_arn}/index/{index}", "dynamodb:Query")
 

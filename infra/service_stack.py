@@ -231,6 +231,7 @@ class ServiceStack(Stack):
             environment={"SWEEP_BUCKET": sweep.bucket.bucket_name, "SWEEP_ACCOUNTS": " ".join(accounts)},
         )
         self.ledger.grant_due(self.sweep_function.role)
+        self.ledger.grant_trail(self.sweep_function.role)
         if asks_organization:
             self.sweep_function.allow_listing_accounts()
         return sweep.run_with(self.sweep_function, self.failed)

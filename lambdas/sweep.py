@@ -135,7 +135,7 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
     summary = {"dry_run": event["dry_run"], **add_up(tallies), "unreachable": unreachable}
     key = f"{event['execution']}/summary.json"
     sweep.files.write(key, {**summary, "places": tallies})
-    join(
+    fleet = join(
         sweep.files,
         tallies,
         execution=event["execution"],
@@ -150,8 +150,19 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
         telemetry.report_fleet(summary, tallies, os.environ["POWERTOOLS_SERVICE_NAME"])
         if not event["dry_run"]:
             service.sweeps().ended(service.line.now())
+            totals |= _send_digest(str(fleet["key"]), event["execution"])
     _refuse_blindness(len(tallies), totals["errors"], totals["unreachable"], key)
     return {**totals, "bucket": sweep.files.bucket, "key": key}
+
+
+def _send_digest(fleet: str, execution: str) -> dict[str, Any]:
+    """Tell every owner of the day. What fails is told by the next night's run: the sweep itself is not repeated for it."""
+    try:
+        sent = service.digest().run(sweep.files, fleet, execution)
+    except CALL_FAILURES:
+        logger.exception("digest not sent; the next sweep does it")
+        return {}
+    return {"digests": sent.document()} if sent else {}
 
 
 def _is_whole(execution: str) -> bool:

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from imdsv2.people.images import Images
     from imdsv2.people.source_fix import SourceFixing
     from imdsv2.people.sources import Sources
+    from imdsv2.sweep.digest import DailyDigest
     from imdsv2.sweep.sources import SourceSweep
 
 _TO_FINISH_SECONDS = 90
@@ -103,7 +104,6 @@ class Service:
     calendar: ChangeCalendar
     hub: SecurityHub
     topic: Topic
-    directions: Directions
 
     def guard(self) -> Guard:
         """Build what looks after the enforced, on what judges them."""
@@ -153,6 +153,20 @@ class Service:
         from imdsv2.ledger.sweeps import Sweeps
 
         return Sweeps(self.dynamodb, self.settings.ledger_table)
+
+    def digest(self) -> DailyDigest:
+        """Build what sends the daily digest."""
+        from imdsv2.ledger.digests import Digests
+        from imdsv2.sweep.digest import DailyDigest
+
+        line = self.line
+        return DailyDigest(
+            digests=Digests(self.dynamodb, self.settings.ledger_table),
+            policies=line.policies,
+            topic=self.topic,
+            now=line.now,
+            logger=line.logger,
+        )
 
     def concern(self) -> Concern:
         """Build what makes due what a change of the policy concerns."""
@@ -278,7 +292,6 @@ class Service:
             hub=self.hub,
             topic=self.topic,
             policies=line.policies,
-            directions=self.directions,
             now=line.now,
             logger=line.logger,
         )
@@ -419,7 +432,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
     cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
     policies = PolicySource(edge.ssm, ledger, settings.policy_parameter)
     topic = Topic(edge.sns, settings.notifications_topic_arn, for_chat=settings.chat_messages)
-    directions = Directions(settings.ledger_table, settings.names.manual_function)
+    directions = Directions(settings.names.manual_function)
     calendar = ChangeCalendar(edge.ssm)
     gates = Gates(
         policies=policies,
@@ -463,7 +476,6 @@ def assemble(edge: Edge, settings: Settings) -> Service:
         calendar=calendar,
         hub=edge.hub,
         topic=topic,
-        directions=directions,
     )
 
 

@@ -116,6 +116,7 @@ def test_a_note_that_security_hub_did_not_take_is_made_up_for(world: World) -> N
 
 def test_people_are_told(world: World) -> None:
     """The topic's subscribers get one message, with the instance and the reason."""
+    world.set_policy({"mode": "enforce", "digest": "off"})
     world.messages()
     one = world.launch_one(calls={3: 7})
     world.send(events.config_change(one.instance_id))

@@ -180,6 +180,7 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
     for function, index in (
         ("revisit", "due"),
         ("sweep", "due"),
+        ("sweep", "trail"),
         ("manual", "due"),
         ("manual", "enforced"),
         ("guard", "enforced"),
@@ -682,6 +683,7 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
         ("remediate", "enforced"),
         ("revisit", "enforced"),
         ("sweep", "enforced"),
+        ("remediate", "trail"),
     ):
         asked = f"{table}/index/{index}"
         requests[f"{function} asks what is {index}"] = by_function(template, function, "dynamodb:Query", asked)

@@ -51,7 +51,7 @@ PARAMETER = "/imdsv2-remediation/policy"
 ROLES = "imdsv2-remediation-"
 """The roles of the accounts, without the last part of their names."""
 SOUGHT = Sought(custom_action_id="RequireIMDSv2")
-DIRECTIONS = Directions(TABLE, "imdsv2-remediation-manual")
+DIRECTIONS = Directions("imdsv2-remediation-manual")
 
 SETTINGS = Settings(
     region=REGION,
@@ -64,8 +64,8 @@ SETTINGS = Settings(
     names=Names(member_roles=ROLES, manual_function="imdsv2-remediation-manual"),
 )
 
-GATES_OFF = {"canary": None, "max_enforcements_per_hour": 1_000_000}
-"""What the policy says of canaries and caps unless a test is about them: every instance here has the same image."""
+GATES_OFF = {"canary": None, "max_enforcements_per_hour": 1_000_000, "digest": "off"}
+"""What the policy says of canaries, caps and the digest unless a test is about them: every instance here has the same image."""
 
 REFUSED_WITHOUT_ENDPOINT = "The HttpEndpoint is not set to 'enabled' in this request. Set it and try again."
 
@@ -108,7 +108,7 @@ class Cloud:
         }
 
     def policy(self, **fields: Any) -> None:
-        """Write the policy; canaries and caps are off in it unless they are named."""
+        """Write the policy; canaries, caps and the digest are off in it unless they are named."""
         self.raw_policy(json.dumps(GATES_OFF | fields))
 
     def raw_policy(self, text: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from imdsv2.domain.account import Account
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.commands import CALLER, commands_in
+from imdsv2.domain.pasting import numbered
 from imdsv2.domain.request import Source
 from imdsv2.line.messages import breaker_opened
 from imdsv2.people.request import Command, Steer, parse
@@ -231,11 +232,14 @@ def test_notes_and_messages_have_the_same_commands(cloud: Cloud, name: str) -> N
     cloud.hub.holds(failed)
     cloud.line().run([asked(arn, Source.SECURITYHUB, finding=failed)], "request-1")
     judge(cloud, arn, Source.REVISIT)
-    meant, note = commands(explanation(cloud, arn)), str(cloud.hub.note_on(failed))
+    meant, note = numbered(explanation(cloud, arn))[1], str(cloud.hub.note_on(failed))
     assert len(note) <= 512
     assert f"hold ({case.reason})" in note
-    assert commands(note) == meant or (commands(note) == [] and case.says is Steer.HOLD)
+    assert "{" not in note
+    assert all(each in note for each in meant) or ("imdsv2 hold" not in note and case.says is Steer.HOLD)
+    assert f"imdsv2 explain {arn.instance_id}" in note
     texts = [str(each["Message"]) for each in cloud.published() if case.reason in str(each["Subject"])]
+    assert all(f"  [1] {meant[0]}\n" in text for text in texts)
     # What passes by itself is not mailed: the message of what broke has the command.
     assert ({case.says} if case.reason != "canary_wait" else set()) == {
         each.steer for text in texts for each in commands(text)

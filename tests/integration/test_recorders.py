@@ -23,7 +23,7 @@ HERE = {"account": MEMBER, "region": "eu-west-1"}
 def ask(cloud: Cloud, event: dict[str, Any]) -> list[dict[str, Any]]:
     """The results of an answer, which must survive JSON."""
     members = Members(
-        cloud.session, metrics_session(), cloud.client("sts"), ROLES, lambda: "request-1", cloud.clock.tick
+        cloud.session, metrics_session(cloud.session), cloud.client("sts"), ROLES, lambda: "request-1", cloud.clock.tick
     )
     answer: dict[str, Any] = json.loads(json.dumps(answer_recorders(members, event)))
     results: list[dict[str, Any]] = answer["results"]

@@ -64,7 +64,7 @@ def test_a_template_is_judged_by_what_its_groups_run(cloud: Cloud) -> None:
     note = note_on(cloud, asff)
     assert note.startswith("Its next launch allows IMDSv1, and may require tokens: fix_source (unused).")
     assert "Remedy (aws-cli" in note
-    assert f'{{"sources": {{"account": "{MEMBER}", "region": "{REGION}"}}}}' in note
+    assert f"imdsv2 sources --account {MEMBER} --in-region {REGION}" in note
     assert len(note) <= 512
     assert "NOTIFIED" == cloud.hub.workflow_of(asff)
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from imdsv2.domain.commands import account_command, command, commands_in, hold_command
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.record import Record
-from imdsv2.line.messages import Directions
 from imdsv2.line.note import note, shortened
 from imdsv2.people.request import Command, parse
 
 ARN = InstanceArn.of(region="eu-west-1", account="222222222222", instance_id="i-0123456789abcdef0")
 LENGTH = 512
-DIRECTIONS = Directions("ledger", "imdsv2-remediation-manual")
 CLEAR = command("clear", ARN)
+IN_CLI = f"imdsv2 clear {ARN}"
+MORE = f" (More: imdsv2 explain {ARN.instance_id})"
 LONG = "The software on it calls the metadata service without a token again and again. " * 20
 
 
@@ -30,40 +30,41 @@ def record(explanation: str | None, *, status: str = "held", reason: str = "brok
 
 
 def commands(text: str) -> list[str]:
-    """The commands in a text; every brace belongs to one."""
+    """The payloads in a text; every brace belongs to one."""
     found = [text[start:end] for start, end in commands_in(text)]
     assert text.count("{") == sum(each.count("{") for each in found)
     return found
 
 
 def test_what_fits_is_said_as_it_is() -> None:
-    """With the function that takes the command, and where the evidence is."""
+    """With the command as the command line takes it, the one that shows more, and what the command line is."""
     expected = (
-        f"IMDSv1 stays on: hold (broke_before). It broke; then: {CLEAR} Commands are payloads of the function {DIRECTIONS.manual_function}. "
-        "Evidence: DynamoDB table ledger."
+        f"IMDSv1 stays on: hold (broke_before). It broke; then: {IN_CLI}{MORE} imdsv2 is the command line of the service that wrote "
+        "this: ask your security team."
     )
-    assert expected == note(record(f"It broke; then: {CLEAR}"), DIRECTIONS)
+    assert expected == note(record(f"It broke; then: {CLEAR}"))
 
 
 @pytest.mark.parametrize("room", range(0, 160, 7))
-def test_where_to_find_more_is_left_out_first(room: int) -> None:
+def test_what_imdsv2_is_is_left_out_first(room: int) -> None:
     """The sentence itself stays whole for as long as it fits."""
-    prose = "x" * (LENGTH - room - len("IMDSv1 stays on: hold (broke_before).  then: ") - len(CLEAR))
-    said = note(record(f"{prose} then: {CLEAR}"), DIRECTIONS)
-    assert f"{prose} then: {CLEAR}" in said
+    prose = "x" * (LENGTH - room - len("IMDSv1 stays on: hold (broke_before).  then: ") - len(IN_CLI) - len(MORE))
+    said = note(record(f"{prose} then: {CLEAR}"))
+    assert f"{prose} then: {IN_CLI}{MORE}" in said
     assert len(said) <= LENGTH
 
 
 def test_a_verdict_without_an_explanation_has_its_headline() -> None:
-    """What needs no action, too."""
-    expected = "IMDSv1 is off, and nothing has needed it since: enforce (unused). Evidence: DynamoDB table ledger."
-    assert expected == note(record(None, status="verified", reason="unused"), DIRECTIONS)
+    """What needs no action, too. Findings that say the same share a call, so none of them names its instance."""
+    said = note(record(None, status="verified", reason="unused"))
+    begin = "IMDSv1 is off, and nothing has needed it since: enforce (unused). (More: imdsv2 explain INSTANCE)"
+    assert said.startswith(begin)
 
 
 def test_a_long_sentence_is_cut_at_a_word_and_keeps_its_command() -> None:
     """With the words that introduce the command."""
-    said = note(record(f"{LONG}Update it, then say so: {CLEAR}"), DIRECTIONS)
-    assert said.endswith(f"… Update it, then say so: {CLEAR}")
+    said = note(record(f"{LONG}Update it, then say so: {CLEAR}"))
+    assert said.endswith(f"… Update it, then say so: {IN_CLI}{MORE}")
     cut = said.partition("…")[0].partition("(broke_before). ")[2]
     assert LONG.startswith(f"{cut} ")
     assert LENGTH - 20 <= len(said) <= LENGTH
@@ -72,19 +73,19 @@ def test_a_long_sentence_is_cut_at_a_word_and_keeps_its_command() -> None:
 def test_a_command_that_is_too_long_is_left_out_as_a_whole() -> None:
     """With the words that introduce it; half a command helps nobody."""
     hold = hold_command(ARN, "o" * 256, date(2026, 12, 20))
-    said = note(record(f"{LONG}Or have it held: {hold}"), DIRECTIONS)
-    assert [] == commands(said)
+    said = note(record(f"{LONG}Or have it held: {hold}"))
+    assert "imdsv2 hold" not in said
     assert "Or have" not in said
-    assert said.endswith("…")
+    assert said.endswith(f"…{MORE}")
 
 
 def test_of_two_commands_the_first_is_kept_where_both_are_too_long() -> None:
     """And both where they fit."""
-    other = command("undo", ARN, reason="r" * 120)
-    said = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {other}"), DIRECTIONS)
-    assert [CLEAR] == commands(said)
-    both = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {command('undo', ARN)}"), DIRECTIONS)
-    assert [CLEAR, command("undo", ARN)] == commands(both)
+    other = command("undo", ARN, reason="r" * 200)
+    said = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {other}"))
+    assert (1, 0) == (said.count(IN_CLI), said.count("imdsv2 undo"))
+    both = note(record(f"{LONG}If it was nothing: {CLEAR} If it broke: {command('undo', ARN)}"))
+    assert (1, 1) == (both.count(IN_CLI), both.count(f"imdsv2 undo {ARN}"))
 
 
 words = st.text(st.characters(exclude_characters="{}", codec="utf-8"), max_size=40)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.policy import Approval, BootEvidence, Canary, Mode, Policy, RollbackMode, SourceMode, Watch
+from imdsv2.domain.policy import Approval, BootEvidence, Canary, Digest, Mode, Policy, RollbackMode, SourceMode, Watch
 from imdsv2.errors import PolicyRefused
 
 LONGEST_MESSAGE = 520
@@ -46,6 +46,8 @@ DEFAULTS: dict[str, Any] = {
     "notice_hours": 0,
     "owner_tag": "owner",
     "source": "report",
+    "digest": "daily",
+    "max_exemption_days": 400,
 }
 
 CALENDAR = "arn:aws:ssm:eu-west-1:111111111111:document/Freeze"
@@ -111,6 +113,8 @@ def test_an_empty_document_is_the_contracts_defaults() -> None:
         ("watch", "slow", "slow"),
         *(("rollback", word.value, word) for word in RollbackMode),
         *(("source", word.value, word) for word in SourceMode),
+        *(("digest", word.value, word) for word in Digest),
+        *(("max_exemption_days", days, days) for days in (1, 3650)),
         ("rejected_threshold", 1, 1),
         ("rejected_threshold", 1_000_000, 1_000_000),
         ("rejected_periods", 1, 1),
@@ -205,6 +209,8 @@ LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["
         *(("watch_hours", value, "hours from 3 to 168") for value in (*NUMBERS, 0, 1, 2, 169, 24.0, 0.5, 10**300)),
         *(("notice_hours", value, "hours from 0 to 2160") for value in (*NUMBERS, 2161, 24.0, 0.5, 10**300)),
         *(("source", value, '"fix"') for value in (None, "FIX", "auto", "", True, 1, ["fix"])),
+        *(("digest", value, '"daily"') for value in (None, "DAILY", "weekly", "", True, False, 1, ["off"])),
+        *(("max_exemption_days", value, "from 1 to 3650") for value in (None, 0, -1, 3651, 1.5, "400", True, [400])),
         *(("rollback", value, '"alert"') for value in (None, "AUTO", "manual", "", True, 0, ["auto"], {"auto": True})),
         *(
             ("approval", value, '"required"')
@@ -461,6 +467,8 @@ def policies(draw: st.DrawFn) -> Policy:
         notice_hours=draw(st.integers(0, 2160)),
         owner_tag=draw(tag_keys),
         source=draw(st.sampled_from(SourceMode)),
+        digest=draw(st.sampled_from(Digest)),
+        max_exemption_days=draw(st.integers(1, 3650)),
     )
 
 

@@ -42,6 +42,7 @@ RESTS_ON: Mapping[str, frozenset[Reason]] = {
     "cohort_evidence": _BY_COHORT,
     "cohort_tag": _BY_COHORT | {Reason.COHORT_USES_V1, Reason.CANARY_WAIT},
     "exempt_tag": MAY_CHANGE | {Reason.EXEMPT, Reason.EXEMPTION_UNREADABLE},
+    "max_exemption_days": MAY_CHANGE | {Reason.EXEMPT},
     "include_accounts": _BY_SCOPE,
     "exclude_accounts": _BY_SCOPE,
     "exclude_regions": _BY_SCOPE,
@@ -58,6 +59,8 @@ RESTS_ON: Mapping[str, frozenset[Reason]] = {
     "rejected_threshold": _NOBODY,
     "rejected_periods": _NOBODY,
     "rollback_tag": _NOBODY,
+    # Who tells people asks it.
+    "digest": _NOBODY,
     # The sweep asks it of sources.
     "source": _NOBODY,
 }

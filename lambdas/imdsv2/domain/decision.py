@@ -5,19 +5,21 @@ Neither this module nor its imports use the AWS SDK, the clock or the environmen
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.commands import command
 from imdsv2.domain.evidence_rows import from_evidence, stopped_too_long
+from imdsv2.domain.exemption import day_after, from_tags
 from imdsv2.domain.instance import ROLLED_BACK_TAG, Instance, InstanceArn, Missing, Unreachable
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.words import minute
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.history import History, Hold
     from imdsv2.domain.instance import Target
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 
 _SETTLING = timedelta(minutes=10)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def decide(
@@ -99,11 +100,9 @@ def _from_instance(instance: Instance, history: History, policy: Policy, now: da
     if options.http_endpoint == "disabled":
         why = "Its metadata endpoint is disabled, so it cannot serve IMDSv1; the service never opens what was closed."
         return _skip(Reason.ENDPOINT_DISABLED, why, now + DAILY)
-    exemption = instance.tags.get(policy.exempt_tag)
+    exemption = from_tags(instance.tags, history.long_exemption, policy, now)
     if exemption is not None:
-        verdict = _from_exemption(policy.exempt_tag, exemption, now)
-        if verdict is not None:
-            return verdict
+        return exemption
     known = _from_history(instance, history, now)
     if known is not None:
         return known
@@ -130,36 +129,12 @@ def _from_history(instance: Instance, history: History, now: datetime) -> Verdic
     return None
 
 
-def _from_exemption(tag: str, value: str, now: datetime) -> Verdict | None:
-    end = _date(value)
-    if end is None:
-        why = f"Its tag {tag} has the value {value[:40]!r}, which is no date; write YYYY-MM-DD, or remove the tag."
-        return _hold(Reason.EXEMPTION_UNREADABLE, why, now + DAILY)
-    if end < now.astimezone(UTC).date():
-        return None
-    why = f"Its tag {tag} exempts it until {end.isoformat()} (that day included, UTC)."
-    return replace(_skip(Reason.EXEMPT, why, _day_after(end)), ends_on=end)
-
-
-def _day_after(day: date) -> datetime:
-    return datetime.combine(min(day, date.max - timedelta(days=1)) + timedelta(days=1), time(), UTC)
-
-
-def _date(value: str) -> date | None:
-    if _DATE.fullmatch(value) is None:
-        return None
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        return None
-
-
 def _from_hold(instance: Instance, hold: Hold, now: datetime) -> Verdict:
     why = (
         f"{hold.owner} holds it until {hold.until.isoformat()} (that day included, UTC): {hold.reason} "
         f"To end that sooner: {command('release', instance.arn)}"
     )
-    verdict = _hold(Reason.HELD_BY_PERSON, why, min(_day_after(hold.until), now + DAILY))
+    verdict = _hold(Reason.HELD_BY_PERSON, why, min(day_after(hold.until), now + DAILY))
     return replace(verdict, ends_on=hold.until)
 
 

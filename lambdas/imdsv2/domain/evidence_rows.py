@@ -13,7 +13,7 @@ from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.use_rows import from_recurrence, from_refused, from_start, from_use
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.weighing import FRESH_HOURS, starts_suffice
-from imdsv2.domain.words import calls, count, day, minute, were
+from imdsv2.domain.words import are, calls, count, day, minute, were
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -126,8 +126,8 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
         begins = minute(evidence.gap.begins) if evidence.gap.begins else "an unknown time"
         why = (
             f"It has no MetadataNoToken datapoint for {evidence.gap.hours} hours in a row from {begins} on, in which it ran; at most "
-            f"{policy.max_gap_hours} are allowed (max_gap_hours), because {unknown}. It is judged again daily, until they have left "
-            f"the {policy.lookback_days} days looked at."
+            f"{policy.max_gap_hours} {are(policy.max_gap_hours)} allowed (max_gap_hours), because {unknown}. It is judged again daily, until "
+            f"they have left the {count(policy.lookback_days, 'day')} looked at."
         )
         return _hold(Reason.NO_EVIDENCE, why, now + DAILY)
     return None
@@ -145,12 +145,12 @@ def _from_hours(instance: Instance, evidence: Evidence, policy: Policy, now: dat
     """Row 17. Starts stand for the hours that an office-hours or batch machine never collects."""
     if evidence.observed_hours >= policy.min_observed_hours or starts_suffice(evidence, policy):
         return None
-    seen = f"It was observed for {count(evidence.observed_hours, 'hour')}, {policy.min_observed_hours} are needed"
+    seen = f"It was observed for {count(evidence.observed_hours, 'hour')}, {policy.min_observed_hours} {are(policy.min_observed_hours)} needed"
     if evidence.enough_at is not None:
         why = f"{seen}; if it keeps running it has them on {minute(evidence.enough_at)}, and is judged again then."
         return _hold(Reason.TOO_YOUNG, why, max(evidence.enough_at, now))
     why = (
-        f"{seen}, and it runs too little to reach them within the {policy.lookback_days} days looked at; "
+        f"{seen}, and it runs too little to reach them within the {count(policy.lookback_days, 'day')} looked at; "
         "let it run longer, raise lookback_days, or lower min_observed_hours."
     )
     return _hold(Reason.TOO_YOUNG, why, now + DAILY)
@@ -183,7 +183,7 @@ def _unseen(start: Start) -> str:
         return f"It can hibernate, and its last start on {when} may have been a resume, at which no boot software runs"
     if start.missing == start.periods:
         return f"There is no datapoint for the two hours from its last start on {when} on"
-    return f"Of the two hours from its last start on {when} on, {start.missing} of {start.periods} periods have no whole datapoint"
+    return f"Of the two hours from its last start on {when} on, {start.missing} of {start.periods} periods {'has' if start.missing == 1 else 'have'} no whole datapoint"
 
 
 def _accepted(acceptance: Acceptance, accepted: list[Verdict], now: datetime) -> Verdict:
@@ -208,8 +208,9 @@ def _unused(instance: Instance, evidence: Evidence, policy: Policy, now: datetim
     )
     if evidence.observed_hours < policy.min_observed_hours:
         why += (
-            f" It runs now and then: {evidence.clean_starts} starts that were seen to make no call stand for the "
-            f"{policy.min_observed_hours} hours that are needed otherwise."
+            f" It runs now and then: {count(evidence.clean_starts, 'start')} that {were(evidence.clean_starts)} seen to make no "
+            f"call {'stands' if evidence.clean_starts == 1 else 'stand'} for the {count(policy.min_observed_hours, 'hour')} that "
+            f"{are(policy.min_observed_hours)} needed otherwise."
         )
     if evidence.refused.earlier:
         why += f" {calls(evidence.refused.earlier)} {were(evidence.refused.earlier)} refused before {_since(evidence)}; a person has settled these."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.commands import account_command, command, hold_command
 from imdsv2.domain.policy import Approval, Mode
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
+from imdsv2.domain.words import are, count
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -154,8 +155,9 @@ def ask_calendar(state: CalendarState, now: datetime) -> Verdict | None:
 
 def cap_reached(policy: Policy, opens_at: datetime, now: datetime) -> Verdict:
     """The hold for an instance beyond the hourly cap; ``opens_at`` is when the cap has room again."""
+    limit = policy.max_enforcements_per_hour
     why = (
-        f"{policy.max_enforcements_per_hour} instances an hour are changed in an account and Region (max_enforcements_per_hour); "
+        f"{count(limit, 'instance')} an hour {are(limit)} changed in an account and Region (max_enforcements_per_hour); "
         f"it has its turn after {_minute(opens_at)}."
     )
     return Verdict(

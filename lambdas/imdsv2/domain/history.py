@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from imdsv2.domain.exemption import LongExemption
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
@@ -77,7 +79,8 @@ class History:
     ``rebooted_at``: the last reboot through EC2 that CloudTrail told of, when it was asked at ``reboot_sought_at``.
     ``proved_start``: the last start whose two hours were observed, with no call in them. ``missing_since``: when EC2 was first
     found not to know it, if it has not been seen since. ``quiet_until``: no call that CloudWatch remembered was made before then.
-    ``unrefused_since``, ``unrefused_until``: between these no call was refused, as read at the second.
+    ``unrefused_since``, ``unrefused_until``: between these no call was refused, as read at the second. ``long_exemption``: the last
+    exemption that was longer than the policy allowed.
     """
 
     enforced_at: datetime | None = None
@@ -97,6 +100,7 @@ class History:
     unrefused_until: datetime | None = None
     hold: Hold | None = None
     acceptance: Acceptance | None = None
+    long_exemption: LongExemption | None = None
 
     @property
     def required_at(self) -> datetime | None:

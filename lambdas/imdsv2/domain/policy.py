@@ -28,6 +28,9 @@ SHORTEST_CANARY_HOURS = 6
 LONGEST_NOTICE_HOURS = 90 * 24
 """90 days: an owner who is notified earlier than that has forgotten by the time of the change."""
 
+LONGEST_EXEMPTION_DAYS = 3650
+"""Ten years: what is meant to last longer is better left out of the policy's accounts and Regions."""
+
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 _CALENDAR = re.compile(
@@ -82,6 +85,13 @@ class SourceMode(StrEnum):
     FIX = "fix"
 
 
+class Digest(StrEnum):
+    """When people are told of what is not urgent."""
+
+    DAILY = "daily"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Canary:
     """The share of a cohort that goes first, and the hours it must stay clean before the rest follows."""
@@ -120,6 +130,8 @@ class Policy:
     notice_hours: int = 0
     owner_tag: str = "owner"
     source: SourceMode = SourceMode.REPORT
+    digest: Digest = Digest.DAILY
+    max_exemption_days: int = 400
 
     @classmethod
     def from_json(cls, text: str) -> Policy:
@@ -287,4 +299,6 @@ _CHECKS: Mapping[str, _Check] = {
     "notice_hours": _whole("hours", 0, LONGEST_NOTICE_HOURS),
     "owner_tag": _tag_key,
     "source": _one_of(SourceMode),
+    "digest": _one_of(Digest),
+    "max_exemption_days": _whole("days", 1, LONGEST_EXEMPTION_DAYS),
 }

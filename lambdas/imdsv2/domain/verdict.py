@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import date, datetime
 
+    from imdsv2.domain.exemption import LongExemption
+
 
 SOON = timedelta(minutes=15)
 HOURLY = timedelta(hours=1)
@@ -85,7 +87,8 @@ MAY_CHANGE = frozenset({Reason.UNUSED, Reason.COHORT_UNUSED})
 class Verdict:
     """A decision with its reason, an actionable explanation, and when to evaluate again (None: never).
 
-    ``ends_on``: the last day of the exemption or hold behind the verdict; people are reminded of it.
+    ``ends_on``: the last day of the exemption or hold behind the verdict; people are reminded of it. ``cut_exemption``: an exemption
+    that the policy does not follow to its end.
     """
 
     decision: Decision
@@ -93,3 +96,4 @@ class Verdict:
     explanation: str
     revisit_at: datetime | None = None
     ends_on: date | None = None
+    cut_exemption: LongExemption | None = None

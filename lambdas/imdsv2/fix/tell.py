@@ -61,7 +61,8 @@ class FixTeller:
         lines = [subject, f"{fix.key}\n  {fix.explanation}"]
         if fix.stands:
             lines.append(f"To put it back: {undo_command(fix.key)}")
-        attributes = {"source": fix.key[:256], "status": str(status), "owner": fix.owner or place.account}
+        addressed = {"kind": "source", "owner": fix.owner or place.account}
+        attributes = {"source": fix.key[:256], "status": str(status), **addressed}
         try:
             self.topic.send(Message(subject=subject, text="\n\n".join([*lines, how]), attributes=attributes))
         except CALL_FAILURES as error:

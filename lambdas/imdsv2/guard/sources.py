@@ -17,6 +17,7 @@ from imdsv2.domain.commands import command
 from imdsv2.domain.health import Health, judge
 from imdsv2.domain.policy import RollbackMode
 from imdsv2.domain.source_fix import COUNT, TELL, UNDER_WAY, FixStatus
+from imdsv2.domain.words import count
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.place import Pass
 from imdsv2.guard.signs import Begin, gather_signs
@@ -201,8 +202,8 @@ class SourceWatch:
 
     def _verified(self, fix: SourceFix, members: int, policy: Policy) -> None:
         why = (
-            f"{fix.explanation} Of {members} instances that were launched since, none was refused a call that is breakage, and at least "
-            f"one of them has run clean for {policy.watch_hours} hours."
+            f"{fix.explanation} Of {count(members, 'instance')} launched since, none was refused a call that is breakage, and at least "
+            f"one of them has run clean for {count(policy.watch_hours, 'hour')}."
         )
         self.fixing.fixes.save(fix.moved(FixStatus.VERIFIED, self.now(), why))
 

@@ -13,7 +13,7 @@ from imdsv2.domain.health import Health
 from imdsv2.domain.instance import Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
-from imdsv2.domain.words import minute
+from imdsv2.domain.words import count, minute
 from imdsv2.guard.counting import counted_from, rejected, rejected_calls, starts_of
 from imdsv2.guard.returns import Return
 from imdsv2.ledger.change import Change
@@ -131,7 +131,7 @@ class Watched:
         few = f"{rejected_calls(signs)}, too few to be breakage,"
         seen = few if signs.refused else "no IMDSv1 call was rejected"
         why = (
-            f"Tokens are required since {minute(self.since)}; {seen} in {signs.alive_hours} hours in which it ran. It is looked at "
+            f"Tokens are required since {minute(self.since)}; {seen} in {count(signs.alive_hours, 'hour')} in which it ran. It is looked at "
             "every hour for as long as tokens are required by the service, and watched once more after its next start."
         )
         return replace(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.exemption import LongExemption
 from imdsv2.domain.history import History
 from imdsv2.domain.lifecycle import NEWS, UNDER_WAY, Status
 from imdsv2.domain.verdict import NOTHING_TO_DO, Reason
@@ -81,6 +82,10 @@ class Record:
     """EC2's error: ``code`` and ``message``. Line."""
     cohort: str | None = None
     """The result of `cohort.cohort_of` when the instance was last judged; None if it is in none. Line."""
+    name: str | None = None
+    """The value of its tag ``Name`` when it was last judged. Line."""
+    belongs_to: str | None = None
+    """The value of the policy's `owner_tag` when it was last judged: messages are addressed to it. Line."""
     decided_at: datetime | None = None
     changed_at: datetime | None = None
     """When the verdict last changed: findings and people that were notified earlier are notified again."""
@@ -140,11 +145,15 @@ class Record:
     ends_on: date | None = None
     """The last day of the exemption or hold that is in force. Line."""
     reminder: str | None = None
-    """``ends`` or ``ended``: the reminder that is due. Line."""
+    """``ends`` or ``ended``: the reminder that is due; ``cut``: that an exemption is longer than the policy allows. Line."""
+    exemption_until: date | None = None
+    """The day on the exempt tag, where the policy does not follow it so far; kept, so that its time is not counted anew. Line."""
+    exemption_seen_at: datetime | None = None
+    """When that day was first seen on the tag: from then on the policy's `max_exemption_days` count. Line."""
     reminded_of: date | None = None
     """The `ends_on` of the last advance reminder. Line."""
     notified_at: datetime | None = None
-    """When people were last notified of the verdict. Last step of the line."""
+    """When people were last notified of the verdict, or that was left to the digest. Last step of the line."""
 
     # The watch. Started by the line, then set by the guard.
     watch: str | None = None
@@ -203,7 +212,14 @@ class Record:
             unrefused_until=self.unrefused_until,
             hold=self.hold,
             acceptance=self.acceptance,
+            long_exemption=self.long_exemption,
         )
+
+    @property
+    def long_exemption(self) -> LongExemption | None:
+        if self.exemption_until is None or self.exemption_seen_at is None:
+            return None
+        return LongExemption(until=self.exemption_until, seen_at=self.exemption_seen_at)
 
     @property
     def is_broken(self) -> bool:

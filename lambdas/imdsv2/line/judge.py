@@ -75,6 +75,7 @@ class Judge:
         judged = []
         for case in cases:
             arn = case.arn
+            target = targets.get(arn)
             verdict = scoped[arn] or decide(targets[arn], evidence.get(arn), histories[arn], policy, now)
             judged.append(
                 Judgement(
@@ -82,9 +83,10 @@ class Judge:
                     record=records[arn],
                     verdict=verdict,
                     status=_status(verdict, records[arn]),
-                    target=targets.get(arn),
+                    target=target,
                     evidence=evidence.get(arn),
                     cohort=cohorts.get(arn),
+                    owner=target.tags.get(policy.owner_tag) if isinstance(target, Instance) else None,
                 )
             )
         return self._with_cohorts(judged, policy, now, keep=keep)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from imdsv2.line.judgement import Judgement
 
 _LARGEST_JITTER = timedelta(minutes=10)
+_CUT = "cut"
 _REMIND_BEFORE = timedelta(days=3)
 _VOIDS_NOTICE = frozenset(
     {
@@ -60,6 +61,9 @@ def with_reminder(record: Record, judgement: Judgement, now: datetime) -> Record
     that could not be sent remains due."""
     known = judgement.record
     if judgement.verdict.ends_on is not None:
+        cut = judgement.verdict.cut_exemption
+        if cut is not None and cut != known.long_exemption:
+            return replace(record, ends_on=judgement.verdict.ends_on, reminder=_CUT, changed_at=now)
         return _with_end(record, known, judgement.verdict.ends_on, now)
     if judgement.instance is None:
         return replace(record, reminder=None)  # It is unknown whether it has been extended.
@@ -80,7 +84,8 @@ def _with_end(record: Record, known: Record, ends_on: date, now: datetime) -> Re
     if known.reminded_of == ends_on:
         return replace(record, ends_on=ends_on, reminder=known.reminder if known.owes_notification() else None)
     if now + _REMIND_BEFORE < datetime.combine(ends_on, time(), UTC):
-        return replace(record, ends_on=ends_on, reminder=None)
+        is_untold = known.reminder == _CUT and known.owes_notification()
+        return replace(record, ends_on=ends_on, reminder=_CUT if is_untold else None)
     return replace(record, ends_on=ends_on, reminder="ends", reminded_of=ends_on, changed_at=now)
 
 

@@ -172,12 +172,11 @@ def _author(judgement: Judgement, signature: Signature) -> Author:
 
 def _with_verdict(record: Record, judgement: Judgement, signature: Signature, now: datetime) -> Record:
     after = replace(
-        _with_proofs(record, judgement.evidence),
+        _with_proofs(_seen(record, judgement), judgement.evidence),
         decision=judgement.verdict.decision,
         reason=judgement.verdict.reason,
         evidence=evidence_document(judgement.evidence),
         error=dict(judgement.error) if judgement.error else None,
-        cohort=judgement.cohort if judgement.instance is not None else record.cohort,
         missing_since=_missing_since(record, judgement, now),
         endpoint_wanted_at=(record.endpoint_wanted_at or now) if judgement.wants_endpoint else None,
         decided_at=now,
@@ -192,6 +191,16 @@ def _with_verdict(record: Record, judgement: Judgement, signature: Signature, no
         session=signature.session,
         caller=judgement.case.lead.caller,
     )
+
+
+def _seen(record: Record, judgement: Judgement) -> Record:
+    """The record with what EC2 shows of the instance and its owner; as it was last seen, if it was not now."""
+    if judgement.instance is None:
+        return record
+    if (cut := judgement.verdict.cut_exemption) is not None:
+        record = replace(record, exemption_until=cut.until, exemption_seen_at=cut.seen_at)
+    name = judgement.instance.tags.get("Name")
+    return replace(record, cohort=judgement.cohort, name=name or None, belongs_to=judgement.owner or None)
 
 
 def _stands_told(record: Record, judgement: Judgement) -> bool:

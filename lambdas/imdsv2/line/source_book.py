@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from imdsv2.domain.request import Finding
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.source_verdicts import SourceVerdicts
-    from imdsv2.line.messages import Directions
     from imdsv2.line.source_judging import JudgedSource
 
 SOURCES_A_MESSAGE = 15
@@ -50,7 +49,6 @@ class SourceBook:
     hub: SecurityHub
     topic: Topic
     policies: PolicySource
-    directions: Directions
     now: Callable[[], datetime]
     logger: Logger
 
@@ -89,7 +87,7 @@ class SourceBook:
         texts: dict[Finding, str] = {}
         accounts: dict[Finding, str] = {}
         for record in owing:
-            text = source_note(record, places[record.key], self.directions)
+            text = source_note(record, places[record.key])
             texts |= dict.fromkeys(record.owed_notes(), text)
             accounts |= dict.fromkeys(record.owed_notes(), places[record.key].account)
         workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
@@ -119,7 +117,7 @@ class SourceBook:
         for (owner, _), several in sorted(groups.items()):
             for batch in _batches(several):
                 try:
-                    self.topic.send(owner_message(batch, owner, self.directions))
+                    self.topic.send(owner_message(batch, owner))
                     sent += 1
                     keys = [each.name.key for each in batch]
                     self.change(keys, {key: _Told(str(records[key].verdict), owner) for key in keys})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.security_hub import NOTE_LENGTH
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import Placed
     from imdsv2.ledger.source_verdicts import SourceRecord
-    from imdsv2.line.messages import Directions
     from imdsv2.line.source_judging import JudgedSource
     from imdsv2.source.remedy import Remedy
 
@@ -40,14 +38,14 @@ def short_form(source: JudgedSource) -> str | None:
 
 
 def how_to_ask(place: Placed) -> str:
-    """The payload that answers a place's sources with the whole texts."""
-    return json.dumps({"sources": {"account": place.account, "region": place.region}})
+    """The command that answers a place's sources with the whole texts."""
+    return f"imdsv2 sources --account {place.account} --in-region {place.region}"
 
 
-def source_note(record: SourceRecord, place: Placed, directions: Directions) -> str:
+def source_note(record: SourceRecord, place: Placed) -> str:
     """The note on the findings that name a source: verdict, what proves it, the remedy's short form, and where the rest is."""
     said = f"{_HEADLINES.get(str(record.verdict), 'Nothing to do')}: {record.verdict} ({record.reason}). {record.explanation or ''}"
-    where = f" The whole text is the answer of the function {directions.manual_function} to {how_to_ask(place)}."
+    where = f" The whole text: {how_to_ask(place)}"
     remedy = f" Remedy ({record.remedy})." if record.remedy else ""
     for tail in (remedy + where, where):
         room = NOTE_LENGTH - len(tail)
@@ -56,7 +54,7 @@ def source_note(record: SourceRecord, place: Placed, directions: Directions) -> 
     return shortened(said.rstrip(), NOTE_LENGTH)
 
 
-def owner_message(told: Sequence[JudgedSource], owner: str, directions: Directions) -> Message:
+def owner_message(told: Sequence[JudgedSource], owner: str) -> Message:
     """The message to the owner of sources in one place that have the same verdict: each with its evidence and its remedy."""
     first = told[0]
     count = "1 source" if len(told) == 1 else f"{len(told)} sources"
@@ -64,8 +62,8 @@ def owner_message(told: Sequence[JudgedSource], owner: str, directions: Directio
     subject = f"{_HEADLINES[verdict]}: {count} of {owner} in {first.name.account} {first.name.region} ({verdict})"
     lines = [f"{each.name.key}\n{_told(each)}" for each in told]
     where = (
-        f"All languages, as they are now: the answer of the function {directions.manual_function} to {how_to_ask(first.name)}. "
-        f"History: DynamoDB table {directions.ledger_table}."
+        f"All languages, as they are now: {how_to_ask(first.name)} --language terraform. imdsv2 is the command line "
+        "of the service that wrote this: ask your security team."
     )
     return Message(
         subject=subject,

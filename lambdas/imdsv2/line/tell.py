@@ -1,5 +1,6 @@
 """The last step of the line: notes on findings, and notifications. A failure never undoes a verdict; what could not be
-sent remains due, and is sent with the next event, or at a revisit within 15 minutes."""
+sent remains due, and is sent with the next event, or at a revisit within 15 minutes. What is not urgent is left to the digest
+(`sweep.digest`), if the policy says so."""
 
 from __future__ import annotations
 
@@ -15,10 +16,12 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.security_hub import Annotated
 from imdsv2.domain.gates import notice, notice_undelivered, with_notice
 from imdsv2.domain.lifecycle import UNDER_WAY, Status
+from imdsv2.domain.policy import Digest
 from imdsv2.ledger.told import Told
 from imdsv2.line.messages import INSTANCES_A_MESSAGE, breaker_opened, headline, message, owner_told
 from imdsv2.line.note import note
 from imdsv2.line.notices import notice_delivered
+from imdsv2.line.urgent import is_urgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -74,7 +77,9 @@ class Teller:
         """
         settled = set(Status) - UNDER_WAY
         records = {each.arn: each for each in self._ledger.read(arns).values() if each.status in settled}
-        due = [each for each in records.values() if each.has_news and each.owes_notification()]
+        owing = [each for each in records.values() if each.has_news and each.owes_notification()]
+        left = self._left_to_the_digest(owing, now)
+        due = [each for each in owing if each.arn not in left]
         sent = self._notify(due, now)
         told_at = max(self._now(), now)
         after = records | {arn: self._delivered(each, told_at) for arn, each in sent.items()}
@@ -87,12 +92,18 @@ class Teller:
             told[arn] = Told(
                 record=record,
                 annotated=frozenset(annotated[arn]),
-                notified=arn in sent,
+                notified=arn in sent or arn in left,
                 paid=(paid or {}).get(arn, frozenset()),
                 changed=after[arn],
                 still_owes=bool(untold) or arn in unsent,
             )
         self._ledger.mark_told(told, told_at).logged(self._logger)  # What is not marked is told again.
+
+    def _left_to_the_digest(self, owing: Iterable[Record], now: datetime) -> set[InstanceArn]:
+        """What the digest tells in place of a message of its own: it reads the events of the trail, which are written with the verdicts,
+        so that nothing is lost if this invocation ends here."""
+        can_wait = {each.arn for each in owing if not is_urgent(each)}
+        return can_wait if can_wait and self._policies.current(now).policy.digest is Digest.DAILY else set()
 
     def _delivered(self, record: Record, now: datetime) -> Record:
         """The record of which people have been told. ``record``: as it was told."""
@@ -118,7 +129,7 @@ class Teller:
         accounts: dict[Finding, str] = {}
         owing = [each for each in records if each.owed_notes()]
         for record in owing:
-            text = note(record, self._directions)
+            text = note(record)
             texts |= dict.fromkeys(record.owed_notes().values(), text)
             accounts |= dict.fromkeys(record.owed_notes().values(), record.arn.account)
         result = self._written(texts, accounts, workflow=workflow)
@@ -142,9 +153,9 @@ class Teller:
         groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
         for record in records:
             verdict = [str(each) for each in (record.status, record.decision, record.reason)]
-            # An owner gets one message for all accounts and Regions; other messages are grouped by account and Region.
+            # A notice is one message for all accounts and Regions; other messages are grouped by account, Region and owner.
             owner = owner_told(record)
-            place = (owner,) if owner else (record.arn.account, record.arn.region)
+            place = (owner,) if owner else (record.arn.account, record.arn.region, str(record.belongs_to))
             groups[(*place, str(headline(record)), *verdict)].append(self._announced(record, now))
         sent: dict[InstanceArn, Record] = {}
         for batch in (each for several in groups.values() for each in _batches(several)):

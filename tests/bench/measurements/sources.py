@@ -18,7 +18,6 @@ from imdsv2.domain.instance import Place
 from imdsv2.domain.policy import Policy
 from imdsv2.ledger.source_verdicts import SourceVerdicts
 from imdsv2.ledger.table import Ledger
-from imdsv2.line.messages import Directions
 from imdsv2.line.source_book import SourceBook
 from imdsv2.line.source_judging import SourceJudge
 from imdsv2.sweep.sources import SourceSweep
@@ -261,7 +260,6 @@ def measure_sweep() -> Measurement:
         hub=nothing,
         topic=nothing,
         policies=policies,
-        directions=Directions("ledger", "manual"),
         now=lambda: LAUNCHED,
         logger=nothing,
     )

@@ -37,6 +37,7 @@ POLICY: Mapping[str, Any] = {
     "min_coverage": 0.5,
     "watch_hours": 6,
     "canary": None,
+    "digest": "off",
 }
 """Short windows, so that a life of a day shows everything."""
 PRODUCT = f"arn:aws:securityhub:{REGION}::product/aws/securityhub"

@@ -30,6 +30,7 @@ POLICY: Mapping[str, Any] = {
     "min_coverage": 0.5,
     "watch_hours": 6,
     "canary": None,
+    "digest": "off",
 }
 
 _present: list[Fleet] = []

@@ -24,5 +24,5 @@ def world() -> Iterator[World]:
         world = World(cloud)
         world.set_queue_listening(enabled=False)
         world.stop_schedules()
-        world.set_policy({"mode": "enforce"})
+        world.set_policy({"mode": "enforce", "digest": "off"})
         yield world

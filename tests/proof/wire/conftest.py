@@ -27,5 +27,5 @@ def behind() -> Iterator[Behind]:
         behind.watch()
         world.set_queue_listening(enabled=False)
         world.stop_schedules()
-        world.set_policy({"mode": "enforce"})
+        world.set_policy({"mode": "enforce", "digest": "off"})
         yield behind
