@@ -11,10 +11,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup demo test bench proof proof-of-the-code proof-of-the-stack lint unit cli integration matrices infra local e2e docs coverage local-up local-down local-env local-fleet kept clean
+.PHONY: help setup demo manual screenshots test bench proof proof-of-the-code proof-of-the-stack lint unit cli integration matrices infra local e2e docs coverage local-up local-down local-env local-fleet local-account kept clean
 
 help: ## what can be made
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.done: requirements.txt tests/requirements.txt pyproject.toml
 	@echo "Installing the CDK app, the command line imdsv2 and the test tools into .venv ..." >&2
@@ -47,6 +47,12 @@ help: ## what can be made
 	.venv-judges/bin/python -m pip install --quiet -r $<
 	@touch $@
 
+.venv-manual/.done: docs/requirements.txt
+	@echo "Installing Sphinx, which builds the manual, into .venv-manual ..." >&2
+	$(PYTHON) -m venv .venv-manual
+	.venv-manual/bin/python -m pip install --quiet -r $<
+	@touch $@
+
 node_modules/.done: package.json package-lock.json
 	@echo "Installing the CDK command line and the IAM evaluator into node_modules ..." >&2
 	npm ci --silent --no-audit --no-fund
@@ -55,7 +61,13 @@ node_modules/.done: package.json package-lock.json
 demo: .venv/.done .venv-local/.done ## the main job on the local AWS: findings in, verdicts out, shown as a table
 	$(PY) -m local demo
 
-setup: .venv/.done .venv-local/.done .venv-judges/.done node_modules/.done ## install all that demo and tests need
+setup: .venv/.done .venv-local/.done .venv-judges/.done .venv-manual/.done node_modules/.done ## install all that demo and tests need
+
+manual: .venv-manual/.done ## the manual as HTML, into build/manual; a broken link or a page that is in no list fails
+	.venv-manual/bin/sphinx-build -q -W --keep-going -b html docs build/manual
+
+screenshots: setup ## the pictures of README and manual, into docs/pictures
+	PYTHONPATH=lambdas:cli $(PY) -m tests.docs.screenshots
 
 test: lint unit cli integration matrices infra local e2e docs ## every test
 
@@ -98,14 +110,17 @@ local-up: .venv/.done .venv-local/.done ## start the local AWS with the stack de
 local-fleet: .venv/.done ## launch the demo's fleet on the local AWS that is up
 	$(PY) -m local fleet
 
+local-account: .venv/.done ## launch the tutorial's five instances on the local AWS that is up
+	$(PY) -m local account
+
 local-env: .venv/.done ## print the export lines that an AWS client needs (make -s local-env)
 	@$(PY) -m local env
 
 local-down: .venv/.done ## end the local AWS and all that it started
 	$(PY) -m local down
 
-kept: setup ## write anew what templates, ledger items, the demo, the architecture page and the beliefs are compared with; read the difference, then commit it
-	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py tests/docs/test_beliefs.py tests/docs/test_events.py
+kept: setup ## write anew what templates, ledger items, the demo, the architecture page, the beliefs and the reference are compared with; read the difference, then commit it
+	KEEP=1 $(PYTEST) tests/infra/test_templates_kept.py tests/integration/test_items_kept.py tests/e2e/test_demo.py tests/docs/test_architecture.py tests/docs/test_beliefs.py tests/docs/test_events.py tests/docs/test_reference_pages.py
 
 clean: ## remove what was installed and built
-	rm -rf .venv .venv-local .venv-judges .venv-custodian .venv-prowler node_modules build cdk.out
+	rm -rf .venv .venv-local .venv-judges .venv-manual .venv-custodian .venv-prowler node_modules build cdk.out

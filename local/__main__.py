@@ -1,4 +1,5 @@
-"""`python -m local up | down | env | fleet | demo`: what `make local-up`, `local-down`, `local-env`, `local-fleet` and `demo` call."""
+"""`python -m local up | down | env | fleet | account | demo`: what `make local-up`, `local-down`, `local-env`, `local-fleet`,
+`local-account` and `demo` call."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from local.cloud.deploy import DeployError
 from local.cloud.process import end_group, is_free
 from local.cloud.run import HOME, RUN, SECURITY, LocalCloud, LocalCloudError
 from local.cloud.variables import export_lines, of_outputs
+from local.demo import newcomer
 from local.demo import run as demo
 
 if TYPE_CHECKING:
@@ -72,16 +74,27 @@ def env() -> None:
 
 def fleet() -> None:
     """Launch the demo's fleet on the local AWS that is up, and report it to the service."""
+    number = len(demo.populate(_up()))
+    _say(
+        f"{number} instances are launched in accounts and Regions of the local AWS, and reported; the policy is in the mode enforce. "
+        "Their verdicts come within a minute: imdsv2 assess"
+    )
+
+
+def account() -> None:
+    """Launch the tutorial's instances on the local AWS that is up. Nothing reports them, and the policy stays as it is."""
+    launched = newcomer.settle(_up())
+    place = f"account {launched[0].machine.account}, {launched[0].machine.region}"
+    _say(f"{len(launched)} instances are launched in {place}. The service has not seen them yet: imdsv2 sweep")
+
+
+def _up() -> LocalCloud:
     running = _running()
     if not running:
         raise LocalCloudError("the local AWS is not up: run `make local-up` first")
     cloud = LocalCloud(port=urlsplit(running["endpoint"]).port)
     cloud.outputs = running["outputs"]
-    number = len(demo.populate(cloud))
-    _say(
-        f"{number} instances are launched in accounts and Regions of the local AWS, and reported; the policy is in the mode enforce. "
-        "Their verdicts come within a minute: imdsv2 assess"
-    )
+    return cloud
 
 
 def _port() -> int | None:
@@ -113,6 +126,7 @@ COMMANDS: Final[dict[str, Callable[[], None]]] = {
     "down": down,
     "env": env,
     "fleet": fleet,
+    "account": account,
     "demo": demo.main,
 }
 

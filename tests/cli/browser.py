@@ -88,6 +88,11 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def picture(self) -> str:
+        """What the window shows, as PNG in base64."""
+        picture: str = self._ask("Page.captureScreenshot", format="png")["data"]
+        return picture
+
     def press(self, *keys: str) -> None:
         """Press and release keys, one after the other."""
         for key in keys:

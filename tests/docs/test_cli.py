@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "cli.md"
 EXAMPLES = sorted(
     {
         (each.relative_to(ROOT).as_posix(), line)
-        for each in [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+        for each in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
         for line in re.findall(r"^\$ imdsv2 (.*?)(?:\s+#.*)?$", each.read_text(), re.MULTILINE)
     }
 )

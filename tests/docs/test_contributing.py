@@ -35,6 +35,12 @@ def test_every_file_that_is_named_is_there(path: str) -> None:
     assert (ROOT / path).is_file()
 
 
+def test_every_top_level_folder_is_in_the_map() -> None:
+    """The map shows a newcomer where things are."""
+    for folder in ("lambdas", "cli", "infra", "local", "docs", "tests"):
+        assert f"{folder}/ " in PAGE
+
+
 def test_the_command_of_one_test_runs_it() -> None:
     """As it stands in the page, from the repository's root."""
     [command] = re.findall(r"`\.venv/bin/python (-m pytest tests/unit/\S+ -k \w+)`", PAGE)

@@ -12,10 +12,11 @@ import pytest
 from infra.names import Names
 from infra.setting_checks import FEWEST_BATCHES_AT_ONCE, MOST_MEMBER_ACCOUNTS
 from infra.settings import Settings
+from tests.docs.pages import all_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "deployment.md").read_text()
-PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
+PAGES = all_pages()
 CONTEXT: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text())["context"]
 KEPT: dict[str, Any] = json.loads((ROOT / "tests/infra/kept/assembly.Imdsv2Remediation.json").read_text())
 ALARMS = (ROOT / "infra" / "alarms.py").read_text()
@@ -66,7 +67,7 @@ def test_alarms_that_are_named_exist(alarm: str) -> None:
 def test_invocations_wait_for_their_answer(page: str) -> None:
     """The command line gives up after a minute, and invokes again: the run would happen up to three times."""
     invocations = re.findall(r"aws lambda invoke --.*", PAGES[page])
-    if page in ("README.md", "docs/operations.md"):
+    if page in ("docs/install.md", "docs/operations.md"):
         assert invocations
     assert [] == [each for each in invocations if "--cli-read-timeout 0" not in each]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,9 @@ from imdsv2.domain.commands import commands_in
 from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, Steer, parse
 from imdsv2.people.source_request import SOURCES, Question
+from tests.docs.pages import all_pages
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]}
+PAGES = all_pages()
 PAYLOADS = sorted(
     (name, payload)
     for name, text in PAGES.items()
@@ -30,7 +29,7 @@ COMMANDS = sorted(
 
 def test_the_pages_that_help_in_an_incident_have_commands() -> None:
     """A search that finds nothing would prove nothing."""
-    assert {"README.md", "docs/operations.md"} <= {name for name, _ in PAYLOADS}
+    assert {"docs/undo.md", "docs/operations.md"} <= {name for name, _ in PAYLOADS}
     assert {*Steer} == {
         command.steer for _, text in COMMANDS if isinstance(command := parse(json.loads(text)), Command)
     }
@@ -56,7 +55,7 @@ def test_the_page_of_sources_asks_in_both_ways() -> None:
     questions = [parse(json.loads(text)) for text in texts]
     assert {True, False} == {bool(each.targets) for each in questions if isinstance(each, Question)}
     assert all(isinstance(each, Question | ImageOrder) for each in questions)
-    assert SOURCES in PAGES["README.md"]
+    assert SOURCES in PAGES["docs/reference/commands.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -86,7 +86,7 @@ def test_up_env_and_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert not _lives(group)
 
 
-@pytest.mark.parametrize("asked", ["env", "fleet"])
+@pytest.mark.parametrize("asked", ["env", "fleet", "account"])
 def test_it_says_what_to_do_when_nothing_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], asked: str
 ) -> None:

@@ -10,8 +10,9 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import CURRENT, deserialize, put_unless_overtaken, serialize, to_text, to_time
+from imdsv2.ledger.items import CURRENT, put_unless_overtaken, to_text, to_time
 from imdsv2.ledger.trail import DECISION, EVENT, TRAIL_INDEX, time_of, trail_days
+from imdsv2.ledger.values import deserialize, serialize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
