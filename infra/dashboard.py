@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from infra.queues import FindingsQueue
 
 WIDTH = 12
+ROWS = 20
+"""Rows of a table."""
 
 
 class Dashboard(Construct):
@@ -54,6 +56,29 @@ class Dashboard(Construct):
                 service_metric(names.prefix, "UnreachableAccounts", statistic="Maximum", period=DAY),
             ),
             _graph("Age of the last sweep (h)", service_metric(names.prefix, "SweepAgeHours", statistic="Maximum")),
+        )
+        # The metrics are in the accounts of the instances; what the functions saw of them is in their logs.
+        self.dashboard.add_widgets(
+            _table(
+                "Most IMDSv1 calls (in the window of the last verdict)",
+                ["remediate", "manual", "revisit", "sweep"],
+                [
+                    'filter message = "verdict" and calls > 0',
+                    "stats latest(calls) as in_the_window, latest(last_call) as last, latest(reason) as verdict by target",
+                    "sort in_the_window desc",
+                ],
+                names,
+            ),
+            _table(
+                "Refused calls (since tokens are required)",
+                ["guard"],
+                [
+                    'filter message = "calls refused"',
+                    "stats max(refused_calls) as refused, latest(last_call) as last by target",
+                    "sort refused desc",
+                ],
+                names,
+            ),
         )
         self.dashboard.add_widgets(
             _graph(
@@ -103,6 +128,17 @@ class Dashboard(Construct):
 
 def _graph(title: str, *metrics: aws_cloudwatch.IMetric) -> aws_cloudwatch.GraphWidget:
     return aws_cloudwatch.GraphWidget(title=title, left=list(metrics), width=WIDTH)
+
+
+def _table(title: str, functions: Sequence[str], query: Sequence[str], names: Names) -> aws_cloudwatch.LogQueryWidget:
+    """The first rows that a query finds in the logs of functions. It is charged by the size of the logs, each time that somebody looks."""
+    return aws_cloudwatch.LogQueryWidget(
+        title=title,
+        log_group_names=[f"/aws/lambda/{names.function(each)}" for each in functions],
+        query_lines=[*query, f"limit {ROWS}"],
+        view=aws_cloudwatch.LogQueryVisualizationType.TABLE,
+        width=WIDTH,
+    )
 
 
 def _searched(title: str, dimension: str, metric: str, names: Names) -> aws_cloudwatch.GraphWidget:

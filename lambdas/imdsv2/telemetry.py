@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.lifecycle import Status
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.in_force import PolicyInForce
     from imdsv2.guard.place import Pass
-    from imdsv2.line.judgement import Outcomes
+    from imdsv2.line.judgement import Judgement, Outcomes
 
 
 def report(
@@ -36,6 +37,7 @@ def report(
                 "source": judgement.case.source,
                 "explanation": judgement.verdict.explanation,
                 "dry_run": dry_run,
+                **_calls(judgement),
             },
         )
     report_policy(in_force, logger, metrics)
@@ -45,6 +47,12 @@ def report(
     _count(metrics, "Verdicts", len(statuses))
     _count(metrics, "Enforced", statuses.count(Status.ENFORCED))
     _count(metrics, "Failed", statuses.count(Status.FAILED))
+
+
+def _calls(judgement: Judgement) -> dict[str, Any]:
+    """The IMDSv1 calls in the window, where CloudWatch was asked: the dashboard lists who makes most of them."""
+    use = judgement.evidence.use if judgement.evidence else None
+    return {"calls": use.calls, "last_call": to_seconds(use.last)} if use and use.calls else {}
 
 
 def report_policy(in_force: PolicyInForce, logger: Logger, metrics: Metrics) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from local.demo.fleet import DAY, Launched, Machine, launch
@@ -11,6 +12,7 @@ from local.demo.fleet import DAY, Launched, Machine, launch
 if TYPE_CHECKING:
     from local.cloud.run import LocalCloud
 
+NIGHT: Final = 2
 TEST: Final = {"stage": "test", "owner": "team-web"}
 PRODUCTION: Final = {"stage": "production", "owner": "team-data"}
 
@@ -25,7 +27,7 @@ def machines() -> tuple[Machine, ...]:
         Machine(
             name="nightly-report",
             story="12 calls each night",
-            calls=dict.fromkeys(range(4, 20 * DAY, DAY), 12),
+            calls=dict.fromkeys(_nights(20), 12),
             tags=TEST,
             decision="hold",
             reason="v1_in_use",
@@ -48,6 +50,12 @@ def machines() -> tuple[Machine, ...]:
 def settle(cloud: LocalCloud) -> list[Launched]:
     """Launch them. The policy stays as it is, and the service hears of nothing."""
     return launch(cloud, machines())
+
+
+def _nights(number: int) -> range:
+    """The last so many times that it was two at night (UTC), in hours ago."""
+    last = (datetime.now(UTC).hour - NIGHT) % DAY or DAY
+    return range(last, number * DAY + 1, DAY)
 
 
 def _of_its_own_image(machine: Machine) -> Machine:

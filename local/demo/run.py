@@ -198,9 +198,11 @@ def _put_config_event(cloud: LocalCloud, each: Launched, bus: str) -> None:
     events.put_events(Entries=[{"Source": "aws.config", "DetailType": kind, "Detail": detail, "EventBusName": bus}])
 
 
-def await_verdicts(cloud: LocalCloud, fleet: list[Launched], since: datetime) -> dict[str, Verdict]:
+def await_verdicts(
+    cloud: LocalCloud, fleet: list[Launched], since: datetime, seconds: float = VERDICT_SECONDS
+) -> dict[str, Verdict]:
     """Wait until the ledger has a verdict on each instance that is newer than the events; by ARN. Raises LocalCloudError."""
-    deadline = time.monotonic() + VERDICT_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         verdicts = _ledger(cloud, fleet, since)
         missing = [each.machine.name for each in fleet if each.arn not in verdicts]
@@ -208,7 +210,7 @@ def await_verdicts(cloud: LocalCloud, fleet: list[Launched], since: datetime) ->
             return verdicts
         if time.monotonic() > deadline:
             raise LocalCloudError(
-                f"no verdict after {VERDICT_SECONDS} s of {', '.join(missing)}; the server's log is {cloud.log}"
+                f"no verdict after {seconds} s of {', '.join(missing)}; the server's log is {cloud.log}"
             )
         time.sleep(0.5)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from local.cloud.run import LocalCloud
 from tests.bench import safety
 from tests.bench.cost import bars
-from tests.bench.measurements import batch, command_line, guardrails, latency, regions, sources, start
+from tests.bench.measurements import batch, command_line, culprits, guardrails, latency, regions, sources, start
 from tests.bench.measurements.quota import drain
 from tests.bench.simulation import zero
 from tests.e2e.world import World
@@ -43,6 +43,8 @@ def main() -> None:
     measured.append(sources.measure_sweep())
     _say("guardrail.requests: asking an IAM evaluator ...")
     measured.append(guardrails.requests())
+    _say("culprit.named: planting software on the local AWS, and watching it ...")
+    measured.append(culprits.named())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
     measured.append(drain.measure())
     _say("cost: counting a watch, and days in observe ...")

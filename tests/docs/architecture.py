@@ -70,6 +70,7 @@ LINE = Way(
         "line.notices",
         "line.tell",
         "line.note",
+        "line.urgent",
         "line.messages",
     ),
     calls=(

@@ -76,7 +76,7 @@ def _keep(name: str, columns: int, terminal: Terminal, *words: str, until: str |
     shown = shown.partition(until)[0] if until else shown
     console = Console(record=True, width=columns, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ imdsv2 {' '.join(words)}", style="bold"))
-    console.print(Text.from_ansi(shown.rstrip("\n")), "")
+    console.print(Text.from_ansi(shown.rstrip("\n") + "\n"))
     drawn = console.export_svg(title="imdsv2", theme=MONOKAI, unique_id=name)
     (PICTURES / f"{name}.svg").write_text(f"{_FONT.sub('', drawn).strip()}\n")
 
@@ -84,7 +84,8 @@ def _keep(name: str, columns: int, terminal: Terminal, *words: str, until: str |
 def _photograph_report(program: str) -> None:
     at = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
     rows = list(_fleet(at))
-    with tempfile.TemporaryDirectory() as folder:
+    # Processes of the browser may still write to its profile when it ends.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "report.html"
         file.write_text(page.render(count(rows, at), swept(rows, nights=_nights(at))))
         with Browser(program, Path(folder) / "profile", "--window-size=1100,1400") as browser:

@@ -32,7 +32,7 @@ def test_variables_are_found() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_variable_in_a_command_is_set_by_somebody(page: str) -> None:
     """By an output of the stack, or by an earlier command of the same page."""
-    own = set(re.findall(r"\b([A-Z][A-Z0-9_]{3,})=\$\(", PAGES[page]))
+    own = {"PATH", *re.findall(r"\b([A-Z][A-Z0-9_]{3,})=\$\(", PAGES[page])}
     assert set() == _used(PAGES[page]) - OUTPUT_OF.keys() - own
 
 
@@ -51,3 +51,9 @@ def test_a_shell_takes_the_lines() -> None:
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert "a 'b' $HOME;c|plain|unset" == done.stdout
+
+
+def test_both_versions_of_the_aws_cli_are_spoken_of() -> None:
+    """Version 1 refuses the option that version 2 needs."""
+    assert any("--cli-binary-format" in text for text in PAGES.values())
+    assert "Version 1 does not know it" in PAGES["docs/operations.md"]

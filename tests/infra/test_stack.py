@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -431,6 +432,26 @@ def test_the_dashboard_shows_what_is_left_to_do(template: Template) -> None:
         each for each in ("Imdsv1Allowed", "Held", "UnreachableAccounts", "SweepAgeHours") if each not in body
     ]
     assert 2 == body.count("SEARCH(") == body.count('"stacked":true')
+
+
+def test_the_dashboard_lists_callers_and_refused_calls(template: Template) -> None:
+    """From the logs of the functions that see them, by the messages and fields that these write: the metrics are in other accounts."""
+    widgets = json.loads(template.one("AWS::CloudWatch::Dashboard")["DashboardBody"])["widgets"]
+    queries = {
+        each["properties"]["title"].partition(" (")[0]: each["properties"]["query"]
+        for each in widgets
+        if each["type"] == "log"
+    }
+    assert {"Most IMDSv1 calls", "Refused calls"} == queries.keys()
+    groups = {each["LogGroupName"] for each in template.resources("AWS::Logs::LogGroup").values()}
+    for query in queries.values():
+        named = re.findall(r"SOURCE '([^']+)'", query)
+        assert named
+        assert {*named} <= groups
+        assert "limit 20" in query
+    written = "".join((ROOT / "lambdas" / "imdsv2" / path).read_text() for path in ("telemetry.py", "guard/place.py"))
+    for word in ("verdict", "calls refused", "calls", "refused_calls", "last_call", "target", "reason"):
+        assert f'"{word}"' in written
 
 
 def test_the_alarm_on_lost_events_watches_every_rule(template: Template) -> None:

@@ -201,10 +201,11 @@ def test_where_it_cannot_be_done_the_commands_are_printed(
 
 
 def test_a_stopped_instance_is_not_watched(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
-    """Nothing runs there."""
+    """Nothing runs there; what an earlier watch found is still to be had."""
     cloud.as_account(arn.account, "ec2", arn.region).stop_instances(InstanceIds=[arn.instance_id])
     assert "does not run" in ask(cloud, arn, capture=True)["capture"]["says"]
     assert [] == systems.sent
+    assert "captured" == ask(cloud, arn, collect=COMMAND)["capture"]["state"]
 
 
 def test_a_refusal_of_systems_manager_is_told(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:

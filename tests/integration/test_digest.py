@@ -37,7 +37,7 @@ class Days(Nights):
     def digest(self, name: str = "night") -> Sent | None:
         """The last step of a sweep."""
         latest = json.loads(self.bucket.objects[LATEST])
-        self.cloud.clock.move(minutes=6)  # What is younger than five minutes is left to the next one.
+        self.cloud.clock.move(minutes=3)  # What is younger than two minutes is left to the next one.
         return self.cloud.function().digest().run(self.files, latest["key"], name)
 
     def night(self, **how: Any) -> dict[str, str]:

@@ -503,6 +503,21 @@ def test_notice_is_given_once_and_then_the_change_is_made(cloud: Cloud, arn: Ins
     assert "notice_ends_at" not in cloud.current(arn)
 
 
+def test_nothing_is_announced_in_the_mode_observe(cloud: Cloud, arn: InstanceArn) -> None:
+    """A person asks for the change, and nothing would follow the notice; once the mode is enforce, it is given."""
+    policy(cloud, notice_hours=48, mode="observe")
+    run(cloud, arn, Source.MANUAL)
+    current = cloud.current(arn)
+    assert ("held", "switched_off") == (current["status"], current["reason"])
+    assert "48 hours of notice" in current["explanation"]
+    assert "notice_ends_at" not in current
+    assert not [each for each in messages(cloud) if "will be switched off" in each]
+    assert [] == cloud.changes()
+    policy(cloud, notice_hours=48)
+    run(cloud, arn, Source.REVISIT)
+    assert "notice_given" == cloud.current(arn)["reason"]
+
+
 def test_a_notice_is_judged_again_when_it_ends(cloud: Cloud, arn: InstanceArn) -> None:
     """Not before, nor much later."""
     policy(cloud, notice_hours=48)

@@ -15,6 +15,7 @@ from botocore.exceptions import EndpointConnectionError
 from imdsv2.errors import NotGuarded, SettingMissing
 from tests.fixtures.events import config_change, custom_action, finding, finding_v2, imported, imported_v2
 from tests.integration.builders import HUB, LEASE, MEMBER, OTHER, PARAMETER, REGION, ROLES, TABLE, arn_of
+from tests.integration.guarding import reject
 from tests.world.clock import Clock
 
 if TYPE_CHECKING:
@@ -257,6 +258,19 @@ def test_verdicts_are_counted(cloud: Cloud, handler_of: Any, capsys: pytest.Capt
     (metrics,) = line["_aws"]["CloudWatchMetrics"]
     assert ("Imdsv2Remediation", [["service"]]) == (metrics["Namespace"], metrics["Dimensions"])
     assert "imdsv2-remediation" == line["service"]
+
+
+def test_the_log_says_who_calls_and_how_often(cloud: Cloud, handler_of: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The dashboard lists them from there; who does not call is no row."""
+    quiet, used = cloud.one(), cloud.one(use=3.0, tags=OTHERS)
+    handler_of("remediate")(messages(config_of(quiet), config_of(used)), LambdaContext())
+    told = {vars(each)["target"]: vars(each) for each in caplog.records if each.message == "verdict"}
+    assert {str(quiet), str(used)} == told.keys()
+    assert "calls" not in told[str(quiet)]
+    evidence = cloud.current(used)["evidence"]
+    said = told[str(used)]
+    assert (evidence["tokenless_calls"], evidence["last_tokenless_call"]) == (said["calls"], said["last_call"])
+    assert said["calls"] > 0
 
 
 def test_a_refused_policy_is_counted(cloud: Cloud, handler_of: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -638,13 +652,33 @@ def test_what_a_pass_of_the_guard_came_to_is_told_and_counted(
     """Every pass counts itself, whatever it found: an alarm watches for missing passes."""
     handler_of("remediate")(messages(*map(config_of, cloud.launch(count=2))), LambdaContext())
     capsys.readouterr()
-    answer = {"watched": 2, "verified": 0, "rolled_back": 0, "left_broken": 0, "breakers_open": 0, "failed": 0}
+    counts = ("watched", "verified", "rolled_back", "left_broken", "breakers_open", "failed", "accounts_left")
+    answer = {**dict.fromkeys(counts, 0), "watched": 2}
     assert answer == handler_of("guard")({}, LambdaContext())
     output = capsys.readouterr().out
     names = ("GuardPasses", "Verified", "RolledBack", "LeftBroken", "BreakersOpen", "PolicyRefused")
     assert [1, 0, 0, 0, 0, 0] == [metric_of(output, name) for name in names]
     (line,) = [json.loads(line) for line in output.splitlines() if '"_aws"' in line]
     assert [["service"]] == line["_aws"]["CloudWatchMetrics"][0]["Dimensions"]
+
+
+def test_a_guard_by_hand_says_that_a_pass_has_just_run(cloud: Cloud, handler_of: Any) -> None:
+    """In place of zeros alone, with the command that tells what is open."""
+    handler_of("remediate")(messages(config_of(cloud.one())), LambdaContext())
+    assert "note" not in handler_of("guard")({}, LambdaContext())
+    again = handler_of("guard")({}, LambdaContext())
+    assert (0, 1) == (again["watched"], again["accounts_left"])
+    assert "imdsv2 status" in again["note"]
+
+
+def test_the_log_says_whose_calls_are_refused(cloud: Cloud, handler_of: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """With how many since tokens are required; of the others it says nothing."""
+    healthy, broken = cloud.launch(count=2)
+    handler_of("remediate")(messages(config_of(healthy), config_of(broken)), LambdaContext())
+    reject(cloud, broken, 4)
+    handler_of("guard")({}, LambdaContext())
+    told = [vars(each) for each in caplog.records if each.message == "calls refused"]
+    assert [(str(broken), 8)] == [(each["target"], each["refused_calls"]) for each in told]
 
 
 def test_a_pass_that_leaves_a_place_unguarded_fails_and_is_counted(

@@ -590,7 +590,7 @@ def test_what_was_seen_required_and_is_optional_again_was_opened_by_somebody(clo
     [
         (lambda cloud, arn: cloud.policy(mode="off"), "switched_off"),
         (lambda cloud, arn: cloud.metrics.forget(arn.instance_id), "no_evidence"),
-        (lambda cloud, arn: cloud.tag(arn, imdsv2_exempt_until="x"), None),
+        (lambda cloud, arn: cloud.tag(arn, reviewed_until="x"), None),
         (lambda cloud, arn: cloud.set_options(arn, http_endpoint="disabled"), "endpoint_disabled"),
         (lambda cloud, arn: cloud.policy(mode="enforce", exempt_tag="on-trial"), "exempt"),
     ],

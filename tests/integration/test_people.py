@@ -649,7 +649,7 @@ LEFT: dict[str, tuple[Callable[[Cloud, InstanceArn], object], str]] = {
     ),
     "somebody put it back": (
         lambda cloud, arn: cloud.set_options(arn, http_tokens="optional"),
-        "Somebody has changed HttpTokens since",
+        "It is back already: EC2 shows tokens as optional. Somebody has made them optional",
     ),
     "its tag is gone": (lambda cloud, arn: untag(cloud, arn, ENFORCED_TAG), f"Its tag {ENFORCED_TAG} is gone"),
     "it was not surely us": (
@@ -680,6 +680,26 @@ def test_what_may_not_or_cannot_be_put_back_is_left_with_the_reason(cloud: Cloud
         assert (not dry_run, "rolled_back") == (put_back["done"], put_back["would_be"])
     assert before == cloud.current(arn)
     assert options == vars(cloud.instance(arn).metadata_options)
+
+
+def test_an_undo_of_what_was_put_back_says_that_it_is_back(cloud: Cloud) -> None:
+    """By the service itself, by whoever asked before; nobody is sent to EC2."""
+    arn = enforced(cloud)
+    steer(cloud, undo=named(arn))
+    for dry_run in (True, False):
+        [left] = steer(cloud, undo=named(arn), dry_run=dry_run)
+        assert not left["done"]
+        assert str(left["problem"]).startswith(
+            "It is back already: EC2 shows tokens as optional. The service has put it back"
+        )
+
+
+def test_a_time_that_is_still_to_come_is_refused(cloud: Cloud) -> None:
+    """Nothing can have been changed since: it is a typing error, and no empty answer."""
+    soon = (cloud.clock() + timedelta(days=1)).isoformat()
+    for dry_run in (True, False):
+        with pytest.raises(InvalidRequest, match=r"undo\.since: takes a time that is past"):
+            steer(cloud, undo={"account": MEMBER, "since": soon}, dry_run=dry_run)
 
 
 def test_an_instance_that_ec2_knows_no_longer_is_left(cloud: Cloud) -> None:

@@ -50,7 +50,7 @@ def test_calls_within_five_minutes_are_told_once_and_open_nothing(cloud: Cloud, 
     assert "required" == cloud.tokens(arn)
     (message,) = told(cloud, PROBED)
     current = cloud.current(arn)
-    assert current["explanation"] in message["Message"]
+    assert current["explanation"].partition(". ")[0] in message["Message"]
     assert command("undo", arn) in current["explanation"]
     assert current["explanation"].endswith(command("clear", arn))
     assert ("enforced", "open", "probe_or_breakage") == (current["status"], current["watch"], current["left_because"])

@@ -193,6 +193,16 @@ def test_nobody_asks_where_more_is_missing_or_nothing(cloud: Cloud, one: Callabl
     assert 0 == questions(cloud)
 
 
+def test_nobody_asks_about_candidates_that_nobody_named(cloud: Cloud) -> None:
+    """Whoever is looked at as a possible canary leaves no trace in the ledger, and would be asked about each time."""
+    cloud.policy(mode="enforce", canary={"share": 1, "hours": 24})
+    other, arn = only_rebooted(cloud), cloud.one()
+    rebooted(cloud, other)
+    judge(cloud, arn)
+    assert 0 == questions(cloud)
+    assert "optional" == cloud.tokens(other)
+
+
 def test_nobody_asks_where_the_policy_does_without_the_start(cloud: Cloud) -> None:
     """Row 18 does not apply then."""
     cloud.policy(mode="enforce", boot_evidence="ignore")

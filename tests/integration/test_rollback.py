@@ -572,3 +572,14 @@ def _unanswered_once() -> Any:
             raise ReadTimeoutError(endpoint_url="https://ec2.eu-west-1.amazonaws.com")
 
     return step
+
+
+def test_after_a_rollback_the_ledger_has_what_ec2_shows(cloud: Cloud) -> None:
+    """Whoever reads the item later sees tokens as optional, whoever had it put back."""
+    undone, refused = enforced(cloud), broken(cloud)
+    steer(cloud, undo=named(undone), dry_run=False)
+    guard(cloud)
+    for arn in (undone, refused):
+        current = cloud.current(arn)
+        assert ("rolled_back", "optional") == (current["status"], current["after"]["HttpTokens"])
+        assert "optional" == cloud.tokens(arn)

@@ -18,6 +18,7 @@ PUT_BACK = "IMDSv1 switched on again"
 """How the message about a rollback begins."""
 SWITCHED_OFF = "IMDSv1 switched off"
 NOTICE = "IMDSv1 will be switched off"
+DIGEST = "IMDSv2 digest"
 
 
 _STANDING = {"enforced", "verified"}
@@ -62,8 +63,10 @@ class Told:
     text: str
 
     def says(self, headline: str, arn: str) -> bool:
-        """Whether it says this of an instance."""
-        return self.subject.startswith(headline) and arn in self.text
+        """Whether it says this of an instance; a digest has a line for each."""
+        name = arn.rpartition("/")[2]
+        in_line = any(name in line and headline in line for line in self.text.splitlines())
+        return (self.subject.startswith(headline) and arn in self.text) or (self.subject.startswith(DIGEST) and in_line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

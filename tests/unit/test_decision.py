@@ -134,7 +134,8 @@ def test_a_disabled_endpoint_stays_closed() -> None:
         ("2026-11-20", NOW, at("2026-11-21 00:00")),
         ("2026-11-20", at("2026-11-20 23:59:59"), at("2026-11-21 00:00")),
         ("2027-02-28", NOW, at("2027-03-01 00:00")),
-        ("9999-12-31", NOW, at("9999-12-31 00:00")),
+        # Followed for max_exemption_days from when it is first seen.
+        ("9999-12-31", NOW, at("2027-12-26 00:00")),
         # In Auckland it is the 21st already; the date is one in UTC.
         ("2026-11-20", datetime(2026, 11, 21, 11, 30, tzinfo=timezone(timedelta(hours=13))), at("2026-11-21 00:00")),
     ],

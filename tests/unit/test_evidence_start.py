@@ -65,7 +65,7 @@ def test_a_start_of_which_five_minutes_are_missing_is_observed_in_part(
     lose(cloudwatch, target, at(lost), at(lost) + FIVE)
     verdict = verdict_on(cloudwatch, target)
     assert (Reason.BOOT_NOT_OBSERVABLE if is_needed else Reason.UNUSED) is verdict.reason
-    assert is_needed == ("1 of 24 periods have no whole datapoint" in verdict.explanation)
+    assert is_needed == ("1 of 24 periods has no whole datapoint" in verdict.explanation)
 
 
 @pytest.mark.parametrize(("launched_at", "is_needed"), [("2026-11-15 09:32:30", True), ("2026-11-15 09:32:31", False)])

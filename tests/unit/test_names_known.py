@@ -8,12 +8,16 @@ import ast
 from tests.unit.test_layers import EVERYWHERE
 
 PRODUCT = "imdsv2-remediation"
+INTRODUCTION = f"The service {PRODUCT} requires IMDSv2"
+"""How messages tell readers who have never heard of it what the service is."""
 ALLOWED = {
     # What Security Hub shows as the author of a note, and CloudTrail as the user agent: the product, not a resource.
     ("aws.security_hub", PRODUCT),
     ("aws.sessions", PRODUCT),
     # Who made a version of a launch template, as its description says.
     ("domain.source_fix", PRODUCT),
+    # Who watches an instance, as Systems Manager shows beside the command.
+    ("people.capture", f"{PRODUCT} for "),
     # Who a command of the self-test says that it is.
     ("selftest.deeds", f"{PRODUCT}-selftest"),
     # The tag of the version is how the product's own parts are told from others, whatever their names.
@@ -35,5 +39,6 @@ def texts(tree: ast.Module) -> set[str]:
 def test_no_name_is_written_down() -> None:
     """Neither a role nor a function, parameter, bus or custom action."""
     found = {(module, text) for module, tree in EVERYWHERE.items() for text in texts(tree)}
-    named = {(module, text) for module, text in found if PRODUCT in text or "RequireIMDSv2" in text}
+    bare = {(module, text) for module, text in found if not text.startswith(INTRODUCTION)}
+    named = {(module, text) for module, text in bare if PRODUCT in text or "RequireIMDSv2" in text}
     assert ALLOWED == named

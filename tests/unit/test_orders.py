@@ -289,6 +289,26 @@ def test_a_hold_and_an_acceptance_need_all_they_are_to_tell(steer: Steer, missin
     assert missing == refusal({name: value for name, value in LEAST[steer].items() if name != missing}).field
 
 
+@pytest.mark.parametrize(
+    ("word", "likely"),
+    [
+        ("close_breakers", "close_breaker"),
+        ("Undo", "undo"),
+        ("aprove", "approve"),
+        ("source", "sources"),
+        ("zzz", None),
+    ],
+)
+def test_a_command_that_is_none_is_refused_with_the_nearest(word: str, likely: str | None) -> None:
+    """And with all that there are, because whoever guesses does not know them."""
+    with pytest.raises(InvalidRequest) as refused:
+        parse({word: {"account": MEMBER}, "dry_run": True, "caller": "ada"})
+    told = str(refused.value)
+    assert ("did you mean" in told) == (likely is not None)
+    assert f"did you mean {likely}?" in told if likely else True
+    assert all(each in told for each in (*Steer, "sources", "find", "targets"))
+
+
 @pytest.mark.parametrize("more", [{}, {"dry_run": False}, {"dry_run": False, "caller": "alice"}])
 @pytest.mark.parametrize("clear", [True, False, None, 1])
 def test_clear_beside_targets_is_refused_with_the_command_to_use(clear: object, more: dict[str, Any]) -> None:

@@ -76,8 +76,8 @@ def culprit(
     if cohort is None and len(instances) == 1 and _COHORT.fullmatch(instances[0]):
         cohort, instances = instances[0], ()
     scope = scope_of(app, instances, cohort=cohort, account=account, region=in_region, may_be_account=False)
-    watch: dict[str, object] = {name: value for name, value in (("capture", capture), ("collect", collect)) if value}
-    watch |= {"seconds": int(seconds)} if seconds else {}
+    asked: dict[str, Any] = {"capture": capture, "seconds": int(seconds or 0), "collect": collect}
+    watch = {name: value for name, value in asked.items() if value}
     if not watch or dry_run:
         return _answer(app, _asked(app, {**scope, **watch}))
     if capture:

@@ -92,6 +92,16 @@ def ask_approval(policy: Policy, answer: Answer | None, arn: InstanceArn, now: d
     return None
 
 
+def notice_not_given(policy: Policy, now: datetime) -> Verdict:
+    """Hold where a person asks for a change that needs notice while the mode is `observe`: nothing would be changed when the notice ends,
+    so nothing is announced."""
+    why = (
+        f"The evidence allows the change, but its owner must have {policy.notice_hours} hours of notice first (notice_hours), and in the mode "
+        "observe none is given, because no change follows. Set the mode enforce, or notice_hours to 0, and it is judged again."
+    )
+    return _hold(Reason.SWITCHED_OFF, why, now)
+
+
 def ask_notice(
     policy: Policy, ends_at: datetime | None, owner: str, arn: InstanceArn, now: datetime, *, undelivered: bool = False
 ) -> Verdict | None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look
+from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.instance import Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.guard.watch import is_dormant, is_lost, noticed, resumed, watched
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Pass:
-    """The counts of one pass of the guard."""
+    """The counts of one pass of the guard. ``accounts_left``: those that a pass of the last minutes has looked after."""
 
     watched: int = 0
     verified: int = 0
@@ -47,6 +48,7 @@ class Pass:
     left_broken: int = 0
     breakers_open: int = 0
     failed: int = 0
+    accounts_left: int = 0
 
     def add(self, other: Pass) -> None:
         self.watched += other.watched
@@ -119,6 +121,7 @@ class Places:
         lost = [each for each in open_ if is_lost(each, targets[each.arn], self.now())]
         under_watch = self._watch([each for each in open_ if each not in lost], targets, policy)
         judged = self.judging.judge(place, under_watch, recalled, listing, policy)
+        self._tell_refused(judged)
         rest = _Rest(
             unseen=[(records[arn], target) for arn, target in unseen.items() if not records[arn].is_let_go],
             lost=lost,
@@ -137,6 +140,13 @@ class Places:
         unasked = any(isinstance(targets[arn], Unreachable) for arn in refusing)
         later = partial(self._follow_up, place, targets, judged, rest, policy, request_id)
         return First(done=done, later=later, is_complete=not done.failed and not unasked)
+
+    def _tell_refused(self, judged: Judged) -> None:
+        """A line for each instance whose calls are refused, with how many since they count: the dashboard lists them."""
+        for arn, signs in judged.signs.items():
+            if signs.refused:
+                told = {"refused_calls": signs.rejected_calls, "last_call": to_seconds(signs.last_rejected_call)}
+                self.logger.info("calls refused", extra={"target": str(arn), **told})
 
     def _follow_up(
         self,

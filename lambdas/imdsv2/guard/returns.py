@@ -102,6 +102,7 @@ class Returned:
             reason=Reason.BROKE_BEFORE if asked.broken else Reason.UNDONE_BY_PERSON,
             explanation=f"{asked.why} Tokens are optional again, as they were before. It is held, and what runs the same software "
             f"waits, until a person clears it: {command('clear', self.arn)}",
+            after={**(self.record.after or {}), "HttpTokens": "optional"},
             changed_at=now,
             decided_at=now,
             watch=OPEN,  # Until all that is owed is done, people's being told included.

@@ -57,10 +57,11 @@ class Guard:
 
     def run(self, request_id: str, has_time: Callable[[], bool]) -> Pass:
         """One pass over the accounts, until time runs out. A failure does not stop the others; it is counted."""
-        result, lock = Pass(), Lock()
+        lock = Lock()
         begun: list[Future[None]] = []
         accounts = self.accounts.all()
         due = [each for each in accounts if each.guarded_at is None or self.now() - each.guarded_at >= _BETWEEN_PASSES]
+        result = Pass(accounts_left=len(accounts) - len(due))
 
         def add(done: Pass) -> None:
             with lock:

@@ -74,8 +74,9 @@ class Record:
     unrefused_until: datetime | None = None
     """Between these no call was refused; when that was last read. Line."""
     rebooted_at: datetime | None = None
+    """The last reboot through EC2 that CloudTrail told of. Line."""
     reboot_sought_at: datetime | None = None
-    """The last reboot through EC2 that CloudTrail told of; when CloudTrail was last asked. Line."""
+    """When CloudTrail was last asked for one. Line."""
     missing_since: datetime | None = None
     """Since when EC2 does not know it; removed when it is seen. Line."""
     error: Mapping[str, str] | None = None

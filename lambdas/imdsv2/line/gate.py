@@ -179,6 +179,8 @@ def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgemen
     verdict = gate.ask_notice(policy, ends_at, owner, judgement.arn, now, undelivered=undelivered)
     if verdict is None:
         return None
+    if policy.mode is Mode.OBSERVE and ends_at is None:
+        return _shut(judgement, gate.notice_not_given(policy, now))
     runs = ends_at is not None and ends_at > now
     return replace(_shut(judgement, verdict), notice=Notice(owner=owner, ends_at=ends_at if runs else None))
 

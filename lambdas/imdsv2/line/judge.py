@@ -57,8 +57,8 @@ class Judge:
         *,
         keep: bool = True,
     ) -> list[Judgement]:
-        """Evaluate each case with its record; EC2 is not called for targets in ``seen``. ``keep``: whether the ledger learns what was
-        found of cohorts."""
+        """Evaluate each case with its record; neither EC2 nor CloudTrail is called for targets in ``seen``. ``keep``: whether the
+        ledger learns what was found of cohorts."""
         now = self.now()
         policy = self.policies.current(now).policy
         histories = {case.arn: records[case.arn].history for case in cases}
@@ -70,7 +70,8 @@ class Judge:
             if isinstance(target, Instance) and decide_without_evidence(target, histories[arn], policy, now) is None
         ]
         evidence = self._gather(unsettled, histories, policy, now)
-        evidence = with_reboots(self.members, unsettled, evidence, histories, policy, now)
+        if seen is None:  # Of candidates nothing is written, so that they would be asked about each time.
+            evidence = with_reboots(self.members, unsettled, evidence, histories, policy, now)
         cohorts = self.siblings.rolls.cohorts([each for each in targets.values() if isinstance(each, Instance)], policy)
         judged = []
         for case in cases:

@@ -53,7 +53,7 @@ class Capturing:
         running: dict[InstanceArn, str] = {}
         for seen in several:
             arn = seen.record.arn
-            if (problem := self._hindered(seen)) is not None:
+            if (problem := self._hindered(seen, collects=question.collect is not None)) is not None:
                 outcomes[arn] = {"state": "refused", "says": problem, "by_hand": by_hand(question.seconds)}
             elif question.collect is not None:
                 running[arn] = question.collect
@@ -65,9 +65,12 @@ class Capturing:
                     running[arn] = command_id
         return outcomes | self._collected(running, question)
 
-    def _hindered(self, seen: Seen) -> str | None:
+    def _hindered(self, seen: Seen, *, collects: bool) -> str | None:
+        """Why it cannot be watched; what was found may be collected after it has stopped."""
         if self.document is None:
             return "The setting `capture` of the stack is not set (docs/culprit.md). Watch the instance by hand:"
+        if collects:
+            return None
         target = seen.target
         if not isinstance(target, Instance) or target.state != "running":
             return "The instance does not run, so nothing on it can be watched. Start it, or watch another one of its cohort:"

@@ -53,6 +53,16 @@ _ALLOWED = frozenset(
 """Reasons that may be approved: the evidence permits the change, but a gate may hold it."""
 
 
+def _refuse_times(command: Command, now: datetime) -> None:
+    """Raises InvalidRequest for a last day that is past, and for a beginning that is still to come."""
+    if command.until is not None and command.until < now.astimezone(UTC).date():
+        raise InvalidRequest("until", f"takes today or a day that is still to come, not {command.until}")
+    since = command.scope.since
+    if since is not None and since > now:
+        why = f"takes a time that is past, not {since:%Y-%m-%dT%H:%M:%SZ}: nothing has been changed since then"
+        raise InvalidRequest(f"{command.steer}.since", why)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
     """Carries out commands. ``now``: the clock."""
@@ -67,8 +77,7 @@ class People:
 
     def carry_out(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
         """Carry out a command and return the answer. Raises InvalidRequest, or ClientError if the ledger fails."""
-        if command.until is not None and command.until < self.now().astimezone(UTC).date():
-            raise InvalidRequest("until", f"takes today or a day that is still to come, not {command.until}")
+        _refuse_times(command, self.now())
         match command.steer:
             case Steer.CLOSE_BREAKER:
                 results = [self._close_breaker(command, request_id)]

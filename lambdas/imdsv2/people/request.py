@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -45,6 +46,8 @@ def parse_order(event: object) -> Order:
         raise InvalidRequest("event", 'takes an object, e.g. {"targets": ["arn:aws:ec2:..."], "dry_run": true}')
     if "clear" in event:
         raise InvalidRequest("clear", f"is a command of its own, no field beside targets; use {_CLEAR}")
+    if "targets" not in event:
+        _refuse_unknown_command(event)
     fields.refuse_unknown(event, {"targets", "dry_run", "caller"})
     targets = fields.list_of_targets(event)
     dry_run = fields.flag(event, "dry_run", default=True)
@@ -54,6 +57,19 @@ def parse_order(event: object) -> Order:
         names=tuple(_name(target) for target in targets),
         dry_run=dry_run,
     )
+
+
+def _refuse_unknown_command(event: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest for the first field that nothing takes: it was meant to be a command or a question."""
+    questions = (SOURCES, FIND, IMAGES, GRADUATE, GUARDRAILS)
+    known = sorted({*map(str, Steer), *questions})
+    unknown = sorted(str(name) for name in event.keys() - {"dry_run", "caller", "reason", "owner", "until", "at"})
+    if unknown:
+        likely = get_close_matches(unknown[0].lower(), known, n=1)
+        meant = f"did you mean {likely[0]}? " if likely else ""
+        raise InvalidRequest(
+            shown(unknown[0]), f"is no command; {meant}Known are {', '.join(known)}, and targets to judge instances"
+        )
 
 
 def _asked(target: object, caller: str | None) -> Request | TargetRefused:

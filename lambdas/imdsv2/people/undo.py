@@ -13,7 +13,7 @@ from imdsv2.aws.ec2 import look
 from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.history import Undo
-from imdsv2.domain.instance import Place, Unreachable
+from imdsv2.domain.instance import Instance, Place, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from imdsv2.errors import LedgerContended
@@ -138,7 +138,19 @@ def _hindrance(record: Record, target: Target, command: Command) -> str | None:
     is_throttled = isinstance(target, Unreachable) and target.throttled
     if is_throttled and record.stands and not command.dry_run:
         return None  # Mark it anyway: the guard continues when EC2 no longer throttles.
+    if isinstance(target, Instance) and target.options.http_tokens == "optional":
+        return f"It is back already: EC2 shows tokens as optional. {_back_since(record)}"
     return obstacle(record, target)
+
+
+def _back_since(record: Record) -> str:
+    if record.status == Status.ROLLED_BACK:
+        return "The service has put it back before."
+    return (
+        "Somebody has made them optional since the service required them."
+        if record.stands
+        else "There is nothing to take back."
+    )
 
 
 def _is_still_asked_back(record: Record) -> bool:

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from imdsv2.sweep.digest_rows import Happened
     from imdsv2.sweep.rows import Row
 
-SETTLES = timedelta(minutes=5)
-"""The index of events follows the table by less; what is newer is left to the next digest."""
+SETTLES = timedelta(minutes=2)
+"""An event may be written, and be seen in the index, so much later than its own time says: what is newer is left to the next digest."""
 A_DAY = timedelta(days=1)
 LONGEST = timedelta(days=30)
 """How far back a digest goes that had failed all the time."""

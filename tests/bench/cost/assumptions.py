@@ -21,6 +21,8 @@ SECONDS_OF_A_PLACE = 0.1 / 8
 """An account and Region in which instances wait for their next start: one look, eight accounts at a time."""
 UNITS_OF_AN_ACCOUNT = {"write_units": 1, "items_read": 1}
 """A pass of the guard claims each account in which anything was enforced, and asks the index for it."""
+SECONDS_OF_A_BROADCAST, BROADCAST_GB = 0.2, 0.25
+"""An event of the ledger on its way to the bus, as if each came alone."""
 KEY_REQUESTS_A_MONTH = 3 * 12 * 730
 """SQS, SNS and DynamoDB each keep a data key for five minutes."""
 CUSTOM_METRICS = 10

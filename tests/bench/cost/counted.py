@@ -34,7 +34,8 @@ def per(what: Callable[[int], Counts], sizes: tuple[int, int] = SIZES) -> dict[s
         few, many = (what(size) for size in sizes)
     difference = sizes[1] - sizes[0]
     instance = {unit: (many[unit] - few.get(unit, 0)) / difference for unit in sorted(many)}
-    place = {unit: few.get(unit, 0) - each * sizes[0] for unit, each in instance.items()}
+    # Where chance has made fewer calls of the larger place, the smaller one is no reason to subtract any.
+    place = {unit: max(0.0, few.get(unit, 0) - each * sizes[0]) for unit, each in instance.items()}
     return {"instance": _rounded(instance), "place": _rounded(place)}
 
 

@@ -62,6 +62,10 @@ def measure() -> dict[str, Any]:
                 "echo": _units(do(_findings(cloud, used)), BATCH),
                 "again": _units(do(_findings(cloud, one_used, UpdatedAt=LATER)), 1),
             }
+            [new] = fleet.launch(cloud, account=MEMBERS[0], region=HOME, size=1, kinds=[IDLE]).kinds
+            start = {"records": [json.dumps(events.started(new, account=MEMBERS[0], region=HOME))]}
+            do(start)
+            metered["started"] = _units(do(start), 1)
             do(place)
             metered["swept"] = _units(do(place), SWEPT)
             metered["empty"] = _units(do({**place, "region": REGIONS[1]}), 1)
@@ -138,7 +142,8 @@ def _findings(cloud: LocalCloud, launched: Fleet, **fields: str) -> dict[str, An
 def _units(used: Mapping[str, Any], instances: int) -> dict[str, float]:
     """What a job used, with the number of its instances; free calls are left out."""
     priced = {unit: used[unit] for unit in PRICES if unit in used}
-    return {"instances": instances, "seconds": used["seconds"], "items_updated": used.get("items_updated", 0), **priced}
+    counted = {unit: used.get(unit, 0) for unit in ("items_updated", "ledger_events")}
+    return {"instances": instances, "seconds": used["seconds"], **counted, **priced}
 
 
 def _sizes(cloud: LocalCloud) -> dict[str, float]:

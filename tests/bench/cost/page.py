@@ -23,6 +23,7 @@ from tests.bench.cost.usage import (
     observing,
     recalling,
     standing,
+    starting,
     together,
     waiting,
     watching,
@@ -67,6 +68,9 @@ def render(metered: Mapping[str, Any]) -> str:
         again=_money(usd(by_queue(metered, "again", 1000, batch=1))),
         repeated=_money(usd(by_queue(metered, "again", LARGEST * FINDINGS_A_MONTH, batch=1))),
         held=f"{HELD_SHARE:.0%}",
+        started=_money(usd(starting(metered, 1000))),
+        forwarded=f"{PRICES['bus_events'].each * 1e6:g}",
+        events_an_enforcement=f"{_events(metered):g}",
         findings=FINDINGS_A_MONTH,
         published=_published(metered),
         published_at=PUBLISHED_AT,
@@ -82,6 +86,13 @@ def render(metered: Mapping[str, Any]) -> str:
     )
 
 
+def _events(metered: Mapping[str, Any]) -> float:
+    """How many events the ledger keeps of an instance from its finding to the proof."""
+    enforced: float = metered["work"]["enforced"]["ledger_events"] / metered["work"]["enforced"]["instances"]
+    watched: float = metered["counted"]["watch"]["instance"].get("ledger_events", 0)
+    return round(enforced + watched, 1)
+
+
 def _answers(metered: Mapping[str, Any]) -> str:
     """What a thousand findings cost, by what comes of them."""
     watched = _money(usd(watching(metered, 1000)))
@@ -92,6 +103,7 @@ def _answers(metered: Mapping[str, Any]) -> str:
             ("watched after enforcement, until verified twice", *[watched] * 2),
             ("held, the first time", _money(usd(by_queue(metered, "held", 1000, batch=BATCH))), ""),
             ("held, again", "", _money(usd(by_queue(metered, "again", 1000, batch=1)))),
+            ("starts of new instances, forwarded", "", _money(usd(starting(metered, 1000)))),
             ("echo of the service's own note", _money(usd(by_queue(metered, "echo", 1000, batch=BATCH))), ""),
         ],
     )

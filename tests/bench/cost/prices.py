@@ -41,6 +41,9 @@ PRICES = {
     "traces": Price(usd=5.0, per=1e6, unit="traces of X-Ray", source="xray"),
     "transitions": Price(usd=25.0, per=1e6, unit="Step Functions transitions", source="step-functions"),
     "schedules": Price(usd=1.0, per=1e6, unit="Scheduler invocations", source="eventbridge"),
+    # What AWS's services send is free, also what they send to the default bus; sent on to another bus, it is billed as custom events are
+    # (AWS's announcement of 2021-05-19).
+    "bus_events": Price(usd=1.0, per=1e6, unit="custom or forwarded events of EventBridge", source="eventbridge"),
     "keys": Price(usd=1.0, per=1, unit="KMS key a month", source="kms"),
     "alarms": Price(usd=0.10, per=1, unit="alarm a month", source="cloudwatch"),
     "custom_metrics": Price(usd=0.30, per=1, unit="custom metric a month", source="cloudwatch"),

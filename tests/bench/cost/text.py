@@ -14,6 +14,12 @@ These are the units behind the first row:
 
 {parts}
 
+From its finding to the second proof, the ledger keeps {events_an_enforcement} events of an instance. Each is an item, lies in the index of the trail as well, and is sent to
+the service's bus; it is calculated as if it came alone, with an invocation of its own.
+
+A start of an instance costs its forwarding to the bus of another account ({forwarded} USD per million, paid by the member account), a message, and a short look: {started} USD per 1,000
+starts. A member without the rules forwards nothing.
+
 Function time is what the code took on the local AWS with {latency} ms added to every call, plus 0.2 seconds for each change,
 because EC2 allows five changes a second and a waiting function is billed. On AWS, function time is the least certain figure here.
 
@@ -54,8 +60,10 @@ and each instance is judged daily. The sweep covers all accounts and Regions, in
 their next start: every five minutes, the guard reads the index and describes them in EC2, a thousand per call, and requests no metric. After its
 second watch, an instance costs only its storage in the ledger.
 
-Excluded: SNS's charge for delivering messages (2 USD per 100,000 e-mails), the AWS Config events that members forward (1 USD per million),
-and the few files that a sweep stores in S3. X-Ray is calculated as if it kept every trace; it keeps one a second and 5% of the rest.
+Excluded: SNS's charge for delivering messages (2 USD per 100,000 e-mails), the AWS Config events and the starts that members forward (above),
+and the few files that a sweep stores in S3. The sweep's gauges (at most 101 of accounts and one for each reason) are charged for the hour in which they
+are published, a day: below 2 USD a month. Whoever opens the dashboard lets CloudWatch Logs Insights search the functions' logs of the time that it shows, for
+0.005 USD per GB: a week of 100,000 instances that are judged daily is about 0.5 GB. X-Ray is calculated as if it kept every trace; it keeps one a second and 5% of the rest.
 
 ## Compared with Automated Security Response on AWS
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.cost.assumptions import (
     BATCH,
+    BROADCAST_GB,
     CHANGES_A_SECOND,
     CUSTOM_METRICS,
     DAYS,
@@ -19,6 +20,7 @@ from tests.bench.cost.assumptions import (
     POLLS_A_MONTH,
     READS_OF_AN_IDLE_REVISIT,
     REVISITS_A_MONTH,
+    SECONDS_OF_A_BROADCAST,
     SECONDS_OF_A_PLACE,
     SECONDS_OF_AN_IDLE_RUN,
     TRANSITIONS_A_PLACE,
@@ -46,6 +48,17 @@ def enforcing(metered: Mapping[str, Any], findings: float, *, batch: int) -> Usa
     """So many findings that are answered by a change, for which EC2 makes the function wait."""
     waiting: Usage = {"gb_seconds": findings / CHANGES_A_SECOND * MEMORY_GB}
     return together(by_queue(metered, "alone" if batch == 1 else "enforced", findings, batch=batch), waiting)
+
+
+def starting(metered: Mapping[str, Any], starts: float) -> Usage:
+    """So many starts of new instances, each forwarded from a member account to the bus, and looked at alone."""
+    return together(by_queue(metered, "started", starts, batch=1), {"bus_events": starts})
+
+
+def broadcasting(events: float) -> Usage:
+    """So many events of the ledger, each sent to the bus by an invocation of its own."""
+    seconds = events * SECONDS_OF_A_BROADCAST
+    return {"bus_events": events, "invocations": events, "traces": events, "gb_seconds": seconds * BROADCAST_GB}
 
 
 def watching(metered: Mapping[str, Any], instances: float, places: int = 1) -> Usage:
@@ -161,7 +174,10 @@ def together(*usages: Usage) -> Usage:
 def _counted(metered: Mapping[str, Any], what: str, instances: float, places: float) -> Usage:
     """The billed units of what was counted for each instance and each place."""
     counted = metered["counted"][what]
-    usage: Usage = {}
+    told = sum(
+        counted[of].get("ledger_events", 0) * number for of, number in (("instance", instances), ("place", places))
+    )
+    usage = broadcasting(told) if told else {}
     for of, number in ((counted["instance"], instances), (counted["place"], places)):
         for unit, each in of.items():
             billed = "write_units" if unit == "items_updated" else unit
@@ -181,5 +197,6 @@ def _scaled(metered: Mapping[str, Any], work: str, instances: float) -> Usage:
     used = metered["work"][work]
     updates = used["items_updated"] * _update_units(metered)
     counted = {unit: number for unit, number in used.items() if unit in PRICES}
-    usage = together(counted, {"write_units": updates, "gb_seconds": used["seconds"] * MEMORY_GB})
+    told = broadcasting(used["ledger_events"]) if used["ledger_events"] else {}
+    usage = together(counted, told, {"write_units": updates, "gb_seconds": used["seconds"] * MEMORY_GB})
     return {unit: number * instances / used["instances"] for unit, number in usage.items()}

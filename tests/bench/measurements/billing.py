@@ -40,9 +40,13 @@ def costs(service: str, operation: str, params: dict[str, Any], answer: dict[str
 
 
 def writes(action: dict[str, Any]) -> Counter[str]:
-    """One action of a transaction, which costs twice; an index takes the old entry out and the new one in."""
+    """One action of a transaction, which costs twice; an index takes the old entry out and the new one in. An event is written to the
+    index of the trail as well, whole and once."""
     if "Put" in action:
-        return Counter(write_units=2 * units(action["Put"]["Item"]))
+        item = action["Put"]["Item"]
+        if "trail_day" not in item:
+            return Counter(write_units=2 * units(item))
+        return Counter(write_units=3 * units(item), ledger_events=1)
     moved = {"revisit_at", "enforced_key"} & set(action["Update"].get("ExpressionAttributeNames", {}).values())
     return Counter(items_updated=1, write_units=2 * len(moved))
 

@@ -131,6 +131,7 @@ class Fleet:
             },
             items=dict(aws.table.items),
             findings=copy.deepcopy(aws.findings.findings),
+            files=dict(aws.files),
             rest=copy.deepcopy((aws.policy, aws.calendar_open, aws.published, aws.buried, aws.effects, aws.templates)),
             own=copy.deepcopy((self.queue, self.breaks, self.opened_by_others, self._refusals)),
         )
@@ -148,6 +149,7 @@ class Fleet:
         aws.table.items = dict(saved.items)
         aws.findings.findings = copy.deepcopy(saved.findings)
         aws.policy, aws.calendar_open, aws.published, aws.buried, aws.effects, aws.templates = copy.deepcopy(saved.rest)
+        aws.files = dict(saved.files)
         self.queue, self.breaks, self.opened_by_others, self._refusals = copy.deepcopy(saved.own)
         self.failed = self.left_broken = 0
 
@@ -195,5 +197,6 @@ class Saved:
     points: Mapping[str, dict[tuple[str, str], dict[datetime, float]]]
     items: dict[tuple[str, str], Any]
     findings: dict[str, dict[str, Any]]
+    files: Mapping[str, bytes]
     rest: Any
     own: Any

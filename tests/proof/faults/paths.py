@@ -146,6 +146,16 @@ def _nonsense_arrives(world: World, arns: list[str]) -> None:
     )
 
 
+def _left_to_the_digest(world: World, arns: list[str]) -> None:
+    """A day's changes of which nobody has been told, and the file that the sweep has written."""
+    world.find(*arns)
+    world.remediate()
+    assert {world.status(arn) for arn in arns} == {"enforced"}
+    assert not world.aws.published
+    world.sweep(dry_run=False)
+    world.advance(10)
+
+
 def _launched(world: World, arns: list[str]) -> None:
     for arn, tags in zip(arns, launchers.TAGS, strict=True):
         world.instance(arn).tags = dict(tags)
@@ -262,6 +272,9 @@ PATHS: Mapping[str, Path] = {
     "source undo": Path(begin=_changed_source, act=_undo_source, repeats=True),
     "graduation": Path(begin=_nothing, act=_graduate, found=False, repeats=True),
     "culprit": Path(begin=_enforced, act=_culprit),
+    "digest": Path(
+        begin=_left_to_the_digest, act=lambda world, _: world.digest(), policy={"digest": "daily"}, repeats=True
+    ),
     "sweep dry run": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=True), found=False),
     "sweep": Path(begin=_nothing, act=lambda world, _: world.sweep(dry_run=False), found=False, repeats=True),
 }

@@ -225,6 +225,14 @@ class World(Fleet):
         self._map_wrote(tallies)
         self._step(summarise)
 
+    def digest(self) -> None:
+        """What follows a sweep of everything: each owner is told of the day. What fails is left to the next night."""
+        try:
+            self.function("sweep").digest().run(self._files(), "sweep/instances.csv.gz", "night")
+        except Exception as error:  # noqa: BLE001 - the sweep's handler logs AWS's, and ends
+            self._raised(error)
+            self.failed += 1
+
     @staticmethod
     def _fleet_writer(service: Service, tally: Tally, files: SweepFiles) -> FleetWriter:
         line = service.line

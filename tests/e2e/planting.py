@@ -1,0 +1,123 @@
+"""Plants real software on instances of the local AWS, and has the service watch them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from local.cloud.run import HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, LocalCloud
+from tests.e2e import analyzer
+from tests.e2e.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from local.demo.fleet import Launched
+
+HERE = MEMBERS[0]
+MANAGED = {"local:ssm": "Linux"}
+CALLED = {30: 5}
+"""What an instance asked of IMDSv1 before, so that it is held."""
+
+SHELL = 'while :; do curl -s "$IMDS/latest/meta-data/instance-id" >/dev/null; sleep 0.2; done\n'
+PYTHON = """
+import os, time, urllib.request
+while True:
+    urllib.request.urlopen(os.environ["IMDS"] + "/latest/meta-data/local-ipv4").read()
+    time.sleep(0.2)
+"""
+WITH_TOKEN = """
+import os, time, urllib.request
+endpoint = os.environ["IMDS"]
+wanted = {"X-aws-ec2-metadata-token-ttl-seconds": "600"}
+token = urllib.request.urlopen(urllib.request.Request(endpoint + "/latest/api/token", method="PUT", headers=wanted)).read().decode()
+while True:
+    asked = urllib.request.Request(endpoint + "/latest/meta-data/instance-id", headers={"X-aws-ec2-metadata-token": token})
+    urllib.request.urlopen(asked).read()
+    time.sleep(0.2)
+"""
+CALLERS = {"backup.sh": ("/bin/sh", SHELL), "collector.py": (sys.executable, PYTHON)}
+"""Software that calls without a token: its file, what runs it, and its text."""
+MODERN = {"modern.py": (sys.executable, WITH_TOKEN)}
+"""Software that uses tokens, which nobody may name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planting:
+    """What was planted, and what was answered about each, by the file of the software."""
+
+    fleet: Mapping[str, Launched]
+    found: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def named(self) -> list[str]:
+        """The callers that were named by their command lines."""
+        return [name for name in CALLERS if any(name in str(each) for each in self.processes(name))]
+
+    def processes(self, name: str) -> list[dict[str, Any]]:
+        """What was named on the instance of a software."""
+        return list(self.found[name]["capture"].get("processes", []))
+
+
+@contextmanager
+def deployed() -> Iterator[World]:
+    """The stack with the setting `capture`, and the artefact in a bucket of the member; what takes a minute takes twelve seconds."""
+    with LocalCloud(environment={"SSM_TIME_SCALE": "0.2"}) as cloud:
+        cloud.session(account=HERE).client("s3").create_bucket(
+            Bucket=analyzer.BUCKET, CreateBucketConfiguration={"LocationConstraint": HOME}
+        )
+        cloud.deploy(
+            capture=analyzer.setting(HOME),
+            organization_id=ORGANIZATION,
+            organizational_units=[MEMBERS_UNIT],
+            member_regions=[HOME],
+            call_as="SELF",
+        )
+        world = World(cloud)
+        world.switch_batching_window_off()
+        world.stop_schedules()
+        world.set_policy({"mode": "enforce"})
+        upload(world, analyzer.packed())
+        yield world
+
+
+def upload(world: World, artefact: bytes) -> None:
+    """Put an artefact where the setting says."""
+    s3 = world.cloud.session(account=HERE).client("s3")
+    s3.put_object(Bucket=analyzer.BUCKET, Key=analyzer.KEY, Body=artefact)
+
+
+def plant(world: World, folder: Path) -> Planting:
+    """Launch an instance for each software, run it there, and have all watched meanwhile."""
+    software = {**CALLERS, **MODERN}
+    launched = world.launch(number=len(software), tags=MANAGED, calls=CALLED)
+    fleet = dict(zip(software, launched, strict=True))
+    with ExitStack() as running:
+        for name, (program, text) in software.items():
+            (folder / name).write_text(text)
+            running.enter_context(_runs(world, fleet[name], program, str(folder / name)))
+        answers = watched(world, *fleet.values())
+    return Planting(fleet=fleet, found={name: answers[one.instance_id] for name, one in fleet.items()})
+
+
+def watched(world: World, *several: Launched) -> dict[str, dict[str, Any]]:
+    """What is answered of watching instances, by id."""
+    asked = {"targets": [each.arn for each in several], "capture": True, "seconds": 60}
+    answer = world.ask({"culprit": asked, "dry_run": False, "caller": "ada"})
+    return {each["target"].rpartition("/")[2]: each for each in answer["results"]}
+
+
+@contextmanager
+def _runs(world: World, one: Launched, *command: str) -> Iterator[None]:
+    endpoint = world.cloud.imds(one.instance_id, account=HERE, region=HOME)
+    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "IMDS": endpoint})
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
