@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.domain.commands import command
+from imdsv2.domain.request import Request, Source
+from imdsv2.people.answer import result_document
 from imdsv2.people.request import Command, parse
 from tests.fixtures.events import finding
 from tests.integration.guarding import enforced, guard, live, probe, reject, restart
@@ -39,6 +41,14 @@ def undo(cloud: Cloud, arn: InstanceArn) -> None:
 # --- A probe -------------------------------------------------------------------------------------------------------
 
 
+def looked_at(cloud: Cloud, arn: InstanceArn) -> str:
+    """The explanation that a dry run gives to a person."""
+    outcomes = cloud.line().run([Request(arn=arn, source=Source.MANUAL)], "look", dry_run=True)
+    result = result_document(str(arn), outcomes.judged[arn])
+    assert ("skip", "already_required") == (result["decision"], result["reason"])
+    return str(result["explanation"])
+
+
 @pytest.mark.parametrize("calls", [1, 2, 450])
 def test_calls_within_five_minutes_are_told_once_and_open_nothing(cloud: Cloud, calls: int) -> None:
     """However many: whoever can forge one request can forge hundreds."""
@@ -56,6 +66,18 @@ def test_calls_within_five_minutes_are_told_once_and_open_nothing(cloud: Cloud, 
     assert ("enforced", "open", "probe_or_breakage") == (current["status"], current["watch"], current["left_because"])
     assert str(current["probe_at"]).startswith("2026-11-20T15:00")
     assert PROBED in str(cloud.hub.note_on(finding(str(arn))))
+
+
+def test_a_look_at_what_is_enforced_says_that_it_is_watched_and_what_was_refused(cloud: Cloud) -> None:
+    """Who asks again after a change wants to know whether it holds."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=3)
+    assert "it is watched, and no refused call is known yet" in looked_at(cloud, arn)
+    probe(cloud, arn, 2)
+    guard(cloud)
+    said = looked_at(cloud, arn)
+    assert "The service required them on 2026-11-20 12:00 UTC. 2 IMDSv1 calls were rejected" in said
+    assert command("clear", arn) in said
 
 
 def test_a_second_period_makes_it_breakage(cloud: Cloud) -> None:

@@ -8,7 +8,8 @@ from imdsv2.aws.errors import error_code, error_message
 from imdsv2.aws.metadata_options import PLANNED_CALL
 from imdsv2.domain.documents import evidence_document, options_document
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.verdict import MAY_CHANGE, Decision
+from imdsv2.domain.verdict import MAY_CHANGE, Decision, Reason
+from imdsv2.domain.words import minute
 from imdsv2.errors import TargetRefused
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
         "target": name,
         "decision": None if failed else verdict.decision,
         "reason": None if failed else verdict.reason,
-        "explanation": verdict.explanation,
+        "explanation": f"{verdict.explanation}{_watch(judgement)}",
         "evidence": evidence_document(judgement.evidence),
         "before": options_document(instance.options if instance else None),
         "planned_call": dict(PLANNED_CALL) if planned else None,
@@ -54,6 +55,19 @@ def result_document(name: str, judgement: Judgement) -> dict[str, Any]:
         "status": judgement.status,
         "error": dict(judgement.error) if judgement.error else None,
     }
+
+
+def _watch(judgement: Judgement) -> str:
+    """What the ledger knows of an enforcement that stands: since when, and what was refused; nothing where others required tokens."""
+    record = judgement.record
+    if judgement.verdict.reason is not Reason.ALREADY_REQUIRED or not record.stands or record.enforced_at is None:
+        return ""
+    since = f" The service required them on {minute(record.enforced_at)}"
+    if record.is_broken or record.probe_at is not None:
+        return f"{since}. {record.explanation}"
+    if record.verified_at is not None:
+        return f"{since}, and its watch ended clean on {minute(record.verified_at)}."
+    return f"{since}; it is watched, and no refused call is known yet."
 
 
 def failure_document(name: str, code: str, message: str) -> dict[str, Any]:
