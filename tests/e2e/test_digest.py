@@ -36,6 +36,7 @@ def _sweep_as_if_whole(world: World) -> dict[str, Any]:
 def test_an_owner_gets_one_digest_and_nothing_before(world: World) -> None:
     """With what needs a person and the command; a finding by itself is no message."""
     world.messages()
+    world.forget_digest()
     one = world.launch_one(calls={3: 7}, tags={"owner": "team-azure", "Name": "azure-1"})
     world.send(events.config_change(one.instance_id))
     assert "v1_in_use" == world.decided(one)["reason"]

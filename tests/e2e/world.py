@@ -104,6 +104,11 @@ class World:
             key = {"pk": item["pk"], "sk": item["sk"]}
             self._dynamodb.update_item(TableName=table, Key=key, UpdateExpression="REMOVE " + ", ".join(attributes))
 
+    def forget_digest(self) -> None:
+        """Let the next whole sweep send the digest, though one may have been sent today."""
+        key = {"pk": {"S": "digest"}, "sk": {"S": "current"}}
+        self._dynamodb.delete_item(TableName=self.cloud.outputs["LedgerTableName"], Key=key)
+
     def age(self, one: Launched, hours: int) -> None:
         """Move an enforcement so many hours into the past; the instance ran during these hours."""
         enforced_at = datetime.now(UTC) - timedelta(hours=hours)
