@@ -610,6 +610,16 @@ def test_a_tag_left_behind_is_removed_where_the_takeover_does_not_enforce(
     assert (reason is None) == (OUR_TAG in cloud.tags(arn))
 
 
+def test_a_tag_left_behind_is_removed_where_the_takeover_cannot_tag_anew(cloud: Cloud) -> None:
+    """What cannot be tagged is not changed, and the earlier tag goes."""
+    arn = cloud.one()
+    leave_half_done(cloud, arn)
+    cloud.wire.refuse("CreateTags", "RequestLimitExceeded", status=503)
+    cloud.clock.move(seconds=LEASE.total_seconds())
+    assert "held" == run(cloud, arn, Source.REVISIT).status
+    assert OUR_TAG not in cloud.tags(arn)
+
+
 def test_a_call_that_timed_out_is_taken_over_after_the_lease(cloud: Cloud) -> None:
     """EC2 may have applied it: it stays `enforcing`, and the takeover reads the options."""
     arn = cloud.one()

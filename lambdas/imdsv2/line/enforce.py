@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.instance import Instance
+from imdsv2.domain.instance import ENFORCED_TAG, Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.errors import QuotaExhausted
@@ -138,12 +138,17 @@ class Enforcement:
             for each in ended
             if each.status not in {Status.ENFORCED, Status.ENFORCING}
             and each.verdict.reason is not Reason.GONE
-            and (each.arn not in untaggable or each.tag_left)
+            and (each.arn not in untaggable or each.tag_left or _bore_tag(each))
         ]
         left = action.untag(self.write, tagged)
         if left:
             self.logger.warning("tag left behind", extra={"targets": sorted(map(str, left))})
         return [replace(each, tag_left=each.arn in left) for each in ended]
+
+
+def _bore_tag(judgement: Judgement) -> bool:
+    """Whether an earlier attempt, which died after it had tagged the instance, has left the service's tag."""
+    return judgement.instance is not None and ENFORCED_TAG in judgement.instance.tags
 
 
 def _expected(options: MetadataOptions) -> MetadataOptions:

@@ -146,7 +146,7 @@ class Judge:
         item, now = self._world.current(machine.arn), self._world.clock()
         undone, shown = item.get("undo") is not None, self._world.as_shown(machine)
         if not undone:
-            self._world.returned[machine.arn] += 1
+            self._world.returned[machine.arn].add(str(item["enforced_at"]))
         never = {
             "though it had done so": machine.ours == machine.options["HttpTokens"] == "optional",
             "by another role": role != "rollback",

@@ -125,7 +125,7 @@ class Troubles(Words):
         table = self.world.dynamodb
         if item.get("status") in _UNDER_WAY or item.get("owes"):
             yield f"is {item['status']} and owes {item.get('owes')}"
-        if isinstance(table, WalkTable) and table.counted[arn.instance_id] < self.world.returned[arn]:
+        if isinstance(table, WalkTable) and table.counted[arn.instance_id] < len(self.world.returned[arn]):
             yield "broke, and was not counted"
         if item.get("status") != "rolled_back" or "cleared_at" in item:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -73,8 +73,9 @@ class World:
         """For how long EC2 shows the state before a change."""
         self.heard: dict[InstanceArn, datetime] = {}
         """When people last heard of an instance."""
-        self.returned: Counter[InstanceArn] = Counter()
-        """How often the guard has put an instance back."""
+        self.returned: defaultdict[InstanceArn, set[str]] = defaultdict(set)
+        """The enforcements that the guard has ended by putting an instance back; more than once where somebody has required tokens
+        again before EC2 showed that."""
         self.faulted = False
         self.run = Run()
         self.told: dict[InstanceArn, datetime] = {}

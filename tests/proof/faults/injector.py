@@ -67,6 +67,8 @@ class Injector:
         self.counted: Counter[str] = Counter()
         self.armed = False
         self.fired: set[Shot] = set()
+        self.reached: Callable[[Call], None] = lambda _: None
+        """Told of each call that is counted, before it is answered."""
         self._is_stale: set[str] = set()
 
     def receive(self, call: Call) -> AWSResponse:
@@ -74,6 +76,7 @@ class Injector:
         if self.armed and call.number is None:
             call.number = self.counted[call.name]
             self.counted[call.name] += 1
+            self.reached(call)
         fault = self._fault_of(call)
         if call.name in self._is_stale or fault is Fault.STALE:
             self._is_stale.add(call.name)  # From now on: how old the state may be is the world's business.

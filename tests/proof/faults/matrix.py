@@ -116,12 +116,23 @@ def pairs(row: Row) -> list[Row]:
 
 def run(row: Row) -> Result:
     """Run one row."""
+    world = World.from_saved(clean(row.path).before)
+    world.injector.armed = True
+    aim(world, row)
+    PATHS[row.path].act(world, list(clean(row.path).arns))
+    return came_of(world, row)
+
+
+def aim(world: World, row: Row) -> None:
+    """Let calls meet the row's faults from now on."""
+    world.injector.shots = row.shots
+    world.lenient = any(shot.kind in {"unreadable", "wrong"} for shot in row.shots)
+
+
+def came_of(world: World, row: Row) -> Result:
+    """What came of a row whose step is over, at once and after days without faults."""
     known, path = clean(row.path), PATHS[row.path]
     arns = list(known.arns)
-    world = World.from_saved(known.before)
-    world.injector.shots, world.injector.armed = row.shots, True
-    world.lenient = any(shot.kind in {"unreadable", "wrong"} for shot in row.shots)
-    path.act(world, arns)
     world.injector.armed = False
     assert world.injector.fired, f"{row}: the fault was never met"
     outcome = _outcome(world, arns, known)
@@ -134,7 +145,7 @@ def run(row: Row) -> Result:
     return Result(outcome=outcome, differs=differs, wrong=(*caps, *wrong))
 
 
-_futures: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+futures: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 """What came of a state, by all of it: many faults leave the same one behind, and the days after it are without chance."""
 
 
@@ -144,11 +155,11 @@ def _future(
     """What differs at the end from a run without faults, and what is wrong."""
     may_repeat = _repeats(row)
     state = "|".join((row.path, str(may_repeat), str(again is not None), _everything(world, minutes=True)))
-    if state not in _futures:
+    if state not in futures:
         _go_on(world, again)
         wrong = tuple(each for each in violations(world.end(may_repeat=may_repeat)) if each not in known.wrong)
-        _futures[state] = _differences(known.end, _summary(world, arns)), wrong
-    return _futures[state]
+        futures[state] = _differences(known.end, _summary(world, arns)), wrong
+    return futures[state]
 
 
 def _go_on(world: World, again: Callable[[], object] | None = None) -> None:

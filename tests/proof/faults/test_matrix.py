@@ -15,6 +15,7 @@ import pytest
 
 from infra.service_models import OPERATIONS, SOURCE_OPERATIONS
 from tests.proof import tally
+from tests.proof.faults.branches import Branches
 from tests.proof.faults.expected import EXPECTED, group_of
 from tests.proof.faults.matrix import clean, pairs, rows, run
 from tests.proof.faults.paths import PATHS
@@ -22,7 +23,7 @@ from tests.proof.faults.paths import PATHS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.proof.faults.matrix import Row
+    from tests.proof.faults.matrix import Result, Row
 
 LONG = os.environ.get("PROOF") == "long"
 SEED = os.environ.get("PROOF_SEED", "1")
@@ -60,9 +61,8 @@ def sample(several: list[Row]) -> Iterator[Row]:
         seen |= keys
 
 
-def complaints_about(row: Row) -> list[str]:
+def complaints_about(row: Row, result: Result) -> list[str]:
     """What is wrong about a row."""
-    result = run(row)
     complaints = [*result.wrong, *(f"the end differs: {each}" for each in result.differs)]
     allowed = EXPECTED[row.operation][group_of(row.kind)]
     if row.then is None and result.outcome not in allowed:
@@ -88,8 +88,16 @@ def test_every_call_that_the_service_can_make_has_rows() -> None:
 @pytest.mark.skipif(LONG, reason="the long form runs every row")
 def test_what_a_fault_comes_to() -> None:
     """A sample: nothing is lost, changed twice, unwatched or untold; in the end all is as it would have been."""
-    problems = [problem for row in sample(all_rows()) for problem in complaints_about(row)]
+    problems = [problem for row in sample(all_rows()) for problem in complaints_about(row, run(row))]
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.skipif(LONG, reason="the long form runs every row so")
+def test_a_copy_of_the_process_comes_to_the_same_as_a_run_from_the_beginning() -> None:
+    """The long form runs rows in copies that branch off at the fault."""
+    results = Branches("images").run()
+    assert set(results) == set(rows("images"))
+    assert {} == {row: result for row, result in list(results.items())[::7] if result != run(row)}
 
 
 @pytest.mark.skipif(not LONG, reason="the short form runs a sample")
@@ -99,7 +107,8 @@ def test_what_every_fault_of_a_path_comes_to(path: str) -> None:
     single = rows(path)
     chance = random.Random(f"{SEED} {path}")  # noqa: S311 - chooses, keeps no secret
     doubled = [chance.choice(pairs(row)) for row in chance.sample(single, min(PAIRS, len(single)))]
-    problems = {str(row): found for row in (*single, *doubled) if (found := complaints_about(row))}
+    results = {**Branches(path).run(), **{row: run(row) for row in doubled}}
+    problems = {str(row): found for row, result in results.items() if (found := complaints_about(row, result))}
     tally.note("proof.faults", run=len(single), exist=len(rows(path)), violations=len(problems))
     tally.note("proof.faults.pairs", run=len(doubled), exist=sum(len(pairs(row)) for row in single), violations=0)
     assert not problems, "\n".join(each for found in problems.values() for each in found)
