@@ -102,9 +102,11 @@ class Lives(Events):
             if "status" in item:
                 assert all(item.get(name) for name in ("decision", "reason", "explanation", "source", "decided_at"))
                 under_way = item["status"] in {"enforcing", "rolling_back"}
-                assert under_way == ("owner" in item)
+                # Whoever takes over a tag that was left behind takes a lease, and may die.
+                may_be_leased = under_way or "untag" in item.get("owes", ())
+                assert under_way <= ("owner" in item) <= may_be_leased
                 # A rollback that EC2 has accepted and does not show yet is left to the next pass.
-                assert under_way == ("lease_until" in item or "returned_at" in item)
+                assert under_way <= ("lease_until" in item or "returned_at" in item) <= may_be_leased
                 if "revisit_at" not in item:
                     assert item["status"] == "verified" or item["reason"] in {"gone", "already_required"}
                 if item["status"] == "rolling_back":

@@ -138,7 +138,8 @@ def _hindrance(record: Record, target: Target, command: Command) -> str | None:
     is_throttled = isinstance(target, Unreachable) and target.throttled
     if is_throttled and record.stands and not command.dry_run:
         return None  # Mark it anyway: the guard continues when EC2 no longer throttles.
-    if isinstance(target, Instance) and target.options.http_tokens == "optional":
+    is_optional = isinstance(target, Instance) and target.options.http_tokens == "optional"
+    if is_optional and enforced_at is not None:
         return f"It is back already: EC2 shows tokens as optional. {_back_since(record)}"
     return obstacle(record, target)
 
