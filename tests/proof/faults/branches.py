@@ -12,13 +12,22 @@ import pickle
 from collections import defaultdict
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.proof.faults.matrix import aim, came_of, clean, futures, rows
+from tests.proof.faults.matrix import aim, came_of, clean, futures, rows, run
 from tests.proof.faults.paths import PATHS
 from tests.proof.faults.world import World
 
 if TYPE_CHECKING:
     from tests.proof.faults.matrix import Result, Row
     from tests.proof.faults.wire import Call
+
+
+WITH_FILES = frozenset({"sweep", "sweep dry run"})
+"""Paths that keep a file open while they call: copies of a process share how far it is read and written."""
+
+
+def results(path: str) -> dict[Row, Result]:
+    """What came of each row of a path."""
+    return {row: run(row) for row in rows(path)} if path in WITH_FILES else Branches(path).run()
 
 
 class Branches:

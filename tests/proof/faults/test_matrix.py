@@ -15,7 +15,7 @@ import pytest
 
 from infra.service_models import OPERATIONS, SOURCE_OPERATIONS
 from tests.proof import tally
-from tests.proof.faults.branches import Branches
+from tests.proof.faults.branches import results
 from tests.proof.faults.expected import EXPECTED, OTHER_ENDS, group_of
 from tests.proof.faults.matrix import clean, pairs, rows, run
 from tests.proof.faults.paths import PATHS
@@ -97,9 +97,9 @@ def test_what_a_fault_comes_to() -> None:
 @pytest.mark.skipif(LONG, reason="the long form runs every row so")
 def test_a_copy_of_the_process_comes_to_the_same_as_a_run_from_the_beginning() -> None:
     """The long form runs rows in copies that branch off at the fault."""
-    results = Branches("images").run()
-    assert set(results) == set(rows("images"))
-    assert {} == {row: result for row, result in list(results.items())[::7] if result != run(row)}
+    came = results("images")
+    assert set(came) == set(rows("images"))
+    assert {} == {row: result for row, result in list(came.items())[::7] if result != run(row)}
 
 
 @pytest.mark.skipif(not LONG, reason="the short form runs a sample")
@@ -109,8 +109,8 @@ def test_what_every_fault_of_a_path_comes_to(path: str) -> None:
     single = rows(path)
     chance = random.Random(f"{SEED} {path}")  # noqa: S311 - chooses, keeps no secret
     doubled = [chance.choice(pairs(row)) for row in chance.sample(single, min(PAIRS, len(single)))]
-    results = {**Branches(path).run(), **{row: run(row) for row in doubled}}
-    problems = {str(row): found for row, result in results.items() if (found := complaints_about(row, result))}
+    came = {**results(path), **{row: run(row) for row in doubled}}
+    problems = {str(row): found for row, result in came.items() if (found := complaints_about(row, result))}
     tally.note("proof.faults", run=len(single), exist=len(rows(path)), violations=len(problems))
     tally.note("proof.faults.pairs", run=len(doubled), exist=sum(len(pairs(row)) for row in single), violations=0)
     assert not problems, "\n".join(each for found in problems.values() for each in found)
