@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aws_cdk.aws_stepfunctions import StateMachine
     from constructs import Construct
 
+    from infra.dashboard import Dashboard
     from infra.roll_out import MemberTemplates
     from infra.settings import Settings
 
@@ -61,36 +62,17 @@ class ServiceStack(Stack):
         self._code = aws_lambda.Code.from_asset(str(asset))
         self._release = FileSystem.fingerprint(str(asset))
         self.key = ServiceKey(self, "Encryption", names=self._names)
-        self.findings = FindingsQueue(
-            self,
-            "Findings",
-            key=self.key.key,
-            # Lambda retries a throttled batch within this time; AWS recommends six times the function's timeout.
-            visibility_timeout=Duration.seconds(6 * REMEDIATE_TIMEOUT.to_seconds() + settings.batching_window_seconds),
-        )
+        self.findings = self._findings()
         self.failed = FailedInvocations(self, "FailedInvocations", key=self.key.key)
         self.ledger = Ledger(self, "Ledger", key=self.key.key)
         self.policy = PolicyParameter(self, "Policy", names=self._names)
         self.notifications = Notifications(self, "Notifications", key=self.key.key, email=settings.notification_email)
-        self.bus = CentralBus(
-            self,
-            "CentralBus",
-            organization_id=settings.organization_id,
-            member_accounts=settings.member_accounts,
-            names=self._names,
-        )
+        self.bus = self._bus()
         self.rules = [self._rules("OwnFindings", None), self._rules("ForwardedFindings", self.bus.bus)]
         allow_deliveries(self.findings, rule_arns=[arn for each in self.rules for arn in each.rule_arns])
 
         self.remediate = self._remediate()
-        self.manual = self._judge(
-            "manual",
-            "Judges the instances named in its input",
-            MANUAL_TIMEOUT,
-            environment={"CAPTURE_DOCUMENT": self._names.capture_document} if settings.capture else None,
-        )
-        self.ledger.grant_due(self.manual.role)
-        self.ledger.grant_enforced(self.manual.role)
+        self.manual = self._manual()
         self.revisit = self._revisit()
         self.sweep = self._sweep()
         self.guard = self._guard()
@@ -103,7 +85,43 @@ class ServiceStack(Stack):
         self.broadcast = add_broadcast(
             self, self._function, ledger=self.ledger, bus=self.bus, failed=self.failed, key=self.key, names=self._names
         )
-        self.dashboard = monitor(
+        self.dashboard = self._monitor()
+        self._outputs()
+        conform(self, names=self._names, boundary=settings.role_permissions_boundary)
+
+    def _findings(self) -> FindingsQueue:
+        return FindingsQueue(
+            self,
+            "Findings",
+            key=self.key.key,
+            # Lambda retries a throttled batch within this time; AWS recommends six times the function's timeout.
+            visibility_timeout=Duration.seconds(
+                6 * REMEDIATE_TIMEOUT.to_seconds() + self._settings.batching_window_seconds
+            ),
+        )
+
+    def _bus(self) -> CentralBus:
+        return CentralBus(
+            self,
+            "CentralBus",
+            organization_id=self._settings.organization_id,
+            member_accounts=self._settings.member_accounts,
+            names=self._names,
+        )
+
+    def _manual(self) -> ServiceFunction:
+        manual = self._judge(
+            "manual",
+            "Judges the instances named in its input",
+            MANUAL_TIMEOUT,
+            environment={"CAPTURE_DOCUMENT": self._names.capture_document} if self._settings.capture else None,
+        )
+        self.ledger.grant_due(manual.role)
+        self.ledger.grant_enforced(manual.role)
+        return manual
+
+    def _monitor(self) -> Dashboard:
+        return monitor(
             self,
             topic=self.notifications.topic,
             findings=self.findings,
@@ -114,8 +132,6 @@ class ServiceStack(Stack):
             rules=self.rules,
             names=self._names,
         )
-        self._outputs()
-        conform(self, names=self._names, boundary=settings.role_permissions_boundary)
 
     def _enter_accounts(self, member_templates: MemberTemplates) -> None:
         # The security account's own instances are reached through the same roles as all others.

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -33,10 +32,6 @@ def wheel(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.skipif(
-    int(metadata.version("setuptools").partition(".")[0]) < 77,
-    reason="make setup installs the setuptools that builds it",
-)
 def test_the_wheel_is_complete(wheel: Path) -> None:
     """Every file of both packages, the program, and the version."""
     with zipfile.ZipFile(wheel) as archive:

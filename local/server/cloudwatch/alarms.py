@@ -114,7 +114,7 @@ def _point(alarm: Json, start: int, end: int) -> float | None:
     if match := FILLED.fullmatch(expression):
         value = values[match[1]]
         return float(match[2]) if value is None else value
-    raise NotImplementedError(f"the local AWS does not know the expression {expression}: add it here")
+    raise ValueError(f"the local AWS knows no alarm on the expression {expression}")
 
 
 def _stats(alarm: Json) -> Iterator[Json]:

@@ -14,7 +14,7 @@ from tests.integration.walk.table import WalkTable
 from tests.integration.walk.words import Words, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.integration.walk.machine import Machine
 
@@ -36,6 +36,11 @@ _UNDER_WAY = {"enforcing", "rolling_back"}
 
 class Troubles(Words):
     """Crashes and refusals, looks that lag, answers that get lost, and calls of which a part fails."""
+
+    revisit: Callable[[], None]
+    """Re-evaluates due instances: the walk says how functions are run, trouble only comes between."""
+    guard_passes: Callable[[], None]
+    """The guard's next pass."""
 
     @rule(by=lags, index=st.booleans())
     def looks_lag(self, by: timedelta, *, index: bool) -> None:
@@ -105,14 +110,6 @@ class Troubles(Words):
             self.guard_passes()
             self.what_we_changed_is_watched()
         assert [] == self.unsettled()
-
-    def revisit(self) -> None:
-        """Due instances are re-evaluated."""
-        raise NotImplementedError("the walk says how functions are run; trouble only comes between")
-
-    def guard_passes(self) -> None:
-        """The guard's next pass."""
-        raise NotImplementedError("the walk says how functions are run; trouble only comes between")
 
     def unsettled(self) -> list[str]:
         """What is still to be done."""
