@@ -20,15 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from local.server import gateway
 from local.server import platform as ms
 from local.server.ec2.records import tags_of
 from local.server.imds import callers
+from local.server.ssm import SystemsManagerError, answer_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from local.server.platform import Headers, Params, Response
 
 Json: TypeAlias = dict[str, Any]
 Created: TypeAlias = tuple[str, Json]
@@ -38,14 +37,6 @@ AGENT_VERSION: Final = "3.3.40.0"
 OBJECT: Final = re.compile(r"https://(?P<bucket>[a-z0-9-]+)\.s3\.[^/]+/(?P<key>.+)")
 SHOWN: Final = 24_000
 PLACEHOLDER: Final = re.compile(r"\{\{ *(\w+) *\}\}")
-
-
-@dataclass(eq=False)
-class CommandError(Exception):
-    """An error that Systems Manager answers."""
-
-    code: str
-    message: str
 
 
 @dataclass(kw_only=True)
@@ -68,18 +59,7 @@ _invocations: dict[str, Invocation] = {}
 def install() -> None:
     """Handle requests before the others' Systems Manager does, and register the resource type of documents."""
     ms.STACK_TYPES["AWS::SSM::Document"] = {"create": _create, "update": _update, "delete": _delete}
-    others = ms.SERVICES["ssm"]
-
-    async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:
-        action = ACTIONS.get(headers.get("x-amz-target", "").rpartition(".")[2])
-        if action is None:
-            return await others(method, path, headers, body, query)
-        try:
-            return gateway.json_response(action(json.loads(body)))
-        except CommandError as refusal:
-            return gateway.json_response({"__type": refusal.code, "Message": refusal.message}, 400)
-
-    ms.SERVICES["ssm"] = handle
+    answer_first(ACTIONS)
 
 
 def _create(_logical_id: str, properties: Json, _stack: str) -> Created:
@@ -110,17 +90,19 @@ def send_command(request: Json) -> Json:
     here = (ms.account_id(), ms.region())
     document = _documents.get((*here, request["DocumentName"]))
     if document is None:
-        raise CommandError("InvalidDocument", f"Document with name {request['DocumentName']} does not exist.")
+        raise SystemsManagerError("InvalidDocument", f"Document with name {request['DocumentName']} does not exist.")
     instance = ms.EC2_INSTANCES.get(instance_id)
     if instance is None or instance["State"]["Name"] != "running" or not tags_of(instance_id).get(MANAGED_TAG):
-        raise CommandError(
+        raise SystemsManagerError(
             "InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account {here[0]}"
         )
     parameters = {name: values[0] for name, values in request.get("Parameters", {}).items()}
     for name, described in document.get("parameters", {}).items():
         value = parameters.setdefault(name, described.get("default", ""))
         if value not in described.get("allowedValues", [value]):
-            raise CommandError("InvalidParameters", f"{name} takes one of {', '.join(described['allowedValues'])}")
+            raise SystemsManagerError(
+                "InvalidParameters", f"{name} takes one of {', '.join(described['allowedValues'])}"
+            )
     command_id = str(uuid.uuid4())
     invocation = Invocation(document=request["DocumentName"], place=(*here, instance_id))
     _invocations[command_id] = invocation
@@ -133,7 +115,7 @@ def get_command_invocation(request: Json) -> Json:
     command_id, instance_id = request["CommandId"], request["InstanceId"]
     found = _invocations.get(command_id)
     if found is None or found.place != (ms.account_id(), ms.region(), instance_id):
-        raise CommandError("InvocationDoesNotExist", "")
+        raise SystemsManagerError("InvocationDoesNotExist", "")
     return {
         "CommandId": command_id,
         "InstanceId": instance_id,

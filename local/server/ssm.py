@@ -22,7 +22,7 @@ from local.server import gateway
 from local.server import platform as ms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from local.server.platform import Headers, Params, Response
 
@@ -42,7 +42,7 @@ IMAGE: Final = "ami-0a1c2023a1b2c3d4e"
 
 
 @dataclass(eq=False)
-class DocumentError(Exception):
+class SystemsManagerError(Exception):
     """An error that Systems Manager answers."""
 
     code: str
@@ -78,15 +78,20 @@ _documents: dict[Place, Document] = {}
 def install() -> None:
     """Handle requests before ministack's Systems Manager does."""
     ms.ssm._PUBLIC_AMI_PARAMETERS[IMAGE_PARAMETER] = IMAGE
-    ministacks = ms.SERVICES["ssm"]
+    answer_first(ACTIONS)
+
+
+def answer_first(actions: Mapping[str, Callable[[Json], Json]]) -> None:
+    """Answer these actions of Systems Manager, and leave all others to whoever has answered them so far."""
+    others = ms.SERVICES["ssm"]
 
     async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:
-        action = ACTIONS.get(headers.get("x-amz-target", "").rpartition(".")[2])
+        action = actions.get(headers.get("x-amz-target", "").rpartition(".")[2])
         if action is None:
-            return await ministacks(method, path, headers, body, query)
+            return await others(method, path, headers, body, query)
         try:
             return gateway.json_response(action(json.loads(body)))
-        except DocumentError as refusal:
+        except SystemsManagerError as refusal:
             return gateway.json_response({"__type": refusal.code, "Message": refusal.message}, 400)
 
     ms.SERVICES["ssm"] = handle
@@ -97,7 +102,7 @@ def create_document(request: Json) -> Json:
     name, kind = request["Name"], request.get("DocumentType", "Command")
     place = (ms.account_id(), ms.region(), name)
     if place in _documents:
-        raise DocumentError("DocumentAlreadyExists", f"Document with same name {name} already exists")
+        raise SystemsManagerError("DocumentAlreadyExists", f"Document with same name {name} already exists")
     now = datetime.now(UTC)
     document = Document(kind=kind, content=request["Content"], created_at=now)
     if kind == CALENDAR:
@@ -160,12 +165,12 @@ def _readable(name: str) -> Document:
     if document is None or place[1] != ms.region() or ms.account_id() not in {place[0], *document.shared_with}:
         raise _no_document(name)
     if document.kind != CALENDAR:
-        raise DocumentError("InvalidDocumentType", f"Document {name} is of type {document.kind}, not {CALENDAR}.")
+        raise SystemsManagerError("InvalidDocumentType", f"Document {name} is of type {document.kind}, not {CALENDAR}.")
     return document
 
 
-def _no_document(name: str) -> DocumentError:
-    return DocumentError("InvalidDocument", f"Document with name {name} does not exist.")
+def _no_document(name: str) -> SystemsManagerError:
+    return SystemsManagerError("InvalidDocument", f"Document with name {name} does not exist.")
 
 
 def _calendar(document: Document, at: datetime) -> Calendar:
@@ -176,7 +181,7 @@ def _calendar(document: Document, at: datetime) -> Calendar:
             events=[(_moment(each.start), _moment(each.end)) for each in recurring.of(data).between(at, at + AHEAD)],
         )
     except (ValueError, KeyError) as error:
-        raise DocumentError("InvalidDocumentContent", f"The content is no calendar: {error}") from error
+        raise SystemsManagerError("InvalidDocumentContent", f"The content is no calendar: {error}") from error
 
 
 def _moment(start_or_end: date) -> datetime:
@@ -190,7 +195,7 @@ def _time(text: str) -> datetime:
     try:
         return _moment(datetime.fromisoformat(text))
     except ValueError as error:
-        raise DocumentError("ValidationException", f"AtTime is no time in ISO 8601: {text}") from error
+        raise SystemsManagerError("ValidationException", f"AtTime is no time in ISO 8601: {text}") from error
 
 
 def _text(at: datetime) -> str:
