@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
 from imdsv2.source.launching import DEFAULT, Configuration, Group, Ref
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def read_groups(autoscaling: Any, names: Iterable[str]) -> dict[str, Group]:
     """The groups of these names; one that is gone is left out. Raises ClientError or BotoCoreError."""
     return {
         each["AutoScalingGroupName"]: _group(each)
-        for batch in _batches(names)
+        for batch in batched(sorted({*names}), NAMES_A_CALL)
         for each in _pages(autoscaling.describe_auto_scaling_groups, "AutoScalingGroups", AutoScalingGroupNames=batch)
     }
 
@@ -34,7 +34,7 @@ def read_configurations(autoscaling: Any, names: Iterable[str]) -> dict[str, Con
     """The launch configurations of these names; one that is gone is left out. Raises ClientError or BotoCoreError."""
     return {
         each["LaunchConfigurationName"]: _configuration(each)
-        for batch in _batches(names)
+        for batch in batched(sorted({*names}), NAMES_A_CALL)
         for each in _pages(
             autoscaling.describe_launch_configurations, "LaunchConfigurations", LaunchConfigurationNames=batch
         )
@@ -90,9 +90,3 @@ def _configuration(seen: Mapping[str, Any]) -> Configuration:
         settings={name: seen[name] for name in _SETTINGS if seen.get(name) not in (None, "", [], {})},
         has_user_data=bool(seen.get("UserData")),
     )
-
-
-def _batches(names: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(sorted({*names}))
-    while batch := list(islice(remaining, NAMES_A_CALL)):
-        yield batch

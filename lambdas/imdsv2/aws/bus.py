@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -26,8 +28,7 @@ class Bus:
         Raises ClientError or BotoCoreError if a whole call fails.
         """
         taken = 0
-        for first in range(0, len(details), _ENTRIES_A_CALL):
-            batch = details[first : first + _ENTRIES_A_CALL]
+        for batch in batched(details, _ENTRIES_A_CALL):
             answer = self.events.put_events(Entries=[self._entry(each) for each in batch])
             for each in answer["Entries"]:
                 if each.get("ErrorCode"):

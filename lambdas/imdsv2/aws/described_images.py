@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
+
+from imdsv2.domain.batches import batched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,13 +21,7 @@ def described_images(ec2: EC2Client, ids: Iterable[str]) -> Iterator[ImageTypeDe
     Asked for by a filter: an id that has been deregistered, as is usual for the AMIs of older instances, would fail a call
     that names ids.
     """
-    for batch in _batches(each for each in ids if each.startswith("ami-")):
+    for batch in batched(sorted({each for each in ids if each.startswith("ami-")}), IDS_A_CALL):
         yield from ec2.describe_images(
             Filters=[{"Name": "image-id", "Values": batch}], IncludeDeprecated=True, IncludeDisabled=True
         )["Images"]
-
-
-def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
-    remaining = iter(sorted({*ids}))
-    while batch := list(islice(remaining, IDS_A_CALL)):
-        yield batch

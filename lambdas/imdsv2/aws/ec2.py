@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling, may_pass
 from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
+from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, T
     """
     wanted = {arn.instance_id: arn for arn in arns}
     found: dict[InstanceArn, Target] = {}
-    remaining = iter(wanted)
-    while batch := list(islice(remaining, IDS_A_CALL)):
+    for batch in batched(wanted, IDS_A_CALL):
         answer = _answer(ec2, batch)
         if answer.may_be_of_some_ids:
             answer = isolate(partial(_answer, ec2), answer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
+from imdsv2.domain.batches import batched
 from imdsv2.source.launching import DEFAULT, Fleet, Ref
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ def read_spot_fleets(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Fleet]:
 def _known(
     ask: Callable[[Sequence[str]], Mapping[str, Any]], answer: str, ids: Iterable[str]
 ) -> Iterator[Mapping[str, Any]]:
-    wanted = sorted({*ids})
-    for start in range(0, len(wanted), IDS_A_CALL):
-        some = wanted[start : start + IDS_A_CALL]
+    for some in batched(sorted({*ids}), IDS_A_CALL):
         for _ in range(_ATTEMPTS):
             try:
                 yield from ask(some)[answer] if some else []

@@ -10,8 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
@@ -26,12 +25,13 @@ from imdsv2.aws.errors import (
     may_pass,
 )
 from imdsv2.aws.refusals import OF_ALL, cause_of, wants_endpoint
+from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG, Instance
 from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
 from imdsv2.errors import QuotaExhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -83,7 +83,7 @@ GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The inst
 def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[InstanceArn, Refusal]:
     """Tag instances of one account and Region. Returns those that could not be tagged; these must not be changed."""
     refused: dict[InstanceArn, Refusal] = {}
-    for batch in _batches(instances, _RESOURCES_A_TAGGING):
+    for batch in batched(instances, _RESOURCES_A_TAGGING):
         try:
             _create_tags(ec2, batch, now)
         except CALL_FAILURES as error:
@@ -100,7 +100,7 @@ def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[In
 def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> set[InstanceArn]:
     """Remove the service's tag from instances that were not changed after all. Returns those that may still have it."""
     left: set[InstanceArn] = set()
-    for batch in _batches(arns, _RESOURCES_A_TAGGING):
+    for batch in batched(arns, _RESOURCES_A_TAGGING):
         try:
             ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
         except CALL_FAILURES as error:
@@ -125,7 +125,7 @@ def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime)
     What has gone has no tag. It fails the whole call, as one with 50 tags of its own does: the rest is tried one by one.
     """
     left: dict[InstanceArn, Exception] = {}
-    for batch in _batches(arns, _RESOURCES_A_TAGGING):
+    for batch in batched(arns, _RESOURCES_A_TAGGING):
         try:
             _replace_tag(ec2, batch, now)
         except CALL_FAILURES as error:
@@ -292,9 +292,3 @@ def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
 
 def _still_pending(target: Target) -> bool:
     return isinstance(target, Instance) and target.state != "stopped" and target.options.state == "pending"
-
-
-def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import CALL_FAILURES, KEYS_EXPIRED, describe_error, error_code, may_pass
 from imdsv2.aws.findings import INVALID, NOT_ENABLED, Findings, key_in_hub
+from imdsv2.domain.batches import batched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from aws_lambda_powertools import Logger
     from mypy_boto3_securityhub import SecurityHubClient
@@ -102,7 +102,7 @@ class SecurityHub:
             if each not in annotated.done:
                 due[note, workflow and each in seen and seen[each].is_new].append(each)
         for (note, new), chosen in sorted(due.items(), key=lambda item: item[0][1]):
-            for batch in _batches(chosen, _FINDINGS_AN_UPDATE):
+            for batch in batched(chosen, _FINDINGS_AN_UPDATE):
                 if not self._update(batch, accounts, note, annotated, new=new):
                     return  # Each further call would wait as long.
 
@@ -124,7 +124,7 @@ class SecurityHub:
         except CALL_FAILURES as error:
             if error_code(error) in INVALID and len(batch) > 1:
                 # One finding has made the call invalid for all.
-                halves = _batches(batch, -(-len(batch) // 2))
+                halves = batched(batch, -(-len(batch) // 2))
                 return all(self._update(half, accounts, note, annotated, new=new) for half in halves)
             problem = {"problem": describe_error(error), "findings": [each.id for each in batch]}
             self._logger.warning("findings not annotated", extra=problem)
@@ -183,9 +183,3 @@ def _closed(keys: Iterable[Key], looked: Looked) -> Closed | None:
             why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
             return Closed(why=why, may_pass=may_pass(error) or error_code(error) in KEYS_EXPIRED)
     return None
-
-
-def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
+from imdsv2.domain.batches import batched
 from imdsv2.source.launching import DEFAULT, Ref, Service
 
 if TYPE_CHECKING:
@@ -39,10 +40,8 @@ def read_node_groups(eks: Any, origins: Iterable[Origin]) -> dict[Origin, Servic
 def read_environments(batch: Any, origins: Sequence[Origin]) -> dict[Origin, Service]:
     """The compute environments of these origins, by the hundred; one that is gone is left out. Raises ClientError or BotoCoreError."""
     named = {each.name: each for each in origins}
-    names = sorted(named)
     found = {}
-    for start in range(0, len(names), NAMES_A_CALL):
-        asked = names[start : start + NAMES_A_CALL]
+    for asked in batched(sorted(named), NAMES_A_CALL):
         for seen in batch.describe_compute_environments(computeEnvironments=asked)["computeEnvironments"]:
             if origin := named.get(seen["computeEnvironmentName"]):
                 found[origin] = Service(arn=seen.get("computeEnvironmentArn"), own=_template_of(seen))

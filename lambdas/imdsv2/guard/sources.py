@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.ec2 import instances_of
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
+from imdsv2.domain.batches import batched
 from imdsv2.domain.breakage import of_a_cohort, pattern
 from imdsv2.domain.cohort import cohort_of, lineage_of
 from imdsv2.domain.commands import command
@@ -133,11 +134,10 @@ class SourceWatch:
             for template, several in fix.made.items()
             for number in several
         }
-        templates = sorted({template for template, _ in made})
         launched: dict[str, list[Instance]] = {fix.key: [] for fix in fixes}
         ec2 = self.members.ec2(place, "read")
-        for first in range(0, len(templates), _TEMPLATES_A_CALL):
-            for each in instances_of(ec2, place, f"tag:{_TEMPLATE_TAG}", templates[first : first + _TEMPLATES_A_CALL]):
+        for templates in batched(sorted({template for template, _ in made}), _TEMPLATES_A_CALL):
+            for each in instances_of(ec2, place, f"tag:{_TEMPLATE_TAG}", templates):
                 key = made.get((each.tags.get(_TEMPLATE_TAG, ""), each.tags.get(_VERSION_TAG, "")))
                 if key is not None:
                     launched[key].append(each)

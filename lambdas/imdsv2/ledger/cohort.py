@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import LedgerContended
@@ -29,9 +30,8 @@ class Cohorts:
     def read(self, keys: Iterable[str]) -> dict[str, Cohort]:
         """Read cohorts by key; a cohort that is not in the ledger is returned empty, with version 0."""
         found = {key: Cohort(key=key) for key in keys}
-        names = list(found)
-        for first in range(0, len(names), _COHORTS_A_CALL):
-            keys_asked = [_key(name) for name in names[first : first + _COHORTS_A_CALL]]
+        for names in batched([*found], _COHORTS_A_CALL):
+            keys_asked = [_key(name) for name in names]
             read = map(_cohort, read_batch(self._dynamodb, self._table, keys_asked))
             found |= {cohort.key: cohort for cohort in read}
         return found

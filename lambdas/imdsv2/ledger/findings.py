@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
 from imdsv2.domain.request import Finding
 from imdsv2.ledger.record import key_of
 from imdsv2.ledger.serialisation import age, finding_item
@@ -64,8 +65,7 @@ def merges(record: Record, findings: Sequence[Finding]) -> list[Merge]:
 
 def chunks(keys: Iterable[str]) -> list[list[str]]:
     """As many findings at a time as fit into one expression."""
-    keys = list(keys)
-    return [keys[first : first + _FINDINGS_A_WRITE] for first in range(0, len(keys), _FINDINGS_A_WRITE)]
+    return [*batched(keys, _FINDINGS_A_WRITE)]
 
 
 def _newest(findings: Mapping[str, Finding]) -> set[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.pool import Member, Trace
 from imdsv2.errors import LedgerContended
@@ -62,9 +63,8 @@ class Pools:
     def read(self, keys: Iterable[str]) -> dict[str, KeptPool]:
         """Read pools by the cohort's key; one that is not in the ledger is returned empty, with version 0."""
         found = {key: KeptPool(key=key) for key in keys}
-        names = list(found)
-        for first in range(0, len(names), _ITEMS_A_CALL):
-            keys_asked = [_key(name) for name in names[first : first + _ITEMS_A_CALL]]
+        for names in batched([*found], _ITEMS_A_CALL):
+            keys_asked = [_key(name) for name in names]
             read = map(_pool, read_batch(self._dynamodb, self._table, keys_asked))
             found |= {each.key: each for each in read}
         return found

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
 from imdsv2.domain.request import Finding
 from imdsv2.ledger.items import CURRENT, is_written, new_id, read_batch, to_text, to_time
 from imdsv2.ledger.values import deserialize, serialize
@@ -107,10 +108,8 @@ class SourceVerdicts:
     def read(self, keys: Iterable[str]) -> dict[str, SourceRecord]:
         """Read records by key; one that is not in the ledger is returned empty."""
         found = {key: SourceRecord(key=key) for key in keys}
-        names = list(found)
-        batches = [names[first : first + _ITEMS_A_CALL] for first in range(0, len(names), _ITEMS_A_CALL)]
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-            for read in pool.map(self._read, batches):
+            for read in pool.map(self._read, batched([*found], _ITEMS_A_CALL)):
                 found |= {each.key: each for each in read}
         return found
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import check
 from imdsv2.errors import IllegalMove
@@ -66,7 +66,7 @@ class Ledger:
         """Read the current items consistently; an instance without one gets an empty record."""
         records = {arn: Record(arn=arn) for arn in arns}
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-            for read in pool.map(self._read, _batches(records, _READS_A_CALL)):
+            for read in pool.map(self._read, batched(records, _READS_A_CALL)):
                 records |= {record.arn: record for record in read}
         return records
 
@@ -294,9 +294,3 @@ class Ledger:
 
 def _key(arn: InstanceArn) -> dict[str, Any]:
     return {"pk": {"S": str(arn)}, "sk": {"S": CURRENT}}
-
-
-def _batches(items: Iterable[InstanceArn], size: int) -> Iterator[list[InstanceArn]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch

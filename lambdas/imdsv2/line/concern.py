@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.batches import batched
 from imdsv2.domain.concern import concerned
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
@@ -127,8 +128,7 @@ class Concern:
         records = self.ledger.read(found) if found else {}
         due = [arn for arn, record in records.items() if self._is_concerned(record, walk)]
         moved = walk.moved
-        for first in range(0, len(due), _DUE_TOGETHER):
-            several = due[first : first + _DUE_TOGETHER]
+        for several in batched(due, _DUE_TOGETHER):
             offset = timedelta(seconds=moved / _A_SECOND) % _SPREAD
             self._make_due(several, found, max(self.now(), walk.since + offset))
             moved += len(several)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, read
+from imdsv2.domain.batches import batched
 from imdsv2.domain.history import History
 from imdsv2.domain.hours import HOUR, Hours
 from imdsv2.domain.instance import Instance, MetadataOptions
@@ -88,8 +89,8 @@ def look_closely(
         now: the time.
     """
     seen: list[Member] = []
-    for first in range(0, len(members), _AT_ONCE):
-        batch = {each.arn: each for each in members[first : first + _AT_ONCE]}
+    for several in batched(members, _AT_ONCE):
+        batch = {each.arn: each for each in several}
         targets = [instances.get(arn) or _remains(each, now) for arn, each in batch.items()]
         known = {arn: histories.get(arn, History()) for arn in batch}
         evidence = gather(cloudwatch, targets, known, policy, now, closely=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.ec2 import instances_of
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS, scaling_of
+from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import cohort_of, filter_of, is_named_by_image, kind_of, lineage_of, source_name
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.pool import Member
@@ -116,9 +117,8 @@ class Rolls:
         ec2 = self.clients.ec2(place, "read")
         found: dict[InstanceArn, Instance] = {}
         for name, several in by_filter.items():
-            values = sorted(several)
-            for first in range(0, len(values), _VALUES_A_FILTER):
-                listed = instances_of(ec2, place, name, values[first : first + _VALUES_A_FILTER])
+            for values in batched(sorted(several), _VALUES_A_FILTER):
+                listed = instances_of(ec2, place, name, values)
                 found |= {each.arn: each for each in listed}
         return found
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.evidence_rows import OF_LITTLE_EVIDENCE
 from imdsv2.domain.pool import Member, member_of, to_keep
@@ -93,9 +94,8 @@ class Siblings:
         for each in found:
             for arn in each.unread(since):
                 wanted[arn].append(each)
-        arns = list(wanted)
-        for first in range(0, len(arns), _RECORDS_AT_ONCE):
-            for arn, record in self.ledger.read(arns[first : first + _RECORDS_AT_ONCE]).items():
+        for arns in batched(wanted, _RECORDS_AT_ONCE):
+            for arn, record in self.ledger.read(arns).items():
                 for each in wanted[arn]:
                     each.hear(record, since, now)
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.batches import batched
 from imdsv2.domain.policy import Mode
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.source_verdicts import SourceRecord
@@ -21,7 +21,7 @@ from imdsv2.source.remedies import remedies_of
 from imdsv2.source.verdict import SourceVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from aws_lambda_powertools import Logger
@@ -115,7 +115,7 @@ class SourceBook:
                 groups[owner_of_source(each, policy.owner_tag), str(record.verdict)].append(each)
         sent = 0
         for (owner, _), several in sorted(groups.items()):
-            for batch in _batches(several):
+            for batch in batched(several, SOURCES_A_MESSAGE):
                 try:
                     self.topic.send(owner_message(batch, owner))
                     sent += 1
@@ -198,9 +198,3 @@ def _owes_message(record: SourceRecord) -> bool:
         return False
     asked_to_wait = record.verdict == SourceVerdict.HOLD and record.told_verdict == SourceVerdict.FIX_SOURCE
     return record.verdict == SourceVerdict.FIX_SOURCE or asked_to_wait
-
-
-def _batches(several: Iterable[JudgedSource]) -> Iterator[list[JudgedSource]]:
-    remaining = iter(several)
-    while batch := list(islice(remaining, SOURCES_A_MESSAGE)):
-        yield batch

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.security_hub import Annotated
+from imdsv2.domain.batches import batched
 from imdsv2.domain.gates import notice, notice_undelivered, with_notice
 from imdsv2.domain.lifecycle import UNDER_WAY, Status
 from imdsv2.domain.policy import Digest
@@ -24,7 +24,7 @@ from imdsv2.line.notices import notice_delivered
 from imdsv2.line.urgent import is_urgent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from aws_lambda_powertools import Logger
@@ -158,7 +158,7 @@ class Teller:
             place = (owner,) if owner else (record.arn.account, record.arn.region, str(record.belongs_to))
             groups[(*place, str(headline(record)), *verdict)].append(self._announced(record, now))
         sent: dict[InstanceArn, Record] = {}
-        for batch in (each for several in groups.values() for each in _batches(several)):
+        for batch in (each for several in groups.values() for each in batched(several, INSTANCES_A_MESSAGE)):
             try:
                 self._topic.send(message(batch, self._directions))
             except CALL_FAILURES as error:
@@ -177,12 +177,6 @@ class Teller:
         policy = self._policies.current(now).policy
         text = notice(policy, now + timedelta(hours=policy.notice_hours), str(record.told_owner), record.arn)
         return replace(record, explanation=with_notice(str(record.explanation), text))
-
-
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    remaining = iter(records)
-    while batch := list(islice(remaining, INSTANCES_A_MESSAGE)):
-        yield batch
 
 
 def _undelivered(record: Record) -> Record:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import every_instance, select_instances
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.batches import batched
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.instance import InstanceArn, Place, partition_of
 from imdsv2.ledger.items import account_key
@@ -140,11 +141,7 @@ def _requests(search: Search) -> list[dict[str, Sequence[str]]]:
         "instance-id": [name for name in search.names if _ID.fullmatch(name)],
         "tag:Name": [name for name in search.names if not _ID.fullmatch(name)],
     }
-    return [
-        {**tags, name: values[start : start + _VALUES_A_FILTER]}
-        for name, values in kinds.items()
-        for start in range(0, len(values), _VALUES_A_FILTER)
-    ]
+    return [{**tags, name: some} for name, values in kinds.items() for some in batched(values, _VALUES_A_FILTER)]
 
 
 def _document(instance: Instance) -> dict[str, Any]:

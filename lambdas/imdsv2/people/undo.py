@@ -6,11 +6,11 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import look
 from imdsv2.aws.errors import CALL_FAILURES
+from imdsv2.domain.batches import batched
 from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.history import Undo
 from imdsv2.domain.instance import Instance, Place, Unreachable
@@ -23,7 +23,7 @@ from imdsv2.ledger.record import OPEN
 from imdsv2.people.mark import author, mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from imdsv2.aws.sessions import Members
@@ -92,7 +92,7 @@ class Undoing:
         """Roll back accounts and Regions in parallel, each in batches until time runs out."""
 
         def put_back(several: Sequence[InstanceArn]) -> None:
-            for batch in _batches(several):
+            for batch in batched(several, _UNDONE_AT_ONCE):
                 if not has_time():
                     return
                 # Read again: earlier batches may have taken minutes, in which others may have changed instances.
@@ -179,9 +179,3 @@ def _by_place(arns: Iterable[InstanceArn]) -> dict[Place, list[InstanceArn]]:
     for arn in arns:
         by_place[Place(arn.partition, arn.region, arn.account)].append(arn)
     return by_place
-
-
-def _batches(arns: Iterable[InstanceArn]) -> Iterator[list[InstanceArn]]:
-    remaining = iter(arns)
-    while batch := list(islice(remaining, _UNDONE_AT_ONCE)):
-        yield batch

@@ -7,10 +7,10 @@ import gzip
 import io
 import json
 import tempfile
-from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from imdsv2.aws.ec2 import parsed
+from imdsv2.domain.batches import batched
 from imdsv2.domain.fleet_file import COLUMNS
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.items import to_text
@@ -80,8 +80,8 @@ class FleetWriter:
             io.TextIOWrapper(file, "utf-8", newline="") as text,
         ):
             rows = csv.DictWriter(text, [*COLUMNS], restval="", lineterminator="\n")
-            remaining = (each for each in sorted(instance_ids) if each in self._where)
-            while several := list(islice(remaining, _ROWS_AT_ONCE)):
+            located = (each for each in sorted(instance_ids) if each in self._where)
+            for several in batched(located, _ROWS_AT_ONCE):
                 rows.writerows({**row, "as_of": as_of} for row in self._rows(several, judged, listing))
         self._write(part_key(self._prefix, self._place, number), packed.getvalue())
 

@@ -10,9 +10,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import chain, islice
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 
+from imdsv2.domain.batches import batched
 from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.fleet_file import COLUMNS, LATEST, SCHEMA
 from imdsv2.domain.instance import Place, partition_of
@@ -121,7 +122,7 @@ def _rows(files: SweepFiles, tallies: Iterable[Mapping[str, Any]]) -> Iterator[R
             return packed.read()
 
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        while several := list(islice(keys, _READS_A_TIME)):
+        for several in batched(keys, _READS_A_TIME):
             for part in pool.map(read, several):
                 yield from csv.DictReader(io.StringIO(part.decode(), newline=""), [*COLUMNS])
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import list_instances
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
+from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import InstanceArn, Place, partition_of
 from imdsv2.domain.lifecycle import OURS, UNDER_WAY
 from imdsv2.domain.request import Request, Source
@@ -135,7 +136,7 @@ def go_through(
     open_ = listing.allowing_imdsv1 | listing.endpoint_disabled
     stale = _stale(line, tally.place, {*known} - open_) if not dry_run else set()
     remaining = sorted(each for each in open_ | stale if tally.after is None or each > tally.after)
-    batches = [remaining[start : start + INSTANCES_A_BATCH] for start in range(0, len(remaining), INSTANCES_A_BATCH)]
+    batches = [*batched(remaining, INSTANCES_A_BATCH)]
     for number, batch in enumerate(batches or [[]], 1):
         begins_after, is_last = tally.after, number >= len(batches)
         spared = {} if dry_run else _spared(line, tally, listing.allowing_imdsv1.intersection(batch))
