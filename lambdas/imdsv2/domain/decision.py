@@ -48,15 +48,21 @@ def decide(
         now: the time of the decision, timezone-aware.
         pool: the evidence of its cohort; None if it was not asked for, or if it is in none.
     """
+    if not isinstance(target, Instance):
+        return decide_unseen(target, history, policy, now)
     settled = decide_without_evidence(target, history, policy, now)
-    if settled is not None:
-        return settled
-    assert isinstance(target, Instance)  # noqa: S101 - the rows above settle every other kind of target
-    return from_evidence(target, evidence, history, policy, now, pool)
+    return settled or from_evidence(target, evidence, history, policy, now, pool)
 
 
 def decide_without_evidence(target: Target, history: History, policy: Policy, now: datetime) -> Verdict | None:
     """Rows 1 to 11: those that need no CloudWatch data. None if the evidence has to decide."""
+    if not isinstance(target, Instance):
+        return decide_unseen(target, history, policy, now)
+    return decide_scope(target.arn, policy, now) or _from_instance(target, history, policy, now)
+
+
+def decide_unseen(target: Missing | Unreachable, history: History, policy: Policy, now: datetime) -> Verdict:
+    """The rows for what EC2 does not show: they always decide."""
     scope = decide_scope(target.arn, policy, now)
     if scope is not None:
         return scope
@@ -65,8 +71,6 @@ def decide_without_evidence(target: Target, history: History, policy: Policy, no
             return _hold(Reason.UNREACHABLE, target.problem, now + (SOON if target.passes else DAILY))
         case Missing():
             return _from_missing(history, now)
-        case Instance():
-            return _from_instance(target, history, policy, now)
 
 
 def _from_missing(history: History, now: datetime) -> Verdict:
@@ -118,10 +122,10 @@ def _from_history(instance: Instance, history: History, now: datetime) -> Verdic
     """Rows 8 to 10."""
     if history.hold is not None and history.hold.in_force(now):
         return _from_hold(instance, history.hold, now)
-    if history.broke:
-        return _from_breakage(instance, history, now)
-    if history.was_undone:
-        return _from_undo(instance, history, now)
+    if history.uncleared_rollback_at is not None:
+        return _from_breakage(instance, history.uncleared_rollback_at, now)
+    if history.uncleared_undo_at is not None:
+        return _from_undo(instance, history.uncleared_undo_at, history.undone_by, now)
     if history.stands or history.was_opened:
         return _from_changed_back(instance, history, now)
     if ROLLED_BACK_TAG in instance.tags and history.is_blank:
@@ -138,19 +142,17 @@ def _from_hold(instance: Instance, hold: Hold, now: datetime) -> Verdict:
     return replace(verdict, ends_on=hold.until)
 
 
-def _from_breakage(instance: Instance, history: History, now: datetime) -> Verdict:
-    assert history.rolled_back_at is not None  # noqa: S101 - only called for what was rolled back
+def _from_breakage(instance: Instance, rolled_back_at: datetime, now: datetime) -> Verdict:
     why = (
-        f"Tokens were required here before, and it was put back on {minute(history.rolled_back_at)} because its software broke. "
+        f"Tokens were required here before, and it was put back on {minute(rolled_back_at)} because its software broke. "
         f"Find what called IMDSv1, update and restart it; then: {command('clear', instance.arn)}"
     )
     return _hold(Reason.BROKE_BEFORE, why, now + DAILY)
 
 
-def _from_undo(instance: Instance, history: History, now: datetime) -> Verdict:
-    assert history.undone_at is not None  # noqa: S101 - only called for what was undone
+def _from_undo(instance: Instance, undone_at: datetime, undone_by: str | None, now: datetime) -> Verdict:
     why = (
-        f"{history.undone_by or 'Somebody'} had it put back on {minute(history.undone_at)}. When the reason is settled: "
+        f"{undone_by or 'Somebody'} had it put back on {minute(undone_at)}. When the reason is settled: "
         f"{command('clear', instance.arn)}"
     )
     return _hold(Reason.UNDONE_BY_PERSON, why, now + DAILY)

@@ -119,9 +119,9 @@ class History:
         return self.put_back_at is None and self.cleared_at is None
 
     @property
-    def was_undone(self) -> bool:
-        """Whether a person had it put back, and nobody has cleared that since."""
-        return self.undone_at is not None and not _cleared_since(self.undone_at, self.cleared_at)
+    def uncleared_undo_at(self) -> datetime | None:
+        """When a person had it put back; None if nobody has, or a person has cleared that since."""
+        return _unless_cleared(self.undone_at, self.cleared_at)
 
     @property
     def was_opened(self) -> bool:
@@ -130,12 +130,12 @@ class History:
             return False
         if self.put_back_at is not None and self.put_back_at >= self.required_seen_at:
             return False
-        return not _cleared_since(self.required_seen_at, self.cleared_at)
+        return _unless_cleared(self.required_seen_at, self.cleared_at) is not None
 
     @property
-    def broke(self) -> bool:
-        """Whether it was put back after it was changed here, and no person has cleared that since."""
-        return self.rolled_back_at is not None and not _cleared_since(self.rolled_back_at, self.cleared_at)
+    def uncleared_rollback_at(self) -> datetime | None:
+        """When it was put back because its software broke; None if it never was, or a person has cleared that since."""
+        return _unless_cleared(self.rolled_back_at, self.cleared_at)
 
     @property
     def stands(self) -> bool:
@@ -147,5 +147,5 @@ class History:
         return self.cleared_at is None or self.cleared_at <= self.enforced_at
 
 
-def _cleared_since(when: datetime, cleared_at: datetime | None) -> bool:
-    return cleared_at is not None and cleared_at >= when
+def _unless_cleared(when: datetime | None, cleared_at: datetime | None) -> datetime | None:
+    return when if when is not None and (cleared_at is None or cleared_at < when) else None

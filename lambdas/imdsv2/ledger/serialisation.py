@@ -23,9 +23,13 @@ from imdsv2.ledger.values import deserialize
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_Nested = Acceptance | Answer | Hold | Undo
+
 REVISIT_SHARDS = 8
 """The number of partitions in the index of due instances."""
 
+_NESTED = {each.__name__: each for each in (Acceptance, Answer, Hold, Undo)}
+"""What a map in an item stands for, by the name of its class."""
 _NOT_ATTRIBUTES = {"arn", "version", "findings"}
 _ATTRIBUTES = tuple(each for each in fields(Record) if each.name not in _NOT_ATTRIBUTES)
 
@@ -118,53 +122,27 @@ def _attributes(record: Record) -> dict[str, Any]:
 
 
 def _typed(type_name: object, value: Any) -> Any:
-    """Convert a stored value to the type that Record declares (``type_name`` is its annotation, a string)."""
-    match str(type_name).removesuffix(" | None"):
+    """Convert a stored value to the type that a dataclass declares (``type_name`` is its annotation, a string)."""
+    match name := str(type_name).removesuffix(" | None"):
         case "datetime":
             return datetime.fromisoformat(value)
-        case "frozenset[str]":
-            return frozenset(value)
         case "date":
             return date.fromisoformat(value)
         case "frozenset[str]":
             return frozenset(value)
-        case "Answer":
-            expires_at = to_time(value.get("expires_at"))
-            return Answer(
-                word=value["word"],
-                by=value.get("by"),
-                request_id=value["request_id"],
-                at=datetime.fromisoformat(value["at"]),
-                expires_at=expires_at,
-                reason=value.get("reason"),
-            )
-        case "Hold":
-            return Hold(
-                owner=value["owner"],
-                reason=value["reason"],
-                until=date.fromisoformat(value["until"]),
-                by=value.get("by"),
-                request_id=value.get("request_id"),
-                at=to_time(value.get("at")),
-            )
-        case "Acceptance":
-            return Acceptance(
-                owner=value["owner"],
-                reason=value["reason"],
-                until=date.fromisoformat(value["until"]),
-                by=value.get("by"),
-                request_id=value["request_id"],
-                at=datetime.fromisoformat(value["at"]),
-            )
-        case "Undo":
-            return Undo(
-                by=value.get("by"),
-                why=value["why"],
-                at=datetime.fromisoformat(value["at"]),
-                request_id=value["request_id"],
-            )
+        case _ if name in _NESTED:
+            return _nested(_NESTED[name], value)
         case _:
             return value
+
+
+def _nested(kind: type[_Nested], item: Mapping[str, Any]) -> _Nested:
+    """A map of an item as the value that it stands for. Raises KeyError for what must not be missing."""
+    values = {}
+    for each in fields(kind):
+        value = item.get(each.name) if str(each.type).endswith(" | None") else item[each.name]
+        values[each.name] = _typed(each.type, value) if value is not None else None
+    return kind(**values)
 
 
 def _finding(item: Mapping[str, Any]) -> Finding:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import unreachable
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.decision import decide_without_evidence
+from imdsv2.domain.decision import decide_unseen
 from imdsv2.domain.history import History
 from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
@@ -178,8 +178,7 @@ class Action:
         return Signature(request_id=request_id, session=self.members.session_name(judgement.arn, role))
 
     def _unwritable(self, judgement: Judgement, error: Exception) -> Judgement:
-        verdict = decide_without_evidence(unreachable(judgement.arn, error), History(), Policy(), self.now())
-        assert verdict is not None  # noqa: S101 - row 2 settles what cannot be reached
+        verdict = decide_unseen(unreachable(judgement.arn, error), History(), Policy(), self.now())
         return replace(judgement, verdict=verdict, status=Status.HELD)
 
     def _settle_room(self, asked: Asked, enforced: Mapping[InstanceArn, Judgement]) -> None:

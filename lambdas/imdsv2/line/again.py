@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.decision import decide_without_evidence
+from imdsv2.domain.decision import decide_unseen, decide_without_evidence
 from imdsv2.domain.instance import Instance, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import SOON, Decision, Reason, Verdict
@@ -114,11 +114,12 @@ class LookAgain:
 def _between(judgement: Judgement, target: Target, policy: Policy, now: datetime) -> Judgement | None:
     if isinstance(target, Unreachable):
         return _not_ready(judgement, f"It could not be looked at immediately before the change: {target.problem}", now)
+    if not isinstance(target, Instance):
+        return _shut(judgement, decide_unseen(target, judgement.record.history, policy, now), target)
     verdict = decide_without_evidence(target, judgement.record.history, policy, now)
     if verdict is not None:
         return _shut(judgement, verdict, target)
     seen = judgement.instance
-    assert isinstance(target, Instance)  # noqa: S101 - every other target has a verdict without evidence
     assert seen is not None  # noqa: S101 - only an instance that EC2 shows is ever enforced
     if (target.state, target.launched_at) != (seen.state, seen.launched_at):
         return _not_ready(judgement, "It was started or stopped after its evidence had been read.", now)

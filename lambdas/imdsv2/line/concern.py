@@ -23,6 +23,7 @@ from imdsv2.line.policy_trail import policy_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
 
     from aws_lambda_powertools import Logger
@@ -61,15 +62,17 @@ class Concern:
         moved = 0
         try:
             walk = self._noticed(self.walks.read())
-            while walk is not None and self._may_go_on(walk) and has_time():
-                walk, more = self._step(walk)
+            while walk is not None and (since := self._goes_on_since(walk)) is not None and has_time():
+                walk, more = self._step(walk, since)
                 moved += more
         except (*CALL_FAILURES, LedgerContended) as error:
             self.logger.warning("what the policy concerns not made due", extra={"problem": describe_error(error)})
         return moved
 
-    def _may_go_on(self, walk: Walk) -> bool:
-        return bool(walk.reasons) and walk.since is not None and self.now() >= walk.since + _SETTLES
+    def _goes_on_since(self, walk: Walk) -> datetime | None:
+        """When a walk began that has not come to its end; None where there is none, or functions may still have the old policy."""
+        is_settled = walk.since is not None and self.now() >= walk.since + _SETTLES
+        return walk.since if walk.reasons and is_settled else None
 
     def _noticed(self, known: Walk) -> Walk | None:
         """The walk, begun anew if there is something new; None if another invocation was quicker."""
@@ -121,16 +124,15 @@ class Concern:
             self.logger.exception("who changed the policy is not known")
             return []
 
-    def _step(self, walk: Walk) -> tuple[Walk | None, int]:
+    def _step(self, walk: Walk, since: datetime) -> tuple[Walk | None, int]:
         """One page. Returns the walk after it, None if another invocation was quicker; and how many were made due."""
-        assert walk.since is not None  # noqa: S101 - a walk that goes on has begun
-        found, after = self.walks.page(walk, walk.since + SOON, _PAGE)
+        found, after = self.walks.page(walk, since + SOON, _PAGE)
         records = self.ledger.read(found) if found else {}
-        due = [arn for arn, record in records.items() if self._is_concerned(record, walk)]
+        due = [arn for arn, record in records.items() if _is_concerned(record, walk.reasons, since)]
         moved = walk.moved
         for several in batched(due, _DUE_TOGETHER):
             offset = timedelta(seconds=moved / _A_SECOND) % _SPREAD
-            self._make_due(several, found, max(self.now(), walk.since + offset))
+            self._make_due(several, found, max(self.now(), since + offset))
             moved += len(several)
         reached = replace(walk, shard=walk.shard if after else walk.shard + 1, after=after, moved=moved)
         if reached.is_over:
@@ -141,14 +143,15 @@ class Concern:
     def _make_due(self, arns: Sequence[InstanceArn], found: dict[InstanceArn, str], when: datetime) -> None:
         self.ledger.claim({arn: found[arn] for arn in arns}, when)
 
-    def _is_concerned(self, record: Record, walk: Walk) -> bool:
-        assert walk.since is not None  # noqa: S101 - as above
-        if record.status not in _WAITING or record.reason not in walk.reasons or record.revisits_to_tell:
-            return False
-        return record.decided_at is None or record.decided_at < walk.since + _SETTLES
-
     def _saved(self, walk: Walk, events: Sequence[Event] = ()) -> Walk | None:
         return replace(walk, version=walk.version + 1) if self.walks.save(walk, events, self.now()) else None
+
+
+def _is_concerned(record: Record, reasons: AbstractSet[str], since: datetime) -> bool:
+    """Whether a record waits for one of these reasons, with a verdict that may have been made by the old policy."""
+    if record.status not in _WAITING or record.reason not in reasons or record.revisits_to_tell:
+        return False
+    return record.decided_at is None or record.decided_at < since + _SETTLES
 
 
 def _concerned(known: Walk, policy: Policy) -> frozenset[str]:

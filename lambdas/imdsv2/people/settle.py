@@ -178,8 +178,8 @@ def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> li
     is_open = record.status not in OURS and record.reason != Reason.ALREADY_REQUIRED
     was_opened = history.stands or history.was_opened or (record.reason == Reason.CHANGED_BACK and history.is_blank)
     held = {
-        Reason.BROKE_BEFORE: history.broke or (record.is_broken and not record.stands),
-        Reason.UNDONE_BY_PERSON: history.was_undone,
+        Reason.BROKE_BEFORE: history.uncleared_rollback_at is not None or (record.is_broken and not record.stands),
+        Reason.UNDONE_BY_PERSON: history.uncleared_undo_at is not None,
         Reason.CHANGED_BACK: record.arn in opened or (is_open and was_opened),
         Reason.V1_REFUSED: record.reason == Reason.V1_REFUSED,
         _LEFT_BROKEN: record.is_broken and record.stands,

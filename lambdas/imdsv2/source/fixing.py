@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.source_fix import Pointer, Step
 from imdsv2.source.effect import OPTIONAL
+from imdsv2.source.launches import TemplateLaunch
 from imdsv2.source.launching import DEFAULT
 from imdsv2.source.origin import Kind
 from imdsv2.source.owner import owner_of
@@ -73,14 +74,12 @@ def _version_trouble(source: Source, alike: Mapping[tuple[str, int], int]) -> st
     unknown = [
         each.what
         for each in source.launches
-        if not each.past and each.effect.tokens == OPTIONAL and each.version is None
+        if not each.past and each.effect.tokens == OPTIONAL and not isinstance(each, TemplateLaunch)
     ]
     if unknown or not launches:
         return f"It is not known from which version it launches ({'; '.join(unknown) or 'none'}): apply one of the remedies."
-    newest = {each.version.template: each for each in launches if each.version is not None}
+    newest = {each.version.template: each for each in launches}
     for each in newest.values():
-        if each.template is None or each.version is None:
-            continue
         latest = each.template.latest
         if each.version.number not in {latest, alike.get((each.template.id, latest))}:
             return (
@@ -108,7 +107,7 @@ def steps_of(source: Source) -> tuple[Step, ...]:
     """The versions that are to be made, of each template older bases first: the last one is made from the latest version."""
     using: dict[tuple[str, int], set[str]] = {}
     for each in source.launches:
-        if each.version is not None and each.ref is not None and not each.past:
+        if isinstance(each, TemplateLaunch) and not each.past:
             using.setdefault((each.version.template, each.version.number), set()).add(each.ref.version)
     return tuple(
         Step(
@@ -120,7 +119,6 @@ def steps_of(source: Source) -> tuple[Step, ...]:
             moves_default=DEFAULT in using[each.version.template, each.version.number],
         )
         for each in open_templates(source)
-        if each.version is not None and each.template is not None
     )
 
 

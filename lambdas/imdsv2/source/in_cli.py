@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.source.launches import TemplateLaunch
 from imdsv2.source.launching import DEFAULT, LATEST
 from imdsv2.source.quoting import compact, shell, shell_json
 from imdsv2.source.remedy import Language, Remedy, hops_of, options_to_launch
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from imdsv2.source.assembly import Source
     from imdsv2.source.launches import Launch
-    from imdsv2.source.launching import Configuration
+    from imdsv2.source.launching import Configuration, Group
 
 _SUFFIX = "-imdsv2"
 _LONGEST_NAME = 255
@@ -31,14 +32,15 @@ def option(name: str, value: str) -> str:
     return f"--{name}{'=' if value.startswith('-') else ' '}{shell(value)}"
 
 
-def of_templates(source: Source, launches: Sequence[Launch]) -> Remedy:
+def of_templates(source: Source, launches: Sequence[TemplateLaunch]) -> Remedy:
     """The commands that make these launches from templates require tokens; the source's others stay as they are."""
     variables = _variables(launches)
-    using = [each for each in source.launches if _key(each) in variables and not each.past and each.ref]
+    of_known = [each for each in source.launches if isinstance(each, TemplateLaunch) and not each.past]
+    using = [each for each in of_known if _key(each) in variables]
     lines = [new_version(source, each, variables[_key(each)]) for each in launches]
-    defaults = {_key(each): each for each in using if each.ref and each.ref.version == DEFAULT}
+    defaults = {_key(each): each for each in using if each.ref.version == DEFAULT}
     lines += [_make_default(source, each, variables[key]) for key, each in defaults.items()]
-    pinned = any(each.ref is not None and each.ref.is_pinned for each in using)
+    pinned = any(each.ref.is_pinned for each in using)
     pointed = _point(source, variables) if pinned else None
     lines += [pointed] if pointed else []
     says = [
@@ -47,18 +49,18 @@ def of_templates(source: Source, launches: Sequence[Launch]) -> Remedy:
         *(["points the source to it"] if pointed else []),
     ]
     also = [_behind(each) for each in launches if _behind(each)]
-    if any(each.ref is not None and each.ref.version == LATEST for each in using):
+    if any(each.ref.version == LATEST for each in using):
         also.append("Whoever launches from $Latest gets it at once.")
     if pinned and pointed is None:
         also.append("Whoever names the older version has to name the new one.")
-    also += [_KEPT, *dict.fromkeys(hops_of(source, each.version.options).choice for each in launches if each.version)]
+    also += [_KEPT, *dict.fromkeys(hops_of(source, each.version.options).choice for each in launches)]
     return Remedy(language=Language.CLI, text=" &&\n".join(lines), says=f"{', and '.join(says)}. {' '.join(also)}")
 
 
-def _behind(launch: Launch) -> str:
+def _behind(launch: TemplateLaunch) -> str:
     """A warning where the new version, which becomes the latest one, is not made from the present latest."""
     template, version = launch.template, launch.version
-    if template is None or version is None or version.number == template.latest:
+    if version.number == template.latest:
         return ""
     return (
         f"Careful: version {template.latest} of {template.name} is newer than {version.number}, from which the new version is made; "
@@ -75,9 +77,8 @@ def _variables(launches: Sequence[Launch]) -> dict[tuple[str, int], str]:
     return {_key(each): f"version_{number}" if several else "version" for number, each in enumerate(launches, 1)}
 
 
-def new_version(source: Source, launch: Launch, variable: str) -> str:
+def new_version(source: Source, launch: TemplateLaunch, variable: str) -> str:
     """The line that makes a version with tokens required, and keeps its number in a variable of the shell."""
-    assert launch.version is not None  # noqa: S101 - of open templates
     options = options_to_launch(launch.version.options, hops_of(source, launch.version.options))
     made = command(
         "ec2",
@@ -93,8 +94,7 @@ def new_version(source: Source, launch: Launch, variable: str) -> str:
     return f"{variable}=$({made})"
 
 
-def _make_default(source: Source, launch: Launch, variable: str) -> str:
-    assert launch.template is not None  # noqa: S101 - of open templates
+def _make_default(source: Source, launch: TemplateLaunch, variable: str) -> str:
     return command(
         "ec2",
         "modify-launch-template",
@@ -175,9 +175,8 @@ def _pointed(
     return {"LaunchTemplateId": template, "Version": version}
 
 
-def of_configuration(source: Source, configuration: Configuration) -> Remedy:
+def of_configuration(source: Source, group: Group, configuration: Configuration) -> Remedy:
     """Another launch configuration, because one cannot be changed. Its user data go from AWS to AWS: they may hold secrets."""
-    assert source.group is not None  # noqa: S101 - only groups have one
     region, name = source.place.region, configuration.name[: _LONGEST_NAME - len(_SUFFIX)] + _SUFFIX
     hops = hops_of(source, configuration.options)
     settings = {
@@ -206,7 +205,7 @@ def of_configuration(source: Source, configuration: Configuration) -> Remedy:
             "autoscaling",
             "update-auto-scaling-group",
             region,
-            option("auto-scaling-group-name", source.group.name),
+            option("auto-scaling-group-name", group.name),
             option("launch-configuration-name", name),
         )
     )

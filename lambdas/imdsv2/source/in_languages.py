@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imdsv2.source.assembly import Source
-    from imdsv2.source.launches import Launch
-    from imdsv2.source.launching import Configuration
+    from imdsv2.source.launches import TemplateLaunch
+    from imdsv2.source.launching import Configuration, Group
     from imdsv2.source.remedy import Remedy
 
 
-def of_templates(source: Source, launches: Sequence[Launch]) -> list[Remedy]:
+def of_templates(source: Source, launches: Sequence[TemplateLaunch]) -> list[Remedy]:
     """The remedies of a source's launches from templates."""
     found: list[Remedy] = []
-    free: list[Launch] = []
+    free: list[TemplateLaunch] = []
     for launch in launches:
-        owner = owner_of(launch.template.tags) if launch.template else None
+        owner = owner_of(launch.template.tags)
         if owner is not None and owner.manager == CLOUDFORMATION and owner.logical_id:
             found += in_stack.of_template(source, launch, owner)
         elif owner is not None and owner.manager == TERRAFORM:
@@ -37,14 +37,14 @@ def of_templates(source: Source, launches: Sequence[Launch]) -> list[Remedy]:
     return found
 
 
-def of_configuration(source: Source, configuration: Configuration) -> list[Remedy]:
+def of_configuration(source: Source, group: Group, configuration: Configuration) -> list[Remedy]:
     """The remedies of a group's launch configuration, which has no tags: it is managed where its group is."""
     owner = _of_pointer(source)
     if owner is not None and owner.manager == TERRAFORM:
         return [in_terraform.of_configuration(source, configuration)]
     if in_its_stack := in_stack.of_configuration(source, configuration):
         return in_its_stack
-    remedy = _minding(source, in_cli.of_configuration(source, configuration))
+    remedy = _minding(source, in_cli.of_configuration(source, group, configuration))
     return [remedy] if owner else [remedy, _perhaps(in_terraform.of_configuration(source, configuration))]
 
 

@@ -17,17 +17,17 @@ from imdsv2.source.remedy import Language, Remedy, hops_of
 
 if TYPE_CHECKING:
     from imdsv2.source.assembly import Source
-    from imdsv2.source.launches import Launch
+    from imdsv2.source.launches import TemplateLaunch
 
 _EKS_REPLACES = (
     "EKS replaces all nodes of the group, as many at a time as its update configuration says, and drains each first."
 )
 
 
-def of_own(source: Source, own: Launch) -> list[Remedy]:
+def of_own(source: Source, own: TemplateLaunch) -> list[Remedy]:
     """The remedies of a source with a template of one's own: where that one is managed, or as commands."""
     replaces = BATCH_REPLACES if source.origin.kind is Kind.BATCH else _EKS_REPLACES
-    owner = owner_of(own.template.tags) if own.template else None
+    owner = owner_of(own.template.tags)
     alone = replace(source, launches=(own,), group=None, configuration=None, fleet=None, own=None)
     if own.effect.tokens == OPTIONAL and owner is not None:
         found: list[Remedy] = []
@@ -40,8 +40,7 @@ def of_own(source: Source, own: Launch) -> list[Remedy]:
     return [_in_cli(source, own, replaces)]
 
 
-def _in_cli(source: Source, own: Launch, replaces: str) -> Remedy:
-    assert own.version is not None  # noqa: S101 - asked before
+def _in_cli(source: Source, own: TemplateLaunch, replaces: str) -> Remedy:
     if own.effect.tokens != OPTIONAL:
         text, says = (
             _update(source, own, str(own.version.number)),
@@ -54,9 +53,8 @@ def _in_cli(source: Source, own: Launch, replaces: str) -> Remedy:
     return Remedy(language=Language.CLI, text=f"{text}\n", says=f"{says} {choice}", replaces=replaces)
 
 
-def _update(source: Source, own: Launch, number: str | None) -> str:
+def _update(source: Source, own: TemplateLaunch, number: str | None) -> str:
     """The service's update to a version: a number, or the one in the shell's variable."""
-    assert own.version is not None  # noqa: S101 - asked before
     region, template = source.place.region, own.version.template
     if source.origin.kind is Kind.BATCH:
         resources = {"launchTemplate": {"launchTemplateId": template, "version": number or "<version>"}}

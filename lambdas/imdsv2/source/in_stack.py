@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from imdsv2.source.assembly import Source
-    from imdsv2.source.launches import Launch
+    from imdsv2.source.launches import TemplateLaunch
     from imdsv2.source.launching import Configuration
 
 _ROLLS = (
@@ -37,12 +37,12 @@ class _Resource:
     replaces: str | None
 
 
-def of_template(source: Source, launch: Launch, owner: Owner) -> list[Remedy]:
+def of_template(source: Source, launch: TemplateLaunch, owner: Owner) -> list[Remedy]:
     """The remedies for a launch template in a stack."""
-    options = launch.version.options if launch.version else {}
+    options = launch.version.options
     hops = hops_of(source, options)
-    pinned = launch.ref is not None and launch.ref.is_pinned
-    follows = f" Where a version is named, name !GetAtt {owner.logical_id}.LatestVersionNumber." if pinned else ""
+    named = f" Where a version is named, name !GetAtt {owner.logical_id}.LatestVersionNumber."
+    follows = named if launch.ref.is_pinned else ""
     says = f"The stack makes a version of the launch template that requires tokens.{follows} {hops.choice}"
     path = ("LaunchTemplateData",)
     return _rendered(owner, "AWS::EC2::LaunchTemplate", path, options_to_launch(options, hops), says, _ROLLS)

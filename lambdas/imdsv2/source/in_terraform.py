@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imdsv2.source.assembly import Source
-    from imdsv2.source.launches import Launch
+    from imdsv2.source.launches import TemplateLaunch
     from imdsv2.source.launching import Configuration, Image
     from imdsv2.source.remedy import Hops
 
@@ -29,12 +29,10 @@ _ARGUMENTS = {
 }
 
 
-def of_template(source: Source, launch: Launch) -> Remedy:
+def of_template(source: Source, launch: TemplateLaunch) -> Remedy:
     """The block for the resource of a launch template."""
-    assert launch.template is not None  # noqa: S101 - of open templates
-    assert launch.version is not None  # noqa: S101
     template, hops = launch.template, hops_of(source, launch.version.options)
-    follows = launch.ref is not None and launch.ref.version == DEFAULT
+    follows = launch.ref.version == DEFAULT
     text = _resource(
         f"Merge this into the resource of launch template {template.name} ({template.id}).",
         "aws_launch_template",
@@ -43,9 +41,9 @@ def of_template(source: Source, launch: Launch) -> Remedy:
         options_to_launch(launch.version.options, hops),
         hops,
     )
-    pinned = launch.ref is not None and launch.ref.is_pinned
     resource = identifier(template.name or template.id)
-    named = f" Where a version is named, name aws_launch_template.{resource}.latest_version." if pinned else ""
+    latest = f" Where a version is named, name aws_launch_template.{resource}.latest_version."
+    named = latest if launch.ref.is_pinned else ""
     says = f"Terraform makes a version of the launch template that requires tokens.{named} {hops.choice}"
     return Remedy(language=Language.TERRAFORM, text=text, says=says, replaces=_REFRESH)
 

@@ -27,7 +27,7 @@ class Launch:
         effect: whether tokens will be required, and why.
         ref: the launch template as the source names it, None if it uses none.
         template: that template, None if it is gone or cannot be read.
-        version: the version that the reference resolves to, None likewise.
+        version: the version that the reference resolves to, None likewise. Where both are known, it is a `TemplateLaunch`.
         image: the AMI, None if it is not known.
         past: whether only past launches are known to have used it.
         silent: whether it says nothing of tokens, so that the account's default and the AMI decide.
@@ -41,6 +41,15 @@ class Launch:
     image: Image | None = None
     past: bool = False
     silent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateLaunch(Launch):
+    """A launch from a version of a launch template that could be read."""
+
+    ref: Ref
+    template: Template
+    version: Version
 
 
 def launches_of(origin: Origin, instances: Sequence[Instance], found: Found) -> Iterator[Launch]:
@@ -123,7 +132,7 @@ def launch_of(ref: Ref, found: Found, image_id: str = "", *, past: bool = False)
     number = str(version.number)
     what = f"launch template {template.name} ({template.id}), version {number}"
     image = found.images.get(version.image if version.image.startswith("ami-") else image_id)
-    return Launch(
+    return TemplateLaunch(
         what=f"{what} ({ref.version})" if ref.version != number else what,
         effect=effect_of(version.options, found.defaults, image),
         ref=ref,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.source import in_languages, in_own, in_services, in_stack, in_terraform
 from imdsv2.source.effect import OPTIONAL
+from imdsv2.source.launches import TemplateLaunch
 from imdsv2.source.origin import MANAGED, Kind
 from imdsv2.source.remedy import open_templates
 
@@ -33,14 +34,14 @@ def remedies_of(source: Source) -> list[Remedy]:
     """The remedies of a source whose next launch allows IMDSv1; none for others, and for those that only AWS can change."""
     if source.tokens != OPTIONAL or source.origin.kind in MANAGED:
         return []
-    if source.own is not None and source.own.version is not None:
+    if isinstance(source.own, TemplateLaunch):
         return in_own.of_own(source, source.own)
     if remedies := _OF_SERVICES.get(source.origin.kind):
         return remedies(source)
     launches = open_templates(source)
     found = in_languages.of_templates(source, launches) if launches else []
-    if source.configuration is not None:
-        found += in_languages.of_configuration(source, source.configuration)
+    if source.group is not None and source.configuration is not None:
+        found += in_languages.of_configuration(source, source.group, source.configuration)
     if source.fleet is not None and source.fleet.specifications:
         found += in_services.spot_specifications(source)
     return found

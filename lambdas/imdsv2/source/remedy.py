@@ -7,12 +7,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.source.effect import OPTIONAL
+from imdsv2.source.launches import TemplateLaunch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from imdsv2.source.assembly import Source
-    from imdsv2.source.launches import Launch
 
 CONTAINER_HOPS = 2
 """The hop limit with which containers reach the metadata service; a limit of 1 keeps them from it."""
@@ -91,11 +91,11 @@ def options_to_launch(options: Mapping[str, Any], hops: Hops) -> dict[str, Any]:
     return {name: wanted[name] for name in _LAUNCH_OPTIONS if name in wanted}
 
 
-def open_templates(source: Source) -> list[Launch]:
+def open_templates(source: Source) -> list[TemplateLaunch]:
     """The launches of a source, from a launch template, that allow IMDSv1; each version of a template once, older ones first,
     so that what is made from the latest becomes the latest again."""
-    found: dict[tuple[str, int], Launch] = {}
+    found: dict[tuple[str, int], TemplateLaunch] = {}
     for each in source.launches:
-        if each.version is not None and each.effect.tokens == OPTIONAL and not each.past:
+        if isinstance(each, TemplateLaunch) and each.effect.tokens == OPTIONAL and not each.past:
             found.setdefault((each.version.template, each.version.number), each)
     return [found[key] for key in sorted(found)]
