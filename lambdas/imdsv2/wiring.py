@@ -15,9 +15,10 @@ from imdsv2.aws.change_calendar import ChangeCalendar
 from imdsv2.aws.image_owners import ImageOwners
 from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.parsing import new_session
+from imdsv2.aws.retries import pace
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, Members, metrics_session, pace
+from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.aws.topic import Topic
 from imdsv2.domain.instance import Place
 from imdsv2.ledger.account import Accounts

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.domain.lifecycle import Status
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.findings import FINDINGS_KEPT
-from imdsv2.ledger.record import Record, key_of
+from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
 from imdsv2.ledger.told import Told
 from tests.integration.builders import NOW, arn_of, known_finding

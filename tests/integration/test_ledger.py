@@ -15,8 +15,10 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger import items, transactions
 from imdsv2.ledger.change import Enforced
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.findings import FINDINGS_KEPT
-from imdsv2.ledger.record import OPEN, OVER, Record, key_of
+from imdsv2.ledger.record import Record
+from imdsv2.ledger.record_values import OPEN, OVER
 from imdsv2.ledger.told import Told
 from tests.integration.builders import HUB, MEMBER, NOW, OTHER, TABLE, arn_of, known_finding
 from tests.world.records import change

@@ -10,7 +10,7 @@ from botocore.exceptions import ReadTimeoutError
 from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger import transactions
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.told import Told
 from tests.integration.builders import NOW, arn_of, known_finding
 from tests.world.lossy import LossyTable, throttled

@@ -14,7 +14,7 @@ from imdsv2.ledger import account as accounts_module
 from imdsv2.ledger import transactions
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.table import Ledger
 from tests.integration.builders import MEMBER, NOW, REGION, arn_of, known_finding
 from tests.world.ledger_table import TABLE

@@ -13,10 +13,10 @@ from aws_lambda_powertools import Logger
 
 from imdsv2.aws.findings import Findings as Reader
 from imdsv2.aws.pacing import Pacing
-from imdsv2.aws.sessions import pace
+from imdsv2.aws.retries import pace
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Finding, Request, Source
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.wiring import wire
 from tests.fixtures.events import finding, finding_v2
 from tests.integration.builders import HUB, MEMBER, NOW, REGION, ROLES, TABLE, arn_of, asked, known_finding

@@ -17,7 +17,8 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Finding, Source
 from imdsv2.domain.verdict import Decision, Reason
-from imdsv2.ledger.record import Record, key_of
+from imdsv2.ledger.finding_key import key_of
+from imdsv2.ledger.record import Record
 from imdsv2.line import record as recording
 from imdsv2.line.record import Signature
 from tests.unit.builders import (

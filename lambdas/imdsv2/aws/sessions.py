@@ -6,17 +6,16 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Lock, local
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import ReadTimeoutError
 from botocore.utils import parse_timestamp
 
-from imdsv2.aws.errors import IN_DOUBT, KEYS_REFUSED, THROTTLING
-from imdsv2.aws.pacing import LEAST_DATAPOINTS
+from imdsv2.aws.errors import KEYS_REFUSED
 from imdsv2.aws.parsing import session_beside, source_session
+from imdsv2.aws.retries import ATTEMPTS, Turn, give_up, note_doubt, pace
 from imdsv2.domain.instance import Place
 
 if TYPE_CHECKING:
@@ -40,17 +39,14 @@ _BEYOND_DOUBT = timedelta(seconds=10)
 """A session younger than this is not the cause of a refusal, so it is not renewed."""
 _CLIENTS_KEPT = 100
 """A client takes 0.8 MB after its first call, mostly CA certificates; an organisation would need thousands."""
-_ATTEMPTS = 5
-_ATTEMPTS_UNANSWERED = 2
-"""After two read timeouts of 30 seconds each, the call fails: other work waits for this invocation too."""
-_COST, _SESSION, _RENEWED = "imdsv2-cost", "imdsv2-session", "imdsv2-renewed"
+_SESSION, _RENEWED = "imdsv2-session", "imdsv2-renewed"
 """Keys under which a call's state is kept in botocore's request context."""
 
 CONFIG = Config(
     connect_timeout=5,
     read_timeout=30,
     max_pool_connections=16,
-    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     user_agent_extra="imdsv2-remediation",
 )
 
@@ -120,7 +116,7 @@ class Members:
         self._clients: dict[tuple[str, Place, Role], Any] = {}
         self._assuming: dict[tuple[str, str, Role], Lock] = {}
         self._making_clients = Lock()  # botocore sessions are not thread-safe while they create clients.
-        self._turn = _Turn()
+        self._turn = Turn()
 
     @contextmanager
     def turn(self, there: Placed, operation: str) -> Iterator[None]:
@@ -206,8 +202,8 @@ class Members:
             aws_session_token=keys.token,
         )
         self._sign(client, place, role)
-        _give_up(client)
-        _note_doubt(client)
+        give_up(client)
+        note_doubt(client)
         if self._pacing is not None:
             pace(client, place, self._pacing, self._sleep, self._turn)
         return client
@@ -254,71 +250,3 @@ class Members:
         )["Credentials"]
         credentials = Credentials(granted["AccessKeyId"], granted["SecretAccessKey"], granted["SessionToken"])
         return _RoleSession(name=name, credentials=credentials, began_at=now, ends_at=granted["Expiration"])
-
-
-def _give_up(client: Any) -> None:
-    """Limit how often each call of a client waits for an answer."""
-
-    def after(attempts: int, caught_exception: Exception | None, **_: Any) -> None:
-        if isinstance(caught_exception, ReadTimeoutError) and attempts >= _ATTEMPTS_UNANSWERED:
-            raise caught_exception
-
-    client.meta.events.register("needs-retry", after)
-
-
-class _Turn(local):
-    """The call whose quota this thread has waited for already."""
-
-    operation: str | None = None
-
-
-def _note_doubt(client: Any) -> None:
-    """Remember for each call that AWS may have executed one of its attempts, and say so with the answer to the last."""
-
-    def after(response: Any, request_dict: Mapping[str, Any], **_: Any) -> None:
-        context = request_dict["context"]
-        if response is None or (response[0].status_code >= 500 and not _is_throttled(response)):
-            context[IN_DOUBT] = True
-        if response is not None and context.get(IN_DOUBT):
-            response[1].setdefault("ResponseMetadata", {})[IN_DOUBT] = True
-
-    client.meta.events.register("needs-retry", after)
-
-
-def pace(
-    client: Any, place: Place, pacing: Pacing, sleep: Callable[[float], None] = time.sleep, turn: _Turn | None = None
-) -> None:
-    """Make each request of a client, including botocore's retries, wait for its quota. ``turn``: what has waited already."""
-
-    def before(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
-        context[_COST] = _cost(params)
-        if turn is not None and turn.operation == model.name:
-            turn.operation = None
-            return
-        sleep(pacing.reserve(place, model.name, context[_COST]))
-
-    def after(response: Any, operation: Any, attempts: int, request_dict: Mapping[str, Any], **_: Any) -> None:
-        context = request_dict["context"]
-        if _is_throttled(response):
-            pacing.throttled(place, operation.name)
-        elif response is not None and response[0].status_code < 500:
-            return
-        if attempts < _ATTEMPTS:
-            in_doubt = context.get(IN_DOUBT, False)
-            sleep(pacing.reserve(place, operation.name, context[_COST], in_doubt=in_doubt))
-
-    client.meta.events.register("before-parameter-build", before)
-    client.meta.events.register("needs-retry", after)
-
-
-def _is_throttled(response: Any) -> bool:
-    return response is not None and response[1].get("Error", {}).get("Code") in THROTTLING
-
-
-def _cost(params: Mapping[str, Any]) -> float:
-    """The cost of a call: one token, or the number of datapoints that it requests."""
-    if "MetricDataQueries" not in params:
-        return 1.0
-    seconds = (params["EndTime"] - params["StartTime"]).total_seconds()
-    datapoints = sum(seconds / query["MetricStat"]["Period"] for query in params["MetricDataQueries"])
-    return max(LEAST_DATAPOINTS, float(datapoints))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 HOUR = 3600
+"""In seconds."""
+WEEK_HOURS = 7 * 24
 
 
 @dataclass(frozen=True, slots=True, order=True)

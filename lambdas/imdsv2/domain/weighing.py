@@ -10,11 +10,10 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.evidence import Gap, Recurrence, Refused, Use
-from imdsv2.domain.hours import HOUR, Series, at
+from imdsv2.domain.evidence import Gap, Refused, Use
+from imdsv2.domain.hours import HOUR, WEEK_HOURS, Series, at
 from imdsv2.domain.pattern import pattern_of
 from imdsv2.domain.window import first_fine
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 FRESH_HOURS = 3
 """One of so many newest whole hours must have a datapoint."""
-WEEK_HOURS = 7 * 24
-_WEEK = timedelta(days=7)
 _HOURS_OF_A_START = (1, 2, 3)
 """Where each of so many hours before it has a datapoint, an hour does not touch the two hours after any start."""
 _FROM_MONDAY = 3 * 24
@@ -215,34 +212,6 @@ def refused_in(window: Window, days: Series, straddled: Series | None) -> Refuse
 def day_with(when: datetime) -> int:
     """The day (UTC) in which a time lies, by its first hour."""
     return math.floor(when.timestamp() / (24 * HOUR)) * 24
-
-
-def recurrence_of(window: Window, weeks: Series) -> Recurrence:
-    """Use before the window, seen by the week: whether it comes again.
-
-    Weeks of use that follow each other are one burst. What is not known within a week is taken so that it holds longer.
-    """
-    used = sorted(week for week, value in weeks.values.items() if value)
-    if not used:
-        return Recurrence()
-    bursts = _bursts(used)
-    last = bursts[-1][1]
-    silences = [at(later[0]) + _WEEK - at(earlier[1]) for earlier, later in pairwise(bursts)]
-    ends_at = min(at(last) + _WEEK, window.start) + 2 * max(silences) if silences else None
-    return Recurrence(
-        calls=math.ceil(sum(weeks.values[week] for week in used)), last=at(last), bursts=len(bursts), ends_at=ends_at
-    )
-
-
-def _bursts(weeks: list[int]) -> list[tuple[int, int]]:
-    """First and last week of each run of weeks with use."""
-    bursts: list[tuple[int, int]] = []
-    for week in weeks:
-        if bursts and week - bursts[-1][1] <= WEEK_HOURS:
-            bursts[-1] = (bursts[-1][0], week)
-        else:
-            bursts.append((week, week))
-    return bursts
 
 
 def earlier_starts(window: Window, tokenless: Series, ran: Series | None) -> int:

@@ -19,7 +19,7 @@ from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.guard.counting import counted_from, rejected, starts_of
 from imdsv2.guard.signs import Begin, gather_signs
 from imdsv2.ledger.change import Change
-from imdsv2.ledger.record import COUNT, ENDED, ENDED_UNEXPLAINED, OPEN, OPENED, OVER
+from imdsv2.ledger.record_values import COUNT, ENDED, ENDED_UNEXPLAINED, OPEN, OPENED, OVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

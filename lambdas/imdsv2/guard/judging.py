@@ -14,7 +14,7 @@ from imdsv2.domain.window import MEMORY
 from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import account_key
-from imdsv2.ledger.record import UNPROVEN
+from imdsv2.ledger.record_values import UNPROVEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -13,7 +13,7 @@ from imdsv2.domain.instance import Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.guard.watch import is_dormant, is_lost, noticed, resumed, watched
 from imdsv2.ledger.change import Change
-from imdsv2.ledger.record import TAG
+from imdsv2.ledger.record_values import TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -20,11 +20,11 @@ from imdsv2.domain.words import minute
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.counting import counted_from, rejected
 from imdsv2.guard.obstacle import obstacle
-from imdsv2.guard.returns import End, Return
+from imdsv2.guard.returns import End, Left, Return
 from imdsv2.guard.signs import Begin, gather_signs
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import account_key
-from imdsv2.ledger.record import COUNT, OPEN, TAG, UNPROVEN
+from imdsv2.ledger.record_values import COUNT, OPEN, TAG, UNPROVEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,31 +64,6 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Left:
-    """A rollback that was not made, its current record, and the reason; ``kind``: that without words that vary."""
-
-    asked: Return
-    record: Record
-    problem: str
-    kind: str
-    is_only_told: bool = False
-
-    def change(self, now: datetime) -> Change | None:
-        """The change for an instance that is not rolled back; people are notified again only if the kind of reason changes."""
-        explanation = f"{self.asked.why} It was not put back: {self.problem}"
-        after = self.record
-        if not self.is_only_told and obstacle(self.asked.record, self.asked.target) is None:
-            after = replace(after, left_at=now, explanation=explanation)  # It had been tried.
-        if self.record.left_because != self.kind:
-            after = replace(after, left_because=self.kind, explanation=explanation, changed_at=now)
-        if self.asked.broken and not self.record.is_broken:
-            after = replace(after, broken_at=now, watch=OPEN)
-        if self.asked.is_by_person:
-            after = replace(after, undo=None)
-        return Change(before=self.record, after=after) if after != self.record else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """Responds for instances of one account and Region at a time. ``now``: the clock."""
 
@@ -113,12 +88,12 @@ class Response:
         ended = self.rollback.run(due, request_id)
         returned = [each for each in ended if each.end is End.ROLLED_BACK]
         left = [
-            _Left(asked=each.asked, record=each.record, problem=str(each.problem), kind=each.kind or str(each.problem))
+            Left(asked=each.asked, record=each.record, problem=str(each.problem), kind=each.kind or str(each.problem))
             for each in ended
             if each.end is End.LEFT
         ]
         left += [
-            _Left(asked=each, record=each.record, problem=alerted[each.arn], kind=alerted[each.arn], is_only_told=True)
+            Left(asked=each, record=each.record, problem=alerted[each.arn], kind=alerted[each.arn], is_only_told=True)
             for each in returns
             if each.arn in alerted
         ]

@@ -11,7 +11,9 @@ from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import DAILY, Decision, Reason
-from imdsv2.ledger.record import COUNT, OPEN, TAG
+from imdsv2.guard.obstacle import obstacle
+from imdsv2.ledger.change import Change
+from imdsv2.ledger.record_values import COUNT, OPEN, TAG
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -143,3 +145,28 @@ class Returned:
     def accepted(self, now: datetime) -> Record:
         """The record of a change that EC2 has yet to show: the next pass looks."""
         return replace(self.record, returned_at=now, lease_until=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """A rollback that was not made, its current record, and the reason; ``kind``: that without words that vary."""
+
+    asked: Return
+    record: Record
+    problem: str
+    kind: str
+    is_only_told: bool = False
+
+    def change(self, now: datetime) -> Change | None:
+        """The change for an instance that is not rolled back; people are notified again only if the kind of reason changes."""
+        explanation = f"{self.asked.why} It was not put back: {self.problem}"
+        after = self.record
+        if not self.is_only_told and obstacle(self.asked.record, self.asked.target) is None:
+            after = replace(after, left_at=now, explanation=explanation)  # It had been tried.
+        if self.record.left_because != self.kind:
+            after = replace(after, left_because=self.kind, explanation=explanation, changed_at=now)
+        if self.asked.broken and not self.record.is_broken:
+            after = replace(after, broken_at=now, watch=OPEN)
+        if self.asked.is_by_person:
+            after = replace(after, undo=None)
+        return Change(before=self.record, after=after) if after != self.record else None

@@ -26,7 +26,7 @@ from imdsv2.errors import QuotaExhausted
 from imdsv2.guard.obstacle import GONE, explain_refusal, obstacle
 from imdsv2.guard.returns import End, Returned
 from imdsv2.ledger.change import Change
-from imdsv2.ledger.record import OPEN
+from imdsv2.ledger.record_values import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import instances_of
@@ -79,12 +80,12 @@ class SourceWatch:
         for fix in fixes:
             if not has_time():
                 break
-            self._guarded(done, fix, lambda fix=fix: self._settle(fix, request_id))  # type: ignore[misc]
+            self._guarded(done, fix, partial(self._settle, fix, request_id))
             if fix.status is FixStatus.FIXED:
                 by_place[fix.place].append(fix)
         for place, several in by_place.items():
             if has_time():
-                self._guarded(done, several[0], lambda p=place, s=several: self._watch(p, s, done, request_id))  # type: ignore[misc]
+                self._guarded(done, several[0], partial(self._watch, place, several, done, request_id))
         return done
 
     def _guarded(self, done: Pass, fix: SourceFix, act: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.instance import ENFORCED_TAG, Instance
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import to_text
-from imdsv2.ledger.record import UNTAGGED
+from imdsv2.ledger.record_values import UNTAGGED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

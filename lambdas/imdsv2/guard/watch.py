@@ -17,7 +17,7 @@ from imdsv2.domain.words import count, minute
 from imdsv2.guard.counting import counted_from, rejected, rejected_calls, starts_of
 from imdsv2.guard.returns import Return
 from imdsv2.ledger.change import Change
-from imdsv2.ledger.record import OVER
+from imdsv2.ledger.record_values import OVER, PROBE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.change import Enforced
     from imdsv2.ledger.record import Record
-
-PROBE = "probe_or_breakage"
-"""Why nothing was put back though calls were refused: they are too few to tell what they were."""
 
 _LATELY = timedelta(days=7)
 _KNOWN_AFTER = timedelta(minutes=10)

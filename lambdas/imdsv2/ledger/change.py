@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.lifecycle import Status
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 
 if TYPE_CHECKING:
     from datetime import datetime

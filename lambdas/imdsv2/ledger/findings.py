@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.batches import batched
 from imdsv2.domain.request import Finding
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.serialisation import age, finding_item
 
 if TYPE_CHECKING:

@@ -1,21 +1,20 @@
 """The typed record of one instance: its ``current`` item in the ledger.
 
-All attributes are listed here, with their meaning and their writer: the line (evaluates and enforces), the guard
-(watches and rolls back), or people (through commands). Attributes of other versions of the service are neither read nor
-changed.
+All attributes are listed here, with their meaning and their writer: the line (evaluates and enforces), the guard (watches and rolls
+back), or people (through commands). Attributes of other versions of the service are neither read nor changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.exemption import LongExemption
 from imdsv2.domain.history import History
 from imdsv2.domain.lifecycle import NEWS, UNDER_WAY, Status
 from imdsv2.domain.verdict import NOTHING_TO_DO, Reason
+from imdsv2.ledger.finding_key import key_of
+from imdsv2.ledger.record_values import LET_GO, OPEN, OVER, UNTAG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,28 +24,12 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
 
-OPEN, OVER = "open", "done"
-"""State of the guard's watch of an enforced instance: the prefix of the sort key in the index of enforced instances."""
-
-COUNT, TAG, UNTAG = "count", "tag", "untag"
-"""What a record may owe: to be counted towards the account's breaker; `imdsv2:rolled-back-at` in place of our tag; to have our tag
-removed, which an attempt that changed nothing may have left."""
-
-UNPROVEN = "unproven"
-OPENED = "opened_by_person"
-ENDED = "gone"
-ENDED_UNEXPLAINED = "gone_unexplained"
-UNTAGGED = "untagged"
-_LET_GO = frozenset({UNPROVEN, OPENED, ENDED, ENDED_UNEXPLAINED})
-"""Values of `left_because` with which the guard lets an instance go."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """The ``current`` item of an instance as it was read; ``version`` is 0 if there is none yet.
 
-    Status, decision, reason and source are plain strings, because other versions may know other values. Times are in
-    UTC.
+    Status, decision, reason and source are plain strings, because other versions may know other values. Times are in UTC.
     """
 
     arn: InstanceArn
@@ -237,7 +220,7 @@ class Record:
     @property
     def is_let_go(self) -> bool:
         """Whether its watch is open only for what the record owes: there is nothing more to find out."""
-        return self.is_watched and (self.is_put_back or self.left_because in _LET_GO)
+        return self.is_watched and (self.is_put_back or self.left_because in LET_GO)
 
     @property
     def is_put_back(self) -> bool:
@@ -316,23 +299,3 @@ class Record:
         if known is None or known.updated_at is None or finding.updated_at is None:
             return False
         return finding.updated_at <= known.updated_at
-
-    def same_verdict(self, other: Record) -> bool:
-        return (self.status, self.decision, self.reason) == (other.status, other.decision, other.reason)
-
-
-def key_of(finding: Finding, kept: Mapping[str, Finding] = MappingProxyType({})) -> str:
-    """The finding's key in the map ``kept``: a hash, because ids are too long and too arbitrary for attribute names.
-
-    Both versions of Security Hub give the same finding the same id, so the newer one's key is made of hub and id. Earlier items
-    may have either version's finding under the id alone: it stays there, and the other one goes beside it.
-    """
-    by_id, by_hub = _hash(finding.id), _hash(f"{'v2' if finding.is_v2 else 'v1'} {finding.id}")
-    for key in (by_hub, by_id):
-        if key in kept and kept[key].is_v2 == finding.is_v2:
-            return key
-    return by_hub if finding.is_v2 or by_id in kept else by_id
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -15,9 +15,11 @@ from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import check
 from imdsv2.errors import IllegalMove
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.findings import chunks, merges
 from imdsv2.ledger.items import CURRENT, new_id, read_batch, to_text
-from imdsv2.ledger.record import OPEN, OVER, Record, key_of
+from imdsv2.ledger.record import Record
+from imdsv2.ledger.record_values import OPEN, OVER
 from imdsv2.ledger.serialisation import (
     REVISIT_SHARDS,
     changed_attributes,

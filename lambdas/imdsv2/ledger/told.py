@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.lifecycle import UNDER_WAY
 from imdsv2.domain.verdict import SOON
-from imdsv2.ledger.record import OVER
+from imdsv2.ledger.record_values import OVER
 
 if TYPE_CHECKING:
     from datetime import datetime

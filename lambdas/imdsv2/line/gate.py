@@ -12,7 +12,7 @@ from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
 from imdsv2.domain.verdict import Reason
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.line.denials import Denied
 from imdsv2.line.judgement import STATUS_OF, Notice
 

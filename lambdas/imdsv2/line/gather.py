@@ -19,17 +19,16 @@ from imdsv2.aws.cloudwatch import (
 )
 from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.domain.evidence import Evidence, Recurrence, Refused, Use
-from imdsv2.domain.hours import HOUR, Hours, Series, at
+from imdsv2.domain.hours import HOUR, WEEK_HOURS, Hours, Series, at
+from imdsv2.domain.recurrence import recurrence_of
 from imdsv2.domain.start import start_of
 from imdsv2.domain.weighing import (
-    WEEK_HOURS,
     day_with,
     earlier_starts,
     hours_unexplained,
     life_of,
     problem_of,
     quiet_hours,
-    recurrence_of,
     refused_in,
     speaks_for_enforcing,
     use_of,

@@ -10,6 +10,7 @@ from imdsv2.domain.message import Message
 from imdsv2.domain.pasting import lines_to_paste, numbered
 from imdsv2.domain.verdict import Reason
 from imdsv2.domain.words import calls, count
+from imdsv2.ledger.record_values import ENDED, ENDED_UNEXPLAINED, OPENED, PROBE, UNPROVEN, UNTAGGED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,11 +59,11 @@ KINDS = frozenset(
 _BROKEN = "Something broke, and IMDSv1 is still off"
 _NOT_UNDONE = "IMDSv1 could not be switched on again"
 _LEFT = {
-    "unproven": "IMDSv1 is off, and nobody can say that nothing broke",
-    "probe_or_breakage": "IMDSv1 calls were rejected: a probe, or something broke",
-    "untagged": "IMDSv1 is off, and could not be switched on again without its tag",
-    "gone": "Something broke, and the instance has gone",
-    "gone_unexplained": "IMDSv1 calls were rejected, and the instance has gone",
+    UNPROVEN: "IMDSv1 is off, and nobody can say that nothing broke",
+    PROBE: "IMDSv1 calls were rejected: a probe, or something broke",
+    UNTAGGED: "IMDSv1 is off, and could not be switched on again without its tag",
+    ENDED: "Something broke, and the instance has gone",
+    ENDED_UNEXPLAINED: "IMDSv1 calls were rejected, and the instance has gone",
 }
 _OPENED = "Somebody switched IMDSv1 on again"
 _OPENED_BROKEN = "Something broke, and somebody switched IMDSv1 on again"
@@ -91,7 +92,7 @@ def headline(record: Record) -> str | None:
 
 def left_headline(left_because: str, *, is_broken: bool) -> str:
     """What the guard left to people, in a few words."""
-    if left_because == "opened_by_person":
+    if left_because == OPENED:
         return _OPENED_BROKEN if is_broken else _OPENED
     if left_because in _LEFT:
         return _LEFT[left_because]

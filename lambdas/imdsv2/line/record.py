@@ -11,15 +11,15 @@ from imdsv2.domain.instance import ENFORCED_TAG, Missing
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import DAILY, SOON, Reason
 from imdsv2.ledger.change import VERDICT, Change
-from imdsv2.ledger.record import OPEN, UNTAG, key_of
+from imdsv2.ledger.finding_key import key_of
+from imdsv2.ledger.record_values import OPEN, UNTAG
 from imdsv2.ledger.trail import Author
 from imdsv2.line.notices import jittered, with_notice, with_reminder
-from imdsv2.line.reboots import noted
+from imdsv2.line.proofs import with_proofs
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.instance import Instance, MetadataOptions
     from imdsv2.domain.request import Finding
     from imdsv2.ledger.record import Record
@@ -134,7 +134,7 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = with_reminder(with_notice(after, judgement), judgement, now)
     if judgement.verdict.reason is Reason.ALREADY_REQUIRED:
         after = replace(after, required_seen_at=now)
-    if not known.same_verdict(after):
+    if (known.status, known.decision, known.reason) != (after.status, after.decision, after.reason):
         after = replace(after, changed_at=now)
         if judgement.is_told_already:
             after = replace(after, notified_at=now)
@@ -172,7 +172,7 @@ def _author(judgement: Judgement, signature: Signature) -> Author:
 
 def _with_verdict(record: Record, judgement: Judgement, signature: Signature, now: datetime) -> Record:
     after = replace(
-        _with_proofs(_seen(record, judgement), judgement.evidence),
+        with_proofs(_seen(record, judgement), judgement.evidence),
         decision=judgement.verdict.decision,
         reason=judgement.verdict.reason,
         evidence=evidence_document(judgement.evidence),
@@ -215,31 +215,6 @@ def _missing_since(record: Record, judgement: Judgement, now: datetime) -> datet
     if isinstance(judgement.target, Missing):
         return record.missing_since or now
     return None if judgement.instance is not None else record.missing_since
-
-
-def _with_proofs(record: Record, evidence: Evidence | None) -> Record:
-    """The record with what evidence has shown once and for all: metrics age, and reading them costs; the proof does neither."""
-    if evidence is None:
-        return record
-    record = noted(record, evidence)
-    if evidence.problem is not None:
-        return record
-    since, until = evidence.unrefused or (record.unrefused_since, record.unrefused_until)
-    return replace(
-        record,
-        proved_start=_proved_start(evidence) or record.proved_start,
-        quiet_until=evidence.quiet_until or record.quiet_until,
-        unrefused_since=since,
-        unrefused_until=until,
-    )
-
-
-def _proved_start(evidence: Evidence) -> datetime | None:
-    """A start that was observed, and at which nothing called IMDSv1."""
-    if evidence.start is None or evidence.use.calls:
-        return None
-    is_proved = evidence.start.observed and not evidence.start.calls and not evidence.refused.calls
-    return evidence.start.at if is_proved else None
 
 
 def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, confirmed: bool) -> Record:

@@ -15,7 +15,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
 from imdsv2.domain.verdict import Decision, Reason, Verdict
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.line.judgement import Case, Judgement, Outcomes, cases_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.verdict import Reason
-from imdsv2.ledger.record import OPENED, UNPROVEN
+from imdsv2.ledger.record_values import OPENED, UNPROVEN
 from imdsv2.line.messages import BROKE_KIND, LEFT_BROKEN_KIND, LOOK_KIND, NOTICE_KIND, kind_of
 
 if TYPE_CHECKING:

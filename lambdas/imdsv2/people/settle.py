@@ -20,6 +20,7 @@ from imdsv2.domain.verdict import Reason
 from imdsv2.domain.words import minute
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key, to_text
+from imdsv2.ledger.record_values import PROBE
 from imdsv2.ledger.trail import Event, Kind
 from imdsv2.people.mark import author, make_due, mark
 
@@ -39,7 +40,6 @@ ACCEPTED_FOR_DAYS = 400
 """The longest time for which anybody may accept what the evidence says."""
 
 _LEFT_BROKEN = "left_broken"
-_PROBE = "probe_or_breakage"
 _REFUSED_CALLS = "refused_calls"
 _GOES_BACK = "It is about to be put back; ask again once that is done."
 _STAYS = "cleared; it stays enforced, and refused calls count from now on"
@@ -183,7 +183,7 @@ def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> li
         Reason.CHANGED_BACK: record.arn in opened or (is_open and was_opened),
         Reason.V1_REFUSED: record.reason == Reason.V1_REFUSED,
         _LEFT_BROKEN: record.is_broken and record.stands,
-        _PROBE: record.probe_at is not None and (record.cleared_at is None or record.cleared_at < record.probe_at),
+        PROBE: record.probe_at is not None and (record.cleared_at is None or record.cleared_at < record.probe_at),
     }
     return [str(name) for name, is_so in held.items() if is_so]
 

@@ -19,7 +19,7 @@ from imdsv2.domain.request import Source
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.obstacle import obstacle
 from imdsv2.guard.returns import Return
-from imdsv2.ledger.record import OPEN
+from imdsv2.ledger.record_values import OPEN
 from imdsv2.people.mark import author, mark
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 
 from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
-from imdsv2.ledger.record import key_of
+from imdsv2.ledger.finding_key import key_of
 from imdsv2.people import request as orders
 from tests.integration.builders import MEMBER, OTHER, REGION
 from tests.integration.walk.machine import PRODUCT, finding_id

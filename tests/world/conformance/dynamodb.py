@@ -11,7 +11,9 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Finding
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
-from imdsv2.ledger.record import OPEN, OVER, Record, key_of
+from imdsv2.ledger.finding_key import key_of
+from imdsv2.ledger.record import Record
+from imdsv2.ledger.record_values import OPEN, OVER
 from imdsv2.ledger.table import Ledger
 from imdsv2.ledger.told import Told
 from tests.world.conformance.clouds import REGION
