@@ -132,26 +132,7 @@ def _read_group(
     values: list[dict[int, float]] = [{} for _ in group]
     statuses: list[set[str]] = [set() for _ in group]
     last_status: list[str] = ["no answer"] * len(group)
-    request: dict[str, Any] = {
-        "MetricDataQueries": [
-            {
-                "Id": f"m{index}",
-                "MetricStat": {
-                    "Metric": {
-                        "Namespace": "AWS/EC2",
-                        "MetricName": metric.name,
-                        "Dimensions": [{"Name": "InstanceId", "Value": arn.instance_id}],
-                    },
-                    "Period": period,
-                    "Stat": metric.stat,
-                },
-            }
-            for index, arn in enumerate(group)
-        ],
-        "StartTime": at(min(spans[arn].first for arn in group)),
-        "EndTime": at(max(spans[arn].end for arn in group)),
-        "MaxDatapoints": DATAPOINTS_A_CALL,
-    }
+    request = _request(metric, group, spans, period)
     said: dict[str, None] = {}
     while True:
         page = cloudwatch.get_metric_data(**request)
@@ -177,6 +158,32 @@ def _read_group(
             passes="InternalError" in statuses[index],
         )
         for index, arn in enumerate(group)
+    }
+
+
+def _request(
+    metric: Metric, group: Sequence[InstanceArn], spans: Mapping[InstanceArn, Hours], period: int
+) -> dict[str, Any]:
+    """One query for each instance, `m0` for the first, over the hours of all."""
+    return {
+        "MetricDataQueries": [
+            {
+                "Id": f"m{index}",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "AWS/EC2",
+                        "MetricName": metric.name,
+                        "Dimensions": [{"Name": "InstanceId", "Value": arn.instance_id}],
+                    },
+                    "Period": period,
+                    "Stat": metric.stat,
+                },
+            }
+            for index, arn in enumerate(group)
+        ],
+        "StartTime": at(min(spans[arn].first for arn in group)),
+        "EndTime": at(max(spans[arn].end for arn in group)),
+        "MaxDatapoints": DATAPOINTS_A_CALL,
     }
 
 

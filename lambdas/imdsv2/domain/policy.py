@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
 from imdsv2.domain.json_values import shown, shown_name, without_repeats
-from imdsv2.domain.regions import unknown_region
+from imdsv2.domain.policy_checks import (
+    Check,
+    accounts,
+    calendar,
+    one_of,
+    regions,
+    share,
+    tag_key,
+    tag_key_or_none,
+    whole,
+    yes_or_no,
+)
 from imdsv2.errors import PolicyRefused
 
 LONGEST_MEMORY_DAYS = 455
@@ -30,16 +40,6 @@ LONGEST_NOTICE_HOURS = 90 * 24
 
 LONGEST_EXEMPTION_DAYS = 3650
 """Ten years: what is meant to last longer is better left out of the policy's accounts and Regions."""
-
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
-_CALENDAR = re.compile(
-    rf"(arn:aws[a-z-]*:ssm:{_REGION.pattern}:{_ACCOUNT.pattern}:document/)?[a-zA-Z0-9_.-]{{3,128}}", re.ASCII
-)
-_TAG_KEY_CHARACTERS = 128
-
-_Check = Callable[[str, object], Any]
-"""Takes the field's name (for errors) and its parsed value; returns the value as the policy stores it."""
 
 
 class Mode(StrEnum):
@@ -171,52 +171,13 @@ def _plain(value: object) -> object:
             return value
 
 
-def _checked(
-    document: Mapping[str, object], checks: Mapping[str, _Check], *, of: str, path: str = ""
-) -> dict[str, Any]:
+def _checked(document: Mapping[str, object], checks: Mapping[str, Check], *, of: str, path: str = "") -> dict[str, Any]:
     """Validate every field with its check. Raises PolicyRefused for an unknown field."""
     for name in document:
         if name not in checks:
             problem = f"is no field of {of}; known are {', '.join(sorted(checks))}"
             raise PolicyRefused(shown_name(f"{path}{name}"), problem)
     return {name: checks[name](f"{path}{name}", value) for name, value in document.items()}
-
-
-def _one_of(choices: type[StrEnum]) -> _Check:
-    *others, last = (f'"{each}"' for each in choices)
-    takes = f"takes {', '.join(others)} or {last}"
-
-    def check(name: str, value: object) -> StrEnum:
-        if not isinstance(value, str) or value not in set(choices):
-            raise PolicyRefused(name, f"{takes}, not {shown(value)}")
-        return choices(value)
-
-    return check
-
-
-def _whole(unit: str, lowest: int, highest: int | None = None) -> _Check:
-    bounds = f", {lowest} or more" if highest is None else f" from {lowest} to {highest}"
-    takes = f"takes a whole number of {unit}{bounds}"
-
-    def check(name: str, value: object) -> int:
-        # Not isinstance, because bool is a subclass of int.
-        if type(value) is not int or value < lowest or (highest is not None and value > highest):
-            raise PolicyRefused(name, f"{takes}, not {shown(value)}")
-        return value
-
-    return check
-
-
-def _yes_or_no(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise PolicyRefused(name, f"takes true or false, not {shown(value)}")
-    return value
-
-
-def _share(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise PolicyRefused(name, f"takes a number above 0 and up to 1, not {shown(value)}")
-    return float(value)
 
 
 def _canary(name: str, value: object) -> Canary | None:
@@ -227,78 +188,37 @@ def _canary(name: str, value: object) -> Canary | None:
     return Canary(**_checked(value, _CANARY_CHECKS, of=name, path=f"{name}."))
 
 
-def _calendar(name: str, value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or _CALENDAR.fullmatch(value) is None:
-        raise PolicyRefused(name, f"takes the name or ARN of an SSM Change Calendar, or null, not {shown(value)}")
-    return value
-
-
-def _tag_key(name: str, value: object) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= _TAG_KEY_CHARACTERS or value.startswith("aws:"):
-        raise PolicyRefused(
-            name, f"takes a tag key of 1 to 128 characters that does not begin with aws:, not {shown(value)}"
-        )
-    return value
-
-
-def _tag_key_or_none(name: str, value: object) -> str | None:
-    return None if value is None else _tag_key(name, value)
-
-
-def _accounts(name: str, value: object) -> frozenset[str]:
-    return _all_matching(name, value, _ACCOUNT, 'a list of account ids, e.g. ["222222222222"]')
-
-
-def _regions(name: str, value: object) -> frozenset[str]:
-    regions = _all_matching(name, value, _REGION, 'a list of Regions, e.g. ["us-east-1"]')
-    for each in sorted(regions):
-        if (problem := unknown_region(each)) is not None:
-            raise PolicyRefused(name, problem)
-    return regions
-
-
-def _all_matching(name: str, value: object, pattern: re.Pattern[str], takes: str) -> frozenset[str]:
-    if not isinstance(value, list | tuple):
-        raise PolicyRefused(name, f"takes {takes}, not {shown(value)}")
-    for each in value:
-        if not isinstance(each, str) or pattern.fullmatch(each) is None:
-            raise PolicyRefused(name, f"takes {takes}; {shown(each)} is none")
-    return frozenset(value)
-
-
-_CANARY_CHECKS: Mapping[str, _Check] = {
-    "share": _share,
-    "hours": _whole("hours", SHORTEST_CANARY_HOURS, LONGEST_WATCH_HOURS),
+_CANARY_CHECKS: Mapping[str, Check] = {
+    "share": share,
+    "hours": whole("hours", SHORTEST_CANARY_HOURS, LONGEST_WATCH_HOURS),
 }
-_CHECKS: Mapping[str, _Check] = {
-    "mode": _one_of(Mode),
-    "lookback_days": _whole("days", 1, LONGEST_MEMORY_DAYS),
-    "min_observed_hours": _whole("hours", 0),
-    "min_coverage": _share,
-    "boot_evidence": _one_of(BootEvidence),
-    "exempt_tag": _tag_key,
-    "include_accounts": _accounts,
-    "exclude_accounts": _accounts,
-    "exclude_regions": _regions,
-    "max_enforcements_per_hour": _whole("enforcements", 1),
-    "watch_hours": _whole("hours", SHORTEST_WATCH_HOURS, LONGEST_WATCH_HOURS),
-    "watch": _one_of(Watch),
-    "rollback": _one_of(RollbackMode),
-    "rejected_threshold": _whole("rejected calls", 1),
-    "rejected_periods": _whole("periods of five minutes", 1),
-    "rollback_tag": _tag_key,
-    "max_gap_hours": _whole("hours", 1),
-    "min_clean_starts": _whole("starts", 1),
-    "cohort_evidence": _yes_or_no,
-    "cohort_tag": _tag_key_or_none,
+_CHECKS: Mapping[str, Check] = {
+    "mode": one_of(Mode),
+    "lookback_days": whole("days", 1, LONGEST_MEMORY_DAYS),
+    "min_observed_hours": whole("hours", 0),
+    "min_coverage": share,
+    "boot_evidence": one_of(BootEvidence),
+    "exempt_tag": tag_key,
+    "include_accounts": accounts,
+    "exclude_accounts": accounts,
+    "exclude_regions": regions,
+    "max_enforcements_per_hour": whole("enforcements", 1),
+    "watch_hours": whole("hours", SHORTEST_WATCH_HOURS, LONGEST_WATCH_HOURS),
+    "watch": one_of(Watch),
+    "rollback": one_of(RollbackMode),
+    "rejected_threshold": whole("rejected calls", 1),
+    "rejected_periods": whole("periods of five minutes", 1),
+    "rollback_tag": tag_key,
+    "max_gap_hours": whole("hours", 1),
+    "min_clean_starts": whole("starts", 1),
+    "cohort_evidence": yes_or_no,
+    "cohort_tag": tag_key_or_none,
     "canary": _canary,
-    "change_calendar": _calendar,
-    "approval": _one_of(Approval),
-    "notice_hours": _whole("hours", 0, LONGEST_NOTICE_HOURS),
-    "owner_tag": _tag_key,
-    "source": _one_of(SourceMode),
-    "digest": _one_of(Digest),
-    "max_exemption_days": _whole("days", 1, LONGEST_EXEMPTION_DAYS),
+    "change_calendar": calendar,
+    "approval": one_of(Approval),
+    "notice_hours": whole("hours", 0, LONGEST_NOTICE_HOURS),
+    "owner_tag": tag_key,
+    "source": one_of(SourceMode),
+    "digest": one_of(Digest),
+    "max_exemption_days": whole("days", 1, LONGEST_EXEMPTION_DAYS),
 }

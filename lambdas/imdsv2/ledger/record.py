@@ -208,9 +208,7 @@ class Record:
     @property
     def is_broken(self) -> bool:
         """Whether software broke after the change and no person has cleared the instance since."""
-        if self.broken_at is None:
-            return False
-        return self.cleared_at is None or self.cleared_at < self.broken_at
+        return self.broken_at is not None and (self.cleared_at is None or self.cleared_at < self.broken_at)
 
     @property
     def is_watched(self) -> bool:

@@ -127,27 +127,15 @@ class Canaries:
         willing = [each for several in by_cohort.values() for each in several]
         records = self._records(known.values(), willing)
         cohorts = {key: without_ended(_renewed(cohort, records, now), records) for key, cohort in known.items()}
-        kept = {
-            key: [arn for arn in cohort.canaries if goes_first(arn, by_cohort[key], records)]
-            for key, cohort in cohorts.items()
-        }
-        short = {
-            key
-            for key, cohort in cohorts.items()
-            if cohort.broken_by is None
-            and cohort.opened_at is None
-            and (not kept[key] or len(kept[key]) < cohort.wanted)
-        }
+        kept = _valid(cohorts, by_cohort, records)
+        short = {key for key, cohort in cohorts.items() if _lacks_canaries(cohort, kept[key])}
         looked = look_further(short) if short else Further()
         further = [each for each in looked.willing if may_be_summoned(each.record)]
         if short:
             # EC2 no longer lists a canary that was enforced in the meantime, but its ledger record was written before:
             # read again.
             records = self._records(known.values(), willing)
-            kept = {
-                key: [arn for arn in cohort.canaries if goes_first(arn, by_cohort[key], records)]
-                for key, cohort in cohorts.items()
-            }
+            kept = _valid(cohorts, by_cohort, records)
         turns: dict[str, Turns | None] = {}
         for key, several in by_cohort.items():
             others = [each for each in further if each.cohort == key]
@@ -167,6 +155,25 @@ class Canaries:
         in_hand = {each.arn: each.record for each in willing}
         missing = {arn for cohort in cohorts for arn in _decisive(cohort) if arn not in in_hand}
         return (self._ledger.read(missing) if missing else {}) | in_hand
+
+
+def _valid(
+    cohorts: Mapping[str, Cohort],
+    by_cohort: Mapping[str, Sequence[Judgement]],
+    records: Mapping[InstanceArn, Record],
+) -> dict[str, list[InstanceArn]]:
+    """Those of each cohort's canaries that are still valid."""
+    return {
+        key: [arn for arn in cohort.canaries if goes_first(arn, by_cohort[key], records)]
+        for key, cohort in cohorts.items()
+    }
+
+
+def _lacks_canaries(cohort: Cohort, kept: Sequence[InstanceArn]) -> bool:
+    """Whether canaries have to be chosen: what is held needs none, and what is open needs none any more."""
+    if cohort.broken_by is not None or cohort.opened_at is not None:
+        return False
+    return not kept or len(kept) < cohort.wanted
 
 
 def _decisive(cohort: Cohort) -> tuple[InstanceArn, ...]:
