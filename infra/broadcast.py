@@ -71,20 +71,7 @@ class Broadcast(Construct):
     ) -> None:
         super().__init__(scope, id_)
         stream = ledger.table.table_stream_arn or ""
-        allowed = aws_iam.Policy(
-            self,
-            "Policy",
-            roles=[function.role],
-            statements=[
-                aws_iam.PolicyStatement(
-                    actions=["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
-                    resources=[stream],
-                ),
-                # Lambda looks for streams before it reads one; there is no condition for a single one.
-                aws_iam.PolicyStatement(actions=["dynamodb:ListStreams"], resources=["*"]),
-                aws_iam.PolicyStatement(actions=["events:PutEvents"], resources=[bus.bus.event_bus_arn]),
-            ],
-        )
+        allowed = self._allow(function, stream, bus)
         failed.grant_setting_aside(function.role)
         key.grant_use_through(function.role, "dynamodb", "sqs")
         mapping = aws_lambda.CfnEventSourceMapping(
@@ -106,3 +93,20 @@ class Broadcast(Construct):
             ),
         )
         mapping.node.add_dependency(allowed)
+
+    def _allow(self, function: ServiceFunction, stream: str, bus: CentralBus) -> aws_iam.Policy:
+        """Read the stream, and send to the bus."""
+        return aws_iam.Policy(
+            self,
+            "Policy",
+            roles=[function.role],
+            statements=[
+                aws_iam.PolicyStatement(
+                    actions=["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
+                    resources=[stream],
+                ),
+                # Lambda looks for streams before it reads one; there is no condition for a single one.
+                aws_iam.PolicyStatement(actions=["dynamodb:ListStreams"], resources=["*"]),
+                aws_iam.PolicyStatement(actions=["events:PutEvents"], resources=[bus.bus.event_bus_arn]),
+            ],
+        )

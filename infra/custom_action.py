@@ -28,24 +28,7 @@ class CustomAction(Construct):
         aggregated in another Region.
         """
         super().__init__(scope, id_)
-        hub = f"arn:{Aws.PARTITION}:securityhub:{Aws.REGION}:{Aws.ACCOUNT_ID}:hub/default"
-        allowed = aws_iam.Policy(
-            self,
-            "Policy",
-            roles=[function.role],
-            statements=[
-                aws_iam.PolicyStatement(
-                    actions=[
-                        "securityhub:CreateActionTarget",
-                        "securityhub:UpdateActionTarget",
-                        "securityhub:DeleteActionTarget",
-                    ],
-                    resources=[hub],
-                ),
-                # It knows no resources in IAM.
-                aws_iam.PolicyStatement(actions=["securityhub:ListFindingAggregators"], resources=["*"]),
-            ],
-        )
+        allowed = self._allow(function)
         action = {
             "ActionId": names.custom_action_id,
             "Name": names.custom_action_name,
@@ -70,4 +53,25 @@ class CustomAction(Construct):
             names=names,
             payload=json.dumps({"keep": action}),
             only_scheduled=False,
+        )
+
+    def _allow(self, function: ServiceFunction) -> aws_iam.Policy:
+        """Keep the action, and find out where findings are aggregated."""
+        hub = f"arn:{Aws.PARTITION}:securityhub:{Aws.REGION}:{Aws.ACCOUNT_ID}:hub/default"
+        return aws_iam.Policy(
+            self,
+            "Policy",
+            roles=[function.role],
+            statements=[
+                aws_iam.PolicyStatement(
+                    actions=[
+                        "securityhub:CreateActionTarget",
+                        "securityhub:UpdateActionTarget",
+                        "securityhub:DeleteActionTarget",
+                    ],
+                    resources=[hub],
+                ),
+                # It knows no resources in IAM.
+                aws_iam.PolicyStatement(actions=["securityhub:ListFindingAggregators"], resources=["*"]),
+            ],
         )

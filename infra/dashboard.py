@@ -41,11 +41,12 @@ class Dashboard(Construct):
         self.dashboard.add_widgets(
             aws_cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=2 * WIDTH, height=3)
         )
-        self._show_work(names)
+        self._show_fleet(names)
+        self._show_verdicts(names)
         self._show_running(findings, functions)
 
-    def _show_work(self, names: Names) -> None:
-        """What is left to do, verdicts, and what came of changes."""
+    def _show_fleet(self, names: Names) -> None:
+        """What is left to do, and who makes calls."""
         self.dashboard.add_widgets(
             _searched("Allows IMDSv1, by account", "account", "Imdsv1Allowed", names),
             _searched("Held, by reason", "reason", "Held", names),
@@ -80,6 +81,9 @@ class Dashboard(Construct):
                 names,
             ),
         )
+
+    def _show_verdicts(self, names: Names) -> None:
+        """Verdicts, and what came of changes."""
         self.dashboard.add_widgets(
             _graph(
                 "Verdicts",

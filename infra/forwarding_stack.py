@@ -47,15 +47,7 @@ class ForwardingStack(Stack):
         security_account = security_account_parameter(self).value_as_string
         home_region = home_region_parameter(self).value_as_string
         bus_arn = f"arn:{Aws.PARTITION}:events:{home_region}:{security_account}:event-bus/{names.event_bus}"
-        # The security account has its own rules in its home Region. If a roll-out reaches that Region, this rule is
-        # disabled.
-        at_home = CfnCondition(
-            self,
-            "AtHome",
-            expression=Fn.condition_and(
-                Fn.condition_equals(Aws.ACCOUNT_ID, security_account), Fn.condition_equals(Aws.REGION, home_region)
-            ),
-        )
+        state = self._disabled_at_home(security_account, home_region)
         undelivered = self._undelivered()
         target = aws_events.CfnRule.TargetProperty(
             id="central-bus",
@@ -66,7 +58,6 @@ class ForwardingStack(Stack):
                 maximum_event_age_in_seconds=RETRY_FOR.to_seconds(), maximum_retry_attempts=RETRY_ATTEMPTS
             ),
         )
-        state = Fn.condition_if(at_home.logical_id, "DISABLED", "ENABLED").to_string()
         aws_events.CfnRule(
             self,
             "Rule",
@@ -89,6 +80,18 @@ class ForwardingStack(Stack):
             add_capture_document(self, settings.capture, names)
         conform(self, names=names, boundary=settings.role_permissions_boundary, many_regions=True)
         stamp(self)
+
+    def _disabled_at_home(self, security_account: str, home_region: str) -> str:
+        """The state of the rules. The security account has its own in its home Region: if a roll-out reaches that Region, these are
+        disabled."""
+        at_home = CfnCondition(
+            self,
+            "AtHome",
+            expression=Fn.condition_and(
+                Fn.condition_equals(Aws.ACCOUNT_ID, security_account), Fn.condition_equals(Aws.REGION, home_region)
+            ),
+        )
+        return Fn.condition_if(at_home.logical_id, "DISABLED", "ENABLED").to_string()
 
     def _sender(self, bus_arn: str) -> aws_iam.Role:
         """CloudFormation generates the role's name, unless the settings demand a prefix: IAM is global, and this template

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_cdk import Aws, CfnOutput, Duration, FileSystem, Stack, aws_lambda
+from aws_cdk import Aws, Duration, FileSystem, Stack, aws_lambda
 
 from infra.broadcast import add_broadcast
 from infra.central_bus import CentralBus
@@ -17,6 +17,7 @@ from infra.ledger import Ledger
 from infra.member_roles import MemberRoles
 from infra.monitoring import monitor
 from infra.notifications import Notifications
+from infra.outputs import add_outputs
 from infra.policy_parameter import PolicyParameter
 from infra.queues import FailedInvocations, FindingsQueue
 from infra.release import stamp
@@ -80,13 +81,14 @@ class ServiceStack(Stack):
             enforcing.allow_asking_calendars()
         self.check = self._check()
         self.custom_action = self._custom_action()
-        self._policy_note = self._first_policy()
+        self.policy_note = self._first_policy()
         self._enter_accounts(member_templates)
         self.broadcast = add_broadcast(
             self, self._function, ledger=self.ledger, bus=self.bus, failed=self.failed, key=self.key, names=self._names
         )
         self.dashboard = self._monitor()
-        self._outputs()
+        add_outputs(self)
+        stamp(self)
         conform(self, names=self._names, boundary=settings.role_permissions_boundary)
 
     def _findings(self) -> FindingsQueue:
@@ -266,28 +268,20 @@ class ServiceStack(Stack):
         )
 
     def _custom_action(self) -> CustomAction:
-        function = self._function(
-            "custom-action",
-            "Makes and keeps the Security Hub custom action",
-            SMALL_TIMEOUT,
-            keeps_failed=True,
-            memory_size=SMALL_MEMORY,
-            environment={},
-        )
-        self.key.grant_use_through(function.role, "sqs")
+        function = self._of_resource("custom-action", "Makes and keeps the Security Hub custom action")
         return CustomAction(self, "CustomAction", function=function, release=self._release, names=self._names)
 
     def _first_policy(self) -> str:
+        function = self._of_resource("first-policy", "Creates the policy parameter if there is none")
+        return self.policy.create_with(function, document=self._settings.policy, release=self._release)
+
+    def _of_resource(self, name: str, description: str) -> ServiceFunction:
+        """A function that keeps a resource for which CloudFormation has no type."""
         function = self._function(
-            "first-policy",
-            "Creates the policy parameter if there is none",
-            SMALL_TIMEOUT,
-            keeps_failed=True,
-            memory_size=SMALL_MEMORY,
-            environment={},
+            name, description, SMALL_TIMEOUT, keeps_failed=True, memory_size=SMALL_MEMORY, environment={}
         )
         self.key.grant_use_through(function.role, "sqs")
-        return self.policy.create_with(function, document=self._settings.policy, release=self._release)
+        return function
 
     def _function(
         self,
@@ -314,23 +308,3 @@ class ServiceStack(Stack):
             environment=environment,
             in_the_role_of=in_the_role_of,
         )
-
-    def _outputs(self) -> None:
-        outputs = {
-            "ManualFunctionName": self.manual.function.function_name,
-            "CentralEventBusName": self.bus.bus.event_bus_name,
-            "FindingsQueueUrl": self.findings.queue.queue_url,
-            "FindingsQueueArn": self.findings.queue.queue_arn,
-            "FindingsDeadLetterQueueUrl": self.findings.dead_letters.queue_url,
-            "FindingsDeadLetterQueueArn": self.findings.dead_letters.queue_arn,
-            "LedgerTableName": self.ledger.table.table_name,
-            "PolicyParameterName": self.policy.name,
-            "PolicyNote": self._policy_note,
-            "NotificationsTopicArn": self.notifications.topic.topic_arn,
-            "DashboardName": self.dashboard.dashboard.dashboard_name,
-            "SweepStateMachineArn": self.sweep.state_machine_arn,
-            "SweepBucketName": self.results.bucket_name,
-        }
-        for name, value in outputs.items():
-            CfnOutput(self, name, value=value)
-        stamp(self)
