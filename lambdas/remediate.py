@@ -19,7 +19,7 @@ line, intake = function.service.line, function.service.intake()
 if function.dead_letters is None:
     raise SettingMissing("DEAD_LETTER_QUEUE_URL")
 dead_letters = function.dead_letters
-sought = wire_events(os.environ)
+event_names = wire_events(os.environ)
 
 
 @logger.inject_lambda_context
@@ -27,7 +27,7 @@ sought = wire_events(os.environ)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Process a batch. Returns SQS's partial batch response: the ids of the messages to retry."""
     function.begin(context.get_remaining_time_in_millis())
-    outcomes, again, poison = process(event["Records"], intake, dead_letters, sought, context.aws_request_id)
+    outcomes, again, poison = process(event["Records"], intake, dead_letters, event_names, context.aws_request_id)
     telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)
     telemetry.count_poison(metrics, poison)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}

@@ -113,7 +113,7 @@ def _fleet(tally: Tally) -> AbstractContextManager[FleetWriter | None]:
         place=tally.place,
         prefix=tally.fleet,
         ledger=line.ledger,
-        rolls=line.judge.siblings.rolls,
+        memberships=line.judge.siblings.memberships,
         policy=line.policies.current(line.now()).policy,
         write=sweep.files.write_packed,
         now=line.now,

@@ -30,14 +30,14 @@ from imdsv2.ledger.trail import Provenance
 from imdsv2.line.act import Action
 from imdsv2.line.canaries import Canaries
 from imdsv2.line.denials import Denials
+from imdsv2.line.event_names import EventNames
 from imdsv2.line.gate import Gates
 from imdsv2.line.intake import DeadLetters
 from imdsv2.line.judge import Judge
+from imdsv2.line.membership import Memberships
 from imdsv2.line.messages import Directions
-from imdsv2.line.roll import Rolls
 from imdsv2.line.run import Line
 from imdsv2.line.siblings import Siblings
-from imdsv2.line.sought import Sought
 from imdsv2.line.tell import Teller
 from imdsv2.settings import BusSettings, EventSettings, Settings, SweepSettings
 
@@ -264,7 +264,7 @@ class Service:
             members=self.members,
             ledger=line.ledger,
             pools=siblings.pools,
-            rolls=siblings.rolls,
+            memberships=siblings.memberships,
             policies=line.policies,
             now=line.now,
             logger=line.logger,
@@ -456,7 +456,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
                 clients=edge.members,
                 ledger=ledger,
                 pools=Pools(edge.dynamodb, settings.ledger_table, provenance),
-                rolls=Rolls(clients=edge.members, images=ImageOwners(edge.members, edge.logger)),
+                memberships=Memberships(clients=edge.members, images=ImageOwners(edge.members, edge.logger)),
             ),
             now=edge.now,
         ),
@@ -533,10 +533,10 @@ def _home(settings: Settings) -> Place:
     return Place(partition, region, account)
 
 
-def wire_events(environment: Mapping[str, str]) -> Sought:
+def wire_events(environment: Mapping[str, str]) -> EventNames:
     """What to look for in events. Raises SettingMissing, which names the variable."""
     settings = EventSettings.from_environment(environment)
-    return Sought(custom_action_id=settings.custom_action_id, config_rules=settings.config_rules)
+    return EventNames(custom_action_id=settings.custom_action_id, config_rules=settings.config_rules)
 
 
 def wire_bus(environment: Mapping[str, str]) -> Bus:

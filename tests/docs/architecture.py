@@ -53,8 +53,8 @@ LINE = Way(
         "line.stops",
         "line.reboots",
         "line.siblings",
-        "line.roll",
-        "line.found",
+        "line.membership",
+        "line.cohort_evidence",
         "line.glance",
         "line.closed_hours",
         "domain.decision",
@@ -65,8 +65,9 @@ LINE = Way(
         "line.canary_records",
         "domain.gates",
         "line.enforce",
-        "line.again",
+        "line.look_again",
         "line.record",
+        "line.proofs",
         "line.notices",
         "line.tell",
         "line.note",
@@ -117,7 +118,7 @@ ASIDE = {
     *("line.source_events", "line.source_texts"),
 }
 """What the revisit function does before it enters the line, and what answers messages about sources and starts of instances."""
-EVERYWHERE = {"line.judgement", "line.sought"}
+EVERYWHERE = {"line.judgement", "line.event_names"}
 """Values that travel along the line or are handed into it; they are no steps."""
 
 _TO_RUN = ("handlers.remediate", "line.intake", "line.run")

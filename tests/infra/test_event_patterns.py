@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
+from imdsv2.line.event_names import EventNames
 from imdsv2.line.events import parse
-from imdsv2.line.sought import Sought
 from infra.event_patterns import LONGEST_PATTERN, config_pattern
 from tests.fixtures.events import (
     CONFIG_RULES,
@@ -250,7 +250,7 @@ def test_rules_and_parser_know_the_same_names_of_config_rules() -> None:
     # moto has an engine of its own; it looks into no arrays of objects, which this form of event does not have.
     second: Any = EventPattern.load(json.dumps(config_pattern(sought)))
     assert expected == {name: second.matches_event(config_change(rule=name)) for name in names}
-    parser = Sought(custom_action_id="RequireIMDSv2", config_rules=sought)
+    parser = EventNames(custom_action_id="RequireIMDSv2", config_rules=sought)
     assert [name for name in names if name not in others] == [
         name for name in names if parse(json.dumps(config_change(rule=name)), parser).requests
     ]

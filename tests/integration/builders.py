@@ -19,8 +19,8 @@ from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.table import Ledger
+from imdsv2.line.event_names import EventNames
 from imdsv2.line.messages import Directions
-from imdsv2.line.sought import Sought
 from imdsv2.settings import Names, Settings
 from imdsv2.wiring import Edge, Service, assemble
 from tests.world.ledger_table import TABLE as TABLE
@@ -50,7 +50,7 @@ PARAMETER = "/imdsv2-remediation/policy"
 
 ROLES = "imdsv2-remediation-"
 """The roles of the accounts, without the last part of their names."""
-SOUGHT = Sought(custom_action_id="RequireIMDSv2")
+EVENT_NAMES = EventNames(custom_action_id="RequireIMDSv2")
 DIRECTIONS = Directions("imdsv2-remediation-manual")
 
 SETTINGS = Settings(

@@ -18,9 +18,9 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import HOURLY, Decision, Reason, Verdict
 from imdsv2.ledger.record import Record
-from imdsv2.line.again import LookAgain
 from imdsv2.line.enforce import Enforcement
 from imdsv2.line.judgement import Case, Judgement
+from imdsv2.line.look_again import LookAgain
 from tests.integration.builders import MEMBER, NOW, REFUSED_WITHOUT_ENDPOINT, asked
 
 if TYPE_CHECKING:

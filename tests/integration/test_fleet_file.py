@@ -71,7 +71,7 @@ class Nights:
                     place=tally.place,
                     prefix=str(tally.fleet),
                     ledger=line.ledger,
-                    rolls=line.judge.siblings.rolls,
+                    memberships=line.judge.siblings.memberships,
                     policy=line.policies.current(line.now()).policy,
                     write=self.files.write_packed,
                     now=line.now,

@@ -12,7 +12,7 @@ from imdsv2.domain.policy import Canary, Policy
 from imdsv2.ledger.record import Record
 from imdsv2.line import judge as judging
 from imdsv2.line.judge import Judge
-from imdsv2.line.roll import Rolls
+from imdsv2.line.membership import Memberships
 from tests.unit import builders
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Place:
         asked = builders.judgement(builders.request(arn=one.arn), record=Record(arn=one.arn), target=one)
         images: Any = type("Images", (), {"foreign": lambda *_: set()})()
         siblings: Any = type("Siblings", (), {"pooled": lambda *_, **__: {}})()
-        siblings.rolls = Rolls(clients=members, images=images)
+        siblings.memberships = Memberships(clients=members, images=images)
         judge = Judge(members=members, ledger=ledger, policies=policies, siblings=siblings, now=lambda: builders.NOW)
         return judge.look_further([asked], {str(cohort_of(one))})
 

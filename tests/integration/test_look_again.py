@@ -10,7 +10,7 @@ import pytest
 from imdsv2.aws.pacing import Pacing
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Source
-from imdsv2.line.again import GOOD_FOR
+from imdsv2.line.look_again import GOOD_FOR
 from tests.integration.builders import HUB, PARAMETER, asked
 from tests.integration.guarding import ENFORCED_TAG, guard, reject
 

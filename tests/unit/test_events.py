@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
+from imdsv2.line.event_names import EventNames
 from imdsv2.line.events import Parsed, parse
-from imdsv2.line.sought import Sought
 from imdsv2.people.request import parse_order
 from tests.fixtures.events import (
     CONFIG_RULES,
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 LONGEST_MESSAGE = 400
 OTHER_ID = "i-00000000"
 HUGE = "x" * 10_000
-SOUGHT = Sought(custom_action_id="RequireIMDSv2")
+EVENT_NAMES = EventNames(custom_action_id="RequireIMDSv2")
 
 
 def read(event: object) -> Parsed:
     """The requests in a message with this event; every complaint can be sent on, and read."""
-    parsed = parse(json.dumps(event), SOUGHT)
+    parsed = parse(json.dumps(event), EVENT_NAMES)
     for complaint in parsed.poison:
         assert len(str(complaint)) <= LONGEST_MESSAGE
         str(complaint).encode()
@@ -411,14 +411,14 @@ def test_a_mistyped_field_is_poison_by_its_name(kind: str, path: str, value: obj
 )
 def test_malformed_json_is_poison(body: str) -> None:
     """The complaint is about the body as a whole."""
-    (complaint,) = parse(body, SOUGHT).poison
+    (complaint,) = parse(body, EVENT_NAMES).poison
     assert "body" == complaint.field
 
 
 @pytest.mark.parametrize("body", ["null", "[]", '"event"', "5", "true", "[{}]"])
 def test_json_that_is_no_object_is_poison(body: str) -> None:
     """An event is an object."""
-    (complaint,) = parse(body, SOUGHT).poison
+    (complaint,) = parse(body, EVENT_NAMES).poison
     assert "body" == complaint.field
     assert "object" in complaint.problem
 
@@ -623,7 +623,7 @@ def test_any_json_is_borne(value: object) -> None:
 @given(st.text())
 def test_any_text_is_borne(text: str) -> None:
     """No crash, and no request."""
-    assert [] == parse(text, SOUGHT).requests
+    assert [] == parse(text, EVENT_NAMES).requests
 
 
 @pytest.mark.parametrize(
@@ -644,7 +644,7 @@ def test_nesting_of_any_depth_is_borne(kind: str, path: str) -> None:
     hole = json.dumps(changed(EVENTS[kind], steps(path), "HOLE"))
     for depth in (*range(900, 1000, 4), 50_000):
         for text in ("[" * depth + "]" * depth, '{"x":' * depth + "1" + "}" * depth):
-            assert 1 == len(parse(hole.replace('"HOLE"', text), SOUGHT).poison)
+            assert 1 == len(parse(hole.replace('"HOLE"', text), EVENT_NAMES).poison)
 
 
 # --- Manual invoke -------------------------------------------------------------------------------------------------
@@ -803,18 +803,18 @@ def test_any_targets_are_each_answered_in_their_place(targets: list[Any]) -> Non
 def test_a_config_rule_that_the_installation_names_is_read(sought: str, name: str) -> None:
     """By its name or by the beginning of it, in upper or lower case; without the setting it is another rule."""
     event = json.dumps(config_change(rule=name))
-    named = Sought(custom_action_id="RequireIMDSv2", config_rules=("somebody-elses", sought))
-    assert (1, 0) == (len(parse(event, named).requests), len(parse(event, SOUGHT).requests))
+    named = EventNames(custom_action_id="RequireIMDSv2", config_rules=("somebody-elses", sought))
+    assert (1, 0) == (len(parse(event, named).requests), len(parse(event, EVENT_NAMES).requests))
 
 
 @pytest.mark.parametrize("name", ["require-imdsv2-on-templates", "my-require-imdsv2", "Baseline", "other"])
 def test_a_config_rule_of_another_name_is_none_of_ours(name: str) -> None:
     """A name is the whole name, and a prefix begins it."""
-    named = Sought(custom_action_id="RequireIMDSv2", config_rules=("require-imdsv2", "Baseline-Ec2Imdsv2Check*"))
+    named = EventNames(custom_action_id="RequireIMDSv2", config_rules=("require-imdsv2", "Baseline-Ec2Imdsv2Check*"))
     assert Parsed() == parse(json.dumps(config_change(rule=name)), named)
 
 
 def test_the_custom_action_is_that_of_the_installation() -> None:
     """A pilot beside production has a custom action of its own."""
     event = json.dumps(custom_action(finding()))
-    assert Parsed() == parse(event, Sought(custom_action_id="RequireIMDSv2a1b2c3"))
+    assert Parsed() == parse(event, EventNames(custom_action_id="RequireIMDSv2a1b2c3"))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imdsv2.domain.request import Source
+from imdsv2.line.event_names import EventNames
 from imdsv2.line.events import Parsed, parse
-from imdsv2.line.sought import Sought
 from tests.fixtures.events import (
     CONFIGURATION,
     MEMBER,
@@ -33,7 +33,7 @@ from tests.fixtures.events import (
 if TYPE_CHECKING:
     from tests.fixtures.events import Json
 
-SOUGHT = Sought(custom_action_id="RequireIMDSv2")
+EVENT_NAMES = EventNames(custom_action_id="RequireIMDSv2")
 PLACE = f"aws/{MEMBER}/{REGION}"
 TEMPLATE = f"{PLACE}/template_default:{TEMPLATE_ID}"
 LAUNCH_CONFIGURATION = f"{PLACE}/launch_configuration:{CONFIGURATION}"
@@ -43,7 +43,7 @@ KEYS = {"EC2.170": TEMPLATE, "AutoScaling.3": LAUNCH_CONFIGURATION}
 
 def read(event: Json) -> Parsed:
     """What a message with this event asks for."""
-    return parse(json.dumps(event), SOUGHT)
+    return parse(json.dumps(event), EVENT_NAMES)
 
 
 def named(event: Json) -> list[str]:

@@ -18,9 +18,9 @@ from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.ledger.transactions import Written
 from imdsv2.line import record
-from imdsv2.line.again import LookAgain
 from imdsv2.line.enforce import Enforcement
 from imdsv2.line.judgement import willing
+from imdsv2.line.look_again import LookAgain
 from imdsv2.line.record import Signature
 
 if TYPE_CHECKING:

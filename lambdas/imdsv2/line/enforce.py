@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
     from imdsv2.domain.instance import InstanceArn, MetadataOptions
-    from imdsv2.line.again import LookAgain
     from imdsv2.line.judgement import Judgement
+    from imdsv2.line.look_again import LookAgain
 
 _CALLS_AT_ONCE = 16
 

@@ -21,7 +21,7 @@ from imdsv2.line.source_events import KIND_OF_TYPE, source_of_ids, source_of_res
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imdsv2.line.sought import Sought
+    from imdsv2.line.event_names import EventNames
 
 CONTROL = "EC2.8"
 SOURCE_CONTROLS = {"EC2.170": Named.TEMPLATE_DEFAULT, "AutoScaling.3": Named.LAUNCH_CONFIGURATION}
@@ -47,7 +47,7 @@ class Parsed:
     poison: list[MessagePoisoned] = field(default_factory=list)
 
 
-def parse(body: str, sought: Sought) -> Parsed:
+def parse(body: str, names: EventNames) -> Parsed:
     """Parse one queue message: an EventBridge event as JSON. Never raises; errors are in ``poison``."""
     try:
         event = Node(json.loads(body), "")
@@ -55,27 +55,27 @@ def parse(body: str, sought: Sought) -> Parsed:
         return Parsed(poison=[MessagePoisoned("body", f"is not JSON ({type(error).__name__})")])
     try:
         kind = (event["source"].text(), event["detail-type"].text())
-        return _KINDS.get(kind, _not_ours)(event, sought)
+        return _KINDS.get(kind, _not_ours)(event, names)
     except MessagePoisoned as poison:
         return Parsed(poison=[poison])
 
 
-def _not_ours(_: Node, __: Sought) -> Parsed:
+def _not_ours(_: Node, __: EventNames) -> Parsed:
     return Parsed()
 
 
-def _from_imported(event: Node, _: Sought) -> Parsed:
+def _from_imported(event: Node, _: EventNames) -> Parsed:
     return _each_finding(event, lambda finding: _from_finding(finding, Source.SECURITYHUB))
 
 
-def _from_custom_action(event: Node, sought: Sought) -> Parsed:
+def _from_custom_action(event: Node, names: EventNames) -> Parsed:
     action = next(event["resources"].items()).text()
-    if not action.endswith(f":action/custom/{sought.custom_action_id}"):
+    if not action.endswith(f":action/custom/{names.custom_action_id}"):
         return Parsed()
     return _each_finding(event, lambda finding: _from_finding(finding, Source.CUSTOM_ACTION))
 
 
-def _from_imported_v2(event: Node, _: Sought) -> Parsed:
+def _from_imported_v2(event: Node, _: EventNames) -> Parsed:
     return _each_finding(event, _from_finding_v2)
 
 
@@ -170,11 +170,11 @@ def _instance_v2(resource: Node, finding: Node) -> InstanceArn | None:
     return _assemble(region, account, resource["uid"])
 
 
-def _from_compliance_change(event: Node, sought: Sought) -> Parsed:
+def _from_compliance_change(event: Node, names: EventNames) -> Parsed:
     detail = event["detail"]
     if (
         detail["messageType"].text() != "ComplianceChangeNotification"
-        or not sought.has_rule(detail["configRuleName"].text())
+        or not names.has_rule(detail["configRuleName"].text())
         or (checked := detail["resourceType"].text()) not in {"AWS::EC2::Instance", *KIND_OF_TYPE}
         or detail["newEvaluationResult"]["complianceType"].text() != "NON_COMPLIANT"
     ):
@@ -186,7 +186,7 @@ def _from_compliance_change(event: Node, sought: Sought) -> Parsed:
     return Parsed(requests=[Request(arn=arn, source=Source.CONFIG)])
 
 
-def _from_state_change(event: Node, _: Sought) -> Parsed:
+def _from_state_change(event: Node, _: EventNames) -> Parsed:
     """EC2 tells in the instance's own account and Region what its state is now; the resource names it whole."""
     if event["detail"]["state"].text() != "running":
         return Parsed()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
     from imdsv2.errors import MessagePoisoned
+    from imdsv2.line.event_names import EventNames
     from imdsv2.line.judgement import Outcomes
     from imdsv2.line.run import Line
-    from imdsv2.line.sought import Sought
     from imdsv2.line.source_findings import SourceFindings
     from imdsv2.line.started import Started
 
@@ -72,7 +72,7 @@ class Intake:
 
 
 def process(
-    records: Sequence[Mapping[str, Any]], intake: Intake, dead_letters: DeadLetters, sought: Sought, request_id: str
+    records: Sequence[Mapping[str, Any]], intake: Intake, dead_letters: DeadLetters, names: EventNames, request_id: str
 ) -> tuple[Outcomes, list[str], int]:
     """Evaluate the requests in a batch of SQS records.
 
@@ -80,7 +80,7 @@ def process(
     message poison; other failures are retried message by message.
     """
     bodies = {record["messageId"]: record["body"] for record in records}
-    parsed = {message_id: parse(body, sought) for message_id, body in bodies.items()}
+    parsed = {message_id: parse(body, names) for message_id, body in bodies.items()}
     outcomes = intake.line.run([request for each in parsed.values() for request in each.requests], request_id)
     about_sources = [request for each in parsed.values() for request in each.sources]
     unanswered = intake.sources.run(about_sources) if about_sources else {}

@@ -72,7 +72,9 @@ class Judge:
         evidence = self._gather(unsettled, histories, policy, now)
         if seen is None:  # Of candidates nothing is written, so that they would be asked about each time.
             evidence = with_reboots(self.members, unsettled, evidence, histories, policy, now)
-        cohorts = self.siblings.rolls.cohorts([each for each in targets.values() if isinstance(each, Instance)], policy)
+        cohorts = self.siblings.memberships.cohorts(
+            [each for each in targets.values() if isinstance(each, Instance)], policy
+        )
         judged = []
         for case in cases:
             arn = case.arn
@@ -115,7 +117,7 @@ class Judge:
             for each in running_instances(self.members.ec2(place, "read"), place)
             if each.arn not in asked
         }
-        named = self.siblings.rolls.cohorts(running.values(), policy)
+        named = self.siblings.memberships.cohorts(running.values(), policy)
         running = {arn: each for arn, each in running.items() if named[arn] in cohorts}
         if not running or policy.canary is None:
             return Further()

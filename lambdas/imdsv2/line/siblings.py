@@ -19,7 +19,7 @@ from imdsv2.domain.pool import Member, member_of, to_keep
 from imdsv2.domain.strays import may_be_strays
 from imdsv2.domain.verdict import MAY_CHANGE
 from imdsv2.ledger.pool import MOST_MEMBERS, KeptPool
-from imdsv2.line.found import Found
+from imdsv2.line.cohort_evidence import CohortEvidence
 from imdsv2.line.glance import glance, look_closely
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.table import Ledger
     from imdsv2.line.judgement import Judgement
-    from imdsv2.line.roll import Rolls
+    from imdsv2.line.membership import Memberships
 
 _ASKED_AGAIN = timedelta(hours=1)
 _RECORDS_AT_ONCE = 500
@@ -50,7 +50,7 @@ class Siblings:
     clients: Members
     ledger: Ledger
     pools: Pools
-    rolls: Rolls
+    memberships: Memberships
 
     def pooled(self, judged: Sequence[Judgement], policy: Policy, now: datetime, *, keep: bool) -> dict[str, Pool]:
         """The evidence of each cohort of which an instance may be enforced, as far as the instance itself goes.
@@ -70,15 +70,15 @@ class Siblings:
             return {}
         since = now - timedelta(days=policy.lookback_days)
         known = self.pools.read({*examples, *map(lineage_of, examples)})
-        found = {key: Found.begun(known[key], known[lineage_of(key)]) for key in examples}
+        found = {key: CohortEvidence.remembered(known[key], known[lineage_of(key)]) for key in examples}
         for each in judged:
             if each.cohort in found:
                 _take(found[each.cohort], each, now)
         old = {key: each for key, each in examples.items() if _is_old(known[key], now)}
-        for key, roll in (self.rolls.call(old, known, policy, now) if old else {}).items():
-            found[key].enter(roll, since)
+        for key, membership in (self.memberships.read(old, known, policy, now) if old else {}).items():
+            found[key].set_membership(membership, since)
         self._read_records(found.values(), since, now)
-        self._weigh_elders(found.values(), since, policy)
+        self._weigh_other_versions(found.values(), since, policy)
         place = next(iter(examples.values())).arn
         unproved = {str(each.cohort) for each in judged if each.verdict.reason in OF_LITTLE_EVIDENCE}
         self._look(place, [found[key] for key in old], unproved, policy, since, now)
@@ -88,29 +88,29 @@ class Siblings:
                 self._keep(one, pools[one.key], known, policy, since, now)
         return pools
 
-    def _read_records(self, found: Collection[Found], since: datetime, now: datetime) -> None:
+    def _read_records(self, found: Collection[CohortEvidence], since: datetime, now: datetime) -> None:
         """What the ledger knows of those whom the batch does not hold."""
-        wanted: dict[InstanceArn, list[Found]] = defaultdict(list)
+        wanted: dict[InstanceArn, list[CohortEvidence]] = defaultdict(list)
         for each in found:
             for arn in each.unread(since):
                 wanted[arn].append(each)
         for arns in batched(wanted, _RECORDS_AT_ONCE):
             for arn, record in self.ledger.read(arns).items():
                 for each in wanted[arn]:
-                    each.hear(record, since, now)
+                    each.add_record(record, since, now)
 
-    def _weigh_elders(self, found: Collection[Found], since: datetime, policy: Policy) -> None:
+    def _weigh_other_versions(self, found: Collection[CohortEvidence], since: datetime, policy: Policy) -> None:
         """What the evidence of other versions says of the calls that were heard of them."""
-        keys = {key for each in found for key, heard in each.elders_heard.items() if heard}
+        keys = {key for each in found for key, heard in each.calls_of_others.items() if heard}
         known = self.pools.read(keys) if keys else {}
         for each in found:
-            each.elders_heard = {key: heard for key, heard in each.elders_heard.items() if heard}
-            each.weigh_elders(known, since, policy)
+            each.calls_of_others = {key: heard for key, heard in each.calls_of_others.items() if heard}
+            each.weigh_other_versions(known, since, policy)
 
     def _look(
         self,
         place: Placed,
-        found: Sequence[Found],
+        found: Sequence[CohortEvidence],
         unproved: Collection[str],
         policy: Policy,
         since: datetime,
@@ -139,7 +139,7 @@ class Siblings:
 
     @staticmethod
     def _worth_looking_at(
-        found: Found, is_unproved: bool, policy: Policy, since: datetime, now: datetime
+        found: CohortEvidence, is_unproved: bool, policy: Policy, since: datetime, now: datetime
     ) -> list[Member]:
         """The members whose hours and starts may yet make the cohort speak for its members, or outweigh isolated calls."""
         pool, silent = found.pool(since), found.silent(since, now)[:_LOOKED_AT_CLOSELY]
@@ -154,7 +154,7 @@ class Siblings:
         self,
         cloudwatch: CloudWatchClient,
         members: Sequence[Member],
-        owner: dict[InstanceArn, Found],
+        owner: dict[InstanceArn, CohortEvidence],
         policy: Policy,
         now: datetime,
     ) -> None:
@@ -164,7 +164,13 @@ class Siblings:
             owner[each.arn].members[each.arn] = each
 
     def _keep(
-        self, found: Found, pool: Pool, known: dict[str, KeptPool], policy: Policy, since: datetime, now: datetime
+        self,
+        found: CohortEvidence,
+        pool: Pool,
+        known: dict[str, KeptPool],
+        policy: Policy,
+        since: datetime,
+        now: datetime,
     ) -> None:
         """Write what was found: all of it where all were looked at, else new calls. Where another was faster, its word stands."""
         kept, source = known[found.key], lineage_of(found.key)
@@ -194,13 +200,13 @@ def _may_be_enforced(judgement: Judgement) -> bool:
     return judgement.evidence is not None and judgement.verdict.reason in MAY_CHANGE | OF_LITTLE_EVIDENCE
 
 
-def _take(found: Found, judgement: Judgement, now: datetime) -> None:
+def _take(found: CohortEvidence, judgement: Judgement, now: datetime) -> None:
     """Take in what the batch knows of a member."""
     instance, evidence = judgement.instance, judgement.evidence
     if instance is None or evidence is None:
         return
     member = Member(arn=instance.arn, launched_at=instance.launched_at)
-    found.take(member_of(member, evidence, now), judgement.record, now, is_doubtful=may_be_strays(evidence))
+    found.add_judged(member_of(member, evidence, now), judgement.record, now, is_doubtful=may_be_strays(evidence))
 
 
 def _is_old(known: KeptPool, now: datetime) -> bool:

@@ -21,7 +21,7 @@ from imdsv2.domain.window import START
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import to_text
-from imdsv2.line.found import Found
+from imdsv2.line.cohort_evidence import CohortEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.line.roll import Rolls
+    from imdsv2.line.membership import Memberships
 
 _IS_NEW = timedelta(hours=1)
 """Between first launch and last start, of an instance that is new."""
@@ -50,7 +50,7 @@ class Started:
     members: Members
     ledger: Ledger
     pools: Pools
-    rolls: Rolls
+    memberships: Memberships
     policies: PolicySource
     now: Callable[[], datetime]
     logger: Logger
@@ -79,7 +79,7 @@ class Started:
         new = [
             each for each in look(self.members, arns).values() if isinstance(each, Instance) and _is_of_concern(each)
         ]
-        cohorts = self.rolls.cohorts(new, policy) if new else {}
+        cohorts = self.memberships.cohorts(new, policy) if new else {}
         proved = self._proved({key for key in cohorts.values() if key is not None}, policy, now)
         due = {each.arn: each.launched_at + START + HOURLY for each in new if cohorts.get(each.arn) in proved}
         return self._make_due(due, now)
@@ -90,7 +90,11 @@ class Started:
             return set()
         known = self.pools.read({*keys, *map(lineage_of, keys)})
         since = now - timedelta(days=policy.lookback_days)
-        return {key for key in keys if Found.begun(known[key], known[lineage_of(key)]).pool(since).is_proved(policy)}
+        return {
+            key
+            for key in keys
+            if CohortEvidence.remembered(known[key], known[lineage_of(key)]).pool(since).is_proved(policy)
+        }
 
     def _make_due(self, due: Mapping[InstanceArn, datetime], now: datetime) -> Mapping[InstanceArn, Exception]:
         if not due:

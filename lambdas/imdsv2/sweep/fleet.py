@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.table import Ledger
     from imdsv2.line.judgement import Judgement
-    from imdsv2.line.roll import Rolls
+    from imdsv2.line.membership import Memberships
     from imdsv2.sweep.rows import Row
 
 _ROWS_AT_ONCE = 500
@@ -42,7 +42,7 @@ class FleetWriter:
         place: Place,
         prefix: str,
         ledger: Ledger,
-        rolls: Rolls,
+        memberships: Memberships,
         policy: Policy,
         write: Callable[[str, bytes], None],
         now: Callable[[], datetime],
@@ -51,7 +51,7 @@ class FleetWriter:
         self._place = place
         self._prefix = prefix
         self._ledger = ledger
-        self._rolls = rolls
+        self._memberships = memberships
         self._policy = policy
         self._write = write
         self._now = now
@@ -61,7 +61,7 @@ class FleetWriter:
     def note(self, page: Sequence[InstanceTypeDef]) -> None:
         """Keep a page of the listing."""
         instances = parsed(self._place, page)
-        cohorts = self._rolls.cohorts(instances, self._policy)
+        cohorts = self._memberships.cohorts(instances, self._policy)
         self._facts.seek(0, io.SEEK_END)
         for each in instances:
             self._where[each.arn.instance_id] = self._facts.tell()

@@ -50,7 +50,7 @@ def main() -> None:
         place=tally.place,
         prefix="fleet",
         ledger=service.line.ledger,
-        rolls=service.line.judge.siblings.rolls,
+        memberships=service.line.judge.siblings.memberships,
         policy=service.line.policies.current(service.line.now()).policy,
         write=lambda *_: None,
         now=service.line.now,

@@ -13,7 +13,7 @@ from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.request import Command, Order, parse
 from imdsv2.sweep.run import Tally, go_through
 from tests.fixtures import events
-from tests.integration.builders import REGION, SOUGHT
+from tests.integration.builders import EVENT_NAMES, REGION
 from tests.proof.crashes.world import World, finding_id
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Queue:
             self.messages[name] = body, now + VISIBLE_AGAIN_AFTER
         records = [{"messageId": name, "body": body} for name, body in received.items()]
         intake = self.world.function(run).intake()
-        _, again, _ = process(records, intake, DeadLetters(cast("Any", None), "queue"), SOUGHT, "remediate")
+        _, again, _ = process(records, intake, DeadLetters(cast("Any", None), "queue"), EVENT_NAMES, "remediate")
         for name in received.keys() - set(again):
             del self.messages[name]
 

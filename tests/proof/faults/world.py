@@ -30,7 +30,7 @@ from imdsv2.sweep.join import join
 from imdsv2.sweep.run import Tally, active_accounts, add_up, go_through, plan
 from imdsv2.wiring import Edge, assemble
 from tests.fixtures.events import finding, imported
-from tests.integration.builders import ROLES, SETTINGS, SOUGHT
+from tests.integration.builders import EVENT_NAMES, ROLES, SETTINGS
 from tests.proof.faults.clients import REGION, clients
 from tests.proof.faults.direct import Direct, DirectMembers
 from tests.proof.faults.fleet import Fleet
@@ -124,7 +124,7 @@ class World(Fleet):
         records = [{"messageId": str(number), "body": body} for number, (_, body) in enumerate(batch)]
         try:
             letters = DeadLetters(self._own("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/dead")
-            _, again, _ = process(records, self.function("remediate").intake(), letters, SOUGHT, "invocation")
+            _, again, _ = process(records, self.function("remediate").intake(), letters, EVENT_NAMES, "invocation")
         except Exception as error:  # noqa: BLE001 - as Lambda, which calls again whatever it was
             self._raised(error)
             again = [each["messageId"] for each in records]
@@ -240,7 +240,7 @@ class World(Fleet):
             place=tally.place,
             prefix=str(tally.fleet),
             ledger=line.ledger,
-            rolls=line.judge.siblings.rolls,
+            memberships=line.judge.siblings.memberships,
             policy=line.policies.current(line.now()).policy,
             write=files.write_packed,
             now=line.now,

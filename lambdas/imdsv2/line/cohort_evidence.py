@@ -1,4 +1,4 @@
-"""What is found of one cohort, while its evidence is put together."""
+"""The evidence of one cohort, while it is put together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.pool import Pool
     from imdsv2.ledger.pool import KeptPool
     from imdsv2.ledger.record import Record
-    from imdsv2.line.roll import Roll
+    from imdsv2.line.membership import Membership
 
 _WORTH_LOOKING = 24
 """Hours."""
@@ -31,10 +31,14 @@ _SERVES = timedelta(hours=24, minutes=10)
 
 
 @dataclass(slots=True, kw_only=True)
-class Found:
-    """One cohort. ``before``, ``of_source``: the newest calls that are known of another version, and that its source tells of;
-    ``taken``: the members that the batch at hand knows; ``is_read``: whether the roll was called; ``settled_at``, ``settled``: until
-    when a person has settled calls, of all or of one; ``elders_heard``: of other versions, those with calls, by their cohort."""
+class CohortEvidence:
+    """What is known of one cohort so far.
+
+    ``before``, ``of_source``: the newest calls that are known of another version, and that its source tells of. ``taken``: the members
+    that the batch at hand knows. ``is_read``: whether its membership was read. ``settled_at``, ``settled``: until when a person has
+    settled calls, of all or of one. ``other_versions``: instances of other versions from the same source; ``calls_of_others``: what
+    was heard of their calls, by cohort.
+    """
 
     key: str
     members: dict[InstanceArn, Member]
@@ -46,15 +50,15 @@ class Found:
     is_read: bool = False
     taken: dict[InstanceArn, Member] = field(default_factory=dict)
     ended: dict[InstanceArn, Member] = field(default_factory=dict)
-    elders: set[InstanceArn] = field(default_factory=set)
+    other_versions: set[InstanceArn] = field(default_factory=set)
     instances: dict[InstanceArn, Instance] = field(default_factory=dict)
     histories: dict[InstanceArn, History] = field(default_factory=dict)
     settled: dict[InstanceArn, datetime] = field(default_factory=dict)
     doubtful: set[InstanceArn] = field(default_factory=set)
-    elders_heard: dict[str, list[Trace]] = field(default_factory=dict)
+    calls_of_others: dict[str, list[Trace]] = field(default_factory=dict)
 
     @classmethod
-    def begun(cls, known: KeptPool, source: KeptPool) -> Found:
+    def remembered(cls, known: KeptPool, source: KeptPool) -> CohortEvidence:
         """What is remembered of a cohort, and of its source."""
         of_source = source.before if source.before_key not in {None, known.key} else None
         return cls(
@@ -66,7 +70,7 @@ class Found:
             doubt=known.doubt,
         )
 
-    def take(self, member: Member, record: Record, now: datetime, *, is_doubtful: bool) -> None:
+    def add_judged(self, member: Member, record: Record, now: datetime, *, is_doubtful: bool) -> None:
         """Take in a member of the batch at hand. ``is_doubtful``: nobody knows yet whether its calls are isolated; they hold others
         until it is looked at closely, once for the same calls."""
         known = self.members.get(member.arn)
@@ -78,30 +82,30 @@ class Found:
         self.taken[member.arn] = self.members[member.arn] = member
         self._settle(record)
 
-    def enter(self, roll: Roll, since: datetime) -> None:
+    def set_membership(self, membership: Membership, since: datetime) -> None:
         """Take in who belongs to it; what ended before the window no longer does."""
-        self.is_read, self.problem, self.doubt = True, roll.problem, roll.doubt
-        self.instances, self.elders = roll.instances, roll.elders
-        self.ended = {arn: each for arn, each in roll.ended.items() if not _is_over(each, since)}
-        self.members = {arn: each for arn, each in roll.members.items() if not _is_over(each, since)} | self.taken
+        self.is_read, self.problem, self.doubt = True, membership.problem, membership.doubt
+        self.instances, self.other_versions = membership.instances, membership.other_versions
+        self.ended = {arn: each for arn, each in membership.ended.items() if not _is_over(each, since)}
+        self.members = {arn: each for arn, each in membership.members.items() if not _is_over(each, since)} | self.taken
 
     def unread(self, since: datetime) -> list[InstanceArn]:
         """Whose records are wanted: those of all whom the batch does not hold, or of those with calls where all were looked at
         lately."""
         if self.is_read:
-            return [arn for arn in (*self.members, *self.ended, *self.elders) if arn not in self.taken]
+            return [arn for arn in (*self.members, *self.ended, *self.other_versions) if arn not in self.taken]
         return [arn for arn, each in self.members.items() if arn not in self.taken and each.traces(since, None)]
 
-    def hear(self, record: Record, since: datetime, now: datetime) -> None:
+    def add_record(self, record: Record, since: datetime, now: datetime) -> None:
         """Take in what the ledger knows of one of these."""
         arn = record.arn
-        if arn in self.elders:
-            self._hear_of_elder(record, since)
+        if arn in self.other_versions:
+            self._hear_of_other_version(record, since)
             return
         if arn in self.ended:
             ended = self.ended.pop(arn)
             if not self._is_of_this_version(ended, record, now):
-                self._hear_of_elder(record, since)
+                self._hear_of_other_version(record, since)
                 return
             self.members[arn] = ended
         self._settle(record)
@@ -156,15 +160,15 @@ class Found:
         if times:
             self.settled[record.arn] = max(times)
 
-    def _hear_of_elder(self, record: Record, since: datetime) -> None:
+    def _hear_of_other_version(self, record: Record, since: datetime) -> None:
         """What another version from the same source is known to use."""
         if record.cohort is None or record.cohort == self.key or lineage_of(record.cohort) != lineage_of(self.key):
             return
         seen = _served(Member(arn=record.arn), record, record.decided_at or since)
         settled_at = max((when for when in (record.cleared_at, record.mended_at) if when), default=None)
-        self.elders_heard.setdefault(record.cohort, []).extend(seen.traces(since, settled_at))
+        self.calls_of_others.setdefault(record.cohort, []).extend(seen.traces(since, settled_at))
 
-    def weigh_elders(self, known: Mapping[str, KeptPool], since: datetime, policy: Policy) -> None:
+    def weigh_other_versions(self, known: Mapping[str, KeptPool], since: datetime, policy: Policy) -> None:
         """Take in what other versions are known to use, but for isolated calls that their own evidence outweighs.
 
         Args:
@@ -172,7 +176,7 @@ class Found:
             since: the window's beginning.
             policy: the policy in force.
         """
-        for key, heard in self.elders_heard.items():
+        for key, heard in self.calls_of_others.items():
             pool = pool_of(key, known[key].members, since=since)
             isolated = {each.arn: each.calls for each in pool.traces if each.isolated}
             told = {each.arn for each in heard if isolated.get(each.arn) == each.calls}

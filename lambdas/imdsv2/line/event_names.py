@@ -13,7 +13,7 @@ CONFIG_RULES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sought:
+class EventNames:
     """The custom action's id, and names of Config rules beside those that contain AWS's.
 
     A name that ends with `*` is a prefix. In these names, upper and lower case are the same, as in the event rules.

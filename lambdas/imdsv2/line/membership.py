@@ -32,25 +32,25 @@ _ENDING = timedelta(days=2)
 
 
 @dataclass(slots=True, kw_only=True)
-class Roll:
+class Membership:
     """The members of one cohort.
 
     ``members``: with what is remembered of them. ``instances``: as EC2 shows those that are there. ``ended``: what the group has
-    launched (None: not known when) and ended, and whose version only the ledger can tell. ``elders``: of other versions from the
-    same source. ``problem``: why EC2 could not be read; ``doubt``: why nobody can tell who belongs to it.
+    launched (None: not known when) and ended, and whose version only the ledger can tell. ``other_versions``: what is of other versions
+    from the same source. ``problem``: why EC2 could not be read; ``doubt``: why nobody can tell who belongs to it.
     """
 
     members: dict[InstanceArn, Member] = field(default_factory=dict)
     instances: dict[InstanceArn, Instance] = field(default_factory=dict)
     ended: dict[InstanceArn, Member] = field(default_factory=dict)
-    elders: set[InstanceArn] = field(default_factory=set)
+    other_versions: set[InstanceArn] = field(default_factory=set)
     problem: str | None = None
     doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rolls:
-    """Calls the roll of cohorts of one account and Region at a time."""
+class Memberships:
+    """Finds out who belongs to cohorts of one account and Region at a time."""
 
     clients: Members
     images: ImageOwners
@@ -64,10 +64,10 @@ class Rolls:
             for each in instances
         }
 
-    def call(
+    def read(
         self, examples: Mapping[str, Instance], known: Mapping[str, KeptPool], policy: Policy, now: datetime
-    ) -> dict[str, Roll]:
-        """The roll of each cohort.
+    ) -> dict[str, Membership]:
+        """The membership of each cohort; where EC2 cannot be read, what is remembered of it, with the problem.
 
         Args:
             examples: a member of each.
@@ -76,14 +76,14 @@ class Rolls:
             now: the time.
         """
         place = next(iter(examples.values())).arn
-        rolls = {key: Roll(members={each.arn: each for each in known[key].members}) for key in examples}
+        memberships = {key: Membership(members={each.arn: each for each in known[key].members}) for key in examples}
         try:
             listed = self._listed(place, examples.values(), policy)
             named = self.cohorts(listed.values(), policy)
         except CALL_FAILURES as error:
-            for roll in rolls.values():
-                roll.problem = describe_error(error)
-            return rolls
+            for membership in memberships.values():
+                membership.problem = describe_error(error)
+            return memberships
         by_source: dict[str, list[str]] = defaultdict(list)
         for key in examples:
             by_source[lineage_of(key)].append(key)
@@ -91,22 +91,24 @@ class Rolls:
             of_it = named[arn]
             for each in by_source.get(lineage_of(of_it), ()) if of_it is not None else ():
                 if each == of_it:
-                    _enter(rolls[each], instance, now)
+                    _enter(memberships[each], instance, now)
                 else:
-                    rolls[each].elders.add(arn)
-        for key, roll in rolls.items():
-            self._complete(place, key, roll, known[key], policy, now)
-        return rolls
+                    memberships[each].other_versions.add(arn)
+        for key, membership in memberships.items():
+            self._complete(place, key, membership, known[key], policy, now)
+        return memberships
 
-    def _complete(self, place: Placed, key: str, roll: Roll, known: KeptPool, policy: Policy, now: datetime) -> None:
+    def _complete(
+        self, place: Placed, key: str, membership: Membership, known: KeptPool, policy: Policy, now: datetime
+    ) -> None:
         """Note who has ended, and what nobody can tell."""
-        for arn, member in roll.members.items():
-            if member.ended_at is None and arn not in roll.instances:
-                roll.members[arn] = replace(member, ended_at=now)
+        for arn, member in membership.members.items():
+            if member.ended_at is None and arn not in membership.instances:
+                membership.members[arn] = replace(member, ended_at=now)
         if kind_of(key) == "group":
-            self._read_activities(place, key, roll, known.read_at, policy, now)
+            self._read_activities(place, key, membership, known.read_at, policy, now)
         elif kind_of(key) == "image" and not self.images.is_known_own(place, source_name(key)):
-            roll.doubt = "EC2 does not say whose AMI it is, and of somebody else's anything may run"
+            membership.doubt = "EC2 does not say whose AMI it is, and of somebody else's anything may run"
 
     def _listed(self, place: Placed, examples: Iterable[Instance], policy: Policy) -> dict[InstanceArn, Instance]:
         """All instances from the examples' sources, and perhaps others."""
@@ -123,7 +125,7 @@ class Rolls:
         return found
 
     def _read_activities(
-        self, place: Placed, key: str, roll: Roll, read_at: datetime | None, policy: Policy, now: datetime
+        self, place: Placed, key: str, membership: Membership, read_at: datetime | None, policy: Policy, now: datetime
     ) -> None:
         """What the group has ended since it was last asked, or in the window."""
         since = now - timedelta(days=min(policy.lookback_days, ACTIVITIES_KEPT_DAYS))
@@ -132,27 +134,29 @@ class Rolls:
         try:
             scaling = scaling_of(self.clients.other("autoscaling", place), source_name(key), since)
         except CALL_FAILURES as error:
-            roll.doubt = f"which members its group has ended could not be read ({describe_error(error)})"
+            membership.doubt = f"which members its group has ended could not be read ({describe_error(error)})"
             return
         for instance_id, ended_at in scaling.ended.items():
             arn = InstanceArn(place.partition, place.region, place.account, instance_id)
             launched_at = scaling.launched.get(instance_id)
-            if arn in roll.instances:
+            if arn in membership.instances:
                 continue
-            if arn in roll.members:
-                known = roll.members[arn]
+            if arn in membership.members:
+                known = membership.members[arn]
                 earliest = min(known.ended_at or ended_at, ended_at)
-                roll.members[arn] = replace(known, ended_at=earliest, launched_at=known.launched_at or launched_at)
+                membership.members[arn] = replace(
+                    known, ended_at=earliest, launched_at=known.launched_at or launched_at
+                )
             else:
-                roll.ended[arn] = Member(arn=arn, launched_at=launched_at, ended_at=ended_at)
+                membership.ended[arn] = Member(arn=arn, launched_at=launched_at, ended_at=ended_at)
 
 
-def _enter(roll: Roll, instance: Instance, now: datetime) -> None:
+def _enter(membership: Membership, instance: Instance, now: datetime) -> None:
     """Enter an instance that EC2 shows; for an hour or so it shows what has ended as well."""
-    known = roll.members.get(instance.arn, Member(arn=instance.arn))
+    known = membership.members.get(instance.arn, Member(arn=instance.arn))
     if instance.state in _ENDED_STATES:
         launched_at = known.launched_at or instance.launched_at
-        roll.members[instance.arn] = replace(known, launched_at=launched_at, ended_at=known.ended_at or now)
+        membership.members[instance.arn] = replace(known, launched_at=launched_at, ended_at=known.ended_at or now)
         return
-    roll.instances[instance.arn] = instance
-    roll.members[instance.arn] = replace(known, launched_at=instance.launched_at, ended_at=None)
+    membership.instances[instance.arn] = instance
+    membership.members[instance.arn] = replace(known, launched_at=instance.launched_at, ended_at=None)
