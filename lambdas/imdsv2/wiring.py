@@ -214,11 +214,10 @@ class Service:
         """Build the handling of people's commands."""
         from imdsv2.people.command import People
         from imdsv2.people.scope import Scopes
+        from imdsv2.people.source_undo import SourceUndoing
         from imdsv2.people.undo import Undoing
 
         line = self.line
-        from imdsv2.people.source_undo import SourceUndoing
-
         scopes = Scopes(ledger=line.ledger, accounts=self.accounts, region=self.settings.region)
         undoing = Undoing(
             members=self.members,

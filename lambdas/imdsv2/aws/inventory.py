@@ -23,8 +23,8 @@ _ABOUT_ITSELF, _APPLICATIONS = "AWS:InstanceInformation", "AWS:Application"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What the inventory says. ``read``: whether it could be read; ``managed``: whether Systems Manager knows the instance; ``applications``: name and version of each;
-    ``complete``: whether these are all."""
+    """What the inventory says. ``read``: whether it could be read; ``managed``: whether Systems Manager knows the instance;
+    ``applications``: name and version of each; ``complete``: whether these are all."""
 
     read: bool = False
     managed: bool = False

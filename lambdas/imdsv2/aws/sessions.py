@@ -54,7 +54,8 @@ CONFIG = Config(
 def metrics_session(beside: botocore.session.Session) -> botocore.session.Session:
     """A session for CloudWatch only: its clients leave timestamps as the epoch seconds that CloudWatch sends.
 
-    Handlers and models are those of the session beside it, see ``session_beside``. botocore would convert each to a datetime, which takes 90% of the time to parse a page of 100,800 datapoints.
+    Handlers and models are those of the session beside it, see ``session_beside``. botocore would convert each to a datetime,
+    which takes 90% of the time to parse a page of 100,800 datapoints.
     """
     session = session_beside(beside)
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_epoch_seconds)

@@ -89,14 +89,14 @@ class Gap:
 class Evidence:
     """What CloudWatch remembers of an instance's use of IMDSv1.
 
-    ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``passes``: AWS
-    throttled, failed or did not answer, so the next look may succeed. ``coverage`` is the share of the hours in which the
-    instance ran that have a datapoint; where the metric alone shows enough, it is a lower bound. ``fresh``: one of the last three whole hours has a datapoint. ``enough_at``: when it will
-    have been observed for the hours that the policy wants, if it runs on; None where it will not. ``clean_starts``: how many starts in the
-    window were observed, without a call. ``stopped_too_long``: it
-    stopped before everything that CloudWatch remembers. ``quiet_until``: no call that CloudWatch remembers was made before then;
-    ``unrefused``: from when to when it was asked for refused calls, and had none. Both are None where these looks do not say so.
-    ``rebooted_at``: the last reboot that CloudTrail told of; ``reboot_sought_at``: when it was asked just now.
+    ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``passes``: AWS throttled,
+    failed or did not answer, so the next look may succeed. ``coverage`` is the share of the hours in which the instance ran
+    that have a datapoint; where the metric alone shows enough, it is a lower bound. ``fresh``: one of the last three whole
+    hours has a datapoint. ``enough_at``: when it will have been observed for the hours that the policy wants, if it runs on;
+    None where it will not. ``clean_starts``: how many starts in the window were observed, without a call. ``stopped_too_long``:
+    it stopped before everything that CloudWatch remembers. ``quiet_until``: no call that CloudWatch remembers was made before
+    then; ``unrefused``: from when to when it was asked for refused calls, and had none. Both are None where these looks do not
+    say so. ``rebooted_at``: the last reboot that CloudTrail told of; ``reboot_sought_at``: when it was asked just now.
     """
 
     window_start: datetime

@@ -12,7 +12,6 @@ from imdsv2.source.fixing import as_before
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from imdsv2.aws.source_change import Now
     from imdsv2.domain.source_fix import Pointer, SourceFix, Step
     from imdsv2.fix.change import Hands
 
@@ -39,20 +38,6 @@ def put_back(hands: Hands, fix: SourceFix, save: Save) -> tuple[SourceFix, list[
             fix, problem = _latest_back(hands, fix, number, save)
             left += [problem] if problem else []
     return fix, left
-
-
-def would_be_left(now: Now, fix: SourceFix) -> list[str]:
-    """What a way back would leave alone, in words."""
-    left = []
-    if fix.points and _plain(now.pointers) not in (_plain(fix.pointers), _plain(fix.after())):
-        left.append(_pointed_elsewhere(fix))
-    for step in fix.steps:
-        template = now.templates.get(step.template)
-        if template is None:
-            left.append(f"launch template {step.name} is gone")
-        elif step.moves_default and step.made is not None and template.default not in {step.made, step.default}:
-            left.append(f"version {template.default} is the default of launch template {step.name}")
-    return left
 
 
 def _group_back(hands: Hands, fix: SourceFix) -> list[str]:

@@ -126,8 +126,9 @@ class Response:
         self.teller.tell(arns, self.now(), workflow=workflow, paid=paid)
 
     def hold_cohorts(self, records: Iterable[Record], *, unexplained: bool) -> None:
-        """One that breaks holds all that run the same software, and what its source launches next, until a person clears it. ``unexplained``: nobody knows yet
-        whether it broke. Another that holds the cohort already goes on doing so, unless that is now known to be breakage."""
+        """One that breaks holds all that run the same software, and what its source launches next, until a person clears it.
+        ``unexplained``: nobody knows yet whether it broke. Another that holds the cohort already goes on doing so, unless that
+        is now known to be breakage."""
         records = list(records)
         by_cohort = {
             key: each.arn

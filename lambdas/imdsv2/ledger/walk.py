@@ -31,10 +31,11 @@ _LAST = "~"
 class Walk:
     """What the last walk was made for, and how far it has come.
 
-    ``stamp``, ``document``: the writing of the policy parameter that is known, and its policy. ``refused``: whether the parameter
-    has been found to hold no policy since. ``calendar_closed``: whether the change calendar was closed when last looked at. ``reasons``: what is being made due; empty when nothing is. ``since``: when that
-    was noticed. ``shard``, ``after``: the partition of the index that is being read, and the key after which the next page begins.
-    ``moved``: how many have been made due.
+    ``stamp``, ``document``: the writing of the policy parameter that is known, and its policy. ``refused``: whether the
+    parameter has been found to hold no policy since. ``calendar_closed``: whether the change calendar was closed when last
+    looked at. ``reasons``: what is being made due; empty when nothing is. ``since``: when that was noticed. ``shard``,
+    ``after``: the partition of the index that is being read, and the key after which the next page begins. ``moved``: how many
+    have been made due.
     """
 
     version: int = 0

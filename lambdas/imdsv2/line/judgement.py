@@ -63,9 +63,10 @@ class Judgement:
     """The evaluation of one instance.
 
     ``status``: its status in the ledger, or after a dry run, what it would be. ``asked_at``: just before EC2 was asked to
-    require tokens. ``is_untouched``: this run wrote `enforcing`, and then did not ask EC2 after all. ``tag_left``: the service's
-    tag may be there though nothing was changed. ``wants_endpoint``: EC2 demanded that the call names the endpoint. ``is_denied_to_all``: EC2's refusal would meet all that run the same software.
-    ``is_told_already``: people have been told of another instance, for all that run the same software. ``owner``: as its tag says.
+    require tokens. ``is_untouched``: this run wrote `enforcing`, and then did not ask EC2 after all. ``tag_left``: the
+    service's tag may be there though nothing was changed. ``wants_endpoint``: EC2 demanded that the call names the endpoint.
+    ``is_denied_to_all``: EC2's refusal would meet all that run the same software. ``is_told_already``: people have been told of
+    another instance, for all that run the same software. ``owner``: as its tag says.
     """
 
     case: Case

@@ -43,8 +43,9 @@ def mark(
     would_be: Status | None = None,
     tells: Callable[[Record], Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Apply ``word`` to every record without a problem, unless it is a dry run. Returns one result per record, in
-    order. ``by``: who gives the command; ``would_be``: the status that the command leads to; ``tells``: more of a result, from the record as it was."""
+    """Apply ``word`` to every record without a problem, unless it is a dry run. Returns one result per record, in order.
+    ``by``: who gives the command; ``would_be``: the status that the command leads to; ``tells``: more of a result, from the
+    record as it was."""
     hindered = {**problems, **{each.arn: _BUSY for each in records if each.is_leased(now)}}
     if not dry_run:
         changes = [Change(before=each, after=word(each), by=by) for each in records if each.arn not in hindered]

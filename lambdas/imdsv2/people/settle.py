@@ -115,7 +115,6 @@ class Settling:
         cohort = command.scope.cohort
         if cohort is None or command.dry_run:
             return
-
         details = {"cohort": cohort, "until": to_text(until), **author(command, request_id).said()}
         self.pools.settle(cohort, until, Event(kind=kind, details=details), self.now())
 

@@ -19,7 +19,6 @@ class Source(StrEnum):
     DOCUMENTATION = "documentation"
     MODEL = "service model"
     RECORDED = "recorded traffic"
-    TOOL = "another tool's code"
     NONE = "none"
 
 
