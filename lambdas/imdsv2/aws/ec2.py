@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling, may_pass
 from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
 from imdsv2.domain.batches import batched
-from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Target, Unreachable
+from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Place, Target, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -164,9 +164,7 @@ def list_instances(ec2: EC2Client, note: Callable[[Sequence[InstanceTypeDef]], N
 
 def parsed(place: Placed, shown: Iterable[InstanceTypeDef]) -> list[Instance]:
     """Instances of an account and Region as EC2 shows them."""
-    return [
-        _instance(InstanceArn(place.partition, place.region, place.account, each["InstanceId"]), each) for each in shown
-    ]
+    return [_instance(Place.of(place).instance(each["InstanceId"]), each) for each in shown]
 
 
 def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:

@@ -6,7 +6,7 @@ the same quotas: the account's own users, and concurrent invocations of this ser
 Concurrency is capped where invocations are started, APIs that users need too are used only by a share, and a throttled
 caller backs off: its rate is halved at once and recovers within a minute, so that the callers converge to a fair share.
 
-This module does not use the AWS SDK; `aws.sessions` calls it before each request and reports throttling.
+This module does not use the AWS SDK; `aws.retries` calls it before each request and reports throttling.
 """
 
 from __future__ import annotations

@@ -124,8 +124,7 @@ class Members:
         """Wait for the quota of one call, which is then made inside without waiting: what is looked at after the wait is still
         so when AWS is asked. Raises QuotaExhausted, also where this invocation has no time left to begin anything new."""
         if self._pacing is not None:
-            place = Place(there.partition, there.region, there.account)
-            self._sleep(self._pacing.reserve(place, operation, begins=True))
+            self._sleep(self._pacing.reserve(Place.of(there), operation, begins=True))
             self._turn.operation = operation
         try:
             yield
@@ -182,7 +181,7 @@ class Members:
     @overload
     def _client(self, service: Literal["cloudwatch"], there: Placed, role: Role) -> CloudWatchClient: ...
     def _client(self, service: str, there: Placed, role: Role) -> Any:
-        place = Place(there.partition, there.region, there.account)
+        place = Place.of(there)
         keys = self._role_session(there, role).credentials
         with self._making_clients:
             client = self._clients.pop((service, place, role), None) or self._made(service, place, role, keys)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.commands import command
 from imdsv2.domain.evidence_rows import from_evidence, stopped_too_long
 from imdsv2.domain.exemption import day_after, from_tags
-from imdsv2.domain.instance import ROLLED_BACK_TAG, Instance, InstanceArn, Missing, Unreachable
+from imdsv2.domain.instance import ROLLED_BACK_TAG, Instance, Missing, Unreachable
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.words import minute
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.history import History, Hold
-    from imdsv2.domain.instance import Target
+    from imdsv2.domain.instance import Placed, Target
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.pool import Pool
 
@@ -82,14 +82,14 @@ def _from_missing(history: History, now: datetime) -> Verdict:
     return _skip(Reason.GONE, "EC2 knows no such instance; there is nothing to do.", None)
 
 
-def decide_scope(arn: InstanceArn, policy: Policy, now: datetime) -> Verdict | None:
-    """Row 1, checked before any call to the account. None if the instance is in scope."""
-    if policy.include_accounts and arn.account not in policy.include_accounts:
-        why = f"Account {arn.account} is not among include_accounts of the policy."
-    elif arn.account in policy.exclude_accounts:
-        why = f"Account {arn.account} is among exclude_accounts of the policy."
-    elif arn.region in policy.exclude_regions:
-        why = f"Region {arn.region} is among exclude_regions of the policy."
+def decide_scope(there: Placed, policy: Policy, now: datetime) -> Verdict | None:
+    """Row 1, checked before any call to the account. None if the account and Region are in scope."""
+    if policy.include_accounts and there.account not in policy.include_accounts:
+        why = f"Account {there.account} is not among include_accounts of the policy."
+    elif there.account in policy.exclude_accounts:
+        why = f"Account {there.account} is among exclude_accounts of the policy."
+    elif there.region in policy.exclude_regions:
+        why = f"Region {there.region} is among exclude_regions of the policy."
     else:
         return None
     return _skip(Reason.OUT_OF_SCOPE, why, now + DAILY)

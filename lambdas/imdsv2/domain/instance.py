@@ -42,6 +42,15 @@ class Place:
     region: str
     account: str
 
+    @classmethod
+    def of(cls, there: Placed) -> Place:
+        """The account and Region of anything that lies in one."""
+        return cls(there.partition, there.region, there.account)
+
+    def instance(self, instance_id: str) -> InstanceArn:
+        """The instance of this id there."""
+        return InstanceArn(self.partition, self.region, self.account, instance_id)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class InstanceArn:

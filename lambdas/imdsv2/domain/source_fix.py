@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.instance import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
 FIXED_TAG = "imdsv2:fixed-at"
@@ -181,6 +182,11 @@ class SourceFix:
 
 
 _KEPT = 50
+
+
+def names_of(pointers: Iterable[Pointer]) -> list[tuple[str, str]]:
+    """Templates and versions as a group names them, in order: what is compared with what it names now."""
+    return [(each.template, each.version) for each in pointers]
 
 
 def description(fix_id: str, step: Step, *, back: bool = False) -> str:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws import source_change as action
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done, may_pass
-from imdsv2.domain.source_fix import TELL, FixStatus, description, is_ours, token
+from imdsv2.domain.source_fix import TELL, FixStatus, description, is_ours, names_of, token
 from imdsv2.fix.returning import put_back
 from imdsv2.source.fixing import differences, required
 
@@ -199,13 +199,9 @@ def between(now: Now, fix: SourceFix) -> str | None:
             return f"Somebody made version {template.default} the default of launch template {step.name} meanwhile."
     if fix.group and now.group is None:
         return f"The Auto Scaling group {fix.group} is gone."
-    if fix.group and _plain(now.pointers) not in (_plain(fix.pointers), _plain(fix.after())):
+    if fix.group and names_of(now.pointers) not in (names_of(fix.pointers), names_of(fix.after())):
         return f"Somebody pointed the Auto Scaling group {fix.group} elsewhere meanwhile."
     return None
-
-
-def _plain(pointers: Any) -> list[tuple[str, str]]:
-    return [(each.template, each.version) for each in pointers]
 
 
 def _ours(known: dict[int, Version], fix: SourceFix, step: Step) -> int | None:
@@ -219,7 +215,7 @@ def _expected(fix: SourceFix, step: Step) -> int:
 
 
 def _point(hands: Hands, now: Now, fix: SourceFix) -> None:
-    if fix.points and now.group is not None and _plain(now.pointers) == _plain(fix.pointers):
+    if fix.points and now.group is not None and names_of(now.pointers) == names_of(fix.pointers):
         action.point(hands.pointing, now.group, fix.after())
 
 
@@ -236,7 +232,7 @@ def _is_done(now: Now, fix: SourceFix) -> bool:
         for each in fix.steps
         if each.moves_default and each.template in now.templates
     )
-    return defaults and (not fix.points or _plain(now.pointers) == _plain(fix.after()))
+    return defaults and (not fix.points or names_of(now.pointers) == names_of(fix.after()))
 
 
 def _told(step: Step) -> str:

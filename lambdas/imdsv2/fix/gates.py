@@ -10,7 +10,6 @@ from imdsv2.domain import gates as gate
 from imdsv2.domain.cohort import describe_cohort
 from imdsv2.domain.commands import command
 from imdsv2.domain.decision import decide_scope, decide_without_evidence
-from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import Approval, Mode
 from imdsv2.domain.verdict import Reason
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.change_calendar import ChangeCalendar
     from imdsv2.domain.account import Reservation
-    from imdsv2.domain.instance import Instance, Place
+    from imdsv2.domain.instance import Instance, InstanceArn, Place
     from imdsv2.domain.source_fix import SourceFix
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.cohort import Cohorts
@@ -72,8 +71,7 @@ class SourceGates:
     def ask_again(self, fix: SourceFix) -> Shut | None:
         """The gates that may close at any time: mode, breaker, what broke before, calendar."""
         in_force, now, place = self.policies.current(self.now()), self.now(), fix.place
-        anything = InstanceArn(place.partition, place.region, place.account, "")
-        verdict = decide_scope(anything, in_force.policy, now) or gate.ask_policy(in_force, now)
+        verdict = decide_scope(place, in_force.policy, now) or gate.ask_policy(in_force, now)
         if verdict is not None:
             return Shut(reason=verdict.reason, why=verdict.explanation)
         if in_force.policy.mode is Mode.OBSERVE and fix.caller is None:
@@ -83,15 +81,15 @@ class SourceGates:
             return Shut(reason=breaker.reason, why=breaker.explanation)
         return self._ask_cohorts(fix) or self._ask_calendar()
 
-    def room(self, place: Place) -> tuple[Reservation | None, Shut | None]:
-        """Reserve room for one change under the hourly cap."""
+    def room(self, place: Place) -> Reservation | Shut:
+        """Reserve room for one change under the hourly cap; where that is reached, when it opens again."""
         policy, now = self.policies.current(self.now()).policy, self.now()
         cap = policy.max_enforcements_per_hour
         reservation, account = self.accounts.reserve(place, 1, cap, now, now + self.lease)
         if reservation.count:
-            return reservation, None
+            return reservation
         full = gate.cap_reached(policy, account.opens_at(place.region, cap, now), now)
-        return None, Shut(reason=full.reason, why=full.explanation)
+        return Shut(reason=full.reason, why=full.explanation)
 
     def settle(self, place: Place, reservation: Reservation, *, changed: bool) -> None:
         """Count the change, or give the room back."""

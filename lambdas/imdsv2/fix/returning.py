@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imdsv2.aws import source_change as action
-from imdsv2.domain.source_fix import description, is_ours, token
+from imdsv2.domain.source_fix import description, is_ours, names_of, token
 from imdsv2.source.fixing import as_before
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from imdsv2.domain.source_fix import Pointer, SourceFix, Step
+    from imdsv2.domain.source_fix import SourceFix, Step
     from imdsv2.fix.change import Hands
 
     Save = Callable[[SourceFix, int, Step], SourceFix | None]
@@ -46,9 +46,9 @@ def _group_back(hands: Hands, fix: SourceFix) -> list[str]:
     now = hands.look(fix)
     if now.group is None:
         return [f"the Auto Scaling group {fix.group} is gone"]
-    if _plain(now.pointers) == _plain(fix.pointers):
+    if names_of(now.pointers) == names_of(fix.pointers):
         return []
-    if _plain(now.pointers) != _plain(fix.after()):
+    if names_of(now.pointers) != names_of(fix.after()):
         return [_pointed_elsewhere(fix)]
     action.point(hands.pointing, now.group, fix.pointers)
     return []
@@ -81,7 +81,3 @@ def _is_last(fix: SourceFix, step: Step) -> bool:
 
 def _pointed_elsewhere(fix: SourceFix) -> str:
     return f"the Auto Scaling group {fix.group} points elsewhere"
-
-
-def _plain(pointers: Iterable[Pointer]) -> list[tuple[str, str]]:
-    return [(each.template, each.version) for each in pointers]

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.domain.account import Reservation
 from imdsv2.domain.source_fix import STANDS, TELL, UNDER_WAY, FixStatus
 from imdsv2.errors import LedgerContended
 from imdsv2.fix.survey import survey
@@ -116,9 +117,9 @@ class Fixing:
             return Ended(key=seen.key, status=WOULD_FIX, why=_plan(wanted), fix=wanted)
         if shut is not None:
             return self._announced(wanted, shut)
-        reservation, full = self.gates.room(wanted.place)
-        if full is not None or reservation is None:
-            return _held(wanted, full) if full else Ended(key=seen.key, status="held", why="", fix=wanted)
+        reservation = self.gates.room(wanted.place)
+        if not isinstance(reservation, Reservation):
+            return _held(wanted, reservation)
         begun = self.fixes.save(wanted.moved(FixStatus.FIXING, now, _plan(wanted), lease_until=now + self.lease))
         if begun is None:
             self.gates.settle(wanted.place, reservation, changed=False)

@@ -82,6 +82,6 @@ class Recall:
             return None, may_pass(error)
 
     def _enforced(self, place: Place, named: Iterable[str]) -> list[InstanceArn]:
-        arns = (InstanceArn(place.partition, place.region, place.account, each) for each in sorted(named))
+        arns = map(place.instance, sorted(named))
         records = self.ledger.read(arns).items()
         return [arn for arn, record in records if record.stands and record.enforced_at is not None]

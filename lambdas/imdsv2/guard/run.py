@@ -125,7 +125,7 @@ class Guard:
         done, laters = Pass(), []
         rows: dict[Place, list[Enforced]] = defaultdict(list)
         for each in self.ledger.watched(account.key):
-            rows[Place(each.arn.partition, each.arn.region, each.arn.account)].append(each)
+            rows[Place.of(each.arn)].append(each)
         recalls = _is_first_of_the_hour(account, now)
         watched = [place for place, several in rows.items() if not all(each.awaits_start for each in several)]
         recalled = self.recall.refusing(account, watched, recalls=recalls)

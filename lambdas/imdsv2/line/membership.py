@@ -12,7 +12,7 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS, scaling_of
 from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import cohort_of, filter_of, is_named_by_image, kind_of, lineage_of, source_name
-from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.instance import Place
 from imdsv2.domain.pool import Member
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.image_owners import ImageOwners
     from imdsv2.aws.sessions import Members
-    from imdsv2.domain.instance import Instance, Placed
+    from imdsv2.domain.instance import Instance, InstanceArn, Placed
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.pool import KeptPool
 
@@ -137,7 +137,7 @@ class Memberships:
             membership.doubt = f"which members its group has ended could not be read ({describe_error(error)})"
             return
         for instance_id, ended_at in scaling.ended.items():
-            arn = InstanceArn(place.partition, place.region, place.account, instance_id)
+            arn = Place.of(place).instance(instance_id)
             launched_at = scaling.launched.get(instance_id)
             if arn in membership.instances:
                 continue

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES
+from imdsv2.domain.instance import Place
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
 from imdsv2.domain.verdict import Decision, Reason, Verdict
@@ -161,9 +162,9 @@ class Line:
 
 
 def _groups(requests: Iterable[Request]) -> list[list[Case]]:
-    groups: dict[tuple[str, str, str], list[Case]] = {}
+    groups: dict[Place, list[Case]] = {}
     for arn, case in cases_of(requests).items():
-        groups.setdefault((arn.partition, arn.account, arn.region), []).append(case)
+        groups.setdefault(Place.of(arn), []).append(case)
     return list(groups.values())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
 from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.instance import InstanceArn, Place
+from imdsv2.domain.instance import Place
 from imdsv2.errors import LedgerContended
 from imdsv2.line.source_judging import JudgedSource
 from imdsv2.source.assembly import Source
@@ -53,7 +53,7 @@ class SourceFindings:
         """Answer requests. Returns what failed and is to be tried again, by the source's name. Never raises what AWS answers."""
         places: dict[Place, list[SourceRequest]] = defaultdict(list)
         for each in requests:
-            places[Place(each.name.partition, each.name.region, each.name.account)].append(each)
+            places[Place.of(each.name)].append(each)
         if not places:
             return {}
         failed: dict[SourceName, Exception] = {}
@@ -76,8 +76,7 @@ class SourceFindings:
 
     def _run(self, place: Place, requests: Sequence[SourceRequest]) -> None:
         now = self.now()
-        anything = InstanceArn(place.partition, place.region, place.account, "")
-        if decide_scope(anything, self.policies.current(now).policy, now) is not None:
+        if decide_scope(place, self.policies.current(now).policy, now) is not None:
             return
         known = self.book.verdicts.read({each.name.key for each in requests})
         fresh = [each for each in requests if not _is_echo(each, known[each.name.key])]

@@ -14,7 +14,7 @@ from imdsv2.aws.ec2 import look
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.instance import Instance
+from imdsv2.domain.instance import Instance, Place
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import HOURLY
 from imdsv2.domain.window import START
@@ -58,9 +58,9 @@ class Started:
     def run(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Exception]:
         """Look at instances that began to run. Returns those of which the ledger could not be told: they are tried again. What EC2
         does not tell of an instance is left to Config, Security Hub and the sweep, as before."""
-        places: dict[tuple[str, str, str], list[InstanceArn]] = defaultdict(list)
+        places: dict[Place, list[InstanceArn]] = defaultdict(list)
         for arn in dict.fromkeys(arns):
-            places[arn.partition, arn.account, arn.region].append(arn)
+            places[Place.of(arn)].append(arn)
         failed: dict[InstanceArn, Exception] = {}
         for several in places.values():
             try:

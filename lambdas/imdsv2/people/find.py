@@ -13,7 +13,7 @@ from imdsv2.aws.ec2 import every_instance, select_instances
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.batches import batched
 from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.instance import InstanceArn, Place, partition_of
+from imdsv2.domain.instance import Place, partition_of
 from imdsv2.ledger.items import account_key
 from imdsv2.people.strangers import known_in
 
@@ -82,7 +82,7 @@ class Finder:
             keys = [each.key for each in self.accounts.all()]
             arns = sorted({*self.ledger.waiting(), *(arn for key in keys for arn in known_in(self.ledger, key))})
         given = {each for each in search.places if search.account in {None, each.account}}
-        places = given | {Place(arn.partition, arn.region, arn.account) for arn in arns}
+        places = given | {Place.of(arn) for arn in arns}
         if not places and search.account:
             problems.append(
                 f"The ledger knows no instance of account {search.account} yet, so only {self.region} was searched: name the Region."
@@ -93,8 +93,7 @@ class Finder:
         return sorted(each for each in places if search.region in {None, each.region})
 
     def _is_in_scope(self, place: Place, problems: list[str]) -> bool:
-        anything = InstanceArn(place.partition, place.region, place.account, "")
-        scoped = decide_scope(anything, self.policies.current(self.now()).policy, self.now())
+        scoped = decide_scope(place, self.policies.current(self.now()).policy, self.now())
         if scoped is not None:
             problems.append(scoped.explanation)
         return scoped is None

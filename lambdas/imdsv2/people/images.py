@@ -9,7 +9,6 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.image_change import may_require_imdsv2, require_imdsv2
 from imdsv2.aws.images import read_images
 from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.images import FAILED, REQUIRED, REQUIRING
 from imdsv2.source.verdict import SourceVerdict
@@ -47,8 +46,7 @@ class Images:
         """The answer: each AMI with the sources that use it and what became of it. Raises InvalidRequest for a place that is out of
         scope or cannot be read, ClientError if the ledger fails."""
         place = order.place
-        anything = InstanceArn(place.partition, place.region, place.account, "")
-        scoped = decide_scope(anything, self.policies.current(self.now()).policy, self.now())
+        scoped = decide_scope(place, self.policies.current(self.now()).policy, self.now())
         if scoped is not None:
             raise InvalidRequest("images.account", scoped.explanation)
         try:

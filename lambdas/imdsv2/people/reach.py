@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.origins import trace
 from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.instance import InstanceArn
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 def traced_for(members: Members, place: Place, policy: Policy, now: datetime, problems: list[str]) -> Traced | None:
     """What runs in a place and what launched it. None where it is out of scope or cannot be read; ``problems`` grows by the reason, and
     by what was not answered."""
-    scoped = decide_scope(InstanceArn(place.partition, place.region, place.account, ""), policy, now)
+    scoped = decide_scope(place, policy, now)
     if scoped is not None:
         problems.append(scoped.explanation)
         return None

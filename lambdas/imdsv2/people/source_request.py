@@ -44,7 +44,7 @@ class Question:
             return {self.place: frozenset()}
         meant: dict[Place, set[str]] = {}
         for arn in self.targets:
-            meant.setdefault(Place(arn.partition, arn.region, arn.account), set()).add(arn.instance_id)
+            meant.setdefault(Place.of(arn), set()).add(arn.instance_id)
         return {place: frozenset(ids) for place, ids in meant.items()}
 
 

@@ -177,5 +177,5 @@ def _ended(result: dict[str, Any], record: Record | None) -> dict[str, Any]:
 def _by_place(arns: Iterable[InstanceArn]) -> dict[Place, list[InstanceArn]]:
     by_place: dict[Place, list[InstanceArn]] = defaultdict(list)
     for arn in arns:
-        by_place[Place(arn.partition, arn.region, arn.account)].append(arn)
+        by_place[Place.of(arn)].append(arn)
     return by_place

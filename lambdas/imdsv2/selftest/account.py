@@ -64,7 +64,7 @@ class Account:
         )
 
     def arn(self, instance_id: str) -> InstanceArn:
-        return InstanceArn(self.place.partition, self.place.region, self.place.account, instance_id)
+        return self.place.instance(instance_id)
 
     def newest_image(self) -> str:
         """The id of the newest Amazon Linux for arm64."""

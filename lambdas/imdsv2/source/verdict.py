@@ -21,11 +21,18 @@ _SHOWN = 5
 
 USED = frozenset(
     {
-        *("v1_in_use", "v1_refused", "v1_recurs", "v1_at_boot", "hop_limit_fallback", "broke_before"),
-        *("changed_back", "undone_by_person", "cohort_uses_v1"),
+        Reason.V1_IN_USE,
+        Reason.V1_REFUSED,
+        Reason.V1_RECURS,
+        Reason.V1_AT_BOOT,
+        Reason.HOP_LIMIT_FALLBACK,
+        Reason.BROKE_BEFORE,
+        Reason.CHANGED_BACK,
+        Reason.UNDONE_BY_PERSON,
+        Reason.COHORT_USES_V1,
     }
 )
-"""Reasons, by name, with which an instance is held because something needs IMDSv1, or somebody opened it again."""
+"""Reasons with which an instance is held because something needs IMDSv1, or somebody opened it again."""
 _GATES = MAY_CHANGE | frozenset(
     {
         Reason.SWITCHED_OFF,

@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING
 from imdsv2.aws.ec2 import parsed
 from imdsv2.domain.batches import batched
 from imdsv2.domain.fleet_file import COLUMNS
-from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.items import to_text
 from imdsv2.sweep.rows import facts_of, judged_row, recorded_row, required_row
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
     from imdsv2.aws.ec2 import Listing
-    from imdsv2.domain.instance import Place
+    from imdsv2.domain.instance import InstanceArn, Place
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.table import Ledger
     from imdsv2.line.judgement import Judgement
@@ -88,9 +87,7 @@ class FleetWriter:
     def _rows(
         self, instance_ids: Sequence[str], judged: Mapping[InstanceArn, Judgement], listing: Listing
     ) -> Iterator[Row]:
-        arns = [
-            InstanceArn(self._place.partition, self._place.region, self._place.account, each) for each in instance_ids
-        ]
+        arns = [*map(self._place.instance, instance_ids)]
         records = self._ledger.read(arn for arn in arns if arn not in judged)
         for arn in arns:
             if arn in judged:

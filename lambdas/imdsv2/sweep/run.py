@@ -205,7 +205,7 @@ def _judge(
 
 
 def _arns(place: Place, instance_ids: Iterable[str]) -> list[InstanceArn]:
-    return [InstanceArn(place.partition, place.region, place.account, each) for each in sorted(instance_ids)]
+    return [*map(place.instance, sorted(instance_ids))]
 
 
 @dataclass(frozen=True, kw_only=True)

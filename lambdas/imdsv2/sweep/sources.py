@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.documents import to_seconds
-from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import LedgerContended
 from imdsv2.line.source_book import owner_of_source
 from imdsv2.source.effect import REQUIRED
@@ -51,7 +50,7 @@ class SourceSweep:
         next night comes."""
         now = self.book.now()
         policy = self.book.policies.current(now).policy
-        if decide_scope(InstanceArn(place.partition, place.region, place.account, ""), policy, now) is not None:
+        if decide_scope(place, policy, now) is not None:
             return Sources(counts={})
         try:
             seen = self.judge.look(place)
