@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import botocore.session
 
     from imdsv2.aws.pacing import Pacing
+    from imdsv2.domain.account import Account
     from imdsv2.guard.run import Guard
     from imdsv2.line.run import Line
     from tests.integration.answers import Metrics, Wire
@@ -52,6 +54,8 @@ ROLES = "imdsv2-remediation-"
 """The roles of the accounts, without the last part of their names."""
 EVENT_NAMES = EventNames(custom_action_id="RequireIMDSv2")
 DIRECTIONS = Directions("imdsv2-remediation-manual")
+
+_broken = itertools.count()
 
 SETTINGS = Settings(
     region=REGION,
@@ -318,3 +322,9 @@ def known_finding(name: str, *, updated_at: datetime | None = NOW, annotated_at:
         updated_at=updated_at,
         annotated_at=annotated_at,
     )
+
+
+def count_broken(accounts: Accounts, account: str, count: int, enforced_that_day: int, now: datetime) -> Account:
+    """Count so many instances, none of which was counted before, towards the breaker of an account."""
+    broken = {f"i-{next(_broken):017x}": now for _ in range(count)}
+    return accounts.count_broken(account, broken, enforced_that_day, now)

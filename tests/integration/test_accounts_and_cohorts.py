@@ -20,7 +20,7 @@ from imdsv2.ledger import account as accounts_module
 from imdsv2.ledger import cohort as cohorts_module
 from imdsv2.ledger import items
 from imdsv2.ledger.trail import Author
-from tests.integration.builders import HUB, MEMBER, NOW, OTHER, REGION, TABLE, arn_of
+from tests.integration.builders import HUB, MEMBER, NOW, OTHER, REGION, TABLE, arn_of, count_broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -250,7 +250,7 @@ def test_the_breaker_opens_at_three_rollbacks_that_are_more_than_one_in_a_hundre
     rollbacks: int, enforced: int, is_open: bool, accounts: Accounts
 ) -> None:
     """Both conditions: two of two may be chance, and three of a thousand are expected."""
-    account = accounts.count_rollbacks(KEY, rollbacks, enforced, NOW)
+    account = count_broken(accounts, KEY, rollbacks, enforced, NOW)
     assert ((NOW,) * rollbacks, NOW if is_open else None) == (account.rollbacks, account.breaker_opened_at)
     written = accounts.of(HERE)
     assert (account.rollbacks, account.breaker_opened_at) == (written.rollbacks, written.breaker_opened_at)
@@ -258,21 +258,21 @@ def test_the_breaker_opens_at_three_rollbacks_that_are_more_than_one_in_a_hundre
 
 def test_rollbacks_are_counted_one_by_one_and_together(accounts: Accounts) -> None:
     """It opens with the third, whichever pass of the guard records it."""
-    opened = [accounts.count_rollbacks(KEY, 1, 10, NOW + hours * HOUR).breaker_opened_at for hours in (0, 10, 20, 21)]
+    opened = [count_broken(accounts, KEY, 1, 10, NOW + hours * HOUR).breaker_opened_at for hours in (0, 10, 20, 21)]
     assert [None, None, NOW + 20 * HOUR, NOW + 20 * HOUR] == opened
 
 
 @pytest.mark.parametrize(("after", "is_open"), [(DAY - SECOND, True), (DAY, False)])
 def test_only_the_rollbacks_of_a_day_count(after: timedelta, is_open: bool, accounts: Accounts) -> None:
     """Yesterday's breakage has been handled, or has its own hold."""
-    accounts.count_rollbacks(KEY, 2, 10, NOW)
-    assert is_open == (accounts.count_rollbacks(KEY, 1, 10, NOW + after).breaker_opened_at is not None)
+    count_broken(accounts, KEY, 2, 10, NOW)
+    assert is_open == (count_broken(accounts, KEY, 1, 10, NOW + after).breaker_opened_at is not None)
 
 
 def test_an_open_breaker_stays_open_until_a_person_closes_it(accounts: Accounts) -> None:
     """Neither time nor successes nor reservations close it."""
-    accounts.count_rollbacks(KEY, 3, 10, NOW)
-    accounts.count_rollbacks(KEY, 0, 10_000, NOW + 9 * DAY)
+    count_broken(accounts, KEY, 3, 10, NOW)
+    count_broken(accounts, KEY, 0, 10_000, NOW + 9 * DAY)
     accounts.reserve(HERE, 1, 50, NOW + 9 * DAY, NOW + 9 * DAY)
     assert NOW == accounts.of(HERE).breaker_opened_at
 
@@ -280,17 +280,17 @@ def test_an_open_breaker_stays_open_until_a_person_closes_it(accounts: Accounts)
 def test_a_person_closes_the_breaker_and_the_count_begins_anew(accounts: Accounts) -> None:
     """The person's name is kept; it takes three more rollbacks to open it again."""
     accounts.reserve(HERE, 2, 50, NOW, NOW)
-    accounts.count_rollbacks(KEY, 3, 10, NOW)
+    count_broken(accounts, KEY, 3, 10, NOW)
     closed = accounts.close_breaker(KEY, "alice, request 1", Author(caller="alice"), NOW)
     assert (None, "alice, request 1") == (closed.breaker_opened_at, closed.breaker_closed_by)
     assert 48 == closed.room(REGION, 50, NOW)
-    opened = [accounts.count_rollbacks(KEY, 1, 10, NOW + minutes * MINUTE).breaker_opened_at for minutes in (1, 2, 3)]
+    opened = [count_broken(accounts, KEY, 1, 10, NOW + minutes * MINUTE).breaker_opened_at for minutes in (1, 2, 3)]
     assert [None, None, NOW + 3 * MINUTE] == opened
 
 
 def test_the_breaker_of_one_account_is_not_that_of_another(accounts: Accounts) -> None:
     """Breakage of one team does not stop the others."""
-    accounts.count_rollbacks(KEY, 3, 3, NOW)
+    count_broken(accounts, KEY, 3, 3, NOW)
     assert None is accounts.of(Place("aws", REGION, OTHER)).breaker_opened_at
 
 
@@ -299,7 +299,7 @@ def test_rollbacks_of_passes_at_once_are_all_counted(cloud: Cloud) -> None:
     guards = [cloud.accounts() for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         times = [NOW + number * SECOND for number in range(3)]
-        known = list(pool.map(lambda each, now: each.count_rollbacks(KEY, 1, 10, now), guards, times))
+        known = list(pool.map(lambda each, now: count_broken(each, KEY, 1, 10, now), guards, times))
     account = cloud.accounts().of(HERE)
     assert (sorted(times), True) == (sorted(account.rollbacks), account.breaker_opened_at in times)
     assert 1 == sum(each.breaker_opened_at is not None for each in known)

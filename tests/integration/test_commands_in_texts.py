@@ -17,7 +17,7 @@ from imdsv2.domain.request import Source
 from imdsv2.line.messages import breaker_opened
 from imdsv2.people.request import Command, Steer, parse
 from tests.fixtures.events import finding
-from tests.integration.builders import DIRECTIONS, IMAGE, MEMBER, REGION, asked
+from tests.integration.builders import DIRECTIONS, IMAGE, MEMBER, REGION, asked, count_broken
 from tests.integration.guarding import ENFORCED_TAG, enforced, guard, live, reject, untag
 from tests.integration.steering import judge, named, reason, steer, write
 
@@ -124,7 +124,7 @@ def forgotten_start(cloud: Cloud, **how: Any) -> InstanceArn:
 
 
 def breaker(cloud: Cloud) -> InstanceArn:
-    cloud.accounts().count_rollbacks(f"aws/{MEMBER}", 3, 3, cloud.clock())
+    count_broken(cloud.accounts(), f"aws/{MEMBER}", 3, 3, cloud.clock())
     return cloud.one()
 
 

@@ -14,7 +14,7 @@ from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.request import Source
 from imdsv2.ledger.trail import Author
 from tests.fixtures.events import finding
-from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked
+from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of, asked, count_broken
 from tests.integration.guarding import watch_use
 from tests.world.records import change
 
@@ -124,7 +124,7 @@ GATES = [
     Gate(reason="suppressed", shut=suppress, open=lambda cloud, arn: suppress(cloud, arn, "NEW")),
     Gate(
         reason="breaker_open",
-        shut=lambda cloud, _: cloud.accounts().count_rollbacks(KEY, 3, 3, cloud.clock()),
+        shut=lambda cloud, _: count_broken(cloud.accounts(), KEY, 3, 3, cloud.clock()),
         open=lambda cloud, _: cloud.accounts().close_breaker(KEY, "alice", Author(caller="alice"), cloud.clock()),
     ),
     Gate(reason="approval_required", shut=lambda cloud, _: policy(cloud, approval="required"), open=approve),
@@ -204,7 +204,7 @@ def test_the_gates_are_asked_in_their_order(cloud: Cloud, arn: InstanceArn) -> N
     fields = {"approval": "required", "notice_hours": 2, "max_enforcements_per_hour": 3}
     policy(cloud, **fields, mode="off")
     suppress(cloud, arn)
-    cloud.accounts().count_rollbacks(KEY, 3, 3, cloud.clock())
+    count_broken(cloud.accounts(), KEY, 3, 3, cloud.clock())
     break_cohort(cloud, arn)
     calendar(cloud, "CLOSED")
     cloud.accounts().reserve(arn, 3, 3, cloud.clock(), cloud.clock())

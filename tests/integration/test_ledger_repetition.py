@@ -16,7 +16,7 @@ from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.table import Ledger
-from tests.integration.builders import MEMBER, NOW, REGION, arn_of, known_finding
+from tests.integration.builders import MEMBER, NOW, REGION, arn_of, count_broken, known_finding
 from tests.world.ledger_table import TABLE
 from tests.world.records import change
 
@@ -133,7 +133,7 @@ def test_cap_is_reserved_once_even_if_another_writes_in_between(accounts: Accoun
 def test_rollbacks_are_counted_once(accounts: Accounts, table: LossyTable) -> None:
     """Two that are counted twice would open the breaker."""
     table.repeats = True
-    account = accounts.count_rollbacks("aws/222222222222", 2, 100, NOW)
+    account = count_broken(accounts, "aws/222222222222", 2, 100, NOW)
     assert (2, None) == (len(account.rollbacks), account.breaker_opened_at)
 
 

@@ -11,7 +11,7 @@ from imdsv2.aws.pacing import Pacing
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Source
 from imdsv2.line.look_again import GOOD_FOR
-from tests.integration.builders import HUB, PARAMETER, asked
+from tests.integration.builders import HUB, PARAMETER, asked, count_broken
 from tests.integration.guarding import ENFORCED_TAG, guard, reject
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def test_a_gate_that_closes_within_a_batch_stops_the_rest(
 
     def break_down(_: Call) -> None:
         if len(cloud.changes()) == 1:
-            cloud.accounts().count_rollbacks(f"aws/{arns[0].account}", 5, 5, cloud.clock())
+            count_broken(cloud.accounts(), f"aws/{arns[0].account}", 5, 5, cloud.clock())
 
     cloud.wire.on("ModifyInstanceMetadataOptions", break_down)
     run(cloud, *arns)

@@ -10,7 +10,7 @@ import pytest
 from imdsv2.domain.request import Source
 from imdsv2.sweep.run import Tally, go_through
 from tests.fixtures.events import finding
-from tests.integration.builders import MEMBER, OTHER, REGION, asked
+from tests.integration.builders import MEMBER, OTHER, REGION, asked, count_broken
 from tests.integration.guarding import enforced, guard, live, reject
 from tests.integration.steering import due, judge, named, reason, steer
 
@@ -39,7 +39,7 @@ def judge_all(cloud: Cloud, arns: list[InstanceArn]) -> None:
 def test_closing_a_breaker_makes_due_what_it_held_in_that_account(cloud: Cloud) -> None:
     """What is held for another reason has its own turn, and so has another account."""
     for account in (MEMBER, OTHER):
-        cloud.accounts().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
+        count_broken(cloud.accounts(), f"aws/{account}", 3, 3, cloud.clock())
     here, there, used = cloud.one(), cloud.one(account=OTHER), cloud.one(use=2.0, tags=OTHERS)
     judge_all(cloud, [here, there, used])
     assert [True] * 3 == [waits_for_a_day(cloud, each) for each in (here, there, used)]
@@ -52,7 +52,7 @@ def test_closing_a_breaker_makes_due_what_it_held_in_that_account(cloud: Cloud) 
 @pytest.mark.parametrize("operation", ["Query", "BatchGetItem"])
 def test_a_breaker_is_closed_though_nothing_can_be_made_due(cloud: Cloud, operation: str) -> None:
     """The next day judges it all the same."""
-    cloud.accounts().count_rollbacks(f"aws/{MEMBER}", 3, 3, cloud.clock())
+    count_broken(cloud.accounts(), f"aws/{MEMBER}", 3, 3, cloud.clock())
     arn = cloud.one()
     judge(cloud, arn)
     cloud.wire.refuse(operation, "ThrottlingException")

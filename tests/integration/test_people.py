@@ -26,7 +26,7 @@ from imdsv2.people.request import Command, Steer, parse
 from imdsv2.people.scope import Scopes
 from imdsv2.people.undo import Undoing
 from tests.fixtures.events import finding
-from tests.integration.builders import IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked
+from tests.integration.builders import IMAGE, LEASE, MEMBER, NOW, OTHER, REGION, arn_of, asked, count_broken
 from tests.integration.guarding import (
     ENFORCED_TAG,
     ROLLED_BACK_TAG,
@@ -78,7 +78,7 @@ def openings(cloud: Cloud) -> list[str]:
 
 def open_breaker(cloud: Cloud, account: str = MEMBER) -> None:
     """Three rollbacks, with no other change that day."""
-    cloud.accounts().count_rollbacks(f"aws/{account}", 3, 3, cloud.clock())
+    count_broken(cloud.accounts(), f"aws/{account}", 3, 3, cloud.clock())
 
 
 # --- Dry run -------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
 from imdsv2.ledger.told import Told
 from imdsv2.ledger.trail import TRAIL_SHARDS, Author, Event, Kind, Provenance, trail_day, trail_days
-from tests.integration.builders import NOW, TABLE, arn_of
+from tests.integration.builders import NOW, TABLE, arn_of, count_broken
 from tests.world.dynamodb import Table
 
 ARN = arn_of("7e1")
@@ -181,7 +181,7 @@ def test_a_notice_is_told_when_it_is_delivered(book: Book, known: Record) -> Non
 def test_the_breaker_is_told_when_it_opens_and_closes(book: Book) -> None:
     """Rollbacks that open nothing are told by their instances alone, and so is what follows while it is open."""
     for hours in range(4):
-        book.accounts.count_rollbacks("aws/222222222222", 1, 4, NOW + hours * HOUR)
+        count_broken(book.accounts, "aws/222222222222", 1, 4, NOW + hours * HOUR)
     book.accounts.close_breaker("aws/222222222222", "ann, request-7", BY, NOW + 9 * HOUR)
     opened, closed = book.events()
     assert ("breaker_opened", 3, "guard") == (opened["kind"], opened["rollbacks"], opened["source"])

@@ -287,7 +287,7 @@ def _throttled(error: Exception, explanation: str, now: datetime) -> Verdict:
 
 def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
     revisit_in = SOON if reason is Reason.NOT_READY else DAILY
-    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + revisit_in)
+    return Verdict.hold(reason, explanation, now + revisit_in)
 
 
 def _still_pending(target: Target) -> bool:

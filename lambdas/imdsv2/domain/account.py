@@ -127,7 +127,7 @@ class Account:
             return False
         return self.breaker_told_at is None or self.breaker_told_at < self.breaker_opened_at
 
-    def with_rollbacks(self, count: int, enforced_that_day: int, now: datetime) -> Account:
+    def _with_rollbacks(self, count: int, enforced_that_day: int, now: datetime) -> Account:
         """Add ``count`` rollbacks at ``now``; opens the circuit breaker if they reach the thresholds."""
         lately = tuple(each for each in self.rollbacks if now - each < A_DAY) + (now,) * count
         opens = len(lately) >= ROLLBACKS_THAT_OPEN and len(lately) > SHARE_THAT_OPENS * enforced_that_day
@@ -143,7 +143,7 @@ class Account:
         if not new:
             return self
         lately = {each: when for each, when in self.counted.items() if now - when < A_DAY}
-        return replace(self.with_rollbacks(len(new), enforced_that_day, now), counted={**lately, **new})
+        return replace(self._with_rollbacks(len(new), enforced_that_day, now), counted={**lately, **new})
 
 
 def _minute(when: datetime) -> datetime:

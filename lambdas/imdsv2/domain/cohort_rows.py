@@ -44,7 +44,7 @@ def from_siblings(
             f"What others in its cohort ({describe_cohort(pool.key)}) did could not be read completely ({pool.problem}); without it "
             "nothing is changed."
         )
-        return _hold(Reason.EVIDENCE_INCOMPLETE, why, now + SOON)
+        return Verdict.hold(Reason.EVIDENCE_INCOMPLETE, why, now + SOON)
     return None
 
 
@@ -82,7 +82,7 @@ def _held_by(held: list[Trace], pool: Pool, policy: Policy, now: datetime) -> Ve
         f"{who.rstrip()}, {_what(trace)}{beside}.{_lacking(held, pool, policy)} Without another call this hold ends by itself on {minute(ends_at)}. Find the software (AWS's IMDS "
         f"packet analyzer names the process), update it where these instances come from, then {_settle(trace, pool, now)}"
     )
-    return _hold(Reason.COHORT_USES_V1, why, min(max(ends_at, now + HOURLY), now + DAILY))
+    return Verdict.hold(Reason.COHORT_USES_V1, why, min(max(ends_at, now + HOURLY), now + DAILY))
 
 
 def _lacking(held: list[Trace], pool: Pool, policy: Policy) -> str:
@@ -190,7 +190,3 @@ def _behind(verdict: Verdict, before: Trace, policy: Policy) -> Verdict:
         f"{'was refused' if before.refused else 'made'} {calls(before.calls)}."
     )
     return replace(verdict, explanation=verdict.explanation + why, revisit_at=verdict.revisit_at)
-
-
-def _hold(reason: Reason, explanation: str, revisit_at: datetime) -> Verdict:
-    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=revisit_at)

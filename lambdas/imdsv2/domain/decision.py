@@ -14,7 +14,7 @@ from imdsv2.domain.evidence_rows import from_evidence, stopped_too_long
 from imdsv2.domain.exemption import day_after, from_tags
 from imdsv2.domain.instance import ROLLED_BACK_TAG, Instance, Missing, Unreachable
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
-from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
+from imdsv2.domain.verdict import DAILY, SOON, Reason, Verdict
 from imdsv2.domain.words import minute
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def decide_unseen(target: Missing | Unreachable, history: History, policy: Polic
         return scope
     match target:
         case Unreachable():
-            return _hold(Reason.UNREACHABLE, target.problem, now + (SOON if target.passes else DAILY))
+            return Verdict.hold(Reason.UNREACHABLE, target.problem, now + (SOON if target.passes else DAILY))
         case Missing():
             return _from_missing(history, now)
 
@@ -78,8 +78,8 @@ def _from_missing(history: History, now: datetime) -> Verdict:
     look_again_at = (history.missing_since or now) + SOON
     if now < look_again_at:
         why = "EC2 knows no such instance; as it may just have been launched, it is looked for once more in 15 minutes."
-        return _skip(Reason.GONE, why, look_again_at)
-    return _skip(Reason.GONE, "EC2 knows no such instance; there is nothing to do.", None)
+        return Verdict.skip(Reason.GONE, why, look_again_at)
+    return Verdict.skip(Reason.GONE, "EC2 knows no such instance; there is nothing to do.", None)
 
 
 def decide_scope(there: Placed, policy: Policy, now: datetime) -> Verdict | None:
@@ -92,18 +92,18 @@ def decide_scope(there: Placed, policy: Policy, now: datetime) -> Verdict | None
         why = f"Region {there.region} is among exclude_regions of the policy."
     else:
         return None
-    return _skip(Reason.OUT_OF_SCOPE, why, now + DAILY)
+    return Verdict.skip(Reason.OUT_OF_SCOPE, why, now + DAILY)
 
 
 def _from_instance(instance: Instance, history: History, policy: Policy, now: datetime) -> Verdict | None:
     options = instance.options
     if instance.state in {"terminated", "shutting-down"}:
-        return _skip(Reason.GONE, f"The instance is {instance.state}; there is nothing to do.", None)
+        return Verdict.skip(Reason.GONE, f"The instance is {instance.state}; there is nothing to do.", None)
     if options.http_tokens == "required":
-        return _skip(Reason.ALREADY_REQUIRED, "The instance already requires IMDSv2 tokens.", None)
+        return Verdict.skip(Reason.ALREADY_REQUIRED, "The instance already requires IMDSv2 tokens.", None)
     if options.http_endpoint == "disabled":
         why = "Its metadata endpoint is disabled, so it cannot serve IMDSv1; the service never opens what was closed."
-        return _skip(Reason.ENDPOINT_DISABLED, why, now + DAILY)
+        return Verdict.skip(Reason.ENDPOINT_DISABLED, why, now + DAILY)
     exemption = from_tags(instance.tags, history.long_exemption, policy, now)
     if exemption is not None:
         return exemption
@@ -112,7 +112,7 @@ def _from_instance(instance: Instance, history: History, policy: Policy, now: da
         return known
     if instance.state not in {"running", "stopped"}:
         why = f"The instance is {instance.state}; it is judged once it is running or stopped."
-        return _hold(Reason.NOT_READY, why, now + SOON)
+        return Verdict.hold(Reason.NOT_READY, why, now + SOON)
     if instance.stopped_at is not None and now - instance.stopped_at > timedelta(days=LONGEST_MEMORY_DAYS):
         return stopped_too_long(now)
     return None
@@ -138,7 +138,7 @@ def _from_hold(instance: Instance, hold: Hold, now: datetime) -> Verdict:
         f"{hold.owner} holds it until {hold.until.isoformat()} (that day included, UTC): {hold.reason} "
         f"To end that sooner: {command('release', instance.arn)}"
     )
-    verdict = _hold(Reason.HELD_BY_PERSON, why, min(day_after(hold.until), now + DAILY))
+    verdict = Verdict.hold(Reason.HELD_BY_PERSON, why, min(day_after(hold.until), now + DAILY))
     return replace(verdict, ends_on=hold.until)
 
 
@@ -147,7 +147,7 @@ def _from_breakage(instance: Instance, rolled_back_at: datetime, now: datetime) 
         f"Tokens were required here before, and it was put back on {minute(rolled_back_at)} because its software broke. "
         f"Find what called IMDSv1, update and restart it; then: {command('clear', instance.arn)}"
     )
-    return _hold(Reason.BROKE_BEFORE, why, now + DAILY)
+    return Verdict.hold(Reason.BROKE_BEFORE, why, now + DAILY)
 
 
 def _from_undo(instance: Instance, undone_at: datetime, undone_by: str | None, now: datetime) -> Verdict:
@@ -155,7 +155,7 @@ def _from_undo(instance: Instance, undone_at: datetime, undone_by: str | None, n
         f"{undone_by or 'Somebody'} had it put back on {minute(undone_at)}. When the reason is settled: "
         f"{command('clear', instance.arn)}"
     )
-    return _hold(Reason.UNDONE_BY_PERSON, why, now + DAILY)
+    return Verdict.hold(Reason.UNDONE_BY_PERSON, why, now + DAILY)
 
 
 def _from_changed_back(instance: Instance, history: History, now: datetime) -> Verdict:
@@ -169,15 +169,15 @@ def _from_changed_back(instance: Instance, history: History, now: datetime) -> V
     )
     if ours and instance.state == "stopped":
         why = f"{known}; the instance is stopped, and EC2 applies the change when it starts."
-        return _hold(Reason.NOT_READY, why, now + SOON)
+        return Verdict.hold(Reason.NOT_READY, why, now + SOON)
     if ours and is_settling(instance, required_at, now):
         why = f"{known}; EC2 may still be applying it, so it is looked at again shortly."
-        return _hold(Reason.NOT_READY, why, now + SOON)
+        return Verdict.hold(Reason.NOT_READY, why, now + SOON)
     why = (
         f"{known}, and somebody has made them optional since; the service does not fight that. When the reason is settled: "
         f"{command('clear', instance.arn)}"
     )
-    return _hold(Reason.CHANGED_BACK, why, now + DAILY)
+    return Verdict.hold(Reason.CHANGED_BACK, why, now + DAILY)
 
 
 def _from_tag(instance: Instance, now: datetime) -> Verdict:
@@ -186,17 +186,9 @@ def _from_tag(instance: Instance, now: datetime) -> Verdict:
         "back, of which the ledger knows nothing: it is a new one, or was restored. Find out why it was put back. When that is settled: "
         f"{command('clear', instance.arn)}"
     )
-    return _hold(Reason.CHANGED_BACK, why, now + DAILY)
+    return Verdict.hold(Reason.CHANGED_BACK, why, now + DAILY)
 
 
 def is_settling(instance: Instance, enforced_at: datetime, now: datetime) -> bool:
     """Whether EC2 may not have applied the change of ``enforced_at`` yet; stopped instances apply it when started."""
     return instance.state == "stopped" or now - enforced_at <= _SETTLING or instance.options.state == "pending"
-
-
-def _hold(reason: Reason, explanation: str, revisit_at: datetime) -> Verdict:
-    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=revisit_at)
-
-
-def _skip(reason: Reason, explanation: str, revisit_at: datetime | None) -> Verdict:
-    return Verdict(decision=Decision.SKIP, reason=reason, explanation=explanation, revisit_at=revisit_at)

@@ -59,7 +59,7 @@ def from_evidence(
         problem = evidence.problem if evidence else "CloudWatch gave no answer"
         why = f"The metric could not be read completely ({problem}); without it nothing is changed."
         passes = evidence is not None and evidence.passes
-        return _hold(Reason.EVIDENCE_INCOMPLETE, why, now + (SOON if passes else DAILY))
+        return Verdict.hold(Reason.EVIDENCE_INCOMPLETE, why, now + (SOON if passes else DAILY))
     if evidence.stopped_too_long:
         return stopped_too_long(now)
     acceptance = history.acceptance if history.acceptance and history.acceptance.in_force(now) else None
@@ -96,7 +96,7 @@ def stopped_too_long(now: datetime) -> Verdict:
         f"It has been stopped for longer than CloudWatch remembers ({LONGEST_MEMORY_DAYS} days), so nothing is known of what it "
         "calls. Start it, so that it is judged by what it does then, or terminate it."
     )
-    return _hold(Reason.STOPPED_TOO_LONG, why, now + DAILY)
+    return Verdict.hold(Reason.STOPPED_TOO_LONG, why, now + DAILY)
 
 
 def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:
@@ -106,7 +106,7 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
             "Nobody can tell when it was stopped: EC2 does not say so, and it left no CPUUtilization. Start it, so that it is "
             "judged by what it does then."
         )
-        return _hold(Reason.NO_EVIDENCE, why, now + DAILY)
+        return Verdict.hold(Reason.NO_EVIDENCE, why, now + DAILY)
     unknown = "no datapoint does not mean no call"
     if not evidence.fresh and (evidence.newest is not None or evidence.coverage >= policy.min_coverage):
         newest = f"after {minute(evidence.newest)}" if evidence.newest else "at all"
@@ -115,13 +115,13 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
             f"{FRESH_HOURS} whole hours must have one, because {unknown}. See whether its other metrics go on; if none does, "
             f"{how_to_move(instance)}."
         )
-        return _hold(Reason.NO_EVIDENCE, why, now + HOURLY)
+        return Verdict.hold(Reason.NO_EVIDENCE, why, now + HOURLY)
     if evidence.coverage < policy.min_coverage:
         why = (
             f"Only {evidence.coverage:.0%} of the hours in which it ran since {minute(evidence.window_start)} have a "
             f"MetadataNoToken datapoint, {policy.min_coverage:.0%} are needed; {unknown}."
         )
-        return _hold(Reason.NO_EVIDENCE, why, _after_first_hours(instance, evidence, now))
+        return Verdict.hold(Reason.NO_EVIDENCE, why, _after_first_hours(instance, evidence, now))
     if evidence.gap.hours > policy.max_gap_hours:
         begins = minute(evidence.gap.begins) if evidence.gap.begins else "an unknown time"
         why = (
@@ -129,7 +129,7 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
             f"{policy.max_gap_hours} {are(policy.max_gap_hours)} allowed (max_gap_hours), because {unknown}. It is judged again daily, until "
             f"they have left the {count(policy.lookback_days, 'day')} looked at."
         )
-        return _hold(Reason.NO_EVIDENCE, why, now + DAILY)
+        return Verdict.hold(Reason.NO_EVIDENCE, why, now + DAILY)
     return None
 
 
@@ -148,12 +148,12 @@ def _from_hours(instance: Instance, evidence: Evidence, policy: Policy, now: dat
     seen = f"It was observed for {count(evidence.observed_hours, 'hour')}, {policy.min_observed_hours} {are(policy.min_observed_hours)} needed"
     if evidence.enough_at is not None:
         why = f"{seen}; if it keeps running it has them on {minute(evidence.enough_at)}, and is judged again then."
-        return _hold(Reason.TOO_YOUNG, why, max(evidence.enough_at, now))
+        return Verdict.hold(Reason.TOO_YOUNG, why, max(evidence.enough_at, now))
     why = (
         f"{seen}, and it runs too little to reach them within the {count(policy.lookback_days, 'day')} looked at; "
         "let it run longer, raise lookback_days, or lower min_observed_hours."
     )
-    return _hold(Reason.TOO_YOUNG, why, now + DAILY)
+    return Verdict.hold(Reason.TOO_YOUNG, why, now + DAILY)
 
 
 def _from_unseen_start(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:
@@ -162,15 +162,15 @@ def _from_unseen_start(instance: Instance, evidence: Evidence, policy: Policy, n
     if policy.boot_evidence is BootEvidence.IGNORE or (start is not None and start.observed):
         return None
     if start is None:
-        return _hold(Reason.BOOT_NOT_OBSERVABLE, "Its last start was not looked at.", now + DAILY)
+        return Verdict.hold(Reason.BOOT_NOT_OBSERVABLE, "Its last start was not looked at.", now + DAILY)
     if start.observable_at is not None and now < (ready := start.observable_at + HOURLY) and not start.resumable:
         why = (
             f"The two hours from its last start on {minute(start.at)} on are not over, or CloudWatch does not show them yet; judged "
             f"again on {minute(ready)}."
         )
-        return _hold(Reason.BOOT_NOT_OBSERVABLE, why, ready)
+        return Verdict.hold(Reason.BOOT_NOT_OBSERVABLE, why, ready)
     why = f"{_unseen(start)}, so what runs at boot was not seen. To have it seen, {how_to_show_a_start(instance, now)}"
-    return _hold(Reason.BOOT_NOT_OBSERVABLE, why, now + DAILY)
+    return Verdict.hold(Reason.BOOT_NOT_OBSERVABLE, why, now + DAILY)
 
 
 def _unseen(start: Start) -> str:
@@ -226,7 +226,3 @@ def _unused(instance: Instance, evidence: Evidence, policy: Policy, now: datetim
 
 def _since(evidence: Evidence) -> str:
     return minute(evidence.refused.since) if evidence.refused.since else "that"
-
-
-def _hold(reason: Reason, explanation: str, revisit_at: datetime) -> Verdict:
-    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=revisit_at)

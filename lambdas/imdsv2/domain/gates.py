@@ -190,7 +190,7 @@ def canary_wait(explanation: str, opens_at: datetime | None, now: datetime) -> V
 
 def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
     """A hold until a person opens the gate, which makes due what waits there; without that, a day is soon enough."""
-    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=now + DAILY)
+    return Verdict.hold(reason, explanation, now + DAILY)
 
 
 def _because(answer: Answer) -> str:

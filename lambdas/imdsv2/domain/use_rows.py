@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.commands import how_to_restart, mended
 from imdsv2.domain.container_host import is_container_host
-from imdsv2.domain.verdict import DAILY, Decision, Reason, Verdict
+from imdsv2.domain.verdict import DAILY, Reason, Verdict
 from imdsv2.domain.words import calls, count, day, hour, minute, were
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def from_use(instance: Instance, evidence: Evidence, policy: Policy, now: dateti
             "can then reach the instance role, which many keep from them by the limit of 1. Or software of the host itself: AWS's "
             f"IMDS packet analyzer on the host names it; update it. {after}"
         )
-        return _hold(Reason.HOP_LIMIT_FALLBACK, why, revisit_at)
+        return Verdict.hold(Reason.HOP_LIMIT_FALLBACK, why, revisit_at)
     why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it. {after}"
     if instance.options.hop_limit == 1:
         why += (
@@ -50,7 +50,7 @@ def from_use(instance: Instance, evidence: Evidence, policy: Policy, now: dateti
             "own (an overlay), tokens need 3 to reach them, and their software falls back to IMDSv1; raise it to 3, and such calls end "
             "within the hour."
         )
-    return _hold(Reason.V1_IN_USE, why, revisit_at)
+    return Verdict.hold(Reason.V1_IN_USE, why, revisit_at)
 
 
 def _ends_at(instance: Instance, last: datetime | None, policy: Policy) -> datetime | None:
@@ -77,7 +77,7 @@ def from_refused(instance: Instance, evidence: Evidence, policy: Policy, now: da
         f"IMDSv1.{ends} Find the software (AWS's IMDS packet analyzer names the process), update and restart it, then "
         f"{mended(instance.arn, now)}"
     )
-    return _hold(Reason.V1_REFUSED, why, now + DAILY)
+    return Verdict.hold(Reason.V1_REFUSED, why, now + DAILY)
 
 
 def from_start(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:  # noqa: ARG001
@@ -89,7 +89,7 @@ def from_start(instance: Instance, evidence: Evidence, policy: Policy, now: date
         f"{calls(start.calls)} in the two hours from its last start on {minute(start.at)} on, and none since: software that runs at "
         f"boot needs IMDSv1. Update its boot scripts, then {how_to_restart(instance, now)}"
     )
-    return _hold(Reason.V1_AT_BOOT, why, now + DAILY)
+    return Verdict.hold(Reason.V1_AT_BOOT, why, now + DAILY)
 
 
 def from_recurrence(instance: Instance, evidence: Evidence, policy: Policy, now: datetime) -> Verdict | None:  # noqa: ARG001
@@ -103,8 +103,4 @@ def from_recurrence(instance: Instance, evidence: Evidence, policy: Policy, now:
         f"twice as long as the longest before, on {day(older.ends_at)}. If its software was updated and restarted since, "
         f"{mended(instance.arn, now)}"
     )
-    return _hold(Reason.V1_RECURS, why, min(older.ends_at, now + DAILY))
-
-
-def _hold(reason: Reason, explanation: str, revisit_at: datetime) -> Verdict:
-    return Verdict(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=revisit_at)
+    return Verdict.hold(Reason.V1_RECURS, why, min(older.ends_at, now + DAILY))

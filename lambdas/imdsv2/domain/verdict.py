@@ -97,3 +97,13 @@ class Verdict:
     revisit_at: datetime | None = None
     ends_on: date | None = None
     cut_exemption: LongExemption | None = None
+
+    @classmethod
+    def hold(cls, reason: Reason, explanation: str, revisit_at: datetime) -> Verdict:
+        """That an instance waits."""
+        return cls(decision=Decision.HOLD, reason=reason, explanation=explanation, revisit_at=revisit_at)
+
+    @classmethod
+    def skip(cls, reason: Reason, explanation: str, revisit_at: datetime | None) -> Verdict:
+        """That nothing is to be done about an instance."""
+        return cls(decision=Decision.SKIP, reason=reason, explanation=explanation, revisit_at=revisit_at)

@@ -111,14 +111,11 @@ class Accounts:
         if reservation.count:
             self._change(account_key(there), lambda known: known.settled(reservation, changed_at, now))
 
-    def count_rollbacks(self, account: str, count: int, enforced_that_day: int, now: datetime) -> Account:
-        """Record rollbacks in an account; opens its circuit breaker if they reach the thresholds."""
-        return self._change(account, lambda known: known.with_rollbacks(count, enforced_that_day, now), _opened(now))
-
     def count_broken(
         self, account: str, broken: Mapping[str, datetime], enforced_that_day: int, now: datetime
     ) -> Account:
-        """As `count_rollbacks`, by instance id with the time of its enforcement: what has been counted is not counted again."""
+        """Count what broke in an account, by instance id with the time of its enforcement: what has been counted is not counted again.
+        Opens its circuit breaker if that reaches the thresholds."""
         return self._change(account, lambda known: known.with_broken(broken, enforced_that_day, now), _opened(now))
 
     def breaker_told(self, account: str, now: datetime) -> None:

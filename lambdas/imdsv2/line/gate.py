@@ -14,7 +14,7 @@ from imdsv2.domain.policy import Mode
 from imdsv2.domain.verdict import Reason
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.line.denials import Denied
-from imdsv2.line.judgement import STATUS_OF, Notice
+from imdsv2.line.judgement import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn, Placed
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.request import Finding
-    from imdsv2.domain.verdict import Verdict
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.line.canaries import Canaries, LookFurther
@@ -73,7 +72,7 @@ class Gates:
             left = [each for each in left if each.arn not in held]
         denied = self.denials.ask(left) if left else Denied()
         held |= {
-            each.arn: replace(_shut(each, denied.held[each.arn]), is_told_already=True)
+            each.arn: replace(each.with_verdict(denied.held[each.arn]), is_told_already=True)
             for each in left
             if each.arn in denied.held
         }
@@ -81,7 +80,7 @@ class Gates:
         summoned: list[Judgement] = []
         if policy.canary is not None and left:
             turns = self.canaries.ask(left, policy.canary, look_further, now, dry_run=dry_run)
-            held |= {each.arn: _shut(each, turns.held[each.arn]) for each in left if each.arn in turns.held}
+            held |= {each.arn: each.with_verdict(turns.held[each.arn]) for each in left if each.arn in turns.held}
             left = [replace(each, canary=each.arn in turns.canaries) for each in left if each.arn not in held]
             summoned = turns.summoned
         held |= self._ask_calendar(left)
@@ -103,7 +102,7 @@ class Gates:
         left = [each for each in willing if each.arn not in held]
         if self.policies.current(self.now()).policy.canary is not None and left:
             broken = self.canaries.broken(left, self.now())
-            held |= {each.arn: _shut(each, broken[each.arn]) for each in left if each.arn in broken}
+            held |= {each.arn: each.with_verdict(broken[each.arn]) for each in left if each.arn in broken}
         return held | self._ask_calendar([each for each in left if each.arn not in held])
 
     def ask_policy(self, judgement: Judgement, *, dry_run: bool = False) -> Judgement | None:
@@ -113,7 +112,7 @@ class Gates:
         if verdict is not None and dry_run and verdict.reason is Reason.SWITCHED_OFF:
             return None
         if verdict is not None:
-            return _shut(judgement, verdict)
+            return judgement.with_verdict(verdict)
         if in_force.policy.mode is Mode.OBSERVE and not judgement.case.lead.asked_by_person:
             return replace(judgement, status=Status.WOULD_ENFORCE)
         return None
@@ -134,11 +133,11 @@ class Gates:
                 continue
             verdict = gate.ask_suppressed(closed.why, self.now(), may_pass=closed.may_pass)
             if verdict is not None:
-                held[each.arn] = _shut(each, verdict)
+                held[each.arn] = each.with_verdict(verdict)
         left = [each for each in willing if each.arn not in held]
         open_breaker = gate.ask_breaker(self.accounts.of(left[0].arn), self.now()) if left else None
         if open_breaker is not None:
-            held |= {each.arn: _shut(each, open_breaker) for each in left}
+            held |= {each.arn: each.with_verdict(open_breaker) for each in left}
         return held
 
     def _ask_calendar(self, left: Sequence[Judgement]) -> dict[InstanceArn, Judgement]:
@@ -146,7 +145,7 @@ class Gates:
         if calendar is None or not left:
             return {}
         closed = gate.ask_calendar(self.calendar.state(calendar, self.now()), self.now())
-        return {each.arn: _shut(each, closed) for each in left} if closed is not None else {}
+        return {each.arn: each.with_verdict(closed) for each in left} if closed is not None else {}
 
     def _ask_cap(
         self, left: Sequence[Judgement], policy: Policy, now: datetime, *, dry_run: bool
@@ -163,12 +162,12 @@ class Gates:
         # Canaries first: the rest of their cohort waits for them.
         behind = sorted(left, key=lambda each: not each.canary)[reservation.count if reservation else 0 :]
         full = gate.cap_reached(policy, account.opens_at(there.region, cap, now), now)
-        return {each.arn: _shut(each, full) for each in behind}, reservation
+        return {each.arn: each.with_verdict(full) for each in behind}, reservation
 
 
 def _ask_approval(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
     verdict = gate.ask_approval(policy, judgement.record.approval, judgement.arn, now)
-    return _shut(judgement, verdict) if verdict is not None else None
+    return judgement.with_verdict(verdict) if verdict is not None else None
 
 
 def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgement | None:
@@ -180,13 +179,9 @@ def _ask_notice(judgement: Judgement, policy: Policy, now: datetime) -> Judgemen
     if verdict is None:
         return None
     if policy.mode is Mode.OBSERVE and ends_at is None:
-        return _shut(judgement, gate.notice_not_given(policy, now))
+        return judgement.with_verdict(gate.notice_not_given(policy, now))
     runs = ends_at is not None and ends_at > now
-    return replace(_shut(judgement, verdict), notice=Notice(owner=owner, ends_at=ends_at if runs else None))
-
-
-def _shut(judgement: Judgement, verdict: Verdict) -> Judgement:
-    return replace(judgement, verdict=verdict, status=STATUS_OF[verdict.decision])
+    return replace(judgement.with_verdict(verdict), notice=Notice(owner=owner, ends_at=ends_at if runs else None))
 
 
 def _all_findings(judgement: Judgement) -> list[Finding]:

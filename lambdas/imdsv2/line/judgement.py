@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort import image_key
@@ -92,6 +92,10 @@ class Judgement:
     @property
     def arn(self) -> InstanceArn:
         return self.case.arn
+
+    def with_verdict(self, verdict: Verdict) -> Judgement:
+        """The judgement with another verdict, and the status that it leads to where nothing is enforced."""
+        return replace(self, verdict=verdict, status=STATUS_OF[verdict.decision])
 
     @property
     def instance(self) -> Instance | None:

@@ -19,7 +19,6 @@ from imdsv2.domain.instance import Instance, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import SOON, Decision, Reason, Verdict
 from imdsv2.errors import LedgerContended
-from imdsv2.line.judgement import STATUS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -115,10 +114,11 @@ def _between(judgement: Judgement, target: Target, policy: Policy, now: datetime
     if isinstance(target, Unreachable):
         return _not_ready(judgement, f"It could not be looked at immediately before the change: {target.problem}", now)
     if not isinstance(target, Instance):
-        return _shut(judgement, decide_unseen(target, judgement.record.history, policy, now), target)
+        verdict = decide_unseen(target, judgement.record.history, policy, now)
+        return replace(judgement.with_verdict(verdict), target=target)
     verdict = decide_without_evidence(target, judgement.record.history, policy, now)
     if verdict is not None:
-        return _shut(judgement, verdict, target)
+        return replace(judgement.with_verdict(verdict), target=target)
     seen = judgement.instance
     assert seen is not None  # noqa: S101 - only an instance that EC2 shows is ever enforced
     if (target.state, target.launched_at) != (seen.state, seen.launched_at):
@@ -135,8 +135,4 @@ def _not_ready(judgement: Judgement, why: str, now: datetime) -> Judgement:
         explanation=f"{why} Nothing was changed; it is judged again in a quarter of an hour.",
         revisit_at=now + SOON,
     )
-    return _shut(judgement, verdict, judgement.target)
-
-
-def _shut(judgement: Judgement, verdict: Verdict, target: Target | None) -> Judgement:
-    return replace(judgement, verdict=verdict, status=STATUS_OF[verdict.decision], target=target)
+    return judgement.with_verdict(verdict)
