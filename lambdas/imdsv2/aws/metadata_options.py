@@ -104,7 +104,7 @@ def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> set[InstanceArn]:
         try:
             ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
         except CALL_FAILURES as error:
-            if error_code(error) == "InvalidInstanceID.NotFound" and len(batch) == 1:
+            if error_code(error) == _NO_SUCH_INSTANCE and len(batch) == 1:
                 continue
             if len(batch) == 1 or may_pass(error):
                 left |= set(batch)
@@ -247,7 +247,7 @@ def _create_tags(ec2: EC2Client, instances: Sequence[Instance], now: datetime) -
 
 
 def _untaggable(error: Exception, now: datetime) -> Refusal:
-    if error_code(error) == "InvalidInstanceID.NotFound":
+    if error_code(error) == _NO_SUCH_INSTANCE:
         return Refusal(verdict=GONE)
     why = f"Its tag {ENFORCED_TAG} cannot be written ({describe_error(error)}), so a later rollback could not tell our change; "
     if may_pass(error):
@@ -260,7 +260,7 @@ def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
     code, message = error_code(error), error_message(error)
     if is_throttling(error):
         return Refusal(verdict=_throttled(error, f"EC2 asks to come back later ({code}: {message}).", now))
-    if code == "InvalidInstanceID.NotFound":
+    if code == _NO_SUCH_INSTANCE:
         return Refusal(verdict=GONE)
     if code == "IncorrectInstanceState":
         return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 cannot change it in its present state ({message}).", now))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -32,8 +32,6 @@ NOTE_LENGTH = 512
 _FINDINGS_AN_UPDATE = 100
 _WILL_NOT = {"FindingNotFound", "InvalidInput", "ResourceNotFoundException", "ValidationException"}
 """Error codes of single findings: another call would be answered in the same way."""
-_Item = TypeVar("_Item")
-
 _V2_IN_PROGRESS = 2
 
 
