@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
+from imdsv2.aws.pages import pages
 from imdsv2.domain.hours import HOUR, Hours, Series, at
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 
@@ -94,14 +95,13 @@ def instances_with_news(cloudwatch: CloudWatchClient, metric: Metric, *, lately:
     """
     request: dict[str, Any] = {"Namespace": "AWS/EC2", "MetricName": metric.name}
     request |= {"RecentlyActive": "PT3H"} if lately else {}
-    found: set[str] = set()
-    while True:
-        page = cloudwatch.list_metrics(**request)
-        for each in page["Metrics"]:
-            found.update(item["Value"] for item in each["Dimensions"] if item["Name"] == "InstanceId")
-        if not page.get("NextToken"):
-            return found
-        request["NextToken"] = page["NextToken"]
+    return {
+        item["Value"]
+        for page in pages(cloudwatch.list_metrics, **request)
+        for each in page["Metrics"]
+        for item in each["Dimensions"]
+        if item["Name"] == "InstanceId"
+    }
 
 
 def pack(spans: Mapping[InstanceArn, Hours], period: int = HOUR) -> list[list[InstanceArn]]:
@@ -134,8 +134,7 @@ def _read_group(
     last_status: list[str] = ["no answer"] * len(group)
     request = _request(metric, group, spans, period)
     said: dict[str, None] = {}
-    while True:
-        page = cloudwatch.get_metric_data(**request)
+    for page in pages(cloudwatch.get_metric_data, **request):
         said |= dict.fromkeys(_messages(page))
         for result in page["MetricDataResults"]:
             index = int(result["Id"][1:])
@@ -145,9 +144,6 @@ def _read_group(
             # Most values are zero; `or 0.0` maps them to one shared object, which saves memory: a page has up to
             # 100,800 values.
             values[index].update(zip(stamps, (value or 0.0 for value in result["Values"]), strict=True))
-        if not page.get("NextToken"):
-            break
-        request["NextToken"] = page["NextToken"]
     for each in said:
         _log.warning("CloudWatch says with its answer about %d instances: %s", len(group), each)
     missing = next((f"CloudWatch says: {each}" for each in said if _SAYS_MISSING.search(each)), None)

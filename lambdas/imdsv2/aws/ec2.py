@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling, may_pass
 from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
+from imdsv2.aws.pages import pages
 from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Place, Target, Unreachable
 
@@ -107,14 +108,10 @@ def _filter(name: str, values: Sequence[str]) -> dict[str, Any]:
 
 
 def _listed(ec2: EC2Client, place: Placed, filters: Sequence[Mapping[str, Any]]) -> list[Instance]:
-    request: dict[str, Any] = {**_MANAGED_TOO, "MaxResults": IDS_A_CALL, "Filters": filters}
     found: list[Instance] = []
-    while True:
-        page = ec2.describe_instances(**request)
+    for page in pages(ec2.describe_instances, **_MANAGED_TOO, MaxResults=IDS_A_CALL, Filters=filters):
         found += parsed(place, (each for reservation in page["Reservations"] for each in reservation["Instances"]))
-        if not page.get("NextToken"):
-            return found
-        request["NextToken"] = page["NextToken"]
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +137,7 @@ def list_instances(ec2: EC2Client, note: Callable[[Sequence[InstanceTypeDef]], N
         "Filters": [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}],
     }
     allowing, disabled, required = set[str](), set[str](), set[str]()
-    while True:
-        page = ec2.describe_instances(**request)
+    for page in pages(ec2.describe_instances, **request):
         shown = [each for reservation in page["Reservations"] for each in reservation["Instances"]]
         if note is not None:
             note(shown)
@@ -153,13 +149,11 @@ def list_instances(ec2: EC2Client, note: Callable[[Sequence[InstanceTypeDef]], N
                 disabled.add(each["InstanceId"])
             else:
                 allowing.add(each["InstanceId"])
-        if not page.get("NextToken"):
-            return Listing(
-                allowing_imdsv1=frozenset(allowing),
-                endpoint_disabled=frozenset(disabled) - allowing,
-                required=frozenset(required) - allowing - disabled,
-            )
-        request["NextToken"] = page["NextToken"]
+    return Listing(
+        allowing_imdsv1=frozenset(allowing),
+        endpoint_disabled=frozenset(disabled) - allowing,
+        required=frozenset(required) - allowing - disabled,
+    )
 
 
 def parsed(place: Placed, shown: Iterable[InstanceTypeDef]) -> list[Instance]:
@@ -197,13 +191,9 @@ def _unknown_ids(error: Exception) -> set[str]:
 
 
 def _pages(ec2: EC2Client, instance_ids: Sequence[str]) -> Iterator[InstanceTypeDef]:
-    page = ec2.describe_instances(InstanceIds=instance_ids, **_MANAGED_TOO)
-    while True:
+    for page in pages(ec2.describe_instances, InstanceIds=instance_ids, **_MANAGED_TOO):
         for reservation in page["Reservations"]:
             yield from reservation["Instances"]
-        if not page.get("NextToken"):
-            return
-        page = ec2.describe_instances(InstanceIds=instance_ids, NextToken=page["NextToken"], **_MANAGED_TOO)
 
 
 def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:

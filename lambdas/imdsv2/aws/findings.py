@@ -13,9 +13,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code
+from imdsv2.aws.pages import pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from aws_lambda_powertools import Logger
     from mypy_boto3_securityhub import SecurityHubClient
@@ -131,7 +132,7 @@ class Findings:
             "Filters": {"Id": [{"Value": each, "Comparison": "EQUALS"} for each in ids]},
             "MaxResults": _FINDINGS_A_PAGE,
         }
-        for each in _pages(self._client.get_findings, request):
+        for each in _found(self._client.get_findings, request):
             status = each.get("Workflow", {}).get("Status")
             note = each.get("Note", {}).get("Text")
             yield each["Id"], Seen(is_new=status == "NEW", is_suppressed=status == "SUPPRESSED", note=note)
@@ -142,7 +143,7 @@ class Findings:
             "Filters": {"CompositeFilters": [{"StringFilters": by_id, "Operator": "OR"}]},
             "MaxResults": _FINDINGS_A_PAGE,
         }
-        for each in _pages(self._client.get_findings_v2, request):
+        for each in _found(self._client.get_findings_v2, request):
             status = each.get("status_id")
             yield (
                 each["finding_info"]["uid"],
@@ -150,10 +151,6 @@ class Findings:
             )
 
 
-def _pages(operation: Callable[..., Any], request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    while True:
-        page = operation(**request)
+def _found(operation: Callable[..., Any], request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for page in pages(operation, **request):
         yield from page["Findings"]
-        if not page.get("NextToken"):
-            return
-        request = {**request, "NextToken": page["NextToken"]}

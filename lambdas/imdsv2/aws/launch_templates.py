@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
+from imdsv2.aws.pages import pages
 from imdsv2.source.launching import DEFAULT, LATEST, Template, Version
 
 if TYPE_CHECKING:
@@ -26,14 +27,11 @@ _NO_SUCH = ("InvalidLaunchTemplateId", "InvalidLaunchTemplateName")
 def read_templates(ec2: EC2Client) -> dict[str, Template]:
     """All launch templates of an account and Region, by id. They are listed, not asked for by id: one that was deleted, which
     instances go on naming, would fail the call for all. Raises ClientError or BotoCoreError."""
-    request: dict[str, Any] = {"MaxResults": PAGE}
-    found: dict[str, Template] = {}
-    while True:
-        page = ec2.describe_launch_templates(**request)
-        found |= {each["LaunchTemplateId"]: _template(each) for each in page["LaunchTemplates"]}
-        if not page.get("NextToken"):
-            return found
-        request["NextToken"] = page["NextToken"]
+    return {
+        each["LaunchTemplateId"]: _template(each)
+        for page in pages(ec2.describe_launch_templates, MaxResults=PAGE)
+        for each in page["LaunchTemplates"]
+    }
 
 
 def templates_of(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Template]:
@@ -97,12 +95,8 @@ def _of_one(ec2: EC2Client, template: str, numbers: Sequence[str]) -> list[Versi
 def _pages(ec2: EC2Client, request: dict[str, Any]) -> Iterator[Version]:
     if "LaunchTemplateId" not in request:
         request = {**request, "MaxResults": PAGE}
-    while True:
-        page = ec2.describe_launch_template_versions(**request)
+    for page in pages(ec2.describe_launch_template_versions, **request):
         yield from map(_version, page["LaunchTemplateVersions"])
-        if not page.get("NextToken"):
-            return
-        request = {**request, "NextToken": page["NextToken"]}
 
 
 def _template(seen: LaunchTemplateTypeDef) -> Template:

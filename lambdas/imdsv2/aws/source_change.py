@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.autoscaling import read_groups
 from imdsv2.aws.launch_templates import templates_of
+from imdsv2.aws.pages import pages
 from imdsv2.domain.source_fix import FIXED_TAG, Pointer
 from imdsv2.source.fixing import named_by, pointed, specification
 
@@ -59,18 +60,15 @@ def look(ec2: EC2Client, autoscaling: Any, fix: SourceFix) -> Now:
 def versions_from(ec2: EC2Client, step: Step) -> dict[int, Version]:
     """The versions of a template from the step's base on, by number."""
     request: dict[str, Any] = {"LaunchTemplateId": step.template, "MinVersion": str(step.base)}
-    found: dict[int, Version] = {}
-    while True:
-        page = ec2.describe_launch_template_versions(**request)
-        for each in page["LaunchTemplateVersions"]:
-            found[each["VersionNumber"]] = Version(
-                number=each["VersionNumber"],
-                description=each.get("VersionDescription", ""),
-                data=dict(each.get("LaunchTemplateData", {})),
-            )
-        if not page.get("NextToken"):
-            return found
-        request["NextToken"] = page["NextToken"]
+    return {
+        each["VersionNumber"]: Version(
+            number=each["VersionNumber"],
+            description=each.get("VersionDescription", ""),
+            data=dict(each.get("LaunchTemplateData", {})),
+        )
+        for page in pages(ec2.describe_launch_template_versions, **request)
+        for each in page["LaunchTemplateVersions"]
+    }
 
 
 def tag(ec2: EC2Client, templates: Iterable[str], now: datetime) -> None:

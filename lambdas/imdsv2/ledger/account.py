@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.account import Account, Reservation
 from imdsv2.errors import LedgerContended
-from imdsv2.ledger.items import account_key, is_written, new_id, pause, put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.items import (
+    account_key,
+    is_written,
+    new_id,
+    pause,
+    put_unless_overtaken,
+    query_all,
+    to_text,
+    to_time,
+)
 from imdsv2.ledger.trail import Author, Event, Kind, Provenance, puts
 from imdsv2.ledger.values import deserialize
 
@@ -44,18 +53,14 @@ class Accounts:
 
     def all(self) -> list[Account]:
         """Every account with at least one enforcement, in the order of the guard's last pass, oldest first."""
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "KeyConditionExpression": "pk = :accounts",
-            "ExpressionAttributeValues": {":accounts": {"S": _ACCOUNTS}},
-        }
-        found: list[Account] = []
-        while True:
-            answer = self._dynamodb.query(**request)
-            found += [_account(item["sk"]["S"], item) for item in answer["Items"]]
-            if not answer.get("LastEvaluatedKey"):
-                return sorted(found, key=lambda each: (each.guarded_at is not None, each.guarded_at, each.key))
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        items = query_all(
+            self._dynamodb,
+            TableName=self._table,
+            KeyConditionExpression="pk = :accounts",
+            ExpressionAttributeValues={":accounts": {"S": _ACCOUNTS}},
+        )
+        found = [_account(item["sk"]["S"], item) for item in items]
+        return sorted(found, key=lambda each: (each.guarded_at is not None, each.guarded_at, each.key))
 
     def claim(self, account: Account, now: datetime) -> bool:
         """Claim an account for a pass of the guard. False if another invocation has claimed it."""

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import CURRENT, put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.items import CURRENT, put_unless_overtaken, query_all, to_text, to_time
 from imdsv2.ledger.trail import DECISION, EVENT, TRAIL_INDEX, time_of, trail_days
 from imdsv2.ledger.values import deserialize, serialize
 
@@ -93,7 +93,9 @@ class Digests:
             "KeyConditionExpression": "pk = :digest AND begins_with(sk, :owner)",
             "ExpressionAttributeValues": {":digest": {"S": _PK}, ":owner": {"S": _OWNER}},
         }
-        items = [{name: deserialize(value) for name, value in each.items()} for each in self._all(request)]
+        items = [
+            {name: deserialize(value) for name, value in each.items()} for each in query_all(self._dynamodb, **request)
+        ]
         told = {str(each["owner"]): (to_time(each["until"]), bool(each.get("is_owed"))) for each in items}
         return {owner: OwnerTold(until=until, is_owed=is_owed) for owner, (until, is_owed) in told.items() if until}
 
@@ -121,7 +123,7 @@ class Digests:
                     "ProjectionExpression": "pk, sk, kind, #status, reason",
                     "ExpressionAttributeNames": {"#status": "status"},
                 }
-                for item in self._all(request):
+                for item in query_all(self._dynamodb, **request):
                     values = {name: str(deserialize(value)) for name, value in item.items()}
                     yield TrailEvent(
                         pk=values["pk"],
@@ -130,11 +132,3 @@ class Digests:
                         status=values.get("status"),
                         reason=values.get("reason"),
                     )
-
-    def _all(self, request: dict[str, Any]) -> Iterator[Any]:
-        while True:
-            answer = self._dynamodb.query(**request)
-            yield from answer["Items"]
-            if not answer.get("LastEvaluatedKey"):
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

@@ -12,7 +12,7 @@ from imdsv2.errors import LedgerContended
 from imdsv2.ledger.values import serialize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -60,6 +60,16 @@ def read_batch(dynamodb: DynamoDBClient, table: str, keys: Sequence[Mapping[str,
             return found
         pause(attempt)
     raise LedgerContended("DynamoDB keeps leaving reads of the ledger undone; they are tried again")
+
+
+def query_all(dynamodb: DynamoDBClient, **request: Any) -> Iterator[Mapping[str, Any]]:
+    """Every item that a query finds, one page of the answer after another. Raises ClientError."""
+    while True:
+        answer = dynamodb.query(**request)
+        yield from answer["Items"]
+        if not answer.get("LastEvaluatedKey"):
+            return
+        request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
 def put_unless_overtaken(

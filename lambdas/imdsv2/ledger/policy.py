@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.pages import pages
 from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
@@ -92,22 +93,16 @@ class PolicySource:
     def writings(self, stamp: str | None) -> list[Writing]:
         """The writings of the parameter later than a `stamp`, oldest first; without one, the last. Raises ClientError, and also where
         the function's role may not ask."""
-        request: dict[str, Any] = {"Name": self._parameter}
-        found: list[Writing] = []
-        while True:
-            page = self._ssm.get_parameter_history(**request)
-            found += [
-                Writing(
-                    version=each["Version"],
-                    value=each["Value"],
-                    modified_at=each["LastModifiedDate"],
-                    by=each.get("LastModifiedUser"),
-                )
-                for each in page["Parameters"]
-            ]
-            if not page.get("NextToken"):
-                break
-            request["NextToken"] = page["NextToken"]
+        found = [
+            Writing(
+                version=each["Version"],
+                value=each["Value"],
+                modified_at=each["LastModifiedDate"],
+                by=each.get("LastModifiedUser"),
+            )
+            for page in pages(self._ssm.get_parameter_history, Name=self._parameter)
+            for each in page["Parameters"]
+        ]
         found.sort(key=lambda each: (str(each.stamp), each.version or 0))
         return found[-1:] if stamp is None else [each for each in found if str(each.stamp) > stamp]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.source_fix import FixStatus, Pointer, SourceFix, Step
-from imdsv2.ledger.items import put_unless_overtaken, to_text, to_time
+from imdsv2.ledger.items import put_unless_overtaken, query_all, to_text, to_time
 from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
@@ -39,19 +39,14 @@ class SourceFixes:
         if prefix:
             condition += " AND begins_with(sk, :prefix)"
             values[":prefix"] = {"S": prefix}
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "KeyConditionExpression": condition,
-            "ExpressionAttributeValues": values,
-            "ConsistentRead": True,
-        }
-        found: list[SourceFix] = []
-        while True:
-            page = self._dynamodb.query(**request)
-            found += map(_fix, page["Items"])
-            if not page.get("LastEvaluatedKey"):
-                return found
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        items = query_all(
+            self._dynamodb,
+            TableName=self._table,
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=values,
+            ConsistentRead=True,
+        )
+        return [*map(_fix, items)]
 
     def save(self, fix: SourceFix) -> SourceFix | None:
         """Write an item; as it is then, or None if another writer was there since it was read."""

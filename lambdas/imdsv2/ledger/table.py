@@ -17,7 +17,7 @@ from imdsv2.domain.lifecycle import check
 from imdsv2.errors import IllegalMove
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.findings import chunks, merges
-from imdsv2.ledger.items import CURRENT, new_id, read_batch, to_text
+from imdsv2.ledger.items import CURRENT, new_id, query_all, read_batch, to_text
 from imdsv2.ledger.record import Record
 from imdsv2.ledger.record_values import OPEN, OVER
 from imdsv2.ledger.serialisation import (
@@ -33,7 +33,7 @@ from imdsv2.ledger.transactions import Transactions, Write, Written
 from imdsv2.ledger.update import Update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -207,7 +207,7 @@ class Ledger:
             "KeyConditionExpression": "enforced_in = :account AND enforced_key BETWEEN :first AND :last",
             "ExpressionAttributeValues": {":account": {"S": account}, ":first": {"S": first}, ":last": {"S": last}},
         }
-        return [enforced_from(item) for item in self._all(request)]
+        return [enforced_from(item) for item in query_all(self._dynamodb, **request)]
 
     def waiting(self, account: str | None = None) -> list[InstanceArn]:
         """The instances of an account (``<partition>/<account>``), or of all, that have a revisit time."""
@@ -226,16 +226,8 @@ class Ledger:
                     ":partition": {"S": f"arn:{partition}:"},
                     ":account": {"S": f":{number}:"},
                 }
-            found += [InstanceArn.parse(item["pk"]["S"]) for item in self._all(request)]
+            found += [InstanceArn.parse(item["pk"]["S"]) for item in query_all(self._dynamodb, **request)]
         return sorted(found)
-
-    def _all(self, request: dict[str, Any]) -> Iterator[Mapping[str, Any]]:
-        while True:
-            answer = self._dynamodb.query(**request)
-            yield from answer["Items"]
-            if not answer.get("LastEvaluatedKey"):
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def keep_policy(self, document: str, read_at: datetime, version: int, modified_at: datetime) -> None:
         """Save the last valid policy, unless a newer one, or a later reading of it, is there: it never goes back.

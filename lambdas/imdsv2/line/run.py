@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from imdsv2.line.tell import Teller
 
 _TRIES = 3
-_CALLS_AT_ONCE = 8
 _GROUPS_AT_ONCE = 8
 """Accounts and Regions in parallel, so that a slow one delays only itself."""
 _AWS_FAILURES = (*CALL_FAILURES, LedgerContended)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, KEYS_REFUSED, error_code, error_message, may_pass
+from imdsv2.aws.pages import pages
 from imdsv2.errors import PolicyRefused
 from imdsv2.selftest.agenda import CALLER, CLOSED, HOP_LIMIT_WHILE_STOPPED, LINE, QUIET
 from imdsv2.selftest.looks import metric_query, sights
@@ -247,13 +248,8 @@ def records_at_once(recorder: Mapping[str, Any]) -> bool:
 
 
 def _rules(config: Any) -> Iterator[Mapping[str, Any]]:
-    request: dict[str, Any] = {}
-    while True:
-        page = config.describe_config_rules(**request)
+    for page in pages(config.describe_config_rules):
         yield from page["ConfigRules"]
-        if not page.get("NextToken"):
-            return
-        request = {"NextToken": page["NextToken"]}
 
 
 def _evaluates_imdsv2(rule: Mapping[str, Any]) -> bool:

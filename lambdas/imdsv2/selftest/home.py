@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.pages import pages
 from imdsv2.domain.policy import Mode, Policy
 from imdsv2.errors import PolicyRefused
 from imdsv2.selftest.seen import Entry
@@ -116,26 +117,20 @@ class Home:
 
     def stack_instances(self) -> list[dict[str, Any]]:
         """Every instance of the service's StackSets: account, Region and its state."""
-        found = []
-        for name in self.names.stack_sets:
-            request = {"StackSetName": name, "CallAs": self.names.call_as}
-            while True:
-                page = self._clients["cloudformation"].list_stack_instances(**request)
-                found += [
-                    {
-                        "stack_set": name,
-                        "account": each.get("Account"),
-                        "region": each.get("Region"),
-                        "status": each.get("Status"),
-                        "detail": each.get("StackInstanceStatus", {}).get("DetailedStatus"),
-                        "reason": each.get("StatusReason"),
-                    }
-                    for each in page["Summaries"]
-                ]
-                if not page.get("NextToken"):
-                    break
-                request["NextToken"] = page["NextToken"]
-        return found
+        list_instances = self._clients["cloudformation"].list_stack_instances
+        return [
+            {
+                "stack_set": name,
+                "account": each.get("Account"),
+                "region": each.get("Region"),
+                "status": each.get("Status"),
+                "detail": each.get("StackInstanceStatus", {}).get("DetailedStatus"),
+                "reason": each.get("StatusReason"),
+            }
+            for name in self.names.stack_sets
+            for page in pages(list_instances, StackSetName=name, CallAs=self.names.call_as)
+            for each in page["Summaries"]
+        ]
 
     def hub_v2(self) -> None:
         """Raises an error if the newer Security Hub is not on."""

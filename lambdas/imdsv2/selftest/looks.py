@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import describe
+from imdsv2.aws.pages import pages
 from imdsv2.domain.instance import Instance
 from imdsv2.selftest.account import consoles
 from imdsv2.selftest.agenda import CALLER, LINE, QUIET
@@ -77,17 +78,14 @@ def _points(cloudwatch: Any, seen: Seen, at: datetime) -> list[Point]:
     queries = [metric_query(name, metric, seen.instances[role]) for name, (metric, role) in asked.items()]
     request: dict[str, Any] = {"MetricDataQueries": queries, "StartTime": seen.began_at - _BEFORE, "EndTime": at}
     found = []
-    while True:
-        page = cloudwatch.get_metric_data(**request)
+    for page in pages(cloudwatch.get_metric_data, **request):
         for result in page["MetricDataResults"]:
             metric, role = asked[result["Id"]]
             found += [
                 Point(metric=metric, role=role, at=stamp, total=value, seen_at=at)
                 for stamp, value in zip(result["Timestamps"], result["Values"], strict=True)
             ]
-        if not page.get("NextToken"):
-            return found
-        request["NextToken"] = page["NextToken"]
+    return found
 
 
 def metric_query(name: str, metric: str, instance_id: str) -> dict[str, Any]:
@@ -116,14 +114,9 @@ def merged_points(known: Iterable[Point], found: Iterable[Point]) -> tuple[Point
 
 def _listed(cloudwatch: Any, seen: Seen) -> list[str]:
     """The instances that ListMetrics lists with refused calls, as the service's recall asks."""
-    request: dict[str, Any] = {"Namespace": _NAMESPACE, "MetricName": REJECTED, "RecentlyActive": "PT3H"}
-    ids: set[str] = set()
-    while True:
-        page = cloudwatch.list_metrics(**request)
-        ids |= {each["Value"] for metric in page["Metrics"] for each in metric["Dimensions"]}
-        if not page.get("NextToken"):
-            return [role for role, each in seen.instances.items() if each in ids]
-        request["NextToken"] = page["NextToken"]
+    listed = pages(cloudwatch.list_metrics, Namespace=_NAMESPACE, MetricName=REJECTED, RecentlyActive="PT3H")
+    ids = {each["Value"] for page in listed for metric in page["Metrics"] for each in metric["Dimensions"]}
+    return [role for role, each in seen.instances.items() if each in ids]
 
 
 def _merged_listings(known: tuple[Listing, ...], roles: Iterable[str], at: datetime) -> tuple[Listing, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import list_instances
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
+from imdsv2.aws.pages import pages
 from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import InstanceArn, Place, partition_of
 from imdsv2.domain.lifecycle import OURS, UNDER_WAY
@@ -222,14 +223,12 @@ def active_accounts(organizations: OrganizationsClient) -> list[str]:
     Only the management account and delegated administrators may call this. AWS announced that ``Status`` will be
     retired in September 2026; it is used if ``State`` is absent.
     """
-    accounts: list[str] = []
-    request: dict[str, Any] = {}
-    while True:
-        page = organizations.list_accounts(**request)
-        accounts += [each["Id"] for each in page["Accounts"] if each.get("State", each.get("Status")) == "ACTIVE"]
-        if not page.get("NextToken"):
-            return accounts
-        request = {"NextToken": page["NextToken"]}
+    return [
+        each["Id"]
+        for page in pages(organizations.list_accounts)
+        for each in page["Accounts"]
+        if each.get("State", each.get("Status")) == "ACTIVE"
+    ]
 
 
 def plan(members: Members, accounts: Iterable[str], home_region: str, only_regions: Sequence[str]) -> Plan:
