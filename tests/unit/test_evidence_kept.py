@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from imdsv2.domain.decision import decide
 from imdsv2.ledger.record import Record
 from imdsv2.line.gather import gather
-from imdsv2.line.record import _with_proofs
+from imdsv2.line.proofs import with_proofs
 from tests.unit.builders import NOW, arn, instance
 from tests.unit.evidence_builders import DAY, POLICY, REFUSED, UNKNOWN, USE, call, look, report, verdict_on
 from tests.unit.evidence_fleets import BRIEF, fleets
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def kept(cloudwatch: CloudWatch, target: Instance, now: datetime, policy: Policy = POLICY) -> History:
     """What the ledger knows after an instance was judged."""
-    return _with_proofs(Record(arn=target.arn), look(cloudwatch, target, policy, now)).history
+    return with_proofs(Record(arn=target.arn), look(cloudwatch, target, policy, now)).history
 
 
 def kept_before(cloudwatch: CloudWatch, target: Instance, now: datetime, share: float) -> History:

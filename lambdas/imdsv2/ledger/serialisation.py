@@ -138,7 +138,7 @@ def _typed(type_name: object, value: Any) -> Any:
 
 def _nested(kind: type[_Nested], item: Mapping[str, Any]) -> _Nested:
     """A map of an item as the value that it stands for. Raises KeyError for what must not be missing."""
-    values = {}
+    values: dict[str, Any] = {}
     for each in fields(kind):
         value = item.get(each.name) if str(each.type).endswith(" | None") else item[each.name]
         values[each.name] = _typed(each.type, value) if value is not None else None

@@ -114,8 +114,8 @@ def _between(judgement: Judgement, target: Target, policy: Policy, now: datetime
     if isinstance(target, Unreachable):
         return _not_ready(judgement, f"It could not be looked at immediately before the change: {target.problem}", now)
     if not isinstance(target, Instance):
-        verdict = decide_unseen(target, judgement.record.history, policy, now)
-        return replace(judgement.with_verdict(verdict), target=target)
+        unseen = decide_unseen(target, judgement.record.history, policy, now)
+        return replace(judgement.with_verdict(unseen), target=target)
     verdict = decide_without_evidence(target, judgement.record.history, policy, now)
     if verdict is not None:
         return replace(judgement.with_verdict(verdict), target=target)
