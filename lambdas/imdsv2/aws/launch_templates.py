@@ -106,7 +106,6 @@ def _template(seen: LaunchTemplateTypeDef) -> Template:
         name=seen.get("LaunchTemplateName", ""),
         default=seen.get("DefaultVersionNumber", 1),
         latest=seen.get("LatestVersionNumber", 1),
-        created_by=seen.get("CreatedBy", ""),
         tags={tag["Key"]: tag["Value"] for tag in seen.get("Tags", [])},
         managed_by=operator.get("Principal", "another AWS service") if operator.get("Managed") else None,
     )

@@ -13,11 +13,9 @@ if TYPE_CHECKING:
 class PolicyInForce:
     """The policy that verdicts follow. While ``problem`` is set, nothing is enforced.
 
-    ``is_from_parameter``: False if the policy is a fallback for a parameter that could not be read. ``is_refused``: the parameter
-    could be read and is no policy, until a person corrects it.
+    ``is_refused``: the parameter could be read and is no policy, until a person corrects it.
     """
 
     policy: Policy
     problem: str | None = None
-    is_from_parameter: bool = False
     is_refused: bool = False

@@ -116,7 +116,7 @@ class PolicySource:
         except CALL_FAILURES as error:
             problem = f"The policy in {self._parameter} cannot be read ({describe_error(error)})."
             return Reading(now, self._last_good(now, problem, _GOOD_FOR))
-        in_force = PolicyInForce(policy=policy, is_from_parameter=True)
+        in_force = PolicyInForce(policy=policy)
         return Reading(now, in_force, parameter["Version"], parameter["LastModifiedDate"])
 
     def _last_good(self, now: datetime, problem: str, good_for: timedelta) -> PolicyInForce:

@@ -36,7 +36,6 @@ class Template:
     name: str
     default: int
     latest: int
-    created_by: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     managed_by: str | None = None
 

@@ -48,7 +48,7 @@ class FixedPolicy:
     policy: Policy
 
     def current(self, now: datetime) -> PolicyInForce:
-        return PolicyInForce(policy=self.policy, is_from_parameter=True)
+        return PolicyInForce(policy=self.policy)
 
     def keep(self, now: datetime) -> None:
         """There is nothing to remember."""
