@@ -48,16 +48,7 @@ class ForwardingStack(Stack):
         home_region = home_region_parameter(self).value_as_string
         bus_arn = f"arn:{Aws.PARTITION}:events:{home_region}:{security_account}:event-bus/{names.event_bus}"
         state = self._disabled_at_home(security_account, home_region)
-        undelivered = self._undelivered()
-        target = aws_events.CfnRule.TargetProperty(
-            id="central-bus",
-            arn=bus_arn,
-            role_arn=self._sender(bus_arn).role_arn,
-            dead_letter_config=aws_events.CfnRule.DeadLetterConfigProperty(arn=undelivered.queue_arn),
-            retry_policy=aws_events.CfnRule.RetryPolicyProperty(
-                maximum_event_age_in_seconds=RETRY_FOR.to_seconds(), maximum_retry_attempts=RETRY_ATTEMPTS
-            ),
-        )
+        target = self._target(bus_arn)
         aws_events.CfnRule(
             self,
             "Rule",
@@ -80,6 +71,18 @@ class ForwardingStack(Stack):
             add_capture_document(self, settings.capture, names)
         conform(self, names=names, boundary=settings.role_permissions_boundary, many_regions=True)
         stamp(self)
+
+    def _target(self, bus_arn: str) -> aws_events.CfnRule.TargetProperty:
+        undelivered = self._undelivered()
+        return aws_events.CfnRule.TargetProperty(
+            id="central-bus",
+            arn=bus_arn,
+            role_arn=self._sender(bus_arn).role_arn,
+            dead_letter_config=aws_events.CfnRule.DeadLetterConfigProperty(arn=undelivered.queue_arn),
+            retry_policy=aws_events.CfnRule.RetryPolicyProperty(
+                maximum_event_age_in_seconds=RETRY_FOR.to_seconds(), maximum_retry_attempts=RETRY_ATTEMPTS
+            ),
+        )
 
     def _disabled_at_home(self, security_account: str, home_region: str) -> str:
         """The state of the rules. The security account has its own in its home Region: if a roll-out reaches that Region, these are

@@ -65,14 +65,7 @@ class ServiceFunction(Construct):
             memory_size=memory_size,
             tracing=aws_lambda.Tracing.ACTIVE,
             dead_letter_queue=failed_invocations,
-            environment={
-                "POWERTOOLS_SERVICE_NAME": names.prefix,
-                "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
-                "POWERTOOLS_LOG_LEVEL": "INFO",
-                # Otherwise each thread keeps memory that it has freed, and memory use grows during a long sweep.
-                "MALLOC_ARENA_MAX": "2",
-                **environment,
-            },
+            environment={**_environment(names), **environment},
         )
 
     def _own_log_group(self, retention_days: int) -> aws_logs.LogGroup:
@@ -158,3 +151,14 @@ class ServiceFunction(Construct):
                     conditions=conditions | ({"StringNotEquals": {key: ours}} if ours else {}),
                 )
             )
+
+
+def _environment(names: Names) -> dict[str, str]:
+    """What every function has in its environment."""
+    return {
+        "POWERTOOLS_SERVICE_NAME": names.prefix,
+        "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        # Otherwise each thread keeps memory that it has freed, and memory use grows during a long sweep.
+        "MALLOC_ARENA_MAX": "2",
+    }

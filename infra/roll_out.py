@@ -79,14 +79,7 @@ class RollOut(Construct):
         capability: str,
         except_security_account: bool,
     ) -> CfnStackSet:
-        units = list(self._settings.organizational_units)
-        targets = (
-            CfnStackSet.DeploymentTargetsProperty(
-                organizational_unit_ids=units, account_filter_type="DIFFERENCE", accounts=[Aws.ACCOUNT_ID]
-            )
-            if except_security_account
-            else CfnStackSet.DeploymentTargetsProperty(organizational_unit_ids=units)
-        )
+        targets = self._targets(except_security_account=except_security_account)
         return CfnStackSet(
             self,
             id_,
@@ -112,4 +105,12 @@ class RollOut(Construct):
                 CfnStackSet.ParameterProperty(parameter_key=key, parameter_value=value)
                 for key, value in parameters.items()
             ],
+        )
+
+    def _targets(self, *, except_security_account: bool) -> CfnStackSet.DeploymentTargetsProperty:
+        units = list(self._settings.organizational_units)
+        if not except_security_account:
+            return CfnStackSet.DeploymentTargetsProperty(organizational_unit_ids=units)
+        return CfnStackSet.DeploymentTargetsProperty(
+            organizational_unit_ids=units, account_filter_type="DIFFERENCE", accounts=[Aws.ACCOUNT_ID]
         )

@@ -56,10 +56,7 @@ class ServiceStack(Stack):
         super().__init__(scope, id_, description="Requires IMDSv2 where it is safe, one finding at a time")
         self._settings = settings
         self._names = settings.names
-        self._called = {
-            "MANUAL_FUNCTION": self._names.function("manual"),
-            "MEMBER_ROLES": self._names.member_roles,
-        }
+        self._called = {"MANUAL_FUNCTION": self._names.function("manual"), "MEMBER_ROLES": self._names.member_roles}
         self._code = aws_lambda.Code.from_asset(str(asset))
         self._release = FileSystem.fingerprint(str(asset))
         self.key = ServiceKey(self, "Encryption", names=self._names)
@@ -183,7 +180,6 @@ class ServiceStack(Stack):
         environment: Mapping[str, str] | None = None,
     ) -> ServiceFunction:
         """A function that runs the whole pipeline from target to record, with the permissions of each step."""
-        lease_seconds = timeout.to_seconds() + LEASE_MARGIN.to_seconds()
         function = self._function(
             name,
             description,
@@ -194,7 +190,7 @@ class ServiceStack(Stack):
                 "LEDGER_TABLE": self.ledger.table.table_name,
                 "POLICY_PARAMETER": self.policy.name,
                 "NOTIFICATIONS_TOPIC_ARN": self.notifications.topic.topic_arn,
-                "LEASE_SECONDS": str(lease_seconds),
+                "LEASE_SECONDS": str(timeout.to_seconds() + LEASE_MARGIN.to_seconds()),
                 "CHAT_MESSAGES": str(self._settings.chat_messages).lower(),
                 "QUOTA_SHARE": str(self._settings.quota_share),
                 **self._called,
@@ -228,14 +224,8 @@ class ServiceStack(Stack):
         return function
 
     def _start(self, function: ServiceFunction, rate: str, description: str) -> None:
-        FunctionSchedule(
-            self,
-            f"{function.name.capitalize()}Schedule",
-            function=function,
-            rate=rate,
-            description=description,
-            names=self._names,
-        )
+        id_ = f"{function.name.capitalize()}Schedule"
+        FunctionSchedule(self, id_, function=function, rate=rate, description=description, names=self._names)
 
     def _sweep(self) -> StateMachine:
         sweep = Sweep(self, "Sweep", key=self.key, settings=self._settings)
