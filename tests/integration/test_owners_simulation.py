@@ -15,7 +15,7 @@ from tests.bench.simulation.cloud import SimulatedInstance, places
 from tests.bench.simulation.herd import build_herd
 from tests.bench.simulation.ledger import Standing
 from tests.bench.simulation.machine import Machine, Mix, Software
-from tests.bench.simulation.owners import Owners, restarted
+from tests.bench.simulation.owners import Acts, Owners, restarted
 from tests.integration.test_zero_simulation import machine
 from tests.world.clock import Clock
 
@@ -41,34 +41,64 @@ def alone(number: int, **fields: Any) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("one", "standing", "act", "acts"),
+    ("one", "standing", "acts", "does"),
     [
-        (alone(1), held(DAY), True, True),
-        (alone(1), held(DAY), False, False),
-        (alone(1), held(2 * HOUR), True, False),
-        (alone(1), held(DAY, Reason.V1_IN_USE), True, False),
-        (machine(1, BEGIN - 9 * DAY), held(DAY), True, False),
+        (alone(1), held(DAY), Acts.STARTS, True),
+        (alone(1), held(DAY), Acts.ALL, True),
+        (alone(1), held(DAY), Acts.NOTHING, False),
+        (alone(1), held(2 * HOUR), Acts.ALL, False),
+        (alone(1), held(DAY, Reason.V1_IN_USE), Acts.STARTS, False),
+        (alone(1), held(DAY, Reason.V1_IN_USE), Acts.ALL, True),
+        (alone(1), held(DAY, Reason.V1_AT_BOOT), Acts.ALL, True),
+        (alone(1), held(DAY, Reason.NO_EVIDENCE), Acts.ALL, False),
+        (alone(1), held(DAY, Reason.COHORT_USES_V1), Acts.ALL, False),
+        (machine(1, BEGIN - 9 * DAY), held(DAY), Acts.ALL, False),
     ],
 )
 def test_owners_start_what_they_were_told_of_some_days_later(
-    one: Machine, standing: Standing, act: bool, acts: bool
+    one: Machine, standing: Standing, acts: Acts, does: bool
 ) -> None:
-    """If they act at all; not where the start is yet to be over, where something else holds it, or where a group keeps it."""
-    owners = Owners(act=act, seed=3)
+    """As far as they act; not where the start is yet to be over, where something else holds it, or where a group keeps it."""
+    owners = Owners(acts=acts, seed=3)
     owners.hear(one, standing, BEGIN)
-    assert acts is (owners.next() < END)
-    assert [one.arn] * acts == owners.take(END)
-    assert not acts or owners.next() > END
+    assert does is (owners.next() < END)
+    assert [one.arn] * does == owners.take(END)
+    assert not does or owners.next() > END
 
 
 def test_owners_leave_what_is_no_longer_held_for_want_of_a_start() -> None:
     """Whoever is told of something else has nothing to start; machines of one group are started together."""
-    owners = Owners(act=True, seed=3)
+    owners = Owners(acts=Acts.STARTS, seed=3)
     for number in (1, 2):
         owners.hear(alone(number), held(DAY), BEGIN)
     owners.hear(alone(2), held(DAY, Reason.V1_IN_USE), BEGIN + DAY)
     assert [alone(1).arn] == owners.take(owners.next())
     assert [] == owners.take(END)
+
+
+def test_what_is_updated_calls_no_more_and_its_owner_says_so_after_its_start() -> None:
+    """Who else knocks may do so again. Of what was only started nobody says anything."""
+    owners, at = Owners(acts=Acts.ALL, seed=3), BEGIN + DAY
+    one = alone(1, calls=(BEGIN, at + DAY), others=(at + 2 * DAY,))
+    owners.hear(one, held(DAY, Reason.V1_IN_USE), BEGIN)
+    owners.hear(alone(2), held(DAY), BEGIN)
+    assert [one.arn, alone(2).arn] == owners.take(END)
+    after = owners.start(one, at)
+    owners.start(alone(2), at)
+    assert ((BEGIN,), (at + 2 * DAY,), at + DOWN) == (after.calls, after.others, after.next_start(at))
+    assert at + DOWN < owners.next() < at + DOWN + HOUR
+    assert [one.arn] == owners.say(END)
+
+
+def test_what_is_off_is_updated_at_its_next_start() -> None:
+    """Nobody starts it before."""
+    owners, at, again = Owners(acts=Acts.ALL, seed=3), BEGIN + DAY, BEGIN + 3 * DAY
+    one = replace(alone(1, calls=(again + 60,)), runs=((BEGIN - DAY, BEGIN), (again, END)))
+    owners.hear(one, held(DAY, Reason.V1_RECURS), BEGIN)
+    assert [one.arn] == owners.take(END)
+    after = owners.start(one, at)
+    assert ((), one.runs) == (after.calls, after.runs)
+    assert [[], [one.arn]] == [owners.say(again), owners.say(again + HOUR)]
 
 
 def test_a_start_interrupts_the_run_and_is_a_boot() -> None:

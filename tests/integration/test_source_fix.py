@@ -571,6 +571,84 @@ def test_a_member_that_runs_clean_for_the_watch_proves_it(cloud: Cloud) -> None:
     assert [True] == [each["done"] for each in steer(cloud, undo={"source": KEY})]
 
 
+def verified(cloud: Cloud) -> tuple[str, InstanceArn]:
+    """A source that was proved by its first new member, a few days ago. Its template, and the member."""
+    made = fixed(cloud)
+    member = launched(cloud, made)
+    live(cloud, member, hours=26)
+    guard(cloud)
+    assert "verified" == item(cloud)["status"]
+    cloud.clock.move(hours=200 - 26)
+    return made, member
+
+
+def full_hour(cloud: Cloud) -> None:
+    """Just before the first pass of the next hour."""
+    now = cloud.clock()
+    cloud.clock.move(minutes=60 - now.minute - 5)
+
+
+def test_a_source_is_recalled_if_a_member_breaks_after_it_was_proved(cloud: Cloud) -> None:
+    """A job that runs once a month. The cohort is held and the owner told, as in the watch."""
+    made, member = verified(cloud)
+    reject(cloud, member)
+    full_hour(cloud)
+    done = guard(cloud)
+    assert (1, 0, 0) == (done.rolled_back, done.left_broken, done.failed)
+    assert ("gone_back", str(member), 1) == (item(cloud)["status"], item(cloud)["broken_by"], default(cloud, made))
+    assert [1] == [sum("allow IMDSv1 again" in each["Subject"] for each in cloud.published())]
+
+
+def test_a_member_of_a_proved_source_that_fails_at_its_first_start_recalls_it(cloud: Cloud) -> None:
+    """Not every member has the same first task."""
+    made, _ = verified(cloud)
+    later = launched(cloud, made)
+    probe(cloud, later)
+    full_hour(cloud)
+    assert 1 == guard(cloud).rolled_back
+    assert str(later) == item(cloud)["broken_by"]
+
+
+@pytest.mark.parametrize("days_apart", [0, 1, 5])
+def test_probes_of_a_proved_source_open_nothing(cloud: Cloud, days_apart: int) -> None:
+    """One refused call, or two that lie far apart."""
+    _, member = verified(cloud)
+    probe(cloud, member)
+    cloud.clock.move(hours=24 * days_apart + 3)
+    if days_apart:
+        probe(cloud, member)
+    full_hour(cloud)
+    assert 0 == guard(cloud).rolled_back
+    assert "verified" == item(cloud)["status"]
+
+
+def test_cloudwatch_is_asked_about_proved_sources_twice_an_hour(cloud: Cloud) -> None:
+    """So that one request may fail; and EC2 about nothing, where nothing refuses calls."""
+    verified(cloud)
+    cloud.wire.calls.clear()
+    for _ in range(12):
+        cloud.clock.move(minutes=5)
+        assert 0 == cloud.guard().sources.run("request-2", lambda: True).failed
+    assert ["ListMetrics"] * 2 == [each.operation for each in cloud.wire.calls if each.service in {"cloudwatch", "ec2"}]
+
+
+def test_refused_calls_that_a_person_settled_recall_nothing(cloud: Cloud) -> None:
+    """Those that follow do."""
+    made, member = verified(cloud)
+    cloud.policy(mode="enforce", rollback="alert")
+    reject(cloud, member)
+    full_hour(cloud)
+    assert 1 == guard(cloud).left_broken
+    assert [True] == [each["done"] for each in steer(cloud, clear={"targets": [str(member)]})]
+    cloud.policy(mode="enforce")
+    full_hour(cloud)
+    assert 0 == guard(cloud).rolled_back
+    reject(cloud, member)
+    full_hour(cloud)
+    assert 1 == guard(cloud).rolled_back
+    assert 1 == default(cloud, made)
+
+
 def test_an_alert_leaves_it_to_people(cloud: Cloud) -> None:
     """Told once, counted once."""
     made = fixed(cloud)

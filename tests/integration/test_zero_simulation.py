@@ -20,7 +20,8 @@ from tests.bench.simulation.ledger import MemoryLedger
 from tests.bench.simulation.machine import Machine, Software
 from tests.bench.simulation.openness import openness
 from tests.bench.simulation.origins import FIX, REPORT, Origins
-from tests.bench.simulation.zero import BEFORE, BEFORE_TOLD, TOLD, WAYS, rows, shares, variant
+from tests.bench.simulation.owners import Acts
+from tests.bench.simulation.zero import ALL, BEFORE, BEFORE_ALL, BEFORE_STARTS, STARTS, WAYS, rows, shares, variant
 from tests.world.clock import Clock
 from tests.world.edge import Members
 from tests.world.records import change
@@ -149,8 +150,8 @@ def test_the_rows_compare_each_fleet_with_itself() -> None:
     after = [run(20, 9.0), run(32, None), run(27, None)]
     done = {
         BEFORE: before,
-        **dict.fromkeys((BEFORE_TOLD, REPORT), after),
-        **dict.fromkeys((FIX, *TOLD.values()), after),
+        **dict.fromkeys((BEFORE_STARTS, BEFORE_ALL, REPORT, FIX), after),
+        **dict.fromkeys((*STARTS.values(), *ALL.values()), after),
     }
     found = {each.name: each for each in rows(done)}
     assert [0.5, 0.4, 0.45] == shares(done[BEFORE])
@@ -164,13 +165,13 @@ def test_the_rows_compare_each_fleet_with_itself() -> None:
 
 def test_whoever_is_compared_has_the_same_owners() -> None:
     """Those of the baseline act on what they are told of machines where those of the service do."""
-    assert {False, True} == {each.owners_act for each in WAYS.values()}
+    assert set(Acts) == {each.owners for each in WAYS.values()}
     for name, way in WAYS.items():
         made = variant(name)
-        assert (way.owners_act, way.by_api) == (made.owners_act, made.mix.by_api)
+        assert (way.owners, way.by_api) == (made.owners, made.mix.by_api)
         assert (way.source is None) is not made.cohorts
-    assert WAYS[BEFORE_TOLD].owners_act
-    assert all(WAYS[name].owners_act for name in TOLD.values())
+    for acts, before, ways in ((Acts.STARTS, BEFORE_STARTS, STARTS), (Acts.ALL, BEFORE_ALL, ALL)):
+        assert {acts} == {WAYS[name].owners for name in (before, *ways.values())}
 
 
 # --- Hours under required tokens -----------------------------------------------------------------------------------

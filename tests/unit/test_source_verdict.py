@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -158,6 +159,60 @@ def test_what_broke_holds_the_source_whatever_its_last_verdict() -> None:
     source = with_template()
     judged = judge(source, words(source, Word(decision="enforce", reason="unused", broken=True), CLEAN))
     assert (SourceVerdict.HOLD, ["broke_before"]) == (judged.verdict, list(judged.held.values()))
+
+
+GROUP = "aws/222222222222/eu-west-1/group:web@lt-0a1b2c+2"
+CALLED_AT = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+STRAY = Word(decision="hold", reason="v1_in_use", cohort=GROUP, decided_at=CALLED_AT, called_at=CALLED_AT)
+LATER = Word(decision="enforce", reason="unused", cohort=GROUP, decided_at=CALLED_AT + timedelta(hours=28))
+
+
+def test_a_stray_call_that_its_siblings_have_outweighed_holds_the_source_no_longer() -> None:
+    """One of the same cohort was found to do without IMDSv1 after the call had been seen. The stray is named."""
+    source = with_template()
+    judged = judge(source, words(source, STRAY, LATER))
+    assert (SourceVerdict.FIX_SOURCE, {}) == (judged.verdict, judged.held)
+    assert f"{source.instances[0].arn.instance_id} are taken for strays or probes" in judged.explanation
+
+
+@pytest.mark.parametrize(
+    "sibling",
+    [
+        replace(LATER, decided_at=CALLED_AT + timedelta(hours=26)),
+        replace(LATER, decided_at=None),
+        replace(LATER, cohort=GROUP.replace("+2", "+3")),
+        replace(LATER, cohort=None),
+        replace(LATER, broken=True),
+        replace(LATER, reason="canary_wait", decision="hold"),
+        replace(LATER, reason="too_young", decision="hold"),
+    ],
+)
+def test_who_was_judged_before_or_otherwise_outweighs_nothing(sibling: Word) -> None:
+    """Nor does another version, nor what waits at a gate: a person may have accepted it."""
+    source = with_template()
+    assert SourceVerdict.HOLD is judge(source, words(source, STRAY, sibling)).verdict
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        *(replace(STRAY, reason=reason) for reason in sorted(USED - {"v1_in_use"})),
+        replace(STRAY, called_at=None),
+        replace(STRAY, broken=True),
+    ],
+)
+def test_nothing_but_a_call_of_known_time_can_be_outweighed(stray: Word) -> None:
+    """Not what broke, what was opened again, or what called at a start."""
+    source = with_template()
+    assert SourceVerdict.HOLD is judge(source, words(source, stray, LATER)).verdict
+
+
+@pytest.mark.parametrize("key", ["image:ami-0d4e5f", "template:lt-0a1b2c@7+ami-0d4e5f"])
+def test_where_members_may_run_anything_nothing_is_outweighed(key: str) -> None:
+    """There, a sibling is judged by its own evidence, whatever others call."""
+    source, cohort = with_template(), f"aws/222222222222/eu-west-1/{key}"
+    said = words(source, replace(STRAY, cohort=cohort), replace(LATER, cohort=cohort))
+    assert SourceVerdict.HOLD is judge(source, said).verdict
 
 
 @pytest.mark.parametrize("state", ["stopped", "pending", "stopping"])

@@ -170,7 +170,7 @@ class Pool:
     def is_of_one_kind(self) -> bool:
         """Whether calls of some hold the others: a group or a tag says that all run the same software; an AMI or a template that people
         launch from says so only where many call."""
-        return kind_of(self.key) not in _MAY_RUN_ANYTHING or len(self.traces) * FEW_OF >= self.members
+        return runs_one_software(self.key) or len(self.traces) * FEW_OF >= self.members
 
     def is_quiet(self, policy: Policy) -> bool:
         """Whether no call is known that holds others, and all members could be looked at."""
@@ -180,6 +180,11 @@ class Pool:
         """Whether it speaks for members that were seen only briefly: enough hours and starts, and no call that holds."""
         enough = self.hours >= policy.min_observed_hours and self.starts >= policy.min_clean_starts
         return enough and self.is_quiet(policy) and self.before is None
+
+
+def runs_one_software(key: str) -> bool:
+    """Whether a cohort's key says that all of its members run the same; an AMI, or a template that people launch from, does not."""
+    return kind_of(key) not in _MAY_RUN_ANYTHING
 
 
 def pool_of(

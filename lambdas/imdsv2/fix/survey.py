@@ -10,7 +10,7 @@ from imdsv2.domain.cohort import cohort_of, lineage_of
 from imdsv2.source.assembly import assemble
 from imdsv2.source.fixing import hindrance, key_of
 from imdsv2.source.sharing import judge_together
-from imdsv2.source.verdict import Word, holding
+from imdsv2.source.verdict import holding, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,11 +60,7 @@ def survey(members: Members, ledger: Ledger, fixes: SourceFixes, place: Place) -
     traced = trace(members, place)
     sources = assemble(place, traced.origins, traced.found)
     records = ledger.read(holding(sources))
-    words = {
-        arn: Word(decision=each.decision, reason=each.reason, broken=each.is_broken)
-        for arn, each in records.items()
-        if each.version
-    }
+    words = {arn: word_of(each) for arn, each in records.items() if each.version}
     known = fixes.all(f"{place.partition}/{place.account}/{place.region}/")
     alike = {
         (step.template, number): step.base

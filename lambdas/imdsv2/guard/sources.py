@@ -1,5 +1,5 @@
 """Watches what sources launch since the service changed them: nobody enforced these instances, they were launched with tokens required. If
-their software breaks, the source goes back, by the rule that holds for instances."""
+their software breaks, the source goes back, by the rule that holds for instances; also if it breaks long after the source was proved."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from imdsv2.aws.cloudwatch import REJECTED_CALLS, instances_with_news
 from imdsv2.aws.ec2 import instances_of
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
 from imdsv2.domain.batches import batched
-from imdsv2.domain.breakage import of_a_cohort, pattern
 from imdsv2.domain.cohort import cohort_of, lineage_of
 from imdsv2.domain.commands import command
-from imdsv2.domain.health import Health, judge
 from imdsv2.domain.policy import RollbackMode
 from imdsv2.domain.source_fix import COUNT, TELL, UNDER_WAY, FixStatus
+from imdsv2.domain.source_health import Broken, after, broken_of, is_clean
 from imdsv2.domain.words import count
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.place import Pass
@@ -46,14 +46,10 @@ _TEMPLATE_TAG, _VERSION_TAG = "aws:ec2launchtemplate:id", "aws:ec2launchtemplate
 _TEMPLATES_A_CALL = 200
 _READ_FOR = timedelta(hours=12)
 """So long after the end of a member's watch its metric is still read: CloudWatch may be late."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Broken:
-    """A member whose software broke, and in which pattern its calls were refused."""
-
-    member: Instance
-    why: str
+_RECALLED_UNTIL = 10
+"""Minutes past the hour in which CloudWatch is asked what refuses calls: two passes, of which one may fail. It lists three hours."""
+_LATELY = timedelta(days=7)
+"""Once a source is proved, what was refused longer ago counts no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +72,20 @@ class SourceWatch:
         except CALL_FAILURES as error:
             self.logger.warning("sources not read", extra={"problem": describe_error(error)})
             return Pass(failed=1)
-        by_place: dict[Place, list[SourceFix]] = defaultdict(list)
+        watched: dict[Place, list[SourceFix]] = defaultdict(list)
+        proved: dict[Place, list[SourceFix]] = defaultdict(list)
         for fix in fixes:
             if not has_time():
                 break
             self._guarded(done, fix, partial(self._settle, fix, request_id))
             if fix.status is FixStatus.FIXED:
-                by_place[fix.place].append(fix)
-        for place, several in by_place.items():
-            if has_time():
-                self._guarded(done, several[0], partial(self._watch, place, several, done, request_id))
+                watched[fix.place].append(fix)
+            elif fix.status is FixStatus.VERIFIED and self.now().minute < _RECALLED_UNTIL:
+                proved[fix.place].append(fix)
+        for several_places, look in ((watched, self._watch), (proved, self._recall)):
+            for place, several in several_places.items():
+                if has_time():
+                    self._guarded(done, several[0], partial(look, place, several, done, request_id))
         return done
 
     def _guarded(self, done: Pass, fix: SourceFix, act: Callable[[], None]) -> None:
@@ -119,13 +119,32 @@ class SourceWatch:
         signs = self._signs(place, watched, policy) if watched else {}
         for fix in fixes:
             members = [each for each in launched[fix.key] if each.arn in signs]
-            broken = _broken(members, signs, policy)
+            broken = broken_of(members, signs, policy, standing=len(members))
             if broken is not None:
-                left = self._respond(fix, broken, policy, request_id)
-                done.left_broken += left
-                done.rolled_back += 1 - left
-            elif any(_is_clean(each, signs[each.arn], policy, self.now()) for each in members):
+                self._answered(fix, broken, policy, request_id, done)
+            elif any(is_clean(each, signs[each.arn], policy, self.now()) for each in members):
                 self._verified(fix, len(members), policy)
+
+    def _recall(self, place: Place, fixes: Sequence[SourceFix], done: Pass, request_id: str) -> None:
+        """What needs IMDSv1 once a month fails long after its source was proved. One request tells whether anything refuses calls."""
+        named = instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS)
+        if not named:
+            return
+        policy, launched = self.policies.current(self.now()).policy, self._launched(place, fixes)
+        refusing = {
+            each.arn: each for several in launched.values() for each in several if each.arn.instance_id in named
+        }
+        signs = self._signs(place, refusing, policy, oldest=self.now() - _LATELY) if refusing else {}
+        for fix in fixes:
+            members = [each for each in launched[fix.key] if each.arn in signs]
+            broken = broken_of(members, signs, policy, standing=len(launched[fix.key]), is_proved=True)
+            if broken is not None:
+                self._answered(fix, broken, policy, request_id, done)
+
+    def _answered(self, fix: SourceFix, broken: Broken, policy: Policy, request_id: str, done: Pass) -> None:
+        left = self._respond(fix, broken, policy, request_id)
+        done.left_broken += left
+        done.rolled_back += 1 - left
 
     def _launched(self, place: Place, fixes: Iterable[SourceFix]) -> dict[str, list[Instance]]:
         """What was launched from the versions that the service made, by source."""
@@ -144,13 +163,30 @@ class SourceWatch:
                     launched[key].append(each)
         return launched
 
-    def _signs(self, place: Place, watched: Mapping[InstanceArn, Instance], policy: Policy) -> dict[InstanceArn, Signs]:
-        begins = {arn: Begin(watch=each.launched_at, count=each.launched_at) for arn, each in watched.items()}
+    def _signs(
+        self,
+        place: Place,
+        members: Mapping[InstanceArn, Instance],
+        policy: Policy,
+        *,
+        oldest: datetime | None = None,
+    ) -> dict[InstanceArn, Signs]:
+        """The signs of members since their launch. ``oldest``: nothing before that counts, and whether they ran is not asked."""
+        begins = {
+            arn: Begin(watch=each.launched_at, count=max(each.launched_at, oldest or each.launched_at))
+            for arn, each in members.items()
+        }
         watch = timedelta(hours=policy.watch_hours)
-        ripe = {arn for arn, each in watched.items() if self.now() - each.launched_at >= watch}
-        return gather_signs(self.members.cloudwatch(place), begins, ripe, self.now())
+        ripe = {arn for arn, each in members.items() if oldest is None and self.now() - each.launched_at >= watch}
+        signs = gather_signs(self.members.cloudwatch(place), begins, ripe, self.now())
+        return signs | self._since_cleared({arn: each for arn, each in signs.items() if each.refused})
 
-    def _respond(self, fix: SourceFix, broken: _Broken, policy: Policy, request_id: str) -> int:
+    def _since_cleared(self, signs: Mapping[InstanceArn, Signs]) -> dict[InstanceArn, Signs]:
+        """The signs without the refused calls that a person has settled."""
+        records = self.response.ledger.read(signs) if signs else {}
+        return {arn: replace(each, refused=after(each.refused, records[arn].cleared_at)) for arn, each in signs.items()}
+
+    def _respond(self, fix: SourceFix, broken: Broken, policy: Policy, request_id: str) -> int:
         """Hold the cohort, and take the source back. 1 if it is left broken: the policy says that people alone put it back."""
         now, arn = self.now(), broken.member.arn
         self._hold(broken.member, policy)
@@ -207,33 +243,3 @@ class SourceWatch:
             f"one of them has run clean for {count(policy.watch_hours, 'hour')}."
         )
         self.fixing.fixes.save(fix.moved(FixStatus.VERIFIED, self.now(), why))
-
-
-def _broken(members: Sequence[Instance], signs: Mapping[InstanceArn, Signs], policy: Policy) -> _Broken | None:
-    refused = {each.arn: signs[each.arn].refused for each in members if signs[each.arn].refused}
-    for each in members:
-        why = pattern(
-            signs[each.arn].refused,
-            starts=[each.launched_at],
-            watched_from=each.launched_at,
-            threshold=policy.rejected_threshold,
-            periods=policy.rejected_periods,
-        )
-        if why is not None:
-            return _Broken(member=each, why=why)
-    together = of_a_cohort(refused, standing=len(members), policy=policy)
-    first = next((each for each in members if each.arn in refused), None)
-    return _Broken(member=first, why=together) if together is not None and first is not None else None
-
-
-def _is_clean(member: Instance, signs: Signs, policy: Policy, now: datetime) -> bool:
-    health = judge(
-        signs,
-        broken=False,
-        since=member.launched_at,
-        hours=policy.watch_hours,
-        running_since=member.launched_at if member.state == "running" else None,
-        min_coverage=policy.min_coverage,
-        now=now,
-    )
-    return health is Health.CLEAN

@@ -14,14 +14,13 @@ from imdsv2.domain.source_name import Named, SourceName
 from imdsv2.source.assembly import assemble
 from imdsv2.source.named import named_source, unused
 from imdsv2.source.sharing import judge_beside, judge_together
-from imdsv2.source.verdict import Judged, SourceVerdict, Word, holding
+from imdsv2.source.verdict import Judged, SourceVerdict, Word, holding, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn, Place
-    from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.source.assembly import Source
     from imdsv2.source.launching import Configuration, Found
@@ -165,11 +164,6 @@ class SourceJudge:
         asked = [arn for arn in holding(sources) if arn not in seen.words]
         for arn, record in self.ledger.read(asked).items():
             seen.words[arn] = word_of(record)
-
-
-def word_of(record: Record) -> Word:
-    """What the ledger says of an instance; an empty word where it has no record."""
-    return Word(decision=record.decision, reason=record.reason, broken=record.is_broken)
 
 
 def _evidence(source: Source, words: Mapping[InstanceArn, Word]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from imdsv2.people.reach import traced_for
 from imdsv2.people.strangers import known_in
 from imdsv2.source.assembly import assemble
 from imdsv2.source.impact import Guardrail, impact, of_concern
-from imdsv2.source.verdict import Word
+from imdsv2.source.verdict import word_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -54,11 +54,7 @@ class Guardrails:
         places = self._places(question)
         sources = [each for place in places for each in self._sources(place, problems)]
         known = self.ledger.read(of_concern(sources))
-        words = {
-            arn: Word(decision=record.decision, reason=record.reason, broken=record.is_broken)
-            for arn, record in known.items()
-            if record.version
-        }
+        words = {arn: word_of(record) for arn, record in known.items() if record.version}
         hits = impact(sources, words, question.max_hop_limit)
         return {
             "command": "guardrails",

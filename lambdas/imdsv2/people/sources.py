@@ -12,7 +12,7 @@ from imdsv2.people.source_answer import image_document, source_document
 from imdsv2.source.assembly import assemble
 from imdsv2.source.origin import Kind
 from imdsv2.source.sharing import judge_together, within_reach
-from imdsv2.source.verdict import Word, holding
+from imdsv2.source.verdict import holding, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn, Place, Placed
     from imdsv2.ledger.policy import PolicySource
-    from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.source_request import Question
     from imdsv2.source.assembly import Source
@@ -60,7 +59,7 @@ class Sources:
             beside += within_reach(chosen, everything)
         launchers = self._launchers(sources, problems) if question.principals else {}
         known = self.ledger.read(holding([*sources, *beside]))
-        words = {arn: _word(record) for arn, record in known.items() if record.version}
+        words = {arn: word_of(record) for arn, record in known.items() if record.version}
         verdicts = judge_together([*sources, *beside], words)
         return {
             "command": "sources",
@@ -103,10 +102,6 @@ class Sources:
                     "roles of this version there, or ask without principals."
                 )
         return found
-
-
-def _word(record: Record) -> Word:
-    return Word(decision=record.decision, reason=record.reason, broken=record.is_broken)
 
 
 def _images(sources: Iterable[Source]) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@ says of its instances."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
+from imdsv2.domain.pool import runs_one_software
 from imdsv2.domain.verdict import MAY_CHANGE, Decision, Reason
 from imdsv2.source.effect import OPTIONAL, REQUIRED
 from imdsv2.source.origin import MANAGED, Kind
@@ -49,6 +51,10 @@ _GATES = MAY_CHANGE | frozenset(
 """Reasons of instances whose evidence permits the change."""
 
 
+_BY_EVIDENCE = frozenset({Reason.UNUSED, Reason.COHORT_UNUSED})
+"""Reasons of instances that may be changed by their evidence, and not because a person answers for it."""
+
+
 class SourceVerdict(StrEnum):
     """What may be done about a source."""
 
@@ -57,13 +63,29 @@ class SourceVerdict(StrEnum):
     ALREADY_REQUIRED = "already_required"
 
 
+_SEEN_AFTER = timedelta(hours=27)
+"""So long after a call, whoever judges another of the cohort has seen it: CloudWatch shows it within three hours, and what was judged
+within a day is not asked about again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """What the ledger says of an instance. ``broken``: its software broke, and no person has cleared it since."""
+    """What the ledger says of an instance.
+
+    Args:
+        decision, reason: the last verdict.
+        broken: whether its software broke, and no person has cleared it since.
+        cohort: the key of its cohort.
+        decided_at: when it was last judged.
+        called_at: the last accepted IMDSv1 call that was seen then; None if there was none, or if that is not known.
+    """
 
     decision: str | None = None
     reason: str | None = None
     broken: bool = False
+    cohort: str | None = None
+    decided_at: datetime | None = None
+    called_at: datetime | None = None
 
     @property
     def used(self) -> bool:
@@ -72,6 +94,16 @@ class Word:
     @property
     def clean(self) -> bool:
         return not self.used and (self.decision == Decision.ENFORCE or self.reason in _GATES)
+
+    def outweighs(self, other: Word) -> bool:
+        """Whether the calls of another are known to hold nobody else. This one runs the same software, and was found to do without
+        IMDSv1 after they had been seen: what may be a stray call or a probe holds its siblings until they have outweighed it
+        (`domain.strays`). Of one AMI, or one template that people launch from, members may run anything."""
+        if self.broken or other.broken or other.reason != Reason.V1_IN_USE or self.reason not in _BY_EVIDENCE:
+            return False
+        if self.decided_at is None or other.called_at is None or self.cohort is None or self.cohort != other.cohort:
+            return False
+        return runs_one_software(self.cohort) and self.decided_at >= other.called_at + _SEEN_AFTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +131,8 @@ def judge(source: Source, words: Mapping[InstanceArn, Word]) -> Judged:
     if source.tokens == REQUIRED:
         return Judged(verdict=SourceVerdict.ALREADY_REQUIRED, explanation=_required(source))
     allows = _allowing(source)
-    held = {each.arn: _why(words[each.arn]) for each in running if each.arn in words and words[each.arn].used}
+    known = {each.arn: words[each.arn] for each in running if each.arn in words}
+    held = {arn: _why(word) for arn, word in held_for_use(known).items()}
     if held:
         return Judged(verdict=SourceVerdict.HOLD, explanation=f"{allows} {_held(held, len(running))}", held=held)
     clean = [each for each in running if _is_clean(each, words)]
@@ -107,9 +140,26 @@ def judge(source: Source, words: Mapping[InstanceArn, Word]) -> Judged:
         return Judged(verdict=SourceVerdict.HOLD, explanation=f"{allows} {_unproved(running, words)}")
     proved = (
         f"{_count(len(clean))} of its {_count(len(running))} running instances {'is' if len(clean) == 1 else 'are'} known to do "
-        f"without IMDSv1, and none is held for its use."
+        f"without IMDSv1, and {_strays_told([arn for arn, word in known.items() if word.used]) or 'none is held for its use'}."
     )
     return Judged(verdict=SourceVerdict.FIX_SOURCE, explanation=f"{allows} {proved} {_what_to_do(source)}")
+
+
+def held_for_use(words: Mapping[InstanceArn, Word]) -> dict[InstanceArn, Word]:
+    """Of the running instances of a source, those that hold it: something needs IMDSv1 on them, as far as anybody knows."""
+    clean = [each for each in words.values() if each.clean]
+    return {arn: word for arn, word in words.items() if word.used and not any(each.outweighs(word) for each in clean)}
+
+
+def _strays_told(strays: Sequence[InstanceArn]) -> str:
+    named = ", ".join(arn.instance_id for arn in strays[:_SHOWN])
+    more = f" and {len(strays) - _SHOWN} more" if len(strays) > _SHOWN else ""
+    if not strays:
+        return ""
+    return (
+        f"the few calls of {named}{more} are taken for strays or probes: others that run the same software were found to make none "
+        "since"
+    )
 
 
 def _managed(source: Source) -> Judged:
@@ -196,6 +246,36 @@ def _count(number: int) -> str:
 
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+class Recorded(Protocol):
+    """What is taken from the ledger's record of an instance."""
+
+    @property
+    def decision(self) -> str | None: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def is_broken(self) -> bool: ...
+    @property
+    def cohort(self) -> str | None: ...
+    @property
+    def decided_at(self) -> datetime | None: ...
+    @property
+    def evidence(self) -> Mapping[str, Any] | None: ...
+
+
+def word_of(record: Recorded) -> Word:
+    """What the ledger's record of an instance says."""
+    called_at = (record.evidence or {}).get("last_tokenless_call")
+    return Word(
+        decision=record.decision,
+        reason=record.reason,
+        broken=record.is_broken,
+        cohort=record.cohort,
+        decided_at=record.decided_at,
+        called_at=datetime.fromisoformat(called_at) if called_at else None,
+    )
 
 
 def holding(sources: Iterable[Source]) -> list[InstanceArn]:

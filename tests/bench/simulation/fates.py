@@ -72,7 +72,7 @@ def simulate(seed: int, variant: Variant) -> dict[str, Any]:
         recalls=variant.recalls,
         cohorts=variant.cohorts,
         source=variant.source,
-        owners_act=variant.owners_act,
+        owners=variant.owners,
         seed=seed,
     )
     life.run(seed)

@@ -108,6 +108,16 @@ class MemoryLedger(Ledger):
                 self.touched.add(arn)
         return Written()
 
+    def waiting(self, account: str | None = None) -> list[InstanceArn]:
+        waits = (arn for arn, record in self._records.items() if record.revisit_at is not None)
+        return sorted(arn for arn in waits if account in {None, account_key(arn)})
+
+    def claim(self, due: Mapping[InstanceArn, str], until: datetime) -> list[InstanceArn]:
+        for arn in due:
+            self._records[arn] = replace(self._records[arn], revisit_at=until)
+            self.touched.add(arn)
+        return list(due)
+
     def watched(self, account: str) -> list[Enforced]:
         candidates = self._records if self.looked_at is None else self.looked_at
         return [

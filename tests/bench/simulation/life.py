@@ -17,9 +17,10 @@ from unittest import mock
 
 from imdsv2.aws import metadata_options as action
 from imdsv2.domain.request import Request, Source
-from imdsv2.ledger.items import account_key
+from imdsv2.ledger.items import account_key, to_text
 from imdsv2.ledger.trail import Author
 from imdsv2.line.siblings import Siblings
+from imdsv2.people.request import parse
 from imdsv2.sweep.run import INSTANCES_A_BATCH
 from tests.bench.simulation.agenda import Agenda, next_working_day, up
 from tests.bench.simulation.assumptions import BEGIN, END, MINUTE
@@ -28,7 +29,7 @@ from tests.bench.simulation.ledger import MemoryLedger
 from tests.bench.simulation.office import after_working_hours
 from tests.bench.simulation.origins import Origins
 from tests.bench.simulation.outlook import REVISIT_EVERY, Outlook
-from tests.bench.simulation.owners import Owners, restarted
+from tests.bench.simulation.owners import Acts, Owners, is_held_by_calls
 from tests.bench.simulation.service import Listener, assembled
 from tests.world.clock import Clock
 from tests.world.serial import THREADED, SerialPool
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
+    from imdsv2.people.request import Command
     from tests.bench.simulation.cloud import SimulatedEc2
     from tests.bench.simulation.ledger import Standing
     from tests.bench.simulation.machine import Machine
@@ -69,7 +71,7 @@ class Life:
         thrifty: bool = True,
         cohorts: bool = True,
         source: str | None = None,
-        owners_act: bool = False,
+        owners: Acts = Acts.NOTHING,
         seed: int = 0,
     ) -> None:
         self.clock = Clock(datetime.fromtimestamp(BEGIN, UTC))
@@ -87,10 +89,10 @@ class Life:
         self._places = places(self.clock, [each for each in self.instances.values() if each.machine.ended > BEGIN])
         self._origins = Origins(source, self.ledger, seed)
         self._origins.launch(each for each in self.instances.values() if each.is_there)
-        self._owners = Owners(act=owners_act, seed=seed)
+        self._owners = Owners(acts=owners, seed=seed)
         self._cohorts = cohorts
         service, self._accounts = assembled(self.clock, self._places, policy, self.ledger, self._people)
-        self._line, self._guard = service.line, service.guard()
+        self._line, self._guard, self._commands = service.line, service.guard(), service.people()
         self._outlook = Outlook(machines, policy, service.cohorts, recalls=recalls)
 
     def run(self, seed: int, until: int = END) -> None:
@@ -108,6 +110,7 @@ class Life:
                 self._close_breakers()
                 self._put_back_by_hand(self._returns.take(tick))
                 self._restart(self._owners.take(tick))
+                self._say_mended(self._owners.say(tick))
                 self._judge(self._arrived(self._launches.take(tick)), Source.CONFIG)
                 self._look(self._looks.take(tick))
                 if tick % REVISIT_EVERY == 0:
@@ -176,13 +179,27 @@ class Life:
                     self._origins.take_back(instance)
 
     def _restart(self, arns: Iterable[InstanceArn]) -> None:
-        """Owners start machines of which they were told that nobody saw their last start."""
+        """Owners start machines, as they were told to. What is off is started one day anyway."""
         for arn in arns:
-            instance = self.instances[arn]
-            instance.machine = restarted(instance.machine, int(self.clock.seconds))
+            instance, now = self.instances[arn], self.clock.seconds
+            instance.machine = self._owners.start(instance.machine, now)
             self._outlook.learn(instance.machine)
             standing = self.ledger.standing(arn)
-            self._revisits.put(arn, self._outlook.next_revisit(arn, standing, self.clock.seconds))
+            self._revisits.put(arn, self._outlook.next_revisit(arn, standing, now))
+
+    def _say_mended(self, arns: Iterable[InstanceArn]) -> None:
+        """Owners say that software was updated when it was started last. The machine is judged at once."""
+        for arn in arns:
+            if not is_held_by_calls(self.ledger.standing(arn)):
+                continue
+            start = self.instances[arn].machine.run_at(self.clock.seconds)[0]
+            said = {"mended": {"targets": [str(arn)]}, "at": to_text(datetime.fromtimestamp(start, UTC))}
+            command = cast("Command", parse({**said, "caller": "the owner", "dry_run": False}))
+            (answer,) = self._commands.carry_out(command, f"said-{self.clock.seconds}", lambda: True)["results"]
+            assert answer["done"], answer
+            self._revisits.put(arn, self.clock.seconds)
+            self.ledger.touched.discard(arn)
+        self._put_down()
 
     def _close_breakers(self) -> None:
         while self._closings and self._closings[0][0] <= self.clock.seconds:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from imdsv2.source.verdict import Word
+from imdsv2.source.verdict import held_for_use, word_of
 from tests.bench.simulation.assumptions import DAY
 
 if TYPE_CHECKING:
@@ -78,11 +78,7 @@ class Origins:
         return 0.0 if self._source == FIX else APPLIED_AFTER_DAYS * self._chance.lognormvariate(0, APPLIED_SPREAD)
 
     def _may_be_fixed(self, origin: Origin) -> bool:
-        there = [each for each in origin.members if each.is_there and self._ledger.knows(each.machine.arn)]
-        words = [self._word(each.machine.arn) for each in there]
-        is_new = all(each.machine.version != origin.taken_back for each in there)
-        return is_new and any(each.clean for each in words) and not any(each.used for each in words)
-
-    def _word(self, arn: InstanceArn) -> Word:
-        record = self._ledger.read([arn])[arn]
-        return Word(decision=record.decision, reason=record.reason, broken=record.is_broken)
+        there = [each.machine.arn for each in origin.members if each.is_there and self._ledger.knows(each.machine.arn)]
+        words = {arn: word_of(record) for arn, record in self._ledger.read(there).items()}
+        is_new = all(each.machine.version != origin.taken_back for each in origin.members if each.machine.arn in words)
+        return is_new and any(each.clean for each in words.values()) and not held_for_use(words)

@@ -7,6 +7,7 @@ from typing import Any
 
 from imdsv2.domain.policy import Mode, Policy
 from tests.bench.simulation.machine import HIDDEN, Mix
+from tests.bench.simulation.owners import Acts
 
 SEEDS = (1, 2, 3, 4, 5)
 PROOF_SEEDS = tuple(range(101, 109))
@@ -18,7 +19,7 @@ DEFAULTS = Policy(mode=Mode.ENFORCE)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A change to the policy or to the fleet, to see what depends on it. ``source``: what becomes of sources (`origins`); not
-    ``cohorts``: each instance is judged for itself alone; ``owners_act``: on what they are told of single machines (`owners`)."""
+    ``cohorts``: each instance is judged for itself alone; ``owners``: on what they act."""
 
     name: str
     policy: Policy = DEFAULTS
@@ -28,7 +29,7 @@ class Variant:
     herd: bool = False
     cohorts: bool = True
     source: str | None = None
-    owners_act: bool = False
+    owners: Acts = Acts.NOTHING
 
 
 HERD_SEEDS = (1, 2, 3)

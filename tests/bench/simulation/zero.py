@@ -1,7 +1,7 @@
 """How near zero it comes on the fleet whose instances come and go, beside a service that judges each instance for itself alone.
 
-Owners act in one of two ways, the same beside the service and beside its baseline: only on what they are told of sources, or on all that
-they are told, so that a machine whose start nobody saw is started some days after they heard of it (`owners`).
+Owners act in one of three ways, the same beside the service and beside its baseline: only on what they are told of sources; also on
+machines whose start nobody saw, which they start some days after they heard of it; or on all that they are told (`owners`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tests.bench.simulation.fates import SERVICE, simulate
 from tests.bench.simulation.machine import Mix
 from tests.bench.simulation.openness import FROM_DAY
 from tests.bench.simulation.origins import FIX, REPORT
+from tests.bench.simulation.owners import Acts
 from tests.bench.simulation.variants import DEFAULTS, Variant
 
 if TYPE_CHECKING:
@@ -34,24 +35,27 @@ Runs = dict[str, list[dict[str, Any]]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """What is simulated. ``source``: as in the policy; None: the code before there were cohorts, which looks neither at sources nor
-    into CloudTrail. ``owners_act``: on all that they are told. ``by_api``: as in the fleet's mix."""
+    into CloudTrail. ``owners``: on what they act, of what they are told of single machines. ``by_api``: as in the fleet's mix."""
 
     source: str | None
-    owners_act: bool = False
+    owners: Acts = Acts.NOTHING
     by_api: float = 0.0
 
 
-BEFORE, BEFORE_TOLD = "before", "before, owners act"
+BEFORE, BEFORE_STARTS, BEFORE_ALL = "before", "before, owners start machines", "before, owners act on all"
 SOURCES = (REPORT, FIX)
 """What the policy's `source` may say."""
-TOLD = {source: f"{source}, owners act" for source in SOURCES}
-INSIDE = {source: f"{source}, owners act, no reboot through EC2" for source in SOURCES}
+STARTS = {source: f"{source}, owners start machines" for source in SOURCES}
+ALL = {source: f"{source}, owners act on all" for source in SOURCES}
+INSIDE = {source: f"{source}, owners act on all, no reboot through EC2" for source in SOURCES}
 WAYS: Mapping[str, Way] = {
     BEFORE: Way(source=None),
     **{source: Way(source=source) for source in SOURCES},
-    BEFORE_TOLD: Way(source=None, owners_act=True),
-    **{TOLD[source]: Way(source=source, owners_act=True, by_api=REBOOTED_BY_API) for source in SOURCES},
-    **{INSIDE[source]: Way(source=source, owners_act=True) for source in SOURCES},
+    BEFORE_STARTS: Way(source=None, owners=Acts.STARTS),
+    **{STARTS[source]: Way(source=source, owners=Acts.STARTS, by_api=REBOOTED_BY_API) for source in SOURCES},
+    BEFORE_ALL: Way(source=None, owners=Acts.ALL),
+    **{ALL[source]: Way(source=source, owners=Acts.ALL, by_api=REBOOTED_BY_API) for source in SOURCES},
+    **{INSIDE[source]: Way(source=source, owners=Acts.ALL) for source in SOURCES},
 }
 MEASURED = tuple(name for name in WAYS if name not in INSIDE.values())
 """The rest shows what depends on a guess."""
@@ -67,7 +71,7 @@ def variant(name: str, places: int = ZERO_PLACES) -> Variant:
         herd=True,
         cohorts=way.source is not None,
         source=way.source,
-        owners_act=way.owners_act,
+        owners=way.owners,
     )
 
 
@@ -79,18 +83,26 @@ def runs(names: Sequence[str] = tuple(WAYS)) -> Runs:
     return {name: [next(done) for _ in ZERO_SEEDS] for name in names}
 
 
+_COMPARED: Sequence[tuple[str, Mapping[str, str], str]] = (
+    ("", ALL, BEFORE_ALL),
+    (".starts_only", STARTS, BEFORE_STARTS),
+    (".sources_only", {source: source for source in SOURCES}, BEFORE),
+)
+"""The rows' suffix, the ways by source, and what they are compared with."""
+
+
 def measure() -> list[Measurement]:
     """The rows of the benchmarks."""
     return rows(runs(MEASURED))
 
 
 def rows(done: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Measurement]:
-    """Medians over the fleets: where owners act on all that they are told, and where they act on sources only."""
+    """Medians over the fleets: where owners act on all that they are told, where they only start machines, and on sources only."""
     return [
         row
-        for suffix, ways, before in (("", TOLD, BEFORE_TOLD), (".sources_only", dict.fromkeys(SOURCES), BEFORE))
+        for suffix, ways, before in _COMPARED
         for source in SOURCES
-        for name in [ways[source] or source]
+        for name in [ways[source]]
         for row in (
             reached(done, name, before, f"zero.reached{_of(source)}{suffix}"),
             days(done[name], name, f"zero.days{_of(source)}{suffix}"),

@@ -63,8 +63,8 @@ def sample(several: list[Row]) -> Iterator[Row]:
 
 def complaints_about(row: Row, result: Result) -> list[str]:
     """What is wrong about a row."""
-    other = OTHER_ENDS.get((row.path, row.operation, row.kind))
-    differs = () if other and any(each.endswith(other) for each in result.differs) else result.differs
+    others = OTHER_ENDS.get((row.path, row.operation, row.kind), ())
+    differs = () if any(each.endswith(others) for each in result.differs) else result.differs
     complaints = [*result.wrong, *(f"the end differs: {each}" for each in differs)]
     allowed = EXPECTED[row.operation][group_of(row.kind)]
     if row.then is None and result.outcome not in allowed:
