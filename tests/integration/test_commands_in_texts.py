@@ -20,6 +20,7 @@ from tests.fixtures.events import finding
 from tests.integration.builders import DIRECTIONS, IMAGE, MEMBER, REGION, asked, count_broken
 from tests.integration.guarding import ENFORCED_TAG, enforced, guard, live, reject, untag
 from tests.integration.steering import judge, named, reason, steer, write
+from tests.integration.test_cohort_evidence import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 COHORT = f"aws/{MEMBER}/{REGION}/image:{IMAGE}"
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+FROM_TEMPLATE = {"aws:ec2launchtemplate:id": "lt-0f1e2d", "aws:ec2launchtemplate:version": "5"}
 STARTED = 40 * DAY
 """How long ago an instance was started whose start lies before the window."""
 
@@ -164,6 +166,28 @@ def beside_what_broke(cloud: Cloud) -> InstanceArn:
     return cloud.one()
 
 
+def beside_what_calls(cloud: Cloud, *, judged: bool = False, **how: Any) -> InstanceArn:
+    """The other one may never have been judged."""
+    loud = cloud.one(tags=FROM_TEMPLATE, **how)
+    if judged:
+        judge(cloud, loud)
+    metric = "MetadataNoTokenRejected" if how else "MetadataNoToken"
+    for hours in (3, 30, 60):
+        put(cloud, loud, metric, hours * HOUR, 8)
+    return cloud.one(tags=FROM_TEMPLATE)
+
+
+def beside_what_called_and_has_ended(cloud: Cloud) -> InstanceArn:
+    gone, quiet = cloud.one(tags=FROM_TEMPLATE), cloud.one(tags=FROM_TEMPLATE)
+    cloud.policy(mode="observe")
+    judge(cloud, gone)
+    put(cloud, gone, "MetadataNoToken", 2 * HOUR, 8)
+    end(cloud, gone)
+    cloud.policy(mode="enforce")
+    cloud.quiet(quiet, 2)
+    return quiet
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """An instance whose verdict names commands, and its reason once these are carried out and it is judged again."""
@@ -207,6 +231,22 @@ CASES = {
     "expired": Case(make=approved_long_ago, reason="approval_required", says=Steer.APPROVE, then="unused"),
     "noticed": Case(make=noticed, reason="notice_given", says=Steer.HOLD, then="held_by_person"),
     "beside": Case(make=beside_what_broke, reason="canary_wait", says=Steer.CLEAR, then="unused"),
+    "beside what calls": Case(make=beside_what_calls, reason="cohort_uses_v1", says=Steer.MENDED, then="unused"),
+    "beside what is refused": Case(
+        make=lambda cloud: beside_what_calls(cloud, tokens="required"),
+        reason="cohort_uses_v1",
+        says=Steer.CLEAR,
+        then="unused",
+    ),
+    "beside what is refused, and was judged": Case(
+        make=lambda cloud: beside_what_calls(cloud, judged=True, tokens="required"),
+        reason="cohort_uses_v1",
+        says=Steer.CLEAR,
+        then="unused",
+    ),
+    "beside what called and has ended": Case(
+        make=beside_what_called_and_has_ended, reason="cohort_uses_v1", says=Steer.CLEAR, then="unused"
+    ),
 }
 
 

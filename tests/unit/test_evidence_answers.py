@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from imdsv2.domain.decision import decide
+from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Reason
 from tests.unit.builders import NOW, arn, instance
@@ -24,9 +26,10 @@ from tests.unit.evidence_builders import (
     look_at_all,
     lose,
     report,
+    report_start,
     verdict_on,
 )
-from tests.world.cloudwatch import DATAPOINTS, CloudWatch, hour_of
+from tests.world.cloudwatch import DATAPOINTS, HOUR, CloudWatch, hour_of
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
@@ -107,6 +110,57 @@ def test_a_message_that_data_is_missing_is_no_evidence(
     assert Reason.EVIDENCE_INCOMPLETE is verdict.reason
     assert f"CloudWatch says: {code}: {value}" in verdict.explanation
     assert value in caplog.text
+
+
+def test_a_message_about_one_result_counts_for_that_one(
+    cloudwatch: CloudWatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CloudWatch may say it of a result, and not of the operation."""
+    targets = [instance(arn=arn(number), launched_at=NOW - 50 * DAY) for number in (1, 2)]
+    for target in targets:
+        report(cloudwatch, target, NOW - 40 * DAY, NOW)
+    answer = cloudwatch.get_metric_data
+
+    def saying(**request: Any) -> dict[str, Any]:
+        page = answer(**request)
+        said = [{"Code": "Dropped", "Value": "Datapoints of one day were dropped."}]
+        return page | {
+            "MetricDataResults": [
+                each | ({"Messages": said} if each["Id"] == "m1" else {}) for each in page["MetricDataResults"]
+            ]
+        }
+
+    monkeypatch.setattr(cloudwatch, "get_metric_data", saying)
+    fine, spoilt = look_at_all(cloudwatch, targets)
+    assert (None, "CloudWatch says: Dropped: Datapoints of one day were dropped.") == (fine.problem, spoilt.problem)
+    assert "Dropped" in caplog.text
+
+
+@pytest.mark.parametrize("lost", [USE, REFUSED])
+def test_calls_that_only_the_longer_periods_show_are_not_taken_for_none(
+    cloudwatch: CloudWatch, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When in the hour, or the day, they were made decides; and the five minutes of which they are put together are not shown."""
+    mended = NOW - 12 * DAY + timedelta(minutes=17)
+    target = instance(launched_at=NOW - 50 * DAY)
+    report(cloudwatch, target, NOW - 50 * DAY, NOW)
+    report_start(cloudwatch, target, mended, mended + 2 * HOUR)
+    call(cloudwatch, target, mended - timedelta(minutes=14), metric=lost, calls=5)
+    history = History(mended_at=mended)
+    assert Reason.UNUSED is verdict_on(cloudwatch, target, history=history).reason
+    answer = cloudwatch.get_metric_data
+
+    def without_the_finest(**request: Any) -> dict[str, Any]:
+        page = answer(**request)
+        asked = request["MetricDataQueries"][0]["MetricStat"]
+        if asked["Period"] > 300 or asked["Stat"] != "Sum" or asked["Metric"]["MetricName"] != lost:
+            return page
+        none = [each | {"Timestamps": [], "Values": []} for each in page["MetricDataResults"]]
+        return page | {"MetricDataResults": none}
+
+    monkeypatch.setattr(cloudwatch, "get_metric_data", without_the_finest)
+    verdict = verdict_on(cloudwatch, target, history=history)
+    assert (Reason.EVIDENCE_INCOMPLETE, NOW + 3 * FIVE) == (verdict.reason, verdict.revisit_at)
 
 
 def test_a_message_that_says_nothing_of_the_kind_is_logged(

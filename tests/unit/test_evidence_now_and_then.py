@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Reason
 from tests.unit.builders import NOW, instance
@@ -94,6 +96,29 @@ def test_a_hole_in_the_metric_is_no_start(cloudwatch: CloudWatch) -> None:
     for days in (4, 5):
         lose(cloudwatch, target, NOW - days * DAY, NOW - days * DAY + 12 * HOUR, (USE,))
     assert 1 == look(cloudwatch, target).clean_starts
+
+
+def test_the_end_of_required_tokens_is_no_start(cloudwatch: CloudWatch) -> None:
+    """The service required them until the window had begun; before that there are no datapoints, and nobody asks whether it ran."""
+    target = instance(launched_at=LAST, first_launched_at=FIRST)
+    window, put_back = NOW - 35 * DAY, NOW - 34 * DAY
+    report(cloudwatch, target, put_back, put_back + SHIFT)
+    report(cloudwatch, target, window - DAY, put_back, (RAN,))
+    report(cloudwatch, target, LAST - EVERY, LAST - EVERY + SHIFT)
+    report(cloudwatch, target, LAST, NOW)
+    history = History(enforced_at=window - DAY, confirmed=True, undone_at=put_back, cleared_at=put_back + HOUR)
+    assert 2 == look(cloudwatch, target, history=history).clean_starts
+    assert Reason.TOO_YOUNG is verdict_on(cloudwatch, target, history=history).reason
+
+
+def test_of_what_can_hibernate_only_the_last_start_counts(cloudwatch: CloudWatch) -> None:
+    """The others may have been resumes, at which no boot software ran; the last is a reboot."""
+    target = replace(batch(cloudwatch), hibernates=True)
+    history = History(mended_at=None, rebooted_at=LAST + timedelta(minutes=5))
+    report_start(cloudwatch, target, LAST, LAST + 3 * HOUR)
+    assert 1 == look(cloudwatch, target, history=history).clean_starts
+    assert Reason.TOO_YOUNG is verdict_on(cloudwatch, target, history=history).reason
+    assert 7 == look(cloudwatch, replace(target, hibernates=False), history=history).clean_starts
 
 
 def test_older_use_that_comes_again_is_looked_for(cloudwatch: CloudWatch) -> None:

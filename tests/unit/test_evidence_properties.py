@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from imdsv2.domain.decision import decide
 from imdsv2.domain.documents import evidence_document
 from imdsv2.domain.history import Acceptance, History
+from imdsv2.domain.policy import BootEvidence
 from imdsv2.domain.verdict import Decision
 from imdsv2.line.gather import gather
 from tests.unit.builders import NOW, arn, instance
@@ -162,6 +163,29 @@ def test_a_later_start_never_permits_more(one: int, other: int, is_first: bool) 
         cloudwatch, target = quiet(launched_at, NOW, launched_at if is_first else NOW - PAST * HOUR)
         decisions.append(verdict_on(cloudwatch, target, BRIEF).decision)
     assert is_no_more_permissive(*decisions)
+
+
+stricter = st.fixed_dictionaries(
+    {},
+    optional={
+        "min_coverage": st.floats(0.9, 1),
+        "max_gap_hours": st.integers(1, 5),
+        "min_observed_hours": st.integers(8, 48),
+        "min_clean_starts": st.integers(3, 5),
+    },
+)
+
+
+@given(fleets(), people, stricter, st.sampled_from(BootEvidence))
+@settings(max_examples=200)
+def test_a_stricter_policy_never_permits_more(
+    fleet: Fleet, history: History, fields: dict[str, Any], boot: BootEvidence
+) -> None:
+    """In one of its fields or in several, whatever people said."""
+    now, (target, *_), cloudwatch = fleet
+    lenient, strict = replace(BRIEF, boot_evidence=boot), replace(BRIEF, **fields)
+    before, after = (verdict_on(cloudwatch, target, policy, now, history).decision for policy in (lenient, strict))
+    assert is_no_more_permissive(before, after)
 
 
 stamps = st.integers(0, 470 * 1440).map(lambda minutes: NOW - minutes * MINUTE)

@@ -154,6 +154,32 @@ def test_it_waits_for_its_own_start_and_no_longer() -> None:
     assert (Reason.NO_EVIDENCE, launched + 3 * HOUR) == (verdict.reason, verdict.revisit_at)
 
 
+@pytest.mark.parametrize("hours", [25, 82, 150])
+def test_a_young_instance_with_a_hole_in_its_metric_is_not_spoken_for(hours: int) -> None:
+    """It lived for six days, and for so many hours in a row nobody looked."""
+    launched = NOW - 6 * DAY
+    own = young_evidence(
+        window_start=launched,
+        observed_hours=143 - hours,
+        coverage=(143 - hours) / 143,
+        start=start(at=launched, observable_at=launched + 2 * HOUR),
+        gap=gap(hours),
+    )
+    target = instance(launched_at=launched)
+    assert Decision.HOLD is judge(own, proved(), target=target).decision
+    assert Reason.COHORT_UNUSED is judge(replace(own, gap=gap(24)), proved(), target=target).reason
+
+
+def test_what_has_lived_for_long_is_not_young_because_it_was_mended() -> None:
+    """Its evidence begins there, and its cohort, which never called, was no example for it before."""
+    assert Reason.COHORT_UNUSED is judge(herd=proved()).reason
+    for lived in (10 * DAY, 400 * DAY):
+        old = replace(YOUNG, first_launched_at=NOW - lived)
+        assert Reason.TOO_YOUNG is judge(herd=proved(), target=old).reason
+    unknown = replace(YOUNG, first_launched_at=None)
+    assert Reason.TOO_YOUNG is judge(herd=proved(), target=unknown).reason
+
+
 # --- A start that nobody saw ---------------------------------------------------------------------------------------
 
 
@@ -305,6 +331,35 @@ def test_what_was_last_looked_at_before_it_was_settled_is_settled_as_a_whole() -
     assert 1 == len(pool(old, settled={arn(2): NOW - 3 * HOUR}).traces)
 
 
+def test_calls_that_a_person_has_settled_hold_nobody_and_prove_nothing() -> None:
+    """Who made them adds neither hours nor a start, and is not taken for one that made none."""
+    settled = pool(member(2, hours=400, used=trace()), member(3, hours=30), settled={arn(2): NOW - DAY})
+    assert ((), 1, 40, 2, 2) == (
+        settled.traces,
+        settled.settled,
+        settled.hours,
+        settled.starts,
+        settled.quiet_members,
+    )
+    verdict = judge(herd=settled)
+    assert Reason.TOO_YOUNG is verdict.reason
+
+
+def test_whoever_is_spoken_for_learns_of_calls_that_a_person_has_settled() -> None:
+    """To say that nobody made any would be wrong."""
+    others = [member(2), member(3), member(4), member(5, used=trace(5))]
+    verdict = judge(herd=pool(*others, settled={arn(5): NOW - DAY}))
+    assert Reason.COHORT_UNUSED is verdict.reason
+    assert "any other" not in verdict.explanation
+    assert "1 member made calls that a person has settled, and counts for nothing here." in verdict.explanation
+
+
+def test_older_calls_hold_nobody_and_prove_nothing() -> None:
+    """Of what was stopped since, the newest may lie before the window."""
+    old = pool(member(2, hours=400, used=trace(last=SINCE - DAY)))
+    assert ((), 0, 10, 1, 1) == (old.traces, old.settled, old.hours, old.starts, old.quiet_members)
+
+
 def test_a_person_may_accept_it_and_nothing_else_new() -> None:
     """Under watch."""
     word = Acceptance(owner="otto", reason="Another job.", until=NOW.date(), by="otto", request_id="r", at=NOW)
@@ -336,11 +391,11 @@ def test_what_ended_counts_with_no_more_hours_than_it_had_in_the_window() -> Non
 def test_a_member_shows_what_its_evidence_shows() -> None:
     """Where its endpoint is disabled, its silence is none."""
     known = Member(arn=arn(5))
-    seen = member_of(known, evidence(use=use(4), observed_hours=30), NOW)
+    seen = member_of(known, evidence(use=use(4), observed_hours=30), NOW, SINCE)
     assert (NOW, 30, True, trace(5, 4, NOW.replace(minute=0))) == (seen.looked_at, seen.hours, seen.started, seen.used)
-    mute = member_of(known, evidence(), NOW, speaks=False)
+    mute = member_of(known, evidence(), NOW, SINCE, speaks=False)
     assert (0, False, NOW) == (mute.hours, mute.started, mute.looked_at)
-    unread = member_of(known, evidence(problem="no"), NOW)
+    unread = member_of(known, evidence(problem="no"), NOW, SINCE)
     assert (None, "no") == (unread.looked_at, unread.problem)
 
 
@@ -422,7 +477,7 @@ def test_whoever_is_enforced_by_a_cohort_has_one_that_is_quiet(
     own: Evidence, herd: list[Member], policy: Policy
 ) -> None:
     """No call of anybody in the window, and a start that was seen."""
-    itself = member_of(Member(arn=arn(1), launched_at=HALF_A_DAY), own, NOW)
+    itself = member_of(Member(arn=arn(1), launched_at=HALF_A_DAY), own, NOW, SINCE)
     verdict = judge(own, pool_of(KEY, [itself, *herd], since=SINCE), policy=policy)
     if verdict.reason is not Reason.COHORT_UNUSED:
         return

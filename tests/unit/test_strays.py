@@ -60,7 +60,7 @@ def seen(used: Use | None = None, rejected: Refused | None = None, **fields: Any
     known = Member(arn=arn(9), launched_at=LAUNCHED)
     own: dict[str, Any] = {"start": start(at=LAUNCHED), "window_start": LAUNCHED}
     shown = evidence(**(own | ({"use": used} if used else {}) | ({"refused": rejected} if rejected else {}) | fields))
-    return member_of(known, shown, NOW)
+    return member_of(known, shown, NOW, SINCE)
 
 
 def once(calls: int = 1, **fields: Any) -> Use:
@@ -143,7 +143,9 @@ def test_a_refusal_is_isolated_if_it_is_one_and_none_at_a_start(
 
 def test_a_refusal_of_which_nobody_knows_how_near_its_launch_was_is_not_isolated() -> None:
     """Of what a group has ended, the launch may be unknown."""
-    unknown = member_of(Member(arn=arn(9), ended_at=NOW - DAY), evidence(refused=refused(), start=start(at=SINCE)), NOW)
+    unknown = member_of(
+        Member(arn=arn(9), ended_at=NOW - DAY), evidence(refused=refused(), start=start(at=SINCE)), NOW, SINCE
+    )
     assert unknown.refused is not None
     assert not unknown.refused.isolated
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import re
@@ -17,10 +18,10 @@ from imdsv2.domain.hours import HOUR, Hours, Series, at
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_cloudwatch import CloudWatchClient
-    from mypy_boto3_cloudwatch.type_defs import GetMetricDataOutputTypeDef
+    from mypy_boto3_cloudwatch.type_defs import GetMetricDataOutputTypeDef, MetricDataResultTypeDef
 
     from imdsv2.domain.instance import InstanceArn
 
@@ -134,23 +135,25 @@ def _read_group(
     last_status: list[str] = ["no answer"] * len(group)
     request = _request(metric, group, spans, period)
     said: dict[str, None] = {}
+    said_of: list[dict[str, None]] = [{} for _ in group]
     for page in pages(cloudwatch.get_metric_data, **request):
         said |= dict.fromkeys(_messages(page))
         for result in page["MetricDataResults"]:
             index = int(result["Id"][1:])
             last_status[index] = result["StatusCode"]
             statuses[index].add(result["StatusCode"])
+            said_of[index] |= dict.fromkeys(_messages(result))
             stamps = map(_hour if period >= HOUR else _second, result["Timestamps"])
             # Most values are zero; `or 0.0` maps them to one shared object, which saves memory: a page has up to
             # 100,800 values.
             values[index].update(zip(stamps, (value or 0.0 for value in result["Values"]), strict=True))
-    for each in said:
+    for each in dict.fromkeys(itertools.chain(said, *said_of)):
         _log.warning("CloudWatch says with its answer about %d instances: %s", len(group), each)
-    missing = next((f"CloudWatch says: {each}" for each in said if _SAYS_MISSING.search(each)), None)
+    missing = _missing(said)
     return {
         arn: Series(
             values=_of(values[index], spans[arn], request, period),
-            problem=_incomplete(statuses[index], last_status[index]) or missing,
+            problem=_incomplete(statuses[index], last_status[index]) or missing or _missing(said_of[index]),
             passes="InternalError" in statuses[index],
         )
         for index, arn in enumerate(group)
@@ -183,9 +186,14 @@ def _request(
     }
 
 
-def _messages(page: GetMetricDataOutputTypeDef) -> list[str]:
-    """What CloudWatch says about an operation as a whole; all else of it is carried out as far as possible."""
-    return [f"{each.get('Code', '')}: {each.get('Value', '')}"[:_MESSAGE_LENGTH] for each in page.get("Messages", [])]
+def _messages(answer: GetMetricDataOutputTypeDef | MetricDataResultTypeDef) -> list[str]:
+    """What CloudWatch says about an operation as a whole, all else of which is carried out as far as possible, or about one result."""
+    return [f"{each.get('Code', '')}: {each.get('Value', '')}"[:_MESSAGE_LENGTH] for each in answer.get("Messages", [])]
+
+
+def _missing(said: Iterable[str]) -> str | None:
+    """The first message that sounds like missing data."""
+    return next((f"CloudWatch says: {each}" for each in said if _SAYS_MISSING.search(each)), None)
 
 
 def _of(values: dict[int, float], span: Hours, request: Mapping[str, Any], period: int) -> dict[int, float]:

@@ -118,7 +118,7 @@ def with_cohort(
         return replace(verdict, explanation=f"{verdict.explanation} Its cohort cannot speak for it: {pool.doubt}.")
     if not pool.is_quiet(policy) or not evidence.fresh or not evidence.window_known:
         return verdict
-    if evidence.start is None or evidence.start.calls or not _hours_suffice(evidence, pool, policy):
+    if evidence.start is None or evidence.start.calls or not _hours_suffice(instance, evidence, pool, policy):
         return _waiting(verdict, evidence, pool, policy, now)
     if evidence.start.observed:
         seen = f"its own start on {minute(evidence.start.at)} was seen to make none"
@@ -127,12 +127,12 @@ def with_cohort(
         seen = f"its own start was not seen, but {stood_for} from the same version of the launch template {were(pool.starts)}, and made none"
     else:
         return _waiting(verdict, evidence, pool, policy, now)
-    others = "the others" if pool.traces else "any other"
+    others = "the others" if pool.traces or pool.settled else "any other"
     why = (
         f"No IMDSv1 call since {minute(pool.since)} by it or by {others} of its cohort ({describe_cohort(pool.key)}): "
         f"{count(pool.members, 'instance')} ({pool.living} there, {pool.gone} gone), {count(pool.hours, 'hour')} observed together, "
         f"{count(pool.starts, 'start')} seen without a call. Of its own {count(evidence.observed_hours, 'hour')}, and {seen}."
-        f"{others_told(instance, pool, policy)}"
+        f"{others_told(instance, pool, policy)}{_settled_told(pool)}"
     )
     if evidence.older.calls:
         why += f" It made {calls(evidence.older.calls)} before that, too long ago and too rarely to hold it."
@@ -141,11 +141,17 @@ def with_cohort(
     return Verdict(decision=Decision.ENFORCE, reason=Reason.COHORT_UNUSED, explanation=why, revisit_at=now + DAILY)
 
 
-def _hours_suffice(evidence: Evidence, pool: Pool, policy: Policy) -> bool:
+def _settled_told(pool: Pool) -> str:
+    if not pool.settled:
+        return ""
+    return f" {count(pool.settled, 'member')} made calls that a person has settled, and {'counts' if pool.settled == 1 else 'count'} for nothing here."
+
+
+def _hours_suffice(instance: Instance, evidence: Evidence, pool: Pool, policy: Policy) -> bool:
     """Whether it was observed for at least an hour, and its own hours and starts, with those of its cohort, are enough."""
     if not evidence.observed_hours:
         return False
-    if is_young(evidence, policy) and pool.is_proved(policy):
+    if _is_new(instance, evidence, policy) and evidence.gap.hours <= policy.max_gap_hours and pool.is_proved(policy):
         return True
     if not is_covered(evidence, policy):
         return False
@@ -153,6 +159,15 @@ def _hours_suffice(evidence: Evidence, pool: Pool, policy: Policy) -> bool:
         return True
     of_others = pool.starts - (evidence.start is not None and evidence.start.observed and not evidence.start.calls)
     return starts_suffice(evidence, policy, of_others=max(of_others, 0))
+
+
+def _is_new(instance: Instance, evidence: Evidence, policy: Policy) -> bool:
+    """Whether it is young by its life. What has lived longer, and is looked at only since it was mended, once ran other software than
+    its cohort, or used it otherwise."""
+    first = instance.first_launched_at
+    has_lived = evidence.window_end - first if first is not None else None
+    is_new = has_lived is not None and has_lived < timedelta(hours=policy.min_observed_hours)
+    return is_new and is_young(evidence, policy)
 
 
 def _start_is_represented(instance: Instance, evidence: Evidence, pool: Pool, now: datetime) -> bool:

@@ -59,8 +59,8 @@ class Member:
     """What is known of one member of a cohort.
 
     ``launched_at``: its last start, where known. ``ended_at``: since when it is gone. ``looked_at``: when its metrics were last read
-    (None: never). ``hours``: in which it was observed. ``started``: its last start was observed, with no call. ``used`` and
-    ``refused``: its calls. ``problem``: why its metrics cannot be relied on.
+    (None: never). ``hours``: in which it was observed, in the cohort's window. ``started``: its last start was observed, with no call.
+    ``used`` and ``refused``: its calls. ``problem``: why its metrics cannot be relied on.
     """
 
     arn: InstanceArn
@@ -74,15 +74,18 @@ class Member:
     problem: str | None = None
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether no call of it is known, however old or settled: what made calls shows nothing for others."""
+        return self.used is None and self.refused is None
+
+    @property
     def is_final(self) -> bool:
         """Whether it is gone, and was looked at when CloudWatch showed all of it."""
         return self.ended_at is not None and self.looked_at is not None and self.looked_at >= self.ended_at + SETTLED
 
     def hours_since(self, since: datetime) -> int:
         """Of its observed hours, as many as may lie after that."""
-        if self.ended_at is None:
-            return self.hours
-        return min(self.hours, max(0, (self.ended_at - since) // _HOUR))
+        return self.hours if self.ended_at is None else hours_within(self.hours, self.ended_at, since)
 
     def hours_unseen(self, since: datetime, now: datetime) -> int:
         """The hours of its life since then in which nobody knows whether it was observed."""
@@ -99,17 +102,26 @@ class Member:
         return [each for each in (self.used, self.refused) if each is not None and each.over_at > latest]
 
 
-def member_of(known: Member, evidence: Evidence, now: datetime, *, speaks: bool = True) -> Member:
-    """A member as its evidence shows it now. Not ``speaks``: its silence proves nothing, because its endpoint is disabled."""
+def member_of(known: Member, evidence: Evidence, now: datetime, since: datetime, *, speaks: bool = True) -> Member:
+    """A member as its evidence shows it now.
+
+    Args:
+        known: what is known of it.
+        evidence: its own, whose window ends when it stopped: what lies before the cohort's shows nothing.
+        now: the time.
+        since: the beginning of the cohort's window.
+        speaks: False where its silence proves nothing, because its endpoint is disabled.
+    """
     use, refused, start = evidence.use, evidence.refused, evidence.start
     if evidence.problem is not None:
         return replace(known, looked_at=None, problem=evidence.problem)
+    speaks = speaks and evidence.window_end > since
     none = Trace(arn=known.arn, calls=0, last=evidence.window_end, gone=known.ended_at is not None)
     return replace(
         known,
         looked_at=now,
         problem=None,
-        hours=evidence.observed_hours if speaks else 0,
+        hours=hours_within(evidence.observed_hours, evidence.window_end, since) if speaks else 0,
         started=speaks and start is not None and start.observed and not start.calls,
         used=replace(none, calls=use.calls, last=use.last or none.last, strays=strays_of(evidence))
         if use.calls
@@ -126,13 +138,19 @@ def member_of(known: Member, evidence: Evidence, now: datetime, *, speaks: bool 
     )
 
 
+def hours_within(hours: int, end: datetime, since: datetime) -> int:
+    """Of the hours that were observed up to a time, as many as may lie after another."""
+    return min(hours, max(0, (end - since) // _HOUR))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """The evidence of a cohort.
 
-    ``since``: the window's beginning. ``living``, ``gone``: how many members were looked at. ``hours``: in which members without
-    any call were observed, together. ``starts``: how many of these were observed to start without a call. ``traces``: calls in the
-    window, the newest first, of different members. ``before``: calls in the window by an earlier version from the same source.
+    ``since``: the window's beginning. ``living``, ``gone``: how many members were looked at, ``quiet_members`` of them without any
+    call that is known. ``hours``: in which the quiet ones were observed, together. ``starts``: how many of these were observed to
+    start. ``traces``: calls in the window, the newest first, of different members. ``settled``: how many others made calls in it, of
+    which a person says that they are settled. ``before``: calls in the window by an earlier version from the same source.
     ``problem``: what could not be read of living members; ``doubt``: why nobody can tell whether others belong to it; with either,
     the pool proves nothing.
     """
@@ -141,6 +159,8 @@ class Pool:
     since: datetime
     living: int = 0
     gone: int = 0
+    quiet_members: int = 0
+    settled: int = 0
     hours: int = 0
     starts: int = 0
     traces: tuple[Trace, ...] = ()
@@ -152,11 +172,6 @@ class Pool:
     def members(self) -> int:
         """How many were looked at."""
         return self.living + self.gone
-
-    @property
-    def quiet_members(self) -> int:
-        """How many of them made no call."""
-        return self.members - len(self.traces)
 
     def beside(self, arn: InstanceArn) -> Pool:
         """The same, without the calls of one member."""
@@ -206,7 +221,8 @@ def pool_of(
         before: calls by an earlier version from the same source.
         doubt: why nobody can tell whether others belong to it.
     """
-    living = gone = hours = starts = 0
+    living = gone = quiet = hours = starts = 0
+    settled_calls = 0
     problem: str | None = None
     newest: list[Trace] = []
     for each in members:
@@ -217,14 +233,18 @@ def pool_of(
         traces = each.traces(since, (settled or {}).get(each.arn))
         if traces:
             newest.append(_as_one(traces))
-        else:
-            hours, starts = hours + each.hours_since(since), starts + each.started
+        elif each.is_quiet:
+            quiet, hours, starts = quiet + 1, hours + each.hours_since(since), starts + each.started
+        elif each.traces(since, None):
+            settled_calls += 1
     newest.sort(key=lambda each: (each.over_at, each.calls, each.arn), reverse=True)
     return Pool(
         key=key,
         since=since,
         living=living,
         gone=gone,
+        quiet_members=quiet,
+        settled=settled_calls,
         hours=hours,
         starts=starts,
         traces=tuple(newest),

@@ -217,21 +217,24 @@ def day_with(when: datetime) -> int:
 def earlier_starts(window: Window, tokenless: Series, ran: Series | None) -> int:
     """How many starts before the last one were observed, without a call: an hour in which it began to run, and the one after it.
 
-    Where nothing but a missing datapoint tells of a start, it is none: whether it ran in the hours before has to be known.
+    Where nothing but a missing datapoint tells of a start, it is none: whether it ran in the hours before has to be known, and in
+    those in which the service required tokens it is not. Nor is one what may have been a resume from hibernation.
 
     Args:
         window: the instance.
         tokenless: the quiet hours with a datapoint.
         ran: in which hours it demonstrably ran; None where that was not asked.
     """
-    if ran is None:
+    if ran is None or window.instance.hibernates:
         return 0
+    required = _required(window)
     inside, last = window.inside, math.floor(window.started_at.timestamp() / HOUR)
     seen = tokenless.values
     began = [
         hour
         for hour in range(inside.first + 1, min(inside.end, last) - 1)
-        if (hour in seen or hour in ran.values) and hour - 1 not in seen and hour - 1 not in ran.values
+        if (hour in seen or hour in ran.values)
+        and not (hour - 1 in seen or hour - 1 in ran.values or hour - 1 in required)
     ]
     return sum(hour in seen and hour + 1 in seen and not (seen[hour] or seen[hour + 1]) for hour in began)
 

@@ -38,18 +38,25 @@ _ATTEMPTS = 12
 class KeptPool:
     """What is remembered of a cohort, or of its source.
 
-    ``read_at``: when all its members were last looked at (None: never). ``before``: the newest calls of another version from the
+    ``read_at``: when all its members were last looked at (None: never), and ``lookback_days`` how far back (None: not known). ``before``: the newest calls of another version from the
     same source, ``before_key`` that version. ``settled_at``: until when a person has settled all calls. ``doubt``: as in `Pool`.
     """
 
     key: str
     version: int = 0
     read_at: datetime | None = None
+    lookback_days: int | None = None
     members: tuple[Member, ...] = ()
     before: Trace | None = None
     before_key: str | None = None
     settled_at: datetime | None = None
     doubt: str | None = None
+
+    def through(self, lookback_days: int) -> KeptPool:
+        """The same for a window of so many days: who was looked at through a shorter one is to be looked at anew."""
+        if self.lookback_days is not None and self.lookback_days >= lookback_days:
+            return self
+        return replace(self, read_at=None, members=tuple(replace(each, looked_at=None) for each in self.members))
 
 
 class Pools:
@@ -73,6 +80,7 @@ class Pools:
         """Write a pool. False if it has changed since it was read. ``events``: what is told of it."""
         attributes = {
             "read_at": to_text(pool.read_at) if pool.read_at else None,
+            "lookback_days": pool.lookback_days,
             "members": _packed(pool.members) if pool.members else None,
             "before": json.dumps(_trace_row(pool.before)) if pool.before else None,
             "before_arn": str(pool.before.arn) if pool.before else None,
@@ -123,6 +131,7 @@ def _pool(item: Mapping[str, Any]) -> KeptPool:
         key=key,
         version=int(values["version"]),
         read_at=to_time(values.get("read_at")),
+        lookback_days=int(values["lookback_days"]) if "lookback_days" in values else None,
         members=_unpacked(values["members"], key) if "members" in values else (),
         before=_trace(InstanceArn.parse(values["before_arn"]), json.loads(before)) if before else None,
         before_key=values.get("before_key"),

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS
 from imdsv2.domain.cohort import lineage_of
+from imdsv2.domain.history import History
 from imdsv2.domain.lifecycle import OURS
-from imdsv2.domain.pool import Member, Trace, pool_of
+from imdsv2.domain.pool import Member, Trace, hours_within, pool_of
 from imdsv2.domain.strays import MOST_A_MEMBER, MOST_CALLS
 from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance, InstanceArn
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.pool import Pool
@@ -28,6 +28,9 @@ _WORTH_LOOKING = 24
 """Hours."""
 _SERVES = timedelta(hours=24, minutes=10)
 """What is judged daily is judged with a jitter of ten minutes."""
+_STARTS = timedelta(hours=3)
+"""By then CloudWatch shows the two hours of a start."""
+_SEEN = ("observed_hours", "tokenless_calls", "refused_calls")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class CohortEvidence:
 
     ``before``, ``of_source``: the newest calls that are known of another version, and that its source tells of. ``taken``: the members
     that the batch at hand knows. ``is_read``: whether its membership was read. ``settled_at``, ``settled``: until when a person has
-    settled calls, of all or of one. ``other_versions``: instances of other versions from the same source; ``calls_of_others``: what
+    settled calls, of all or of one. ``mute``: whose endpoint was disabled when they were last judged. ``other_versions``: instances of other versions from the same source; ``calls_of_others``: what
     was heard of their calls, by cohort.
     """
 
@@ -56,6 +59,7 @@ class CohortEvidence:
     settled: dict[InstanceArn, datetime] = field(default_factory=dict)
     doubtful: set[InstanceArn] = field(default_factory=set)
     calls_of_others: dict[str, list[Trace]] = field(default_factory=dict)
+    mute: set[InstanceArn] = field(default_factory=set)
 
     @classmethod
     def remembered(cls, known: KeptPool, source: KeptPool) -> CohortEvidence:
@@ -110,8 +114,10 @@ class CohortEvidence:
             self.members[arn] = ended
         self._settle(record)
         self.histories[arn] = record.history
+        if record.reason == Reason.ENDPOINT_DISABLED:
+            self.mute.add(arn)
         if self.is_read:
-            self.members[arn] = self._served_or_asked(self.members[arn], record, now)
+            self.members[arn] = self._served_or_asked(self.members[arn], record, since, now)
 
     def unknown(self, now: datetime) -> list[Member]:
         """The members of whom nothing recent is known."""
@@ -120,7 +126,7 @@ class CohortEvidence:
             for arn, each in self.members.items()
             if (arn not in self.taken or arn in self.doubtful)
             and not each.is_final
-            and (each.looked_at is None or now - each.looked_at >= _SERVES or each.ended_at is not None)
+            and (each.looked_at is None or _is_to_be_asked(each, each.looked_at, now))
         ]
 
     def silent(self, since: datetime, now: datetime) -> list[Member]:
@@ -130,11 +136,29 @@ class CohortEvidence:
             each
             for arn, each in self.members.items()
             if arn not in self.taken and each.looked_at is not None and each.launched_at is not None
-            if not each.hours or each.hours_unseen(since, now) >= _WORTH_LOOKING
+            if (unseen := self._hours_unseen(each, since, now)) >= _WORTH_LOOKING or (unseen and not each.hours)
             if not each.traces(since, self.settled.get(arn, self.settled_at))
-            if arn not in self.instances or self.instances[arn].options.http_endpoint != "disabled"
+            if not self._is_mute(arn)
         ]
-        return sorted(silent, key=lambda each: (-each.hours_unseen(since, now), each.arn))
+        return sorted(silent, key=lambda each: (-self._hours_unseen(each, since, now), each.arn))
+
+    def _is_mute(self, arn: InstanceArn) -> bool:
+        """Whether its silence proves nothing, because its endpoint is disabled, or was when it was last judged before it ended."""
+        if arn in self.instances:
+            return self.instances[arn].options.http_endpoint == "disabled"
+        return arn in self.mute
+
+    def _hours_unseen(self, member: Member, since: datetime, now: datetime) -> int:
+        """As for `Member`; what is stopped was observed until then at most."""
+        stopped_at = self.instances[member.arn].stopped_at if member.arn in self.instances else None
+        return member.hours_unseen(since, stopped_at or now)
+
+    def history_of(self, arn: InstanceArn) -> History:
+        """What the ledger knows of a member; where a person settled what all of the cohort did, it was refused nothing before that."""
+        history = self.histories.get(arn, History())
+        if self.settled_at is None or history.stands:
+            return history
+        return replace(history, cleared_at=max(history.cleared_at or self.settled_at, self.settled_at))
 
     def pool(self, since: datetime) -> Pool:
         """The evidence, as far as it was found."""
@@ -145,15 +169,28 @@ class CohortEvidence:
         pool = pool_of(self.key, self.members.values(), since=since, settled=settled, before=before, doubt=self.doubt)
         return replace(pool, problem=self.problem or pool.problem)
 
-    @staticmethod
-    def _served_or_asked(member: Member, record: Record, now: datetime) -> Member:
+    def _served_or_asked(self, member: Member, record: Record, since: datetime, now: datetime) -> Member:
         """A member as the ledger judged it within a day; but whose few calls may be isolated is to be looked at closely, because the
         ledger does not say so."""
-        served = _served(member, record, now)
+        if not self._shows_the_window(record, since):
+            return member
+        served = _served(member, record, since, now)
         traces = [each for each in (served.used, served.refused) if each is not None]
         if served is member or not traces or any(each.calls > MOST_CALLS * MOST_A_MEMBER for each in traces):
             return served
         return replace(served, looked_at=None)
+
+    def _shows_the_window(self, record: Record, since: datetime) -> bool:
+        """Whether something was observed when it was judged, as far back as the cohort's window reaches, or else to its first launch
+        or to a person's word: the policy may have looked back less far then."""
+        seen = record.evidence or {}
+        begins = seen.get("window_start")
+        if begins is None or not any(seen.get(each) for each in _SEEN):
+            return False
+        first = self.instances[record.arn].first_launched_at if record.arn in self.instances else None
+        return any(
+            datetime.fromisoformat(begins) <= each for each in (since, first, record.mended_at) if each is not None
+        )
 
     def _settle(self, record: Record) -> None:
         times = [when for when in (record.cleared_at, record.mended_at, self.settled_at) if when is not None]
@@ -164,7 +201,7 @@ class CohortEvidence:
         """What another version from the same source is known to use."""
         if record.cohort is None or record.cohort == self.key or lineage_of(record.cohort) != lineage_of(self.key):
             return
-        seen = _served(Member(arn=record.arn), record, record.decided_at or since)
+        seen = _served(Member(arn=record.arn), record, since, record.decided_at or since)
         settled_at = max((when for when in (record.cleared_at, record.mended_at) if when), default=None)
         self.calls_of_others.setdefault(record.cohort, []).extend(seen.traces(since, settled_at))
 
@@ -194,7 +231,7 @@ class CohortEvidence:
         return first is not None and (ended.launched_at or forgotten_at) >= first
 
 
-def _served(member: Member, record: Record, now: datetime) -> Member:
+def _served(member: Member, record: Record, since: datetime, now: datetime) -> Member:
     """A member as the ledger judged it within a day; else as it is. What requires tokens is not judged, and its calls are refused
     since."""
     seen, decided_at = record.evidence, record.decided_at
@@ -202,17 +239,24 @@ def _served(member: Member, record: Record, now: datetime) -> Member:
         return member
     if record.reason == Reason.EVIDENCE_INCOMPLETE or (member.looked_at is not None and member.looked_at > decided_at):
         return member
-    last = seen.get("last_tokenless_call")
+    last, end = seen.get("last_tokenless_call"), seen.get("window_end")
     none = Trace(arn=record.arn, calls=0, last=decided_at, gone=member.ended_at is not None)
     used, refused = int(seen.get("tokenless_calls", 0)), int(seen.get("refused_calls", 0))
     return replace(
         member,
         looked_at=decided_at,
-        hours=int(seen.get("observed_hours", 0)),
+        hours=hours_within(int(seen.get("observed_hours", 0)), datetime.fromisoformat(end), since) if end else 0,
         started=bool(seen.get("boot_observed")) and not seen.get("boot_tokenless_calls"),
         used=replace(none, calls=used, last=datetime.fromisoformat(last) if last else decided_at) if used else None,
         refused=replace(none, calls=refused, refused=True) if refused else None,
     )
+
+
+def _is_to_be_asked(member: Member, looked_at: datetime, now: datetime) -> bool:
+    """Whether a member may have called since it was looked at: a day is over, it has ended, or it had not been seen to start then,
+    when software calls most."""
+    starts = member.launched_at is not None and looked_at < member.launched_at + _STARTS
+    return starts or now - looked_at >= _SERVES or member.ended_at is not None
 
 
 def _are_the_same(one: Trace | None, other: Trace | None) -> bool:

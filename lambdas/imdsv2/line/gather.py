@@ -63,8 +63,9 @@ def gather(
     *,
     closely: bool = False,
 ) -> dict[InstanceArn, Evidence]:
-    """Read the evidence of instances of one account and Region. ``closely``: whatever the window shows, all looks are asked, where
-    it depends on all of them what use says of others.
+    """Read the evidence of instances of one account and Region. ``closely``: as members of a cohort. Whatever the window shows, refused
+    calls and starts are looked at, because it depends on them what use says of others; what only the verdict on the instance itself
+    depends on, coverage and older use, is not.
 
     A refused or incomplete answer is evidence with a ``problem``, never an exception.
     """
@@ -105,10 +106,10 @@ class Looks:
         self._look_at_windows(windows)
         open_ = {arn: window for arn, window in windows.items() if self._is_open(arn, window)}
         self._look_for_refused_calls(open_)
-        self._look_whether_it_ran(open_)
+        self._look_whether_it_ran({} if self.closely else open_)
         self._look_at_starts(open_)
         evidence = {arn: self._evidence(arn, window) for arn, window in windows.items()}
-        return unknown | evidence | self._with_older_use(windows, evidence)
+        return unknown | evidence | self._with_older_use({} if self.closely else windows, evidence)
 
     def _read(
         self, metric: Metric, spans: Mapping[InstanceArn, Hours], period: int = HOUR
@@ -122,7 +123,8 @@ class Looks:
             for arn, window in windows.items()
             if window.edge is not None and self.tokenless[arn].values.get(window.edge)
         }
-        self.edges = self._read(TOKENLESS_CALLS, edges, period=FINE)
+        fine = self._read(TOKENLESS_CALLS, edges, period=FINE)
+        self.edges = {arn: each.holding(self.tokenless[arn].values[edges[arn].first]) for arn, each in fine.items()}
 
     def _is_open(self, arn: InstanceArn, window: Window) -> bool:
         """Whether the window leaves the verdict open: it is quiet, or a person accepts what was used in it."""
@@ -156,7 +158,8 @@ class Looks:
             if days.get(border) and since >= self.now - FINE_MEMORY:
                 borders[arn] = Hours(border, border + 24)
         self.settled = self._read(REJECTED_CALLS, settled)
-        self.straddled = self._read(REJECTED_CALLS, borders, period=FINE)
+        fine = self._read(REJECTED_CALLS, borders, period=FINE)
+        self.straddled = {arn: each.holding(self.refused[arn].values[borders[arn].first]) for arn, each in fine.items()}
 
     def _spared(self, known: AbstractSet[InstanceArn]) -> AbstractSet[InstanceArn]:
         """Those that had no call refused up to lately, and none since: one request for all. Where that fails, all are read."""
@@ -177,11 +180,16 @@ class Looks:
         return quiet_hours(self.tokenless[arn], self.settled.get(arn))
 
     def _look_at_starts(self, windows: Mapping[InstanceArn, Window]) -> None:
-        """Only where no proof is kept; of a start that lies in the window, its hours and days tell of its use."""
+        """Only where no proof is kept; of a start that lies in the window, its hours and days tell of its use. Of a member with use it
+        is asked whether some came at its start: what boots with it says more of others than what came later."""
         unproved = {
             arn: window for arn, window in windows.items() if not (window.proof_is_kept or window.start_is_forgotten)
         }
-        outside = {arn: window for arn, window in unproved.items() if not window.start_is_inside}
+        outside = {
+            arn: window
+            for arn, window in unproved.items()
+            if not window.start_is_inside or (self.closely and self.uses[arn].calls)
+        }
         settled = {arn: window for arn, window in unproved.items() if arn in self.settled}
         self.start_calls = self._calls_around(TOKENLESS_CALLS, outside)
         self.start_refused = self._calls_around(REJECTED_CALLS, outside | settled)
@@ -200,7 +208,8 @@ class Looks:
             for arn, window in fine.items()
             if hours[arn].problem is None and any(hours[arn].values.values())
         }
-        return hours | none | self._read(metric, used, period=FINE)
+        calls = self._read(metric, used, period=FINE)
+        return hours | none | {arn: each.holding(sum(hours[arn].values.values())) for arn, each in calls.items()}
 
     def _evidence(self, arn: InstanceArn, window: Window) -> Evidence:
         tokenless = self.tokenless[arn]

@@ -89,16 +89,19 @@ def look_closely(
         now: the time.
     """
     seen: list[Member] = []
+    since = now - timedelta(days=policy.lookback_days)
     for several in batched(members, _AT_ONCE):
         batch = {each.arn: each for each in several}
-        targets = [instances.get(arn) or _remains(each, now) for arn, each in batch.items()]
+        targets = [
+            _shown(instances[arn], now) if arn in instances else _remains(each, now) for arn, each in batch.items()
+        ]
         known = {arn: histories.get(arn, History()) for arn in batch}
         evidence = gather(cloudwatch, targets, known, policy, now, closely=True)
         closed = {each.arn: each for each in targets if _is_closed(each, known[each.arn], evidence[each.arn])}
         evidence |= with_closed_hours(cloudwatch, closed, known, evidence)
         for target in targets:
             speaks = target.options.http_endpoint != "disabled"
-            seen.append(member_of(batch[target.arn], evidence[target.arn], now, speaks=speaks))
+            seen.append(member_of(batch[target.arn], evidence[target.arn], now, since, speaks=speaks))
     return seen
 
 
@@ -108,15 +111,22 @@ def _is_closed(target: Instance, history: History, evidence: Evidence) -> bool:
     return history.stands and target.options.http_tokens in {"required", "unknown"} and not calls
 
 
+def _shown(instance: Instance, now: datetime) -> Instance:
+    """What is there. Of what stopped nobody knows when, all is looked at that lies in the cohort's window."""
+    unknown = instance.state == "stopped" and instance.stopped_at is None
+    return replace(instance, stopped_at=now) if unknown else instance
+
+
 def _remains(member: Member, now: datetime) -> Instance:
-    """What has ended, as an instance that was stopped then. Where nobody knows when it was launched, nothing can be said of its
-    start: it is taken to lie before everything that CloudWatch remembers."""
+    """What has ended, as an instance that was stopped then. Its last start may not have been its first, so that the window begins
+    before it. Where nobody knows when it was launched, nothing can be said of its start: it is taken to lie before everything that
+    CloudWatch remembers."""
     launched_at = member.launched_at or now - MEMORY - timedelta(days=1)
     return Instance(
         arn=member.arn,
         state="stopped",
         launched_at=launched_at,
-        first_launched_at=member.launched_at,
+        first_launched_at=None,
         stopped_at=max(member.ended_at or now, launched_at),
         options=_UNKNOWN,
     )

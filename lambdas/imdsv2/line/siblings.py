@@ -69,11 +69,12 @@ class Siblings:
         if not examples:
             return {}
         since = now - timedelta(days=policy.lookback_days)
-        known = self.pools.read({*examples, *map(lineage_of, examples)})
+        kept = self.pools.read({*examples, *map(lineage_of, examples)})
+        known = {key: each.through(policy.lookback_days) for key, each in kept.items()}
         found = {key: CohortEvidence.remembered(known[key], known[lineage_of(key)]) for key in examples}
         for each in judged:
             if each.cohort in found:
-                _take(found[each.cohort], each, now)
+                _take(found[each.cohort], each, since, now)
         old = {key: each for key, each in examples.items() if _is_old(known[key], now)}
         for key, membership in (self.memberships.read(old, known, policy, now) if old else {}).items():
             found[key].set_membership(membership, since)
@@ -159,7 +160,7 @@ class Siblings:
         now: datetime,
     ) -> None:
         instances = {arn: owner[arn].instances[arn] for arn in (m.arn for m in members) if arn in owner[arn].instances}
-        histories = {arn: owner[arn].histories[arn] for arn in (m.arn for m in members) if arn in owner[arn].histories}
+        histories = {arn: owner[arn].history_of(arn) for arn in (m.arn for m in members)}
         for each in look_closely(cloudwatch, members, instances, histories, policy, now):
             owner[each.arn].members[each.arn] = each
 
@@ -178,7 +179,8 @@ class Siblings:
             # What could not be read is asked for again as soon as anybody asks.
             read_at = None if pool.problem is not None else now
             members = tuple(to_keep(found.members.values(), since, MOST_MEMBERS))
-            self.pools.save(replace(kept, read_at=read_at, members=members, before=found.before, doubt=found.doubt))
+            read = replace(kept, read_at=read_at, members=members, lookback_days=policy.lookback_days)
+            self.pools.save(replace(read, before=found.before, doubt=found.doubt))
         elif {each.arn for each in pool.traces} - {each.arn for each in kept.members if each.used or each.refused}:
             self.pools.save(replace(kept, members=tuple(to_keep(found.members.values(), since, MOST_MEMBERS))))
         if source != found.key:
@@ -200,13 +202,15 @@ def _may_be_enforced(judgement: Judgement) -> bool:
     return judgement.evidence is not None and judgement.verdict.reason in MAY_CHANGE | OF_LITTLE_EVIDENCE
 
 
-def _take(found: CohortEvidence, judgement: Judgement, now: datetime) -> None:
-    """Take in what the batch knows of a member."""
+def _take(found: CohortEvidence, judgement: Judgement, since: datetime, now: datetime) -> None:
+    """Take in what the batch knows of a member: nothing, where its window is not known and so nothing was looked at."""
     instance, evidence = judgement.instance, judgement.evidence
-    if instance is None or evidence is None:
+    if instance is None or evidence is None or (evidence.problem is None and not evidence.window_known):
         return
     member = Member(arn=instance.arn, launched_at=instance.launched_at)
-    found.add_judged(member_of(member, evidence, now), judgement.record, now, is_doubtful=may_be_strays(evidence))
+    found.add_judged(
+        member_of(member, evidence, now, since), judgement.record, now, is_doubtful=may_be_strays(evidence)
+    )
 
 
 def _is_old(known: KeptPool, now: datetime) -> bool:

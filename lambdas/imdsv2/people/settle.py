@@ -43,6 +43,7 @@ _LEFT_BROKEN = "left_broken"
 _REFUSED_CALLS = "refused_calls"
 _GOES_BACK = "It is about to be put back; ask again once that is done."
 _STAYS = "cleared; it stays enforced, and refused calls count from now on"
+_STRICT = "cleared; it requires tokens, and what it was refused until now holds nobody"
 _WAITS_FOR_OTHERS = frozenset({Reason.CANARY_WAIT, Reason.COHORT_USES_V1})
 _NOTHING = "There is nothing to clear: it has neither broken nor been undone or opened since it was last cleared."
 
@@ -63,28 +64,35 @@ class Settling:
         records = self.scopes.all(command)
         if not command.scope.targets:
             records = [each for each in records if voided(each) or _waits_for_cohort(each, command)]
-        # Somebody may have opened it without the ledger's knowing; what he has not opened yet stays ours.
-        targets = self.look([each.arn for each in records if each.stands])
-        opened = {arn for arn, target in targets.items() if _is_open(target)}
+        # Somebody may have opened it without the ledger's knowing; what is not open yet stays ours.
+        ours = {each.arn for each in records if each.stands}
+        targets = self.look([each.arn for each in records if each.stands or command.scope.targets])
+        opened = {arn for arn in ours if _tokens_of(targets[arn]) == "optional"}
+        strict = self._strict([each for each in records if each.arn in targets and each.arn not in ours], targets)
         seen_at = self.now()
         problems = {
             each.arn: _NOTHING
             for each in records
-            if not voided(each, opened) and not each.stands and not _waits_for_cohort(each, command)
+            if not (voided(each, opened) or each.stands or each.arn in strict or _waits_for_cohort(each, command))
         }
         problems |= {each.arn: _GOES_BACK for each in records if each.is_to_go_back}
-        problems |= self.scopes.strangers.among(records)
+        problems |= {arn: why for arn, why in self.scopes.strangers.among(records).items() if arn not in strict}
 
         def cleared(record: Record) -> Record:
             if record.stands and record.arn not in opened:
                 return _settled(record, signature, now, seen_at)
             voids = voided(record, opened)
+            if record.arn in strict and not voids:
+                # That it was seen required after the clearance keeps row 10.
+                return replace(record, cleared_at=now, cleared_by=signature, revisit_at=now, required_seen_at=seen_at)
             # What its siblings did is settled in the evidence of the cohort.
             return _cleared(record, voids, signature, now) if voids else replace(record, revisit_at=now)
 
         def tells(record: Record) -> dict[str, Any]:
-            stays = record.stands and record.arn not in opened
-            voids = voided(record, opened) or [_REFUSED_CALLS if stays else str(Reason.COHORT_USES_V1)]
+            stays, voids = record.stands and record.arn not in opened, voided(record, opened)
+            if record.arn in strict and not voids:
+                return {"voids": [_REFUSED_CALLS], "outcome": _STRICT}
+            voids = voids or [_REFUSED_CALLS if stays else str(Reason.COHORT_USES_V1)]
             return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {_next(now)}"}
 
         self._settle_cohort(command, now, Kind.CLEARED, request_id)
@@ -93,19 +101,29 @@ class Settling:
         self._make_cohorts_due(records, results)
         return results
 
+    def _strict(self, records: Iterable[Record], targets: Mapping[InstanceArn, Target]) -> set[InstanceArn]:
+        """What somebody else made require tokens, and may hold its cohort by calls that it was refused: as the cohort's evidence says,
+        or because it was never judged, so that its cohort is not known."""
+        required = [each for each in records if _tokens_of(targets[each.arn]) == "required"]
+        pools = self.pools.read({each.cohort for each in required if each.cohort is not None})
+        refused = {member.arn for pool in pools.values() for member in pool.members if member.refused is not None}
+        return {each.arn for each in required if not each.version or each.arn in refused}
+
     def _make_cohorts_due(self, records: Iterable[Record], results: Iterable[Mapping[str, Any]]) -> None:
         """What runs the same software, or comes from the same source, waited for what a person has now said."""
         done = {each["target"] for each in results if each["done"]}
         settled = [each for each in records if each.cohort is not None and str(each.arn) in done]
         lineages = {lineage_of(str(each.cohort)) for each in settled}
-        accounts = sorted({account_key(each.arn) for each in settled})
+        # Of what was never judged, the cohort is not known.
+        nameless = {account_key(each.arn) for each in records if each.cohort is None and str(each.arn) in done}
+        accounts = sorted({account_key(each.arn) for each in settled} | nameless)
         make_due(
             self.ledger,
             accounts,
             lambda record: (
                 record.reason in _WAITS_FOR_OTHERS
                 and record.cohort is not None
-                and lineage_of(record.cohort) in lineages
+                and (lineage_of(record.cohort) in lineages or _waits_in(record, nameless))
             ),
             self.now(),
         )
@@ -155,13 +173,16 @@ class Settling:
         if at < now - timedelta(days=LONGEST_MEMORY_DAYS):
             raise InvalidRequest("at", f"takes a time of the last {LONGEST_MEMORY_DAYS} days, not {to_seconds(at)}")
         records = self.scopes.all(command)
+        # What holds its cohort may never have been judged itself.
+        unknown = self.scopes.strangers.among(records)
+        seen = self.look(unknown)
         self._settle_cohort(command, at, Kind.MENDED, request_id)
         results = mark(
             self.ledger,
             records,
             # What is known to be quiet may have been known only from an earlier such word on.
             partial(replace, mended_at=at, mended_by=command.signed(request_id), quiet_until=None, revisit_at=now),
-            self.scopes.strangers.among(records),
+            {arn: why for arn, why in unknown.items() if not isinstance(seen[arn], Instance)},
             now,
             author(command, request_id),
             dry_run=command.dry_run,
@@ -192,8 +213,13 @@ def _waits_for_cohort(record: Record, command: Command) -> bool:
     return command.scope.cohort is not None and record.reason == Reason.COHORT_USES_V1
 
 
-def _is_open(target: Target) -> bool:
-    return isinstance(target, Instance) and target.options.http_tokens == "optional"
+def _waits_in(record: Record, accounts: AbstractSet[str]) -> bool:
+    """Whether it is held by what others used, in one of some accounts."""
+    return record.reason == Reason.COHORT_USES_V1 and account_key(record.arn) in accounts
+
+
+def _tokens_of(target: Target) -> str | None:
+    return target.options.http_tokens if isinstance(target, Instance) else None
 
 
 def _cleared(record: Record, voids: Sequence[str], signature: str, now: datetime) -> Record:
