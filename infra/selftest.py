@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from aws_cdk import Aws, CfnOutput, CfnResource, Duration, RemovalPolicy, aws_iam, aws_logs
+from aws_cdk import Aws, CfnOutput, CfnResource, Duration, RemovalPolicy, aws_events, aws_iam, aws_logs
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
@@ -67,7 +67,7 @@ class SelfTest(Construct):
     ) -> sfn.StateMachine:
         """Create the state machine around the function, and grant the function what it calls at home."""
         self._grant(function, table, policy, invoked)
-        return sfn.StateMachine(
+        machine = sfn.StateMachine(
             self,
             "Machine",
             state_machine_name=self._settings.names.of("selftest"),
@@ -75,6 +75,38 @@ class SelfTest(Construct):
             timeout=LONGEST,
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=self._logs, level=sfn.LogLevel.ALL),
+        )
+        self._end_what_is_left(function.function, machine)
+        return machine
+
+    def _end_what_is_left(self, function: aws_lambda.Function, machine: sfn.StateMachine) -> None:
+        """What is stopped takes no further step, and not every instance can end itself: one has no metadata, and so no user data."""
+        rule = aws_events.CfnRule(
+            self,
+            "Stopped",
+            name=self._settings.names.of("selftest-stopped"),
+            description="End the instances of a self-test that did not come to its end",
+            event_pattern={
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": {
+                    "stateMachineArn": [machine.state_machine_arn],
+                    "status": ["ABORTED", "FAILED", "TIMED_OUT"],
+                },
+            },
+            targets=[
+                aws_events.CfnRule.TargetProperty(
+                    id="function",
+                    arn=function.function_arn,
+                    input_transformer=aws_events.CfnRule.InputTransformerProperty(
+                        input_paths_map={"detail": "$.detail"},
+                        input_template='{"step": "end_left", "state": <detail>}',
+                    ),
+                )
+            ],
+        )
+        function.add_permission(
+            "Stopped", principal=aws_iam.ServicePrincipal("events.amazonaws.com"), source_arn=rule.attr_arn
         )
 
     def _states(self, function: aws_lambda.Function) -> sfn.Chain:

@@ -18,10 +18,23 @@ bus = wire_bus(os.environ)
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Send a batch. Lambda delivers again from the first event that was not taken."""
-    records = event["Records"]
-    taken = bus.put([detail_of(each["dynamodb"]["NewImage"]) for each in records])
-    if taken == len(records):
+    details = [(each["dynamodb"]["SequenceNumber"], detail) for each in event["Records"] if (detail := _detail(each))]
+    taken = bus.put([detail for _, detail in details])
+    if taken == len(details):
         return {"batchItemFailures": []}
-    left = records[taken]["dynamodb"]["SequenceNumber"]
-    logger.warning("events not taken", extra={"taken": taken, "left": len(records) - taken})
+    left, _ = details[taken]
+    logger.warning("events not taken", extra={"taken": taken, "left": len(details) - taken})
     return {"batchItemFailures": [{"itemIdentifier": left}]}
+
+
+def _detail(record: Any) -> dict[str, Any] | None:
+    """The detail of an event; None of what is none of the trail's (of sources, AMIs and defaults) or cannot be read: it would be
+    delivered again for a day, and keep back all that is written after it."""
+    item = record["dynamodb"]["NewImage"]
+    if "schema" not in item:
+        return None
+    try:
+        return detail_of(item)
+    except Exception:  # noqa: BLE001 - whatever it is, the others must not wait for it
+        logger.exception("event not sent; the ledger has it", extra={"key": [item.get("pk"), item.get("sk")]})
+        return None

@@ -7,6 +7,7 @@ failed deletion does not block the deletion of the stack.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
@@ -85,7 +86,9 @@ def _keep(client: SecurityHubClient, action_arn: str, properties: dict[str, str]
     try:
         client.update_action_target(ActionTargetArn=action_arn, **described)
     except client.exceptions.ResourceNotFoundException:
-        client.create_action_target(Id=properties["ActionId"], **described)
+        # It is there by then if an answer was lost, or the daily look came between.
+        with suppress(client.exceptions.ResourceConflictException):
+            client.create_action_target(Id=properties["ActionId"], **described)
         return "created"
     except client.exceptions.InvalidAccessException:
         return NOT_ENABLED

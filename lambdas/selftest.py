@@ -1,4 +1,4 @@
-"""Handler of the self-test function: one step of its state machine per invocation."""
+"""Handler of the self-test function: one step of its state machine per invocation, and what follows if a person stops it."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ _STEPS = {
     "act": selftest.act,
     "look": selftest.look,
     "clean_up": selftest.clean_up,
+    "end_left": selftest.end_left,
     "judge": selftest.judge,
 }
 

@@ -210,6 +210,24 @@ def test_without_the_setting_there_is_nothing_of_it(stack: str, request: pytest.
     assert "selftest" not in str(request.getfixturevalue(stack).document).lower().replace("selftest_models", "")
 
 
+def test_what_a_person_stops_has_its_instances_ended(selftest_template: Template) -> None:
+    """Stopped, timed out or failed: the function is asked, with what Step Functions tells, by this rule alone."""
+    name, place = "imdsv2-remediation-selftest", f"{REGION}:{SECURITY_ACCOUNT}"
+    rule = selftest_template.one("AWS::Events::Rule", Name=f"{name}-stopped")
+    assert {
+        "stateMachineArn": [f"arn:aws:states:{place}:stateMachine:{name}"],
+        "status": ["ABORTED", "FAILED", "TIMED_OUT"],
+    } == rule["EventPattern"]["detail"]
+    [target] = rule["Targets"]
+    assert f"arn:aws:lambda:{place}:function:{name}" == target["Arn"]
+    assert '{"step": "end_left", "state": <detail>}' == target["InputTransformer"]["InputTemplate"]
+    permission = selftest_template.one("AWS::Lambda::Permission", Principal="events.amazonaws.com")
+    assert (target["Arn"], f"arn:aws:events:{place}:rule/{name}-stopped") == (
+        permission["FunctionName"],
+        permission["SourceArn"],
+    )
+
+
 def test_its_role_fits_into_the_template_of_a_stack_set(selftest_assembly: Path) -> None:
     """The StackSet carries the member template as text."""
     size = len((selftest_assembly / "Imdsv2RemediationMember.template.json").read_bytes())

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from imdsv2.people.culprit_request import CulpritQuestion
 from imdsv2.people.request import parse
 from tests.integration.builders import asked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imdsv2.domain.instance import InstanceArn
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
@@ -214,6 +217,96 @@ def test_a_refusal_of_systems_manager_is_told(cloud: Cloud, systems: Systems, ar
     result = ask(cloud, arn, capture=True)
     assert ("failed", "steady") == (result["capture"]["state"], result["when"]["pattern"])
     assert "InvalidDocument" in result["capture"]["says"]
+
+
+def lose(cloud: Cloud, systems: Systems, operation: str = "SendCommand") -> None:
+    """Systems Manager does what is asked, and nobody hears of it."""
+
+    def unheard(call: Call) -> None:
+        systems.send(call)
+        raise EndpointConnectionError(endpoint_url="https://ssm")
+
+    cloud.wire.on(operation, unheard)
+
+
+def test_a_command_without_an_answer_may_run_and_is_not_sent_again(
+    cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """What to look for is said, and how long to wait."""
+    lose(cloud, systems)
+    found = ask(cloud, arn, capture=True, seconds=900)["capture"]
+    assert ("unread", 1) == (found["state"], len(systems.sent))
+    assert "may be watched now" in found["says"]
+    assert "in 17 minutes" in found["says"]
+
+
+def test_a_command_that_is_throttled_is_not_sent_again_either(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """A person asks again; nothing has to be deployed for it."""
+    cloud.wire.refuse("SendCommand", "ThrottlingException")
+    found = ask(cloud, arn, capture=True)["capture"]
+    assert ("failed", 1) == (found["state"], len(cloud.wire.made("SendCommand")))
+    assert "ask again" in found["says"]
+    assert "deploy" not in found["says"]
+
+
+@pytest.mark.parametrize("answer", ["ThrottlingException", "InternalServerError"])
+def test_a_look_that_fails_for_a_moment_is_followed_by_another(
+    answer: str, cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """The command goes on meanwhile."""
+    cloud.wire.refuse("GetCommandInvocation", answer, times=2, status=500 if "Server" in answer else 400)
+    assert "captured" == ask(cloud, arn, capture=True)["capture"]["state"]
+    assert ["capture_begun", "captured"] == [each["kind"] for each in events(cloud, arn)]
+
+
+def test_a_command_that_nobody_knows_does_not_go_on(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """Its id is wrong, or it is forgotten: nobody has to ask for ever."""
+    cloud.wire.refuse("GetCommandInvocation", "InvocationDoesNotExist")
+    found = ask(cloud, arn, collect=COMMAND)["capture"]
+    assert "unread" == found["state"]
+    assert "knows no command" in found["says"]
+
+
+def of_kind(kind: str, arn: InstanceArn | None = None) -> Callable[[Call], bool]:
+    """Whether a transaction writes such an event, perhaps of one instance only."""
+
+    def is_one(call: Call) -> bool:
+        items = [each.get("Put", {}).get("Item", {}) for each in call.params["TransactItems"]]
+        named = [each for each in items if each.get("kind") == {"S": kind}]
+        return any(arn is None or each["pk"] == {"S": str(arn)} for each in named)
+
+    return is_one
+
+
+def ask_about(cloud: Cloud, *arns: InstanceArn) -> dict[str, dict[str, Any]]:
+    """What became of the watch of several instances, by their ARN."""
+    scope = {"targets": [str(each) for each in arns], "capture": True}
+    question = parse({"culprit": scope, "dry_run": False, "caller": "ada"})
+    assert isinstance(question, CulpritQuestion)
+    culprits = cloud.function().culprits()
+    capturing = replace(culprits.capturing, document=DOCUMENT, sleep=lambda _: None)
+    results = replace(culprits, capturing=capturing).answer(question)["results"]
+    return {each["target"]: each["capture"] for each in results}
+
+
+def test_where_the_ledger_fails_one_is_not_watched_and_the_others_are(
+    cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """What cannot be written is not run; what was begun before is collected all the same."""
+    other = cloud.one(use=1.0)
+    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("capture_begun", other), status=500)
+    found = ask_about(cloud, arn, other)
+    assert ("captured", "failed") == (found[str(arn)]["state"], found[str(other)]["state"])
+    assert "nothing was run" in found[str(other)]["says"]
+    assert [[arn.instance_id]] == [each["InstanceIds"] for each in systems.sent]
+
+
+def test_what_was_found_is_answered_though_the_ledger_fails(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """With the question that has it written."""
+    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("captured"), status=500)
+    found = ask(cloud, arn, capture=True)["capture"]
+    assert ("captured", "collector") == (found["state"], found["processes"][0]["name"])
+    assert f'"collect": "{COMMAND}"' in found["says"]
 
 
 def test_without_the_inventory_it_is_tried(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:

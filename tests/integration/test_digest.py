@@ -276,6 +276,26 @@ def test_what_was_left_to_the_digest_is_sent_though_it_is_switched_off(cloud: Cl
     assert {} == days.night(name="fourth")
 
 
+@pytest.mark.parametrize("written_days_ago", [1, 4, 200])
+def test_nights_without_a_sweep_before_the_first_digest_lose_nothing(
+    written_days_ago: int, cloud: Cloud, days: Days
+) -> None:
+    """Messages are left to it from the moment on at which the policy says so, though the sweeps of the first nights failed."""
+    begun = cloud.clock()
+    text = json.dumps({"mode": "enforce", "digest": "daily", "canary": None})
+    dated = {"Version": 1, "LastModifiedDate": begun + timedelta(days=3 - written_days_ago)}
+    cloud.wire.fake("GetParameter", lambda _: {"Parameter": {"Value": text, **dated}})
+    arn = cloud.one(tags=BLUE)
+    judge(cloud, arn)
+    assert [] == at_once(cloud)
+    for _ in range(3):
+        days.next_day(arn)
+    told = days.night()
+    assert (written_days_ago > 1) is (
+        f"{arn.instance_id} ({MEMBER} {REGION}): IMDSv1 switched off" in told.get("blue", "")
+    )
+
+
 def test_nothing_is_read_where_there_is_no_digest(cloud: Cloud, days: Days) -> None:
     """Neither the trail nor the file."""
     cloud.policy(mode="enforce", digest="off")

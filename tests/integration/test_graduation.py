@@ -13,6 +13,7 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.people.graduate_request import Graduating
 from imdsv2.people.request import parse
 from tests.integration.builders import MEMBER, REGION, asked
+from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
     from tests.integration.answers import Call
@@ -212,14 +213,43 @@ def test_an_undo_without_a_lock_does_nothing(cloud: Cloud, defaults: Defaults) -
 
 
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "RequestLimitExceeded"])
-def test_a_refusal_of_ec2_is_kept_and_tried_again(code: str, cloud: Cloud, defaults: Defaults) -> None:
-    """What was before is what was before the first attempt."""
-    cloud.wire.refuse("ModifyInstanceMetadataDefaults", code, times=9)
+def test_a_refusal_of_ec2_is_told_and_tried_again(code: str, cloud: Cloud, defaults: Defaults) -> None:
+    """Asked again, it is as if nothing had been tried."""
+    refuses = [True]
+    cloud.wire.refuse("ModifyInstanceMetadataDefaults", code, when=lambda _: refuses[0])
     failed = graduate(cloud)
     assert ("failed", "failed") == (failed["result"], failed["status"])
     assert code in failed["explanation"]
-    [current, *_] = kept(cloud)
-    assert {"HttpTokens": "no-preference"} == current["before"]
+    refuses[0] = False
+    assert "locked" == graduate(cloud)["result"]
+    assert {"HttpTokens": "no-preference"} == kept(cloud)[0]["before"]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_what_a_person_locks_after_a_refusal_is_not_unlocked(earlier: bool, cloud: Cloud, defaults: Defaults) -> None:
+    """EC2 had changed nothing: what is there now is theirs; also where the service had locked and unlocked before."""
+    if earlier:
+        graduate(cloud)
+        assert "unlocked" == graduate(cloud, unlock=True)["result"]
+    cloud.wire.refuse("ModifyInstanceMetadataDefaults", "UnauthorizedOperation", times=9)
+    assert "failed" == graduate(cloud)["result"]
+    defaults.values["HttpTokens"] = "required"
+    changes = len(defaults.changes)
+    assert "already_locked" == graduate(cloud)["result"]
+    assert "nothing_to_unlock" == graduate(cloud, unlock=True)["result"]
+    assert (changes, "required") == (len(defaults.changes), defaults.values["HttpTokens"])
+
+
+def test_a_second_step_that_is_refused_leaves_the_first_to_be_undone(cloud: Cloud, defaults: Defaults) -> None:
+    """And does not claim the second."""
+    graduate(cloud)
+    refuses = [True]
+    cloud.wire.refuse("ModifyInstanceMetadataDefaults", "UnauthorizedOperation", when=lambda _: refuses[0])
+    assert "failed" == graduate(cloud, enforce=True)["result"]
+    refuses[0] = False
+    defaults.values["HttpTokensEnforced"] = "enabled"
+    assert "unlocked" == graduate(cloud, unlock=True)["result"]
+    assert {"HttpTokensEnforced": "enabled"} == defaults.values
 
 
 def test_a_lost_answer_is_mended_by_asking_again(cloud: Cloud, defaults: Defaults) -> None:
@@ -233,10 +263,44 @@ def test_a_lost_answer_is_mended_by_asking_again(cloud: Cloud, defaults: Default
     with pytest.raises(TimeoutError):
         graduate(cloud)
     assert "locking" == kept(cloud)[0]["status"]
+    cloud.clock.move(minutes=17)
     assert "already_locked" == graduate(cloud)["result"]
     current = kept(cloud)[0]
     assert ("locked", {"HttpTokens": "no-preference"}) == (current["status"], current["before"])
     assert 1 == len(defaults.changes)
+
+
+@pytest.mark.parametrize("second", [{}, {"unlock": True}])
+def test_two_at_once_do_not_meet(second: dict[str, Any], cloud: Cloud, defaults: Defaults) -> None:
+    """Whoever comes while another one acts is told when to ask again; a dry run only looks."""
+    told: list[dict[str, Any]] = []
+
+    def meanwhile(_: Call) -> None:
+        if not told:
+            told.append(graduate(cloud, **second))
+            told.append(graduate(cloud, real=False, **second))
+
+    cloud.wire.on("ModifyInstanceMetadataDefaults", meanwhile)
+    assert "locked" == graduate(cloud)["result"]
+    assert "refused" == told[0]["result"]
+    assert "Ask again after" in told[0]["explanation"]
+    assert "would" in told[1]["result"]
+    assert ("locked", {"HttpTokens": "required"}) == (kept(cloud)[0]["status"], defaults.values)
+
+
+def test_a_second_look_that_fails_is_answered(cloud: Cloud, defaults: Defaults) -> None:
+    """Nothing is changed on the grounds of the first."""
+    looks: list[Call] = []
+
+    def fail(call: Call) -> None:
+        looks.append(call)
+        if len(looks) > 1:
+            raise refusal("UnauthorizedOperation", "no", call.operation, status=403)
+
+    cloud.wire.on("GetInstanceMetadataDefaults", fail)
+    answer = graduate(cloud)
+    assert ("refused", []) == (answer["result"], defaults.changes)
+    assert "cannot be read again" in answer["explanation"]
 
 
 def test_defaults_that_change_during_the_look_are_left(cloud: Cloud, defaults: Defaults) -> None:

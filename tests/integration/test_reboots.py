@@ -161,6 +161,19 @@ def test_what_cannot_be_asked_leaves_the_hold(cloud: Cloud, code: str) -> None:
     assert {arn: "boot_not_observable", quiet: "unused"} == outcomes
 
 
+@pytest.mark.parametrize(("code", "times"), [("ThrottlingException", 2), ("AccessDeniedException", 1)])
+def test_what_may_be_answered_later_is_asked_at_the_next_look(cloud: Cloud, code: str, times: int) -> None:
+    """A throttled question is none; what the role may not ask is asked once a day."""
+    arn = only_rebooted(cloud)
+    cloud.wire.refuse("LookupEvents", code, times=9)
+    judge(cloud, arn)
+    once = questions(cloud)
+    cloud.clock.move(minutes=20)
+    judge(cloud, arn)
+    assert times * once == questions(cloud)
+    assert (times == 1) is (cloud.ledger().read([arn])[arn].reboot_sought_at is not None)
+
+
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"eventName": 7}'])
 def test_an_event_that_cannot_be_read_is_none(cloud: Cloud, text: str) -> None:
     """It says nothing, and fails nothing."""

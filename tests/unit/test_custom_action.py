@@ -162,6 +162,16 @@ def test_an_action_that_is_there_is_brought_up_to_date(
     )
 
 
+def test_an_action_that_is_made_meanwhile_fails_no_deployment(
+    security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """An answer was lost and the call repeated, or the daily look came between: it is there, and that was wanted."""
+    security_hub.add_client_error("update_action_target", "ResourceNotFoundException")
+    security_hub.add_client_error("create_action_target", "ResourceConflictException")
+    handle(request("Create", cloudformation))
+    assert "SUCCESS" == only_answer(cloudformation)["Status"]
+
+
 def test_update_makes_an_action_again_that_a_person_deleted(
     security_hub: Stubber, cloudformation: CloudFormation
 ) -> None:

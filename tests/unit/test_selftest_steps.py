@@ -155,10 +155,40 @@ def test_what_has_no_line_is_ended_by_its_tag_alone() -> None:
     bucket.files[f"{FOLDER}/seen.json"] = json.dumps({**to_document(clean()), "done": [], "instances": {}})
     ec2 = Client(describe_instances=lambda **_sent: {"Reservations": found}, terminate_instances=lambda **_sent: {})
     passed_on = selftest(bucket, ec2=ec2).clean_up(event(error={"Error": "E", "Cause": "C"}))
+    looks = [sent["Filters"] for name, sent in ec2.sent if name == "describe_instances"]
+    assert all({"Name": "tag:imdsv2:selftest", "Values": [EXECUTION]} in each for each in looks)
+    ended = [sent["InstanceIds"] for name, sent in ec2.sent if name == "terminate_instances"]
+    assert ["i-1", "i-2"] == ended[0]
+    assert {"Error": "E", "Cause": "C"} == passed_on["error"]
+
+
+def test_what_a_launch_without_an_answer_launched_is_ended_when_it_is_shown() -> None:
+    """EC2 lists it some seconds later; nothing else knows of it."""
+    bucket = Bucket()
+    bucket.files[f"{FOLDER}/seen.json"] = json.dumps({**to_document(clean()), "done": [], "instances": {}})
+    shown: list[list[dict[str, Any]]] = [[], [{"Instances": [{"InstanceId": "i-9"}]}]]
+    ec2 = Client(
+        describe_instances=lambda **_sent: {"Reservations": shown.pop(0)}, terminate_instances=lambda **_sent: {}
+    )
+    selftest(bucket, ec2=ec2).clean_up(event(error={"Error": "ReadTimeoutError", "Cause": "C"}))
+    assert [["i-9"]] == [sent["InstanceIds"] for name, sent in ec2.sent if name == "terminate_instances"]
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "FAILED", "TIMED_OUT"])
+def test_the_instances_of_a_stopped_execution_are_ended(status: str) -> None:
+    """By what Step Functions tells of it, which has its input as a text."""
+    found = [{"Instances": [{"InstanceId": "i-3"}]}]
+    ec2 = Client(describe_instances=lambda **_sent: {"Reservations": found}, terminate_instances=lambda **_sent: {})
+    told = {"name": EXECUTION, "status": status, "input": json.dumps(event()["input"])}
+    assert {"ended": ["i-3"]} == selftest(Bucket(), ec2=ec2).end_left(told)
     [filters] = [sent["Filters"] for name, sent in ec2.sent if name == "describe_instances"]
     assert {"Name": "tag:imdsv2:selftest", "Values": [EXECUTION]} in filters
-    assert [["i-1", "i-2"]] == [sent["InstanceIds"] for name, sent in ec2.sent if name == "terminate_instances"]
-    assert {"Error": "E", "Cause": "C"} == passed_on["error"]
+
+
+@pytest.mark.parametrize("given", ['{"account": "7"}', "no JSON", '{"account": "222222222222", "region": "eu-west-1"}'])
+def test_an_execution_that_launched_nothing_has_nothing_to_end(given: str) -> None:
+    """Its input was refused, or only asked for the plan: AWS is not asked."""
+    assert {"ended": []} == selftest(Bucket()).end_left({"name": EXECUTION, "status": "FAILED", "input": given})
 
 
 def test_instances_that_cannot_be_ended_fail_the_step() -> None:

@@ -44,11 +44,16 @@ def templates_of(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Template]:
             while not page["LaunchTemplates"] and page.get("NextToken"):
                 page = ec2.describe_launch_templates(**request, NextToken=page["NextToken"])
         except ClientError as error:
-            if not error_code(error).startswith(_NO_SUCH):
+            if not is_no_such_template(error):
                 raise
         else:
             found |= {shown["LaunchTemplateId"]: _template(shown) for shown in page["LaunchTemplates"]}
     return found
+
+
+def is_no_such_template(error: ClientError) -> bool:
+    """Whether EC2 says that it does not know the launch template."""
+    return error_code(error).startswith(_NO_SUCH)
 
 
 def read_versions(
@@ -87,7 +92,7 @@ def _of_one(ec2: EC2Client, template: str, numbers: Sequence[str]) -> list[Versi
     try:
         return list(_pages(ec2, {"LaunchTemplateId": template, "Versions": numbers}))
     except ClientError as error:
-        if error_code(error).startswith(_NO_SUCH):  # Deleted since it was listed.
+        if is_no_such_template(error):  # Deleted since it was listed.
             return []
         raise
 

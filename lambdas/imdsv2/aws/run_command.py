@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from imdsv2.aws.errors import error_code
 
@@ -23,9 +24,11 @@ OUTPUT_SHOWN = 24_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What came of a command on an instance. ``runs``: it is not over; ``status``: as Systems Manager calls it."""
+    """What came of a command on an instance. ``runs``: it is not over; ``is_known``: Systems Manager knows it there; ``status``: as it
+    calls it."""
 
     runs: bool
+    is_known: bool = True
     status: str = "Pending"
     output: str = ""
     errors: str = ""
@@ -38,7 +41,8 @@ class Ran:
 
 
 def start(ssm: Any, document: str, instance_id: str, parameters: Mapping[str, str], comment: str) -> str:
-    """Send the command, and return its id. Raises ClientError or BotoCoreError."""
+    """Send the command, and return its id. Raises ClientError or BotoCoreError. It is sent once: Systems Manager takes no token by which
+    it would know a repetition."""
     sent = ssm.send_command(
         DocumentName=document,
         InstanceIds=[instance_id],
@@ -46,7 +50,10 @@ def start(ssm: Any, document: str, instance_id: str, parameters: Mapping[str, st
         TimeoutSeconds=_DELIVERY_SECONDS,
         Comment=comment[:100],
     )
-    return str(sent["Command"]["CommandId"])
+    command_id = sent.get("Command", {}).get("CommandId")
+    if not command_id:
+        raise ResponseParserError("The answer to SendCommand names no command.")
+    return str(command_id)
 
 
 def ask(ssm: Any, command_id: str, instance_id: str) -> Ran:
@@ -55,7 +62,7 @@ def ask(ssm: Any, command_id: str, instance_id: str) -> Ran:
         seen = ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
     except ClientError as error:
         if error_code(error) == _NOT_YET:
-            return Ran(runs=True)
+            return Ran(runs=True, is_known=False)
         raise
     status = str(seen.get("Status", "Pending"))
     return Ran(

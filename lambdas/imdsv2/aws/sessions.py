@@ -49,6 +49,8 @@ CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     user_agent_extra="imdsv2-remediation",
 )
+_ONCE = CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+"""For commands to instances, which would run again."""
 
 
 def metrics_session(beside: botocore.session.Session) -> botocore.session.Session:
@@ -196,7 +198,7 @@ class Members:
         client = self._sessions.get(service, self._sessions["ec2"]).create_client(
             "ec2" if service == "sources" else service,
             region_name=place.region,
-            config=CONFIG,
+            config=_ONCE if role == "capture" else CONFIG,
             aws_access_key_id=keys.access_key,
             aws_secret_access_key=keys.secret_key,
             aws_session_token=keys.token,

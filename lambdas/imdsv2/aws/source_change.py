@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from imdsv2.aws.autoscaling import read_groups
-from imdsv2.aws.launch_templates import templates_of
+from imdsv2.aws.launch_templates import is_no_such_template, templates_of
 from imdsv2.aws.pages import pages
 from imdsv2.domain.source_fix import FIXED_TAG, Pointer
 from imdsv2.source.fixing import named_by, pointed, specification
@@ -58,17 +60,22 @@ def look(ec2: EC2Client, autoscaling: Any, fix: SourceFix) -> Now:
 
 
 def versions_from(ec2: EC2Client, step: Step) -> dict[int, Version]:
-    """The versions of a template from the step's base on, by number."""
+    """The versions of a template from the step's base on, by number; none if the template is gone."""
     request: dict[str, Any] = {"LaunchTemplateId": step.template, "MinVersion": str(step.base)}
-    return {
-        each["VersionNumber"]: Version(
-            number=each["VersionNumber"],
-            description=each.get("VersionDescription", ""),
-            data=dict(each.get("LaunchTemplateData", {})),
-        )
-        for page in pages(ec2.describe_launch_template_versions, **request)
-        for each in page["LaunchTemplateVersions"]
-    }
+    try:
+        return {
+            each["VersionNumber"]: Version(
+                number=each["VersionNumber"],
+                description=each.get("VersionDescription", ""),
+                data=dict(each.get("LaunchTemplateData", {})),
+            )
+            for page in pages(ec2.describe_launch_template_versions, **request)
+            for each in page["LaunchTemplateVersions"]
+        }
+    except ClientError as error:
+        if is_no_such_template(error):
+            return {}
+        raise
 
 
 def tag(ec2: EC2Client, templates: Iterable[str], now: datetime) -> None:

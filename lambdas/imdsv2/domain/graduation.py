@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ class Lock(StrEnum):
     FAILED = "failed"
 
 
+_LONGEST = timedelta(minutes=16)
+"""Longer than the function runs that changes them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graduation:
     """The ledger's item of a place. ``version`` is 0 if there is none yet.
@@ -52,6 +57,12 @@ class Graduation:
     def holds(self) -> bool:
         """Whether defaults may stand that the service has set, and that an undo would put back."""
         return bool(self.before) and self.status != Lock.UNLOCKED
+
+    def busy_until(self, now: datetime) -> datetime | None:
+        """Until when another invocation may be changing them; None if none does."""
+        if self.status not in {Lock.LOCKING, Lock.UNLOCKING} or self.at is None or now >= self.at + _LONGEST:
+            return None
+        return self.at + _LONGEST
 
 
 def wanted_of(*, hop_limit: int | None, enforce: bool) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 FIXED_TAG = "imdsv2:fixed-at"
 """The service's tag on a launch template of which it makes versions, with the time. Written before; the role may act only where it is."""
 _DESCRIPTION = "imdsv2-remediation"
+_A_PASS = timedelta(minutes=4)
+"""At least as much lies between two passes of the guard."""
+_AN_HOUR = timedelta(hours=1)
 
 
 class FixStatus(StrEnum):
@@ -92,6 +96,7 @@ class SourceFix:
         notice_ends_at: when the owner's notice ends.
         broken_by, broken_at: the instance, by its ARN, whose software broke, and when.
         undone_by: the person who had it put back, and in which request.
+        hindered_by: what AWS refuses while it goes back, e.g. `UnauthorizedOperation to ModifyLaunchTemplate`; people are told once.
         explanation: what happened, and what a person can do.
         owes: `TELL` and `COUNT`, as far as they are not done.
         past: earlier statuses, each as `<ISO time> <status>`, the newest last.
@@ -115,6 +120,7 @@ class SourceFix:
     broken_by: str | None = None
     broken_at: datetime | None = None
     undone_by: str | None = None
+    hindered_by: str = ""
     explanation: str = ""
     owes: frozenset[str] = frozenset()
     past: tuple[str, ...] = field(default=())
@@ -134,6 +140,14 @@ class SourceFix:
     @property
     def stands(self) -> bool:
         return self.status in STANDS
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether it is to go back, and an earlier pass of the guard has tried that in vain."""
+        return self.status is FixStatus.GOING_BACK and self.at is not None and now - self.at >= _A_PASS
+
+    def is_stuck(self, now: datetime) -> bool:
+        """Whether it was begun long ago, and could neither be completed nor given up."""
+        return self.status is FixStatus.FIXING and self.at is not None and now - self.at >= _AN_HOUR
 
     @property
     def made(self) -> dict[str, list[int]]:

@@ -25,11 +25,6 @@ class Broken:
     why: str
 
 
-def after(refused: Mapping[datetime, int], cleared_at: datetime | None) -> Mapping[datetime, int]:
-    """The refused calls since a person settled the earlier ones; all of them if nobody did."""
-    return refused if cleared_at is None else {when: calls for when, calls in refused.items() if when > cleared_at}
-
-
 def broken_of(
     members: Sequence[Instance],
     signs: Mapping[InstanceArn, Signs],

@@ -39,6 +39,9 @@ _ASK = 'To have it changed now, ask the manual function for its instances under 
 _SHARED = "It shares a launch template with a source that was changed just now. Ask again for it; the next sweep looks again as well."
 _BUSY = "Somebody is changing it right now; ask again in a few minutes."
 _OVERTAKEN = "Somebody else was quicker; ask again."
+_OWED = (
+    "What became of it before has yet to be told or counted, which the guard does within minutes. Ask again after that."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,11 @@ class Fixing:
             ):
                 if ended.status is not None:
                     counts[ended.status] += 1
+                if not self.members.has_time():
+                    self.logger.warning(
+                        "no time for more sources; the next sweep looks again", extra={"region": place.region}
+                    )
+                    break
         except (*CALL_FAILURES, LedgerContended) as error:
             problem = {"account": place.account, "region": place.region, "problem": describe_error(error)}
             self.logger.warning("sources not looked at; the next sweep does it", extra=problem)
@@ -109,6 +117,9 @@ class Fixing:
             return Ended(key=seen.key, status=known.status if known.stands else None, why=seen.hindrance, fix=known)
         if caller is None and (why := _left_to_people(seen, known, now)) is not None:
             return Ended(key=seen.key, status=known.status, why=why, fix=known)
+        if known.owes and not dry_run:
+            # Another attempt would take its place, and be told instead.
+            return Ended(key=seen.key, status=known.status, why=_OWED, fix=known)
         wanted = self._wanted(seen, known, caller, request_id)
         shut = self.gates.ask(wanted, seen.source.running, seen.records)
         if dry_run:
@@ -157,10 +168,10 @@ class Fixing:
             return Ended(key=fix.key, status=fix.status, why=_OVERTAKEN, fix=fix)
         if taken.status is FixStatus.GOING_BACK:
             return _ended(self.teller.tell(self.changing.back(taken)))
-        return _ended(self._forward(taken))
+        return _ended(self._forward(taken, is_taken_over=True))
 
-    def _forward(self, fix: SourceFix) -> SourceFix:
-        ended = self.changing.forward(fix, lambda: self._shut(fix))
+    def _forward(self, fix: SourceFix, *, is_taken_over: bool = False) -> SourceFix:
+        ended = self.changing.forward(fix, lambda: self._shut(fix), is_taken_over=is_taken_over)
         if ended.status is FixStatus.GOING_BACK:
             ended = self.changing.back(ended)
         return self.teller.tell(ended)
@@ -187,6 +198,7 @@ class Fixing:
             broken_by=None,
             broken_at=None,
             undone_by=None,
+            hindered_by="",
             owes=frozenset(),
         )
 

@@ -26,6 +26,7 @@ _HEADLINES = {
     FixStatus.ANNOUNCED: "Next launches will require IMDSv2",
     FixStatus.FIXED: "Next launches require IMDSv2",
     FixStatus.VERIFIED: "Next launches require IMDSv2, and nothing broke",
+    FixStatus.GOING_BACK: "Next launches still require IMDSv2: they could not be put back",
     FixStatus.GONE_BACK: "Next launches allow IMDSv1 again",
     FixStatus.LEFT: "Next launches were not changed: somebody else changed them",
     FixStatus.FAILED: "Next launches could not be changed",
@@ -44,9 +45,14 @@ class FixTeller:
 
     def tell(self, fix: SourceFix) -> SourceFix:
         """Send what is owed, and write that it is sent. The item as it is then."""
-        if TELL not in fix.owes or fix.status not in _HEADLINES or not self._send(fix):
+        if TELL not in fix.owes or not _is_news(fix) or not self._send(fix):
             return fix
-        return self.fixes.save(replace(fix, owes=fix.owes - {TELL})) or fix
+        try:
+            return self.fixes.save(replace(fix, owes=fix.owes - {TELL})) or fix
+        except CALL_FAILURES as error:
+            problem = {"source": fix.key, "problem": describe_error(error)}
+            self.logger.warning("not written that a source was told; it is told again", extra=problem)
+            return fix
 
     def announce(self, fix: SourceFix, hours: int) -> None:
         """Give the owner notice; it begins when the message is delivered."""
@@ -58,7 +64,7 @@ class FixTeller:
         place, status = fix.place, FixStatus(str(fix.status))
         subject = f"{_HEADLINES[status]}: {fix.named} in {place.account} {place.region}"
         how = f"Commands are payloads of the function {self.manual_function}."
-        lines = [subject, f"{fix.key}\n  {fix.explanation}"]
+        lines = [subject, f"{fix.key}\n  {_said(fix)}"]
         if fix.stands:
             lines.append(f"To put it back: {undo_command(fix.key)}")
         addressed = {"kind": "source", "owner": fix.owner or place.account}
@@ -70,6 +76,20 @@ class FixTeller:
             self.logger.warning("source not told; the guard's next pass does it", extra=problem)
             return False
         return True
+
+
+def _is_news(fix: SourceFix) -> bool:
+    """Whether people have to hear how it stands: of what goes back, only that it cannot."""
+    return fix.status in _HEADLINES and (fix.status is not FixStatus.GOING_BACK or bool(fix.hindered_by))
+
+
+def _said(fix: SourceFix) -> str:
+    if fix.status is not FixStatus.GOING_BACK or not fix.hindered_by:
+        return fix.explanation
+    return (
+        f"{fix.explanation} AWS refuses to put it back ({fix.hindered_by}), which is tried again every few minutes: deploy the member roles "
+        "of this version there, or point it to the version before by hand."
+    )
 
 
 def undo_command(key: str) -> str:

@@ -3,9 +3,10 @@ their software breaks, the source goes back, by the rule that holds for instance
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,13 @@ from imdsv2.aws.ec2 import instances_of
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
 from imdsv2.domain.batches import batched
-from imdsv2.domain.cohort import cohort_of, lineage_of
+from imdsv2.domain.cohort import cohort_of
 from imdsv2.domain.commands import command
+from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import RollbackMode
 from imdsv2.domain.source_fix import COUNT, TELL, UNDER_WAY, FixStatus
-from imdsv2.domain.source_health import Broken, after, broken_of, is_clean
+from imdsv2.domain.source_health import Broken, broken_of, is_clean
+from imdsv2.domain.window import FINE
 from imdsv2.domain.words import count
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.place import Pass
@@ -28,19 +31,19 @@ from imdsv2.ledger.items import account_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from aws_lambda_powertools import Logger
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.health import Signs
-    from imdsv2.domain.instance import Instance, InstanceArn, Place
+    from imdsv2.domain.instance import Instance, Place
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.source_fix import SourceFix
     from imdsv2.fix.run import Fixing
     from imdsv2.guard.response import Response
     from imdsv2.guard.writer import Writer
     from imdsv2.ledger.policy import PolicySource
+    from imdsv2.ledger.record import Record
 
 _TEMPLATE_TAG, _VERSION_TAG = "aws:ec2launchtemplate:id", "aws:ec2launchtemplate:version"
 _TEMPLATES_A_CALL = 200
@@ -74,38 +77,51 @@ class SourceWatch:
             return Pass(failed=1)
         watched: dict[Place, list[SourceFix]] = defaultdict(list)
         proved: dict[Place, list[SourceFix]] = defaultdict(list)
-        for fix in fixes:
+        for number, fix in enumerate(fixes):
             if not has_time():
-                break
-            self._guarded(done, fix, partial(self._settle, fix, request_id))
-            if fix.status is FixStatus.FIXED:
-                watched[fix.place].append(fix)
-            elif fix.status is FixStatus.VERIFIED and self.now().minute < _RECALLED_UNTIL:
-                proved[fix.place].append(fix)
-        for several_places, look in ((watched, self._watch), (proved, self._recall)):
-            for place, several in several_places.items():
-                if has_time():
-                    self._guarded(done, several[0], partial(look, place, several, done, request_id))
+                return self._out_of_time(done, len(fixes) - number)
+            known = self._guarded(done, fix, partial(self._settle, fix, request_id)) or fix
+            if known.status is FixStatus.FIXED:
+                watched[fix.place].append(known)
+            elif known.status is FixStatus.VERIFIED and self.now().minute < _RECALLED_UNTIL:
+                proved[fix.place].append(known)
+            done.left_broken += known.is_overdue(self.now())
+            done.failed += known.is_stuck(self.now())
+        looks = [
+            *((self._watch, place, several) for place, several in watched.items()),
+            *((self._recall, place, several) for place, several in proved.items()),
+        ]
+        for number, (look, place, several) in enumerate(looks):
+            if not has_time():
+                return self._out_of_time(done, len(looks) - number)
+            self._guarded(done, several[0], partial(look, place, several, done, request_id))
         return done
 
-    def _guarded(self, done: Pass, fix: SourceFix, act: Callable[[], None]) -> None:
+    def _out_of_time(self, done: Pass, left: int) -> Pass:
+        """What is not looked at is not watched: it counts as failed, or nobody would hear of it."""
+        self.logger.warning("no time for sources", extra={"left": left})
+        done.failed += 1
+        return done
+
+    def _guarded(self, done: Pass, fix: SourceFix, act: Callable[[], SourceFix | None]) -> SourceFix | None:
+        """What was done; None if it failed, which is counted."""
         try:
-            act()
+            return act()
         except (*CALL_FAILURES, LedgerContended) as error:
             done.failed += 1
             self.logger.warning("source not guarded", extra={"source": fix.key, "problem": describe_error(error)})
         except Exception:
             done.failed += 1
             self.logger.exception("source not guarded", extra={"source": fix.key})
+        return None
 
-    def _settle(self, fix: SourceFix, request_id: str) -> None:
-        """Go on with what is under way, and do what is owed."""
+    def _settle(self, fix: SourceFix, request_id: str) -> SourceFix:
+        """Go on with what is under way, and do what is owed. The item as it is then."""
         if fix.status in UNDER_WAY and not fix.is_leased(self.now()):
             fix = self.fixing.go_on(fix, request_id).fix or fix
         if COUNT in fix.owes:
             fix = self._counted(fix)
-        if TELL in fix.owes:
-            self.fixing.teller.tell(fix)
+        return self.fixing.teller.tell(fix) if TELL in fix.owes else fix
 
     def _watch(self, place: Place, fixes: Sequence[SourceFix], done: Pass, request_id: str) -> None:
         policy = self.policies.current(self.now()).policy
@@ -121,7 +137,9 @@ class SourceWatch:
             members = [each for each in launched[fix.key] if each.arn in signs]
             broken = broken_of(members, signs, policy, standing=len(members))
             if broken is not None:
-                self._answered(fix, broken, policy, request_id, done)
+                self._respond(fix, broken, policy, request_id, done)
+            elif self._is_left(fix):
+                done.left_broken += 1
             elif any(is_clean(each, signs[each.arn], policy, self.now()) for each in members):
                 self._verified(fix, len(members), policy)
 
@@ -139,12 +157,7 @@ class SourceWatch:
             members = [each for each in launched[fix.key] if each.arn in signs]
             broken = broken_of(members, signs, policy, standing=len(launched[fix.key]), is_proved=True)
             if broken is not None:
-                self._answered(fix, broken, policy, request_id, done)
-
-    def _answered(self, fix: SourceFix, broken: Broken, policy: Policy, request_id: str, done: Pass) -> None:
-        left = self._respond(fix, broken, policy, request_id)
-        done.left_broken += left
-        done.rolled_back += 1 - left
+                self._respond(fix, broken, policy, request_id, done)
 
     def _launched(self, place: Place, fixes: Iterable[SourceFix]) -> dict[str, list[Instance]]:
         """What was launched from the versions that the service made, by source."""
@@ -172,38 +185,46 @@ class SourceWatch:
         oldest: datetime | None = None,
     ) -> dict[InstanceArn, Signs]:
         """The signs of members since their launch. ``oldest``: nothing before that counts, and whether they ran is not asked."""
+        records = self.response.ledger.read(members)
         begins = {
-            arn: Begin(watch=each.launched_at, count=max(each.launched_at, oldest or each.launched_at))
+            arn: Begin(watch=each.launched_at, count=max(_counted_from(each, records[arn]), oldest or each.launched_at))
             for arn, each in members.items()
         }
         watch = timedelta(hours=policy.watch_hours)
         ripe = {arn for arn, each in members.items() if oldest is None and self.now() - each.launched_at >= watch}
-        signs = gather_signs(self.members.cloudwatch(place), begins, ripe, self.now())
-        return signs | self._since_cleared({arn: each for arn, each in signs.items() if each.refused})
+        return gather_signs(self.members.cloudwatch(place), begins, ripe, self.now())
 
-    def _since_cleared(self, signs: Mapping[InstanceArn, Signs]) -> dict[InstanceArn, Signs]:
-        """The signs without the refused calls that a person has settled."""
-        records = self.response.ledger.read(signs) if signs else {}
-        return {arn: replace(each, refused=after(each.refused, records[arn].cleared_at)) for arn, each in signs.items()}
-
-    def _respond(self, fix: SourceFix, broken: Broken, policy: Policy, request_id: str) -> int:
-        """Hold the cohort, and take the source back. 1 if it is left broken: the policy says that people alone put it back."""
+    def _respond(self, fix: SourceFix, broken: Broken, policy: Policy, request_id: str, done: Pass) -> None:
+        """Hold the cohort, and take the source back, unless the policy says that people alone put it back. One that cannot be put
+        back at once counts as left broken at the next pass."""
         now, arn = self.now(), broken.member.arn
         self._hold(broken.member, policy)
         why = (
             f"IMDSv1 calls of {arn.instance_id}, launched from the new version, were refused {broken.why}: its software broke. "
             f"Update it, and then: {command('clear', arn)}"
         )
-        known = replace(fix, broken_by=str(arn), broken_at=fix.broken_at or now)
+        is_known = self._is_left(fix)
+        known = replace(fix, broken_by=str(arn), broken_at=fix.broken_at if is_known else now)
         if policy.rollback is RollbackMode.ALERT:
-            if fix.broken_at is None:
+            if not is_known:
                 only = 'The policy says "rollback": "alert": nothing was put back. Put it back by undo.'
                 alerted = replace(known, explanation=f"{why} {only}", owes=known.owes | {TELL, COUNT})
                 self._settled(self.fixing.fixes.save(alerted))
-            return 1
+            done.left_broken += 1
+            return
         ended = self.fixing.take_back(replace(known, owes=known.owes | {COUNT}), request_id, why)
+        if ended.status not in {FixStatus.GOING_BACK, FixStatus.GONE_BACK}:
+            return  # Somebody else has written it meanwhile: the next pass looks again.
+        done.rolled_back += ended.status is FixStatus.GONE_BACK
         self._settled(ended.fix)
-        return 0
+
+    def _is_left(self, fix: SourceFix) -> bool:
+        """Whether it is known as broken and stands all the same, and no person has cleared the instance that broke."""
+        if fix.broken_by is None or fix.broken_at is None:
+            return False
+        arn = InstanceArn.parse(fix.broken_by)
+        cleared_at = self.response.ledger.read([arn])[arn].cleared_at
+        return cleared_at is None or cleared_at < fix.broken_at
 
     def _settled(self, fix: SourceFix | None) -> None:
         if fix is not None and COUNT in fix.owes:
@@ -226,16 +247,11 @@ class SourceWatch:
         if key is None:
             return
         record = self.response.ledger.read([member.arn])[member.arn]
+        known = Change(before=record, after=replace(record, broken_at=self.now(), cohort=key))
         if not record.is_broken:
             # By its own record a person clears it, and its cohort with it.
-            self.writer.write([Change(before=record, after=replace(record, broken_at=self.now(), cohort=key))])
-        now = self.now()
-        for name in {key, lineage_of(key)}:
-            held = self.response.cohorts.read([name])[name]
-            if held.broken_by is None or not held.is_held(record.cleared_at):
-                self.response.cohorts.change(
-                    name, lambda known: replace(known.renewed(), broken_by=member.arn, broken_at=now)
-                )
+            self.writer.write([known])
+        self.response.hold_cohorts([known.after], unexplained=False)
 
     def _verified(self, fix: SourceFix, members: int, policy: Policy) -> None:
         why = (
@@ -243,3 +259,11 @@ class SourceWatch:
             f"one of them has run clean for {count(policy.watch_hours, 'hour')}."
         )
         self.fixing.fixes.save(fix.moved(FixStatus.VERIFIED, self.now(), why))
+
+
+def _counted_from(member: Instance, record: Record) -> datetime:
+    """From when on refused calls of a member say something about its source: from its launch, or from when a person settled what
+    came before."""
+    said = [each for each in (record.cleared_at, record.mended_at) if each is not None]
+    settled = [datetime.fromtimestamp(math.floor(each.timestamp() / FINE) * FINE, UTC) for each in said]
+    return max([member.launched_at, *settled])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.ledger.items import new_id
 from imdsv2.ledger.trail import DECISION, Event, Kind, puts, time_of
 from imdsv2.ledger.values import deserialize
 
@@ -31,7 +32,8 @@ class Captures:
         """Write one event, which is never changed."""
         event = Event(kind=kind, details=details)
         items: Any = [*puts(self._table, str(arn), [event], now, self._provenance)]
-        self._dynamodb.transact_write_items(TransactItems=items)
+        # A repetition of a call whose answer was lost is known by its token: it writes nothing, and does not fail.
+        self._dynamodb.transact_write_items(TransactItems=items, ClientRequestToken=new_id())
 
     def last(self, arn: InstanceArn) -> dict[str, Any] | None:
         """When the instance was last watched, and what was found; None if it was not, or not lately."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imdsv2.aws.errors import CALL_FAILURES
+from imdsv2.aws.errors import CALL_FAILURES, may_pass
 from imdsv2.aws.reboots import last_reboots
 from imdsv2.domain.decision import decide
 from imdsv2.domain.reboot import is_later, may_be_sought
@@ -46,6 +46,8 @@ def with_reboots(
     if not asked:
         return dict(evidence)
     found = _found(members, asked, now)
+    if found is None:
+        return dict(evidence)
     moved = {
         each.arn: replace(histories[each.arn], rebooted_at=found[each.arn.instance_id])
         for each in asked
@@ -70,9 +72,10 @@ def _lacks_a_start(instance: Instance, evidence: Evidence, history: History, pol
     return may_be_sought(decide(instance, evidence, history, policy, now), evidence, history, now)
 
 
-def _found(members: Members, asked: Sequence[Instance], now: datetime) -> Mapping[str, datetime]:
+def _found(members: Members, asked: Sequence[Instance], now: datetime) -> Mapping[str, datetime] | None:
+    """Reboots by instance id; None where CloudTrail may answer when it is asked again, and has not been asked."""
     try:
         cloudtrail = members.other("cloudtrail", asked[0].arn)
         return last_reboots(cloudtrail, {each.arn.instance_id for each in asked}, now)
-    except CALL_FAILURES:
-        return {}
+    except CALL_FAILURES as error:
+        return None if may_pass(error) else {}

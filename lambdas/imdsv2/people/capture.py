@@ -11,7 +11,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from botocore.exceptions import ClientError
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done, may_pass
 from imdsv2.aws.run_command import OUTPUT_SHOWN, ask, start
 from imdsv2.culprit.plain import plain
 from imdsv2.culprit.trace_log import Trace, read_trace
@@ -48,7 +50,7 @@ class Capturing:
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def carry_out(self, question: CulpritQuestion, several: Sequence[Seen]) -> dict[InstanceArn, dict[str, Any]]:
-        """What became of the watch of each instance. Raises ClientError if the ledger fails; what fails in an account is told."""
+        """What became of the watch of each instance. What fails is told with it, and costs no other instance its own."""
         outcomes: dict[InstanceArn, dict[str, Any]] = {}
         running: dict[InstanceArn, str] = {}
         for seen in several:
@@ -92,7 +94,11 @@ class Capturing:
     def _begin(self, arn: InstanceArn, question: CulpritQuestion) -> tuple[dict[str, Any], str | None]:
         """The ledger has it before Systems Manager is asked."""
         said = {"caller": question.caller, "because": question.reason, "seconds": question.seconds}
-        self.captures.add(arn, Kind.CAPTURE_BEGUN, self.now(), **said)
+        try:
+            self.captures.add(arn, Kind.CAPTURE_BEGUN, self.now(), **said)
+        except CALL_FAILURES as error:
+            problem = f"The ledger cannot be written ({describe_error(error)}): nothing was run. Ask again."
+            return {"state": "failed", "says": problem, "by_hand": None}, None
         try:
             ssm = self.members.ssm(arn, "capture")
             command_id = start(
@@ -103,8 +109,7 @@ class Capturing:
                 f"imdsv2-remediation for {question.caller}",
             )
         except CALL_FAILURES as error:
-            problem = f"Systems Manager refuses it ({describe_error(error)}): deploy both member templates of this version there."
-            return {"state": "failed", "says": problem, "by_hand": by_hand(question.seconds)}, None
+            return _not_begun(error, question.seconds), None
         return {"state": "running", "command_id": command_id}, command_id
 
     def _collected(
@@ -130,8 +135,12 @@ class Capturing:
         try:
             ran = ask(self.members.ssm(arn, "capture"), command_id, arn.instance_id)
         except CALL_FAILURES as error:
+            if may_pass(error) and question.collect is None:
+                return None  # The next look asks again.
             problem = f"What it found cannot be read ({describe_error(error)}). Ask for it again."
             return {**_runs_on(arn, command_id), "state": "unread", "says": problem}
+        if not ran.is_known and question.collect is not None:
+            return {"state": "unread", "command_id": command_id, "says": _unknown(command_id)}
         if ran.runs:
             return None
         if ran.document != self.document:
@@ -143,10 +152,20 @@ class Capturing:
         if not ran.done:
             return _failed(ran, command_id, question.seconds)
         trace = read_trace(ran.output)
-        if not question.dry_run:
-            said = {"caller": question.caller, "because": question.reason, "command_id": command_id}
-            self.captures.add(arn, Kind.CAPTURED, self.now(), **said, processes=_processes(trace))
-        return _captured(trace, command_id, cut=trace.cut or len(ran.output) >= OUTPUT_SHOWN)
+        found = _captured(trace, command_id, cut=trace.cut or len(ran.output) >= OUTPUT_SHOWN)
+        return found if question.dry_run else self._kept(arn, command_id, question, found)
+
+    def _kept(
+        self, arn: InstanceArn, command_id: str, question: CulpritQuestion, found: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write what was found. If the ledger fails, it is answered all the same, with how to have it written."""
+        said = {"caller": question.caller, "because": question.reason, "command_id": command_id}
+        try:
+            self.captures.add(arn, Kind.CAPTURED, self.now(), **said, processes=found["processes"])
+        except CALL_FAILURES as error:
+            again = f"The ledger does not have it ({describe_error(error)}): collect it again with {_collecting(arn, command_id)}."
+            return {**found, "says": f"{found['says']} {again}"}
+        return found
 
 
 def by_hand(seconds: int) -> list[str]:
@@ -159,13 +178,43 @@ def by_hand(seconds: int) -> list[str]:
     ]
 
 
+def _collecting(arn: InstanceArn, command_id: str) -> str:
+    """The question that collects what a command found."""
+    return json.dumps({"culprit": {"targets": [str(arn)], "collect": command_id}, "dry_run": False, "caller": CALLER})
+
+
 def _runs_on(arn: InstanceArn, command_id: str) -> dict[str, Any]:
-    asked = {"culprit": {"targets": [str(arn)], "collect": command_id}, "dry_run": False, "caller": CALLER}
     return {
         "state": "running",
         "command_id": command_id,
-        "says": f"It goes on. Collect what it finds with {json.dumps(asked)}.",
+        "says": f"It goes on. Collect what it finds with {_collecting(arn, command_id)}.",
     }
+
+
+def _unknown(command_id: str) -> str:
+    return (
+        f"Systems Manager knows no command {plain(command_id, 64)} on this instance: see whether both are right. One that was sent a moment "
+        "ago is known soon; one of more than 30 days ago is forgotten, and the ledger has what was collected of it."
+    )
+
+
+def _not_begun(error: Exception, seconds: int) -> dict[str, Any]:
+    """What is said where Systems Manager did not take the command; without an answer it may have taken it."""
+    problem = describe_error(error)
+    if isinstance(error, ClientError) and not may_have_been_done(error):
+        if may_pass(error):
+            return {
+                "state": "failed",
+                "says": f"Systems Manager has no time for it ({problem}): ask again.",
+                "by_hand": None,
+            }
+        says = f"Systems Manager refuses it ({problem}): deploy both member templates of this version there."
+        return {"state": "failed", "says": says, "by_hand": by_hand(seconds)}
+    says = (
+        f"Systems Manager did not say whether it took the command ({problem}), so the instance may be watched now. Look for it in the "
+        f"history of Run Command there, and collect it by its id; else ask again in {seconds // 60 + 2} minutes, so that no two watch at once."
+    )
+    return {"state": "unread", "says": says, "by_hand": None}
 
 
 def _failed(ran: Ran, command_id: str, seconds: int) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from botocore.exceptions import ClientError
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done
 from imdsv2.aws.metadata_defaults import read_metadata_defaults, set_metadata_defaults
 from imdsv2.aws.origins import trace
 from imdsv2.aws.past_launches import read_past_launches
@@ -66,6 +68,10 @@ class Graduates:
         except CALL_FAILURES as error:
             told = f"EC2 there cannot be read ({describe_error(error)}): deploy the member roles of this version there and enable the Region."
             return _answer(asked, known, {}, result="refused", explanation=told)
+        busy_until = None if asked.dry_run else known.busy_until(self.now())
+        if busy_until is not None:
+            told = f"Somebody may be changing these defaults right now ({known.by}); nothing is done. Ask again after {busy_until:%H:%M UTC}."
+            return _answer(asked, known, now, result="refused", explanation=told)
         if manager == BY_POLICY:
             told = "A declarative policy of the organisation manages these defaults; they are left alone. Change them there."
             return _answer(asked, known, now, result="left_alone", explanation=told)
@@ -88,11 +94,8 @@ class Graduates:
         if asked.dry_run:
             told = "Ready. Nothing is changed by a dry run; send the same with dry_run: false and caller."
             return _answer(asked, known, now, look, result="would_lock", explanation=told, planned=planned)
-        # The look took seconds, in which somebody may have changed them.
-        fresh, _ = read_metadata_defaults(self.members.ec2_of_sources(asked.place, "read"))
-        if fresh != now:
-            told = "Somebody has changed the defaults meanwhile; nothing is changed. Ask again."
-            return _answer(asked, known, now, look, result="refused", explanation=told)
+        if (between := self._changed_since(asked.place, now)) is not None:
+            return _answer(asked, known, now, look, result="refused", explanation=between)
         # What was before the first change is kept; a later step adds its own.
         before = {**as_before(planned, now), **(known.before if known.holds else {})}
         earlier = known.wanted if known.holds else {}
@@ -104,11 +107,19 @@ class Graduates:
             by=asked.signed(request_id),
             error=None,
         )
-        return self._set(asked, begun, now, planned, Lock.LOCKED, look)
+        return self._set(asked, known, begun, now, planned, Lock.LOCKED, look)
+
+    def _changed_since(self, place: Place, now: Mapping[str, Any]) -> str | None:
+        """Why nothing is to be changed on the grounds of what was read before a look that took seconds; None if nothing is in the way."""
+        try:
+            fresh, _ = read_metadata_defaults(self.members.ec2_of_sources(place, "read"))
+        except CALL_FAILURES as error:
+            return f"The defaults cannot be read again ({describe_error(error)}); nothing is changed. Ask again."
+        return "Somebody has changed the defaults meanwhile; nothing is changed. Ask again." if fresh != now else None
 
     def _settled(self, known: Graduation, now: Mapping[str, Any]) -> Graduation:
         """The ledger's item, completed where an earlier attempt was carried out and its answer got lost."""
-        if known.status not in (Lock.LOCKING, Lock.FAILED) or missing(known.wanted, now):
+        if known.status not in (Lock.LOCKING, Lock.FAILED) or not known.holds or missing(known.wanted, now):
             return known
         return self.graduations.save(replace(known, status=Lock.LOCKED, error=None), self.now())
 
@@ -126,11 +137,12 @@ class Graduates:
             told = "These defaults would be put back; send the same with dry_run: false and caller."
             return _answer(asked, known, now, result="would_unlock", explanation=told, planned=planned)
         begun = replace(known, status=Lock.UNLOCKING, by=asked.signed(request_id), error=None)
-        return self._set(asked, begun, now, planned, Lock.UNLOCKED)
+        return self._set(asked, known, begun, now, planned, Lock.UNLOCKED)
 
     def _set(
         self,
         asked: Graduating,
+        known: Graduation,
         begun: Graduation,
         now: Mapping[str, Any],
         planned: Mapping[str, Any],
@@ -143,7 +155,12 @@ class Graduates:
                 set_metadata_defaults(self.members.ec2_of_sources(asked.place, "source"), planned)
         except CALL_FAILURES as error:
             problem = describe_error(error)
-            failed = self.graduations.save(replace(written, status=Lock.FAILED, error=problem), self.now())
+            failed = replace(written, status=Lock.FAILED, error=problem)
+            if _is_refusal(error):
+                # Nothing was changed: what somebody else sets later is theirs, and no unlocking takes it back.
+                stands = known if known.holds else Graduation(place=known.place)
+                failed = replace(failed, before=stands.before, wanted=stands.wanted)
+            failed = self.graduations.save(failed, self.now())
             told = f"EC2 refused, or did not answer ({problem}). Ask again: what was before is kept, and nothing is done twice."
             return _answer(asked, failed, now, look, result="failed", explanation=told, planned=planned)
         finished = self.graduations.save(replace(written, status=done), self.now())
@@ -204,6 +221,11 @@ class Graduates:
             for arn, record in sorted(self.ledger.read(sorted(arns)).items())
             if record.is_watched or record.is_unfinished or record.is_to_go_back
         }
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether it is certain that EC2 has changed nothing."""
+    return isinstance(error, ClientError) and not may_have_been_done(error)
 
 
 def _unlocking(place: Place) -> str:

@@ -38,7 +38,9 @@ class SourceUndoing:
         self, fix: SourceFix, command: Command, request_id: str, has_time: Callable[[], bool]
     ) -> dict[str, Any]:
         status, problem, explanation = fix.status, None, fix.explanation
-        if fix.status not in _GOES_BACK:
+        if fix.status is FixStatus.GOING_BACK:
+            problem = f"{fix.explanation} It is being put back; the guard brings it to its end."
+        elif not _goes_back(fix):
             problem = _NOTHING
         elif not command.dry_run and not has_time():
             problem = _LATER
@@ -73,7 +75,12 @@ class SourceUndoing:
         return [
             each
             for each in self.fixing.fixes.all(prefix)
-            if each.status in _GOES_BACK
+            if _goes_back(each)
             and (scope.cohort is None or lineage_of(scope.cohort) in each.cohorts)
             and (scope.since is None or (each.fixed_at is not None and each.fixed_at >= scope.since))
         ]
+
+
+def _goes_back(fix: SourceFix) -> bool:
+    """Whether something of it may be in force: an earlier version of the service left what it had made where an attempt ended."""
+    return fix.status in _GOES_BACK or (fix.status in {FixStatus.LEFT, FixStatus.FAILED} and bool(fix.made))

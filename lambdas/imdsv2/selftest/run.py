@@ -2,7 +2,7 @@
 
 The state machine calls them in this order, with act and look once a minute until the agenda is over. Between the steps, what was seen
 lies in S3. Only `launch` may fail; the state machine then goes on with `clean_up` and `judge`, so that instances are ended and a result
-is written whatever happens.
+is written whatever happens. What a person stops, or Step Functions ends, has no next step: a rule has its instances ended by `end_left`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.errors import InvalidRequest
 from imdsv2.selftest.account import Account
 from imdsv2.selftest.agenda import LINE, Agenda, agenda_of
 from imdsv2.selftest.deeds import Deeds
@@ -37,6 +38,8 @@ Envelope = dict[str, Any]
 
 _SAFETY = "contradicted_for_safety"
 _LONGEST_PROBLEM = 4000
+_SHOWN_LATE_SECONDS = 60
+"""What a launch without an answer has launched may be shown so much later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +94,24 @@ class SelfTest:
         ended = account.end_all()
         self.logger.info("instances ended", extra={"instances": ended})
         seen = self._kept(event)
+        if event.get("error") and not seen.instances:
+            self.sleep(_SHOWN_LATE_SECONDS)
+            account.end_all()
         if "enforce" in seen.done and LINE in seen.instances:
             self._keep(event, self._do("clear", seen, account))
         return {**self._goes_on(event, agenda), **_error(event)}
+
+    def end_left(self, ended: Mapping[str, Any]) -> dict[str, Any]:
+        """End every instance of an execution that has ended itself. ``ended``: what Step Functions tells of it. Raises one of
+        CALL_FAILURES; Lambda then tries it again."""
+        try:
+            order = parse_order(json.loads(ended["input"]))
+        except (InvalidRequest, ValueError):
+            return {"ended": []}  # Nothing was launched with it.
+        account = Account(self.session, self.sts, order, self.home.names.role, ended["name"])
+        instances = account.end_all() if order.confirm else []
+        self.logger.info("instances ended", extra={"instances": instances, "status": ended["status"]})
+        return {"ended": instances}
 
     def judge(self, event: Mapping[str, Any]) -> Envelope:
         """Judge every belief, write result and table, and set the policy to `observe` if it was asked for and is due."""

@@ -105,7 +105,8 @@ class DailyDigest:
         owners = self.digests.owners() if is_wanted or state.is_on else {}
         if not (is_wanted or state.is_on) or not _is_due(state, owners, until):
             return None
-        window = Window(since=_since(state, until), until=until, owners=_kept(owners, until))
+        since = _since(state, until, reading.modified_at)
+        window = Window(since=since, until=until, owners=_kept(owners, until))
         claimed = self._claim(state, window, execution, now)
         if claimed is None:
             return None
@@ -203,11 +204,14 @@ def _is_due(state: DigestState, owners: Mapping[str, OwnerTold], until: datetime
     return not is_told or any(each.is_owed and not _is_told(each, until) for each in owners.values())
 
 
-def _since(state: DigestState, until: datetime) -> datetime:
-    """From when on all are told. Before the first digest, and after a time without any, each message was sent by itself."""
-    if state.until is None:
-        return until - A_DAY
-    return max(state.until, until - (LONGEST if state.is_on else A_DAY))
+def _since(state: DigestState, until: datetime, modified_at: datetime | None) -> datetime:
+    """From when on all are told. Before the first digest, and after a time without any, each message was sent by itself, until the policy
+    was changed: since then messages are left to the digest, also in nights whose sweep failed. ``modified_at``: of the policy."""
+    longest = until - LONGEST
+    if state.is_on:
+        return max(state.until or longest, longest)
+    begun = max(longest, min(until - A_DAY, modified_at or until))
+    return begun if state.until is None else max(state.until, begun)
 
 
 def _kept(owners: Mapping[str, OwnerTold], until: datetime) -> dict[str, OwnerTold]:

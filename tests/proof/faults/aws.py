@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore import xform_name
 
 from tests.proof.faults import launchers
+from tests.proof.faults.commands import Commands
 from tests.proof.faults.injector import EMPTY
 from tests.proof.faults.templates import OPERATIONS
 from tests.proof.invariants import Effect
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 STALE_FOR = timedelta(minutes=2)
 REGIONS = ("eu-west-1",)
-_KEY = re.compile(r"ASIA(\d{12})(READ|WRITE|ROLLBACK|SOURCE)")
+_KEY = re.compile(r"ASIA(\d{12})(READ|WRITE|ROLLBACK|SOURCE|CAPTURE)")
 _WRITES = {"CreateTags", "DeleteTags", "ModifyInstanceMetadataOptions"}
 
 
@@ -62,6 +63,7 @@ class Aws:
         self.templates: Templates | None = None
         """What launches instances, where a path is about changing it."""
         self.complaints: list[str] = []
+        self.commands = Commands(self)
         self._before: dict[str, tuple[datetime, Any]] = {}
         """By service, when it was last written, and its state before."""
 
@@ -208,6 +210,8 @@ class Aws:
         if call.operation == "GetParameter":
             dated = {"Version": 1, "LastModifiedDate": datetime(2026, 1, 1, tzinfo=UTC)}
             return {"Parameter": {"Name": asked["Name"], "Value": json.dumps(self.policy), **dated}}
+        if call.operation in {"SendCommand", "GetCommandInvocation"}:
+            return self.commands.do(call, _principal(call)[0], asked)
         if call.operation == "ListInventoryEntries":
             return dict(launchers.ANSWERS[call.operation])
         if call.operation == "GetParameterHistory":

@@ -54,6 +54,10 @@ class DirectMembers(Unpaced):
         """Another service through the read role."""
         return Direct(self._aws, service, f"ASIA{there.account}READ")
 
+    def ssm(self, there: Placed, role: str) -> Any:
+        """Systems Manager through a role."""
+        return Direct(self._aws, "ssm", f"ASIA{there.account}{role.upper()}")
+
     def session_name(self, there: Placed, role: str) -> str:
         """The name of the session."""
         return "invocation"

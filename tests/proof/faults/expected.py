@@ -117,6 +117,9 @@ EXPECTED: Mapping[str, Mapping[str, frozenset[str]]] = {
     "ec2:GetInstanceMetadataDefaults": _row("same, owed, failed"),
     # An inventory is asked for by whoever looks for the software that calls, and only tells: what is not read is said.
     "ssm:ListInventoryEntries": _row("same, owed", garbled="same, owed, failed"),
+    # A command is sent once, and whoever asked is told what is not known of it; they ask again.
+    "ssm:GetCommandInvocation": _row("same, owed"),
+    "ssm:SendCommand": _row("owed, same"),
     # Findings: those that may not be read count as suppressed, others are asked for again; notes are owed.
     "securityhub:BatchUpdateFindings": _row("owed, same"),
     "securityhub:BatchUpdateFindingsV2": _row("owed, same"),

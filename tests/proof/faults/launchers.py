@@ -60,7 +60,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "GetInstanceMetadataDefaults": {"AccountLevel": {"HttpTokens": "no-preference"}},
     "ModifyImageAttribute": {},
     "ModifyInstanceMetadataDefaults": {"Return": True},
-    "ListInventoryEntries": {"Entries": [{"Name": "amazon-ssm-agent", "Version": "3.3.40.0"}]},
+    "ListInventoryEntries": {"Entries": [{"Name": "amazon-ssm-agent", "Version": "3.3.40.0", "PlatformType": "Linux"}]},
     "LookupEvents": {"Events": [{"EventName": "RunInstances", "Username": "ada"}]},
 }
 """AWS's answers, by operation."""

@@ -257,6 +257,9 @@ def _summary(world: World, arns: Sequence[str]) -> dict[str, Any]:
         end[f"{short} broken"] = "broken_at" in item
         end[f"{short} tokens"] = instance.options["HttpTokens"] if instance else None
         end[f"{short} tags"] = sorted(instance.tags) if instance else None
+    end["watched"] = sorted(
+        {pk[-2:] for (pk, _), each in world.aws.table.items.items() if each.get("kind") == {"S": "captured"}}
+    )
     for account in sorted(world.aws.ec2):
         known = plain(world.aws.item("accounts", f"aws/{account}"))
         end[f"{account[0]} rollbacks"] = len(known.get("rollbacks", []))

@@ -242,6 +242,12 @@ def _culprit(world: World, arns: list[str]) -> None:
     world.invoke(culprit={"targets": arns})
 
 
+def _capture(world: World, arns: list[str]) -> None:
+    """Somebody has an instance watched for what calls."""
+    asked = {"targets": arns[:1], "capture": True, "seconds": 60}
+    world.invoke(culprit=asked, reason="a test", caller="dora", dry_run=False)
+
+
 def _order(world: World, arns: list[str], *, dry_run: bool) -> None:
     world.invoke(targets=arns, caller="dora", dry_run=dry_run)
 
@@ -272,6 +278,7 @@ PATHS: Mapping[str, Path] = {
     "source undo": Path(begin=_changed_source, act=_undo_source, repeats=True),
     "graduation": Path(begin=_nothing, act=_graduate, found=False, repeats=True),
     "culprit": Path(begin=_enforced, act=_culprit),
+    "capture": Path(begin=_enforced, act=_capture, repeats=True),
     "digest": Path(
         begin=_left_to_the_digest, act=lambda world, _: world.digest(), policy={"digest": "daily"}, repeats=True
     ),

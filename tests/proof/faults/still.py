@@ -44,6 +44,10 @@ def hold(patch: pytest.MonkeyPatch) -> None:
             if time.sleep in (function.__defaults__ or ()):
                 defaults = tuple(fleet.sleep if each is time.sleep else each for each in function.__defaults__ or ())
                 patch.setattr(function, "__defaults__", defaults)
+            named = function.__kwdefaults__ or {}
+            if time.sleep in named.values():
+                kept = {name: fleet.sleep if each is time.sleep else each for name, each in named.items()}
+                patch.setattr(function, "__kwdefaults__", kept)
 
 
 def _make_methods_once(patch: pytest.MonkeyPatch) -> None:

@@ -36,14 +36,11 @@ _OUTSIDE = {
     "events:PutEvents",
     "ssm:GetParameterHistory",
     "iam:ListRoleTags",
-    "ssm:SendCommand",
-    "ssm:GetCommandInvocation",
     "config:DescribeConfigurationRecorderStatus",
     "config:DescribeConfigurationRecorders",
 }
 """Calls of the stack's own deployment and of the daily look at it, which CloudFormation, Lambda and the next day repeat; of the check,
-which a person does; of watching an instance, whose answer says what failed, and which a person asks for again; of what sends events, which the ledger's stream delivers
-again; and of what tells who wrote the policy, without which the change is told all the same."""
+which a person does; of what sends events, which the ledger's stream delivers again; and of what tells who wrote the policy, without which the change is told all the same."""
 
 
 def all_rows() -> list[Row]:

@@ -6,6 +6,7 @@ import json
 import random
 import sys
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from imdsv2.wiring import Service
     from tests.proof.faults.fleet import Saved
 
+_SETTINGS = replace(SETTINGS, capture_document="imdsv2-remediation-capture")
 TRIES = 5
 """How often the queue delivers a message before it gives it up."""
 _MEANT = (ClientError, BotoCoreError, RemediationError)
@@ -82,7 +84,7 @@ class World(Fleet):
                 now=self.clock.tick,
                 logger=logger,
             )
-            self._functions[name] = assemble(edge, SETTINGS)
+            self._functions[name] = assemble(edge, _SETTINGS)
         return self._functions[name]
 
     def calm(self) -> None:
