@@ -71,7 +71,7 @@ class Broadcast(Construct):
     ) -> None:
         super().__init__(scope, id_)
         stream = ledger.table.table_stream_arn or ""
-        allowed = self._allow(function, stream, bus)
+        allowed = self._allow(function, ledger, bus)
         failed.grant_setting_aside(function.role)
         key.grant_use_through(function.role, "dynamodb", "sqs")
         mapping = aws_lambda.CfnEventSourceMapping(
@@ -94,16 +94,17 @@ class Broadcast(Construct):
         )
         mapping.node.add_dependency(allowed)
 
-    def _allow(self, function: ServiceFunction, stream: str, bus: CentralBus) -> aws_iam.Policy:
+    def _allow(self, function: ServiceFunction, ledger: Ledger, bus: CentralBus) -> aws_iam.Policy:
         """Read the stream, and send to the bus."""
         return aws_iam.Policy(
             self,
             "Policy",
             roles=[function.role],
             statements=[
+                # Any stream of the table: one that was restored from a backup has another, whose name is the time of its making.
                 aws_iam.PolicyStatement(
                     actions=["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
-                    resources=[stream],
+                    resources=[f"{ledger.table.table_arn}/stream/*"],
                 ),
                 # Lambda looks for streams before it reads one; there is no condition for a single one.
                 aws_iam.PolicyStatement(actions=["dynamodb:ListStreams"], resources=["*"]),

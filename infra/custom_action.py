@@ -44,6 +44,7 @@ class CustomAction(Construct):
             properties={**action, "Release": release},
         )
         self.resource.node.add_dependency(allowed)
+        self.note = self.resource.get_att_string("Note")
         FunctionSchedule(
             self,
             "Schedule",

@@ -30,7 +30,8 @@ ENTERED_BY = {
     SELFTEST: ("selftest",),
     CAPTURE: ("manual",),
 }
-"""Role in an account, to the functions that it trusts and whose roles may assume it."""
+"""Role in an account, to the functions that it trusts and whose roles may assume it. Whoever enters both `write` and `rollback` could mark
+an instance and then open it: only the function that people command has to."""
 
 _ACTION_ID, _ACTION_NAME = "RequireIMDSv2", "Require IMDSv2"
 _LONGEST_ACTION_NAME = 20

@@ -22,6 +22,7 @@ def add_outputs(stack: ServiceStack) -> None:
         "LedgerTableName": stack.ledger.table.table_name,
         "PolicyParameterName": stack.policy.name,
         "PolicyNote": stack.policy_note,
+        "CustomActionNote": stack.custom_action.note,
         "NotificationsTopicArn": stack.notifications.topic.topic_arn,
         "DashboardName": stack.dashboard.dashboard.dashboard_name,
         "SweepStateMachineArn": stack.sweep.state_machine_arn,

@@ -63,6 +63,9 @@ _ROLE_PREFIX = re.compile(r"[A-Za-z0-9+=,.@_-]*")
 _ROLE_PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
 _POLICY_NAME = re.compile(r"([A-Za-z0-9+=,.@_-]+/)*[A-Za-z0-9+=,.@_-]{1,128}")
 
+RESERVED = ("aws", "ssm", "amazon", "amzn")
+"""Names of parameters (the first two) and documents (all but the second) must not begin like this."""
+DEFAULT_BUS = "default"
 LONGEST_NAME_PREFIX = 24
 LONGEST_ROLE_PREFIX = 16
 """Together with the rest of a role's name, these stay within the 64 characters that IAM takes."""
@@ -153,6 +156,20 @@ def _text(pattern: re.Pattern[str], longest: int, takes: str) -> Callable[[str, 
     return check
 
 
+def _name_prefix(name: str, value: object) -> str:
+    takes = "lower-case letters and digits with hyphens between them, e.g. imdsv2-pilot"
+    prefix = _text(_NAME_PREFIX, LONGEST_NAME_PREFIX, takes)(name, value)
+    if prefix.startswith(RESERVED):
+        begins = ", ".join(RESERVED[:-1])
+        problem = (
+            f"must not begin with {begins} or {RESERVED[-1]}, which Systems Manager refuses; put your own word in front"
+        )
+        raise SettingRefused(name, f"{problem}, e.g. acme-{prefix[: LONGEST_NAME_PREFIX - 5]}")
+    if prefix == DEFAULT_BUS:
+        raise SettingRefused(name, f"must not be {DEFAULT_BUS}: every account has an event bus of this name already")
+    return prefix
+
+
 def _accounts(name: str, value: object) -> tuple[str, ...]:
     accounts = _list_of("account ids", _ACCOUNT, "222222222222")(name, value)
     if len(accounts) > MOST_MEMBER_ACCOUNTS:
@@ -230,9 +247,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "config_rule_names": _rule_names,
     "sweep_concurrency": _whole_number(1, MOST_AT_ONCE),
     "remediate_concurrency": _whole_number(FEWEST_BATCHES_AT_ONCE, MOST_AT_ONCE),
-    "name_prefix": _text(
-        _NAME_PREFIX, LONGEST_NAME_PREFIX, "lower-case letters and digits with hyphens between them, e.g. imdsv2-pilot"
-    ),
+    "name_prefix": _name_prefix,
     "role_prefix": _text(_ROLE_PREFIX, LONGEST_ROLE_PREFIX, 'characters that IAM takes in a name, e.g. acme-, or ""'),
     "role_path": _text(_ROLE_PATH, LONGEST_ROLE_PATH, "a path that begins and ends with a slash, e.g. /security/"),
     "role_permissions_boundary": _boundary,

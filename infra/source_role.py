@@ -18,6 +18,9 @@ _OWNED_BY = (
     "karpenter.sh/nodepool",
 )
 """Tags with which somebody else's tool marks templates and groups as its own. Terraform sets none of its own."""
+_EC2 = "ec2.amazonaws.com*"
+"""EC2 as a service. Its name does not end like hosts of its partition do: China adds `.cn`, and the sovereign cloud's hosts end with
+`amazonaws.eu`, but not its services."""
 _OTHER_SETTINGS = {
     "SmallestSize": "autoscaling:MinSize",
     "LargestSize": "autoscaling:MaxSize",
@@ -68,7 +71,7 @@ def source_statements() -> list[aws_iam.PolicyStatement]:
             "LetAutoScalingTryProfiles",
             ["iam:PassRole"],
             [f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/*"],
-            {"Bool": {"aws:ViaAWSService": "true"}, "StringEquals": {"iam:PassedToService": f"ec2.{Aws.URL_SUFFIX}"}},
+            {"Bool": {"aws:ViaAWSService": "true"}, "StringLike": {"iam:PassedToService": _EC2}},
         ),
     ]
 

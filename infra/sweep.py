@@ -31,6 +31,10 @@ TOLERATED_FAILURES_PERCENT = 10
 """Percentage of account and Region pairs that may fail before the sweep fails; a redrive then repeats only those."""
 
 DAILY = "cron(30 2 * * ? *)"
+PLACE_ATTEMPTS = 2
+PLACE_PAUSE = Duration.seconds(30)
+"""A place that fails is tried so often again, within half a minute first, and within two minutes then: with few places one is
+more than the tolerance, and a minute of trouble at AWS would cost the night's result and the digest."""
 BUSY_ATTEMPTS = 100
 """About four hours, each wait at most five minutes and half of that on average."""
 RESULTS_KEPT = Duration.days(90)
@@ -107,6 +111,14 @@ class Sweep(Construct):
     def _places(self, function: ServiceFunction) -> sfn.DistributedMap:
         region = self._step(
             function, "Region", {"step": "region", "dry_run.$": "$.dry_run", "tally.$": "$.tally"}, "$.tally"
+        )
+        # What the place cannot do is in its tally and no failure: this is for what passes, and each batch may be repeated.
+        region.add_retry(
+            errors=["States.TaskFailed"],
+            interval=PLACE_PAUSE,
+            backoff_rate=4,
+            max_attempts=PLACE_ATTEMPTS,
+            jitter_strategy=sfn.JitterType.FULL,
         )
         unfinished = sfn.Condition.is_string("$.tally.after")
         done = sfn.Pass(self, "Tally", output_path="$.tally")

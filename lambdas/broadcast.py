@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.detail import detail_of
+from imdsv2.ledger.detail import detail_of, is_event
 from imdsv2.wiring import wire_bus
 from invocation import logger
 
@@ -31,7 +31,7 @@ def _detail(record: Any) -> dict[str, Any] | None:
     """The detail of an event; None of what is none of the trail's (of sources, AMIs and defaults) or cannot be read: it would be
     delivered again for a day, and keep back all that is written after it."""
     item = record["dynamodb"]["NewImage"]
-    if "schema" not in item:
+    if not is_event(item):
         return None
     try:
         return detail_of(item)

@@ -1,8 +1,8 @@
 """Keeps the Security Hub custom action "Require IMDSv2": as a CloudFormation custom resource, and every day.
 
 CloudFormation has no resource type for it. Once a day the function makes it again if it is missing, e.g. because
-Security Hub was enabled after the deployment, and looks whether this is the Region in which findings are aggregated. A
-failed deletion does not block the deletion of the stack.
+Security Hub was enabled after the deployment, and looks whether this is the Region in which findings are aggregated.
+What Security Hub refuses blocks no stack: a stack that rolls back asks again, and a second refusal would leave it stuck.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 
-from custom_resource import answer
+from custom_resource import CONFIG, answer
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from invocation import logger, metrics
 
 if TYPE_CHECKING:
@@ -46,7 +45,11 @@ def _carry_out(request: Request, action_arn: str) -> str:
     client = _security_hub(region=_region(action_arn))
     if request["RequestType"] == "Delete":
         return _remove(client, action_arn)
-    return _keep(client, action_arn, request["ResourceProperties"])
+    try:
+        return _keep(client, action_arn, request["ResourceProperties"])
+    except CALL_FAILURES as error:
+        logger.exception("custom action not kept")
+        return f"Security Hub refuses it ({describe_error(error)}). It is tried again within a day, which raises an alarm if it fails."
 
 
 @metrics.log_metrics
@@ -77,7 +80,7 @@ def _aggregated_elsewhere(client: SecurityHubClient, region: str) -> str | None:
 
 
 def _security_hub(*, region: str) -> SecurityHubClient:
-    return cast("SecurityHubClient", get_session().create_client("securityhub", region_name=region))
+    return cast("SecurityHubClient", get_session().create_client("securityhub", region_name=region, config=CONFIG))
 
 
 def _keep(client: SecurityHubClient, action_arn: str, properties: dict[str, str]) -> str:
@@ -99,8 +102,8 @@ def _remove(client: SecurityHubClient, action_arn: str) -> str:
     """Delete the action if possible; returns a note on the result."""
     try:
         client.delete_action_target(ActionTargetArn=action_arn)
-    except (BotoCoreError, ClientError, ResponseParserError) as error:
-        return f"left as it is: {error}"
+    except CALL_FAILURES as error:
+        return f"left as it is: {describe_error(error)}"
     return "deleted"
 
 

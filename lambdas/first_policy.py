@@ -3,6 +3,9 @@
 A parameter that exists belongs to people: somebody may have switched the service off there tonight. It is never written,
 and IAM allows no overwriting; what the settings say otherwise is told in the resource's attribute `Note`. The parameter
 stays when the stack is deleted.
+
+Without its first policy a deployment fails. An update does not: the way back from a failed update is an update, too, and if
+that failed as well, the stack would be stuck.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.session import get_session
 
-from custom_resource import answer
+from custom_resource import CONFIG, answer
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
 from invocation import logger
@@ -32,7 +36,15 @@ def handler(request: Request, context: LambdaContext) -> None:
     def carry_out() -> str:
         if request["RequestType"] == "Delete":
             return "stays, for people and for the next deployment"
-        note = _ensure(cast("SSMClient", get_session().create_client("ssm", region_name=region)), name, document)
+        client = get_session().create_client("ssm", region_name=region, config=CONFIG)
+        try:
+            note = _ensure(cast("SSMClient", client), name, document)
+        except CALL_FAILURES as error:
+            if request["RequestType"] == "Create":
+                raise
+            note = (
+                f"not looked at ({describe_error(error)}). If there is none, nothing is enforced: imdsv2 doctor tells."
+            )
         logger.info("policy", extra={"parameter": name, "note": note})
         return note
 

@@ -32,7 +32,7 @@ class GuardrailOptions:
         networks: addresses from which instances reach AWS without an endpoint, e.g. those of NAT gateways; with none,
             use of credentials outside endpoints is not looked at.
         tokens_enforced: whether the default also refuses launches that allow IMDSv1; it forbids rollbacks, too.
-        deployers: roles (path and name, `*` at the end) that may change the excepted roles.
+        deployers: roles (path and name, `*` at the end) that may change the excepted roles, and each other.
         selftest: whether the role of the self-test is excepted.
     """
 

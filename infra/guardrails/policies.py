@@ -6,6 +6,7 @@ order to attach them, and what they cannot do.
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,15 @@ def document(which: Guardrail, *, options: GuardrailOptions, names: Names, parti
     return make[which]()
 
 
+def too_long(options: GuardrailOptions, names: Names) -> Guardrail | None:
+    """The first of the guardrails asked for that AWS would refuse for its length, in the partition with the longest name."""
+    for each in options.targets:
+        limit = LONGEST_DECLARATIVE if each is Guardrail.DEFAULTS else LONGEST_SCP
+        if len(json.dumps(document(each, options=options, names=names, partition="aws-us-gov"))) > limit:
+            return each
+    return None
+
+
 _DELIVERED_WITHOUT_TOKEN: Json = {"NumericLessThan": {"ec2:RoleDelivery": "2.0"}}
 
 
@@ -125,12 +135,14 @@ def _openings(options: GuardrailOptions, names: Names, partition: str) -> list[J
     unenforced = {"StringEqualsIgnoreCase": {"ec2:Attribute/HttpTokensEnforced": ["disabled", "no-preference"]}}
     back = {"StringEqualsIgnoreCase": {"ec2:Attribute/HttpTokens": "optional"}}
     defaults = ["ec2:ModifyInstanceMetadataDefaults"]
+    deployers = _deployers(options, partition)
     return [
         _deny("TokensStayRequired", [MODIFY], instances, {**back, **_unless(excepted)}),
         _deny("HopsStayFew", [MODIFY], instances, most),
         _deny("DefaultsStay", defaults, ["*"], {**lowered, **_unless(source)}),
         _deny("EnforcementStays", defaults, ["*"], {**unenforced, **_unless(source)}),
-        _deny("ExceptionsStayOurs", ROLE_WRITES, [*excepted, *source], _unless(_deployers(options, partition))),
+        # The deployers' names are guarded, too: whoever could make a role of such a name could change all the others with it.
+        _deny("ExceptionsStayOurs", ROLE_WRITES, [*excepted, *source, *deployers], _unless(deployers)),
     ]
 
 
@@ -197,7 +209,8 @@ def _scp(statements: list[Json]) -> Json:
 
 
 def _deny(sid: str, actions: list[str], resources: list[str], condition: Json) -> Json:
-    return {"Sid": sid, "Effect": "Deny", "Action": actions, "Resource": resources, "Condition": condition}
+    denied: Json = {"Sid": sid, "Effect": "Deny", "Action": actions, "Resource": resources}
+    return {**denied, "Condition": condition} if condition else denied
 
 
 def _deny_all_but(sid: str, condition: Json) -> Json:
@@ -205,7 +218,8 @@ def _deny_all_but(sid: str, condition: Json) -> Json:
 
 
 def _unless(roles: list[str]) -> Json:
-    return {"ArnNotLike": {"aws:PrincipalArn": roles}}
+    """No condition where there are none: IAM takes no empty list."""
+    return {"ArnNotLike": {"aws:PrincipalArn": roles}} if roles else {}
 
 
 def _role(names: Names, kind: str, partition: str) -> str:

@@ -75,7 +75,8 @@ class _Client:
 
         class Pages:
             def paginate(self, **request: Any) -> list[Any]:
-                return [aws.call(service, operation, request)]
+                answer = aws.call(service, operation, request)
+                return answer if isinstance(answer, list) else [answer]
 
         return Pages()
 

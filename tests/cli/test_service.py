@@ -361,7 +361,7 @@ BROKEN: dict[str, tuple[tuple[str, str], Any, str]] = {
     "StackSets": (
         ("cloudformation", "list_stack_instances"),
         {"Summaries": [{"Status": "OUTDATED", "Account": "222222222222", "Region": "eu-west-1"}]},
-        "update-stack-set",
+        "update-stack-instances",
     ),
 }
 
@@ -380,6 +380,27 @@ def test_each_fault_is_found_with_what_mends_it(sound: Aws, check: str) -> None:
     faults = [each for each in json.loads(done.stdout)["checks"] if each["outcome"] == "fault"]
     assert (1, {check}) == (done.exit_code, {each["check"] for each in faults})
     assert all(mend in each["mend"] for each in faults)
+
+
+def test_each_stack_of_a_large_organisation_is_looked_at(sound: Aws) -> None:
+    """StackSets answer by the hundred; suspended accounts are none of anybody's faults, and one is repeated in its place alone."""
+    current = [{"Status": "CURRENT", "Account": f"{number:012}", "Region": "eu-west-1"} for number in range(100)]
+    suspended = {"Status": "OUTDATED", "StackInstanceStatus": {"DetailedStatus": "SKIPPED_SUSPENDED_ACCOUNT"}}
+    failed = {"Status": "OUTDATED", "Region": "eu-north-1", "OrganizationalUnitId": "ou-ab12-cd34ef56"}
+    later = [{**current[0], **suspended}, {**failed, "Account": "333333333333", "StatusReason": "exists already"}]
+    sound.answers["cloudformation", "list_stack_instances"] = [{"Summaries": current}, {"Summaries": later}]
+    checks = json.loads(run("doctor", "-o", "json").stdout)["checks"]
+    [member, forwarding] = [each for each in checks if each["outcome"] == "fault"]
+    assert ("StackSets", True) == (
+        member["check"],
+        "account 333333333333, eu-north-1: exists already" in member["found"],
+    )
+    assert member["mend"].endswith(
+        "update-stack-instances --call-as DELEGATED_ADMIN --stack-set-name Imdsv2RemediationMember --regions eu-north-1"
+        " --deployment-targets OrganizationalUnitIds=ou-ab12-cd34ef56,Accounts=333333333333,AccountFilterType=INTERSECTION"
+    )
+    assert "Imdsv2RemediationForwarding" in forwarding["mend"]
+    assert 2 == sum("100 of 101 stacks are current" in each["found"] for each in checks)
 
 
 def test_roles_that_allow_too_much_or_are_outdated_are_faults(sound: Aws) -> None:

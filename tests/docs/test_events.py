@@ -26,4 +26,5 @@ def test_the_example_of_a_rule_names_kinds_that_exist() -> None:
     [pattern] = re.findall(r"--event-pattern '(.*?)'", PAGE.read_text())
     asked = json.loads(pattern)
     assert ["imdsv2-remediation"] == asked["source"]
+    assert ["111111111111"] == asked["account"], "members put events on the same bus"
     assert set(asked["detail-type"]) <= set(map(str, Kind))

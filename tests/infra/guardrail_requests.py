@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infra.guardrails.options import GuardrailOptions
+from infra.guardrails.options import STACK_SETS, GuardrailOptions
 from infra.guardrails.policies import Guardrail, document
 from infra.names import Names
 from tests.infra.templates import MEMBER_ACCOUNT, REGION, ROOT
@@ -151,14 +151,25 @@ def _default(what: str, *, denied: bool, role: str = "developer", **sent: str) -
     )
 
 
-def _exception(what: str, *, denied: bool, role: str, of: str = "rollback", action: str) -> Asked:
+def _exception(
+    what: str,
+    *,
+    denied: bool,
+    role: str,
+    of: str = "rollback",
+    action: str,
+    deployers: tuple[str, ...] = (STACK_SETS,),
+) -> Asked:
+    """``of``: the last part of a role of the service, or the whole name of another one."""
+    name = NAMES.role(of) if of in ("rollback", "source") else of
     return Asked(
         guardrail=Guardrail.OPENINGS,
         what=what,
         action=f"iam:{action}",
-        resource=f"arn:aws:iam::{MEMBER_ACCOUNT}:role/{of if of == 'app' else NAMES.role(of)}",
+        resource=f"arn:aws:iam::{MEMBER_ACCOUNT}:role/{name}",
         denied=denied,
         role=role,
+        options=GuardrailOptions(deployers=deployers),
     )
 
 
@@ -255,6 +266,13 @@ OPENINGS = (
     _exception("who may set defaults, by an administrator", denied=True, role="Admin", of="source", action="UpdateAssumeRolePolicy"),
     _exception("a rollback role of one's own", denied=True, role="Admin", action="CreateRole"),
     _exception("the rollback role, by StackSets", denied=False, role="stacksets-exec-0a1b2c3d", action="CreateRole"),
+    _exception("a role that passes for StackSets", denied=True, role="Admin", of="stacksets-exec-mine", action="CreateRole"),
+    _exception("who may be StackSets", denied=True, role="Admin", of="stacksets-exec-0a1b2c3d", action="UpdateAssumeRolePolicy"),
+    _exception("what StackSets may do", denied=True, role="Admin", of="stacksets-exec-0a1b2c3d", action="DetachRolePolicy"),
+    _exception("the rollback role, by a deployer of one's own", denied=False, role="deploy/cdk-exec-eu", action="PutRolePolicy", deployers=("deploy/cdk-exec-*",)),
+    _exception("a role that passes for that deployer", denied=True, role="Admin", of="deploy/cdk-exec-mine", action="CreateRole", deployers=("deploy/cdk-exec-*",)),
+    _exception("the rollback role, where nobody deploys", denied=True, role="stacksets-exec-0a1b2c3d", action="PutRolePolicy", deployers=()),
+    _exception("another role, where nobody deploys", denied=False, role="Admin", of="app", action="CreateRole", deployers=()),
     _exception("another role", denied=False, role="Admin", of="app", action="CreateRole"),
     _exception("entering the rollback role's look", denied=False, role="Admin", action="GetRole"),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import custom_resource
 from infra.setting_checks import MOST_MEMBER_ACCOUNTS
 from tests.infra.templates import MEMBER_ACCOUNT, REGION, ROOT, SECURITY_ACCOUNT, Template, synthesise
 
@@ -23,6 +24,12 @@ LONGEST_ENVIRONMENT = 4096
 """Bytes of a function's variables, names included (Lambda quotas)."""
 LONGEST_BUS_POLICY = 10240
 """Characters (EventBridge quotas)."""
+LONGEST_TRUST = 2048
+"""Characters of a role's trust policy without a raised quota (IAM quotas)."""
+LONGEST_INLINE_POLICIES = 10_240
+"""Characters of all inline policies of a role together (IAM quotas)."""
+MOST_METRICS_OF_AN_ALARM = 10
+"""That an alarm's expression refers to (CloudWatch, using metric math)."""
 INDEXES: dict[str, Json] = {
     "due": {
         "KeySchema": [
@@ -139,6 +146,21 @@ def test_the_custom_action_is_looked_at_every_day(template: Template) -> None:
     assert {name: action[name] for name in ("ActionId", "Name", "Description")} == kept
 
 
+@pytest.mark.parametrize("function", ["custom-action", "first-policy"])
+def test_calls_that_nobody_answers_leave_time_to_answer_cloudformation(function: str, template: Template) -> None:
+    """Two calls at most, each tried as often as may be: a function that is ended answers nothing, and the stack waits."""
+    given: Any = custom_resource.CONFIG
+    longest = 2 * given.retries["total_max_attempts"] * (given.connect_timeout + given.read_timeout)
+    timeout = template.one("AWS::Lambda::Function", FunctionName=f"imdsv2-remediation-{function}")["Timeout"]
+    assert longest + custom_resource.SEND_SECONDS < timeout
+
+
+def test_what_became_of_the_custom_action_is_an_output(template: Template) -> None:
+    """Nothing else of a deployment says that Security Hub refused it, or is not enabled."""
+    [action] = [name for name, each in template.document["Resources"].items() if each["Type"].endswith("ActionTarget")]
+    assert {"Fn::GetAtt": [action, "Note"]} == template.document["Outputs"]["CustomActionNote"]["Value"]
+
+
 def steps(definition: Any) -> list[Json]:
     """Every state that invokes a function, at any depth of a state machine."""
     if isinstance(definition, list):
@@ -161,6 +183,16 @@ def test_steps_of_the_sweep_wait_for_lambda_to_have_room(template: Template) -> 
             min(busy["IntervalSeconds"] * 2**attempt, busy["MaxDelaySeconds"]) for attempt in range(busy["MaxAttempts"])
         )
         assert longest / 2 > 3600
+
+
+def test_a_place_that_fails_is_tried_again_before_it_counts_as_failed(template: Template) -> None:
+    """In an account with three Regions, one that fails is more than the tolerance, and fails the sweep, its file and the digest."""
+    machine = json.loads(template.one("AWS::StepFunctions::StateMachine")["DefinitionString"])
+    region = machine["States"]["Places"]["ItemProcessor"]["States"]["Region"]
+    *before, last = region["Retry"]
+    assert (["States.TaskFailed"], 2, "FULL") == (last["ErrorEquals"], last["MaxAttempts"], last["JitterStrategy"])
+    assert "Lambda.TooManyRequestsException" in str(before), "what has a rule of its own is found first"
+    assert not any("States." in str(step["Retry"]) for step in steps(machine) if step is not region)
 
 
 def test_a_sweep_takes_as_many_places_at_once_as_the_settings_say(tmp_path: Path) -> None:
@@ -218,6 +250,39 @@ def test_the_key_is_used_through_hosts_that_every_partition_has(template: Templa
     assert not any("URLSuffix" in each for each in using)
 
 
+@pytest.mark.parametrize("deployment", ["template", "member_template", "forwarding_template"])
+def test_no_service_is_named_as_the_hosts_of_its_partition(deployment: str, request: pytest.FixtureRequest) -> None:
+    """EC2 is `ec2.amazonaws.com` where hosts end with `amazonaws.eu`, and IAM refuses or never matches any other name there."""
+    resources = request.getfixturevalue(deployment).document["Resources"].values()
+    policies = [json.dumps(each) for each in resources if each["Type"] in ("AWS::IAM::Policy", "AWS::IAM::Role")]
+    assert policies
+    assert [] == [each for each in policies if "URLSuffix" in each]
+
+
+def test_the_stream_of_a_restored_table_may_be_read(template: Template) -> None:
+    """Its name is the time of its making, so that no template knows it."""
+    [policy] = [
+        each["PolicyDocument"]["Statement"]
+        for name, each in template.resources("AWS::IAM::Policy").items()
+        if name.startswith("BroadcastPolicy")
+    ]
+    table = template.one("AWS::Lambda::EventSourceMapping", StartingPosition="TRIM_HORIZON")["EventSourceArn"]
+    [reads] = [each for each in policy if "dynamodb:GetRecords" in each["Action"]]
+    assert f"{table.rpartition('/')[0]}/*" == reads["Resource"]
+
+
+def test_no_alarm_sums_more_metrics_than_cloudwatch_takes(template: Template) -> None:
+    """One rule more on each bus, and the alarm on lost events could not be made."""
+    alarms = template.resources("AWS::CloudWatch::Alarm").values()
+    counts = {each["AlarmName"]: sum("MetricStat" in one for one in each.get("Metrics", [])) for each in alarms}
+    assert [] == [name for name, count in counts.items() if count > MOST_METRICS_OF_AN_ALARM]
+
+
+def compact(document: Any) -> str:
+    """As IAM counts: without white space, in the partition with the longest name."""
+    return json.dumps(document, separators=(",", ":")).replace("arn:aws:", "arn:aws-us-gov:")
+
+
 def test_the_longest_settings_fit_their_quotas(tmp_path: Path) -> None:
     """As many accounts and rules as are taken, and the longest names."""
     accounts = [f"{number:012}" for number in range(1, MOST_MEMBER_ACCOUNTS + 1)]
@@ -229,6 +294,7 @@ def test_the_longest_settings_fit_their_quotas(tmp_path: Path) -> None:
         name_prefix="a" * 24,
         role_prefix="r" * 16,
         role_path="/" + "p" * 62 + "/",
+        selftest=True,
     )
     assert 0 == run.returncode, run.stderr
     [path] = (tmp_path / "out").glob("A" + "a" * 23 + ".template.json")
@@ -243,9 +309,11 @@ def test_the_longest_settings_fit_their_quotas(tmp_path: Path) -> None:
     policy = longest.one("AWS::Events::EventBusPolicy")["Statement"]
     in_gov_cloud = json.dumps(policy).replace("arn:aws:", "arn:aws-us-gov:")
     assert len(in_gov_cloud) <= LONGEST_BUS_POLICY
-    assert [] == [
-        role["RoleName"] for role in longest.resources("AWS::IAM::Role").values() if len(role["RoleName"]) > 64
-    ]
+    roles = longest.resources("AWS::IAM::Role")
+    assert [] == [role["RoleName"] for role in roles.values() if len(role["RoleName"]) > 64]
+    trusts = {role["RoleName"]: compact(role["AssumeRolePolicyDocument"]) for role in roles.values()}
+    assert [] == [name for name, trust in trusts.items() if len(trust) > LONGEST_TRUST]
+    assert [] == [name for name in trusts if len(compact(longest.policies_of(name))) > LONGEST_INLINE_POLICIES]
     assert REGION in longest.one("AWS::Scheduler::Schedule", Name="a" * 24 + "-guard")["Target"]["Arn"]
     assert MEMBER_ACCOUNT not in accounts
 

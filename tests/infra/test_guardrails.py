@@ -88,6 +88,20 @@ def test_policies_fit_with_the_longest_names(guardrail: Guardrail) -> None:
     assert len(text) <= (LONGEST_DECLARATIVE if guardrail is Guardrail.DEFAULTS else LONGEST_SCP)
 
 
+@pytest.mark.parametrize(
+    ("guardrail", "given"),
+    [
+        ("openings", {"deployers": [f"deploy/{number:02}-{'d' * 90}" for number in range(16)]}),
+        ("credentials", {"networks": [f"2001:db8:{number:x}::/48" for number in range(400)]}),
+    ],
+)
+def test_a_guardrail_that_aws_would_refuse_for_its_length_is_refused_first(guardrail: str, given: Any) -> None:
+    """Before anything is deployed, and only where it is asked for."""
+    with pytest.raises(SettingRefused, match=f"guardrails makes the policy {guardrail} longer"):
+        settings(guardrails={guardrail: [], **given})
+    assert settings(guardrails={"launches": [], **given}).guardrails.targets
+
+
 def test_the_declarative_policy_leaves_the_rest_to_the_account() -> None:
     """Tokens and hops, and only where it is asked for that launches be refused: rollbacks are refused with them."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra.names import ENTERED_BY
 from infra.service_models import OPERATIONS, SOURCE_OPERATIONS
 from tests.infra.templates import MEMBER_ACCOUNT, ORGANIZATION, REGION, ROOT, SECURITY_ACCOUNT, Template
 
@@ -329,6 +330,13 @@ def calls_on_sources(template: Template) -> dict[str, Request]:
         "let Auto Scaling try a profile": in_account(
             template, SOURCE, "iam:PassRole", role_arn("web", template.account), profile
         ),
+        "let Auto Scaling try a profile, in China": in_account(
+            template,
+            SOURCE,
+            "iam:PassRole",
+            role_arn("web", template.account),
+            {**through, "iam:PassedToService": "ec2.amazonaws.com.cn"},
+        ),
     }
 
 
@@ -359,6 +367,11 @@ def entering(
         identity_policies=[EVERYTHING],
         resource_policy=target["AssumeRolePolicyDocument"],
     )
+
+
+def test_one_function_alone_may_both_mark_and_put_back() -> None:
+    """Code of the others cannot open what the service has not enforced, whoever writes it; docs/attacker.md names the one."""
+    assert {"manual"} == {*ENTERED_BY["write"]} & {*ENTERED_BY["rollback"]}
 
 
 def test_what_the_functions_call_is_allowed(template: Template) -> None:

@@ -66,6 +66,7 @@ def test_outputs_are_those_of_the_contract(template: Template) -> None:
         "LedgerTableName",
         "PolicyParameterName",
         "PolicyNote",
+        "CustomActionNote",
         "NotificationsTopicArn",
         "DashboardName",
         "SweepBucketName",

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.session import get_session
 from botocore.stub import ANY, Stubber
 
@@ -36,6 +37,7 @@ class CloudFormation:
     def __init__(self) -> None:
         self.answers: list[dict[str, Any]] = []
         self.content_types: list[str | None] = []
+        self.lengths: list[int] = []
         self.refusals = 0
         outer = self
 
@@ -47,6 +49,7 @@ class CloudFormation:
                     self.send_response(503)
                 else:
                     outer.answers.append(json.loads(body))
+                    outer.lengths.append(len(body))
                     outer.content_types.append(self.headers["Content-Type"])
                     self.send_response(200)
                 self.send_header("Content-Length", "0")
@@ -227,14 +230,54 @@ def test_an_account_without_security_hub_still_gets_its_stack(
     assert "Security Hub is not enabled" in answer["Data"]["Note"]
 
 
-def test_a_refusal_fails_the_deployment_with_its_reason(security_hub: Stubber, cloudformation: CloudFormation) -> None:
-    """Unexpected errors are answered too, with the resource's id, so that CloudFormation can delete it on rollback."""
-    security_hub.add_client_error("update_action_target", "InternalException", "no " * 5000)
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+@pytest.mark.parametrize(
+    ("code", "at"),
+    [
+        ("InternalException", "update_action_target"),
+        ("AccessDeniedException", "update_action_target"),
+        ("LimitExceededException", "create_action_target"),
+        ("ResourceConflictException", "create_action_target"),
+    ],
+)
+def test_a_refusal_holds_no_stack_up(
+    code: str, at: str, kind: str, security_hub: Stubber, cloudformation: CloudFormation
+) -> None:
+    """Not in its first deployment, and not on the way back from an update that failed elsewhere; the daily look tells of it."""
+    if at == "create_action_target":
+        security_hub.add_client_error("update_action_target", "ResourceNotFoundException")
+    security_hub.add_client_error(at, code, "no")
+    handle(request(kind, cloudformation))
+    answer = only_answer(cloudformation)
+    assert ("SUCCESS", ACTION_ARN) == (answer["Status"], answer["PhysicalResourceId"])
+    assert code in answer["Data"]["Note"]
+    assert "within a day" in answer["Data"]["Note"]
+
+
+def test_each_day_a_refusal_fails_aloud(security_hub: Stubber, counted: dict[str, Any]) -> None:
+    """Lambda keeps the input in the queue of failed invocations, which has an alarm."""
+    security_hub.add_client_error("update_action_target", "AccessDeniedException", "no")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "letters", ["no ", "\N{LATIN SMALL LETTER U WITH DIAERESIS}", "\N{CJK UNIFIED IDEOGRAPH-6F22}", "\ud800", '"']
+)
+def test_a_defect_fails_the_deployment_with_its_reason(
+    letters: str, cloudformation: CloudFormation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is, it is answered with the resource's id, so that CloudFormation can delete it; CloudFormation takes 4 KB."""
+
+    def broken(**_: Any) -> Any:
+        raise RuntimeError(letters * 5000)
+
+    monkeypatch.setattr(custom_action, "_security_hub", broken)
     handle(request("Create", cloudformation))
     answer = only_answer(cloudformation)
     assert ("FAILED", ACTION_ARN) == (answer["Status"], answer["PhysicalResourceId"])
-    assert "InternalException" in answer["Reason"]
-    assert len(json.dumps(answer)) < 4096
+    assert "RuntimeError" in answer["Reason"]
+    assert [True] == [length < 4096 for length in cloudformation.lengths]
 
 
 def test_an_answer_that_is_not_taken_is_sent_again(

@@ -10,10 +10,13 @@ from botocore.session import get_session
 from botocore.stub import Stubber
 
 import first_policy
+from custom_resource import CONFIG
 from tests.unit.test_custom_action import CloudFormation, cloudformation, only_answer, sdk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from botocore.config import Config
 
 __all__ = ["cloudformation", "sdk"]
 
@@ -42,8 +45,8 @@ def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     client = get_session().create_client("ssm", region_name="us-gov-west-1")
 
     class Session:
-        def create_client(self, service: str, region_name: str) -> Any:
-            assert ("ssm", "us-gov-west-1") == (service, region_name)
+        def create_client(self, service: str, region_name: str, config: Config) -> Any:
+            assert ("ssm", "us-gov-west-1", CONFIG) == (service, region_name, config)
             return client
 
     monkeypatch.setattr(first_policy, "get_session", Session)
@@ -117,6 +120,25 @@ def test_it_outlives_the_stack(ssm: Stubber, cloudformation: CloudFormation) -> 
     """Deletion calls nothing, and a parameter of another name is another resource."""
     answer = handle("Delete", cloudformation)
     assert ("SUCCESS", f"policy:{NAME}") == (answer["Status"], answer["PhysicalResourceId"])
+
+
+@pytest.mark.parametrize("at", ["put_parameter", "get_parameter"])
+def test_a_refusal_leaves_no_update_stuck(at: str, ssm: Stubber, cloudformation: CloudFormation) -> None:
+    """The way back from a failed update is an update, too: a second failure would leave the stack as it is."""
+    if at == "get_parameter":
+        ssm.add_client_error("put_parameter", "ParameterAlreadyExists")
+    ssm.add_client_error(at, "AccessDeniedException", "with an explicit deny in a service control policy")
+    answer = handle("Update", cloudformation)
+    assert ("SUCCESS", f"policy:{NAME}") == (answer["Status"], answer["PhysicalResourceId"])
+    assert "AccessDenied" in answer["Data"]["Note"]
+    assert "nothing is enforced" in answer["Data"]["Note"]
+
+
+def test_a_policy_in_any_letters_is_told_within_the_limit(ssm: Stubber, cloudformation: CloudFormation) -> None:
+    """What somebody wrote there may be anything; CloudFormation takes 4 KB of an answer, and waits if there is more."""
+    there_already(ssm, json.dumps({"\N{CJK UNIFIED IDEOGRAPH-6F22}" * 3000: 1}))
+    assert "refused" in handle("Update", cloudformation)["Data"]["Note"]
+    assert [True] == [length < 4096 for length in cloudformation.lengths]
 
 
 def test_a_refusal_fails_the_deployment_with_its_reason(ssm: Stubber, cloudformation: CloudFormation) -> None:

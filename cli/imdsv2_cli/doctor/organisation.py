@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.base import App
 
-_FINE = frozenset({"CURRENT"})
+_CURRENT, _SUSPENDED = "CURRENT", "SKIPPED_SUSPENDED_ACCOUNT"
 
 
 def security_hub(app: App) -> Iterator[Finding]:
@@ -67,8 +67,10 @@ def stack_sets(app: App) -> Iterator[Finding]:
     for name in (f"{app.stack}Member", f"{app.stack}Forwarding"):
         instances: list[dict[str, Any]] | None = None
         for call_as in ("DELEGATED_ADMIN", "SELF"):
+            asked = {"StackSetName": name, "CallAs": call_as}
             try:
-                instances = cloudformation.list_stack_instances(StackSetName=name, CallAs=call_as)["Summaries"]
+                pages = cloudformation.get_paginator("list_stack_instances").paginate(**asked)
+                instances = [each for page in pages for each in page["Summaries"]]
                 break
             except ClientError:
                 continue
@@ -78,10 +80,18 @@ def stack_sets(app: App) -> Iterator[Finding]:
                 f"There is no StackSet {name} that you may read: the accounts' stacks are deployed by hand.",
             )
             continue
-        wrong = [each for each in instances if each.get("Status") not in _FINE]
+        living = [each for each in instances if each.get("StackInstanceStatus", {}).get("DetailedStatus") != _SUSPENDED]
+        wrong = [each for each in living if each.get("Status") != _CURRENT]
         for each in wrong:
             where = f"account {each['Account']}, {each['Region']}"
             why = each.get("StatusReason") or each.get("Status")
-            mend = f"read the reason, then: aws cloudformation update-stack-set --stack-set-name {name} --use-previous-template"
-            yield fault("StackSets", f"{name} in {where}: {why}", mend)
-        yield well("StackSets", f"{name}: {len(instances) - len(wrong)} of {len(instances)} stacks are current.")
+            yield fault("StackSets", f"{name} in {where}: {why}", _once_more(name, call_as, each))
+        yield well("StackSets", f"{name}: {len(living) - len(wrong)} of {len(living)} stacks are current.")
+
+
+def _once_more(name: str, call_as: str, instance: dict[str, Any]) -> str:
+    """How to repeat a roll-out in one account and Region: with the same template, parameters and capabilities."""
+    unit = instance.get("OrganizationalUnitId", "ITS-ORGANIZATIONAL-UNIT")
+    targets = f"OrganizationalUnitIds={unit},Accounts={instance['Account']},AccountFilterType=INTERSECTION"
+    command = f"aws cloudformation update-stack-instances --call-as {call_as} --stack-set-name {name}"
+    return f"read the reason, then: {command} --regions {instance['Region']} --deployment-targets {targets}"

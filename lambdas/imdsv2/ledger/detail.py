@@ -114,8 +114,14 @@ def schema() -> dict[str, Any]:
     }
 
 
+def is_event(item: Mapping[str, Any]) -> bool:
+    """Whether an item, as DynamoDB has it, is an event of the trail. Sources, AMIs and locked defaults have a history under the same
+    sort keys, and so have instances from versions that knew no trail; subscribers are not told of these."""
+    return "schema" in item and "kind" in item
+
+
 def detail_of(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The detail of an event, from its item as DynamoDB has it."""
+    """The detail of an event, from its item as DynamoDB has it; see ``is_event``."""
     values = {name: _plain(deserialize(value)) for name, value in item.items()}
     pk, key = str(values["pk"]), str(values["sk"]).partition("#")[2]
     detail = {
