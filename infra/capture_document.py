@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Aws, CfnTag, Fn, aws_ssm
 
-from imdsv2.people.culprit_request import SECONDS
+from imdsv2.people.culprit_request import FETCH, LONGEST_PRINTED, SECONDS, WATCH
 from imdsv2.version import VERSION, VERSION_TAG
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ def script(options: CaptureOptions) -> list[str]:
         "set -eu",
         "umask 077",
         "work=$(mktemp -d); trap 'rm -rf \"$work\"' EXIT",
+        # Systems Manager goes on with the next step when one has failed.
+        (
+            f"[ -f '{options.file}' ] || "
+            "{ echo 'The artefact of the setting capture was not fetched. Nothing was run.' >&2; exit 2; }"
+        ),
         (
             f"echo '{options.sha256}  {options.file}' | sha256sum -c - >/dev/null || "
             "{ echo 'The artefact is not the one of the setting capture: its SHA-256 is another. Nothing was run.' >&2; exit 3; }"
@@ -64,7 +69,7 @@ def script(options: CaptureOptions) -> list[str]:
         "touch trace.log",
         (
             "grep -ai imdsv trace.log | cut -c 1-1500 | sed -E 's/^\\[[^]]*\\] //; s/\\(pid:[0-9]+/(pid:0/g' | "
-            "sort | uniq -c | sort -rn | head -c 20000 || true"
+            f"sort | uniq -c | sort -rn | head -c {LONGEST_PRINTED} || true"
         ),
         # 124: it was ended when its time was over, as it should be.
         'case "$status" in 0|124|130) ;; *) echo "The analyzer ended with $status:" >&2; tail -c 2000 tool.out >&2; exit 5;; esac',
@@ -91,13 +96,13 @@ def content(options: CaptureOptions) -> dict[str, Any]:
         "mainSteps": [
             {
                 "action": "aws:downloadContent",
-                "name": "fetch",
+                "name": FETCH,
                 "precondition": on_linux,
                 "inputs": {"sourceType": "S3", "sourceInfo": Fn.join("", ['{"path": "', host, '"}'])},
             },
             {
                 "action": "aws:runShellScript",
-                "name": "watch",
+                "name": WATCH,
                 "precondition": on_linux,
                 "inputs": {"timeoutSeconds": str(max(SECONDS) + BEYOND_SECONDS), "runCommand": script(options)},
             },

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import SettingRefused
-from infra.guardrails.policies import too_long
+from infra.guardrails.sizes import check_sizes
 from infra.names import Names
 from infra.setting_checks import CHECKS
 
@@ -84,9 +84,7 @@ class Settings:
         settings = cls(**{name: CHECKS[name](name, value) for name, value in given.items()})
         settings._check_together(region)
         guardrails = replace(settings.guardrails, selftest=settings.selftest)
-        if (long := too_long(guardrails, settings.names)) is not None:
-            takes = f"makes the policy {long} longer than AWS takes: shorten deployers, networks, or the names of roles"
-            raise SettingRefused("guardrails", takes)
+        check_sizes("guardrails", guardrails, settings.names)
         return replace(settings, guardrails=guardrails)
 
     def _check_together(self, region: str | None) -> None:

@@ -6,7 +6,6 @@ order to attach them, and what they cannot do.
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -97,15 +96,6 @@ def document(which: Guardrail, *, options: GuardrailOptions, names: Names, parti
         Guardrail.DEFAULTS: lambda: _declarative(options),
     }
     return make[which]()
-
-
-def too_long(options: GuardrailOptions, names: Names) -> Guardrail | None:
-    """The first of the guardrails asked for that AWS would refuse for its length, in the partition with the longest name."""
-    for each in options.targets:
-        limit = LONGEST_DECLARATIVE if each is Guardrail.DEFAULTS else LONGEST_SCP
-        if len(json.dumps(document(each, options=options, names=names, partition="aws-us-gov"))) > limit:
-            return each
-    return None
 
 
 _DELIVERED_WITHOUT_TOKEN: Json = {"NumericLessThan": {"ec2:RoleDelivery": "2.0"}}

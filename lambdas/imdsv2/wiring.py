@@ -379,11 +379,12 @@ class Service:
         """Build what locks the metadata defaults of accounts."""
         from imdsv2.ledger.graduation import Graduations
         from imdsv2.people.graduation import Graduates
+        from imdsv2.people.graduation_look import Looking
 
         line = self.line
         return Graduates(
             members=self.members,
-            ledger=line.ledger,
+            looking=Looking(members=self.members, ledger=line.ledger, now=line.now),
             graduations=Graduations(self.dynamodb, self.settings.ledger_table),
             policies=line.policies,
             now=line.now,
@@ -391,12 +392,14 @@ class Service:
 
     def guardrails(self) -> Guardrails:
         """Build the answer to what guardrails would block."""
+        from imdsv2.people.guardrail_use import Uses
         from imdsv2.people.guardrails import Guardrails
 
         line = self.line
         return Guardrails(
             members=self.members,
             ledger=line.ledger,
+            uses=Uses(members=self.members, ledger=line.ledger, pools=line.judge.siblings.pools),
             accounts=self.accounts,
             policies=line.policies,
             region=self.settings.region,

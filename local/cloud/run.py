@@ -117,6 +117,11 @@ class LocalCloud:
                 deployment.deploy_member(self.session(account=account), security_account=SECURITY)
         self.outputs = deployment.deploy_service(self.session())
 
+    def deploy_rules(self, account: str, **settings: Any) -> None:
+        """Deploy what each Region of a member gets, into its home Region: the forwarding rule, and the document of the setting `capture`."""
+        deployment = Deployment.synthesised(ROOT, settings)
+        deployment.deploy_forwarding(self.session(account=account), security_account=SECURITY, home_region=HOME)
+
     def deploy_guardrails(self, **guardrails: Any) -> None:
         """Deploy the policies of the organisation with this setting, e.g. ``launches=[MEMBERS_UNIT]``, after enabling their types once."""
         organizations: Any = self.session().client("organizations")

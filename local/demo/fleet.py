@@ -31,6 +31,8 @@ FINE: Final = 300
 FINE_DAYS: Final = 63
 """For so long CloudWatch keeps datapoints of five minutes."""
 MOST_TAGS: Final = 50
+SSM_TAG: Final = "local:ssm"
+"""Systems Manager knows instances with this tag."""
 POLICY: Final = {"mode": "enforce", "exclude_accounts": [SANDBOX]}
 
 
@@ -61,7 +63,8 @@ class Machine:
     `started` is the last start and `first` the first launch, `stopped` the stop, all in hours ago. `shift` is when in a day it runs,
     `calls` what it asked of IMDSv1 (hours ago: how often), `refused` what was refused; `gap`: hours ago without `MetadataNoToken`;
     `mute`: it publishes none. `again` is what a second look
-    must say, where that differs. `image` is what it was launched from, by default any.
+    must say, where that differs. `image` is what it was launched from, by default any. `runs` is the file of software that calls IMDSv1 while
+    the demo has the instance watched.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Machine:
     happened: Before | None = None
     runs_as: str | None = None
     suppressed: bool = False
+    runs: str | None = None
 
     @property
     def is_enforced(self) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from local.demo.callers import Caller
+
 COLOURS: Final = {"enforce": "32", "hold": "33", "skip": "36", "wrong": "31", "title": "1", "faint": "2"}
 HEADINGS: Final = ("instance", "where", "what it did with IMDSv1", "told by", "decision", "reason", "HttpTokens")
 
@@ -87,6 +89,16 @@ class Report:
             kind = str(line.decision) if line.is_expected else "wrong"
             self._write(self._paint(kind, _aligned(line.cells(), widths)))
 
+    def callers(self, title: str, planted: Sequence[Caller]) -> None:
+        """Write a table of the software that was planted on instances, and whether it was named."""
+        headings = ("instance", "its software", "Systems Manager", "what became of it")
+        rows = [(each.instance, each.software, "yes" if each.managed else "no", _became(each)) for each in planted]
+        widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+        self._write("\n" + self._paint("title", title))
+        self._write(self._paint("faint", _aligned(headings, widths)))
+        for each, row in zip(planted, rows, strict=True):
+            self._write(self._paint("enforce" if each.is_expected else "wrong", _aligned(row, widths)))
+
     def summary(self, first: Sequence[Line], second: Sequence[Line], seconds: float) -> None:
         """Write the number of instances by decision, how many are as expected, and the total time."""
         for title, lines in (("events", first), ("dry run", second)):
@@ -104,6 +116,12 @@ class Report:
 
     def _paint(self, kind: str, text: str) -> str:
         return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if self._coloured and kind in COLOURS else text
+
+
+def _became(caller: Caller) -> str:
+    if not caller.is_expected:
+        return f"{caller.state}  ! expected to be {'named' if caller.managed else 'refused'}"
+    return "named by its command line" if caller.managed else "said so, with the commands to run by hand"
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -16,12 +16,15 @@ from botocore.config import Config
 
 from local.cloud.findings import CIS, CONSOLIDATED, FOUNDATIONAL, config_change, finding, finding_v2
 from local.cloud.run import ROOT, SECURITY, LocalCloud, LocalCloudError
+from local.demo import callers
 from local.demo.fleet import FINE, POLICY, Before, Launched, Via, launch
 from local.demo.report import Line, Report
 from local.demo.stories import canaries, machines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from local.demo.callers import Caller
 
 RESULT: Final = ROOT / "build" / "demo" / "result.json"
 VERDICT_SECONDS: Final = 90
@@ -49,9 +52,9 @@ def main() -> None:
     """
     began = time.monotonic()
     report = Report(sys.stdout)
-    with LocalCloud() as cloud:
+    with LocalCloud(environment={"SSM_TIME_SCALE": callers.TIME_SCALE}) as cloud:
         report.step(f"the local AWS runs at {cloud.endpoint}; synthesising and deploying the stack")
-        cloud.deploy()
+        cloud.deploy(**callers.SETTINGS)
         report.step("stack deployed; launching the fleet with its past")
         _set_policy(cloud)
         fleet = _launch(cloud)
@@ -67,11 +70,17 @@ def main() -> None:
         between = _tokens(cloud, fleet)
         second = _lines(fleet, _dry_run(cloud, fleet), between, _tokens(cloud, fleet), again=True)
         report.table("The same fleet once more: manual dry run", second)
+        report.step("software runs on some of them, and Systems Manager has them watched")
+        callers.prepare(cloud)
+        planted = callers.watch(cloud, fleet)
+        report.callers("What calls IMDSv1 there", planted)
     seconds = time.monotonic() - began
-    _write_result(first, second, seconds)
+    _write_result(first, second, planted, seconds)
     report.summary(first, second, seconds)
     if not all(line.is_expected for line in (*first, *second)):
         raise LocalCloudError("not every verdict is the expected one; the lines marked with ! tell which")
+    if not all(each.is_expected for each in planted):
+        raise LocalCloudError("not all software that calls IMDSv1 was named; the lines marked with ! tell which")
 
 
 def populate(cloud: LocalCloud) -> list[Launched]:
@@ -308,13 +317,14 @@ def _lines(
     return lines
 
 
-def _write_result(first: list[Line], second: list[Line], seconds: float) -> None:
+def _write_result(first: list[Line], second: list[Line], planted: list[Caller], seconds: float) -> None:
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     result = {
-        "ok": all(line.is_expected for line in (*first, *second)),
+        "ok": all(line.is_expected for line in (*first, *second)) and all(each.is_expected for each in planted),
         "security_account": SECURITY,
         "seconds": round(seconds, 1),
         "events": [line.as_json() for line in first],
         "dry_run": [line.as_json() for line in second],
+        "callers": [each.as_json() for each in planted],
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from local.cloud.run import SECURITY
-from local.demo.fleet import BETA, DAY, ELSEWHERE, MOST_TAGS, SANDBOX, STRANGER, Before, Machine, Via
+from local.demo.fleet import BETA, DAY, ELSEWHERE, MOST_TAGS, SANDBOX, SSM_TAG, STRANGER, Before, Machine, Via
+
+_MANAGED = {SSM_TAG: "Linux"}
 
 
 def machines() -> tuple[Machine, ...]:
@@ -59,7 +61,8 @@ def _skipped() -> tuple[Machine, ...]:
             name="legacy-app",
             story="exempt until 2099",
             calls={5: 12},
-            tags={"imdsv2:exempt-until": "2099-12-31"},
+            tags={"imdsv2:exempt-until": "2099-12-31", **_MANAGED},
+            runs="legacy.sh",
             decision="skip",
             reason="exempt",
         ),
@@ -105,6 +108,8 @@ def _held_by_the_past() -> tuple[Machine, ...]:
             story="broke when tokens were required",
             via=Via.CONFIG,
             happened=Before.BROKE,
+            tags=_MANAGED,
+            runs="agent.py",
             decision="hold",
             reason="broke_before",
         ),
@@ -163,7 +168,13 @@ def _held_by_use() -> tuple[Machine, ...]:
             reason="hop_limit_fallback",
         ),
         Machine(
-            name="cron-monthly", story="3 calls, 30 days ago", calls={30 * DAY: 3}, decision="hold", reason="v1_in_use"
+            name="cron-monthly",
+            story="3 calls, 30 days ago",
+            calls={30 * DAY: 3},
+            tags=_MANAGED,
+            runs="billing.sh",
+            decision="hold",
+            reason="v1_in_use",
         ),
         Machine(
             name="agent-refused",
@@ -177,6 +188,7 @@ def _held_by_use() -> tuple[Machine, ...]:
             story="uses it every 90 days",
             started=300 * DAY,
             calls={day * DAY: 5 for day in (40, 130, 220)},
+            runs="quarter.sh",
             decision="hold",
             reason="v1_recurs",
         ),
@@ -198,7 +210,8 @@ def _held_by_its_cohort() -> tuple[Machine, ...]:
             name="reports-1",
             story="one of two of a group, 45 calls two days ago",
             calls={2 * DAY: 45},
-            tags={"aws:autoscaling:groupName": "reports"},
+            tags={"aws:autoscaling:groupName": "reports", **_MANAGED},
+            runs="reports.py",
             runs_as="reports",
             decision="hold",
             reason="v1_in_use",

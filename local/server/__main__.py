@@ -24,6 +24,7 @@ from local.server import (
 )
 from local.server import platform as ms
 from local.server.cloudformation import stack_sets, types
+from local.server.cloudtrail import requests as cloudtrail
 from local.server.cloudwatch import alarms, published
 from local.server.cloudwatch import requests as cloudwatch
 from local.server.ec2 import actions as ec2
@@ -56,6 +57,7 @@ def main() -> None:
         map_results,
         securityhub,
         sts,
+        cloudtrail,
         gateway,
     ):
         module.install()

@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
+from local.server.cloudtrail import requests as cloudtrail
+from local.server.cloudtrail.events import service
 from local.server.ec2.instances import run_instances
 from local.server.ec2.templates import version_of
 from local.server.ec2.wire import Ec2Error
@@ -125,6 +127,10 @@ def _launched(group: Record) -> Record:
     )
     number = str(version["VersionNumber"])
     answer = run_instances(_request(group, template, version, instance_type))
+    as_asked = {"LaunchTemplate.LaunchTemplateId": [template["LaunchTemplateId"]], "LaunchTemplate.Version": [number]}
+    cloudtrail.note_launch(
+        service("autoscaling.amazonaws.com", "AWSServiceRoleForAutoScaling", "AutoScaling"), as_asked, answer
+    )
     found = _ID.search(answer[2])
     if found is None:
         raise RuntimeError(answer[2].decode())

@@ -2,7 +2,8 @@
 
 An instance is managed if it was launched with the tag `local:ssm`, whose value is its platform (`Linux`, `Windows`); its inventory has its
 agent only. A command runs the steps of its document one after the other in a folder of its own: `aws:downloadContent` takes an object of
-an S3 bucket of the instance's account, `aws:runShellScript` runs in a shell. While it runs, the environment variable `LOCAL_IMDS_CALLS`
+an S3 bucket of the instance's account, `aws:runShellScript` runs in a shell. A step that fails keeps the next from running only where it
+says `onFailure: exit`. Of a document with several steps, GetCommandInvocation answers only for one that is named. While it runs, the environment variable `LOCAL_IMDS_CALLS`
 names the file to which requests without a token are written (`imds/callers.py`). Values of the parameter `Seconds` are multiplied by
 `SSM_TIME_SCALE`, so that tests need not wait.
 """
@@ -36,18 +37,28 @@ MANAGED_TAG: Final = "local:ssm"
 AGENT_VERSION: Final = "3.3.40.0"
 OBJECT: Final = re.compile(r"https://(?P<bucket>[a-z0-9-]+)\.s3\.[^/]+/(?P<key>.+)")
 SHOWN: Final = 24_000
+ERRORS_SHOWN: Final = 8_000
+RUNS: Final = {"Pending", "InProgress"}
 PLACEHOLDER: Final = re.compile(r"\{\{ *(\w+) *\}\}")
 
 
 @dataclass(kw_only=True)
+class Step:
+    """A step of a command: how far it is, what it printed, and with what it ended."""
+
+    status: str = "Pending"
+    output: str = ""
+    errors: str = ""
+    code: int = -1
+
+
+@dataclass(kw_only=True)
 class Invocation:
-    """A command on an instance: how far it is, and what it printed."""
+    """A command on an instance. ``steps``: by name, in their order."""
 
     document: str
     place: callers.Place
-    status: str = "InProgress"
-    output: str = ""
-    errors: str = ""
+    steps: dict[str, Step]
 
 
 # By account, Region and name.
@@ -104,26 +115,34 @@ def send_command(request: Json) -> Json:
                 "InvalidParameters", f"{name} takes one of {', '.join(described['allowedValues'])}"
             )
     command_id = str(uuid.uuid4())
-    invocation = Invocation(document=request["DocumentName"], place=(*here, instance_id))
+    steps = {each["name"]: Step() for each in document["mainSteps"]}
+    invocation = Invocation(document=request["DocumentName"], place=(*here, instance_id), steps=steps)
     _invocations[command_id] = invocation
     threading.Thread(target=_run, args=(invocation, document, parameters), daemon=True).start()
     return {"Command": {"CommandId": command_id, "DocumentName": request["DocumentName"], "Status": "Pending"}}
 
 
 def get_command_invocation(request: Json) -> Json:
-    """How far a command is on an instance, and the beginning of what it printed."""
+    """How far a step of a command is on an instance, and the beginning of what it printed, once it has ended."""
     command_id, instance_id = request["CommandId"], request["InstanceId"]
     found = _invocations.get(command_id)
     if found is None or found.place != (ms.account_id(), ms.region(), instance_id):
         raise SystemsManagerError("InvocationDoesNotExist", "")
+    named = request.get("PluginName") or (next(iter(found.steps)) if len(found.steps) == 1 else "")
+    if named not in found.steps:
+        raise SystemsManagerError("InvalidPluginName", "")
+    step = found.steps[named]
+    ended = step.status not in RUNS
     return {
         "CommandId": command_id,
         "InstanceId": instance_id,
         "DocumentName": found.document,
-        "Status": found.status,
-        "StatusDetails": found.status,
-        "StandardOutputContent": found.output[:SHOWN],
-        "StandardErrorContent": found.errors[:SHOWN],
+        "PluginName": named,
+        "ResponseCode": step.code,
+        "Status": step.status,
+        "StatusDetails": step.status,
+        "StandardOutputContent": step.output[:SHOWN] if ended else "",
+        "StandardErrorContent": step.errors[:ERRORS_SHOWN] if ended else "",
     }
 
 
@@ -134,20 +153,24 @@ def _run(invocation: Invocation, document: Json, parameters: Mapping[str, str]) 
         work = Path(folder, "downloads")
         work.mkdir()
         with callers.watching(invocation.place, calls):
-            try:
-                for step in document["mainSteps"]:
-                    STEPS[step["action"]](step["inputs"], parameters, work, invocation)
-                invocation.status = "Success"
-            except (OSError, subprocess.SubprocessError) as error:
-                invocation.errors = invocation.errors or str(error)
-                invocation.status = "Failed"
+            for each in document["mainSteps"]:
+                step = invocation.steps[each["name"]]
+                step.status = "InProgress"
+                try:
+                    STEPS[each["action"]](each["inputs"], parameters, work, step, invocation.place)
+                    step.code = 0
+                except (OSError, subprocess.SubprocessError) as error:
+                    step.errors, step.code = step.errors or str(error), 1
+                step.status = "Failed" if step.code else "Success"
+                if step.code and each.get("onFailure") == "exit":
+                    break
 
 
-def _download(inputs: Json, _parameters: Mapping[str, str], work: Path, invocation: Invocation) -> None:
+def _download(inputs: Json, _parameters: Mapping[str, str], work: Path, _step: Step, place: callers.Place) -> None:
     found = OBJECT.fullmatch(json.loads(inputs["sourceInfo"])["path"])
     if found is None:
         raise FileNotFoundError(f"{inputs['sourceInfo']} names no object of a bucket")
-    with ms.acting_in(*invocation.place[:2]):
+    with ms.acting_in(*place[:2]):
         data = ms.s3._get_object_data(found["bucket"], found["key"])  # noqa: SLF001 - ministack offers no other way in
     if data is None:
         raise FileNotFoundError(
@@ -156,7 +179,7 @@ def _download(inputs: Json, _parameters: Mapping[str, str], work: Path, invocati
     Path(work, found["key"].rpartition("/")[2]).write_bytes(data)
 
 
-def _shell(inputs: Json, parameters: Mapping[str, str], work: Path, invocation: Invocation) -> None:
+def _shell(inputs: Json, parameters: Mapping[str, str], work: Path, step: Step, _place: callers.Place) -> None:
     script = PLACEHOLDER.sub(lambda name: _value(name[1], parameters), "\n".join(inputs["runCommand"]))
     environment = {"PATH": os.environ["PATH"], "TMPDIR": str(work), "LOCAL_IMDS_CALLS": str(work.parent / "calls")}
     ended = subprocess.run(  # noqa: S603 - what the document says, as Systems Manager would
@@ -167,8 +190,8 @@ def _shell(inputs: Json, parameters: Mapping[str, str], work: Path, invocation: 
         timeout=float(inputs["timeoutSeconds"]),
         check=False,
     )
-    invocation.output = ended.stdout.decode(errors="replace")
-    invocation.errors = ended.stderr.decode(errors="replace")
+    step.output = ended.stdout.decode(errors="replace")
+    step.errors = ended.stderr.decode(errors="replace")
     ended.check_returncode()
 
 
@@ -178,7 +201,7 @@ def _value(name: str, parameters: Mapping[str, str]) -> str:
     return parameters[name]
 
 
-STEPS: Final[dict[str, Callable[[Json, Mapping[str, str], Path, Invocation], None]]] = {
+STEPS: Final[dict[str, Callable[[Json, Mapping[str, str], Path, Step, callers.Place], None]]] = {
     "aws:downloadContent": _download,
     "aws:runShellScript": _shell,
 }

@@ -43,7 +43,7 @@ def main() -> None:
     measured.append(sources.measure_sweep())
     _say("guardrail.requests: asking an IAM evaluator ...")
     measured.append(guardrails.requests())
-    _say("culprit.named: planting software on the local AWS, and watching it ...")
+    _say("culprit.named: the demo, with software that calls IMDSv1 on its fleet ...")
     measured.append(culprits.named())
     _say("quota.drain: simulating an organisation of 100,000 instances ...")
     measured.append(drain.measure())

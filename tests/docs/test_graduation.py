@@ -38,7 +38,8 @@ def test_everything_that_can_be_open_is_explained(what: str) -> None:
     """In the table, and made by the code."""
     assert f"`{what}`" in PAGE
     code = "".join(
-        (ROOT / "lambdas/imdsv2" / each).read_text() for each in ("source/readiness.py", "people/graduation.py")
+        (ROOT / "lambdas/imdsv2" / each).read_text()
+        for each in ("source/readiness.py", "people/graduation.py", "people/graduation_look.py")
     )
     assert f'what="{what}"' in code
 

@@ -133,7 +133,7 @@ class Fleet:
         """Whether a call succeeds with the credentials that the instance's software fetches as its story says."""
         account, region = one.machine.account, one.machine.region
         endpoint = self.cloud.imds(one.instance_id, account=account, region=region)
-        fetched = _credentials(endpoint, with_token=not _uses_imdsv1(one))
+        fetched = credentials(endpoint, with_token=not _uses_imdsv1(one))
         try:
             _client(self.cloud, "sqs", region, fetched).list_queues()
         except ClientError as error:
@@ -149,7 +149,8 @@ def _uses_imdsv1(one: Launched) -> bool:
     )
 
 
-def _credentials(endpoint: str, *, with_token: bool) -> dict[str, str]:
+def credentials(endpoint: str, *, with_token: bool) -> dict[str, str]:
+    """Those of the role `app`, as the metadata service delivers them."""
     headers = {}
     if with_token:
         life = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}

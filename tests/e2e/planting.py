@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from local.cloud.run import HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, LocalCloud
-from tests.e2e import analyzer
+from local.demo import analyzer, software
 from tests.e2e.world import World
 
 if TYPE_CHECKING:
@@ -24,13 +22,6 @@ MANAGED = {"local:ssm": "Linux"}
 CALLED = {30: 5}
 """What an instance asked of IMDSv1 before, so that it is held."""
 
-SHELL = 'while :; do curl -s "$IMDS/latest/meta-data/instance-id" >/dev/null; sleep 0.2; done\n'
-PYTHON = """
-import os, time, urllib.request
-while True:
-    urllib.request.urlopen(os.environ["IMDS"] + "/latest/meta-data/local-ipv4").read()
-    time.sleep(0.2)
-"""
 WITH_TOKEN = """
 import os, time, urllib.request
 endpoint = os.environ["IMDS"]
@@ -41,8 +32,8 @@ while True:
     urllib.request.urlopen(asked).read()
     time.sleep(0.2)
 """
-CALLERS = {"backup.sh": ("/bin/sh", SHELL), "collector.py": (sys.executable, PYTHON)}
-"""Software that calls without a token: its file, what runs it, and its text."""
+CALLERS = ("backup.sh", "collector.py")
+"""Software that calls without a token, by its file."""
 MODERN = {"modern.py": (sys.executable, WITH_TOKEN)}
 """Software that uses tokens, which nobody may name."""
 
@@ -94,13 +85,15 @@ def upload(world: World, artefact: bytes) -> None:
 
 def plant(world: World, folder: Path) -> Planting:
     """Launch an instance for each software, run it there, and have all watched meanwhile."""
-    software = {**CALLERS, **MODERN}
-    launched = world.launch(number=len(software), tags=MANAGED, calls=CALLED)
-    fleet = dict(zip(software, launched, strict=True))
+    commands = {name: software.write(folder, name) for name in CALLERS}
+    for name, (program, text) in MODERN.items():
+        (folder / name).write_text(text)
+        commands[name] = (program, str(folder / name))
+    launched = world.launch(number=len(commands), tags=MANAGED, calls=CALLED)
+    fleet = dict(zip(commands, launched, strict=True))
     with ExitStack() as running:
-        for name, (program, text) in software.items():
-            (folder / name).write_text(text)
-            running.enter_context(_runs(world, fleet[name], program, str(folder / name)))
+        for name, command in commands.items():
+            running.enter_context(software.running(world.cloud, fleet[name], *command))
         answers = watched(world, *fleet.values())
     return Planting(fleet=fleet, found={name: answers[one.instance_id] for name, one in fleet.items()})
 
@@ -110,14 +103,3 @@ def watched(world: World, *several: Launched) -> dict[str, dict[str, Any]]:
     asked = {"targets": [each.arn for each in several], "capture": True, "seconds": 60}
     answer = world.ask({"culprit": asked, "dry_run": False, "caller": "ada"})
     return {each["target"].rpartition("/")[2]: each for each in answer["results"]}
-
-
-@contextmanager
-def _runs(world: World, one: Launched, *command: str) -> Iterator[None]:
-    endpoint = world.cloud.imds(one.instance_id, account=HERE, region=HOME)
-    process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "IMDS": endpoint})
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from boto3.dynamodb.types import TypeDeserializer
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.cloud.run import MEMBERS
+from local.cloud.run import ADMINISTRATION, MEMBERS
 from tests.e2e.terminal import Terminal
 
 if TYPE_CHECKING:
     from tests.e2e.terminal import Ended
     from tests.e2e.world import World
 
-REGION, DECLARED = "eu-central-1", "eu-north-1"
+REGION, DECLARED, BUILDERS = "eu-central-1", "eu-north-1", "eu-west-3"
 """Regions in which no other test launches anything."""
 ACCOUNT = MEMBERS[1]
 
@@ -38,10 +39,10 @@ class Place:
         there = ("--account", ACCOUNT, "--in-region", self.region)
         return Terminal(self.world.cloud).pipe("graduate", *there, *options, "-o", "json")
 
-    def still_open(self) -> set[tuple[str, str]]:
+    def still_open(self, *options: str) -> set[tuple[str, str]]:
         """What keeps it from being ready, by the answer to a real order, which is refused."""
         before = self.defaults()
-        refused = self.graduate("--yes")
+        refused = self.graduate(*options, "--yes")
         assert (3, "refused", False) == (refused.code, refused.document["result"], refused.document["ready"])
         assert before == self.defaults(), "nothing was changed"
         return {(each["what"], each["name"]) for each in refused.document["open"]}
@@ -58,6 +59,27 @@ class Place:
         )
         [instance] = answer["Instances"]
         return instance["InstanceId"], instance["MetadataOptions"]
+
+    def builder(self, number: int) -> Any:
+        """EC2 for a build server, in a session of its own for each build."""
+        role = f"arn:aws:iam::{ACCOUNT}:role/{ADMINISTRATION}"
+        sts = self.world.home.client("sts")
+        keys = sts.assume_role(RoleArn=role, RoleSessionName=f"build-{number}")["Credentials"]
+        session: Any = self.world.home
+        return session.client(
+            "ec2",
+            region_name=self.region,
+            aws_access_key_id=keys["AccessKeyId"],
+            aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys["SessionToken"],
+            config=Config(user_agent=f"APN/1.0 HashiCorp/1.0 Packer/1.11.{number % 10}"),
+        )
+
+    def build(self, number: int, **launch: Any) -> None:
+        """It launches a builder, which is gone when the image is made."""
+        ec2 = self.builder(number)
+        [one] = ec2.run_instances(MinCount=1, MaxCount=1, **launch)["Instances"]
+        ec2.terminate_instances(InstanceIds=[one["InstanceId"]])
 
     def end(self, instance_id: str) -> None:
         """Its owner terminates it."""
@@ -164,6 +186,10 @@ def _enforce(place: Place) -> None:
     refused = place.graduate("--enforce", "--yes")
     assert (3, True) == (refused.code, allowing in str(refused.document["open"]))
     place.end(allowing)
+    # It is gone, but CloudTrail remembers how it was launched.
+    assert {("launch", f"arn:aws:iam::{ACCOUNT}:root")} == place.still_open("--enforce")
+    modern, _ = place.launch(HttpTokens="required")
+    place.end(modern)
     enforced = place.graduate("--enforce", "--yes")
     assert (0, "enabled") == (enforced.code, place.defaults()["HttpTokensEnforced"]), enforced.err
     assert "rollbacks" in enforced.err
@@ -179,6 +205,38 @@ def _told_in_the_ledger(place: Place) -> None:
     assert all("arn:aws:iam::111111111111:root" in each["caller"] for each in events)
     assert ["Quarter goal." in each["caller"] for each in events] == [True, True, False, False, False, False]
     assert {"HttpTokens": "no-preference", "HttpPutResponseHopLimit": 1} == events[0]["before"]
+
+
+def test_a_builder_that_lives_for_minutes_keeps_a_place_open(world: World) -> None:
+    """Nothing runs there when somebody looks: CloudTrail alone knows that it allows IMDSv1, by itself or by its template, and it is named
+    with its tool until its newest launch says otherwise."""
+    place = Place(world, BUILDERS)
+    image = {"ImageId": "ami-0d00e0f0a0b0c0d01", "InstanceType": "t3.micro"}
+    place.build(1734029381, **image)
+    shown = place.graduate("--dry-run").document
+    assert ("would_lock", True) == (shown["result"], shown["ready"])
+    [silent] = shown["launches"]["would_get_tokens"]
+    assert "assumed-role" in silent["principal"]
+
+    place.build(1734029382, **image, MetadataOptions={"HttpTokens": "optional"})
+    builder = f"arn:aws:sts::{ACCOUNT}:assumed-role/{ADMINISTRATION}/build-1734029382"
+    assert {("launch", builder)} == place.still_open()
+    refused = place.graduate("--yes")
+    assert "Packer/1.11.2" in refused.document["open"][0]["explanation"]
+    place.build(1734029383, **image, MetadataOptions={"HttpTokens": "required"})
+    assert place.graduate("--dry-run").document["ready"]
+
+    data: Any = {**image, "MetadataOptions": {"HttpTokens": "optional"}}
+    made = place.ec2.create_launch_template(LaunchTemplateName="bake", LaunchTemplateData=data)["LaunchTemplate"]
+    place.build(1734029384, LaunchTemplate={"LaunchTemplateName": "bake", "Version": "$Latest"})
+    assert {("launch", builder.replace("382", "384"))} == place.still_open()
+    place.ec2.create_launch_template_version(
+        LaunchTemplateId=made["LaunchTemplateId"],
+        SourceVersion="1",
+        LaunchTemplateData={"MetadataOptions": {"HttpTokens": "required"}},
+    )
+    locked = place.graduate("--yes")
+    assert (0, "locked") == (locked.code, locked.document["result"]), locked.err
 
 
 def test_defaults_under_a_declarative_policy_are_left_alone(world: World) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imdsv2.people.culprit_request import FETCH, WATCH
 from infra.errors import SettingRefused
 from tests.infra.templates import MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT, Template, synthesise
 from tests.infra.test_cfn_lint import CFN_LINT, IGNORED
@@ -129,6 +130,21 @@ def test_the_document_fixes_what_runs_and_for_how_long(forwarding: Template) -> 
     assert f"{SETTING['sha256']}  analyzer.tar.gz" in script
     assert script.index("sha256sum -c") < script.index("tar -xzf") < script.index("imds_snoop.py")
     assert "3690" == watch["inputs"]["timeoutSeconds"]
+
+
+def test_its_steps_are_those_that_are_asked_for(forwarding: Template) -> None:
+    """Of a document with several, Systems Manager answers only for one that is named."""
+    [document] = forwarding.resources("AWS::SSM::Document").values()
+    assert [FETCH, WATCH] == [each["name"] for each in document["Content"]["mainSteps"]]
+
+
+def test_without_the_artefact_the_script_says_so(forwarding: Template, tmp_path: Path) -> None:
+    """The step runs although the one that fetches has failed."""
+    [document] = forwarding.resources("AWS::SSM::Document").values()
+    script = "\n".join(document["Content"]["mainSteps"][1]["inputs"]["runCommand"]).replace("{{ Seconds }}", "60")
+    ended = subprocess.run(["/bin/sh"], input=script, text=True, check=False, capture_output=True, cwd=tmp_path)
+    assert (2, "") == (ended.returncode, ended.stdout)
+    assert "was not fetched" in ended.stderr
 
 
 def test_the_script_is_one_for_any_shell(forwarding: Template) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imdsv2.domain.pool import Trace
 from imdsv2.source.impact import Guardrail as Named
-from imdsv2.source.impact import impact, of_concern
+from imdsv2.source.impact import Known, exposed, impact, of_concern, unclear
 from imdsv2.source.origin import TEMPLATE_TAG, VERSION_TAG, Kind
 from imdsv2.source.verdict import Word
 from infra.guardrails.options import GuardrailOptions
@@ -131,13 +133,58 @@ def test_what_is_not_known_is_said() -> None:
     assert "too_young" in " ".join(each.because for each in hits)
 
 
+def delivery(known: Known, words: Mapping[str, Word], source: Source) -> list[tuple[bool, str]]:
+    """What is said of calls: whether it is certain, and why."""
+    told = {each.arn: words[name] for name, each in zip(words, source.instances, strict=False)}
+    hits = impact([source], told, 2, known)
+    return [(each.certain, each.because) for each in hits if each.guardrail is Named.DELIVERY]
+
+
+def test_calls_that_are_known_name_what_nobody_judges() -> None:
+    """An exempt instance, one that the ledger does not know, one that is held for others; not one that is proved to do without."""
+    words = {
+        "exempt": Word(decision="skip", reason="exempt"),
+        "cohort": Word(decision="hold", reason="cohort_uses_v1"),
+        "clean": Word(decision="enforce", reason="unused"),
+    }
+    several = [instance() for _ in range(4)]
+    source = source_of(several, found())
+    told = {each.arn: word for each, word in zip(several, words.values(), strict=False)}
+    assert {several[0].arn, several[1].arn, several[3].arn} == {*unclear(exposed([source]), told)}
+    last = datetime(2027, 3, 2, 7, tzinfo=UTC)
+    calls = {each.arn: Trace(arn=each.arn, calls=3, last=last, refused=each is several[1]) for each in several}
+    said = delivery(Known(calls=calls), words, source)
+    assert [True] * 3 == [certain for certain, _ in said]
+    assert "(exempt; 3 IMDSv1 calls, the last on 2027-03-02)" in said[0][1]
+    assert "(cohort_uses_v1; 3 IMDSv1 calls that were refused, the last" in said[1][1]
+    assert "(3 IMDSv1 calls, the last" in said[2][1]
+
+
+def test_what_was_seen_instead_of_calls_is_said() -> None:
+    """With what to do: an exempt instance is not judged while it is."""
+    words = {"exempt": Word(decision="skip", reason="exempt"), "held": Word(decision="hold", reason="held_by_person")}
+    source = source_of([instance(), instance()], found())
+    quiet = {each.arn: "it made no call" for each in source.instances}
+    exempt, held = delivery(Known(quiet=quiet), words, source)
+    assert (False, True, True) == (exempt[0], "it made no call" in exempt[1], "end its exemption" in exempt[1])
+    assert (False, True) == (held[0], "(held_by_person); it made no call: have it judged first." in held[1])
+
+
+def test_what_was_closed_lately_is_waited_for() -> None:
+    """Though it allows IMDSv1 no more."""
+    source = source_of([instance(tokens="required"), instance(tokens="required")], found())
+    waits = {source.instances[0].arn: "Wait until noon."}
+    assert [(False, "Wait until noon.")] == delivery(Known(closed_lately=waits), {}, source)
+
+
 @pytest.mark.parametrize("fields", [{"has_role": False}, {"state": "stopped"}], ids=["without a role", "stopped"])
 def test_what_gets_no_credentials_is_not_asked_about(fields: dict[str, Any]) -> None:
     """An instance without a profile has none, and one that does not run fetches none."""
     source = source_of(
         [replace(instance(), **fields), instance(tokens="required"), instance(endpoint="disabled")], found()
     )
-    assert [] == of_concern([source])
+    assert [] == exposed([source])
+    assert [source.instances[1].arn] == of_concern([source])
     assert [] == [each for each in impact([source], {}, 2) if each.guardrail is Named.DELIVERY]
 
 

@@ -89,17 +89,27 @@ def test_policies_fit_with_the_longest_names(guardrail: Guardrail) -> None:
 
 
 @pytest.mark.parametrize(
-    ("guardrail", "given"),
+    ("given", "field"),
     [
-        ("openings", {"deployers": [f"deploy/{number:02}-{'d' * 90}" for number in range(16)]}),
-        ("credentials", {"networks": [f"2001:db8:{number:x}::/48" for number in range(400)]}),
+        ({"credentials": [], "networks": [f"198.18.{number}.0/24" for number in range(250)]}, "guardrails.networks"),
+        (
+            {"openings": [], "deployers": [f"teams/team-{number:03}/deploys-*" for number in range(120)]},
+            "guardrails.deployers",
+        ),
     ],
 )
-def test_a_guardrail_that_aws_would_refuse_for_its_length_is_refused_first(guardrail: str, given: Any) -> None:
-    """Before anything is deployed, and only where it is asked for."""
-    with pytest.raises(SettingRefused, match=f"guardrails makes the policy {guardrail} longer"):
-        settings(guardrails={guardrail: [], **given})
-    assert settings(guardrails={"launches": [], **given}).guardrails.targets
+def test_a_policy_that_would_be_too_long_is_refused(given: dict[str, Any], field: str) -> None:
+    """Before anything is deployed, with the field that makes it long; where the policy is not made, it is no matter."""
+    with pytest.raises(SettingRefused, match=rf"{field}.*5,120 are allowed"):
+        settings(guardrails=given)
+    made = {name: value for name, value in given.items() if name not in {"credentials", "openings"}}
+    assert {} == settings(guardrails=made).guardrails.targets
+
+
+def test_many_targets_make_no_policy_longer() -> None:
+    """A hundred accounts stand beside it."""
+    many = [f"{number:012}" for number in range(100)]
+    assert 100 == len(settings(guardrails={"openings": many}).guardrails.targets[Guardrail.OPENINGS])
 
 
 def test_the_declarative_policy_leaves_the_rest_to_the_account() -> None:

@@ -30,11 +30,13 @@ SEEN = (
 
 @dataclass
 class Systems:
-    """Systems Manager. ``answers``: what is said of a command, one after the other, the last again and again."""
+    """Systems Manager. ``answers``: what is said of the step that watches, one after the other, the last again and again; ``fetched``: of
+    the step before."""
 
     answers: list[dict[str, Any]] = field(
         default_factory=lambda: [{"Status": "Success", "StandardOutputContent": SEEN}]
     )
+    fetched: dict[str, Any] = field(default_factory=lambda: {"Status": "Success"})
     platform: str | None = "Linux"
     sent: list[dict[str, Any]] = field(default_factory=list)
 
@@ -56,6 +58,10 @@ class Systems:
 
     def invocation(self, call: Call) -> dict[str, Any]:
         """Answer GetCommandInvocation."""
+        step = call.params["PluginName"]
+        assert step in {"fetch", "watch"}
+        if step == "fetch":
+            return {"DocumentName": DOCUMENT, **self.fetched}
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return {
             "CommandId": call.params["CommandId"],
@@ -133,10 +139,11 @@ def test_what_it_finds_is_answered_and_kept(cloud: Cloud, systems: Systems, arn:
     assert result["explanation"].startswith(
         "These called IMDSv1 meanwhile: /opt/collector --once, started by /sbin/init."
     )
-    begun, captured = events(cloud, arn)
+    begun, sent_event, captured = events(cloud, arn)
     assert ("capture_begun", "ada", "case 7", 60) == tuple(
         begun[each] for each in ("kind", "caller", "because", "seconds")
     )
+    assert ("capture_sent", COMMAND) == (sent_event["kind"], sent_event["command_id"])
     assert ("captured", COMMAND, "collector") == (
         captured["kind"],
         captured["command_id"],
@@ -159,15 +166,17 @@ def test_what_takes_longer_is_collected_by_a_second_question(cloud: Cloud, syste
     assert "running" == ask(cloud, arn, collect=COMMAND)["capture"]["state"]
     systems.answers = [{"Status": "Success", "StandardOutputContent": SEEN}]
     assert "captured" == ask(cloud, arn, collect=COMMAND)["capture"]["state"]
-    assert ["capture_begun", "captured"] == [each["kind"] for each in events(cloud, arn)]
+    assert ["capture_begun", "capture_sent", "captured"] == [each["kind"] for each in events(cloud, arn)]
 
 
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
         ({"Status": "Failed", "StandardErrorContent": "Python 3 has no module bcc \x1b[2J here"}, "no module bcc here"),
-        ({"Status": "TimedOut"}, "without a word"),
-        ({"Status": "Undeliverable", "StandardOutputContent": "x" * 90_000}, "Undeliverable"),
+        ({"Status": "TimedOut"}, "TimedOut: without a word"),
+        ({"Status": "TimedOut", "StatusDetails": "Delivery Timed Out"}, "does not reach the agent"),
+        ({"Status": "Failed", "StatusDetails": "Undeliverable"}, "does not reach the agent"),
+        ({"Status": "Cancelled", "StandardOutputContent": "x" * 90_000}, "Cancelled"),
     ],
 )
 def test_a_command_that_fails_says_why(
@@ -180,7 +189,18 @@ def test_a_command_that_fails_says_why(
     assert says in found["says"]
     assert len(found["says"]) < 1_000
     assert any("imds_snoop.py" in each for each in found["by_hand"])
-    assert ["capture_begun"] == [each["kind"] for each in events(cloud, arn)]
+    assert ["capture_begun", "capture_sent"] == [each["kind"] for each in events(cloud, arn)]
+
+
+def test_an_artefact_that_is_not_there_is_told(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """By the words of the step that should have fetched it, not by those of the step that missed it."""
+    systems.fetched = {"Status": "Failed", "StandardErrorContent": "NoSuchKey: The specified key does not exist."}
+    systems.answers = [{"Status": "Failed", "StandardErrorContent": "was not fetched"}]
+    found = ask(cloud, arn, capture=True)["capture"]
+    assert "failed" == found["state"]
+    assert "could not be fetched (NoSuchKey" in found["says"]
+    cloud.wire.refuse("GetCommandInvocation", "ThrottlingException")
+    assert "unread" == ask(cloud, arn, collect=COMMAND)["capture"]["state"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +219,7 @@ def test_where_it_cannot_be_done_the_commands_are_printed(
     found = ask(cloud, arn, capture=True, document=document)["capture"]
     assert "refused" == found["state"]
     assert says in found["says"]
-    assert any("imds_snoop.py" in each for each in found["by_hand"])
+    assert (platform != "Windows") == any("imds_snoop.py" in each for each in found["by_hand"] or ())
     assert ([], []) == (systems.sent, events(cloud, arn))
 
 
@@ -211,12 +231,89 @@ def test_a_stopped_instance_is_not_watched(cloud: Cloud, systems: Systems, arn: 
     assert "captured" == ask(cloud, arn, collect=COMMAND)["capture"]["state"]
 
 
-def test_a_refusal_of_systems_manager_is_told(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
-    """The rest is answered."""
-    cloud.wire.refuse("SendCommand", "InvalidDocument")
+@pytest.mark.parametrize(
+    ("code", "todo"),
+    [
+        ("InvalidDocument", "deploy the template of the rules"),
+        ("InvalidInstanceId", "does not reach the agent"),
+        ("UnsupportedPlatformType", "needs Linux"),
+        ("AccessDeniedException", "Deploy both member templates"),
+    ],
+)
+def test_a_refusal_of_systems_manager_is_told(
+    code: str, todo: str, cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """With what to do about it; the rest is answered, and another try is not kept back."""
+    cloud.wire.refuse("SendCommand", code)
     result = ask(cloud, arn, capture=True)
     assert ("failed", "steady") == (result["capture"]["state"], result["when"]["pattern"])
-    assert "InvalidDocument" in result["capture"]["says"]
+    assert code in result["capture"]["says"]
+    assert todo in result["capture"]["says"]
+    assert ["capture_begun"] == [each["kind"] for each in events(cloud, arn)]
+    ask(cloud, arn, capture=True)
+    assert 2 == len(cloud.wire.made("SendCommand"))
+
+
+def test_while_one_watch_runs_no_second_is_begun(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """Whoever asks gets the command of the first, to collect; once it is over, by itself or by its time, another may begin."""
+    systems.answers = [{"Status": "InProgress"}]
+    ask(cloud, arn, capture=True, seconds=3600)
+    second = ask(cloud, arn, capture=True, seconds=60)["capture"]
+    assert ("running", COMMAND, 1) == (second["state"], second["command_id"], len(systems.sent))
+    assert "ada has it watched since" in second["says"]
+    assert COMMAND in second["says"]
+    systems.answers = [{"Status": "Failed"}]
+    assert "failed" == ask(cloud, arn, capture=True, seconds=60)["capture"]["state"]
+    assert 2 == len(systems.sent)
+
+
+def test_what_cannot_be_told_of_a_watch_holds_no_longer_than_it(
+    cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """Systems Manager does not answer: the first is taken to run, until its time is over."""
+    systems.answers = [{"Status": "InProgress"}]
+    ask(cloud, arn, capture=True, seconds=300)
+    cloud.wire.refuse("GetCommandInvocation", "AccessDeniedException")
+    assert "running" == ask(cloud, arn, capture=True, seconds=60)["capture"]["state"]
+    assert 1 == len(systems.sent)
+    cloud.clock.move(minutes=8)
+    ask(cloud, arn, capture=True, seconds=60)
+    assert 2 == len(systems.sent)
+
+
+@pytest.mark.parametrize("code", ["InvocationDoesNotExist", "InvalidPluginName", "InvalidCommandId"])
+def test_a_command_that_is_not_known_is_told(code: str, cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """It will not be known later either: nobody is sent to collect it again and again."""
+    cloud.wire.refuse("GetCommandInvocation", code)
+    found = ask(cloud, arn, collect=COMMAND)["capture"]
+    assert "unread" == found["state"]
+    assert "knows no command" in found["says"]
+    assert [] == events(cloud, arn)
+
+
+def test_a_command_that_is_not_known_yet_is_waited_for(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """A moment after it was sent."""
+    cloud.wire.refuse("GetCommandInvocation", "InvocationDoesNotExist", times=2)
+    assert "captured" == ask(cloud, arn, capture=True)["capture"]["state"]
+
+
+def test_output_that_was_cut_says_so(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """The document prints so much and no more; its last line is then half a line, and names nobody."""
+    half = "      1 [WARNING] imdsv1(!) (pid:0:agent argv:/usr/bin/ag"
+    whole = SEEN + "      2 [INFO] imdsv2 (pid:0:agent argv:/usr/bin/agent)\n" * 300
+    printed = whole + "x" * (20_000 - len(whole) - len(half) - 1) + "\n" + half
+    for text, cut in ((printed, True), (whole, False)):
+        systems.answers = [{"Status": "Success", "StandardOutputContent": text}]
+        found = ask(cloud, arn, capture=True)["capture"]
+        assert (cut, ["collector"]) == (found["cut"], [each["name"] for each in found["processes"]])
+
+
+def test_output_that_is_empty_names_nobody(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """And says when to watch."""
+    systems.answers = [{"Status": "Success", "StandardOutputContent": ""}]
+    found = ask(cloud, arn, capture=True)["capture"]
+    assert ([], False) == (found["processes"], found["cut"])
+    assert "watch it when it calls" in found["says"]
 
 
 def lose(cloud: Cloud, systems: Systems, operation: str = "SendCommand") -> None:

@@ -242,6 +242,31 @@ def test_an_excluded_account_is_not_asked(cloud: Cloud, systems: Systems) -> Non
     assert [] == [call for call in cloud.wire.calls[before:] if call.service in {"cloudtrail", "cloudwatch", "ec2"}]
 
 
+def test_a_cohort_of_an_excluded_account_is_not_looked_at(cloud: Cloud, systems: Systems) -> None:
+    """Nor is it refused: what the ledger knows is answered."""
+    arn = held(cloud, tags=GROUP)
+    cloud.policy(exclude_accounts=[MEMBER])
+    before = len(cloud.wire.calls)
+    [found] = ask(cloud, cohort=cloud.current(arn)["cohort"])["results"]
+    assert str(arn) == found["target"]
+    assert "exclude_accounts" in found["not_looked_at"][0]
+    assert [] == [call for call in cloud.wire.calls[before:] if call.service in {"cloudtrail", "cloudwatch", "ec2"}]
+
+
+def test_the_ledger_is_walked_through_once_for_several_of_an_account(cloud: Cloud, systems: Systems) -> None:
+    """However many are asked about: an account may have a hundred thousand records."""
+    arns = cloud.launch(count=6, tags=GROUP, use=1.0)
+    cloud.line().run([asked(arn) for arn in arns], "request-1")
+
+    def reads(*several: InstanceArn) -> int:
+        before = len(cloud.wire.made("BatchGetItem"))
+        answer = ask(cloud, targets=[str(each) for each in several])
+        assert all(each["when"]["shared"].startswith("Of 5 others") for each in answer["results"])
+        return len(cloud.wire.made("BatchGetItem")) - before
+
+    assert reads(arns[0]) == reads(*arns)
+
+
 def test_an_instance_that_is_gone_is_asked_about_all_the_same(cloud: Cloud, systems: Systems) -> None:
     """CloudTrail and CloudWatch remember it."""
     arn = held(cloud)

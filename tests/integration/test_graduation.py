@@ -170,6 +170,60 @@ def test_launches_of_the_last_90_days_count(
     assert silent == bool(answer["launches"]["would_get_tokens"])
 
 
+def from_template(cloud: Cloud, options: dict[str, Any], **named: str) -> dict[str, Any]:
+    """A launch from a template that says this; how it is named is up to the launch."""
+    ec2 = cloud.as_account(MEMBER, "ec2")
+    data: Any = {"ImageId": "ami-12345678", **({"MetadataOptions": options} if options else {})}
+    made = ec2.create_launch_template(LaunchTemplateName="builder", LaunchTemplateData=data)["LaunchTemplate"]
+    given = named or {"launchTemplateId": made["LaunchTemplateId"]}
+    return launched(cloud, None, requestParameters={"launchTemplate": given})
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{}, {"launchTemplateName": "builder", "version": "$Latest"}, {"launchTemplateName": "builder", "version": "1"}],
+)
+@pytest.mark.parametrize(
+    ("options", "opens"), [({"HttpTokens": "optional"}, True), ({"HttpTokens": "required"}, False), ({}, False)]
+)
+def test_what_a_template_says_counts_as_its_launches(
+    options: dict[str, Any], opens: bool, named: dict[str, str], cloud: Cloud, defaults: Defaults
+) -> None:
+    """A builder that is gone leaves the name of its template in CloudTrail, however it named it."""
+    event = from_template(cloud, options, **named)
+    cloud.wire.fake("LookupEvents", lambda _: {"Events": [event]})
+    answer = graduate(cloud)
+    assert ("refused" if opens else "locked") == answer["result"]
+    if opens:
+        [told] = answer["open"]
+        assert ("launch", True) == (told["what"], "Packer/1.11, launch template" in told["explanation"])
+    assert (not options) == bool(answer["launches"]["would_get_tokens"])
+
+
+def test_templates_that_cannot_be_read_are_open(cloud: Cloud, defaults: Defaults) -> None:
+    """With what to do about it."""
+    event = from_template(cloud, {})
+    cloud.wire.fake("LookupEvents", lambda _: {"Events": [event]})
+    cloud.wire.refuse("DescribeLaunchTemplates", "UnauthorizedOperation")
+    refused = graduate(cloud)
+    assert ("refused", ["launch templates"]) == (refused["result"], [each["name"] for each in refused["open"]])
+
+
+def test_after_the_lock_what_gets_optional_has_said_so(cloud: Cloud, defaults: Defaults) -> None:
+    """Its template is gone; but a launch that says nothing would have got tokens. Before the lock, nobody can tell."""
+    options = [{"metadataOptions": {"httpTokens": "optional", "state": "pending"}}]
+    gone = {"launchTemplate": {"launchTemplateId": "lt-0123456789abcdef0"}}
+    event = launched(cloud, None, requestParameters=gone, responseElements={"instancesSet": {"items": options}})
+    cloud.wire.fake("LookupEvents", lambda _: {"Events": [event]})
+    locked = graduate(cloud)
+    assert ("locked", 1) == (locked["result"], len(locked["launches"]["would_get_tokens"]))
+    assert graduate(cloud, real=False, enforce=True)["ready"]
+    event["EventTime"] = cloud.clock() + timedelta(minutes=1)
+    refused = graduate(cloud, enforce=True)
+    assert ("refused", ["launch"]) == (refused["result"], [each["what"] for each in refused["open"]])
+    assert "although the default was required" in refused["open"][0]["explanation"]
+
+
 def test_more_launches_than_are_looked_at_keep_it_open(cloud: Cloud, defaults: Defaults) -> None:
     """Pages end; what was not looked at might say anything."""
     cloud.wire.fake("LookupEvents", lambda _: {"Events": [launched(cloud, "required")], "NextToken": "more"})

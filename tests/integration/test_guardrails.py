@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.people.guardrail_request import GuardrailQuestion
 from imdsv2.people.request import parse
 from tests.integration.builders import MEMBER, REGION, asked
+from tests.integration.steering import named, steer
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
@@ -49,12 +51,122 @@ def test_instances_and_sources_are_named_by_guardrail(cloud: Cloud) -> None:
     cloud.line().run([asked(user), asked(clean)], "request-1")
     with_role(cloud, user, clean)
     answer = ask(cloud, account=MEMBER, region=REGION)
-    named = [(each["guardrail"], each["kind"], each["target"], each["blocked"]) for each in answer["results"]]
-    assert ("launches", "by_hand", None, True) in named
-    assert ("delivery", "by_hand", str(user), True) in named
+    told = [(each["guardrail"], each["kind"], each["target"], each["blocked"]) for each in answer["results"]]
+    assert ("launches", "by_hand", None, True) in told
+    assert ("delivery", "by_hand", str(user), True) in told
     assert not any(each["target"] == str(clean) and each["blocked"] for each in answer["results"])
     assert (2, 1) == (answer["count"], answer["places"])
     assert "delivery: 1 instance's calls" in answer["summary"]
+
+
+def delivery(answer: dict[str, Any]) -> dict[str, tuple[bool | None, str]]:
+    """What is said of instances' calls: whether they are blocked, and why, by ARN."""
+    return {
+        each["target"]: (each["blocked"], each["explanation"])
+        for each in answer["results"]
+        if each["guardrail"] == "delivery"
+    }
+
+
+def calls(cloud: Cloud, arn: InstanceArn, *hours_ago: int, metric: str = "MetadataNoToken", count: float = 7.0) -> None:
+    """It called so often in each of these hours."""
+    now = int(cloud.clock().timestamp() // 3600)
+    cloud.metrics.put(arn.instance_id, metric, [now - each for each in hours_ago], count)
+
+
+EXEMPT = {"imdsv2:exempt-until": "2099-12-31"}
+
+
+@pytest.mark.parametrize("metric", ["MetadataNoToken", "MetadataNoTokenRejected"])
+@pytest.mark.parametrize("tags", [EXEMPT, {"imdsv2:exempt-until": "someday"}, {}])
+def test_an_instance_that_nobody_judges_is_named_for_its_calls(tags: dict[str, str], metric: str, cloud: Cloud) -> None:
+    """An exempt one, one whose exemption cannot be read, one that the ledger has never seen: CloudWatch is asked."""
+    user, quiet = cloud.one(tags=tags), cloud.one(tags=tags)
+    calls(cloud, user, 30, 50, metric=metric)
+    if tags:
+        cloud.line().run([asked(user), asked(quiet)], "request-1")
+    with_role(cloud, user, quiet)
+    found = delivery(ask(cloud, account=MEMBER, region=REGION))
+    blocked, why = found[str(user)]
+    assert blocked is True
+    assert "14 IMDSv1 calls" in why
+    assert ("that were refused" in why) == (metric == "MetadataNoTokenRejected")
+    blocked, why = found[str(quiet)]
+    assert blocked is None
+    assert "it made no call" in why
+    assert ("end its exemption" in why) == (tags == EXEMPT)
+
+
+def test_what_a_person_has_said_is_mended_does_not_count(cloud: Cloud) -> None:
+    """Its calls since do."""
+    arn = cloud.one()
+    calls(cloud, arn, 50)
+    cloud.line().run([asked(arn)], "request-1")
+    [result] = steer(cloud, mended=named(arn), at=(cloud.clock() - timedelta(hours=20)).isoformat())
+    assert result["done"], result
+    cloud.line().run([asked(arn)], "request-2")
+    with_role(cloud, arn)
+    assert delivery(ask(cloud, account=MEMBER, region=REGION)).get(str(arn), (None, ""))[0] is not True
+    calls(cloud, arn, 5)
+    assert delivery(ask(cloud, account=MEMBER, region=REGION))[str(arn)][0] is True
+
+
+def test_what_the_evidence_of_its_cohort_remembers_is_named(cloud: Cloud) -> None:
+    """Though CloudWatch does not answer any more."""
+    group = {"aws:autoscaling:groupName": "till"}
+    user, other = cloud.one(tags=group), cloud.one(tags=group)
+    calls(cloud, user, 30)
+    cloud.line().run([asked(user), asked(other)], "request-1")
+    ec2 = cloud.as_account(MEMBER, "ec2")
+    ec2.create_tags(Resources=[user.instance_id], Tags=[{"Key": "imdsv2:exempt-until", "Value": "2099-12-31"}])
+    cloud.line().run([asked(user)], "request-2")
+    with_role(cloud, user, other)
+    cloud.wire.refuse("GetMetricData", "AccessDenied")
+    blocked, why = delivery(ask(cloud, account=MEMBER, region=REGION))[str(user)]
+    assert blocked is True
+    assert "exempt; 7 IMDSv1 calls" in why
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "InternalServiceFault"])
+def test_where_cloudwatch_does_not_answer_it_is_unknown_and_said(code: str, cloud: Cloud) -> None:
+    """The rest is answered."""
+    arn = cloud.one(tags=EXEMPT)
+    cloud.line().run([asked(arn)], "request-1")
+    with_role(cloud, arn)
+    cloud.wire.refuse("GetMetricData", code)
+    answer = ask(cloud, account=MEMBER, region=REGION)
+    blocked, why = delivery(answer)[str(arn)]
+    assert (None, True) == (blocked, "CloudWatch did not answer in full" in why)
+    assert any(each["guardrail"] == "launches" for each in answer["results"])
+
+
+def test_what_is_judged_is_not_asked_about_again(cloud: Cloud) -> None:
+    """The ledger's word is enough, whatever it is."""
+    cloud.policy(mode="observe")
+    user, clean = (cloud.one(tags={"aws:autoscaling:groupName": name}) for name in ("till", "shelf"))
+    calls(cloud, user, 30)
+    cloud.line().run([asked(user), asked(clean)], "request-1")
+    with_role(cloud, user, clean)
+    before = len(cloud.wire.made("GetMetricData"))
+    found = delivery(ask(cloud, account=MEMBER, region=REGION))
+    assert {str(user): True} == {arn: blocked for arn, (blocked, _) in found.items()}
+    assert before == len(cloud.wire.made("GetMetricData"))
+
+
+def test_credentials_that_were_delivered_before_tokens_are_waited_for(cloud: Cloud) -> None:
+    """A person required tokens where software still calls IMDSv1: what it fetched works for hours, and the guardrail would end it."""
+    user, quiet = cloud.one(), cloud.one()
+    calls(cloud, user, 3)
+    ec2 = cloud.as_account(MEMBER, "ec2")
+    for each in (user, quiet):
+        ec2.modify_instance_metadata_options(InstanceId=each.instance_id, HttpTokens="required")
+    cloud.line().run([asked(user), asked(quiet)], "request-1")
+    with_role(cloud, user, quiet)
+    found = delivery(ask(cloud, account=MEMBER, region=REGION))
+    assert [str(user)] == list(found)
+    assert (None, True) == (found[str(user)][0], "Wait until" in found[str(user)][1])
+    cloud.clock.move(hours=30)
+    assert {} == delivery(ask(cloud, account=MEMBER, region=REGION))
 
 
 def test_without_a_region_the_ledger_says_where_to_look(cloud: Cloud) -> None:

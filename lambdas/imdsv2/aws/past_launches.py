@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.source.effect import OPTIONAL
 from imdsv2.source.readiness import PastLaunch
 
 if TYPE_CHECKING:
@@ -48,9 +49,22 @@ def _launch(event: Mapping[str, Any]) -> PastLaunch | None:
         at=event["EventTime"],
         principal=str(identity.get("arn") or identity.get("invokedBy") or event.get("Username") or "unknown"),
         user_agent=str(told.get("userAgent") or ""),
-        tokens=_object(asked, "metadataOptions").get("httpTokens"),
-        template=template.get("launchTemplateId") or template.get("launchTemplateName"),
+        tokens=_text(_object(asked, "metadataOptions").get("httpTokens")),
+        template=_text(template.get("launchTemplateId") or template.get("launchTemplateName")),
+        version=_text(template.get("version")),
+        given=_given(_object(_object(told, "responseElements"), "instancesSet").get("items")),
     )
+
+
+def _given(items: Any) -> str | None:
+    """What EC2 put in force on the launched instances, whoever said it: the launch, its template, a default or the AMI. None where the
+    event does not tell."""
+    shown = [_object(each, "metadataOptions").get("httpTokens") for each in items or () if isinstance(each, dict)]
+    return OPTIONAL if OPTIONAL in shown else _text(next(iter(shown), None))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _object(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -16,28 +16,24 @@ if TYPE_CHECKING:
 _DELIVERY_SECONDS = 60
 """How long Systems Manager tries to reach the agent."""
 _RUNS = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
-_NOT_YET = "InvocationDoesNotExist"
-"""For a moment after a command was sent, its invocation is not known."""
+_NOT_KNOWN = frozenset({"InvocationDoesNotExist", "InvalidPluginName", "InvalidCommandId"})
+"""For a moment after a command was sent, neither its invocation nor the steps of it are known."""
 OUTPUT_SHOWN = 24_000
 """So many characters of the output GetCommandInvocation answers (its API reference)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What came of a command on an instance. ``runs``: it is not over; ``is_known``: Systems Manager knows it there; ``status``: as it
-    calls it."""
+    """What came of a step of a command on an instance. ``runs``: it is not over; ``known``: Systems Manager knows it; ``status``: as
+    Systems Manager calls it, in detail."""
 
     runs: bool
-    is_known: bool = True
+    known: bool = True
+    done: bool = False
     status: str = "Pending"
     output: str = ""
     errors: str = ""
     document: str = ""
-
-    @property
-    def done(self) -> bool:
-        """Whether it ended as it should."""
-        return self.status == "Success"
 
 
 def start(ssm: Any, document: str, instance_id: str, parameters: Mapping[str, str], comment: str) -> str:
@@ -56,18 +52,20 @@ def start(ssm: Any, document: str, instance_id: str, parameters: Mapping[str, st
     return str(command_id)
 
 
-def ask(ssm: Any, command_id: str, instance_id: str) -> Ran:
-    """How far it is. Raises ClientError or BotoCoreError."""
+def ask(ssm: Any, command_id: str, instance_id: str, step: str) -> Ran:
+    """How far a step of the document is: of a document with several steps, Systems Manager answers for none that is not named. Raises
+    ClientError or BotoCoreError."""
     try:
-        seen = ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id)
+        seen = ssm.get_command_invocation(CommandId=command_id, InstanceId=instance_id, PluginName=step)
     except ClientError as error:
-        if error_code(error) == _NOT_YET:
-            return Ran(runs=True, is_known=False)
+        if error_code(error) in _NOT_KNOWN:
+            return Ran(runs=True, known=False)
         raise
     status = str(seen.get("Status", "Pending"))
     return Ran(
         runs=status in _RUNS,
-        status=status,
+        done=status == "Success",
+        status=str(seen.get("StatusDetails") or status),
         output=str(seen.get("StandardOutputContent", "")),
         errors=str(seen.get("StandardErrorContent", "")),
         document=str(seen.get("DocumentName", "")),

@@ -155,7 +155,7 @@ def fits(version: str, known: Known) -> bool:
     if known.first_good is None:
         return True
     numbers = _numbers(version)
-    return bool(numbers) and numbers < _numbers(known.first_good)
+    return bool(numbers) and _significant(numbers) < _significant(_numbers(known.first_good))
 
 
 def suspects_in(applications: Iterable[tuple[str, str]]) -> list[Suspect]:
@@ -178,3 +178,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     """A version as numbers: the part before the release of a package, without the epoch of one."""
     upstream = version[:_LONGEST].strip().rpartition(":")[2].partition("-")[0]
     return tuple(map(int, _NUMBERS.findall(upstream)))
+
+
+def _significant(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Without zeros at the end: 7.64 and 7.64.0 are one version."""
+    end = max((place for place, number in enumerate(numbers, 1) if number), default=0)
+    return numbers[:end]

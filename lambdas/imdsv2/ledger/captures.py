@@ -1,10 +1,12 @@
-"""What was watched on instances: an event before a capture begins, and one with what it found, beside the instance's record."""
+"""What was watched on instances: an event before a capture begins, one with the command that was sent, and one with what it found,
+beside the instance's record."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import new_id
+from imdsv2.ledger.items import new_id, to_time
 from imdsv2.ledger.trail import DECISION, Event, Kind, puts, time_of
 from imdsv2.ledger.values import deserialize
 
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
 
 _EVENTS = 200
 """The newest events of an instance among which its last capture is looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A command that watches an instance for so many ``seconds``; ``at``: when Systems Manager took it."""
+
+    command_id: str
+    seconds: int
+    at: datetime
+    caller: str | None
 
 
 class Captures:
@@ -35,22 +47,34 @@ class Captures:
         # A repetition of a call whose answer was lost is known by its token: it writes nothing, and does not fail.
         self._dynamodb.transact_write_items(TransactItems=items, ClientRequestToken=new_id())
 
+    def sent(self, arn: InstanceArn) -> Sent | None:
+        """The command that was sent last to watch the instance; None if there is none, or if what it found is known."""
+        values = self._newest(arn, Kind.CAPTURE_SENT, Kind.CAPTURED)
+        at = to_time(time_of(str(values["sk"]))) if values is not None else None
+        if values is None or at is None or values["kind"] != Kind.CAPTURE_SENT:
+            return None
+        return Sent(
+            command_id=str(values["command_id"]), seconds=int(values["seconds"]), at=at, caller=values.get("caller")
+        )
+
     def last(self, arn: InstanceArn) -> dict[str, Any] | None:
         """When the instance was last watched, and what was found; None if it was not, or not lately."""
+        values = self._newest(arn, Kind.CAPTURED)
+        if values is None:
+            return None
+        processes = [{**each, "calls": int(each["calls"])} for each in values.get("processes", [])]
+        return {"at": time_of(str(values["sk"])), "caller": values.get("caller"), "processes": processes}
+
+    def _newest(self, arn: InstanceArn, *kinds: Kind) -> dict[str, Any] | None:
+        """The newest event of these kinds, among the newest of the instance."""
+        names = {f":kind{number}": {"S": str(kind)} for number, kind in enumerate(kinds)}
         page = self._dynamodb.query(
             TableName=self._table,
             KeyConditionExpression="pk = :pk AND begins_with(sk, :decision)",
-            FilterExpression="kind = :captured",
-            ExpressionAttributeValues={
-                ":pk": {"S": str(arn)},
-                ":decision": {"S": DECISION},
-                ":captured": {"S": str(Kind.CAPTURED)},
-            },
+            FilterExpression=f"kind IN ({', '.join(names)})",
+            ExpressionAttributeValues={":pk": {"S": str(arn)}, ":decision": {"S": DECISION}, **names},
             ScanIndexForward=False,
             Limit=_EVENTS,
         )
-        for item in page.get("Items", []):
-            values = {name: deserialize(value) for name, value in item.items()}
-            processes = [{**each, "calls": int(each["calls"])} for each in values.get("processes", [])]
-            return {"at": time_of(str(values["sk"])), "caller": values.get("caller"), "processes": processes}
-        return None
+        found = ({name: deserialize(value) for name, value in item.items()} for item in page.get("Items", []))
+        return next(found, None)

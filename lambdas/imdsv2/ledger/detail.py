@@ -40,6 +40,7 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.POLICY_CHANGED: "The policy parameter was written.",
     Kind.POLICY_REFUSED: "What was written to it is no policy, and nothing is enforced until it is corrected.",
     Kind.CAPTURE_BEGUN: "A person has an instance watched for processes that call IMDSv1.",
+    Kind.CAPTURE_SENT: "Systems Manager took the command that watches it; `command_id` finds what it prints.",
     Kind.CAPTURED: "The watch is over; `processes` has what it found.",
 }
 """What each kind of event tells."""

@@ -59,6 +59,7 @@ class Kind(StrEnum):
     POLICY_CHANGED = "policy_changed"
     POLICY_REFUSED = "policy_refused"
     CAPTURE_BEGUN = "capture_begun"
+    CAPTURE_SENT = "capture_sent"
     CAPTURED = "captured"
 
 

@@ -1,25 +1,41 @@
 """Has instances watched for the processes that call IMDSv1, on a person's request: AWS's IMDS Packet Analyzer, by Systems Manager.
 
-Order: what stands in the way -> ledger (`capture_begun`) -> Run Command -> ledger (`captured`, with the processes). A command that takes
-longer than this invocation is collected by another question.
+Order: what stands in the way -> ledger (`capture_begun`) -> Run Command -> ledger (`capture_sent`, with the command) -> ledger
+(`captured`, with the processes). A command that takes longer than this invocation is collected by another question; while it runs, no
+second one is sent.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done, may_pass
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_have_been_done, may_pass
 from imdsv2.aws.run_command import OUTPUT_SHOWN, ask, start
 from imdsv2.culprit.plain import plain
 from imdsv2.culprit.trace_log import Trace, read_trace
-from imdsv2.domain.commands import CALLER
 from imdsv2.domain.instance import Instance
 from imdsv2.ledger.trail import Kind
+from imdsv2.people.capture_answer import (
+    NEEDS_LINUX,
+    busy,
+    captured,
+    failed,
+    in_doubt,
+    not_known,
+    not_sent,
+    not_written,
+    processes,
+    refused,
+    runs_on,
+    with_problem,
+)
+from imdsv2.people.culprit_request import FETCH, LONGEST_PRINTED, WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +52,8 @@ _LOOK_EVERY = 5.0
 """Seconds between two questions whether a command is over."""
 _LATEST = 120
 """Seconds that a command may take beyond its own: to reach the agent, to fetch the artefact, to read the log."""
-_ERRORS_SHOWN = 600
+_LAST_CHARACTER = 4
+"""Bytes at most: where the output was cut, its last character may be missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,17 +67,20 @@ class Capturing:
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def carry_out(self, question: CulpritQuestion, several: Sequence[Seen]) -> dict[InstanceArn, dict[str, Any]]:
-        """What became of the watch of each instance. What fails is told with it, and costs no other instance its own."""
+        """What became of the watch of each instance; what fails is told of the instance, and stops no other. Raises ClientError if the
+        ledger cannot be read."""
         outcomes: dict[InstanceArn, dict[str, Any]] = {}
         running: dict[InstanceArn, str] = {}
         for seen in several:
             arn = seen.record.arn
             if (problem := self._hindered(seen, collects=question.collect is not None)) is not None:
-                outcomes[arn] = {"state": "refused", "says": problem, "by_hand": by_hand(question.seconds)}
+                outcomes[arn] = refused(problem, question.seconds)
             elif question.collect is not None:
                 running[arn] = question.collect
             elif question.dry_run:
                 outcomes[arn] = {"state": "would_capture", "says": self._would(question), "by_hand": None}
+            elif (going := self._in_flight(arn)) is not None:
+                outcomes[arn] = going
             else:
                 outcomes[arn], command_id = self._begin(arn, question)
                 if command_id is not None:
@@ -80,9 +100,7 @@ class Capturing:
         if inventory is not None and inventory.read and not inventory.managed:
             return "Systems Manager does not know the instance: it has no agent, no role for it, or no way to it. Watch it by hand:"
         if inventory is not None and inventory.managed and not inventory.linux:
-            return (
-                "The analyzer needs Linux. On Windows, Resource Monitor shows which process talks to 169.254.169.254."
-            )
+            return NEEDS_LINUX
         return None
 
     def _would(self, question: CulpritQuestion) -> str:
@@ -91,14 +109,27 @@ class Capturing:
             "kernel and installs nothing. Nothing is done by a dry run; send the same with dry_run: false and caller."
         )
 
+    def _in_flight(self, arn: InstanceArn) -> dict[str, Any] | None:
+        """The answer where it is being watched already; where that cannot be told, it is taken to be, until its time is over."""
+        sent = self.captures.sent(arn)
+        if sent is None or self.now() > sent.at + timedelta(seconds=sent.seconds + _LATEST):
+            return None
+        try:
+            ran = ask(self.members.ssm(arn, "capture"), sent.command_id, arn.instance_id, WATCH)
+        except CALL_FAILURES:
+            ran = None
+        if ran is not None and not ran.runs:
+            return None
+        since = f"{sent.caller or 'Somebody'} has it watched since {sent.at:%Y-%m-%dT%H:%M:%SZ}, and a second watch is not begun."
+        return runs_on(arn, sent.command_id, since)
+
     def _begin(self, arn: InstanceArn, question: CulpritQuestion) -> tuple[dict[str, Any], str | None]:
-        """The ledger has it before Systems Manager is asked."""
+        """The ledger has it before Systems Manager is asked, and the command's id as soon as there is one."""
         said = {"caller": question.caller, "because": question.reason, "seconds": question.seconds}
         try:
             self.captures.add(arn, Kind.CAPTURE_BEGUN, self.now(), **said)
         except CALL_FAILURES as error:
-            problem = f"The ledger cannot be written ({describe_error(error)}): nothing was run. Ask again."
-            return {"state": "failed", "says": problem, "by_hand": None}, None
+            return not_written(describe_error(error)), None
         try:
             ssm = self.members.ssm(arn, "capture")
             command_id = start(
@@ -110,6 +141,9 @@ class Capturing:
             )
         except CALL_FAILURES as error:
             return _not_begun(error, question.seconds), None
+        # Without it a second watch may begin beside this one; what this one finds is collected all the same.
+        with suppress(*CALL_FAILURES):
+            self.captures.add(arn, Kind.CAPTURE_SENT, self.now(), **said, command_id=command_id)
         return {"state": "running", "command_id": command_id}, command_id
 
     def _collected(
@@ -129,18 +163,18 @@ class Capturing:
                     del waiting[arn]
             if not waiting or not self.members.has_time():
                 break
-        return outcomes | {arn: _runs_on(arn, command_id) for arn, command_id in waiting.items()}
+        return outcomes | {arn: runs_on(arn, command_id) for arn, command_id in waiting.items()}
 
     def _look(self, arn: InstanceArn, command_id: str, question: CulpritQuestion) -> dict[str, Any] | None:
         try:
-            ran = ask(self.members.ssm(arn, "capture"), command_id, arn.instance_id)
+            ran = ask(self.members.ssm(arn, "capture"), command_id, arn.instance_id, WATCH)
         except CALL_FAILURES as error:
             if may_pass(error) and question.collect is None:
                 return None  # The next look asks again.
             problem = f"What it found cannot be read ({describe_error(error)}). Ask for it again."
-            return {**_runs_on(arn, command_id), "state": "unread", "says": problem}
-        if not ran.is_known and question.collect is not None:
-            return {"state": "unread", "command_id": command_id, "says": _unknown(command_id)}
+            return {**runs_on(arn, command_id), "state": "unread", "says": problem}
+        if not ran.known and question.collect is not None:
+            return not_known(command_id)
         if ran.runs:
             return None
         if ran.document != self.document:
@@ -150,96 +184,42 @@ class Capturing:
                 "by_hand": None,
             }
         if not ran.done:
-            return _failed(ran, command_id, question.seconds)
-        trace = read_trace(ran.output)
-        found = _captured(trace, command_id, cut=trace.cut or len(ran.output) >= OUTPUT_SHOWN)
-        return found if question.dry_run else self._kept(arn, command_id, question, found)
+            return failed(ran, command_id, question.seconds, self._fetched(arn, command_id))
+        trace = _trace_of(ran)
+        unkept = None if question.dry_run else self._unkept(arn, command_id, question, trace)
+        found = captured(trace, command_id)
+        return found if unkept is None else with_problem(found, arn, unkept)
 
-    def _kept(
-        self, arn: InstanceArn, command_id: str, question: CulpritQuestion, found: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Write what was found. If the ledger fails, it is answered all the same, with how to have it written."""
+    def _unkept(self, arn: InstanceArn, command_id: str, question: CulpritQuestion, trace: Trace) -> str | None:
+        """Write what was found. If the ledger fails, why: it is answered all the same."""
         said = {"caller": question.caller, "because": question.reason, "command_id": command_id}
         try:
-            self.captures.add(arn, Kind.CAPTURED, self.now(), **said, processes=found["processes"])
+            self.captures.add(arn, Kind.CAPTURED, self.now(), **said, processes=processes(trace))
         except CALL_FAILURES as error:
-            again = f"The ledger does not have it ({describe_error(error)}): collect it again with {_collecting(arn, command_id)}."
-            return {**found, "says": f"{found['says']} {again}"}
-        return found
+            return describe_error(error)
+        return None
 
-
-def by_hand(seconds: int) -> list[str]:
-    """The commands with which somebody watches an instance in a shell there."""
-    return [
-        "git clone https://github.com/aws/aws-imds-packet-analyzer",
-        "cd aws-imds-packet-analyzer/src  # BCC for Python 3 has to be installed, see its README",
-        f"sudo timeout -s INT {seconds} python3 imds_snoop.py",
-        "sudo grep -ai 'imdsv1' /var/log/imds/imds-trace.log",
-    ]
-
-
-def _collecting(arn: InstanceArn, command_id: str) -> str:
-    """The question that collects what a command found."""
-    return json.dumps({"culprit": {"targets": [str(arn)], "collect": command_id}, "dry_run": False, "caller": CALLER})
-
-
-def _runs_on(arn: InstanceArn, command_id: str) -> dict[str, Any]:
-    return {
-        "state": "running",
-        "command_id": command_id,
-        "says": f"It goes on. Collect what it finds with {_collecting(arn, command_id)}.",
-    }
-
-
-def _unknown(command_id: str) -> str:
-    return (
-        f"Systems Manager knows no command {plain(command_id, 64)} on this instance: see whether both are right. One that was sent a moment "
-        "ago is known soon; one of more than 30 days ago is forgotten, and the ledger has what was collected of it."
-    )
+    def _fetched(self, arn: InstanceArn, command_id: str) -> Ran | None:
+        """What came of the step before: without the artefact, the step that watches can only say that there is none."""
+        try:
+            return ask(self.members.ssm(arn, "capture"), command_id, arn.instance_id, FETCH)
+        except CALL_FAILURES:
+            return None
 
 
 def _not_begun(error: Exception, seconds: int) -> dict[str, Any]:
     """What is said where Systems Manager did not take the command; without an answer it may have taken it."""
-    problem = describe_error(error)
-    if isinstance(error, ClientError) and not may_have_been_done(error):
-        if may_pass(error):
-            return {
-                "state": "failed",
-                "says": f"Systems Manager has no time for it ({problem}): ask again.",
-                "by_hand": None,
-            }
-        says = f"Systems Manager refuses it ({problem}): deploy both member templates of this version there."
-        return {"state": "failed", "says": says, "by_hand": by_hand(seconds)}
-    says = (
-        f"Systems Manager did not say whether it took the command ({problem}), so the instance may be watched now. Look for it in the "
-        f"history of Run Command there, and collect it by its id; else ask again in {seconds // 60 + 2} minutes, so that no two watch at once."
-    )
-    return {"state": "unread", "says": says, "by_hand": None}
+    if not isinstance(error, ClientError) or may_have_been_done(error):
+        return in_doubt(describe_error(error), seconds)
+    if may_pass(error):
+        return busy(describe_error(error))
+    return not_sent(error_code(error), describe_error(error), seconds)
 
 
-def _failed(ran: Ran, command_id: str, seconds: int) -> dict[str, Any]:
-    why = plain(ran.errors or ran.output, _ERRORS_SHOWN) or "without a word"
-    says = f"The command ended as {plain(ran.status, 40)}: {why}. See its limits in docs/culprit.md, or watch the instance by hand:"
-    return {"state": "failed", "command_id": command_id, "says": says, "by_hand": by_hand(seconds)}
-
-
-def _captured(trace: Trace, command_id: str, *, cut: bool) -> dict[str, Any]:
-    named = "; ".join(each.says for each in trace.processes[:3])
-    says = (
-        f"These called IMDSv1 meanwhile: {named}."
-        if named
-        else "Nothing called IMDSv1 meanwhile; watch it when it calls."
-    )
-    return {
-        "state": "captured",
-        "command_id": command_id,
-        "processes": _processes(trace),
-        "by_v2": trace.by_v2,
-        "untold": trace.untold,
-        "cut": cut,
-        "says": says,
-    }
-
-
-def _processes(trace: Trace) -> list[dict[str, Any]]:
-    return [{**asdict(each), "parents": list(each.parents)} for each in trace.processes]
+def _trace_of(ran: Ran) -> Trace:
+    """What was printed. Where more was to be printed than may be, the last line is half a line, which would name half a process."""
+    size = len(ran.output.encode(errors="replace"))
+    if size < LONGEST_PRINTED - _LAST_CHARACTER and len(ran.output) < OUTPUT_SHOWN:
+        return read_trace(ran.output)
+    whole_lines = ran.output.rpartition("\n")[0]
+    return replace(read_trace(whole_lines), cut=True)

@@ -29,7 +29,7 @@ from imdsv2.people.culprit_request import INSTANCES_A_CALL
 from imdsv2.people.strangers import known_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from imdsv2.aws.sessions import Members
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 MEMBERS_COMPARED = 100
 """Members of a cohort whose hours are compared; they fit into one call of CloudWatch."""
+_RECORDS_AT_ONCE = 500
 _REMEMBERED = timedelta(days=90)
 """For so long CloudTrail keeps what can be looked up."""
 
@@ -66,7 +67,8 @@ class Culprits:
         policy = self.policies.current(now).policy
         arns, more = self._asked(question, policy, now)
         records = self.ledger.read(arns)
-        seen = [self._seen(records[arn], policy, now) for arn in arns]
+        mates = self._mates(records.values())
+        seen = [self._seen(records[arn], mates.get(str(records[arn].cohort), {}), policy, now) for arn in arns]
         watched = {}
         if question.capture or question.collect is not None:
             watched = self.capturing.carry_out(question, [each for each in seen if each.in_scope])
@@ -84,30 +86,48 @@ class Culprits:
         """The instances to look at, those of a cohort with most calls first, and how many there are beside them."""
         if question.cohort is None:
             return list(question.targets), 0
-        partition, account, region, _ = question.cohort.split("/", 3)
-        key = account_key(Place(partition, region, account))
-        members = self._cohort(question.cohort, key)
-        timings = self._timings(list(members)[:MEMBERS_COMPARED], self._look(members), policy, now)[0]
+        members = self._cohort(question.cohort)
+        asked = list(members)[:MEMBERS_COMPARED]
+        # All are of one account and Region: where these are out of scope, nobody looks there.
+        in_scope = decide_scope(asked[0], policy, now) is None
+        timings = self._timings(asked, self._look(members), policy, now)[0] if in_scope else {}
         ranked = sorted(members, key=lambda arn: (-timings.get(arn, Timing()).calls, arn))
         return ranked[:INSTANCES_A_CALL], max(0, len(ranked) - INSTANCES_A_CALL)
 
-    def _cohort(self, cohort: str, key: str) -> dict[InstanceArn, Record]:
+    def _cohort(self, cohort: str) -> dict[InstanceArn, Record]:
         """The members of a cohort that the ledger knows. Raises InvalidRequest, with the likely one, if it knows none."""
-        records = self.ledger.read(known_in(self.ledger, key))
-        members = {arn: record for arn, record in records.items() if record.cohort == cohort}
-        if not members:
-            likely = get_close_matches(cohort, sorted({each.cohort for each in records.values() if each.cohort}), n=1)
+        cohorts = self._cohorts_beside([cohort])
+        if cohort not in cohorts:
+            likely = get_close_matches(cohort, sorted(cohorts), n=1)
             meant = f"; did you mean {likely[0]}?" if likely else ""
             raise InvalidRequest("culprit.cohort", f"the ledger knows no instance of cohort {cohort}{meant}")
-        return members
+        return cohorts[cohort]
 
-    def _seen(self, record: Record, policy: Policy, now: datetime) -> Seen:
+    def _mates(self, records: Iterable[Record]) -> dict[str, dict[InstanceArn, Record]]:
+        """The members of the instances' cohorts, by cohort: each account is walked through once, whoever is asked about in it."""
+        return self._cohorts_beside({each.cohort for each in records if each.cohort is not None})
+
+    def _cohorts_beside(self, wanted: Collection[str]) -> dict[str, dict[InstanceArn, Record]]:
+        """The members of cohorts, and the names of all others of the same accounts and Regions. Records are read some at a time, and
+        kept only of members: an account may have a hundred thousand."""
+        found: dict[str, dict[InstanceArn, Record]] = {}
+        for place in sorted({_place_of(each) for each in wanted}):
+            arns = [each for each in known_in(self.ledger, account_key(place)) if each.region == place.region]
+            for first in range(0, len(arns), _RECORDS_AT_ONCE):
+                for arn, record in self.ledger.read(arns[first : first + _RECORDS_AT_ONCE]).items():
+                    if record.cohort is not None:
+                        members = found.setdefault(record.cohort, {})
+                        if record.cohort in wanted:
+                            members[arn] = record
+        return found
+
+    def _seen(self, record: Record, mates: Mapping[InstanceArn, Record], policy: Policy, now: datetime) -> Seen:
         arn = record.arn
         scoped = decide_scope(arn, policy, now)
         if scoped is not None:
             return Seen(record=record, in_scope=False, not_looked_at=(scoped.explanation,))
         targets = self._look({arn: record})
-        others = self._others(record)
+        others = {each: mates[each] for each in [each for each in mates if each != arn][: MEMBERS_COMPARED - 1]}
         timings, unread = self._timings([arn, *others], {**targets, **self._look(others)}, policy, now)
         deliveries, untold = self._deliveries(arn, now)
         inventory, unlisted = self._inventory(arn)
@@ -125,14 +145,6 @@ class Culprits:
             captured=self.captures.last(arn),
             not_looked_at=tuple(each for each in (unread, untold, unlisted) if each),
         )
-
-    def _others(self, record: Record) -> dict[InstanceArn, Record]:
-        """The other members of an instance's cohort that the ledger knows, at most so many as are compared."""
-        if record.cohort is None:
-            return {}
-        known = self.ledger.read(known_in(self.ledger, account_key(record.arn)))
-        members = {arn: each for arn, each in known.items() if each.cohort == record.cohort and arn != record.arn}
-        return dict(list(members.items())[: MEMBERS_COMPARED - 1])
 
     def _look(self, records: Mapping[InstanceArn, Record]) -> dict[InstanceArn, Target]:
         return look(self.members, list(records))
@@ -190,6 +202,11 @@ class Culprits:
                 "No applications are in its inventory: have State Manager run AWS-GatherSoftwareInventory to list them.",
             )
         return found, None
+
+
+def _place_of(cohort: str) -> Place:
+    partition, account, region, _ = cohort.split("/", 3)
+    return Place(partition, region, account)
 
 
 def _starts(target: Target | None) -> list[datetime]:

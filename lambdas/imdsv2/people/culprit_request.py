@@ -23,6 +23,10 @@ INSTANCES_A_CALL = 10
 
 SECONDS = (60, 300, 900, 3600)
 """How long an instance may be watched."""
+FETCH, WATCH = "fetch", "watch"
+"""The steps of the document that does it, by which Systems Manager answers."""
+LONGEST_PRINTED = 20_000
+"""Bytes of the log that the document prints at most, the most frequent lines first."""
 
 _TAKES = frozenset({"targets", "cohort", "capture", "seconds", "collect"})
 _COMMAND = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)

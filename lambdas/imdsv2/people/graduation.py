@@ -7,47 +7,31 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done
 from imdsv2.aws.metadata_defaults import read_metadata_defaults, set_metadata_defaults
-from imdsv2.aws.origins import trace
-from imdsv2.aws.past_launches import read_past_launches
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.graduation import BY_POLICY, ENFORCED, TOKENS, Graduation, Lock, as_before, missing, wanted_of
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import Mode
-from imdsv2.ledger.items import account_key
-from imdsv2.people.strangers import known_in
-from imdsv2.source.assembly import assemble
-from imdsv2.source.readiness import Open, newest_launches, still_open, would_change
+from imdsv2.source.effect import REQUIRED
+from imdsv2.source.readiness import Open, newest_launches, would_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from imdsv2.aws.sessions import Members
-    from imdsv2.domain.instance import Instance, Place
+    from imdsv2.domain.instance import Place
     from imdsv2.ledger.graduation import Graduations
     from imdsv2.ledger.policy import PolicySource
-    from imdsv2.ledger.table import Ledger
     from imdsv2.people.graduate_request import Graduating
-    from imdsv2.source.readiness import PastLaunch
+    from imdsv2.people.graduation_look import Look, Looking
 
 SHOWN = 500
-_REMEMBERED = timedelta(days=90)
-"""For so long CloudTrail keeps what can be looked up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """What was found of a place: what is open there, and the launches that CloudTrail remembers."""
-
-    open: Sequence[Open]
-    launches: Sequence[PastLaunch]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +39,7 @@ class Graduates:
     """Carries out the command. ``now``: the clock."""
 
     members: Members
-    ledger: Ledger
+    looking: Looking
     graduations: Graduations
     policies: PolicySource
     now: Callable[[], datetime]
@@ -80,7 +64,7 @@ class Graduates:
         return self._lock(asked, known, now, request_id)
 
     def _lock(self, asked: Graduating, known: Graduation, now: Mapping[str, Any], request_id: str) -> dict[str, Any]:
-        look = self._look(asked.place)
+        look = self.looking.at(asked.place, _locked_at(known, now))
         wanted = wanted_of(hop_limit=asked.hop_limit, enforce=asked.enforce)
         planned = missing(wanted, now)
         found = [*look.open, *self._gates(asked, now)]
@@ -147,7 +131,7 @@ class Graduates:
         now: Mapping[str, Any],
         planned: Mapping[str, Any],
         done: Lock,
-        look: _Look | None = None,
+        look: Look | None = None,
     ) -> dict[str, Any]:
         written = self.graduations.save(begun, self.now())
         try:
@@ -178,49 +162,16 @@ class Graduates:
             found.append(Open(what="policy", name="mode", because="The service is switched off."))
         if scoped := decide_scope(anywhere, policy, self.now()):
             found.append(Open(what="policy", name="scope", because=scoped.explanation))
-        if asked.enforce and now.get(TOKENS) != "required":
+        if asked.enforce and now.get(TOKENS) != REQUIRED:
             because = f"{ENFORCED} is the second step: lock the default first, so that launches that say nothing pass."
             found.append(Open(what="defaults", name=TOKENS, because=because))
         return found
 
-    def _look(self, place: Place) -> _Look:
-        """Everything that may be open. What cannot be read counts as open."""
-        try:
-            traced = trace(self.members, place)
-        except CALL_FAILURES as error:
-            told = f"Instances cannot be read ({describe_error(error)}): deploy the member roles there, and ask again."
-            return _Look(open=[Open(what="account", name=place.account, because=told)], launches=[])
-        unread = [Open(what="source", name="unread", because=each) for each in traced.found.problems.values()]
-        launches, problem = self._launches(place)
-        sources = assemble(place, traced.origins, traced.found)
-        found = still_open(traced.instances, self._watched(place, traced.instances), sources, launches)
-        return _Look(open=[*unread, *([problem] if problem else []), *found], launches=launches)
 
-    def _launches(self, place: Place) -> tuple[list[PastLaunch], Open | None]:
-        until = self.now()
-        try:
-            launches, complete = read_past_launches(self.members.other("cloudtrail", place), until - _REMEMBERED, until)
-        except CALL_FAILURES as error:
-            told = f"CloudTrail cannot be asked for launches ({describe_error(error)}): deploy the member roles of this version there."
-            return [], Open(what="launch", name="CloudTrail", because=told)
-        if complete:
-            return launches, None
-        told = (
-            f"CloudTrail has more than {len(launches)} launches; those since {launches[-1].at:%Y-%m-%d} were looked at."
-            if launches
-            else "CloudTrail has more launches than were looked at."
-        )
-        return launches, Open(what="launch", name="CloudTrail", because=f"{told} Lock this Region's defaults by hand.")
-
-    def _watched(self, place: Place, instances: Sequence[Instance]) -> dict[InstanceArn, str]:
-        """Living instances of the place that are under watch or being changed, by the ledger."""
-        living = {each.arn for each in instances}
-        arns = living.intersection(known_in(self.ledger, account_key(place)))
-        return {
-            arn: f"It is under watch ({record.status}) until it has proved healthy: wait."
-            for arn, record in sorted(self.ledger.read(sorted(arns)).items())
-            if record.is_watched or record.is_unfinished or record.is_to_go_back
-        }
+def _locked_at(known: Graduation, now: Mapping[str, Any]) -> datetime | None:
+    """Since when the service's default is certain to be in force; None if it is not."""
+    is_locked = known.status == Lock.LOCKED and TOKENS in known.wanted and now.get(TOKENS) == REQUIRED
+    return known.at if is_locked else None
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -243,7 +194,7 @@ def _answer(
     asked: Graduating,
     known: Graduation,
     now: Mapping[str, Any],
-    look: _Look | None = None,
+    look: Look | None = None,
     found: Sequence[Open] = (),
     *,
     result: str,

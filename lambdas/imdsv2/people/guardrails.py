@@ -1,9 +1,11 @@
-"""Answers what guardrails would block today, from the ledger and a look at the accounts. Only reads."""
+"""Answers what guardrails would block today, from the ledger, a look at the accounts, and CloudWatch where the ledger does not say. Only
+reads."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import Place, partition_of
@@ -11,20 +13,22 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.people.reach import traced_for
 from imdsv2.people.strangers import known_in
 from imdsv2.source.assembly import assemble
-from imdsv2.source.impact import Guardrail, impact, of_concern
-from imdsv2.source.verdict import word_of
+from imdsv2.source.impact import Guardrail, exposed, impact, of_concern, unclear
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from imdsv2.aws.sessions import Members
+    from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.guardrail_request import GuardrailQuestion
+    from imdsv2.people.guardrail_use import Told, Uses
     from imdsv2.source.assembly import Source
-    from imdsv2.source.impact import Hit
+    from imdsv2.source.impact import Hit, Known
+    from imdsv2.source.verdict import Word
 
 SHOWN = 2_000
 """Lambda's response is limited to 6 MB."""
@@ -42,6 +46,7 @@ class Guardrails:
 
     members: Members
     ledger: Ledger
+    uses: Uses
     accounts: Accounts
     policies: PolicySource
     region: str
@@ -53,9 +58,9 @@ class Guardrails:
         problems: list[str] = []
         places = self._places(question)
         sources = [each for place in places for each in self._sources(place, problems)]
-        known = self.ledger.read(of_concern(sources))
-        words = {arn: word_of(record) for arn, record in known.items() if record.version}
-        hits = impact(sources, words, question.max_hop_limit)
+        told = self.uses.told(of_concern(sources))
+        words = {arn: each.word for arn, each in told.items()}
+        hits = impact(sources, words, question.max_hop_limit, self._known(sources, told, words))
         return {
             "command": "guardrails",
             "dry_run": question.dry_run,
@@ -80,6 +85,17 @@ class Guardrails:
                 problem = f"the ledger knows no instance of account {question.account}; name its region beside it"
                 raise InvalidRequest("guardrails.account", problem)
         return sorted({Place(arn.partition, arn.region, arn.account) for arn in arns})
+
+    def _known(
+        self, sources: Sequence[Source], told: Mapping[InstanceArn, Told], words: Mapping[InstanceArn, Word]
+    ) -> Known:
+        """What is known of the instances whose use the ledger's words do not tell."""
+        now = self.now()
+        open_ones = exposed(sources)
+        closed = set(of_concern(sources)).difference(open_ones)
+        since = now - timedelta(days=self.policies.current(now).policy.lookback_days)
+        known = self.uses.of(unclear(open_ones, words), told, since, now)
+        return replace(known, closed_lately=self.uses.closed_lately(sorted(closed), told, now))
 
     def _sources(self, place: Place, problems: list[str]) -> Sequence[Source]:
         now = self.now()

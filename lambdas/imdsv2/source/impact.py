@@ -5,11 +5,12 @@ The policies themselves are made in `infra/guardrails`, and described in docs/gu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import ENFORCED_TAG
+from imdsv2.domain.words import calls, day
 from imdsv2.source.effect import OPTIONAL, REQUIRED
 from imdsv2.source.launches import newest_of
 from imdsv2.source.origin import MANAGED, Kind
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from imdsv2.domain.instance import Instance, InstanceArn
+    from imdsv2.domain.pool import Trace
     from imdsv2.source.assembly import Source
     from imdsv2.source.launches import Launch
     from imdsv2.source.verdict import Word
 
 _USES = frozenset({"v1_in_use", "v1_refused", "v1_recurs", "v1_at_boot", "hop_limit_fallback", "broke_before"})
 """Reasons with which an instance is held for its own use of IMDSv1, not for another's."""
+_ALL_FAIL = "if it fetches its role's credentials so, all calls with them fail."
 _OF_SERVICE_LINKED_ROLES = frozenset({Kind.EC2_FLEET, Kind.SPOT_FLEET})
 """These launch as a service-linked role, like every Auto Scaling group; no service control policy binds such a role."""
 
@@ -52,19 +55,50 @@ class Hit:
     because: str
 
 
-def impact(sources: Iterable[Source], words: Mapping[InstanceArn, Word], most_hops: int) -> list[Hit]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known of instances beside the ledger's words.
+
+    Args:
+        calls: the IMDSv1 calls of those that make some.
+        quiet: of the others that were asked about, what was seen instead, as part of a sentence.
+        closed_lately: those that require tokens, and may still use credentials that IMDSv1 delivered, with until when.
+    """
+
+    calls: Mapping[InstanceArn, Trace] = field(default_factory=dict)
+    quiet: Mapping[InstanceArn, str] = field(default_factory=dict)
+    closed_lately: Mapping[InstanceArn, str] = field(default_factory=dict)
+
+
+def impact(
+    sources: Iterable[Source], words: Mapping[InstanceArn, Word], most_hops: int, known: Known | None = None
+) -> list[Hit]:
     """What the guardrails would block. ``words``: what the ledger says of instances that allow IMDSv1, one that is left out is not
     known there; ``most_hops``: the hop limit that the guardrails allow."""
     return [
         hit
         for source in sources
-        for hit in (*_launches(source, most_hops), *_enforced(source), *_delivery(source, words))
+        for hit in (
+            *_launches(source, most_hops),
+            *_enforced(source),
+            *_delivery(source, words, known or Known()),
+        )
     ]
 
 
 def of_concern(sources: Iterable[Source]) -> list[InstanceArn]:
-    """The instances of which the ledger has to be asked."""
+    """The running instances with a role, of which the ledger has to be asked: those that allow IMDSv1, and those that do no more."""
+    return [each.arn for source in sources for each in source.running if each.has_role and _answers(each)]
+
+
+def exposed(sources: Iterable[Source]) -> list[InstanceArn]:
+    """Of these, those that allow IMDSv1."""
     return [each.arn for source in sources for each in _exposed(source)]
+
+
+def unclear(arns: Iterable[InstanceArn], words: Mapping[InstanceArn, Word]) -> list[InstanceArn]:
+    """Those of which the ledger's words do not say whether they call IMDSv1."""
+    return [each for each in arns if each not in words or not (_calls_itself(words[each]) or words[each].clean)]
 
 
 def _launches(source: Source, most_hops: int) -> Iterator[Hit]:
@@ -140,23 +174,50 @@ def _enforced(source: Source) -> Iterator[Hit]:
 def _exposed(source: Source) -> list[Instance]:
     """Running instances to which IMDSv1 delivers credentials if their software asks for them."""
     return [
-        each
-        for each in source.running
-        if each.has_role and each.options.http_tokens != REQUIRED and each.options.http_endpoint != "disabled"
+        each for each in source.running if each.has_role and _answers(each) and each.options.http_tokens != REQUIRED
     ]
 
 
-def _delivery(source: Source, words: Mapping[InstanceArn, Word]) -> Iterator[Hit]:
+def _answers(instance: Instance) -> bool:
+    return instance.options.http_endpoint != "disabled"
+
+
+def _calls_itself(word: Word) -> bool:
+    return word.broken or word.reason in _USES
+
+
+def _delivery(source: Source, words: Mapping[InstanceArn, Word], known: Known) -> Iterator[Hit]:
     for each in _exposed(source):
         word = words.get(each.arn)
-        if word is not None and (word.broken or word.reason in _USES):
-            because = f"It calls IMDSv1 ({'broke_before' if word.broken else word.reason}); if it fetches its role's credentials so, all calls with them fail."
+        found = known.calls.get(each.arn)
+        if word is not None and _calls_itself(word):
+            because = f"It calls IMDSv1 ({'broke_before' if word.broken else word.reason}); {_ALL_FAIL}"
             yield Hit(guardrail=Guardrail.DELIVERY, source=source, instance=each, certain=True, because=because)
-        elif word is None or not word.clean:
-            why = (
-                "The ledger does not know it"
-                if word is None
-                else f"It is not proved to do without IMDSv1 ({word.reason})"
-            )
-            because = f"{why}: have it judged first."
+        elif word is not None and word.clean:
+            continue
+        elif found is not None:
+            refused = " that were refused" if found.refused else ""
+            said = f"{word.reason}; {calls(found.calls)}" if word is not None else calls(found.calls)
+            because = f"It calls IMDSv1 ({said}{refused}, the last on {day(found.last)}); {_ALL_FAIL}"
+            yield Hit(guardrail=Guardrail.DELIVERY, source=source, instance=each, certain=True, because=because)
+        else:
+            because = f"{_unproved(word, known.quiet.get(each.arn))}: {_to_do(word)}."
             yield Hit(guardrail=Guardrail.DELIVERY, source=source, instance=each, certain=False, because=because)
+    for each in source.running:
+        if each.arn in known.closed_lately:
+            because = known.closed_lately[each.arn]
+            yield Hit(guardrail=Guardrail.DELIVERY, source=source, instance=each, certain=False, because=because)
+
+
+def _unproved(word: Word | None, seen: str | None) -> str:
+    why = "The ledger does not know it" if word is None else f"It is not proved to do without IMDSv1 ({word.reason})"
+    return f"{why}; {seen}" if seen else why
+
+
+def _to_do(word: Word | None) -> str:
+    """An exempt instance is not judged while it is."""
+    return (
+        "end its exemption, then have it judged"
+        if word is not None and word.reason == "exempt"
+        else "have it judged first"
+    )

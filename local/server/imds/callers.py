@@ -19,30 +19,32 @@ Place: TypeAlias = tuple[str, str, str]
 PROC: Final = Path("/proc")
 PARENTS: Final = 3
 
-# Account, Region and instance -> the file that gets a line for each request.
-_watched: dict[Place, Path] = {}
+# Account, Region and instance -> the files that get a line for each request.
+_watched: dict[Place, list[Path]] = {}
 
 
 @contextmanager
 def watching(place: Place, file: Path) -> Iterator[None]:
-    """Have requests to an instance written to a file within the block."""
-    _watched[place] = file
+    """Have requests to an instance written to a file within the block, beside the files of others who watch it."""
+    _watched.setdefault(place, []).append(file)
     try:
         yield
     finally:
-        del _watched[place]
+        _watched[place].remove(file)
 
 
 def note(place: Place, port: int, request: str) -> None:
     """Write who makes a request without a token from a port, if the instance is watched."""
-    file = _watched.get(place)
-    if file is None:
+    files = list(_watched.get(place, ()))
+    if not files:
         return
     chain = list(_chain(_pid_of(port)))
     called_by = f" called by -> {' -> '.join(chain[1:])}" if len(chain) > 1 else ""
     line = f"IMDSv1(!) {chain[0]}{called_by} Req details: GET {request} HTTP/1.1".lower().replace("\n", " ")
-    with file.open("a") as calls:
-        calls.write(f"{line}\n")
+    for each in files:
+        # A watch may end meanwhile.
+        with suppress(OSError), each.open("a") as calls:
+            calls.write(f"{line}\n")
 
 
 def _pid_of(port: int) -> int | None:

@@ -1,0 +1,1 @@
+"""CloudTrail's event history: what is recorded of calls, and LookupEvents."""
