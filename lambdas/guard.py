@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
+from imdsv2.domain.words import are, count
 from imdsv2.errors import NotGuarded
 from imdsv2.wiring import wire
 from invocation import logger, metrics, request_id
@@ -45,7 +46,7 @@ def _answer(done: Pass) -> dict[str, int | str]:
     if not done.accounts_left:
         return asdict(done)
     note = (
-        f"A pass has just looked after {done.accounts_left} accounts, which are left out here. "
+        f"A pass has just looked after {count(done.accounts_left, 'account')}, which {are(done.accounts_left)} left out here. "
         "imdsv2 status tells what is open, and a pass in five minutes looks again."
     )
     return {**asdict(done), "note": note}

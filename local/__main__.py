@@ -42,7 +42,8 @@ def up() -> None:
     state = {"pid": cloud.pid, "endpoint": cloud.endpoint, "scratch": str(cloud.scratch), "outputs": cloud.outputs}
     STATE.write_text(json.dumps(state, indent=2))
     _say(
-        f'Ready after {time.monotonic() - began:.0f} s. In a shell: eval "$(make -s local-env)". Instances to play with: make local-fleet'
+        f'Ready after {time.monotonic() - began:.0f} s. In a shell: eval "$(make -s local-env)". There are no instances yet: '
+        "make local-account launches the tutorial's five, make local-fleet one for every row of the verdict table."
     )
 
 

@@ -15,8 +15,55 @@ if TYPE_CHECKING:
 _OUR_OUTPUT = "ManualFunctionName"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 _EXPIRED = frozenset(
-    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "UnrecognizedClientException"}
+    {
+        *(
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "RequestExpired",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+        ),
+        *("InvalidAccessKeyId", "InvalidToken", "MissingAuthenticationToken"),
+    }
 )
+_BUSY = frozenset(
+    {
+        *(
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "SlowDown",
+        ),
+        *(
+            "ProvisionedThroughputExceededException",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "LimitExceededException",
+        ),
+        *("ResourceConflictException", "ResourceNotReadyException"),
+    }
+)
+_ABSENT = frozenset(
+    {
+        *(
+            "ResourceNotFoundException",
+            "StateMachineDoesNotExist",
+            "ParameterNotFound",
+            "NoSuchBucket",
+            "NotFound",
+            "NotFoundException",
+        ),
+        *("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
+    }
+)
+_WHOLE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", ""})
+_CLOCK = frozenset(
+    {"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "AuthFailure", "IncompleteSignature"}
+)
+_GOES_ON = "the work may still go on"
+_LOOK_FIRST = "look with imdsv2 status before you ask again"
 _SIGN_IN = "sign in (e.g. aws sso login), or name another profile with --profile"
 
 
@@ -32,7 +79,22 @@ def stack_outputs(app: App) -> dict[str, str]:
             raise
         where = f"account {app.account}, {app.session.region_name}"
         raise usage(f"the stack {app.stack} is not in {where}", todo=_other_stacks(app)) from error
-    return {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+    if _OUR_OUTPUT not in outputs:
+        raise _not_ours(app, stack)
+    return outputs
+
+
+def _not_ours(app: App, stack: Mapping[str, Any]) -> Failure:
+    """Why a stack has not the outputs of the service's: it is not deployed yet, no longer, or another."""
+    status = str(stack.get("StackStatus", ""))
+    if status in _WHOLE:
+        return usage(f"the stack {app.stack} is another one", f"it has no output {_OUR_OUTPUT}", _other_stacks(app))
+    what = f"the stack {app.stack} is not deployed"
+    if status.endswith("_IN_PROGRESS"):
+        return Failure(what, f"it is in {status}", "wait until that has ended, and ask again")
+    events = f"aws cloudformation describe-stack-events --stack-name {app.stack}"
+    return Failure(what, f"it is in {status or 'an unknown state'}", f"find out why, then deploy it again: {events}")
 
 
 def _other_stacks(app: App) -> str:
@@ -102,24 +164,33 @@ def explain(error: Exception) -> Failure | None:
             profiles = botocore.session.Session().available_profiles
             name = str(error.kwargs["profile"])
             return usage(f"there is no profile {name}", todo=nearest(name, profiles) or "name another with --profile")
+        case known.InvalidRegionError():
+            return usage("there is no such Region", str(error), "name that of the stack with --region or AWS_REGION")
         case known.NoRegionError():
             return usage("no Region is set", todo="name that of the stack with --region or AWS_REGION")
         case known.NoCredentialsError() | known.PartialCredentialsError():
             return Failure("AWS was not asked", "there are no credentials", _SIGN_IN)
         case known.TokenRetrievalError() | known.SSOError() | known.CredentialRetrievalError():
             return Failure("AWS was not asked", str(error), _SIGN_IN)
-        case known.ReadTimeoutError():
-            return Failure(
-                "no answer came in 15 minutes",
-                "the work may still go on",
-                "look with imdsv2 status before you ask again",
-            )
-        case known.EndpointConnectionError() | known.ConnectionError() | known.HTTPClientError():
-            return Failure("AWS cannot be reached", str(error), "check the network, the Region and AWS_ENDPOINT_URL")
+        case known.HTTPClientError() | known.ConnectionError():
+            return _unanswered(error)
         case known.BotoCoreError():
             return Failure("AWS was not asked", str(error))
+        case ValueError() if str(error).startswith("Invalid endpoint"):
+            return usage("AWS was not asked", str(error), "correct AWS_ENDPOINT_URL, or unset it")
         case _:
             return None
+
+
+def _unanswered(error: Exception) -> Failure:
+    """What is known after a question to which no answer came."""
+    from botocore import exceptions as known
+
+    if isinstance(error, known.ReadTimeoutError):
+        return Failure("no answer came in time", _GOES_ON, _LOOK_FIRST)
+    if isinstance(error, known.ConnectionClosedError):
+        return Failure("the connection was closed before the answer came", _GOES_ON, _LOOK_FIRST)
+    return Failure("AWS cannot be reached", str(error), "check the network, the Region and AWS_ENDPOINT_URL")
 
 
 def _refusal(error: Any) -> Failure:
@@ -129,4 +200,13 @@ def _refusal(error: Any) -> Failure:
         return Failure(what, message or code, "have this allowed for your role, or use another profile")
     if code in _EXPIRED:
         return Failure(what, message or code, _SIGN_IN)
-    return Failure(what, f"{message} ({code})" if message else code)
+    why = f"{message.rstrip('.')} ({code})" if message else code
+    if code in _CLOCK:
+        return Failure(what, why, "set the clock of this computer, or sign in with other credentials")
+    if code in _BUSY:
+        return Failure(what, why, "wait a minute, and ask again")
+    if code in _ABSENT:
+        return Failure(what, why, "a part of the stack is missing: imdsv2 doctor says which, and how to mend it")
+    if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
+        return Failure(what.replace("refused", "failed in"), why, f"wait a minute; {_LOOK_FIRST}")
+    return Failure(what, why)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imdsv2_cli.failure import Failure, nearest, usage
+from imdsv2_cli.files import refuse_unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,6 +117,17 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return keep
 
 
+def writable(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    """The file of an option, if it can be written. Raises Failure."""
+    if value is not None:
+        refuse_unwritable(value)
+    return value
+
+
+def _keep_file(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    _keep("file")(context, parameter, writable(context, parameter, value))
+
+
 def common_options() -> list[click.Option]:
     """The options that every command takes, before its name or after it."""
     return [
@@ -130,7 +142,7 @@ def common_options() -> list[click.Option]:
             ["--file"],
             type=click.Path(dir_okay=False, path_type=Path),
             expose_value=False,
-            callback=_keep("file"),
+            callback=_keep_file,
             help="Write the answer to this file; a name that ends with .json or .csv chooses the format.",
         ),
         click.Option(

@@ -26,6 +26,10 @@ def confirm(what: str, *, yes: bool) -> None:
         raise usage(
             "nothing was changed", "nobody can be asked here, because this is no terminal", "say --yes to do it"
         )
-    answer = click.prompt(for_terminal(f"{what}? Type yes to go on"), default="no", show_default=False, err=True)
+    try:
+        answer = click.prompt(for_terminal(f"{what}? Type yes to go on"), default="no", show_default=False, err=True)
+    except click.Abort:  # Ctrl-C, or the end of what is typed.
+        click.echo("\nNothing was changed.", err=True)
+        raise
     if answer.strip().lower() != "yes":
         raise Failure("nothing was changed", "the answer was not yes", code=Exit.NOTHING)

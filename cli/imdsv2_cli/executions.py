@@ -43,7 +43,7 @@ def follow(
                     shown = percent
                 time.sleep(pause)
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
-    except KeyboardInterrupt:
+    except BaseException:  # Whatever ends the watching, Ctrl-C or a lost network, ends nothing in AWS.
         note(f"It goes on without you. To follow it again: {again}")
         raise
     if found["status"] != "SUCCEEDED":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +64,9 @@ class Root(Family):
             ended = super().main(args, prog_name, complete_var, standalone_mode=False, obj=App(), **extra)
             sys.stdout.flush()
         except click.UsageError as error:
+            if error.ctx is not None and error.message == error.ctx.get_help():  # Nothing was named: all that could be.
+                click.echo(error.message, err=True)
+                return Exit.USAGE
             _say(error.ctx.command_path if error.ctx else prog_name, _with_help(error))
             return Exit.USAGE
         except click.ClickException as error:
@@ -70,11 +76,10 @@ class Root(Family):
             _say(prog_name, "stopped; what AWS was already asked to do goes on, the rest is left undone.")
             return _INTERRUPTED
         except BrokenPipeError:
-            # Whoever read it has enough; Python would complain once more when it closes the stream.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()  # Whoever read it has enough.
             return Exit.DONE
         except Exception as error:
-            failure = _explained(error)
+            failure = _explained(error) or _unwritten(error)
             if failure is None or os.environ.get("IMDSV2_TRACE"):
                 raise
             _say(prog_name, failure.format_message())
@@ -89,6 +94,19 @@ def _explained(error: Exception) -> Failure | None:
     from imdsv2_cli.aws import explain
 
     return explain(error)
+
+
+def _unwritten(error: Exception) -> Failure | None:
+    """The failure of an answer for which the disk behind standard output has no room; None for any other error."""
+    if not (isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}):
+        return None
+    _give_up_output()
+    return Failure("the answer was not written", error.strerror or str(error), "free some room, and ask again")
+
+
+def _give_up_output() -> None:
+    """Python would complain once more when it closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(path: str, text: str) -> None:
@@ -106,7 +124,7 @@ def _with_help(error: click.UsageError) -> str:
     cls=Root,
     params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do or refused by a gate.",
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 nothing to do or refused by a gate, 130 stopped by Ctrl-C.",
 )
 @click.version_option(VERSION, prog_name="imdsv2", message="%(prog)s %(version)s")
 def root() -> None:
@@ -115,4 +133,18 @@ def root() -> None:
 
 def main() -> None:
     """The program `imdsv2`."""
-    root.main()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # The caller has closed it.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character of somebody's name shows a question mark.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    code = root.main(standalone_mode=False)
+    if code == _INTERRUPTED:
+        # Threads that wait for an answer of AWS would keep the process for as long as a function may take.
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.base import App
 
-_ID = re.compile(r"i-[0-9a-f]{8,17}", re.ASCII)
+ID = re.compile(r"i-[0-9a-f]{8,17}", re.ASCII)
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _NAMES_A_CALL = 500
 _SHOWN = 3
@@ -86,7 +86,8 @@ def _read(named: Iterable[str]) -> list[str]:
     """The names on the command line; for `-`, the lines of standard input."""
     names: list[str] = []
     for each in named:
-        names += [line.strip() for line in sys.stdin] if each == "-" else [each.strip()]
+        # Some programs begin a file with a mark that nobody sees.
+        names += [line.strip().lstrip("\ufeff") for line in sys.stdin] if each == "-" else [each.strip()]
     if not (names := [name for name in names if name]):
         raise usage("no instance was named", todo="name one by ARN, by id or by its tag Name")
     return names
@@ -96,7 +97,7 @@ def _arn(name: str, account: str | None, region: str | None) -> str | None:
     """The ARN that a name is, or makes with account and Region; None for what has to be looked for. Raises Failure for another ARN."""
     from imdsv2.domain.instance import InstanceArn
 
-    if _ID.fullmatch(name) and account and region:
+    if ID.fullmatch(name) and account and region:
         return str(InstanceArn.of(region=region, account=account, instance_id=name))
     if not name.startswith("arn:"):
         return None
@@ -126,5 +127,10 @@ def _unclear(name: str, found: Sequence[str], likely: str | None, *, narrowed: b
     if found:
         some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
         return usage(f"{name} is the name of {len(found)} instances", some, "name one by its ARN or id")
+    if likely == name:  # What looks like an id, or like a pattern to EC2, is not looked for as a name.
+        return usage(
+            f"{name[:80]} cannot be looked for as a name",
+            todo="name the instance by its ARN or its own id: imdsv2 list",
+        )
     todo = f"did you mean {likely}?" if likely else "" if narrowed else "name its ARN, or --account and --in-region"
     return usage(f"no instance is called {name[:80]}", todo=todo)

@@ -7,16 +7,15 @@ import io
 import json
 import os
 import sys
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imdsv2_cli.clean import for_json, for_spreadsheet, for_terminal
-from imdsv2_cli.failure import Failure
+from imdsv2_cli.files import write_file
+from imdsv2_cli.narrow import fitting, left_out, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,15 +29,27 @@ _UNLIMITED = 10_000
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table. ``name``: the key in the rows, and the header in CSV; ``title``: the header for people, by default the
-    name. ``csv_only``: too much for a table on a screen."""
+    name. ``csv_only``: too much for a table on a screen. ``speaks``: it has sentences of the service, in which commands are shown as they
+    are typed; their payloads are in JSON. ``spare``: on a narrow terminal, the columns with the highest number go first; 0: none does."""
 
     name: str
     title: str = ""
     csv_only: bool = False
+    speaks: bool = False
+    spare: int = 0
 
     @property
     def heading(self) -> str:
         return (self.title or self.name).replace("_", " ")
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        """The text of its cell in a row."""
+        text = cell(row.get(self.name))
+        if not self.speaks:
+            return text
+        from imdsv2_cli.wording import typed
+
+        return typed(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ def show(app: App, document: object, table: Table, *, summary: str = "", empty: 
     """
     match app.output:
         case "json":
-            text = for_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)) + "\n"
+            text = as_json(app, document)
         case "csv":
             text = as_csv(table)
         case _ if not table.rows:
@@ -77,21 +88,10 @@ def deliver(app: App, text: str) -> None:
     note(f"Written to {app.file}.")
 
 
-def write_file(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises Failure."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-            with suppress(FileNotFoundError):
-                Path(name).chmod(path.stat().st_mode & 0o777)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise Failure(f"{path} was not written", error.strerror or str(error), "choose another path") from error
+def as_json(app: App, document: object) -> str:
+    """The document as JSON that no terminal obeys, and that a terminal without Unicode shows whole."""
+    is_narrow = app.file is None and (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8"
+    return for_json(json.dumps(document, indent=2, ensure_ascii=is_narrow, default=str)) + "\n"
 
 
 def as_csv(table: Table) -> str:
@@ -99,7 +99,7 @@ def as_csv(table: Table) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([each.name for each in table.columns])
-    writer.writerows([[for_spreadsheet(cell(row.get(each.name))) for each in table.columns] for row in table.rows])
+    writer.writerows([[for_spreadsheet(each.cell(row)) for each in table.columns] for row in table.rows])
     return text.getvalue()
 
 
@@ -111,11 +111,7 @@ def as_table(table: Table, *, to_screen: bool) -> str:
     from rich.text import Text
 
     columns = [each for each in table.columns if not each.csv_only]
-    drawn = RichTable(box=box.SIMPLE_HEAD if to_screen else None, pad_edge=False, show_edge=False)
-    for each in columns:
-        drawn.add_column(Text(each.heading), overflow="fold", no_wrap=not to_screen)
-    for row in table.rows:
-        drawn.add_row(*(Text(for_terminal(cell(row.get(each.name)))) for each in columns))
+    cells = [{each.name: for_terminal(each.cell(row)) for each in columns} for row in table.rows]
     text = io.StringIO()
     plain = not to_screen or bool(os.environ.get("NO_COLOR"))
     console = Console(
@@ -126,8 +122,17 @@ def as_table(table: Table, *, to_screen: bool) -> str:
         color_system=None if plain else "auto",
         legacy_windows=False,
     )
+    kept, fits = fitting(columns, cells, console.width)
+    drawn = RichTable(box=box.SIMPLE_HEAD if to_screen else None, pad_edge=False, show_edge=False)
+    for each in kept:
+        drawn.add_column(
+            Text(each.heading), overflow="fold", no_wrap=not to_screen, min_width=needed(each, cells) if fits else None
+        )
+    for row in cells:
+        drawn.add_row(*(Text(row[each.name]) for each in kept))
     console.print(drawn)
-    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    lines = "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+    return f"{lines}{left_out(columns, kept)}"
 
 
 def cell(value: object) -> str:

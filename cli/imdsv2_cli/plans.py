@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli import times
 from imdsv2_cli.failure import usage
-from imdsv2_cli.output import note, write_file
+from imdsv2_cli.files import write_file
+from imdsv2_cli.output import note
 from imdsv2_cli.verdicts import judge, would_change
+from imdsv2_cli.wording import are, of, typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +40,7 @@ def write_plan(app: App, path: Path, answer: Mapping[str, Any]) -> None:
     }
     write_file(path, json.dumps(plan, indent=2) + "\n")
     would = sum(map(_is_planned, answer["results"]))
-    note(f"The plan {path} has {would} of {len(answer['results'])} instances to change.")
+    note(f"The plan {path} has {of(would, len(answer['results']), 'instance')} to change.")
 
 
 def read_plan(path: Path) -> dict[str, Any]:
@@ -67,9 +69,8 @@ def still_as_planned(app: App, plan: Mapping[str, Any]) -> list[str]:
         note(f"Left out: {arn}: {why}")
     if len(left_out) > _TOLD:
         note(f"Left out, too: {len(left_out) - _TOLD} more.")
-    note(
-        f"{len(planned) - len(left_out)} of {len(planned)} instances are as the plan of {plan['made_at']} showed them."
-    )
+    same = len(planned) - len(left_out)
+    note(f"{of(same, len(planned), 'instance')} {are(same)} as the plan of {plan['made_at']} showed.")
     return [arn for arn in planned if arn not in left_out]
 
 
@@ -83,7 +84,7 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     if now.get("error"):
         return str(now["error"]["message"])
     if not _is_planned(now) or now["reason"] not in _WAITS:
-        return f"it was {then['reason']}, and is {now['reason']} now. {now['explanation']}"
+        return f"it was {then['reason']}, and is {now['reason']} now. {typed(now['explanation'])}"
     if now["before"] != then["before"]:
         return "its metadata options have changed."
     return None

@@ -40,7 +40,14 @@ def read_parameter(app: App) -> Parameter:
     ssm = app.client("ssm")
     found = ssm.get_parameter(Name=name)["Parameter"]
     described = ssm.describe_parameters(ParameterFilters=[{"Key": "Name", "Values": [name]}])["Parameters"]
-    document = _parsed(found["Value"])
+    problem = ""
+    try:
+        document = _parsed(found["Value"])
+    except Failure as refused:
+        document, problem = (
+            None,
+            f"{name} is refused ({refused.message.rstrip('.')}), and the service follows the last valid policy",
+        )
     return Parameter(
         name=name,
         version=found["Version"],
@@ -49,8 +56,8 @@ def read_parameter(app: App) -> Parameter:
             (str(each["LastModifiedUser"]) for each in described if "LastModifiedUser" in each), "unknown"
         ),
         document=document or {},
-        problem=""
-        if document is not None
+        problem=problem
+        if document is not None or problem
         else f"{name} holds no JSON object, and the service follows the last valid policy",
     )
 
@@ -78,9 +85,15 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> dict[str, Any] | None:
+    """A document as the service reads it; None for what is no JSON object. Raises Failure for a field that is given twice."""
+    from imdsv2.domain.json_values import without_repeats
+    from imdsv2.errors import PolicyRefused
+
     try:
-        document = json.loads(text)
-    except ValueError:
+        document = json.loads(text, object_pairs_hook=without_repeats)
+    except PolicyRefused as refused:
+        raise usage("the service would refuse this policy", str(refused)) from refused
+    except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
 
@@ -111,6 +124,21 @@ def write_parameter(app: App, found: Parameter, document: Mapping[str, Any]) -> 
         )
     written = ssm.put_parameter(Name=found.name, Value=json.dumps(document, indent=2), Type="String", Overwrite=True)
     return int(written["Version"])
+
+
+def in_force(found: Parameter) -> dict[str, Any]:
+    """The policy that is written, every field with its value. Raises Failure where the service refuses what is written: then it follows
+    another, which is not known here."""
+    from imdsv2.domain.policy import Policy
+    from imdsv2.errors import PolicyRefused
+
+    why, todo = found.problem, "write a whole one: imdsv2 policy set --from FILE"
+    if not why:
+        try:
+            return Policy.from_document(found.document).to_document()
+        except PolicyRefused as refused:
+            why, todo = str(refused), "correct it: imdsv2 policy set FIELD=VALUE"
+    raise Failure("the service refuses the policy that is written, and changes nothing meanwhile", why, todo)
 
 
 def effective(document: object) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imdsv2_cli.failure import usage
+from imdsv2_cli.fleet.cohorts import cohort_key
 from imdsv2_cli.naming import resolve
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from imdsv2_cli.base import App
 
 cohort_option = click.option(
-    "--cohort", metavar="NAME", help="All instances of this cohort, as imdsv2 explain names it."
+    "--cohort",
+    metavar="NAME",
+    help="All instances of this cohort: its key, or what follows the Region in it, e.g. group:web.",
 )
 
 
@@ -34,7 +37,7 @@ def scope_of(
     if instances:
         return {"targets": resolve(app, instances, account, region)}
     if cohort:
-        return {"cohort": cohort}
+        return {"cohort": cohort_key(app, cohort, account, region)}
     if region and not account:
         raise usage("--in-region needs --account beside it")
     if account and may_be_account:

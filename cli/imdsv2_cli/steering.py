@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.aws import ask
 from imdsv2_cli.confirm import confirm
 from imdsv2_cli.failure import Exit
-from imdsv2_cli.output import Column, Table, as_table, note, progress, show
+from imdsv2_cli.output import Column, Table, as_table, cell, is_terminal, note, progress, show
 from imdsv2_cli.verdicts import TARGETS_A_CALL, note_done, parts_of
+from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,16 +22,21 @@ _PREVIEWED = 20
 """Rows of a preview; the counts cover all."""
 
 RESULTS = (
-    Column("account"),
-    Column("region"),
+    Column("account", spare=1),
+    Column("region", spare=2),
     Column("instance"),
-    Column("status"),
+    Column("source"),
+    Column("status", spare=4),
     Column("reason"),
+    Column("calls", "IMDSv1 calls", spare=3),
     Column("would_be"),
     Column("voids"),
     Column("outcome"),
+    Column("replaces", "in place of the hold"),
+    Column("mended_before", spare=5),
+    Column("mended_at"),
     Column("done"),
-    Column("problem"),
+    Column("problem", speaks=True),
 )
 
 
@@ -70,10 +77,12 @@ def steer(app: App, order: Order, *, yes: bool, dry_run: bool) -> Exit:
         show(app, preview, _table(preview["results"]), summary=summary, empty="There is nothing to do.")
         return Exit.DONE if ready else Exit.NOTHING
     _note(preview, order)
-    confirm(f"{order.says} {_instances(len(ready) + _unseen(preview))}", yes=yes)
+    confirm(f"{order.says} {_things(len(ready) + _unseen(preview), ready)}", yes=yes)
     scope = {"targets": [each["target"] for each in ready]} if order.as_shown and not _unseen(preview) else order.scope
     answer = _asked(app, order.calls(scope, dry_run=False, caller=app.caller), order.says)
     show(app, answer, _table(answer["results"]), summary=_counted(answer, order.says))
+    if unseen := _unseen(answer):
+        note(f"The answer has no room for {unseen} more; imdsv2 audit --since 1h has them all.")
     done = [each for each in answer["results"] if each.get("done")]
     return Exit.DONE if len(done) >= len(ready) else Exit.FAILED
 
@@ -84,7 +93,7 @@ def _asked(app: App, calls: Sequence[Mapping[str, Any]], label: str) -> dict[str
         for each in calls:
             try:
                 answers.append(ask(app, each))
-            except Exception:
+            except BaseException:  # Ctrl-C is one.
                 note_done(answers)
                 raise
             tick(1)
@@ -95,20 +104,26 @@ def _asked(app: App, calls: Sequence[Mapping[str, Any]], label: str) -> dict[str
 def _note(preview: Mapping[str, Any], order: Order) -> None:
     """Show on standard error what would be done."""
     table = _table(preview["results"][:_PREVIEWED])
-    note(as_table(table, to_screen=False).rstrip())
+    note(as_table(table, to_screen=is_terminal(sys.stderr)).rstrip())
     if preview["count"] > _PREVIEWED:
         note(f"... and {preview['count'] - _PREVIEWED} more")
     note(_counted(preview, order.says))
 
 
 def _table(results: Sequence[Mapping[str, Any]]) -> Table:
-    rows = [{**(parts_of(each["target"]) if "target" in each else {}), **each} for each in results]
-    used = [each for each in RESULTS if any(row.get(each.name) not in {None, ""} for row in map(_plain, rows))]
-    return Table(used, rows)
+    rows = list(map(_row, results))
+    return Table([each for each in RESULTS if any(cell(row.get(each.name)) for row in rows)], rows)
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: ", ".join(value) if isinstance(value, list) else value for name, value in row.items()}
+def _row(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as a row. A source has no target."""
+    evidence, replaces = (result.get(name) or {} for name in ("evidence", "replaces"))
+    return {
+        **(parts_of(result["target"]) if "target" in result else {}),
+        **result,
+        "calls": evidence.get("tokenless_calls"),
+        "replaces": {name: value for name, value in replaces.items() if value is not None},
+    }
 
 
 def _unseen(answer: Mapping[str, Any]) -> int:
@@ -120,8 +135,13 @@ def _counted(answer: Mapping[str, Any], says: str) -> str:
     """E.g. "Hold: 3 of 4 instances; 1 not, see problem."."""
     problems = sum(bool(each.get("problem")) for each in answer["results"])
     total = int(answer["count"])
-    return f"{says}: {total - problems} of {_instances(total)}{f'; {problems} not, see problem' if problems else ''}."
+    what = f"{total - problems} of {_things(total, answer['results'])}"
+    return f"{says}: {what}{f'; {problems} not, see problem' if problems else ''}."
 
 
-def _instances(number: int) -> str:
-    return f"{number} instance" if number == 1 else f"{number} instances"
+def _things(number: int, results: Sequence[Mapping[str, Any]]) -> str:
+    """So many of what the results are about: an undo puts sources back, too."""
+    sources = sum("source" in each for each in results)
+    if sources and sources < len(results):
+        return f"{number} instances and sources"
+    return count(number, "source" if sources else "instance")

@@ -24,18 +24,19 @@ def span(text: str) -> timedelta | None:
 
 def moment(text: str, option: str) -> datetime:
     """A past moment: ISO 8601 (UTC where no zone is given), a day, "now", or how long ago, e.g. 2h. Raises Failure."""
+    at = now()
     if text.strip().lower() == "now":
-        return now()
+        return at
     ago = span(text)
-    if ago is not None:
-        return now() - ago
     try:
+        if ago is not None:
+            return at - ago
         when = datetime.fromisoformat(text.strip())
-    except ValueError as error:
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise usage(
             f"{option} takes a moment, not {text[:40]}", todo="write e.g. 2027-05-01T06:00:00Z, 2027-05-01 or 2h"
         ) from error
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 def day(text: str, option: str) -> date:
@@ -52,4 +53,4 @@ def day(text: str, option: str) -> date:
 
 def to_text(when: datetime) -> str:
     """A moment as the service takes it."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from imdsv2_cli.base import App
 
 Item = dict[str, Any]
+
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
+"""Earlier than any event: each day before it would be asked for in vain."""
 
 _CALLS_AT_ONCE = 16
 _READS_A_CALL = 100

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2_cli.aws import ask
 from imdsv2_cli.failure import Exit
 from imdsv2_cli.output import Column, Table, note, progress
+from imdsv2_cli.wording import count, were
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,20 +19,26 @@ if TYPE_CHECKING:
 
 TARGETS_A_CALL = 500
 _CALLS_AT_ONCE = 4
+_STANDS = frozenset({"enforced", "verified"})
+
+_WATCHED = (
+    "They are watched now; imdsv2 undo puts them back.",
+    "It is watched now; imdsv2 undo puts it back.",
+)
 
 VERDICTS = (
-    Column("account"),
-    Column("region"),
+    Column("account", spare=1),
+    Column("region", spare=2),
     Column("instance"),
     Column("decision"),
     Column("reason"),
-    Column("status"),
-    Column("http_tokens", "HttpTokens"),
-    Column("calls", "IMDSv1 calls"),
-    Column("last_call"),
-    Column("permitted"),
-    Column("explanation"),
-    Column("error", csv_only=True),
+    Column("status", spare=5),
+    Column("http_tokens", "HttpTokens", spare=3),
+    Column("calls", "IMDSv1 calls", spare=4),
+    Column("last_call", spare=6),
+    Column("permitted", spare=7),
+    Column("explanation", speaks=True),
+    Column("error", csv_only=True, speaks=True),
 )
 
 
@@ -44,28 +51,26 @@ def judge(app: App, targets: Sequence[str], *, dry_run: bool = True) -> dict[str
     calls = [{"targets": list(some), **payload} for some in _batches(targets)]
     _ = app.patient_lambda, app.stack_output("ManualFunctionName")  # Before the threads, which share them.
     answers: list[dict[str, Any]] = []
-    with (
-        progress("Judging" if dry_run else "Changing", len(targets)) as done,
-        ThreadPoolExecutor(_CALLS_AT_ONCE) as pool,
-    ):
-        # What is real is not sent before the answer to what precedes it.
-        asked = (pool.map if dry_run else map)(partial(ask, app), calls)
+    pool = ThreadPoolExecutor(_CALLS_AT_ONCE)
+    with progress("Judging" if dry_run else "Changing", len(targets)) as done:
         try:
-            for answer in asked:
+            # What is real is not sent before the answer to what precedes it.
+            for answer in (pool.map if dry_run else map)(partial(ask, app), calls):
                 answers.append(answer)
                 done(len(answer["results"]))
-        except Exception:
-            pool.shutdown(cancel_futures=True)
+        except BaseException:  # Ctrl-C is one, and waits for nobody's answer.
             note_done(answers)
             raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     return {**answers[-1], "results": [each for answer in answers for each in answer["results"]]}
 
 
 def note_done(answers: Sequence[Mapping[str, Any]]) -> None:
-    """Before a failure ends the command: say what the calls before it have done, as long as that is real."""
+    """Before a failure or Ctrl-C ends the command: say what the calls before it have done, as long as that is real."""
     done = sum(len(each["results"]) for each in answers if not each["dry_run"])
     if done:
-        note(f"Before this failed, the service had answered for {done} instances; ask again for the rest.")
+        note(f"Until then, the service had answered for {count(done, 'instance')}; ask again for the rest.")
 
 
 def _batches(targets: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -80,17 +85,27 @@ def table_of(results: Iterable[Mapping[str, Any]]) -> Table:
 
 def row_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """One entry of `results` as a row."""
-    evidence, before, error = (result.get(name) or {} for name in ("evidence", "before", "error"))
+    evidence, error = (result.get(name) or {} for name in ("evidence", "error"))
     return {
         **result,
         **parts_of(result["target"]),
-        "http_tokens": before.get("HttpTokens"),
+        "http_tokens": _tokens(result),
         "calls": evidence.get("tokenless_calls"),
         "last_call": evidence.get("last_tokenless_call"),
         "decision": result.get("decision") or "error",
         "reason": result.get("reason") or error.get("code"),
         "error": error.get("message"),
     }
+
+
+def _tokens(result: Mapping[str, Any]) -> str | None:
+    """What HttpTokens is now, once the answer has come; after a call whose answer was lost, nobody knows."""
+    planned, status = result.get("planned_call") or {}, result.get("status")
+    if planned and status in _STANDS and not result.get("error"):
+        return str(planned["HttpTokens"])
+    if planned and status == "enforcing":
+        return "unknown"
+    return (result.get("before") or {}).get("HttpTokens")
 
 
 def parts_of(arn: str) -> dict[str, str]:
@@ -122,8 +137,8 @@ def changed_of(answer: Mapping[str, Any]) -> str:
     """How many instances were changed, and what held the others at the last moment."""
     results = answer["results"]
     changed = sum(map(_is_changed, results))
-    undo = " They are watched now; imdsv2 undo puts them back." if changed else ""
-    return f"{changed} of {len(results)} were changed{_others(results, _is_changed)}.{undo}"
+    undo = f" {_WATCHED[changed == 1]}" if changed else ""
+    return f"{changed} of {len(results)} {were(changed)} changed{_others(results, _is_changed)}.{undo}"
 
 
 def outcome_of(answer: Mapping[str, Any]) -> Exit:
@@ -134,7 +149,7 @@ def outcome_of(answer: Mapping[str, Any]) -> Exit:
 
 
 def _is_changed(result: Mapping[str, Any]) -> bool:
-    return result.get("status") in {"enforced", "verified"} and not result.get("error")
+    return result.get("status") in _STANDS and not result.get("error")
 
 
 def _others(results: Sequence[Mapping[str, Any]], left_out: Callable[[Mapping[str, Any]], bool]) -> str:

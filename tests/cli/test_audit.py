@@ -13,6 +13,8 @@ from boto3.dynamodb.types import TypeSerializer
 
 from imdsv2.ledger.trail import trail_day
 from tests.cli.conftest import run
+from tests.world.bucket import Bucket
+from tests.world.rows import fill, row
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Aws
@@ -72,6 +74,17 @@ def ledger(aws: Aws) -> list[dict[str, Any]]:
     return items
 
 
+@pytest.fixture
+def fleet(ledger: list[dict[str, Any]], aws: Aws) -> Bucket:
+    """The file of the last sweep beside the ledger, with one instance."""
+    bucket = Bucket()
+    fill(bucket, [row(7, instance_id=ARN.rpartition("/")[2])], oldest=f"{NOW:%Y-%m-%dT%H:%M:%S.%fZ}")
+    aws.answers["s3", "get_object"] = bucket.get_object
+    [stack] = aws.answers["cloudformation", "describe_stacks"]["Stacks"]
+    stack["Outputs"].append({"OutputKey": "SweepBucketName", "OutputValue": "results"})
+    return bucket
+
+
 def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
@@ -96,7 +109,7 @@ def test_one_command_answers_an_auditor(ledger: list[dict[str, Any]]) -> None:
         (("--instance", "i-0123456789abcdef0", "--who", "ben"), ["hold_released"]),
         (("--who", "ANN"), ["hold_set"]),
         (("--kind", "broke", "--kind", "hold_set"), ["hold_set", "broke"]),
-        (("--since", "150m"), None),
+        (("--since", "150x"), None),
         (("--since", "4h", "--events-only"), ["hold_released", "broke", "policy_changed"]),
         (("--until", "4h", "--events-only"), ["hold_set"]),
         (("--kind", "brok"), None),
@@ -115,7 +128,72 @@ def test_it_tells_what_was_asked_for(
 
 
 def test_an_empty_ledger_is_an_answer(ledger: list[dict[str, Any]]) -> None:
-    """And says so."""
+    """And says so; what was not looked at is not said."""
     assert ledger
-    result = run("audit", "--account", "999999999999", "--kind", "broke")
+    result = run("audit", "--account", "999999999999", "--until", "90m")
     assert (0, "Nothing allows IMDSv1") == (result.exit_code, result.stdout[:21])
+    result = run("audit", "--account", "999999999999", "--kind", "broke")
+    assert (0, "Nothing of that kind was decided") == (result.exit_code, result.stdout[:32])
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--account", "22222222222"], "is no account id of 12 digits"),
+        (["--in-region", "eu-wst-1"], "Did you mean eu-west-1?"),
+        (["--since", "yesterday"], "--since takes a moment"),
+        (["--until", "0001-01-01T00:00:00+09:00"], "--until takes a moment"),
+        (["--instance", "wbe-7"], "did you mean web-7?"),
+        (["--instance", ARN, "--account", "333333333333"], "it is in account 222222222222, eu-west-1"),
+        (["--instance", "arn:aws:s3:::bucket"], "is no instance"),
+        (["--instance", "group:web"], "is a cohort"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(fleet: Bucket, args: list[str], says: str) -> None:
+    """An empty answer would hide the slip."""
+    assert fleet
+    done = run("audit", *args)
+    assert (2, 1) == (done.exit_code, done.stderr.count("\n"))
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("name", [ARN, ARN.rpartition("/")[2], "web-7"])
+def test_an_instance_is_named_as_anywhere_else(fleet: Bucket, name: str) -> None:
+    """By ARN, by id, or by its tag Name."""
+    assert fleet
+    told = json.loads(run("audit", "--instance", name, "-o", "json").stdout)
+    # An id alone is looked for in every account.
+    assert {"hold_set", "hold_released"} == {
+        each["kind"] for each in told["events"] if each["account"] == "222222222222"
+    }
+    assert name.startswith("i-") is ("broke" in {each["kind"] for each in told["events"]})
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--account", "222222222223"], "No instance is in 222222222223; did you mean 222222222222?"),
+        (["--account", "222222222222", "--in-region", "us-east-1"], "No instance is in us-east-1"),
+        (["--instance", "i-0000000000000dead"], "imdsv2 list --instance i-0000000000000dead"),
+    ],
+)
+def test_nothing_found_says_what_was_likely_meant(fleet: Bucket, args: list[str], says: str) -> None:
+    """On standard error: the answer itself is empty, and a success."""
+    assert fleet
+    done = run("audit", *args)
+    assert (0, True) == (done.exit_code, says in done.stderr)
+
+
+def test_minutes_and_uppercase_are_spans_as_anywhere_else(ledger: list[dict[str, Any]]) -> None:
+    """And what is older than the service is not asked for day by day."""
+    assert ledger
+    for since, kinds in (("90m", ["policy_changed"]), ("150M", ["broke", "policy_changed"])):
+        told = json.loads(run("audit", "--since", since, "--events-only", "-o", "json").stdout)
+        assert kinds == [each["kind"] for each in told["events"]]
+    assert "2020-01-01" == json.loads(run("audit", "--since", "1066-10-14", "-o", "json").stdout)["since"][:10]
+
+
+def test_one_is_one(ledger: list[dict[str, Any]]) -> None:
+    """Of what allows IMDSv1, and of decisions."""
+    assert ledger
+    assert "1 allows IMDSv1; 1 decision since " in run("audit", "--since", "90m").stdout

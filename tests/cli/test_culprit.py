@@ -59,7 +59,7 @@ def test_what_was_named_is_a_row_with_its_remedy(aws: Aws) -> None:
     assert 0 == done.exit_code, done.output
     assert all(each in done.stdout for each in ("daily at 03:00", "cloudtrail", "Boto3", "1.9.57", "1.12.6"))
     assert "Its inventory cannot be read." in done.stderr
-    assert "Something was named on 1 of 1 instances." in done.stdout
+    assert "Something was named on 1 of 1 instance." in done.stdout
     assert [{"culprit": {"targets": [arn(1)]}}] == aws.payloads()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore import exceptions as known
@@ -28,17 +29,38 @@ def refusal(code: str, message: str = "") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "DescribeStacks")
 
 
+def ill(code: str, status: int) -> ClientError:
+    """What AWS says where the fault is its own."""
+    error = refusal(code)
+    error.response["ResponseMetadata"] = cast("Any", {"HTTPStatusCode": status})
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "says"),
     [
         (refusal("AccessDenied", "User: bob is not authorized"), 1, "not authorized; have this allowed for your role"),
         (refusal("ExpiredToken", "The security token has expired"), 1, "sign in"),
-        (refusal("Throttling", "Rate exceeded"), 1, "Rate exceeded (Throttling)"),
+        (refusal("Throttling", "Rate exceeded"), 1, "Rate exceeded (Throttling); wait a minute, and ask again."),
+        (refusal("TooManyRequestsException"), 1, "TooManyRequestsException; wait a minute, and ask again."),
+        (refusal("ResourceNotFoundException", "Function not found."), 1, "imdsv2 doctor says which"),
+        (refusal("ParameterNotFound"), 1, "imdsv2 doctor says which"),
+        (known.InvalidRegionError(region_name="eu west"), 2, "there is no such Region"),
         (known.NoCredentialsError(), 1, "there are no credentials; sign in"),
         (known.TokenRetrievalError(provider="sso", error_msg="expired"), 1, "sign in"),
         (known.NoRegionError(), 2, "--region or AWS_REGION"),
         (known.EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), 1, "check the network"),
         (known.ReadTimeoutError(endpoint_url="http://127.0.0.1:1"), 1, "the work may still go on"),
+        (known.ConnectionClosedError(endpoint_url="http://127.0.0.1:1"), 1, "the work may still go on; look with"),
+        (refusal("InvalidSignatureException", "Signature not yet current"), 1, "set the clock of this computer"),
+        (refusal("InvalidAccessKeyId"), 1, "sign in"),
+        (refusal("ResourceConflictException", "The function is Pending."), 1, "wait a minute, and ask again"),
+        (
+            ill("InternalFailure", 500),
+            1,
+            "AWS failed in DescribeStacks: InternalFailure; wait a minute; look with imdsv2 status",
+        ),
+        (ValueError("Invalid endpoint: localhost"), 2, "correct AWS_ENDPOINT_URL"),
     ],
 )
 def test_an_error_of_aws_is_one_line_with_advice(aws: Aws, error: Exception, code: int, says: str) -> None:
@@ -119,3 +141,89 @@ def test_completion_is_for_this_program(shell: str) -> None:
 def test_an_unknown_shell_is_refused() -> None:
     """With those that are known."""
     assert (2, True) == ((done := run("completion", "csh")).exit_code, "'bash', 'zsh', 'fish'" in done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        ("CREATE_IN_PROGRESS", 1, "it is in CREATE_IN_PROGRESS; wait until that has ended, and ask again"),
+        ("REVIEW_IN_PROGRESS", 1, "wait until that has ended"),
+        ("DELETE_IN_PROGRESS", 1, "wait until that has ended"),
+        ("ROLLBACK_COMPLETE", 1, "describe-stack-events --stack-name Imdsv2Remediation"),
+        ("CREATE_FAILED", 1, "find out why, then deploy it again"),
+        ("UPDATE_COMPLETE", 2, "is another one: it has no output ManualFunctionName"),
+    ],
+)
+def test_a_stack_that_is_half_there_or_another_is_told_as_such(aws: Aws, status: str, code: int, says: str) -> None:
+    """It is no matter of versions."""
+    stack = {"StackName": "Imdsv2Remediation", "StackStatus": status}
+    aws.answers["cloudformation", "describe_stacks"] = {"Stacks": [stack]}
+    done = run("undo", "--since", "2h", "--yes")
+    assert (code, 1, []) == (done.exit_code, done.stderr.count("\n"), aws.payloads())
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "UPDATE_ROLLBACK_IN_PROGRESS"])
+def test_a_stack_that_is_being_updated_still_serves(aws: Aws, status: str) -> None:
+    """In an incident, an undo does not wait for a deployment."""
+    [stack] = aws.answers["cloudformation", "describe_stacks"]["Stacks"]
+    aws.answers["cloudformation", "describe_stacks"] = {"Stacks": [{**stack, "StackStatus": status}]}
+    aws.on_invoke("manual", {"command": "undo", "dry_run": True, "count": 0, "results": []})
+    assert 3 == run("undo", "--since", "2h", "--yes").exit_code
+
+
+@pytest.mark.parametrize("args", [[], ["policy"]])
+def test_a_group_alone_shows_what_there_is(args: list[str]) -> None:
+    """On many lines, as its help does; it is no error that has to be put into one."""
+    done = run(*args)
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert done.stderr.startswith("Usage: imdsv2")
+    assert len(done.stderr.splitlines()) > 10
+
+
+def test_a_terminal_without_unicode_shows_question_marks() -> None:
+    """Whatever a name holds, nothing breaks off in the middle."""
+    code = (
+        "import sys; from imdsv2_cli import main; from imdsv2_cli.output import Column, Table, show; from imdsv2_cli.base import App;"
+        "main.root.main = lambda **_: show(App(asked_output=sys.argv[1]), {'n': 'web-\\u2603'}, Table((Column('n'),), [{'n': 'web-\\u2603'}]));"
+        "main.main()"
+    )
+    path = os.pathsep.join(str(ROOT / each) for each in ("cli", "lambdas"))
+    said = {}
+    for form in ("table", "csv", "json"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, form],
+            env={"PYTHONPATH": path, "PYTHONIOENCODING": "latin-1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stderr
+        said[form] = done.stdout
+    assert "web-?" in said["table"]
+    assert "web-?" in said["csv"]
+    assert {"n": "web-\u2603"} == json.loads(said["json"])
+
+
+@pytest.mark.parametrize(
+    ("where", "code", "says"),
+    [("1>/dev/full", 1, "the answer was not written: No space left on device"), ("1>&-", 0, "")],
+)
+def test_output_that_cannot_be_written_is_told_in_one_line(where: str, code: int, says: str) -> None:
+    """A full disk loses the answer, and says so; who closes the stream wants none."""
+    program = (
+        "import sys; from imdsv2_cli import main; from imdsv2_cli.output import Column, Table, show;"
+        "from imdsv2_cli.base import App; from imdsv2_cli.commands.policy import show_;"
+        "show_.callback = lambda: show(App(asked_output='json'), {'n': 1}, Table((Column('n'),), []));"
+        "main.main()"
+    )
+    path = os.pathsep.join(str(ROOT / each) for each in ("cli", "lambdas"))
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" policy show {where}', sys.executable, program],
+        env={"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (code, says) == (done.returncode, done.stderr.partition("imdsv2: ")[2].partition(";")[0]), done.stderr
+    assert "Traceback" not in done.stderr

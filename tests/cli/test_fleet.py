@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.history import Hold
+from imdsv2.domain.history import Answer, Hold
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.table import Ledger
@@ -200,6 +200,41 @@ def test_an_account_without_instances_is_told(here: Installation) -> None:
     assert "did you mean 333333333333?" in run("list", "--account", "333333333338").output
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--account", "333333333338"), "No instance is in 333333333338; did you mean 333333333333?"),
+        (("--in-region", "eu-wst-1"), "did you mean eu-west-1?"),
+        (("--name", "bd-1"), "No instance is called bd-1; did you mean db-1?"),
+        (("--owner", "red taem"), "No instance is owned by red taem; did you mean Red Team?"),
+        (("--cohort", "template:lt-8@3"), "did you mean template:lt-9@3?"),
+        (("--source", "launch_tmplate:lt-9"), "did you mean launch_template:lt-9?"),
+        (("--instance", "i-zzzz"), "No instance is called i-zzzz"),
+    ],
+)
+def test_what_no_instance_has_is_told_with_what_is_like_it(
+    here: Installation, args: tuple[str, ...], says: str
+) -> None:
+    """A slip of the finger is no empty fleet."""
+    fill(here.bucket, FLEET)
+    done = run("list", *args)
+    assert (0, True) == (done.exit_code, says in done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("args", [("--name", "w*zz"), ("--name", "web", "--owner", "red"), ("--reason", "too_young")])
+def test_what_is_there_and_not_together_gets_no_hint(here: Installation, args: tuple[str, ...]) -> None:
+    """Nor does a pattern."""
+    fill(here.bucket, FLEET)
+    assert "" == run("list", *args).stderr
+
+
+def test_one_instance_is_one_instance(here: Installation) -> None:
+    """In the list and in a cohort."""
+    fill(here.bucket, [row(1)])
+    assert "1 of 1 instance; 1 of all still allow" in here.said("list")
+    assert "1 instance, 1 allows IMDSv1" in here.said("explain", "group:web")
+
+
 def test_names_are_harmless(here: Installation) -> None:
     """In a terminal and in a spreadsheet."""
     fill(here.bucket, [row(1, name=HOSTILE, owner=HOSTILE)])
@@ -251,6 +286,24 @@ def test_status_tells_what_is_open(here: Installation) -> None:
         assert each in told
 
 
+@pytest.mark.parametrize("reason", ["broke_before", "undone_by_person", "changed_back"])
+def test_what_was_put_back_is_open_until_it_is_cleared(here: Installation, reason: str) -> None:
+    """It waits for a person, and nothing else would tell of it."""
+    fill(here.bucket, [row(1, status="rolled_back", reason=reason), row(2)])
+    assert 1 == json.loads(here.said("status", "-o", "json"))["put_back"]["count"]
+    told = here.said("status")
+    assert "put back, and held" in told
+    assert "imdsv2 clear INSTANCE" in told
+
+
+@pytest.mark.parametrize(
+    "args", [("explain", "web-1"), ("undo", "--cohort", "group:web"), ("audit", "--instance", "web-1")]
+)
+def test_a_name_where_there_is_nothing_yet_says_how_to_get_something(here: Installation, args: tuple[str, ...]) -> None:
+    """On the first day, README's examples name what is not there."""
+    assert "imdsv2 sweep looks for" in here.said(*args, code=Exit.USAGE)
+
+
 def test_a_hold_that_has_ended_is_not_open(here: Installation) -> None:
     """The row still has it."""
     fill(here.bucket, [row(1, hold_owner="blue", hold_until="2026-11-28")])
@@ -265,6 +318,72 @@ def test_a_refused_policy_and_a_failed_sweep_are_told(here: Installation) -> Non
     told = here.said("status")
     assert "refused" in told
     assert "failed" in told
+
+
+@pytest.mark.parametrize("text", ["", "mode: off", "[]", '{"mode": "enforc"}'])
+def test_a_policy_that_is_none_is_told_as_such(here: Installation, text: str) -> None:
+    """By status and by explain; defaults in its place would be a lie."""
+    fill(here.bucket, [row(1)])
+    here.aws.answers["ssm", "get_parameter"]["Parameter"]["Value"] = text
+    told = here.said("status")
+    assert "changes nothing meanwhile" in told
+    policy = json.loads(here.said("status", "-o", "json"))["policy"]
+    assert ({"problem"}, True) == (policy.keys(), "changes nothing meanwhile" in policy["problem"])
+    assert "changes nothing meanwhile" in here.said("explain", "web-1")
+    [gate] = json.loads(here.said("explain", "web-1", "-o", "json"))["gates"]
+    assert ("policy", "closed") == (gate["gate"], gate["state"])
+
+
+def answer(word: str, days: float | None) -> Answer:
+    """An answer of two days ago, that expires in so many days."""
+    expires = AT + timedelta(days=days) if days is not None else None
+    return Answer(word=word, by="ann", request_id="r", at=AT - timedelta(days=2), expires_at=expires)
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "detail"),
+    [
+        (None, "closed", "nobody has answered yet"),
+        (answer("approved", 1), "open", "approved by ann until 2026-11-30 09:00 UTC"),
+        (answer("approved", -1), "closed", "approved by ann, which expired at 2026-11-28 09:00 UTC"),
+        (answer("approved", 0), "closed", "approved by ann, which expired at 2026-11-29 09:00 UTC"),
+        (answer("approved", None), "closed", "approved by ann, which expired at an unknown time"),
+        (answer("refused", None), "closed", "refused by ann on 2026-11-27"),
+    ],
+)
+def test_an_approval_opens_its_gate_until_it_expires(
+    here: Installation, given: Answer | None, state: str, detail: str
+) -> None:
+    """As the line asks it."""
+    fill(here.bucket, [row(1, approval="approved")])
+    here.policy(mode="enforce", approval="required")
+    if given is not None:
+        here.record(arn(1), AT - timedelta(hours=1), reason="approval_required", approval=given)
+    [gate] = [
+        each for each in json.loads(here.said("explain", "web-1", "-o", "json"))["gates"] if each["gate"] == "approval"
+    ]
+    assert (state, detail) == (gate["state"], gate["detail"])
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "hours", "state", "detail"),
+    [
+        ("", 1, "closed", "1 hour, once it may be changed"),
+        ("", 24, "closed", "24 hours, once it may be changed"),
+        ("2026-11-29T10:00:00Z", 24, "closed", "ends 2026-11-29 10:00 UTC"),
+        ("2026-11-29T09:00:00Z", 24, "open", "it ended at 2026-11-29 09:00 UTC"),
+        ("2026-11-22T09:00:00Z", 24, "closed", "24 hours anew: the last ended at 2026-11-22 09:00 UTC"),
+    ],
+)
+def test_a_notice_opens_its_gate_when_it_has_ended(
+    here: Installation, ends_at: str, hours: int, state: str, detail: str
+) -> None:
+    """For a week; then the owner is told anew."""
+    fill(here.bucket, [row(1, notice_ends_at=ends_at)])
+    here.policy(mode="enforce", notice_hours=hours, max_enforcements_per_hour=1)
+    gates = {each["gate"]: each for each in json.loads(here.said("explain", "web-1", "-o", "json"))["gates"]}
+    assert (state, detail) == (gates["notice"]["state"], gates["notice"]["detail"])
+    assert gates["cap"]["detail"].startswith("1 change an hour")
 
 
 def test_an_instance_is_explained(here: Installation) -> None:
@@ -298,6 +417,24 @@ def test_a_cohort_is_explained(here: Installation) -> None:
     assert "2 instances, 2 allow IMDSv1" in told
     assert "The cohort is held" in told
     assert 2 == len(json.loads(here.said("explain", key, "-o", "json"))["members"])
+
+
+@pytest.mark.parametrize(("cleared", "held"), [(None, True), (timedelta(hours=-1), True), (timedelta(hours=1), False)])
+def test_what_was_cleared_since_holds_its_cohort_no_longer(
+    here: Installation, cleared: timedelta | None, held: bool
+) -> None:
+    """As the line takes it: explain does not ask for what somebody has done."""
+    fill(here.bucket, [row(1), row(2)])
+    here.policy(mode="enforce")
+    broken_at = AT - timedelta(hours=4)
+    here.record(arn(1), AT - timedelta(hours=2), cleared_at=broken_at + cleared if cleared is not None else None)
+    item = {"pk": {"S": f"cohort#{row(1)['cohort']}"}, "sk": {"S": "current"}, "wanted": {"N": "1"}}
+    broke = {"broken_by": {"S": str(arn(1))}, "broken_at": {"S": f"{broken_at:%Y-%m-%dT%H:%M:%S.%fZ}"}}
+    here.table.put_item(Item={**item, "version": {"N": "1"}, "canaries": {"L": [{"S": str(arn(1))}]}, **broke})
+    gates = {each["gate"]: each for each in json.loads(here.said("explain", "web-2", "-o", "json"))["gates"]}
+    assert ("closed" if held else "at its turn") == gates["canaries"]["state"]
+    assert held is ("The cohort is held" in here.said("explain", "group:web"))
+    assert held is ("broken_by" in json.loads(here.said("explain", "group:web", "-o", "json"))["facts"])
 
 
 def test_what_is_not_there_or_not_one_is_refused(here: Installation) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +21,9 @@ from tests.cli.conftest import OUTPUTS, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Silence:
@@ -72,3 +81,41 @@ def test_a_command_whose_answer_does_not_come_is_not_sent_again(silence: Silence
 def test_the_longest_run_of_a_function_is_waited_for() -> None:
     """Lambda ends it after 15 minutes."""
     assert 15 * 60 < base.LONGEST_ANSWER_SECONDS < 16 * 60
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["assess", *(f"arn:aws:ec2:eu-west-1:222222222222:instance/i-{number:017x}" for number in range(1001))],
+        ["close-breaker", "--account", "222222222222"],
+    ],
+)
+def test_ctrl_c_waits_for_no_answer(silence: Silence, args: list[str]) -> None:
+    """Neither for the function's nor for those of the threads that ask it beside each other."""
+    code = (
+        "import sys; from imdsv2_cli import main; from imdsv2_cli.base import App;"
+        f"App.outputs = {OUTPUTS!r}; App.caller = 'arn:aws:iam::111111111111:user/alice';"
+        "main.main()"
+    )
+    path = os.pathsep.join(str(ROOT / each) for each in ("cli", "lambdas"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *args],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 30
+        while not silence.asked and time.monotonic() < until:
+            time.sleep(0.05)
+        assert silence.asked
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (130, "") == (process.returncode, out)
+    assert ["imdsv2: stopped; what AWS was already asked to do goes on, the rest is left undone."] == err.split("\n")[
+        1:-1
+    ]

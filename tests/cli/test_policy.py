@@ -11,6 +11,8 @@ import pytest
 from tests.cli.conftest import run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Aws
 
 WRITTEN = {"mode": "observe", "approval": "required", "exclude_accounts": ["444444444444"]}
@@ -119,3 +121,33 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_lost(parameter: Aws) 
     done = run("policy", "set", "mode=off", "--yes")
     assert (1, []) == (done.exit_code, written(parameter))
     assert "somebody has written version 8 since" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mode: off", "holds no JSON object"),
+        ("[]", "holds no JSON object"),
+        ('{"mode": "enforc"}', "correct it: imdsv2 policy set FIELD=VALUE"),
+        ('{"mode": "off", "mode": "enforce"}', "mode: is given twice"),
+        ("[" * 100_000, "holds no JSON object"),
+        ('{"max_enforcements_per_hour": -1}', "max_enforcements_per_hour"),
+    ],
+)
+def test_a_policy_that_the_service_refuses_is_not_shown_as_one_in_force(parameter: Aws, text: str, says: str) -> None:
+    """Defaults in its place would be a lie; nor is an exemption written by them."""
+    parameter.answers["ssm", "get_parameter"]["Parameter"]["Value"] = text
+    target = "arn:aws:ec2:eu-west-1:111111111111:instance/i-0a1b2c3d4e5f60718"
+    for args in (["policy", "show"], ["exempt", target, "--until", "30d", "--yes"]):
+        done = run(*args)
+        assert (1, 1, "") == (done.exit_code, done.stderr.count("\n"), done.stdout)
+        assert "refuses the policy that is written, and changes nothing meanwhile" in done.stderr
+        assert says in done.stderr
+
+
+def test_a_document_in_which_a_field_is_given_twice_is_refused(parameter: Aws, tmp_path: Path) -> None:
+    """As the service would: whoever wrote it meant one of the two."""
+    (tmp_path / "policy.json").write_text('{"mode": "observe", "mode": "enforce"}')
+    done = run("policy", "set", "--from", str(tmp_path / "policy.json"), "--yes")
+    assert (2, []) == (done.exit_code, written(parameter))
+    assert "mode: is given twice; keep one" in done.stderr

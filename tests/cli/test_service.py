@@ -189,6 +189,23 @@ def test_an_exemption_is_a_tag_that_ec2_is_asked_about_first(aws: Aws) -> None:
     assert [{**tags, "DryRun": True}, tags] == aws.requests("create_tags")
 
 
+@pytest.mark.parametrize(("ahead", "told"), [(400, False), (401, True)])
+def test_an_exemption_that_the_policy_cuts_short_is_told(aws: Aws, ahead: int, told: bool) -> None:
+    """Before it is written; one instance is one instance."""
+    own = WEB.replace("222222222222", "111111111111")
+    aws.answers["ssm", "get_parameter"] = {
+        "Parameter": {"Value": "{}", "Version": 1, "LastModifiedDate": datetime.now(UTC)}
+    }
+    aws.answers["ssm", "describe_parameters"] = {"Parameters": []}
+    permitted = ClientError({"Error": {"Code": "DryRunOperation", "Message": ""}}, "CreateTags")
+    aws.answers["ec2", "create_tags"] = lambda **given: permitted if given.get("DryRun") else {}
+    until = f"{datetime.now(UTC).date() + timedelta(days=ahead)}"
+    done = run("exempt", own, "--until", until, "--dry-run")
+    assert (0, True) == (done.exit_code, "Nothing was changed." in done.stdout)
+    assert told is ("The policy allows 400 days at a time" in done.stderr)
+    assert "The service reads the tag when it judges next" in run("exempt", own, "--until", until, "--yes").stdout
+
+
 @pytest.fixture
 def ledger(aws: Aws) -> Aws:
     """A policy that observes, and four instances in the ledger."""
@@ -475,6 +492,6 @@ def test_what_may_not_be_asked_is_unproved_and_stops_nothing(sound: Aws) -> None
 
 def test_only_what_needs_a_look_is_listed_unless_all_is_asked_for(sound: Aws) -> None:
     """The counts cover all."""
-    assert "0 fault, 0 unproved" in run("doctor").stdout
+    assert "0 faults, 0 unproved" in run("doctor").stdout
     assert "imdsv2-remediation-guard is active" in run("doctor", "--all").stdout
     assert "imdsv2-remediation-guard is active" not in run("doctor").stdout

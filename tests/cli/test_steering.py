@@ -121,6 +121,13 @@ def test_more_than_five_hundred_go_in_several_calls(aws: Aws) -> None:
     assert [500, 1, 500, 1] == [len(each["release"]["targets"]) for each in aws.payloads()]
 
 
+def test_names_from_a_file_of_another_system_are_read(aws: Aws) -> None:
+    """With the mark that Windows puts before them, and its ends of lines."""
+    aws.on_invoke("manual", results())
+    assert 0 == run("release", "-", "--yes", stdin=f"\ufeff{WEB}\r\n\r\n{DB}\r\n").exit_code
+    assert [WEB, DB] == aws.payloads()[0]["release"]["targets"]
+
+
 def test_what_the_service_refuses_is_a_wrong_command_line(aws: Aws) -> None:
     """Its words name the likely one, and there is no trace."""
     message = "approve.account: the ledger knows no account 222222222223; did you mean 222222222222?"
@@ -190,3 +197,88 @@ def test_a_breaker_that_is_closed_is_nothing_to_do(aws: Aws) -> None:
     """Exit code 3."""
     aws.on_invoke("manual", breaker(opened_at=None, problem="Its breaker is not open."))
     assert 3 == run("close-breaker", "--account", "222222222222", "--yes").exit_code
+
+
+def test_answers_say_what_will_be_of_each_instance(aws: Aws) -> None:
+    """Until when, for whom, on what evidence, and whose hold is replaced: before anything is done, and after it."""
+    replaced = {"by": "ann", "owner": "green", "reason": "Audit.", "until": "2999-01-01"}
+    told_of = {
+        "outcome": "held through 2999-12-31 (UTC), for blue",
+        "evidence": {"tokenless_calls": 41, "coverage": 0.98},
+        "replaces": replaced,
+    }
+
+    def answer(payload: dict[str, Any]) -> dict[str, Any]:
+        told: dict[str, Any] = results()(payload)
+        told["results"] = [{**each, **told_of} for each in told["results"]]
+        return told
+
+    aws.on_invoke("manual", answer)
+    done = run("hold", *COMMANDS["hold"][0], "--yes")
+    assert 0 == done.exit_code, done.output
+    for said in (done.stderr, done.stdout):
+        assert "held through 2999-12-31 (UTC), for blue" in said
+        assert "by=ann, owner=green, reason=Audit., until=2999-01-01" in said
+        assert " 41 " in said
+    [dry, real] = [
+        json.loads(run("hold", *COMMANDS["hold"][0], each, "-o", "json").stdout) for each in ("--dry-run", "-y")
+    ]
+    assert replaced == dry["results"][0]["replaces"] == real["results"][0]["replaces"]
+
+
+@pytest.mark.parametrize("word", ["refuse", "undo"])
+def test_a_reason_may_be_given_to_refuse_and_to_undo(aws: Aws, word: str) -> None:
+    """The ledger keeps it beside the name."""
+    aws.on_invoke("manual", results(WEB))
+    assert 0 == run(word, WEB, "--reason", "Not before the audit.", "--yes").exit_code
+    assert ["Not before the audit."] * 2 == [each["reason"] for each in aws.payloads()]
+
+
+SOURCE = "aws/222222222222/eu-west-1/auto_scaling_group:web"
+
+
+def undone(*sources: str, instances: int = 0) -> Any:
+    """What the manual function answers to an undo that covers sources."""
+
+    def answer(payload: dict[str, Any]) -> dict[str, Any]:
+        done = {"would_be": "gone_back", "done": not payload["dry_run"], "problem": None}
+        found: list[dict[str, Any]] = [{"source": each, "status": "fixed", **done} for each in sources]
+        found += [{"target": WEB, "status": "enforced", "reason": "unused", **done}] * instances
+        return {"command": "undo", "dry_run": payload["dry_run"], "count": len(found), "results": found}
+
+    return answer
+
+
+def test_a_source_is_put_back_by_its_key(aws: Aws) -> None:
+    """As the message about it says; it is named in the table."""
+    aws.on_invoke("manual", undone(SOURCE))
+    done = run("undo", "--source", SOURCE, "--reason", "Too early.", "--yes")
+    assert 0 == done.exit_code, done.output
+    assert {"source": SOURCE} == aws.payloads()[1]["undo"]
+    assert SOURCE in done.stdout
+    assert "Roll back: 1 of 1 source." in done.stdout
+
+
+def test_an_undo_of_an_account_names_sources_beside_instances(aws: Aws) -> None:
+    """Each by what it is."""
+    aws.on_invoke("manual", undone(SOURCE, instances=1))
+    said = run("undo", "--account", "222222222222", "--yes").stdout
+    assert "Roll back: 2 of 2 instances and sources." in said
+    assert SOURCE in said
+
+
+@pytest.mark.parametrize("beside", [[WEB], ["--account", "222222222222"], ["--since", "2h"], ["--cohort", "group:web"]])
+def test_a_source_is_a_scope_of_its_own(aws: Aws, beside: list[str]) -> None:
+    """Nothing is ignored in silence."""
+    done = run("undo", "--source", SOURCE, *beside, "--yes")
+    assert (2, []) == (done.exit_code, aws.payloads())
+    assert "leave out what is named beside it" in done.stderr
+
+
+def test_what_an_answer_has_no_room_for_is_told(aws: Aws) -> None:
+    """And where it can be read."""
+    some = results(WEB)
+    aws.on_invoke("manual", lambda payload: {**some(payload), "count": 7000})
+    done = run("undo", "--account", "222222222222", "--yes")
+    assert "Roll back: 7000 of 7000 instances." in done.stdout
+    assert "no room for 6999 more; imdsv2 audit --since 1h" in done.stderr

@@ -121,6 +121,15 @@ def test_what_is_not_there_is_refused_with_the_likely_one(fleet: Fleet, args: li
     assert says in done.stderr
 
 
+def test_a_name_that_looks_like_an_id_is_not_offered_as_another(aws: Aws, fleet: Fleet) -> None:
+    """The service looks for an id, finds none, and knows an instance of that name."""
+    odd = {"name": "i-0123456789abcdef0", "likely": "i-0123456789abcdef0"}
+    aws.on_invoke("manual", {"count": 0, "results": [], "unknown": [odd], "problems": []})
+    done = run("assess", "i-0123456789abcdef0")
+    assert (2, False) == (done.exit_code, "did you mean" in done.stderr)
+    assert "by its ARN or its own id" in done.stderr
+
+
 def test_a_name_of_several_instances_is_refused_with_their_arns(aws: Aws, fleet: Fleet) -> None:
     """Whoever asks decides which."""
     fleet.names[ARNS[1]] = "web"
@@ -133,7 +142,7 @@ def test_an_empty_choice_is_a_success_that_says_so(aws: Aws) -> None:
     """Nothing is judged."""
     aws.on_invoke("manual", Fleet())
     done = run("assess", "--account", ACCOUNT)
-    assert (0, "No instance there allows IMDSv1.\n") == (done.exit_code, done.stdout)
+    assert (0, "No instance was found there that allows IMDSv1.\n") == (done.exit_code, done.stdout)
 
 
 def test_what_could_not_be_looked_at_is_told_beside_the_answer(fleet: Fleet) -> None:
@@ -149,7 +158,7 @@ def test_enforce_sends_only_what_the_dry_run_would_change(aws: Aws, fleet: Fleet
     dry, real = asked(aws)
     assert (ARNS[:2], True) == (dry["targets"], dry["dry_run"])
     assert {"targets": ARNS[:1], "dry_run": False, "caller": CALLER} == real
-    assert "1 of 1 were changed." in done.stdout
+    assert "1 of 1 was changed. It is watched now; imdsv2 undo puts it back." in done.stdout
 
 
 def test_enforce_without_anything_to_change_says_what_holds_it(aws: Aws, fleet: Fleet) -> None:
@@ -302,4 +311,4 @@ def test_a_failure_after_some_changes_says_how_many_were_made(aws: Aws, monkeypa
     aws.on_invoke("manual", answer)
     done = run("enforce", *ARNS[:3], "--yes")
     assert (1, ARNS[:2]) == (done.exit_code, seen)
-    assert "Before this failed, the service had answered for 1 instances" in done.stderr
+    assert "Until then, the service had answered for 1 instance; ask again for the rest." in done.stderr

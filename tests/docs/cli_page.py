@@ -32,8 +32,9 @@ $ imdsv2 undo --account 222222222222 --since 2h
   looks in every account and Region of which its ledger knows. `-` reads names from standard input, one a line. A name that no instance
   bears is refused with the likely one, and a name that several bear with their ARNs.
 - **Answers** go to standard output as a table, as JSON or as CSV (`--output`), or into a file (`--file`). In a pipe, each row of a
-  table stands on one line. Everything else goes to standard error. `NO_COLOR` is obeyed. Names and reasons that others wrote cannot
-  change the terminal, and are no formulas in CSV.
+  table stands on one line, with every column; a narrow terminal leaves out what can be spared, and says so. Everything else goes to standard error. `NO_COLOR` is obeyed. Names and reasons that others wrote cannot
+  change the terminal, and are no formulas in CSV. Tables and CSV show commands as they are typed; JSON has the service's own answer, with
+  the payloads. A file is written whole or not at all, and whether it can be is asked before anything is done.
 - **What changes anything** shows first what it will do, as the service itself answers, and asks for a typed `yes`. `--yes` answers
   before the question, `--dry-run` only shows. Where nobody can be asked, it ends without a change. The ledger keeps the ARN of your
   credentials as the name of the caller.
@@ -52,6 +53,7 @@ In the security account, `imdsv2` needs `cloudformation:DescribeStacks` on the s
 | `policy`, `exempt` | `ssm:GetParameter`, `ssm:DescribeParameters`; `policy set`: `ssm:PutParameter` on the policy's parameter |
 | `policy check` | `dynamodb:Query` on the ledger's index `due`, `dynamodb:BatchGetItem` on the ledger, and the use of its key |
 | `assess --tag`, `enforce --tag` | `s3:GetObject` on the results of the sweep |
+| `--cohort` by what follows the Region in its key | `s3:GetObject` on the results of the sweep; `dynamodb:Query` and `dynamodb:BatchGetItem` on the ledger, and the use of its key |
 | `sweep`, `selftest` | `states:StartExecution`, `states:DescribeExecution`, `states:ListMapRuns`, `states:DescribeMapRun`; `s3:GetObject` on the results |
 | `exempt` | `ec2:CreateTags` and `ec2:DeleteTags` in the account of the instance, by your own role or profile there |
 | `doctor` | reading rights (e.g. AWS's policy `SecurityAudit`), and `lambda:InvokeFunction` on the function `check` |

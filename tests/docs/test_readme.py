@@ -45,3 +45,17 @@ def test_the_first_command_is_on_the_first_screen() -> None:
 def test_every_link_leads_somewhere(link: str) -> None:
     """Links within the repository resolve, pictures too."""
     assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("page", [name for name, text in all_pages().items() if "$ npx cdk bootstrap" in text])
+def test_a_deployment_from_a_fresh_checkout_installs_the_cdk_that_fits(page: str) -> None:
+    """Without it, npx takes the newest command line, which may not read what this app writes."""
+    lines = re.findall(r"^\$ (\S+ \S+)", all_pages()[page], re.MULTILINE)
+    assert lines.index("npm ci") < lines.index("npx cdk")
+    assert lines.index("pip install") < lines.index("npx cdk")
+
+
+def test_an_upgrade_installs_the_cdk_that_fits_before_it_is_called() -> None:
+    """The one of the old version is still there."""
+    page = all_pages()["docs/upgrade.md"]
+    assert 0 <= page.find("npm ci") < page.index("npx cdk")

@@ -63,7 +63,7 @@ def _approve_and_enforce(world: World, terminal: Terminal, tmp_path: Path, names
     approved = terminal.screen("approve", "--plan", plan, "--reason", "Change 4711.")
     assert (0, True) == (approved.code, "Approve: 1 of 1 instance." in approved.out), approved.out
     done = terminal.screen("enforce", "--plan", plan, types="yes")
-    assert (0, True) == (done.code, "1 of 1 were changed." in done.out), done.out
+    assert (0, True) == (done.code, "1 of 1 was changed." in done.out), done.out
 
 
 def test_a_no_changes_nothing(world: World, terminal: Terminal) -> None:

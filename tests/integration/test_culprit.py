@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.aws.role_deliveries import PAGES
+from imdsv2.domain.cohort import lineage_of
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.culprit_request import CulpritQuestion
 from imdsv2.people.request import parse
@@ -156,6 +157,9 @@ def test_a_cohort_is_asked_about_by_its_key(cloud: Cloud, systems: Systems) -> N
     cohort = cloud.current(few)["cohort"]
     answer = ask(cloud, cohort=cohort)
     assert [str(many), str(few)] == [each["target"] for each in answer["results"]]
+    # Without its version, it means all versions.
+    assert answer["results"] == ask(cloud, cohort=lineage_of(cohort))["results"] != []
+    assert lineage_of(cohort) != cohort
     with pytest.raises(InvalidRequest, match=f"did you mean {cohort}"):
         ask(cloud, cohort=cohort.replace("web", "wed"))
 

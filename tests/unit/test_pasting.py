@@ -11,15 +11,18 @@ import pytest
 from imdsv2.domain.commands import account_command, cohort_command, command, hold_command
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.pasting import lines_to_paste
+from imdsv2.fix.tell import undo_command
 from imdsv2.people.request import Command, parse
 
 ARN = InstanceArn.of(account="222222222222", region="eu-west-1", instance_id="i-0123456789abcdef0")
 FUNCTION = "imdsv2-remediation-manual"
+SOURCE = "aws/222222222222/eu-west-1/auto_scaling_group:it's $(a) group"
 COHORT = "aws/222222222222/eu-west-1/group:it's $(a) group"
 CASES = {
     "undo": (command("undo", ARN), ["undo", str(ARN)]),
     "close_breaker": (account_command("close_breaker", "222222222222"), ["close-breaker", "--account", "222222222222"]),
     "clear": (cohort_command("clear", COHORT), ["clear", "--cohort", COHORT]),
+    "undo of a source": (undo_command(SOURCE), ["undo", "--source", SOURCE]),
     "hold": (
         hold_command(ARN, "o'neill; rm -rf /", date(2027, 5, 31)),
         ["hold", str(ARN), "--owner", "o'neill; rm -rf /", "--reason", "YOUR REASON", "--until", "2027-05-31"],

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from imdsv2_cli.base import App, Command
+from imdsv2_cli.base import App, Command, writable
 from imdsv2_cli.confirm import confirm, dry_run_option, yes_option
 from imdsv2_cli.failure import Exit, usage
 from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
-from imdsv2_cli.output import as_table, note, show
+from imdsv2_cli.output import as_table, is_terminal, note, show
 from imdsv2_cli.plans import read_plan, still_as_planned, write_plan
 from imdsv2_cli.verdicts import changed_of, failed, judge, outcome_of, summary_of, table_of, would_change
+from imdsv2_cli.wording import of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +37,7 @@ tag_option = click.option(
 @click.option(
     "--plan",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=writable,
     help="Write what is shown to this file, for approve and enforce.",
 )
 @click.pass_obj
@@ -55,7 +58,9 @@ def assess(
     """
     targets = chosen(app, instances, account, in_region, tags)
     if not targets:
-        show(app, {"dry_run": True, "results": []}, table_of([]), empty="No instance there allows IMDSv1.")
+        show(
+            app, {"dry_run": True, "results": []}, table_of([]), empty="No instance was found there that allows IMDSv1."
+        )
         return Exit.DONE
     answer = judge(app, targets)
     show(app, answer, table_of(answer["results"]), summary=summary_of(answer))
@@ -111,7 +116,7 @@ def enforce(
         )
         return Exit.DONE if ready else Exit.NOTHING
     _note(preview)
-    confirm(f"Require tokens on {len(ready)} of these {len(targets)}", yes=yes)
+    confirm(f"Require tokens on {of(len(ready), len(targets), 'instance')}", yes=yes)
     answer = judge(app, ready, dry_run=False)
     show(app, answer, table_of(answer["results"]), summary=changed_of(answer))
     return outcome_of(answer)
@@ -119,7 +124,8 @@ def enforce(
 
 def _note(preview: Mapping[str, Any]) -> None:
     results = preview["results"]
-    note(as_table(table_of(sorted(results, key=would_change, reverse=True)[:_PREVIEWED]), to_screen=False).rstrip())
+    table = table_of(sorted(results, key=would_change, reverse=True)[:_PREVIEWED])
+    note(as_table(table, to_screen=is_terminal(sys.stderr)).rstrip())
     if len(results) > _PREVIEWED:
         note(f"... and {len(results) - _PREVIEWED} more")
     note(summary_of(preview))

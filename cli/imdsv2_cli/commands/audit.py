@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from imdsv2_cli import times
 from imdsv2_cli.auditing import ALLOWS, event_row, open_row, place_of, with_cloudtrail
 from imdsv2_cli.base import FORMATS, App, Command
 from imdsv2_cli.failure import nearest, usage
+from imdsv2_cli.fleet.joined import Fleet, arn_of
+from imdsv2_cli.fleet.named import find
+from imdsv2_cli.fleet.strangers import note_strangers
+from imdsv2_cli.fleet.when import short
+from imdsv2_cli.naming import ID, account_option, region_option, resolve
 from imdsv2_cli.output import Column, Table, note, progress, show
-from imdsv2_cli.trail import Item, events, waiting, written_by
+from imdsv2_cli.trail import BEGINNING, Item, events, waiting, written_by
+from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-_AGO = re.compile(r"(\d{1,4})([hdw])", re.ASCII)
 _COLUMNS = (
     Column("at"),
     Column("kind", "what"),
-    Column("account"),
-    Column("region"),
+    Column("account", spare=2),
+    Column("region", spare=4),
     Column("instance"),
-    Column("status"),
-    Column("reason"),
+    Column("status", spare=3),
+    Column("reason", spare=1),
     Column("who"),
     Column("because"),
-    Column("until"),
-    Column("explanation", csv_only=True),
+    Column("until", spare=5),
+    Column("explanation", csv_only=True, speaks=True),
     Column("status_before", csv_only=True),
     Column("reason_before", csv_only=True),
     Column("replaces", csv_only=True),
@@ -46,12 +50,14 @@ _COLUMNS = (
 
 @click.command(cls=Command)
 @click.option(
-    "--since", default="30d", metavar="TIME", help="A day (2027-05-01), a time, or how long ago: 12h, 30d, 8w."
+    "--since", default="30d", metavar="TIME", help="A day (2027-05-01), a time, or how long ago: 90m, 12h, 30d, 8w."
 )
 @click.option("--until", metavar="TIME", help="The same, for the end; now, if it is left out.")
-@click.option("--account", metavar="ID", help="Only this account.")
-@click.option("--in-region", metavar="REGION", help="Only this Region.")
-@click.option("--instance", metavar="ID", help="Only this instance, by its id.")
+@account_option
+@region_option
+@click.option(
+    "--instance", metavar="NAME", help="Only this instance: its ARN, its id, or its tag Name if it is in the fleet."
+)
 @click.option("--who", metavar="TEXT", help="Only what a caller decided whose name contains this.")
 @click.option("--kind", "kinds", metavar="KIND", multiple=True, help="Only events of this kind; may be repeated.")
 @click.option("--events-only", is_flag=True, help="Leave out what allows IMDSv1 now.")
@@ -75,13 +81,15 @@ def audit(
     time. Callers are as claimed; the request id finds the true one in CloudTrail.
     """
     app.asked_output = form or app.asked_output
-    now = datetime.now(UTC)
-    begin, end = _moment(since, now, "--since"), _moment(until, now, "--until") if until else now
+    now = times.now()
+    begin = max(times.moment(since, "--since"), BEGINNING)
+    end = times.moment(until, "--until") if until else now
     if begin >= end:
         raise usage(
             f"--since {since} is not before {'--until ' + until if until else 'now'}", todo="name an earlier time"
         )
     _refuse_unknown(kinds)
+    account, in_region, instance = _place_of(app, instance, account, in_region)
 
     def is_there(pk: str) -> bool:
         if pk == "policy":  # It is everybody's, whichever account is asked for.
@@ -110,9 +118,39 @@ def audit(
         ALLOWS: [_short(each) for each in open_],
         "events": [_short(event_row(each)) for each in told],
     }
-    said = f"{len(open_)} allow IMDSv1; {len(told)} decisions since {begin:%Y-%m-%d %H:%M UTC}."
+    decided = f"{count(len(told), 'decision')} since {begin:%Y-%m-%d %H:%M UTC}."
+    said = decided if events_only or kinds or who else f"{len(open_)} {_allow(len(open_))} IMDSv1; {decided}"
     nothing = "Nothing allows IMDSv1, and nothing was decided in that time, as far as the ledger knows."
+    if events_only or kinds or who:
+        nothing = "Nothing of that kind was decided in that time, as far as the ledger knows."
+    if app.output == "table":
+        rows = [{**each, "at": short(str(each["at"] or ""))} for each in rows]
     show(app, document, Table(_COLUMNS, rows), summary=said if rows else "", empty=nothing)
+    if not any(each["account"] for each in rows):  # The policy's events are everybody's.
+        note_strangers(app, account, in_region, instance)
+
+
+def _allow(number: int) -> str:
+    return "allows" if number == 1 else "allow"
+
+
+def _place_of(
+    app: App, named: str | None, account: str | None, region: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """The account, Region and id of the instance that is asked for, as far as they are given. Raises Failure."""
+    if named is None or ID.fullmatch(named):
+        return account, region, named
+    if named.startswith("arn:"):
+        [arn] = resolve(app, [named])
+    else:
+        row = find(named, Fleet(app, times.now()).rows()).instance
+        if row is None:
+            raise usage(f"{named[:80]} is a cohort", todo="name one of its instances: imdsv2 explain lists them")
+        arn = arn_of(row)
+    place = place_of(arn)
+    if (account not in {None, place["account"]}) or (region not in {None, place["region"]}):
+        raise usage(f"{named[:80]} is not there", f"it is in account {place['account']}, {place['region']}")
+    return place["account"], place["region"], place["instance"]
 
 
 def _with_cloudtrail(app: App, told: list[Item], begin: datetime, end: datetime) -> list[Item]:
@@ -129,19 +167,6 @@ def _with_cloudtrail(app: App, told: list[Item], begin: datetime, end: datetime)
         )
         return told
     return with_cloudtrail(told, written)
-
-
-def _moment(text: str, now: datetime, option: str) -> datetime:
-    """A time in UTC. Raises Failure."""
-    if ago := _AGO.fullmatch(text):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise usage(
-            f"{option} {text[:60]} is no time", todo="say 2027-05-01, 2027-05-01T06:00:00Z, 12h, 30d or 8w"
-        ) from None
-    return when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
 
 
 def _refuse_unknown(kinds: Sequence[str]) -> None:

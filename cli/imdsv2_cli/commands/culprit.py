@@ -15,6 +15,7 @@ from imdsv2_cli.naming import account_option, instances_argument, region_option
 from imdsv2_cli.output import Column, Table, note, progress, show
 from imdsv2_cli.scope import cohort_option, scope_of
 from imdsv2_cli.verdicts import parts_of
+from imdsv2_cli.wording import of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ _ROWS = (
     Column("first_good", "first good version"),
     Column("calls"),
     Column("last"),
-    Column("says"),
+    Column("says", speaks=True),
     Column("source", csv_only=True),
 )
 
@@ -93,7 +94,7 @@ def _confirmed(app: App, scope: Mapping[str, Any], watch: Mapping[str, Any], *, 
     for each in preview["results"]:
         note(f"{each['target']}: {(each['capture'] or {}).get('says') or 'is not looked at.'}")
     if ready:
-        confirm(f"Watch {len(ready)} of {len(preview['results'])} instances", yes=yes)
+        confirm(f"Watch {of(len(ready), len(preview['results']), 'instance')}", yes=yes)
     return {"targets": [each["target"] for each in preview["results"]]}
 
 
@@ -102,7 +103,7 @@ def _answer(app: App, answer: Mapping[str, Any]) -> Exit:
         note(problem)
     rows = [row for result in answer["results"] for row in _rows(result)]
     named = sum(any(_found(each)) for each in answer["results"])
-    summary = f"Something was named on {named} of {len(answer['results'])} instances."
+    summary = f"Something was named on {of(named, len(answer['results']), 'instance')}."
     show(app, answer, Table(_ROWS, rows), summary=summary)
     return Exit.DONE if named else Exit.NOTHING
 

@@ -54,8 +54,10 @@ def approve(
     refused is approved only if it is named. One attempt uses an approval up.
     """
     if plan is not None:
-        if instances or account or cohort:
-            raise usage("a plan names its own instances", todo="leave out instances, --account and --cohort")
+        if instances or account or in_region or cohort:
+            raise usage(
+                "a plan names its own instances", todo="leave out instances, --account, --in-region and --cohort"
+            )
         targets = still_as_planned(app, read_plan(plan))
         if not targets:
             return Exit.NOTHING

@@ -8,6 +8,7 @@ from imdsv2_cli.base import App, Command
 from imdsv2_cli.doctor import OUTCOMES, Outcome, examine
 from imdsv2_cli.failure import Exit
 from imdsv2_cli.output import Column, Table, progress, show
+from imdsv2_cli.wording import count
 
 _CHECKS = (Column("check"), Column("outcome"), Column("found"), Column("mend", "what to do"))
 
@@ -30,7 +31,8 @@ def doctor(app: App, everything: bool, members: bool) -> Exit:
         found = examine(app, members=members)
     rows = [each.row() for each in found if everything or each.outcome is not Outcome.WELL]
     counted = {outcome: sum(each.outcome is outcome for each in found) for outcome in OUTCOMES}
-    summary = ", ".join(f"{count} {outcome}" for outcome, count in counted.items()) + "."
-    answer = {"checks": [each.row() for each in found], **{str(outcome): count for outcome, count in counted.items()}}
+    others = [f"{counted[each]} {each}" for each in OUTCOMES if each is not Outcome.FAULT]
+    summary = ", ".join([count(counted[Outcome.FAULT], "fault"), *others]) + "."
+    answer = {"checks": [each.row() for each in found], **{str(outcome): number for outcome, number in counted.items()}}
     show(app, answer, Table(_CHECKS, rows), summary=summary)
     return Exit.FAILED if counted[Outcome.FAULT] else Exit.DONE

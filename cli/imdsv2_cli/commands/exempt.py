@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,13 @@ from imdsv2_cli.confirm import confirm, dry_run_option, yes_option
 from imdsv2_cli.failure import Exit, Failure, usage
 from imdsv2_cli.naming import account_option, instances_argument, region_option, resolve
 from imdsv2_cli.output import Column, Table, note, show
-from imdsv2_cli.policies import effective, read_parameter
+from imdsv2_cli.policies import in_force, read_parameter
 from imdsv2_cli.verdicts import parts_of
+from imdsv2_cli.wording import count, of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import date
 
 _ROWS = (
     Column("account"),
@@ -70,8 +73,11 @@ def exempt(
             "the exemption has no end" if not end else "both --until and --end were given",
             todo="say --until DAY, or --end",
         )
-    key = str(effective(read_parameter(app).document)["exempt_tag"])
-    value = times.day(until, "--until").isoformat() if until else None
+    policy = in_force(read_parameter(app))
+    key, last = str(policy["exempt_tag"]), times.day(until, "--until") if until else None
+    value = last.isoformat() if last else None
+    if last is not None:
+        _note_longest(last, int(policy["max_exemption_days"]))
     targets = resolve(app, instances, account, in_region)
     rows = [
         {**parts_of(arn), "target": arn, "tag": key, "value": value, "done": False, "problem": None} for arn in targets
@@ -86,14 +92,28 @@ def exempt(
     if ready and not dry_run:
         note("\n".join(f"{each['target']}: {key}{f'={value}' if value else ' is removed'}" for each in ready))
         confirm(
-            f"{f'Set {key}={value}' if value else f'Remove {key}'} on {len(ready)} of {len(rows)} instances", yes=yes
+            f"{f'Set {key}={value}' if value else f'Remove {key}'} on {of(len(ready), len(rows), 'instance')}", yes=yes
         )
         for (number, region), those in _by_place(ready):
             _tag(clients[number, region], [each["instance"] for each in those], key, value)
             for each in those:
                 each["done"] = True
-    show(app, {"results": rows}, Table(_ROWS, rows))
+    said = (
+        "Nothing was changed."
+        if dry_run or not ready
+        else "The service reads the tag when it judges next: imdsv2 assess."
+    )
+    show(app, {"results": rows}, Table(_ROWS, rows), summary=said)
     return Exit.FAILED if len(ready) < len(rows) else Exit.DONE
+
+
+def _note_longest(last: date, days: int) -> None:
+    """Say so where the policy ends the exemption before its tag does."""
+    longest = times.now().date() + timedelta(days=days)
+    if last > longest:
+        note(
+            f"The policy allows {count(days, 'day')} at a time (max_exemption_days): they are exempt until {longest}, and people are told of it."
+        )
 
 
 def _by_place(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[tuple[str, str], list[dict[str, Any]]]]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from imdsv2_cli.base import App, Command
-from imdsv2_cli.clean import for_json, for_terminal
+from imdsv2_cli.clean import for_terminal
 from imdsv2_cli.fleet import ledger
 from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, arn_of
 from imdsv2_cli.fleet.named import find
 from imdsv2_cli.fleet.story import chart, gates_of, next_of, timeline_of
 from imdsv2_cli.fleet.when import now, short
-from imdsv2_cli.output import Column, Table, as_csv, as_table, deliver, progress
+from imdsv2_cli.output import Column, Table, as_csv, as_json, as_table, deliver, progress
+from imdsv2_cli.wording import count, typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,12 +77,13 @@ def explain(app: App, name: str) -> None:
 
 
 def _explain_instance(app: App, row: Row, at: datetime) -> None:
-    policy = _policy(app)
+    policy, problem = _policy(app)
     partition = arn_of(row).split(":")[1]
     account = ledger.item(app, "accounts", f"{partition}/{row['account']}")
-    cohort = ledger.item(app, f"cohort#{row['cohort']}") if row["cohort"] else {}
+    cohort = _cohort_item(app, row["cohort"]) if row["cohort"] else {}
     timeline = timeline_of(ledger.events(app, arn_of(row)))
-    gates = list(gates_of(row, policy, account, cohort)) if policy else []
+    record = next(iter(ledger.records(app, [arn_of(row)])), None)
+    gates = list(gates_of(row, policy, account, cohort, record, at)) if policy else [_refused(problem)]
     document = {"instance": row, "gates": gates, "timeline": timeline, "next": next_of(row, at)}
     _answer(app, document, Table(_TIMELINE, timeline), _instance_text(row, gates, timeline, at))
 
@@ -92,16 +93,24 @@ def _instance_text(
 ) -> Iterator[str]:
     yield f"{row['instance_id']} in {row['account']}, {row['region']}: {_verdict(row)}\n"
     if row["explanation"]:
-        yield f"\n{for_terminal(row['explanation'])}\n"
+        yield f"\n{for_terminal(typed(row['explanation']))}\n"
     yield f"\nNext: {next_of(row, at)}\n"
     yield from _pairs("Facts", row, _FACTS)
     yield from _pairs("Evidence", row, _EVIDENCE)
     if lines := chart(row["calls_by_hour"]):
         yield "\nCalls by the hour of the week:\n" + "".join(f"  {line}\n" for line in lines)
-    if gates:
-        yield "\nGates:\n" + as_table(Table(_GATES, gates), to_screen=False)
+    yield "\nGates:\n" + as_table(Table(_GATES, gates), to_screen=False)
+    yield _timeline(timeline) if timeline else "\nTimeline (UTC):\n  nothing yet\n"
+
+
+def _timeline(timeline: Sequence[Mapping[str, str]]) -> str:
     shown = [{**each, "at": short(each["at"])} for each in timeline]
-    yield "\nTimeline (UTC):\n" + (as_table(Table(_TIMELINE, shown), to_screen=False) if shown else "  nothing yet\n")
+    return "\nTimeline (UTC):\n" + as_table(Table(_TIMELINE, shown), to_screen=False)
+
+
+def _refused(problem: str) -> dict[str, str]:
+    """The one gate that is known of a policy that the service refuses."""
+    return {"gate": "policy", "state": "closed", "detail": problem}
 
 
 def _verdict(row: Row) -> str:
@@ -120,7 +129,7 @@ def _pairs(title: str, row: Row, pairs: Sequence[tuple[str, str]]) -> Iterator[s
 
 
 def _explain_cohort(app: App, key: str, members: Sequence[Row]) -> None:
-    item = ledger.item(app, f"cohort#{key}")
+    item = _cohort_item(app, key)
     timeline = timeline_of(ledger.events(app, f"cohort#{key}"))
     names = ("canaries", "wanted", "opened_at", "broken_by", "broken_at", "denied_at", "denied_why")
     facts = {name: item[name] for name in names if item.get(name) not in (None, [])}
@@ -129,41 +138,57 @@ def _explain_cohort(app: App, key: str, members: Sequence[Row]) -> None:
     _answer(app, document, Table(_MEMBERS, rows), _cohort_text(key, facts, rows, timeline))
 
 
+def _cohort_item(app: App, key: str) -> dict[str, Any]:
+    """What the ledger keeps of a cohort. What broke and was cleared since holds it no longer, and its canaries begin anew."""
+    from datetime import datetime
+
+    item = ledger.item(app, f"cohort#{key}")
+    if "broken_by" not in item or "broken_at" not in item:
+        return item
+    broken = next(iter(ledger.records(app, [str(item["broken_by"])])), None)
+    cleared_at = broken.cleared_at if broken is not None else None
+    if cleared_at is None or cleared_at < datetime.fromisoformat(item["broken_at"]):
+        return item
+    return {name: value for name, value in item.items() if name in {"denied_at", "denied_why"}}
+
+
 def _cohort_text(
     key: str, facts: Mapping[str, Any], members: Sequence[Row], timeline: Sequence[Mapping[str, str]]
 ) -> Iterator[str]:
     from imdsv2.domain.cohort import describe_cohort
 
     open_ = sum(map(allows_imdsv1, members))
-    yield f"{for_terminal(describe_cohort(key))}: {len(members)} instances, {open_} allow IMDSv1\n\nKey: {for_terminal(key)}\n"
+    allow = f"{open_} {'allows' if open_ == 1 else 'allow'} IMDSv1"
+    yield f"{for_terminal(describe_cohort(key))}: {count(len(members), 'instance')}, {allow}\n\nKey: {for_terminal(key)}\n"
     reasons = Counter(each["reason"] or "not judged" for each in members)
     yield "Verdicts: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) + "\n"
     for name, value in facts.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        shown = f"{short(shown)} UTC" if name.endswith("_at") else shown
         yield f"{name.replace('_', ' ')}: {for_terminal(shown)}\n"
     if facts.get("broken_by"):
-        yield "The cohort is held: update its software, then imdsv2 clear the instance that broke.\n"
+        yield "The cohort is held: settle why it broke or was undone, then imdsv2 clear that instance.\n"
     shown_rows = [{**each, "next_at": short(each["next_at"])} for each in members]
     yield "\nMembers:\n" + as_table(Table(_MEMBERS, shown_rows), to_screen=False)
     if timeline:
-        yield "\nTimeline (UTC):\n" + as_table(Table(_TIMELINE, timeline), to_screen=False)
+        yield _timeline(timeline)
 
 
-def _policy(app: App) -> dict[str, Any]:
-    """The policy in force; empty where the service would refuse what is written."""
+def _policy(app: App) -> tuple[dict[str, Any], str]:
+    """The policy in force; empty where the service refuses what is written, and then why."""
     from imdsv2_cli.failure import Failure
-    from imdsv2_cli.policies import effective, read_parameter
+    from imdsv2_cli.policies import in_force, read_parameter
 
     try:
-        return effective(read_parameter(app).document)
-    except Failure:
-        return {}
+        return in_force(read_parameter(app)), ""
+    except Failure as refused:
+        return {}, refused.format_message()
 
 
 def _answer(app: App, document: object, table: Table, text: Iterator[str]) -> None:
     match app.output:
         case "json":
-            deliver(app, for_json(json.dumps(document, indent=2, ensure_ascii=False, default=str)) + "\n")
+            deliver(app, as_json(app, document))
         case "csv":
             deliver(app, as_csv(table))
         case _:

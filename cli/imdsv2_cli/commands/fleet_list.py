@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,35 +9,46 @@ import click
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.fleet.filters import EXACT, PATTERNS, Wanted, filter_of
 from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1
+from imdsv2_cli.fleet.strangers import note_stranger
 from imdsv2_cli.fleet.when import ago, now, short
 from imdsv2_cli.output import Column, Table, note, progress, show
+from imdsv2_cli.wording import of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
     from imdsv2_cli.fleet.file import Row
 
 COLUMNS = (
-    Column("account"),
-    Column("region"),
+    Column("account", spare=2),
+    Column("region", spare=3),
     Column("instance_id", "instance"),
     Column("name"),
-    Column("owner"),
-    Column("cohort"),
+    Column("owner", spare=6),
+    Column("cohort", spare=8),
     Column("http_tokens", "HttpTokens"),
     Column("status", csv_only=True),
-    Column("decision", "verdict"),
+    Column("decision", "verdict", spare=1),
     Column("reason"),
-    Column("since"),
+    Column("since", spare=7),
     Column("calls", "IMDSv1 calls"),
-    Column("last_call"),
-    Column("next_at", "next step"),
+    Column("last_call", spare=5),
+    Column("next_at", "next step", spare=4),
     *(
-        Column(each, csv_only=True)
+        Column(each, csv_only=True, speaks=each == "explanation")
         for each in ("source", "hop_limit", "http_endpoint", "state", "explanation", "as_of")
     ),
 )
+_HINTED = {
+    "account": ("account", "in"),
+    "in_region": ("region", "in"),
+    "instance": ("instance_id", "called"),
+    "name": ("name", "called"),
+    "owner": ("owner", "owned by"),
+    "cohort": ("cohort", "in a cohort like"),
+    "source": ("source", "from a source like"),
+}
+"""Options whose value may be a slip of the finger, with their column, and how it belongs to an instance."""
 SORTS = ("account", "name", "owner", "cohort", "reason", "since", "calls", "last_call", "next_at")
 _FEW = 100
 """So many rows are shown on a terminal unless `--limit` says otherwise."""
@@ -102,7 +112,7 @@ def list_instances(
     is_wanted = filter_of(wanted, at)
     fleet = Fleet(app, at)
     found: list[Row] = []
-    seen: dict[str, set[str]] = {"account": set(), "region": set()}
+    seen: dict[str, set[str]] = {column: set() for option, (column, _) in _HINTED.items() if words[option]}
     total = open_ = 0
     with progress("Reading the fleet", None) as advance:
         for row in fleet.rows():
@@ -116,7 +126,7 @@ def list_instances(
                 advance(1000)
     found.sort(key=lambda row: _key(row, sort), reverse=sort in {"calls", "last_call"})
     shown = _limited(app, found, limit)
-    said = f"{len(found)} of {total} instances; {open_} of all still allow IMDSv1. {_as_of(fleet, at)}"
+    said = f"{of(len(found), total, 'instance')}; {open_} of all still allow IMDSv1. {_as_of(fleet, at)}"
     rows = [_readable(row) for row in shown] if app.output == "table" else shown
     document = {"as_of": fleet.swept["ended_at"] if fleet.swept else None, "instances": [_chosen(row) for row in shown]}
     show(app, document, Table(COLUMNS, rows), summary=said, empty=said)
@@ -154,11 +164,16 @@ def _as_of(fleet: Fleet, at: datetime) -> str:
     return f"Last {kind}: {short(fleet.swept['ended_at'])} UTC ({ago(fleet.swept['ended_at'], at)})."
 
 
-def _hint(words: dict[str, tuple[str, ...]], seen: dict[str, Iterable[str]] | dict[str, set[str]]) -> None:
-    """Name the account or Region that was probably meant."""
-    for option, column in (("account", "account"), ("in_region", "region")):
+def _hint(words: dict[str, tuple[str, ...]], seen: dict[str, set[str]]) -> None:
+    """Name what was probably meant, where no instance has what was asked for."""
+    for option, (column, where) in _HINTED.items():
         for each in words[option]:
-            likely = get_close_matches(each, sorted(seen[column]), n=1, cutoff=0.5)
-            if each not in seen[column]:
-                meant = f"; did you mean {likely[0]}?" if likely else "."
-                note(f"No instance is in {each}{meant}")
+            if not any(sign in each for sign in "*?") and not _is_there(option, each, seen[column]):
+                # Of a key of a cohort, people name what follows the Region.
+                note_stranger(
+                    where, each, {value.split("/", 3)[-1] if option == "cohort" else value for value in seen[column]}
+                )
+
+
+def _is_there(option: str, given: str, seen: set[str]) -> bool:
+    return given in seen if option in EXACT else any(given.lower() in each.lower() for each in seen)

@@ -12,11 +12,12 @@ from imdsv2_cli.confirm import confirm, dry_run_option, reason_option, yes_optio
 from imdsv2_cli.failure import Exit, usage
 from imdsv2_cli.naming import needed_account_option, needed_region_option
 from imdsv2_cli.output import Column, Table, cell, note, progress, show
+from imdsv2_cli.wording import typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OPEN = (Column("what"), Column("name"), Column("explanation"))
+_OPEN = (Column("what"), Column("name"), Column("explanation", speaks=True))
 _DONE = (
     Column("account"),
     Column("region"),
@@ -114,7 +115,7 @@ def _note(shown: Mapping[str, Any], *, enforce: bool) -> None:
 def _answer(app: App, answer: Mapping[str, Any]) -> Exit:
     open_ = answer["open"]
     table = Table(_OPEN, open_) if open_ and answer["result"] == "refused" else Table(_DONE, [answer])
-    show(app, answer, table, summary=answer["explanation"])
+    show(app, answer, table, summary=typed(answer["explanation"]))
     result = answer["result"]
     if result == "failed":
         return Exit.FAILED

@@ -20,7 +20,7 @@ _HITS = (
     Column("kind"),
     Column("name"),
     Column("target"),
-    Column("explanation"),
+    Column("explanation", speaks=True),
 )
 
 

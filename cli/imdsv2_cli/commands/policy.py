@@ -19,12 +19,13 @@ from imdsv2_cli.policies import (
     assign,
     differences,
     earlier_version,
-    effective,
+    in_force,
     policies_of,
     read_file,
     read_parameter,
     write_parameter,
 )
+from imdsv2_cli.wording import of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ def policy() -> None:
 def show_(app: App) -> None:
     """Shows the policy in force: each field with its value, and who wrote it when."""
     found = read_parameter(app)
-    values = effective(found.document)
+    values = in_force(found)
     rows = [{"field": name, "value": value, "set": name in found.document} for name, value in values.items()]
     summary = f"Version {found.version}, written {found.modified_at:%Y-%m-%d %H:%M UTC} by {found.modified_by}."
     document = {
@@ -152,7 +153,10 @@ def check(app: App, assignments: tuple[str, ...], unset: tuple[str, ...], file: 
         note(f"{each['field']}: {cell(each['before'])} -> {cell(each['after'])}")
     known = sum(each["instances"] for each in rows if each["becomes"])
     reopened = sum(each["instances"] for each in rows)
-    summary = f"The service takes this policy. {reopened} of {in_ledger} instances in the ledger would be judged again; of {known} the outcome is known."
+    would = (
+        f"{of(reopened, in_ledger, 'instance')} in the ledger would be judged again; of {known} the outcome is known."
+    )
+    summary = f"The service takes this policy. {would}"
     counted: Counter[str] = Counter()
     for each in rows:
         counted[each["reason"]] += each["instances"]

@@ -8,12 +8,14 @@ import click
 
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.commands.fleet_list import COLUMNS
+from imdsv2_cli.failure import usage
+from imdsv2_cli.files import refuse_unwritable
 from imdsv2_cli.fleet.joined import Fleet
 from imdsv2_cli.fleet.when import now
 from imdsv2_cli.output import Table, as_csv, deliver, progress
 
 FORMS = ("html", "csv", "markdown")
-_BY_SUFFIX = {".html": "html", ".htm": "html", ".csv": "csv", ".md": "markdown"}
+_BY_SUFFIX = {".html": "html", ".htm": "html", ".csv": "csv", ".md": "markdown", ".json": "json"}
 
 
 @click.command(cls=Command)
@@ -29,7 +31,13 @@ def report(app: App, form: str | None) -> None:
     """
     form = form or (_BY_SUFFIX.get(app.file.suffix.lower()) if app.file else None) or app.asked_output or "html"
     if form not in FORMS:
-        raise click.UsageError(f"--output {form} is not for a report; use --format with one of {', '.join(FORMS)}.")
+        raise usage(
+            f"a report is not written as {form}",
+            todo=f"name one of {', '.join(FORMS)} with --format, or use imdsv2 list",
+        )
+    if form == "html" and app.file is None:
+        app.file = Path("imdsv2-report.html")
+        refuse_unwritable(app.file)
     at = now()
     with progress("Reading the fleet"):
         fleet = Fleet(app, at)
@@ -42,6 +50,4 @@ def report(app: App, form: str | None) -> None:
 
             make = page.render if form == "html" else markdown.render
             text = make(count(fleet.rows(), at), fleet.swept)
-    if form == "html" and app.file is None:
-        app.file = Path("imdsv2-report.html")
     deliver(app, text)

@@ -12,6 +12,7 @@ from imdsv2_cli.executions import follow, read_json, start
 from imdsv2_cli.failure import Exit, Failure
 from imdsv2_cli.naming import needed_account_option, region_option
 from imdsv2_cli.output import Column, Table, cell, note, show
+from imdsv2_cli.wording import count
 
 _BELIEFS = (
     *tuple(map(Column, ("belief", "outcome", "statement", "expected", "seen"))),
@@ -68,6 +69,6 @@ def _show(app: App, execution: str, result: dict[str, Any]) -> Exit:
     found = read_json(app, result["bucket"], result["key"]) if {"bucket", "key"} <= result.keys() else result
     rows = found.get("beliefs", [])
     wrong = [row for row in rows if row["outcome"] == "contradicted"]
-    summary = f"{len(rows)} beliefs tried, {len(wrong)} contradicted."
+    summary = f"{count(len(rows), 'belief')} tried, {len(wrong)} contradicted."
     show(app, {"execution": execution, **found}, Table(_BELIEFS, rows), summary=summary)
     return Exit.FAILED if wrong else Exit.DONE

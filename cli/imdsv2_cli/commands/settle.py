@@ -8,7 +8,7 @@ from imdsv2_cli import times
 from imdsv2_cli.aws import ask
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.confirm import confirm, dry_run_option, reason_option, yes_option
-from imdsv2_cli.failure import Exit
+from imdsv2_cli.failure import Exit, usage
 from imdsv2_cli.naming import account_option, instances_argument, needed_account_option, region_option
 from imdsv2_cli.output import Column, Table, note, show
 from imdsv2_cli.scope import cohort_option, scope_of
@@ -25,6 +25,7 @@ _BREAKERS = (Column("account"), Column("opened_at"), Column("done"), Column("pro
 @click.option(
     "--since", metavar="TIME", help="Only what was changed since: a time, or e.g. 2h. Alone: in all accounts."
 )
+@click.option("--source", metavar="KEY", help="One source that the service has changed, as its message names it.")
 @reason_option
 @yes_option
 @dry_run_option
@@ -36,6 +37,7 @@ def undo(
     in_region: str | None,
     cohort: str | None,
     since: str | None,
+    source: str | None,
     reason: str | None,
     yes: bool,
     dry_run: bool,
@@ -43,8 +45,18 @@ def undo(
     """Makes tokens optional again where the service has required them.
 
     It touches only instances that are still as the service left them. They stay held (undone_by_person) until they are cleared. What
-    cannot be put back within this call is put back by the guard within minutes.
+    cannot be put back within this call is put back by the guard within minutes. A cohort, an account or a time includes the sources
+    that the service has changed there.
     """
+    if source is not None:
+        if instances or account or in_region or cohort or since:
+            raise usage("a source is a scope of its own", todo="leave out what is named beside it")
+        return steer(
+            app,
+            Order(word="undo", says="Roll back", scope={"source": source}, fields={"reason": reason}),
+            yes=yes,
+            dry_run=dry_run,
+        )
     limit = {"since": times.to_text(times.moment(since, "--since"))} if since else {}
     named = bool(instances or account or cohort or in_region)
     scope = {

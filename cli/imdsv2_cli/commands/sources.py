@@ -13,6 +13,7 @@ from imdsv2_cli.failure import Exit, usage
 from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
 from imdsv2_cli.output import Column, Table, deliver, note, progress, show
 from imdsv2_cli.verdicts import parts_of
+from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +29,7 @@ _SOURCES = (
     Column("verdict"),
     Column("managers", "managed by"),
     Column("languages", "remedies in"),
-    Column("explanation"),
+    Column("explanation", speaks=True),
 )
 
 
@@ -60,7 +61,7 @@ def sources(
             app,
             {"results": [], "images": [], "problems": []},
             Table(_SOURCES, []),
-            empty="There are no instances there.",
+            empty="No instance was found there.",
         )
         return Exit.DONE
     answers = []
@@ -74,7 +75,8 @@ def sources(
     if language is not None:
         return _remedies(app, answer, language)
     reopened = sum(each["allowing_imdsv1"] for each in answer["results"] if each["verdict"] != "already_required")
-    summary = f"{len(answer['results'])} sources; those that allow IMDSv1 run {reopened} instances that do. Remedies: --language NAME."
+    runs = f"those that allow IMDSv1 run {count(reopened, 'instance')} that {'does' if reopened == 1 else 'do'}"
+    summary = f"{count(len(answer['results']), 'source')}; {runs}. Remedies: --language NAME."
     show(
         app,
         {"count": len(answer["results"]), **answer},

@@ -52,7 +52,7 @@ def status(app: App) -> None:
         "breakers": breakers(ledger.accounts(app)),
         **{
             name: getattr(open_, name).document()
-            for name in ("left_broken", "approvals", "notices", "holds", "exemptions", "watched")
+            for name in ("left_broken", "put_back", "approvals", "notices", "holds", "exemptions", "watched")
         },
     }
     rows = [dict(zip(("what", "state", "detail", "todo"), each, strict=True)) for each in _rows(document, at)]
@@ -61,13 +61,13 @@ def status(app: App) -> None:
 
 def _policy(app: App) -> dict[str, Any]:
     from imdsv2_cli.failure import Failure
-    from imdsv2_cli.policies import effective, read_parameter
+    from imdsv2_cli.policies import in_force, read_parameter
 
     walk = ledger.item(app, "policy", "walk")
     going_on = {"re_evaluating_since": walk["since"]} if walk.get("reasons") and walk.get("since") else {}
     try:
         found = read_parameter(app)
-        policy = effective(found.document)
+        policy = in_force(found)
     except Failure as refused:
         return {"problem": refused.format_message(), **going_on}
     shown = {name: policy[name] for name in ("mode", "approval", "notice_hours", "rollback", "change_calendar")}
@@ -116,6 +116,12 @@ _SOME = (
         "broken_at",
         "imdsv2 explain INSTANCE; update the software, or imdsv2 undo INSTANCE",
     ),
+    (
+        "put back, and held",
+        "put_back",
+        "since",
+        "imdsv2 explain INSTANCE; once the cause is settled, imdsv2 clear INSTANCE",
+    ),
     ("waiting for approval", "approvals", "since", "imdsv2 approve INSTANCE, or imdsv2 refuse INSTANCE"),
     ("notice given", "notices", "notice_ends_at", "nothing, or imdsv2 hold INSTANCE to object"),
     ("held by persons", "holds", "hold_until", "imdsv2 release INSTANCE when the reason is settled"),
@@ -127,7 +133,7 @@ _SOME = (
 
 def _policy_rows(policy: Mapping[str, Any], at: datetime) -> Iterator[tuple[str, str, str, str]]:
     if "problem" in policy:
-        yield "policy", "refused", policy["problem"], "imdsv2 policy set"
+        yield "policy", "refused", policy["problem"], "imdsv2 policy set FIELD=VALUE, or --from FILE"
         return
     changed = f"version {policy['version']} by {policy['changed_by']}, {ago(policy['changed_at'], at)}"
     todo = {

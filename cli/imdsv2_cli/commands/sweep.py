@@ -12,6 +12,7 @@ from imdsv2_cli.confirm import confirm, yes_option
 from imdsv2_cli.executions import follow, places_done, read_json, start
 from imdsv2_cli.failure import Exit
 from imdsv2_cli.output import Column, Table, note, show
+from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,9 +127,10 @@ def _summary(result: Mapping[str, Any]) -> str:
     verdicts = ", ".join(
         f"{count} {reason}" for reason, count in sorted(result["by_verdict"].items(), key=lambda each: -each[1])
     )
-    places = result.get("places", 0)
+    places, allow, failed = (result.get(name, 0) for name in ("places", "imdsv1_allowed", "errors"))
+    there = "1 account and Region" if places == 1 else f"{places} accounts and Regions"
     return (
-        f"{places} accounts and Regions; {result.get('instances', 0)} instances, {result.get('imdsv1_allowed', 0)} allow IMDSv1. "
-        f"Verdicts: {verdicts or 'none'}. {result.get('errors', 0)} of these failed, {result.get('unreachable', 0)} accounts unreachable. "
+        f"{there}; {count(result.get('instances', 0), 'instance')}, {allow} {'allows' if allow == 1 else 'allow'} IMDSv1. "
+        f"Verdicts: {verdicts or 'none'}. {failed} of these failed, {count(result.get('unreachable', 0), 'account')} unreachable. "
         f"Written to s3://{result.get('bucket')}/{result.get('key')}."
     )

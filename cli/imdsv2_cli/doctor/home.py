@@ -10,6 +10,7 @@ from imdsv2_cli.aws import code_of
 from imdsv2_cli.doctor.finding import Finding, fault, unproved, well
 from imdsv2_cli.failure import Failure
 from imdsv2_cli.policies import effective, read_parameter
+from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,13 +123,14 @@ def dead_letters(app: App) -> Iterator[Finding]:
     """No message waits in the dead-letter queue."""
     url = app.stack_output("FindingsDeadLetterQueueUrl")
     asked = app.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-    count = int(asked["Attributes"]["ApproximateNumberOfMessages"])
-    if not count:
+    waiting = int(asked["Attributes"]["ApproximateNumberOfMessages"])
+    if not waiting:
         yield well("dead letters", "None waits.")
         return
     source, to = (app.outputs.get(name, name) for name in ("FindingsDeadLetterQueueArn", "FindingsQueueArn"))
     mend = f"find the cause (attributes field and reason); then: aws sqs start-message-move-task --source-arn {source} --destination-arn {to}"
-    yield fault("dead letters", f"{count} messages wait in {url}.", mend)
+    what = "1 message waits" if waiting == 1 else f"{waiting} messages wait"
+    yield fault("dead letters", f"{what} in {url}.", mend)
 
 
 def rules(app: App) -> Iterator[Finding]:
@@ -155,9 +157,9 @@ def subscriptions(app: App) -> Iterator[Finding]:
     found = [each for page in pages for each in page["Subscriptions"]]
     confirmed = [each for each in found if each["SubscriptionArn"].startswith("arn:")]
     if confirmed:
-        yield well("subscriptions", f"{len(confirmed)} subscriptions get messages and alarms.")
+        yield well("subscriptions", f"{len(confirmed)} get messages and alarms.")
         return
-    waits = f" {len(found)} wait to be confirmed, by the link in the mail." if found else ""
+    waits = f" To be confirmed by the link in the mail: {len(found)}." if found else ""
     mend = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint YOUR-ADDRESS"
     yield fault("subscriptions", f"Nobody gets the messages and alarms.{waits}", mend)
 
@@ -200,7 +202,7 @@ def last_sweep(app: App) -> Iterator[Finding]:
     elif age > NIGHTLY:
         yield fault(
             "last sweep",
-            f"It began {age.days} days and {age.seconds // 3600} hours ago.",
+            f"It began {count(age.days, 'day')} and {count(age.seconds // 3600, 'hour')} ago.",
             "look at its schedule; then: imdsv2 sweep",
         )
     else:

@@ -12,6 +12,8 @@ from imdsv2_cli.fleet.joined import arn_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from click import ClickException
+
     from imdsv2_cli.fleet.file import Row
 
 _SIMILAR = 20_000
@@ -54,9 +56,18 @@ def find(name: str, rows: Iterable[Row]) -> Found:
             f"{len(cohorts)} cohorts end with {name[:60]}",
             todo=f"name one by its key: {', '.join(sorted(cohorts)[:_SHOWN])}",
         )
+    if not names:
+        raise empty_fleet()
     likely = get_close_matches(name, names - {""}, n=1, cutoff=0.6)
     todo = f"did you mean {likely[0]}?" if likely else "imdsv2 list shows what there is"
     raise usage(f"nothing in the fleet is called {name[:60]}", todo=todo)
+
+
+def empty_fleet() -> ClickException:
+    """The failure of a name where there is nothing yet that could bear one."""
+    return usage(
+        "the fleet is empty", "no sweep and no finding has told of an instance yet", "imdsv2 sweep looks for them"
+    )
 
 
 def _names_cohort(name: str, key: str) -> bool:

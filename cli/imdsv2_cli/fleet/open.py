@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ENDS_WITHIN = timedelta(days=30)
 _EXAMPLES = 20
+_SETTLED_BY_PERSONS = frozenset({"broke_before", "undone_by_person", "changed_back"})
 _STANDS = frozenset({"enforced", "verified"})
 
 
@@ -62,6 +63,7 @@ class Open:
     exemptions: Some = field(default_factory=Some)
     watched: Some = field(default_factory=Some)
     left_broken: Some = field(default_factory=Some)
+    put_back: Some = field(default_factory=Some)
 
     def note(self, row: Row) -> None:
         """Take an instance into account."""
@@ -79,6 +81,8 @@ class Open:
             self.approvals.note(row["since"], row, "cohort", "since")
         elif reason == "notice_given":
             self.notices.note(row["notice_ends_at"] or "~", row, "notice_ends_at")
+        if reason in _SETTLED_BY_PERSONS:
+            self.put_back.note(row["since"], row, "reason", "since")
         if row["hold_until"] and row["hold_until"] >= self._day(timedelta()):
             self.holds.note(row["hold_until"], row, "hold_owner", "hold_until")
         if reason == "exempt" and row["ends_on"] and row["ends_on"] <= self._day(ENDS_WITHIN):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.gates import NOTICE_HOLDS_FOR
 from imdsv2_cli.fleet.when import ago, short
+from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
 
+    from imdsv2.domain.history import Answer
+    from imdsv2.ledger.record import Record
     from imdsv2_cli.fleet.file import Row
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -42,7 +46,12 @@ def chart(calls_by_hour: str) -> list[str]:
 
 
 def gates_of(
-    row: Row, policy: Mapping[str, Any], account: Mapping[str, Any], cohort: Mapping[str, Any]
+    row: Row,
+    policy: Mapping[str, Any],
+    account: Mapping[str, Any],
+    cohort: Mapping[str, Any],
+    record: Record | None,
+    at: datetime,
 ) -> Iterator[dict[str, str]]:
     """Each gate with its state: open, closed, or asked when it is the turn of the instance.
 
@@ -51,22 +60,26 @@ def gates_of(
         policy: the policy in force, every field with its value.
         account: the item of its account; empty if there is none.
         cohort: the item of its cohort; empty if there is none.
+        record: what the ledger knows of the instance; None if nothing.
+        at: the time.
     """
     mode = policy["mode"]
     yield _gate("mode", mode == "enforce", f"the policy says {mode}")
     if account.get("breaker_opened_at"):
-        yield _gate("circuit breaker", False, f"open since {short(account['breaker_opened_at'])}")
+        yield _gate(
+            "circuit breaker",
+            False,
+            f"it opened at {short(account['breaker_opened_at'])} UTC: nothing is changed in the account",
+        )
     else:
-        yield _gate("circuit breaker", True, "closed: changes are allowed in the account")
+        yield _gate("circuit breaker", True, "it has not opened: changes are allowed in the account")
     if policy["approval"] == "required":
-        word = row["approval"] or "nobody has answered yet"
-        yield _gate("approval", row["approval"] == "approved", word)
+        yield _approval(record.approval if record else None, at)
     else:
         yield _gate("approval", True, "not needed")
     hours = policy["notice_hours"]
     if hours:
-        ends = row["notice_ends_at"]
-        yield _gate("notice", False, f"ends {short(ends)} UTC" if ends else f"{hours} hours, once it may be changed")
+        yield _notice(row["notice_ends_at"], hours, at)
     else:
         yield _gate("notice", True, "none is given")
     yield from _canaries(policy, cohort)
@@ -75,19 +88,44 @@ def gates_of(
     yield {
         "gate": "cap",
         "state": "at its turn",
-        "detail": f"{policy['max_enforcements_per_hour']} changes an hour in the account and Region",
+        "detail": f"{count(policy['max_enforcements_per_hour'], 'change')} an hour in the account and Region",
     }
+
+
+def _approval(answer: Answer | None, at: datetime) -> dict[str, str]:
+    if answer is None:
+        return _gate("approval", False, "nobody has answered yet")
+    by = f"{answer.word} by {answer.by or 'somebody'}"
+    if answer.is_refusal:
+        return _gate("approval", False, f"{by} on {answer.at.astimezone(UTC):%Y-%m-%d}")
+    until = f"{answer.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if answer.expires_at else "an unknown time"
+    if answer.expires_at is None or answer.expires_at <= at:
+        return _gate("approval", False, f"{by}, which expired at {until}")
+    return _gate("approval", True, f"{by} until {until}")
+
+
+def _notice(ends_at: str, hours: int, at: datetime) -> dict[str, str]:
+    if not ends_at:
+        return _gate("notice", False, f"{count(hours, 'hour')}, once it may be changed")
+    ended = at - datetime.fromisoformat(ends_at)
+    if ended < timedelta():
+        return _gate("notice", False, f"ends {short(ends_at)} UTC")
+    if ended >= NOTICE_HOLDS_FOR:
+        return _gate("notice", False, f"{count(hours, 'hour')} anew: the last ended at {short(ends_at)} UTC")
+    return _gate("notice", True, f"it ended at {short(ends_at)} UTC")
 
 
 def _canaries(policy: Mapping[str, Any], cohort: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     if not policy["canary"]:
         yield _gate("canaries", True, "none are wanted")
     elif cohort.get("broken_by"):
-        yield _gate("canaries", False, f"{cohort['broken_by']} broke: clear it, once its software is updated")
+        yield _gate(
+            "canaries", False, f"{cohort['broken_by']} broke or was undone: imdsv2 clear it, once that is settled"
+        )
     elif cohort.get("opened_at"):
         yield _gate("canaries", True, f"they stayed clean; open since {short(cohort['opened_at'])}")
     elif cohort.get("canaries"):
-        yield _gate("canaries", False, f"{len(cohort['canaries'])} of {cohort['wanted']} have gone first")
+        yield _gate("canaries", False, f"{len(cohort['canaries'])} of {cohort['wanted']} gone first")
     else:
         yield {"gate": "canaries", "state": "at its turn", "detail": "none of its cohort has gone first yet"}
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from imdsv2_cli.fleet.story import DAYS
 from imdsv2_cli.report.numbers import STATES
+from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -109,7 +110,7 @@ def heat_map(week: Sequence[int]) -> Markup:
         for hour in range(24):
             calls = week[24 * day + hour]
             shade = math.ceil(math.log1p(calls) / math.log1p(most) * _SHADES) if calls else 0
-            said = f"{name} {hour:02}:00 UTC: {calls} calls"
+            said = f"{name} {hour:02}:00 UTC: {count(calls, 'call')}"
             parts.append(_RECT.format(_LEFT + hour * _CELL, y, _CELL - 2, _CELL - 2, f"heat-{shade}", said))
     return _svg(22 + 7 * _CELL, "IMDSv1 calls by the hour of the week, UTC", parts)
 

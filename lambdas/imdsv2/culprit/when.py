@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.hours import at
 from imdsv2.domain.pattern import AT_STARTS, IRREGULAR, ONCE, STEADY, pattern_of
+from imdsv2.domain.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -49,13 +50,13 @@ class Sharing:
         """As a sentence that says where to look."""
         if self.looked_at <= 1:
             return "No other instance of its cohort was looked at."
-        others = self.looked_at - 1
+        others = count(self.looked_at - 1, "other")
         if self.alike <= 1:
             if self.calling <= 1:
-                return f"Of {others} others of its cohort none called: look at what only this instance runs."
-            return f"Of {others} others of its cohort {self.calling - 1} called too, but at other times: these may be several causes."
+                return f"Of {others} of its cohort none called: look at what only this instance runs."
+            return f"Of {others} of its cohort {self.calling - 1} called too, but at other times: these may be several causes."
         return (
-            f"Of {others} others of its cohort {self.alike - 1} called in the same way: look at what they have in common, their AMI, "
+            f"Of {others} of its cohort {self.alike - 1} called in the same way: look at what they have in common, their AMI, "
             "user data or deployment."
         )
 

@@ -15,7 +15,7 @@ from imdsv2.domain.exemption import day_after, from_tags
 from imdsv2.domain.instance import ROLLED_BACK_TAG, Instance, Missing, Unreachable
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 from imdsv2.domain.verdict import DAILY, SOON, Reason, Verdict
-from imdsv2.domain.words import minute
+from imdsv2.domain.words import minute, sentence
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -135,7 +135,7 @@ def _from_history(instance: Instance, history: History, now: datetime) -> Verdic
 
 def _from_hold(instance: Instance, hold: Hold, now: datetime) -> Verdict:
     why = (
-        f"{hold.owner} holds it until {hold.until.isoformat()} (that day included, UTC): {hold.reason} "
+        f"{hold.owner} holds it until {hold.until.isoformat()} (that day included, UTC): {sentence(hold.reason)} "
         f"To end that sooner: {command('release', instance.arn)}"
     )
     verdict = Verdict.hold(Reason.HELD_BY_PERSON, why, min(day_after(hold.until), now + DAILY))

@@ -13,7 +13,7 @@ from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
 from imdsv2.domain.use_rows import from_recurrence, from_refused, from_start, from_use
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
 from imdsv2.domain.weighing import FRESH_HOURS, starts_suffice
-from imdsv2.domain.words import are, calls, count, day, minute, were
+from imdsv2.domain.words import are, calls, count, day, minute, sentence, were
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -125,7 +125,7 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
     if evidence.gap.hours > policy.max_gap_hours:
         begins = minute(evidence.gap.begins) if evidence.gap.begins else "an unknown time"
         why = (
-            f"It has no MetadataNoToken datapoint for {evidence.gap.hours} hours in a row from {begins} on, in which it ran; at most "
+            f"It has no MetadataNoToken datapoint for {count(evidence.gap.hours, 'hour')} in a row from {begins} on, in which it ran; at most "
             f"{policy.max_gap_hours} {are(policy.max_gap_hours)} allowed (max_gap_hours), because {unknown}. It is judged again daily, until "
             f"they have left the {count(policy.lookback_days, 'day')} looked at."
         )
@@ -189,7 +189,7 @@ def _unseen(start: Start) -> str:
 def _accepted(acceptance: Acceptance, accepted: list[Verdict], now: datetime) -> Verdict:
     reasons = ", ".join(verdict.reason for verdict in accepted)
     why = (
-        f"{acceptance.owner} accepts the change until {acceptance.until.isoformat()} in spite of {reasons}: {acceptance.reason} It is "
+        f"{acceptance.owner} accepts the change until {acceptance.until.isoformat()} in spite of {reasons}: {sentence(acceptance.reason)} It is "
         f"watched, and put back if it breaks. {accepted[0].explanation}"
     )
     return Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + DAILY)

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.verdict import DAILY, Decision, Reason, Verdict
+from imdsv2.domain.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ def _in_force(tag: str, end: date, known: LongExemption | None, policy: Policy, 
         why = f"Its tag {tag} exempts it until {end.isoformat()} (that day included, UTC)."
         return _exempt(why, last)
     why = (
-        f"Its tag {tag} says {end.isoformat()}, but the policy allows at most {policy.max_exemption_days} days at a time "
+        f"Its tag {tag} says {end.isoformat()}, but the policy allows at most {count(policy.max_exemption_days, 'day')} at a time "
         f"(max_exemption_days): it is exempt until {last.isoformat()} (that day included, UTC). Set a day that is not later, and renew it "
         "when it comes."
     )

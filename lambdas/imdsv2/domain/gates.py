@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
 
-_NOTICE_HOLDS_FOR = timedelta(days=7)
+NOTICE_HOLDS_FOR = timedelta(days=7)
 """How long a notice remains valid after its end; after that, the owner gets a new notice."""
 
 _ANNOUNCED, _UNDELIVERED = "IMDSv1 will be switched off after", "The notice to its owner,"
@@ -96,7 +96,7 @@ def notice_not_given(policy: Policy, now: datetime) -> Verdict:
     """Hold where a person asks for a change that needs notice while the mode is `observe`: nothing would be changed when the notice ends,
     so nothing is announced."""
     why = (
-        f"The evidence allows the change, but its owner must have {policy.notice_hours} hours of notice first (notice_hours), and in the mode "
+        f"The evidence allows the change, but its owner must have {count(policy.notice_hours, 'hour')} of notice first (notice_hours), and in the mode "
         "observe none is given, because no change follows. Set the mode enforce, or notice_hours to 0, and it is judged again."
     )
     return _hold(Reason.SWITCHED_OFF, why, now)
@@ -110,7 +110,7 @@ def ask_notice(
 
     The verdict's ``revisit_at`` is the end of the notice, or the next try to deliver it.
     """
-    if policy.notice_hours == 0 or (ends_at is not None and ends_at <= now < ends_at + _NOTICE_HOLDS_FOR):
+    if policy.notice_hours == 0 or (ends_at is not None and ends_at <= now < ends_at + NOTICE_HOLDS_FOR):
         return None
     if undelivered:
         return Verdict(

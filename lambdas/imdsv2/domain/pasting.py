@@ -11,7 +11,7 @@ from imdsv2.domain.commands import commands_in
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_OPTIONS = ("account", "region", "cohort", "since")
+_OPTIONS = ("account", "region", "cohort", "since", "source")
 _FIELDS = ("owner", "reason", "until", "at")
 
 

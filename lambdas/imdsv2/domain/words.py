@@ -9,6 +9,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def sentence(text: str) -> str:
+    """What a person gave as a reason, with a full stop if it has no end of its own."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def calls(number: int) -> str:
     return count(number, "IMDSv1 call")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.commands import CALLER
 from imdsv2.domain.message import Message
+from imdsv2.domain.pasting import lines_to_paste
 from imdsv2.domain.source_fix import TELL, FixStatus
 
 if TYPE_CHECKING:
@@ -63,14 +64,15 @@ class FixTeller:
     def _send(self, fix: SourceFix) -> bool:
         place, status = fix.place, FixStatus(str(fix.status))
         subject = f"{_HEADLINES[status]}: {fix.named} in {place.account} {place.region}"
-        how = f"Commands are payloads of the function {self.manual_function}."
         lines = [subject, f"{fix.key}\n  {_said(fix)}"]
         if fix.stands:
-            lines.append(f"To put it back: {undo_command(fix.key)}")
+            ours, theirs = lines_to_paste(undo_command(fix.key), self.manual_function)
+            lines.append(f"To put it back: {ours}\n  or, without the command line: {theirs}")
+        lines.append(f"The manual function is {self.manual_function}.")
         addressed = {"kind": "source", "owner": fix.owner or place.account}
         attributes = {"source": fix.key[:256], "status": str(status), **addressed}
         try:
-            self.topic.send(Message(subject=subject, text="\n\n".join([*lines, how]), attributes=attributes))
+            self.topic.send(Message(subject=subject, text="\n\n".join(lines), attributes=attributes))
         except CALL_FAILURES as error:
             problem = {"source": fix.key, "problem": describe_error(error)}
             self.logger.warning("source not told; the guard's next pass does it", extra=problem)

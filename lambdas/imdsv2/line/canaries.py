@@ -15,6 +15,7 @@ from imdsv2.domain import gates as gate
 from imdsv2.domain.cohort import Cohort, canaries_wanted, describe_cohort, in_order, lineage_of
 from imdsv2.domain.commands import command
 from imdsv2.domain.verdict import DAILY
+from imdsv2.domain.words import count
 from imdsv2.errors import LedgerContended
 from imdsv2.line.canary_records import (
     CHANGED,
@@ -271,6 +272,6 @@ def _wait(cohort: Cohort, records: Mapping[InstanceArn, Record], rule: Canary, n
     what = "have been changed" if all_changed else "go first, and wait for their own turn"
     why = (
         f"Of the instances that run the same software ({describe_cohort(cohort.key)}), {ids} {what}; the others follow when those have stayed "
-        f"clean for {rule.hours} hours."
+        f"clean for {count(rule.hours, 'hour')}."
     )
     return gate.canary_wait(why, opens_at, now)

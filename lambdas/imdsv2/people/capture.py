@@ -106,7 +106,7 @@ class Capturing:
     def _would(self, question: CulpritQuestion) -> str:
         return (
             f"Document {self.document} would run AWS's IMDS Packet Analyzer as root for {question.seconds} seconds. It loads a probe into the "
-            "kernel and installs nothing. Nothing is done by a dry run; send the same with dry_run: false and caller."
+            "kernel and installs nothing. Nothing is done by a dry run: ask for the same without it, and with your name."
         )
 
     def _in_flight(self, arn: InstanceArn) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from imdsv2.domain.history import Answer, Hold
 from imdsv2.domain.lifecycle import OURS
 from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
+from imdsv2.people import effects
 from imdsv2.people.mark import author, make_due, mark
 from imdsv2.people.request import Steer
 from imdsv2.people.scope import awaits_answer
@@ -154,7 +155,8 @@ class People:
         records = self.scopes.waiting(command)
         problems = {each.arn: problem for each in records if (problem := _unanswerable(each, command)) is not None}
         problems |= self.scopes.strangers.among(records)
-        return self._mark(records, partial(replace, approval=answer, revisit_at=now), problems, command, request_id)
+        word = partial(replace, approval=answer, revisit_at=now)
+        return self._mark(records, word, problems, command, request_id, tells=effects.of_answer(answer, now))
 
     def _hold(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Hold instances through a day. An instance need not be in the ledger, if EC2 knows it."""
@@ -171,14 +173,15 @@ class People:
         records = self.scopes.named(command.scope)
         problems = self.scopes.strangers.unseen(records, self.undoing.look)
         word = partial(replace, hold=hold, released_by=None, revisit_at=now)
-        return self._mark(records, word, problems, command, request_id, tells=_replaced)
+        return self._mark(records, word, problems, command, request_id, tells=effects.of_hold(hold))
 
     def _release(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        released = partial(replace, hold=None, released_by=command.signed(request_id), revisit_at=self.now())
+        now = self.now()
+        released = partial(replace, hold=None, released_by=command.signed(request_id), revisit_at=now)
         records = self.scopes.named(command.scope)
         problems = {each.arn: "Nobody holds it." for each in records if each.hold is None}
         problems |= self.scopes.strangers.among(records)
-        return self._mark(records, released, problems, command, request_id)
+        return self._mark(records, released, problems, command, request_id, tells=effects.of_release(now))
 
     def _mark(
         self,
@@ -187,19 +190,10 @@ class People:
         problems: Mapping[InstanceArn, str],
         command: Command,
         request_id: str,
-        tells: Callable[[Record], Mapping[str, Any]] | None = None,
+        tells: effects.Tells,
     ) -> list[dict[str, Any]]:
         by = author(command, request_id)
         return mark(self.ledger, records, word, problems, self.now(), by, dry_run=command.dry_run, tells=tells)
-
-
-def _replaced(record: Record) -> dict[str, Any]:
-    """The hold that a new one takes the place of: nobody's is replaced in silence."""
-    hold = record.hold
-    if hold is None:
-        return {}
-    said = {"by": hold.by, "owner": hold.owner, "reason": hold.reason, "until": hold.until.isoformat()}
-    return {"replaces": said}
 
 
 def _waits_for_breaker(record: Record) -> bool:

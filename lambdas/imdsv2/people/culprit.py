@@ -19,9 +19,11 @@ from imdsv2.aws.role_deliveries import Deliveries, read_deliveries
 from imdsv2.culprit.deliveries import callers_of
 from imdsv2.culprit.known import suspects_in
 from imdsv2.culprit.when import Timing, sharing_of, timing_of
+from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.hours import Hours
 from imdsv2.domain.instance import Instance, Place
+from imdsv2.domain.words import count, were
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key
 from imdsv2.people.culprit_answer import Seen, culprit_document
@@ -77,7 +79,9 @@ class Culprits:
             "dry_run": question.dry_run,
             "count": len(seen),
             "results": [culprit_document(each, watched.get(each.record.arn)) for each in seen],
-            "problems": [f"{more} more instances of this cohort were not looked at; name them to ask about them."]
+            "problems": [
+                f"Not looked at {were(more)} {count(more, 'more instance')} of this cohort; name them to ask about them."
+            ]
             if more
             else [],
         }
@@ -97,11 +101,17 @@ class Culprits:
     def _cohort(self, cohort: str) -> dict[InstanceArn, Record]:
         """The members of a cohort that the ledger knows. Raises InvalidRequest, with the likely one, if it knows none."""
         cohorts = self._cohorts_beside([cohort])
-        if cohort not in cohorts:
+        members = {
+            arn: record
+            for key, several in cohorts.items()
+            if cohort in {key, lineage_of(key)}
+            for arn, record in several.items()
+        }
+        if not members:
             likely = get_close_matches(cohort, sorted(cohorts), n=1)
             meant = f"; did you mean {likely[0]}?" if likely else ""
             raise InvalidRequest("culprit.cohort", f"the ledger knows no instance of cohort {cohort}{meant}")
-        return cohorts[cohort]
+        return members
 
     def _mates(self, records: Iterable[Record]) -> dict[str, dict[InstanceArn, Record]]:
         """The members of the instances' cohorts, by cohort: each account is walked through once, whoever is asked about in it."""
@@ -117,7 +127,7 @@ class Culprits:
                 for arn, record in self.ledger.read(arns[first : first + _RECORDS_AT_ONCE]).items():
                     if record.cohort is not None:
                         members = found.setdefault(record.cohort, {})
-                        if record.cohort in wanted:
+                        if record.cohort in wanted or lineage_of(record.cohort) in wanted:
                             members[arn] = record
         return found
 

@@ -17,6 +17,7 @@ from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.graduation import BY_POLICY, ENFORCED, TOKENS, Graduation, Lock, as_before, missing, wanted_of
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import Mode
+from imdsv2.domain.words import are, count
 from imdsv2.source.effect import REQUIRED
 from imdsv2.source.readiness import Open, newest_launches, would_change
 
@@ -73,10 +74,10 @@ class Graduates:
             told = "The defaults already say so; nothing is changed."
             return _answer(asked, known, now, look, found, result="already_locked", explanation=told)
         if found:
-            told = f"Not ready: {len(found)} things are open. Settle them, then ask again."
+            told = f"Not ready: {count(len(found), 'thing')} {are(len(found))} open. Settle that, then ask again."
             return _answer(asked, known, now, look, found, result="refused", explanation=told)
         if asked.dry_run:
-            told = "Ready. Nothing is changed by a dry run; send the same with dry_run: false and caller."
+            told = "Ready. Nothing is changed by a dry run: ask for the same without it, and with your name."
             return _answer(asked, known, now, look, result="would_lock", explanation=told, planned=planned)
         if (between := self._changed_since(asked.place, now)) is not None:
             return _answer(asked, known, now, look, result="refused", explanation=between)
@@ -118,7 +119,7 @@ class Graduates:
             told = f"Somebody else has changed {', '.join(changed)} since; nothing is put back. Before the service it was {dict(known.before)}."
             return _answer(asked, known, now, result="refused", explanation=told)
         if asked.dry_run:
-            told = "These defaults would be put back; send the same with dry_run: false and caller."
+            told = "These defaults would be put back. Nothing is changed by a dry run: ask for the same without it, and with your name."
             return _answer(asked, known, now, result="would_unlock", explanation=told, planned=planned)
         begun = replace(known, status=Lock.UNLOCKING, by=asked.signed(request_id), error=None)
         return self._set(asked, known, begun, now, planned, Lock.UNLOCKED)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import Place, partition_of
+from imdsv2.domain.words import are, count
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.reach import traced_for
 from imdsv2.people.strangers import known_in
@@ -114,8 +115,9 @@ def _summary(hits: Iterable[Hit], places: int, problems: int) -> str:
         + "."
         for guardrail, says in _SAYS.items()
     ]
-    unread = f" {problems} problems are told below; what they hide is not counted." if problems else ""
-    return f"In {places} accounts and Regions, as of today. {' '.join(sentences)}{unread}"
+    told = f" {count(problems, 'problem')} {are(problems)} told below; what is hidden by that is not counted."
+    there = "1 account and Region" if places == 1 else f"{places} accounts and Regions"
+    return f"In {there}, as of today. {' '.join(sentences)}{told if problems else ''}"
 
 
 def _count(number: int, guardrail: Guardrail) -> str:

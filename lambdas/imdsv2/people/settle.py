@@ -22,6 +22,7 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key, to_text
 from imdsv2.ledger.record_values import PROBE
 from imdsv2.ledger.trail import Event, Kind
+from imdsv2.people.effects import at_its_turn, of_acceptance
 from imdsv2.people.mark import author, make_due, mark
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Settling:
             if record.arn in strict and not voids:
                 return {"voids": [_REFUSED_CALLS], "outcome": _STRICT}
             voids = voids or [_REFUSED_CALLS if stays else str(Reason.COHORT_USES_V1)]
-            return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {_next(now)}"}
+            return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {at_its_turn(now)}"}
 
         self._settle_cohort(command, now, Kind.CLEARED, request_id)
         by = author(command, request_id)
@@ -161,6 +162,7 @@ class Settling:
             now,
             author(command, request_id),
             dry_run=command.dry_run,
+            tells=of_acceptance(acceptance, now),
         )
 
     def mended(self, command: Command, request_id: str) -> list[dict[str, Any]]:
@@ -224,7 +226,7 @@ def _tokens_of(target: Target) -> str | None:
 
 def _cleared(record: Record, voids: Sequence[str], signature: str, now: datetime) -> Record:
     """The record of what is judged anew; its reason stays until then."""
-    why = f"Cleared by {signature}; {_next(now)}. No longer held against it: {', '.join(voids)}."
+    why = f"Cleared by {signature}; {at_its_turn(now)}. No longer held against it: {', '.join(voids)}."
     return replace(record, cleared_at=now, cleared_by=signature, revisit_at=now, explanation=why)
 
 
@@ -239,10 +241,6 @@ def _settled(record: Record, signature: str, now: datetime, seen_at: datetime) -
     return replace(
         record, cleared_at=now, cleared_by=signature, revisit_at=now, required_seen_at=seen_at, explanation=why
     )
-
-
-def _next(now: datetime) -> str:
-    return f"next judged at its turn, from {minute(now)} on"
 
 
 def _unacceptable(record: Record) -> str | None:
