@@ -42,7 +42,7 @@ help: ## what can be made
 	@touch $@
 
 .venv-judges/.done: tests/requirements-judges.txt
-	@echo "Installing checkov and a parser of HCL, judges of templates and remedies, into .venv-judges ..." >&2
+	@echo "Installing checkov, a parser of HCL and the command line of AWS, judges of templates, remedies and the manual, into .venv-judges ..." >&2
 	$(PYTHON) -m venv .venv-judges
 	.venv-judges/bin/python -m pip install --quiet -r $<
 	@touch $@
@@ -63,7 +63,7 @@ demo: .venv/.done .venv-local/.done ## the main job on the local AWS: findings i
 
 setup: .venv/.done .venv-local/.done .venv-judges/.done .venv-manual/.done node_modules/.done ## install all that demo and tests need
 
-manual: .venv-manual/.done ## the manual as HTML, into build/manual; a broken link or a page that is in no list fails
+manual: .venv-manual/.done node_modules/.done ## the manual as HTML, into build/manual; a broken link or a page that is in no list fails
 	.venv-manual/bin/sphinx-build -q -W --keep-going -b html docs build/manual
 
 screenshots: setup ## the pictures of README and manual, into docs/pictures

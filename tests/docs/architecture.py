@@ -31,17 +31,20 @@ class Way:
     """A way through the modules.
 
     Args:
+        name: what the picture is called.
         trigger: what invokes the function.
         steps: the modules in the order in which control first reaches them.
         calls: what they use to read and write, drawn without a number.
     """
 
+    name: str
     trigger: str
     steps: tuple[str, ...]
     calls: tuple[str, ...]
 
 
 LINE = Way(
+    name="The way of a finding",
     trigger="SQS: findings",
     steps=(
         "handlers.remediate",
@@ -86,6 +89,7 @@ LINE = Way(
     ),
 )
 GUARD = Way(
+    name="The way of the guard",
     trigger="Schedule: every 5 minutes",
     steps=(
         "handlers.guard",
@@ -140,7 +144,12 @@ def packages_drawn() -> str:
     graph = grouped(import_graph(), package_of)
     inside = reduced({node: several & packages for node, several in graph.items() if node in packages})
     arrows = [f"  {node} --> {each}" for node in LAYERS for each in LAYERS if each in inside[node]]
-    return _mermaid(["flowchart TD", *arrows])
+    return _mermaid(
+        "flowchart TD",
+        "The packages",
+        "Which package imports which, from handlers and wiring down to domain. The table below lists the same.",
+        arrows,
+    )
 
 
 def way_drawn(way: Way) -> str:
@@ -149,7 +158,7 @@ def way_drawn(way: Way) -> str:
     shown = {*way.steps, *way.calls, *SERVICES.values()}
     inside = reduced({node: several & shown for node, several in graph.items() if node in shown})
     numbers = {step: number for number, step in enumerate(way.steps, 1)}
-    lines = ["flowchart LR", f'  trigger(["{way.trigger}"]) -.-> {_id(way.steps[0])}']
+    lines = [f'  trigger(["{way.trigger}"]) -.-> {_id(way.steps[0])}']
     for package in LAYERS:
         members = [each for each in (*way.steps, *way.calls) if package_of(each) == package]
         nodes = [f'  {_id(each)}["{_label(each, numbers)}"]' for each in members]
@@ -162,7 +171,8 @@ def way_drawn(way: Way) -> str:
     for node in (*way.steps, *way.calls):
         lines += [f"  {_id(node)} --> {_id(each)}" for each in sorted(inside[node]) if each in graph]
         lines += [f'  {_id(node)} --> {_id(each)}(["{each}"])' for each in sorted(inside[node]) if each not in graph]
-    return _mermaid(lines)
+    described = f"{len(way.steps)} numbered steps and what they call, from the trigger to the services of AWS. The table below lists the steps."
+    return _mermaid("flowchart LR", way.name, described, lines)
 
 
 def _id(node: str) -> str:
@@ -174,8 +184,9 @@ def _label(node: str, numbers: Mapping[str, int]) -> str:
     return f"{numbers[node]} {name}" if node in numbers else name
 
 
-def _mermaid(lines: Iterable[str]) -> str:
-    return "\n".join(["```mermaid", *lines, "```"])
+def _mermaid(kind: str, title: str, description: str, lines: Iterable[str]) -> str:
+    """A diagram; title and description are for those who hear it."""
+    return "\n".join(["```mermaid", kind, f"  accTitle: {title}", f"  accDescr: {description}", *lines, "```"])
 
 
 def steps_listed(way: Way) -> str:
@@ -218,7 +229,7 @@ def _names(names: Iterable[str]) -> str:
 def moves_drawn(moves: Mapping[Status | None, AbstractSet[Status]] = MOVES) -> str:
     """The life of a record. What a judgement may lead to, from nearly everywhere, is drawn once, through `judged`."""
     judged = moves[None]
-    lines = ["stateDiagram-v2", "  state judged <<choice>>", "  [*] --> judged"]
+    lines = ["  state judged <<choice>>", "  [*] --> judged"]
     lines += _arrows("judged", judged)
     for status, followers in moves.items():
         if status is None:
@@ -227,7 +238,10 @@ def moves_drawn(moves: Mapping[Status | None, AbstractSet[Status]] = MOVES) -> s
             lines += [f"  {status} --> judged", *_arrows(status, followers - judged)]
         else:
             lines += _arrows(status, followers)
-    return _mermaid(lines)
+    described = (
+        f"{len(moves) - 1} statuses, and which may follow which. A new judgement leads to {', '.join(sorted(judged))}."
+    )
+    return _mermaid("stateDiagram-v2", "The life of a record", described, lines)
 
 
 def _arrows(start: str, ends: AbstractSet[Status]) -> Sequence[str]:

@@ -52,6 +52,7 @@ In the security account, `imdsv2` needs `cloudformation:DescribeStacks` on the s
 | --- | --- |
 | `policy`, `exempt` | `ssm:GetParameter`, `ssm:DescribeParameters`; `policy set`: `ssm:PutParameter` on the policy's parameter |
 | `policy check` | `dynamodb:Query` on the ledger's index `due`, `dynamodb:BatchGetItem` on the ledger, and the use of its key |
+| `status`, `list`, `explain`, `report`, `audit` | to read the ledger, the file of the fleet and the policy: [the list](fleet.md#what-the-caller-may-do); `audit` names who changed the policy if `cloudtrail:LookupEvents` is allowed, too |
 | `assess --tag`, `enforce --tag` | `s3:GetObject` on the results of the sweep |
 | `--cohort` by what follows the Region in its key | `s3:GetObject` on the results of the sweep; `dynamodb:Query` and `dynamodb:BatchGetItem` on the ledger, and the use of its key |
 | `sweep`, `selftest` | `states:StartExecution`, `states:DescribeExecution`, `states:ListMapRuns`, `states:DescribeMapRun`; `s3:GetObject` on the results |
@@ -106,8 +107,8 @@ def _command(path: str, command: click.Command) -> Iterator[str]:
     for paragraph in paragraphs:
         yield " ".join(paragraph.split())
         yield ""
-    common = {each.name for each in common_options()}
-    own = [each for each in command.params if isinstance(each, click.Option) and each.name not in common]
+    common = {name for each in common_options() for name in each.opts}
+    own = [each for each in command.params if isinstance(each, click.Option) and not common & {*each.opts}]
     if own:
         yield from _options(own)
     if isinstance(command, click.Group):

@@ -4,58 +4,44 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.demo.newcomer import machines
 from tests.docs.pages import DOCS, ROOT, all_pages
+from tests.docs.sphinx import build, can_build
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SPHINX = ROOT / ".venv-manual" / "bin" / "sphinx-build"
+    from tests.docs.sphinx import Built
+
 INDEX = (DOCS / "index.md").read_text()
 LARGEST_PICTURE = 300_000
 """Bytes."""
-
-built = pytest.mark.skipif(not SPHINX.exists(), reason="Sphinx is not installed: run `make setup`")
-
-
-def build(docs: Path, into: Path) -> subprocess.CompletedProcess[str]:
-    """As `make manual` does."""
-    [command] = re.findall(r"^\t\.venv-manual/bin/sphinx-build (.*) docs build/manual$", _makefile(), re.MULTILINE)
-    return subprocess.run(
-        [str(SPHINX), *command.split(), str(docs), str(into)], capture_output=True, text=True, check=False
-    )
-
-
-def _makefile() -> str:
-    return (ROOT / "Makefile").read_text()
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The manual beside what it reads of the repository, to be damaged."""
-    for name in ("lambdas", "CHANGELOG.md"):
+    for name in ("lambdas", "CHANGELOG.md", "node_modules"):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "docs"
 
 
-@built
-def test_the_manual_builds_without_a_warning(tmp_path: Path) -> None:
+@can_build
+def test_the_manual_builds_without_a_warning(manual: Built) -> None:
     """Every link leads somewhere, every page is in a list; nothing is loaded from elsewhere when it is read."""
-    done = build(DOCS, tmp_path)
-    assert (0, "") == (done.returncode, done.stderr)
-    loaded = re.findall(
-        r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]*)"', (tmp_path / "index.html").read_text()
-    )
-    assert [] == loaded
+    assert (0, "") == (manual.code, manual.complaints)
+    loads = re.compile(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]*)"')
+    assert {} == {
+        page.name: found for page in manual.pages.rglob("*.html") if (found := loads.findall(page.read_text()))
+    }
 
 
-@built
+@can_build
 def test_a_fault_ends_the_build(copy: Path, tmp_path: Path) -> None:
     """A link to a page or a heading that is not there, a page that is in no list, and a list that names none: all are told."""
     faults = {
@@ -67,10 +53,10 @@ def test_a_fault_ends_the_build(copy: Path, tmp_path: Path) -> None:
         with (copy / page).open("a") as file:
             file.write(text)
     done = build(copy, tmp_path / "built")
-    assert 0 != done.returncode
-    complaints = [line for line in done.stderr.splitlines() if "WARNING" in line or "ERROR" in line]
+    assert 0 != done.code
+    complaints = [line for line in done.complaints.splitlines() if "WARNING" in line or "ERROR" in line]
     for told in ("nowhere", "nothing-of-the-kind", "orphan", "lost"):
-        assert [line for line in complaints if told in line], done.stderr
+        assert [line for line in complaints if told in line], done.complaints
 
 
 def test_the_front_page_links_every_page() -> None:

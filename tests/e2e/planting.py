@@ -56,9 +56,10 @@ class Planting:
 
 
 @contextmanager
-def deployed() -> Iterator[World]:
-    """The stack with the setting `capture`, and the artefact in a bucket of the member; what takes a minute takes twelve seconds."""
-    with LocalCloud(environment={"SSM_TIME_SCALE": "0.2"}) as cloud:
+def deployed(time_scale: float = 0.2) -> Iterator[World]:
+    """The stack with the setting `capture`, and the artefact in a bucket of the member; what takes a minute takes twelve seconds, or another
+    share of it."""
+    with LocalCloud(environment={"SSM_TIME_SCALE": str(time_scale)}) as cloud:
         cloud.session(account=HERE).client("s3").create_bucket(
             Bucket=analyzer.BUCKET, CreateBucketConfiguration={"LocationConstraint": HOME}
         )

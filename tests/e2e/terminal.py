@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any
 from local.cloud.run import HOME, ROOT, SECURITY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from local.cloud.run import LocalCloud
 
 SECONDS = 240
@@ -46,7 +44,9 @@ class Terminal:
 
     cloud: LocalCloud
 
-    def _environment(self) -> Mapping[str, str]:
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the shell of an operator of the security account has."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.cloud.scratch),
@@ -63,7 +63,7 @@ class Terminal:
         """Run a command whose streams are pipes."""
         done = subprocess.run(
             [sys.executable, "-m", "imdsv2_cli", *args],
-            env=self._environment(),
+            env=self.environment,
             input=stdin,
             capture_output=True,
             text=True,
@@ -78,7 +78,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, _COLUMNS, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-m", "imdsv2_cli", *args],
-            env={**self._environment(), **environment},
+            env={**self.environment, **environment},
             stdin=slave,
             stdout=slave,
             stderr=slave,
