@@ -353,7 +353,7 @@ def test_a_look_that_fails_for_a_moment_is_followed_by_another(
     """The command goes on meanwhile."""
     cloud.wire.refuse("GetCommandInvocation", answer, times=2, status=500 if "Server" in answer else 400)
     assert "captured" == ask(cloud, arn, capture=True)["capture"]["state"]
-    assert ["capture_begun", "captured"] == [each["kind"] for each in events(cloud, arn)]
+    assert ["capture_begun", "capture_sent", "captured"] == [each["kind"] for each in events(cloud, arn)]
 
 
 def test_a_command_that_nobody_knows_does_not_go_on(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:

@@ -237,7 +237,6 @@ def test_an_account_without_security_hub_still_gets_its_stack(
         ("InternalException", "update_action_target"),
         ("AccessDeniedException", "update_action_target"),
         ("LimitExceededException", "create_action_target"),
-        ("ResourceConflictException", "create_action_target"),
     ],
 )
 def test_a_refusal_holds_no_stack_up(
