@@ -28,7 +28,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
 
 
 def _detail(record: Any) -> dict[str, Any] | None:
-    """The detail of an event; None of what is none of the trail's (of sources, AMIs and defaults) or cannot be read: it would be
+    """The detail of an event; None of what is none of the trail's (verdicts on sources) or cannot be read: it would be
     delivered again for a day, and keep back all that is written after it."""
     item = record["dynamodb"]["NewImage"]
     if not is_event(item):

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Item = dict[str, Any]
 
@@ -58,15 +58,23 @@ def event_row(event: Mapping[str, Any]) -> Item:
 
 
 def place_of(pk: str) -> Item:
-    """Account, Region and instance that an item's key names, as far as it names them."""
+    """Account, Region and instance that an item's key names, as far as it names them; ``about``: which source, AMI or defaults."""
     if pk.startswith("arn:"):
         _, _, _, region, account, resource = pk.split(":", 5)
         return {"account": account, "region": region, "instance": resource.partition("/")[2], "target": pk}
     kind, _, rest = pk.partition("#")
     parts = rest.split("/", 3)
+    if kind in {"source", "image", "defaults"}:
+        there = {"account": parts[1], "region": parts[2]}
+        return {**there, "instance": None, "about": _about(kind, parts), "target": pk}
     if kind == "cohort" and len(parts) == 4:
         return {"account": parts[1], "region": parts[2], "instance": None, "target": rest}
     return {"account": parts[-1] or None, "region": None, "instance": None, "target": pk}
+
+
+def _about(kind: str, parts: Sequence[str]) -> str:
+    """A source by its kind and name, an AMI by its id."""
+    return parts[3].replace(":", " ", 1) if len(parts) == 4 else f"metadata {kind}"
 
 
 def with_cloudtrail(events: Iterable[Item], written: Iterable[Mapping[str, Any]]) -> list[Item]:

@@ -305,7 +305,7 @@ class Service:
         return Images(
             members=self.members,
             judge=self.source_judge(),
-            events=ImageEvents(self.dynamodb, self.settings.ledger_table),
+            events=ImageEvents(self.dynamodb, self.settings.ledger_table, line.ledger.provenance),
             policies=line.policies,
             now=line.now,
         )
@@ -319,7 +319,7 @@ class Service:
         from imdsv2.ledger.sources import SourceFixes
 
         line, lease = self.line, self.settings.lease
-        fixes = SourceFixes(self.dynamodb, self.settings.ledger_table)
+        fixes = SourceFixes(self.dynamodb, self.settings.ledger_table, line.ledger.provenance)
         gates = SourceGates(
             policies=line.policies,
             accounts=self.accounts,
@@ -385,7 +385,7 @@ class Service:
         return Graduates(
             members=self.members,
             looking=Looking(members=self.members, ledger=line.ledger, now=line.now),
-            graduations=Graduations(self.dynamodb, self.settings.ledger_table),
+            graduations=Graduations(self.dynamodb, self.settings.ledger_table, line.ledger.provenance),
             policies=line.policies,
             now=line.now,
         )

@@ -127,6 +127,28 @@ def test_it_tells_what_was_asked_for(
     assert kinds == [each["kind"] for each in json.loads(result.stdout)["events"]]
 
 
+THERE = "aws/222222222222/eu-west-1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "pk", "about"),
+    [
+        ("source_fixed", f"source#{THERE}/auto_scaling_group:shop:7", "auto_scaling_group shop:7"),
+        ("image_required", f"image#{THERE}/ami-0a1b2c3d", "ami-0a1b2c3d"),
+        ("defaults_unlocked", f"defaults#{THERE}", "metadata defaults"),
+    ],
+)
+def test_it_tells_of_sources_amis_and_defaults(kind: str, pk: str, about: str, ledger: list[dict[str, Any]]) -> None:
+    """By their names, in the account and Region in which they are."""
+    ledger.append(event(kind, 4, pk, caller="dora", status="done", because="Proved."))
+    asked = ("audit", "--kind", kind, "--account", "222222222222", "--in-region", "eu-west-1")
+    [found] = json.loads(run(*asked, "--output", "json").stdout)["events"]
+    assert (about, pk, "dora", "Proved.") == (found["about"], found["target"], found["who"], found["because"])
+    assert about == rows(run(*asked, "--format", "csv").stdout)[0]["about"]
+    assert about in run(*asked).stdout
+    assert [] == json.loads(run(*asked[:-1], "us-east-1", "--output", "json").stdout)["events"]
+
+
 def test_an_empty_ledger_is_an_answer(ledger: list[dict[str, Any]]) -> None:
     """And says so; what was not looked at is not said."""
     assert ledger

@@ -203,8 +203,12 @@ def _told_in_the_ledger(place: Place) -> None:
     steps = ["locking", "locked", "locking", "locked", "unlocking", "unlocked"]
     assert ("unlocked", steps) == (current["status"], [each["status"] for each in events])
     assert all("arn:aws:iam::111111111111:root" in each["caller"] for each in events)
-    assert ["Quarter goal." in each["caller"] for each in events] == [True, True, False, False, False, False]
+    assert ["Quarter goal." == each.get("because") for each in events] == [True, True, False, False, False, False]
     assert {"HttpTokens": "no-preference", "HttpPutResponseHopLimit": 1} == events[0]["before"]
+    there = ("--account", ACCOUNT, "--in-region", place.region)
+    trail = Terminal(place.world.cloud).pipe("audit", *there, "--events-only", "-o", "json")
+    told = [each for each in trail.document["events"] if each.get("about") == "metadata defaults"]
+    assert [f"defaults_{each}" for each in steps] == [each["kind"] for each in told]
 
 
 def test_a_builder_that_lives_for_minutes_keeps_a_place_open(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,14 @@ import pytest
 
 from imdsv2.aws.bus import Bus
 from imdsv2.domain.graduation import Graduation
+from imdsv2.domain.source_fix import FixStatus, SourceFix
 from imdsv2.ledger.captures import Captures
+from imdsv2.ledger.detail import ALWAYS, SOMETIMES
 from imdsv2.ledger.graduation import Graduations
 from imdsv2.ledger.images import ImageEvents
 from imdsv2.ledger.source_verdicts import SourceRecord, SourceVerdicts
-from imdsv2.ledger.trail import Kind, Provenance
+from imdsv2.ledger.sources import SourceFixes
+from imdsv2.ledger.trail import Author, Kind, Provenance
 from tests.integration.builders import HUB, MEMBER, NOW, REGION, TABLE, arn_of
 from tests.integration.test_handlers import LambdaContext
 
@@ -31,10 +35,12 @@ class Events:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.details: list[dict[str, Any]] = []
         self.refused: set[str] = set()
 
     def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - AWS's name
         self.sent += [each["DetailType"] for each in Entries]
+        self.details += [json.loads(each["Detail"]) for each in Entries]
         return {
             "Entries": [{"ErrorCode": "Throttled"} if each["DetailType"] in self.refused else {} for each in Entries]
         }
@@ -76,19 +82,36 @@ def capture(cloud: Cloud) -> None:
     captures.add(ARN, Kind.CAPTURE_BEGUN, NOW, caller="ada", seconds=60)
 
 
-def test_histories_beside_the_trail_hold_up_no_event(cloud: Cloud, handler: Any, events: Events) -> None:
-    """Of a source, an AMI and an account's defaults: the sweep writes of sources every night."""
+def test_verdicts_on_sources_hold_up_no_event(cloud: Cloud, handler: Any, events: Events) -> None:
+    """They lie beside the events of the trail, and the sweep writes them every night."""
     dynamodb = cloud.client("dynamodb")
     before = SourceRecord(key=f"aws/{MEMBER}/{REGION}/auto_scaling_group:web")
     after = SourceRecord(key=before.key, verdict="fix_source", reason="optional", explanation="It allows IMDSv1.")
     assert SourceVerdicts(dynamodb, TABLE).save([(before, after)], NOW)
-    ImageEvents(dynamodb, TABLE).add(ARN, "ami-0b0a", "required", NOW, caller="ada")
-    Graduations(dynamodb, TABLE).save(Graduation(place=ARN, status="locked", by="ada"), NOW)
     capture(cloud)
     records = streamed(cloud)
-    assert 4 == len(records)
+    assert 2 == len(records)
     assert {"batchItemFailures": []} == handler({"Records": records}, LambdaContext())
     assert ["capture_begun"] == events.sent
+
+
+def test_what_is_done_to_sources_amis_and_defaults_is_sent(cloud: Cloud, handler: Any, events: Events) -> None:
+    """With where it was done; each as often as it was written."""
+    dynamodb, trail, ada = cloud.client("dynamodb"), Provenance(lambda: "request-1", 3), Author(caller="ada")
+    key = f"aws/{MEMBER}/{REGION}/auto_scaling_group:web"
+    fix = SourceFix(key=key, owner="web team", caller="ada").moved(
+        FixStatus.FIXED, NOW, "Its next launches require tokens."
+    )
+    assert SourceFixes(dynamodb, TABLE, trail).save(fix)
+    ImageEvents(dynamodb, TABLE, trail).add(ARN, "ami-0b0a", Kind.IMAGE_REQUIRED, NOW, ada)
+    Graduations(dynamodb, TABLE, trail).save(Graduation(place=ARN, status="locked", by="ada"), NOW, ada)
+    assert {"batchItemFailures": []} == handler({"Records": streamed(cloud)}, LambdaContext())
+    assert ["defaults_locked", "image_required", "source_fixed"] == sorted(events.sent)
+    assert {(MEMBER, REGION, "ada", "request-1")} == {
+        (each["account"], each["region"], each["caller"], each["request_id"]) for each in events.details
+    }
+    described = {*ALWAYS, *SOMETIMES}
+    assert all(each.keys() <= described for each in events.details)
 
 
 def test_an_event_of_a_version_without_a_trail_holds_up_no_event(cloud: Cloud, handler: Any, events: Events) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.errors import InvalidRequest
+from imdsv2.ledger.detail import is_event
 from imdsv2.people.graduate_request import Graduating
 from imdsv2.people.request import parse
 from tests.integration.builders import MEMBER, REGION, asked
@@ -106,8 +107,11 @@ def test_each_change_is_written_before_and_after(cloud: Cloud, defaults: Default
     graduate(cloud, unlock=True)
     current, *events = kept(cloud)
     assert ["locking", "locked", "unlocking", "unlocked"] == [each["status"] for each in events]
-    assert {"ada, request request-7"} == {each["caller"] for each in events}
+    assert [f"defaults_{each['status']}" for each in events] == [each["kind"] for each in events]
+    assert {("ada", "manual")} == {(each["caller"], each["source"]) for each in events}
     assert all({"HttpTokens": "no-preference"} == each["before"] for each in events)
+    assert all({"HttpTokens": "required"} == each["after"] for each in events)
+    assert all(is_event(each) for each in events)
     assert "unlocked" == current["status"]
 
 

@@ -60,9 +60,9 @@ def carry_out(cloud: Cloud, *image_ids: str, dry_run: bool = True) -> dict[str, 
 
 
 def statuses(cloud: Cloud, image_id: str) -> list[str]:
-    """The events of an AMI."""
+    """What the trail tells of an AMI."""
     events = [each for each in cloud.items() if each["pk"] == f"image#aws/{MEMBER}/{REGION}/{image_id}"]
-    return [str(each["status"]) for each in sorted(events, key=lambda each: str(each["sk"]))]
+    return [str(each["kind"]).removeprefix("image_") for each in sorted(events, key=lambda each: str(each["sk"]))]
 
 
 def test_a_dry_run_says_what_would_be_and_changes_nothing(cloud: Cloud, support: dict[str, str]) -> None:
@@ -97,7 +97,8 @@ def test_who_asked_is_kept(cloud: Cloud) -> None:
     """By the name that they claim, and the id that finds the true one."""
     carry_out(cloud, UNUSED, dry_run=False)
     (first, *_) = [each for each in cloud.items() if each["pk"].startswith("image#")]
-    assert ("ada", "request-7", "Proved.") == (first["caller"], first["request_id"], first["reason"])
+    assert ("ada", "request-7", "Proved.") == (first["caller"], first["request_id"], first["because"])
+    assert ({"ImdsSupport": "unset"}, {"ImdsSupport": "v2.0"}) == (first["before"], first["after"])
 
 
 def test_an_ami_that_a_held_source_uses_is_left_alone(cloud: Cloud, support: dict[str, str]) -> None:

@@ -94,10 +94,10 @@ def send(broadcast: Any, *records: dict[str, Any]) -> list[dict[str, str]]:
         "defaults#aws/222222222222/eu-west-1",
     ],
 )
-def test_what_is_written_beside_sources_images_and_defaults_keeps_back_no_decision(
+def test_what_earlier_versions_wrote_of_sources_images_and_defaults_keeps_back_no_decision(
     pk: str, broadcast: Any, events: Events
 ) -> None:
-    """Their sort keys begin like those of the trail's events, and they are no decisions that subscribers are told of."""
+    """Their sort keys begin like those of the trail's events, and they lack what such an event has."""
     other = streamed(2, {"pk": pk, "sk": "event#2026-03-04T05:06:02.000000Z#0b", "status": "locking"})
     assert [] == send(broadcast, of_trail(1), other, of_trail(3))
     assert 2 == len(events.taken)

@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("kind", "what"),
     Column("account", spare=2),
     Column("region", spare=4),
-    Column("instance"),
+    Column("instance", "of what"),
     Column("status", spare=3),
     Column("reason", spare=1),
     Column("who"),
@@ -45,6 +45,7 @@ _COLUMNS = (
     Column("service_version", csv_only=True),
     Column("cloudtrail_event", csv_only=True),
     Column("target", csv_only=True),
+    Column("about", csv_only=True),
 )
 
 
@@ -124,7 +125,10 @@ def audit(
     if events_only or kinds or who:
         nothing = "Nothing of that kind was decided in that time, as far as the ledger knows."
     if app.output == "table":
-        rows = [{**each, "at": short(str(each["at"] or ""))} for each in rows]
+        rows = [
+            {**each, "at": short(str(each["at"] or "")), "instance": each["instance"] or each.get("about")}
+            for each in rows
+        ]
     show(app, document, Table(_COLUMNS, rows), summary=said if rows else "", empty=nothing)
     if not any(each["account"] for each in rows):  # The policy's events are everybody's.
         note_strangers(app, account, in_region, instance)

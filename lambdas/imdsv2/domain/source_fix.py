@@ -100,6 +100,7 @@ class SourceFix:
         explanation: what happened, and what a person can do.
         owes: `TELL` and `COUNT`, as far as they are not done.
         past: earlier statuses, each as `<ISO time> <status>`, the newest last.
+        kept: the item as the ledger has it, from which this one may differ; None if it has none.
     """
 
     key: str
@@ -123,7 +124,8 @@ class SourceFix:
     hindered_by: str = ""
     explanation: str = ""
     owes: frozenset[str] = frozenset()
-    past: tuple[str, ...] = field(default=())
+    past: tuple[str, ...] = ()
+    kept: SourceFix | None = field(default=None, compare=False, repr=False)
 
     @property
     def place(self) -> Place:

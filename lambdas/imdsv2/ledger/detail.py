@@ -42,6 +42,23 @@ MEANINGS: Mapping[Kind, str] = {
     Kind.CAPTURE_BEGUN: "A person has an instance watched for processes that call IMDSv1.",
     Kind.CAPTURE_SENT: "Systems Manager took the command that watches it; `command_id` finds what it prints.",
     Kind.CAPTURED: "The watch is over; `processes` has what it found.",
+    Kind.SOURCE_ANNOUNCED: "The owner of a source was told that its next launches will require tokens.",
+    Kind.SOURCE_FIXING: "The service begins to change what a source launches; `explanation` is the plan.",
+    Kind.SOURCE_FIXED: "The next launches of a source require tokens.",
+    Kind.SOURCE_VERIFIED: "What it launched since ran without breakage.",
+    Kind.SOURCE_BROKE: "The guard found the software of an instance broken that a changed source launched.",
+    Kind.SOURCE_GOING_BACK: "The service begins to put a source back; `explanation` says why.",
+    Kind.SOURCE_GONE_BACK: "A source launches as before; `explanation` names what was left alone.",
+    Kind.SOURCE_LEFT: "Somebody else changed what was to be changed, and the service left the source alone.",
+    Kind.SOURCE_FAILED: "The change of a source could not be made, and nothing of it is in force.",
+    Kind.IMAGE_REQUIRING: "A person has an AMI require tokens, and EC2 is about to be asked.",
+    Kind.IMAGE_REQUIRED: "The AMI requires tokens, which cannot be undone.",
+    Kind.IMAGE_FAILED: "EC2 refused that, or did not answer.",
+    Kind.DEFAULTS_LOCKING: "A person has the metadata defaults of an account and Region locked, and EC2 is about to be asked.",
+    Kind.DEFAULTS_LOCKED: "They are locked.",
+    Kind.DEFAULTS_UNLOCKING: "A person has them put back, and EC2 is about to be asked.",
+    Kind.DEFAULTS_UNLOCKED: "What was before is in force again.",
+    Kind.DEFAULTS_FAILED: "EC2 refused to lock or unlock them, or did not answer.",
 }
 """What each kind of event tells."""
 
@@ -50,14 +67,17 @@ ALWAYS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "id": (_TEXT, "Of the event. Delivery is at least once: an id that has been seen is the same event again."),
     "kind": ({"enum": [str(each) for each in Kind]}, "What happened; also the detail type."),
     "at": (_TIME, "When it was written to the ledger, together with the change."),
-    "target": (_TEXT, "What it is about: an instance's ARN, or account, cohort or policy as the ledger names it."),
+    "target": (
+        _TEXT,
+        "What it is about: an instance's ARN; else account, cohort, policy, source, AMI or defaults as the ledger names it.",
+    ),
     "service_version": (_TEXT, "The version of the service that wrote it."),
 }
 """The attributes that every event has, each with its type and meaning."""
 
 SOMETIMES: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "account": (_TEXT, "The account, if it is about one."),
-    "region": (_TEXT, "The Region, if it is about an instance or a cohort."),
+    "region": (_TEXT, "The Region, if it is about something in one."),
     "instance_id": (_TEXT, "The instance, if it is about one."),
     "caller": (_TEXT, "Who asked for it, as claimed; of the policy, who wrote the parameter, as Systems Manager says."),
     "request_id": (_TEXT, "The invocation; finds the true caller in CloudTrail, and the function's log."),
@@ -72,8 +92,11 @@ SOMETIMES: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "reason_before": (_TEXT, "The reason before it."),
     "explanation": (_TEXT, "One sentence or more for people, with what to do."),
     "error": (_OBJECT, "EC2's code and message, if it refused."),
-    "before": (_OBJECT, "The metadata options before a change."),
-    "after": (_OBJECT, "The metadata options after a change."),
+    "before": (
+        _OBJECT,
+        "What the service found before its change: metadata options of an instance, an account or an AMI, or a source's launch templates.",
+    ),
+    "after": (_OBJECT, "The same as the service's change made it, or is about to make it."),
     "approved_by": (_TEXT, "On whose word a change was made, and in which request."),
     "cohort": (_TEXT, "The cohort of the instance."),
     "owner": (_TEXT, "Who answers for a hold or an acceptance, or was given notice."),
@@ -85,6 +108,7 @@ SOMETIMES: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "mended_at": (_TIME, "When the software was started or rebooted, by a person's word."),
     "mended_before": (_TIME, "What was said of that before."),
     "broken_at": (_TIME, "When its software was found broken."),
+    "broken_by": (_TEXT, "The instance, by its ARN, that a changed source launched and whose software broke."),
     "left_because": (_TEXT, "Why the guard did not put it back, or looks no longer."),
     "opened_at": (_TIME, "When the circuit breaker opened."),
     "rollbacks": (_NUMBER, "The rollbacks that count towards the breaker."),
@@ -116,8 +140,8 @@ def schema() -> dict[str, Any]:
 
 
 def is_event(item: Mapping[str, Any]) -> bool:
-    """Whether an item, as DynamoDB has it, is an event of the trail. Sources, AMIs and locked defaults have a history under the same
-    sort keys, and so have instances from versions that knew no trail; subscribers are not told of these."""
+    """Whether an item, as DynamoDB has it, is an event of the trail. Verdicts on sources have a history under the same sort keys, and
+    earlier versions wrote others that are not of the trail; subscribers are not told of these."""
     return "schema" in item and "kind" in item
 
 
@@ -147,7 +171,7 @@ def _place(pk: str) -> dict[str, str]:
     match kind:
         case "account":
             return {"target": pk, "account": parts[-1]}
-        case "cohort":
+        case "cohort" | "source" | "image" | "defaults":
             return {"target": pk, "account": parts[1], "region": parts[2]}
     return {"target": pk}
 

@@ -1,13 +1,11 @@
-"""What people had the service do to AMIs: events only, one before the call to EC2 and one with its outcome."""
+"""What people had the service do to AMIs: events of the trail only, one before the call to EC2 and one with its outcome."""
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import to_text
-from imdsv2.ledger.values import serialize
-from imdsv2.version import VERSION
+from imdsv2.ledger.items import new_id
+from imdsv2.ledger.trail import Event, Kind, puts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,26 +13,21 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from imdsv2.domain.instance import Placed
-
-REQUIRING, REQUIRED, FAILED = "requiring", "required", "failed"
+    from imdsv2.ledger.trail import Author, Provenance
 
 
 class ImageEvents:
     """The events. Every method may raise ClientError."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+    def __init__(self, dynamodb: DynamoDBClient, table: str, provenance: Provenance) -> None:
         self._dynamodb = dynamodb
         self._table = table
+        self._provenance = provenance
 
-    def add(self, place: Placed, image_id: str, status: str, now: datetime, **said: Any) -> None:
+    def add(self, place: Placed, image_id: str, kind: Kind, now: datetime, by: Author, **details: Any) -> None:
         """Write one event, which is never changed."""
         key = f"image#{place.partition}/{place.account}/{place.region}/{image_id}"
-        values = {
-            "pk": key,
-            "sk": f"event#{to_text(now)}#{uuid.uuid4().hex[:12]}",
-            "status": status,
-            "service_version": VERSION,
-            **said,
-        }
-        item = {name: serialize(value) for name, value in values.items() if value is not None}
-        self._dynamodb.put_item(TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)")
+        event = Event(kind=kind, details={**by.said(), **details})
+        items: Any = [*puts(self._table, key, [event], now, self._provenance)]
+        # A repetition of a call whose answer was lost is known by its token: it writes nothing, and does not fail.
+        self._dynamodb.transact_write_items(TransactItems=items, ClientRequestToken=new_id())

@@ -1,5 +1,5 @@
 """The source items: what the service did to what launches instances. One partition holds them all: there are few, and the guard reads
-them together."""
+them together. The events of the trail about a source lie beside its verdict."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.source_fix import FixStatus, Pointer, SourceFix, Step
 from imdsv2.ledger.items import put_unless_overtaken, query_all, to_text, to_time
+from imdsv2.ledger.source_story import told_by
+from imdsv2.ledger.trail import puts
 from imdsv2.ledger.values import deserialize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from imdsv2.ledger.trail import Provenance
 
 _SOURCES = "sources"
 _TIMES = ("lease_until", "at", "fixed_at", "notice_ends_at", "broken_at")
@@ -23,9 +27,10 @@ _TEXTS = ("attempt", "group", "owner", "caller", "request_id", "broken_by", "und
 class SourceFixes:
     """The source items. Every method may raise ClientError."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table: str) -> None:
+    def __init__(self, dynamodb: DynamoDBClient, table: str, provenance: Provenance) -> None:
         self._dynamodb = dynamodb
         self._table = table
+        self._provenance = provenance
 
     def read(self, key: str) -> SourceFix:
         """The item of a source; one that is not in the ledger is returned empty, with version 0."""
@@ -49,7 +54,7 @@ class SourceFixes:
         return [*map(_fix, items)]
 
     def save(self, fix: SourceFix) -> SourceFix | None:
-        """Write an item; as it is then, or None if another writer was there since it was read."""
+        """Write an item, and the events of its change together; as it is then, or None if another writer was there since it was read."""
         attributes: dict[str, Any] = {
             "status": fix.status,
             **{name: getattr(fix, name) or None for name in _TEXTS},
@@ -60,9 +65,18 @@ class SourceFixes:
             "owes": sorted(fix.owes) or None,
             "past": list(fix.past) or None,
         }
-        if not put_unless_overtaken(self._dynamodb, self._table, _key(fix.key), fix.version, attributes):
+        key, events = _key(fix.key), self._events(fix)
+        if not put_unless_overtaken(self._dynamodb, self._table, key, fix.version, attributes, events):
             return None
-        return replace(fix, version=fix.version + 1)
+        return _as_kept(replace(fix, version=fix.version + 1))
+
+    def _events(self, fix: SourceFix) -> list[dict[str, Any]]:
+        """What the trail is to tell of the change since the item was read."""
+        told = told_by(fix)
+        if told is None:
+            return []
+        at, events = told
+        return [*puts(self._table, f"source#{fix.key}", events, at, self._provenance)]
 
 
 def _key(key: str) -> dict[str, Any]:
@@ -74,7 +88,7 @@ def _fix(item: Mapping[str, Any]) -> SourceFix:
     status = values.get("status")
     texts: dict[str, Any] = {name: values[name] for name in _TEXTS if name in values}
     times: dict[str, Any] = {name: to_time(values.get(name)) for name in _TIMES}
-    return SourceFix(
+    read = SourceFix(
         key=values["sk"],
         version=int(values["version"]),
         status=FixStatus(status) if status else None,
@@ -86,6 +100,11 @@ def _fix(item: Mapping[str, Any]) -> SourceFix:
         **texts,
         **times,
     )
+    return _as_kept(read)
+
+
+def _as_kept(fix: SourceFix) -> SourceFix:
+    return replace(fix, kept=replace(fix, kept=None))
 
 
 def _step(kept: Mapping[str, Any]) -> Step:

@@ -3,8 +3,8 @@
 An event is written in the transaction that makes the change it tells of, so there is neither a change without its event nor an event
 without its change. Events of an instance lie beside its record (changes of its status as ``event#<time>#<id>``, everything else as
 ``decision#<time>#<id>``), those of an account under
-``account#<partition>/<account>``, those of a cohort beside its item, those of the policy under ``policy``. A sparse index by day holds
-all of them, spread over shards.
+``account#<partition>/<account>``, those of a cohort beside its item, those of the policy under ``policy``, those of a source, an AMI or an
+account's defaults under ``source#``, ``image#`` and ``defaults#``. A sparse index by day holds all of them, spread over shards.
 """
 
 from __future__ import annotations
@@ -61,6 +61,23 @@ class Kind(StrEnum):
     CAPTURE_BEGUN = "capture_begun"
     CAPTURE_SENT = "capture_sent"
     CAPTURED = "captured"
+    SOURCE_ANNOUNCED = "source_announced"
+    SOURCE_FIXING = "source_fixing"
+    SOURCE_FIXED = "source_fixed"
+    SOURCE_VERIFIED = "source_verified"
+    SOURCE_BROKE = "source_broke"
+    SOURCE_GOING_BACK = "source_going_back"
+    SOURCE_GONE_BACK = "source_gone_back"
+    SOURCE_LEFT = "source_left"
+    SOURCE_FAILED = "source_failed"
+    IMAGE_REQUIRING = "image_requiring"
+    IMAGE_REQUIRED = "image_required"
+    IMAGE_FAILED = "image_failed"
+    DEFAULTS_LOCKING = "defaults_locking"
+    DEFAULTS_LOCKED = "defaults_locked"
+    DEFAULTS_UNLOCKING = "defaults_unlocking"
+    DEFAULTS_UNLOCKED = "defaults_unlocked"
+    DEFAULTS_FAILED = "defaults_failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

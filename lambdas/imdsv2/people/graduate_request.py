@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import Place, partition_of
 from imdsv2.errors import InvalidRequest
+from imdsv2.ledger.trail import Author
 from imdsv2.line.events import shown
 from imdsv2.people import fields
 
@@ -32,6 +33,11 @@ class Graduating:
     dry_run: bool = True
     caller: str | None = None
     reason: str | None = None
+
+    @property
+    def author(self) -> Author:
+        """Who asks, and why, as the trail tells it."""
+        return Author(caller=self.caller, source="manual", because=self.reason)
 
     def signed(self, request_id: str) -> str:
         """Who asks, and why, as the ledger keeps it."""

@@ -70,7 +70,7 @@ class Graduates:
         planned = missing(wanted, now)
         found = [*look.open, *self._gates(asked, now)]
         if not planned:
-            known = known if asked.dry_run else self._settled(known, now)
+            known = known if asked.dry_run else self._settled(asked, known, now)
             told = "The defaults already say so; nothing is changed."
             return _answer(asked, known, now, look, found, result="already_locked", explanation=told)
         if found:
@@ -102,11 +102,11 @@ class Graduates:
             return f"The defaults cannot be read again ({describe_error(error)}); nothing is changed. Ask again."
         return "Somebody has changed the defaults meanwhile; nothing is changed. Ask again." if fresh != now else None
 
-    def _settled(self, known: Graduation, now: Mapping[str, Any]) -> Graduation:
+    def _settled(self, asked: Graduating, known: Graduation, now: Mapping[str, Any]) -> Graduation:
         """The ledger's item, completed where an earlier attempt was carried out and its answer got lost."""
         if known.status not in (Lock.LOCKING, Lock.FAILED) or not known.holds or missing(known.wanted, now):
             return known
-        return self.graduations.save(replace(known, status=Lock.LOCKED, error=None), self.now())
+        return self.graduations.save(replace(known, status=Lock.LOCKED, error=None), self.now(), asked.author)
 
     def _unlock(self, asked: Graduating, known: Graduation, now: Mapping[str, Any], request_id: str) -> dict[str, Any]:
         """Put back what was before, where the defaults are still as the service set them."""
@@ -134,7 +134,7 @@ class Graduates:
         done: Lock,
         look: Look | None = None,
     ) -> dict[str, Any]:
-        written = self.graduations.save(begun, self.now())
+        written = self.graduations.save(begun, self.now(), asked.author)
         try:
             if planned:
                 set_metadata_defaults(self.members.ec2_of_sources(asked.place, "source"), planned)
@@ -145,10 +145,10 @@ class Graduates:
                 # Nothing was changed: what somebody else sets later is theirs, and no unlocking takes it back.
                 stands = known if known.holds else Graduation(place=known.place)
                 failed = replace(failed, before=stands.before, wanted=stands.wanted)
-            failed = self.graduations.save(failed, self.now())
+            failed = self.graduations.save(failed, self.now(), asked.author)
             told = f"EC2 refused, or did not answer ({problem}). Ask again: what was before is kept, and nothing is done twice."
             return _answer(asked, failed, now, look, result="failed", explanation=told, planned=planned)
-        finished = self.graduations.save(replace(written, status=done), self.now())
+        finished = self.graduations.save(replace(written, status=done), self.now(), asked.author)
         told = (
             f"Put back with {_unlocking(asked.place)}." if done is Lock.LOCKED else "What was before is in force again."
         )

@@ -10,7 +10,7 @@ from imdsv2.aws.image_change import may_require_imdsv2, require_imdsv2
 from imdsv2.aws.images import read_images
 from imdsv2.domain.decision import decide_scope
 from imdsv2.errors import InvalidRequest
-from imdsv2.ledger.images import FAILED, REQUIRED, REQUIRING
+from imdsv2.ledger.trail import Author, Kind
 from imdsv2.source.verdict import SourceVerdict
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _WARNING = (
     "ImdsSupport v2.0 cannot be undone on an AMI. What is launched from it requires tokens from then on, with hop limit 2, unless the "
     "launch or the account's default says otherwise; instances that run already stay as they are."
 )
+
+_UNSET, _V2 = {"ImdsSupport": "unset"}, {"ImdsSupport": "v2.0"}
+"""An AMI before, which may be asked for only where it does not require tokens, and after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +100,16 @@ class Images:
 
     def _require(self, image_id: str, order: ImageOrder, request_id: str) -> None:
         """The ledger has it before EC2 is asked, and the outcome after that."""
-        said = {"caller": order.caller, "request_id": request_id, "reason": order.reason}
-        self.events.add(order.place, image_id, REQUIRING, self.now(), **said)
+        by = Author(caller=order.caller, request_id=request_id, source="manual", because=order.reason)
+        change = {"before": _UNSET, "after": _V2}
+        self.events.add(order.place, image_id, Kind.IMAGE_REQUIRING, self.now(), by, **change)
         try:
             require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
         except CALL_FAILURES as error:
-            self.events.add(order.place, image_id, FAILED, self.now(), **said, error=describe_error(error))
+            why = f"EC2 refused it, or did not answer ({describe_error(error)})."
+            self.events.add(order.place, image_id, Kind.IMAGE_FAILED, self.now(), by, before=_UNSET, explanation=why)
             raise
-        self.events.add(order.place, image_id, REQUIRED, self.now(), **said)
+        self.events.add(order.place, image_id, Kind.IMAGE_REQUIRED, self.now(), by, **change)
 
 
 def _users(image_id: str, seen: Seen) -> list[tuple[Source, Judged]]:
