@@ -15,8 +15,14 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Only show what wo
 reason_option = click.option("--reason", metavar="TEXT", help="Why; the ledger keeps it beside your name.")
 
 
-def confirm(what: str, *, yes: bool) -> None:
-    """Return if it may be done: by `--yes`, or by "yes" typed at the terminal. ``what``: the question, without its mark.
+def confirm(what: str, *, yes: bool, phrase: str = "yes", option: str = "--yes") -> None:
+    """Return if it may be done: by `--yes`, or by what is typed at the terminal.
+
+    Args:
+        what: the question, without its mark.
+        yes: whether the command line has answered it.
+        phrase: what has to be typed.
+        option: how a command line answers it.
 
     Raises Failure if the answer is another one, or if nobody can be asked.
     """
@@ -24,12 +30,15 @@ def confirm(what: str, *, yes: bool) -> None:
         return
     if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise usage(
-            "nothing was changed", "nobody can be asked here, because this is no terminal", "say --yes to do it"
+            "nothing was changed", "nobody can be asked here, because this is no terminal", f"say {option} to do it"
         )
+    quoted = phrase if phrase.isalpha() else f'"{phrase}"'
     try:
-        answer = click.prompt(for_terminal(f"{what}? Type yes to go on"), default="no", show_default=False, err=True)
+        answer = click.prompt(
+            for_terminal(f"{what}? Type {quoted} to go on"), default="no", show_default=False, err=True
+        )
     except click.Abort:  # Ctrl-C, or the end of what is typed.
         click.echo("\nNothing was changed.", err=True)
         raise
-    if answer.strip().lower() != "yes":
-        raise Failure("nothing was changed", "the answer was not yes", code=Exit.NOTHING)
+    if " ".join(answer.lower().replace('"', " ").split()) != phrase:
+        raise Failure("nothing was changed", f"the answer was not {quoted}", code=Exit.NOTHING)

@@ -7,6 +7,7 @@ ministack evaluates identity policies, trust policies, permission boundaries and
 - CreateTags and DeleteTags are checked on every resource that they name, RunInstances on those that it makes or uses;
 - ModifyInstanceMetadataOptions carries `ec2:Attribute/<name>` and `ec2:Attribute` (what is sent) and `ec2:MetadataHttpEndpoint`,
   `ec2:MetadataHttpTokens`, `ec2:MetadataHttpPutResponseHopLimit` (the instance's current state);
+- ModifyImageAttribute is checked on the image, and carries `ec2:Owner` and `ec2:Attribute`;
 - PutParameter carries `ssm:Overwrite`;
 - GetCalendarState is checked on the first calendar that it names;
 - `aws:ResourceTag/<key>` and `ec2:ResourceTag/<key>` of instances are available, the former of launch templates too, by which their
@@ -31,6 +32,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
+from local.server.ec2.images import owner_of
 from local.server.ec2.records import tags_of
 from local.server.ec2.templates import with_template
 from local.server.ec2.wire import many, one, tags
@@ -45,6 +47,7 @@ ATTRIBUTES: Final = (
     "HttpProtocolIpv6",
     "InstanceMetadataTags",
 )
+IMAGE_ATTRIBUTES: Final = ("ImdsSupport", "LaunchPermission", "Description")
 # APIs that are authorised by another action than their own; botocore's documentation of Security Hub's says so.
 KNOWN_TO_IAM_AS: Final = {
     "sqs:SendMessageBatch": "sqs:SendMessage",
@@ -148,6 +151,8 @@ def _several_arns(params: Params, region: str, account: str) -> list[str]:
         ]
     if one(params, "Action") in {"CreateLaunchTemplateVersion", "ModifyLaunchTemplate"}:
         return [f"{here}launch-template/{one(params, 'LaunchTemplateId') or '*'}"]
+    if one(params, "Action") == "ModifyImageAttribute":
+        return [f"arn:aws:ec2:{region}::image/{one(params, 'ImageId')}"]
     if one(params, "Action") not in {"CreateTags", "DeleteTags"}:
         return []
     kinds = ms.ec2._guess_resource_type
@@ -190,6 +195,9 @@ def _instance_context(params: Params) -> Record:
     context: Record = {f"ec2:ResourceTag/{key}": value for key, value in tags_of(instance_id).items()}
     if one(params, "Action") == "RunInstances":
         return context | _launch_context(params)
+    if one(params, "Action") == "ModifyImageAttribute":
+        changed = [name for name in IMAGE_ATTRIBUTES if any(each.startswith(f"{name}.") for each in params)]
+        return context | {"ec2:Owner": owner_of(one(params, "ImageId") or ""), "ec2:Attribute": changed}
     if one(params, "Action") != "ModifyInstanceMetadataOptions":
         return context
     sent = {name: value for name in ATTRIBUTES if (value := one(params, name)) is not None}

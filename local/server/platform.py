@@ -50,6 +50,7 @@ SERVICES: dict[str, ServiceHandler] = app.SERVICE_HANDLERS
 EC2_ACTIONS: dict[str, Ec2Action] = ec2._ACTION_MAP
 EC2_INSTANCES: MutableMapping[str, Record] = ec2._instances
 LAUNCH_TEMPLATES: MutableMapping[str, Record] = ec2._launch_templates
+EC2_IMAGES: MutableMapping[str, Record] = ec2._images
 EC2_TAGS: MutableMapping[str, list[dict[str, str]]] = ec2._tags
 STACK_TYPES: dict[str, dict[str, Callable[..., Any]]] = provisioners._RESOURCE_HANDLERS
 STACKS: Mapping[str, Record] = cloudformation._stacks

@@ -84,3 +84,22 @@ def test_what_is_no_cohort_or_not_one_is_refused(asked: Installation, args: tupl
     done = run("clear", "--cohort", *args, "--yes")
     assert (2, 1, []) == (done.exit_code, done.stderr.count("\n"), asked.aws.payloads())
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("named", [("--cohort", "group:web"), ("group:web",), ("--cohort", f"{PLACE}/group:web")])
+def test_what_calls_in_a_cohort_is_asked_by_the_same_names(asked: Installation, named: tuple[str, ...]) -> None:
+    """Where instances are named, too, as `explain` takes it; a miss there is told with the likely cohort."""
+    asked.aws.on_invoke("manual", {"results": [], "problems": []})
+    assert 3 == run("culprit", *named).exit_code
+    assert [{"culprit": {"cohort": f"{PLACE}/group:web"}}] == asked.aws.payloads()
+    missed = run("culprit", "group:wep")
+    assert (2, True) == (missed.exit_code, "did you mean group:web?" in missed.stderr), missed.stderr
+
+
+def test_a_cohort_that_has_a_namesake_is_explained_by_its_place(asked: Installation) -> None:
+    """And the refusal without one says so."""
+    refused = run("explain", "group:db")
+    assert (2, True) == (refused.exit_code, "name one by its key, or --account and --in-region" in refused.stderr)
+    for account, key in (("222222222222", f"{PLACE}/group:db"), ("333333333333", f"{OTHER}/group:db")):
+        done = run("explain", "group:db", "--account", account, "--in-region", "eu-west-1")
+        assert (0, True) == (done.exit_code, f"Key: {key}\n" in done.stdout), done.output

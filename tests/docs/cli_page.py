@@ -36,7 +36,7 @@ $ imdsv2 undo --account 222222222222 --since 2h
   change the terminal, and are no formulas in CSV. Tables and CSV show commands as they are typed; JSON has the service's own answer, with
   the payloads. A file is written whole or not at all, and whether it can be is asked before anything is done.
 - **What changes anything** shows first what it will do, as the service itself answers, and asks for a typed `yes`. `--yes` answers
-  before the question, `--dry-run` only shows. Where nobody can be asked, it ends without a change. The ledger keeps the ARN of your
+  before the question, `--dry-run` only shows. What nobody can undo (`images --require`) wants these very words instead. Where nobody can be asked, it ends without a change. The ledger keeps the ARN of your
   credentials as the name of the caller.
 - **Times** are written as `2027-05-01T06:00:00Z` (UTC where no zone is given), as a day, as `now`, or as a span: `90m`, `2h`, `30d`, `2w`.
 

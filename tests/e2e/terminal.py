@@ -72,8 +72,8 @@ class Terminal:
         )
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def screen(self, *args: str, types: str = "yes", **environment: str) -> Ended:
-        """Run a command in a terminal. Whatever it asks is answered with ``types``."""
+    def screen(self, *args: str, types: str = "yes", asks: bytes = b"Type yes to go on", **environment: str) -> Ended:
+        """Run a command in a terminal. Once it ``asks``, it is answered with ``types``."""
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, _COLUMNS, 0, 0))
         process = subprocess.Popen(
@@ -95,7 +95,7 @@ class Terminal:
                 if not part:
                     break
                 seen += part
-                if not answered and b"Type yes to go on" in seen:
+                if not answered and asks in seen:
                     os.write(master, f"{types}\n".encode())
                     answered = True
             code = process.wait(max(1, deadline - time.monotonic()))

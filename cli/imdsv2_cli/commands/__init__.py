@@ -54,6 +54,12 @@ COMMANDS: dict[str, Entry] = {
     "sources": Entry(
         "sources", "sources", LOOK, "Shows where instances come from, with a verdict and a remedy for each source."
     ),
+    "images": Entry(
+        "images",
+        "images",
+        LOOK,
+        "Lists an account's own AMIs that do not require tokens; makes them require tokens for good.",
+    ),
     "guardrails": Entry(
         "guardrails",
         "guardrails",

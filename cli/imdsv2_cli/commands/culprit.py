@@ -74,7 +74,7 @@ def culprit(
     """
     if seconds and not capture:
         raise usage("--seconds says how long to watch", todo="say --capture beside it")
-    if cohort is None and len(instances) == 1 and _COHORT.fullmatch(instances[0]):
+    if cohort is None and len(instances) == 1 and _is_cohort(instances[0]):
         cohort, instances = instances[0], ()
     scope = scope_of(app, instances, cohort=cohort, account=account, region=in_region, may_be_account=False)
     asked: dict[str, Any] = {"capture": capture, "seconds": int(seconds or 0), "collect": collect}
@@ -85,6 +85,13 @@ def culprit(
         scope = _confirmed(app, scope, watch, yes=yes)
     said = {"dry_run": False, "caller": app.caller, **({"reason": reason} if reason else {})}
     return _answer(app, _asked(app, {**scope, **watch}, **said))
+
+
+def _is_cohort(name: str) -> bool:
+    """Whether a cohort was named where instances are: by its key, or by what follows the Region in it."""
+    from imdsv2.domain.cohort import KINDS
+
+    return _COHORT.fullmatch(name) is not None or (name.partition(":")[0] in KINDS and ":" in name)
 
 
 def _confirmed(app: App, scope: Mapping[str, Any], watch: Mapping[str, Any], *, yes: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, arn_of
 from imdsv2_cli.fleet.named import find
 from imdsv2_cli.fleet.story import chart, gates_of, next_of, timeline_of
 from imdsv2_cli.fleet.when import now, short
+from imdsv2_cli.naming import account_option, region_option
 from imdsv2_cli.output import Column, Table, as_csv, as_json, as_table, deliver, progress
 from imdsv2_cli.wording import count, typed
 
@@ -60,16 +61,20 @@ _EVIDENCE = (
 
 @click.command(cls=Command)
 @click.argument("name", metavar="INSTANCE|COHORT")
+@account_option
+@region_option
 @click.pass_obj
-def explain(app: App, name: str) -> None:
+def explain(app: App, name: str, account: str | None, in_region: str | None) -> None:
     """Explains an instance or a cohort: facts, evidence, gates, what happened, what happens next.
 
-    Name an instance by id, ARN or its tag Name, a cohort by its key or what follows the Region in it, e.g. group:web. Nothing is
-    judged anew; `imdsv2 assess` does that.
+    Name an instance by id, ARN or its tag Name, a cohort by its key or what follows the Region in it, e.g. group:web; where
+    several are called so, --account and --in-region say which. Nothing is judged anew; `imdsv2 assess` does that.
     """
     at = now()
     with progress("Reading the fleet"):
-        found = find(name, Fleet(app, at).rows())
+        rows = Fleet(app, at).rows()
+        there = (each for each in rows if account in {None, each["account"]} and in_region in {None, each["region"]})
+        found = find(name, there)
     if found.instance is not None:
         _explain_instance(app, found.instance, at)
     else:

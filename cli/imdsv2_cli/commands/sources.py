@@ -9,14 +9,16 @@ import click
 from imdsv2_cli.aws import ask
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.clean import for_terminal
+from imdsv2_cli.confirm import dry_run_option, yes_option
 from imdsv2_cli.failure import Exit, usage
 from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
 from imdsv2_cli.output import Column, Table, deliver, note, progress, show
+from imdsv2_cli.source_fixes import fix as fix_sources
 from imdsv2_cli.verdicts import parts_of
 from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _SOURCES = (
     Column("account"),
@@ -41,6 +43,9 @@ _SOURCES = (
     "--language", metavar="NAME", help="Print the remedies in this language, ready to copy: terraform, aws-cli, ..."
 )
 @click.option("--principals", is_flag=True, help="Ask CloudTrail, too, who launched what people launch by hand.")
+@click.option("--fix", is_flag=True, help="Have the service change the sources that it may; shown and asked first.")
+@yes_option
+@dry_run_option
 @click.pass_obj
 def sources(
     app: App,
@@ -49,13 +54,22 @@ def sources(
     in_region: str | None,
     language: str | None,
     principals: bool,
+    fix: bool,
+    yes: bool,
+    dry_run: bool,
 ) -> Exit:
     """Shows where instances come from, with a verdict and a remedy for each source.
 
     A source is a launch template, group, fleet or stack. Name instances, or an account with or without a Region; without either, all
-    accounts are looked at of which the ledger knows. It only reads.
+    accounts are looked at of which the ledger knows. It only reads, except with --fix: then the service makes the next launches of
+    these sources require tokens where the verdict is fix_source, every gate is open and nobody else manages them. A dry run shows first
+    what would be changed and what holds the others, and only what it shows is changed. No instance is replaced, and what is launched
+    next is watched.
     """
-    scopes = _scopes(app, instances, account, in_region)
+    _refuse_mixed(language, principals=principals, fix=fix, yes=yes or dry_run)
+    scopes = scopes_of(app, instances, account, in_region)
+    if scopes and fix:
+        return fix_sources(app, scopes, yes=yes, dry_run=dry_run)
     if not scopes:
         show(
             app,
@@ -63,15 +77,8 @@ def sources(
             Table(_SOURCES, []),
             empty="No instance was found there.",
         )
-        return Exit.DONE
-    answers = []
-    with progress("Tracing", len(scopes) if len(scopes) > 1 else None) as tick:
-        for each in scopes:
-            answers.append(ask(app, {"sources": {**each, **({"principals": True} if principals else {})}}))
-            tick(1)
-    answer = {name: [each for one in answers for each in one[name]] for name in ("results", "images", "problems")}
-    for problem in answer["problems"]:
-        note(problem)
+        return Exit.NOTHING if fix else Exit.DONE
+    answer = traced(app, scopes, **({"principals": True} if principals else {}))
     if language is not None:
         return _remedies(app, answer, language)
     reopened = sum(each["allowing_imdsv1"] for each in answer["results"] if each["verdict"] != "already_required")
@@ -86,7 +93,27 @@ def sources(
     return Exit.DONE
 
 
-def _scopes(app: App, instances: tuple[str, ...], account: str | None, region: str | None) -> list[dict[str, Any]]:
+def _refuse_mixed(language: str | None, *, principals: bool, fix: bool, yes: bool) -> None:
+    if fix and (language is not None or principals):
+        raise usage("--fix has no room for other questions", todo="leave out --language and --principals")
+    if yes and not fix:
+        raise usage("--yes and --dry-run belong to a change", todo="say --fix beside it")
+
+
+def traced(app: App, scopes: Sequence[Mapping[str, Any]], **asked: Any) -> dict[str, Any]:
+    """The service's answer to where instances come from, for all scopes together. What it could not look at is noted."""
+    answers = []
+    with progress("Tracing", len(scopes) if len(scopes) > 1 else None) as tick:
+        for each in scopes:
+            answers.append(ask(app, {"sources": {**each, **asked}}))
+            tick(1)
+    answer = {name: [each for one in answers for each in one[name]] for name in ("results", "images", "problems")}
+    for problem in answer["problems"]:
+        note(problem)
+    return answer
+
+
+def scopes_of(app: App, instances: tuple[str, ...], account: str | None, region: str | None) -> list[dict[str, Any]]:
     """What the service is asked, one question for each account and Region."""
     if instances:
         targets = resolve(app, instances, account, region)

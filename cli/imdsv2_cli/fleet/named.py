@@ -52,9 +52,9 @@ def find(name: str, rows: Iterable[Row]) -> Found:
         [(key, members)] = cohorts.items()
         return Found(cohort=key, members=members)
     if cohorts:
+        some = ", ".join(sorted(cohorts)[:_SHOWN])
         raise usage(
-            f"{len(cohorts)} cohorts end with {name[:60]}",
-            todo=f"name one by its key: {', '.join(sorted(cohorts)[:_SHOWN])}",
+            f"{len(cohorts)} cohorts end with {name[:60]}", some, "name one by its key, or --account and --in-region"
         )
     if not names:
         raise empty_fleet()

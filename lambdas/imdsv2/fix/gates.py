@@ -135,8 +135,9 @@ class SourceGates:
         if policy.approval is Approval.NONE or fix.caller is not None:
             return None
         why = (
-            'The policy says "approval": "required": a person has it changed by the manual function, with "fix": true beside its '
-            "account and Region or one of its instances under sources."
+            f'The policy says "approval": "required": a person has it changed by imdsv2 sources --fix --account {fix.place.account} '
+            f'--in-region {fix.place.region}, or by the manual function, with "fix": true beside its account and Region or one of its '
+            "instances under sources."
         )
         return Shut(reason=Reason.APPROVAL_REQUIRED, why=why)
 

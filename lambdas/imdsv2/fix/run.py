@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 WOULD_FIX = "would_fix"
 _BETWEEN_ATTEMPTS = timedelta(days=7)
 """What failed once makes no version each night."""
-_ASK = 'To have it changed now, ask the manual function for its instances under sources, with "fix": true.'
 _SHARED = "It shares a launch template with a source that was changed just now. Ask again for it; the next sweep looks again as well."
 _BUSY = "Somebody is changing it right now; ask again in a few minutes."
 _OVERTAKEN = "Somebody else was quicker; ask again."
@@ -243,14 +242,24 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _how_to_ask(seen: Seen) -> str:
+    """How a person has it changed, the command line first: sources are named by an instance, and by no key."""
+    one = [*seen.source.running, *seen.source.instances][0].arn
+    return (
+        f"To have it changed now: imdsv2 sources --fix {one}, or without the command line, ask the manual function for that instance "
+        'under sources, with "fix": true.'
+    )
+
+
 def _left_to_people(seen: Seen, known: SourceFix, now: datetime) -> str | None:
     """Why the sweep leaves a source alone that may be changed; None if it does not."""
+    how = _how_to_ask(seen)
     if known.undone_by is not None:
-        return f"{known.undone_by} had it put back. {_ASK}"
+        return f"{known.undone_by} had it put back. {how}"
     older = [each for each in steps_of(seen.source) if each.base < max(known.made.get(each.template, [0]))]
     if older and known.status in {*STANDS, FixStatus.LEFT}:
-        return f"Somebody went back to version {older[0].base} of launch template {older[0].name} since the service changed it. {_ASK}"
+        return f"Somebody went back to version {older[0].base} of launch template {older[0].name} since the service changed it. {how}"
     fails = known.status is FixStatus.FAILED or (known.status is FixStatus.GONE_BACK and known.broken_by is None)
     if fails and known.at is not None and now - known.at < _BETWEEN_ATTEMPTS:
-        return f"{known.explanation} It is tried again after {known.at + _BETWEEN_ATTEMPTS:%Y-%m-%d}. {_ASK}"
+        return f"{known.explanation} It is tried again after {known.at + _BETWEEN_ATTEMPTS:%Y-%m-%d}. {how}"
     return None

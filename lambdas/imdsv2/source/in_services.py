@@ -205,5 +205,6 @@ def image_attribute(image: Image, region: str) -> Remedy:
         language=Language.CLI,
         text=command("ec2", "modify-image-attribute", region, *whom) + "\n",
         says=f"Launches from {image.id} require tokens, with hop limit 2, unless they or the account's default say otherwise. This cannot be "
-        "undone on that AMI: copy it first if you may need it as it was. Running instances keep their options.",
+        "undone on that AMI: copy it first if you may need it as it was. Running instances keep their options. The service does it, too, "
+        f"and records who wanted it, unless a source that uses the AMI is held: imdsv2 images --require {image.id}.",
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from local.server import platform as ms
 from local.server.ec2 import consoles as ec2_consoles
+from local.server.ec2 import images as ec2_images
 from local.server.ec2 import instances as ec2_instances
 from local.server.ec2 import metadata as ec2_metadata
 from local.server.ec2 import tags as ec2_tags
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def install() -> None:
     """Replace the actions in ministack's table."""
     before = dict(ms.EC2_ACTIONS)
-    for module in (ec2_instances, ec2_metadata, ec2_tags, ec2_templates, ec2_consoles):
+    for module in (ec2_instances, ec2_metadata, ec2_tags, ec2_templates, ec2_consoles, ec2_images):
         module.install()
     for name, action in ms.EC2_ACTIONS.items():
         if action is not before.get(name):
