@@ -93,7 +93,9 @@ def test_the_longest_run_of_a_function_is_waited_for() -> None:
 def test_ctrl_c_waits_for_no_answer(silence: Silence, args: list[str]) -> None:
     """Neither for the function's nor for those of the threads that ask it beside each other."""
     code = (
-        "import sys; from imdsv2_cli import main; from imdsv2_cli.base import App;"
+        # Who runs the tests in the background of a shell has Ctrl-C ignored, and so would the command.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from imdsv2_cli import main; from imdsv2_cli.base import App;"
         f"App.outputs = {OUTPUTS!r}; App.caller = 'arn:aws:iam::111111111111:user/alice';"
         "main.main()"
     )

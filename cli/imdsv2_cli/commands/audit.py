@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("kind", "what"),
     Column("account", spare=2),
     Column("region", spare=4),
-    Column("instance", "of what"),
+    Column("instance", "target"),
     Column("status", spare=3),
     Column("reason", spare=1),
     Column("who"),

@@ -18,6 +18,7 @@ from imdsv2.ledger.change import Enforced
 from imdsv2.ledger.items import account_key
 from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
+from imdsv2.ledger.trail import Provenance
 from imdsv2.ledger.transactions import Written
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class MemoryLedger(Ledger):
 
     def __init__(self) -> None:
         self._records: dict[InstanceArn, Record] = {}
+        self.provenance = Provenance()
         self.touched: set[InstanceArn] = set()
         self.looked_at: Collection[InstanceArn] | None = None
         """What the guard gets to see of the watched; None: all."""

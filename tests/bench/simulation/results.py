@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from tests.bench.measurement import Measurement, against
 from tests.bench.simulation.fates import AT_ONCE, CLEAN, CLEAN_DAYS, SERVICE, simulate
 from tests.bench.simulation.machine import HIDDEN, Mix, Software
-from tests.bench.simulation.variants import HERD, HERD_SEEDS, SEEDS, VARIANT_SEEDS, VARIANTS, Variant
+from tests.bench.simulation.variants import (
+    BENCH_HERD,
+    BENCH_SEEDS,
+    HERD,
+    HERD_SEEDS,
+    SEEDS,
+    VARIANT_SEEDS,
+    VARIANTS,
+    Variant,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,10 +26,10 @@ if TYPE_CHECKING:
 PROCESSES = 2
 
 
-def measure(seeds: Sequence[int] = SEEDS) -> list[Measurement]:
+def measure(seeds: Sequence[int] = BENCH_SEEDS) -> list[Measurement]:
     """The rows of the benchmarks."""
     old = [(seed, Variant(name="", mix=Mix())) for seed in seeds]
-    done = _simulate_all([*old, *((seed, HERD) for seed in HERD_SEEDS)])
+    done = _simulate_all([*old, *((seed, BENCH_HERD) for seed in HERD_SEEDS)])
     return [*rows(done[: len(old)]), *herd_rows(done[len(old) :])]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imdsv2.domain.policy import Mode, Policy
@@ -36,6 +36,9 @@ HERD_SEEDS = (1, 2, 3)
 HERD_PLACES = 3_000
 HERD = Variant(name="as most are", mix=Mix(instances=HERD_PLACES), herd=True)
 """The fleet whose instances come and go."""
+BENCH_SEEDS = SEEDS[:3]
+BENCH_HERD = replace(HERD, mix=Mix(instances=1_000))
+"""What the benchmarks have time for: fewer fleets than the page tells of, and smaller ones of instances that come and go."""
 
 
 def _policy(**changes: Any) -> Policy:
