@@ -28,6 +28,7 @@ PACKAGES = (
 """Packages that the handlers import, with their dependencies. Not boto3: sessions are botocore's own, which start faster."""
 
 BOTOCORE_DATA = PurePosixPath("botocore/data")
+WEB_FRAMEWORK = "aws_lambda_powertools/event_handler"
 SOURCE_MODELS = "source_models"
 """The folder of the models that only questions about sources read, see lambdas/imdsv2/aws/parsing.py."""
 SELFTEST_MODELS = "selftest_models"
@@ -71,10 +72,12 @@ def _let_everybody_read(directory: Path) -> None:
 
 
 def _is_needed(file: PurePosixPath) -> bool:
-    """Keep code and its data; drop scripts of packages and files that installers and interpreters create."""
+    """Keep code and its data; drop scripts of packages, files that installers and interpreters create, and Powertools' web framework
+    with its pages, a quarter of the package: no function answers HTTP."""
     return (
         ".." not in file.parts
         and "__pycache__" not in file.parts
         and not file.parts[0].endswith(".dist-info")
         and not file.is_relative_to(BOTOCORE_DATA)
+        and not file.is_relative_to(WEB_FRAMEWORK)
     )

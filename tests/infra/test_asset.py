@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.session import get_session
 
-from infra.asset import LAMBDAS, SOURCE_MODELS, assemble
+from infra.asset import LAMBDAS, SOURCE_MODELS, WEB_FRAMEWORK, assemble
 from infra.bytecode import VERSION, interpreter
 from infra.service_models import NOT_READ, OPERATIONS, SOURCE_OPERATIONS
 from tests.infra.templates import SECURITY_ACCOUNT, Template
@@ -57,6 +57,12 @@ def test_nothing_is_shipped_that_only_an_installer_or_interpreter_leaves(asset: 
     compiled = {path.suffixes[0] for path in asset.rglob("*.pyc")}
     assert compiled == ({f".cpython-{VERSION.replace('.', '')}"} if interpreter() else set())
     assert not (asset / "boto3").exists()
+
+
+def test_the_web_framework_of_powertools_is_not_shipped(asset: Path) -> None:
+    """It has the pages of a documentation's reader, and no function answers HTTP."""
+    assert (asset / "aws_lambda_powertools" / "metrics").is_dir()
+    assert not (asset / WEB_FRAMEWORK).exists()
 
 
 def test_handlers_start_from_what_is_shipped_alone(asset: Path, template: Template) -> None:
