@@ -33,6 +33,9 @@ class Watched:
     def __init__(self, line: Line) -> None:
         self._line = line
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._line, name)
+
     def run(self, *args: Any, **kwargs: Any) -> Outcomes:
         outcomes = self._line.run(*args, **kwargs)
         judged = [(each.arn.instance_id, each.verdict.reason, each.status) for each in outcomes.judged.values()]
