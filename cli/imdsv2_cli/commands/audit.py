@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,6 +50,28 @@ _COLUMNS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """Of what is asked. What is None, and ``kinds`` without any, leaves nothing out."""
+
+    account: str | None
+    region: str | None
+    instance: str | None
+    who: str | None
+    kinds: Sequence[str]
+
+    def is_there(self, pk: str) -> bool:
+        if pk == "policy":  # It is everybody's, whichever account is asked for.
+            return self.instance is None
+        place = place_of(pk)
+        asked = {"account": self.account, "region": self.region, "instance": self.instance}
+        return all(value is None or place[name] == value for name, value in asked.items())
+
+    def wants(self, event: Item) -> bool:
+        by_name = self.who is None or self.who.lower() in str(event.get("caller") or "").lower()
+        return self.is_there(event["pk"]) and by_name and (not self.kinds or event.get("kind") in self.kinds)
+
+
 @click.command(cls=Command)
 @click.option(
     "--since", default="30d", metavar="TIME", help="A day (2027-05-01), a time, or how long ago: 90m, 12h, 30d, 8w."
@@ -82,36 +105,15 @@ def audit(
     time. Callers are as claimed; the request id finds the true one in CloudTrail.
     """
     app.asked_output = form or app.asked_output
-    now = times.now()
-    begin = max(times.moment(since, "--since"), BEGINNING)
-    end = times.moment(until, "--until") if until else now
-    if begin >= end:
-        raise usage(
-            f"--since {since} is not before {'--until ' + until if until else 'now'}", todo="name an earlier time"
-        )
+    begin, end = _time_of(since, until)
     _refuse_unknown(kinds)
     account, in_region, instance = _place_of(app, instance, account, in_region)
-
-    def is_there(pk: str) -> bool:
-        if pk == "policy":  # It is everybody's, whichever account is asked for.
-            return instance is None
-        place = place_of(pk)
-        asked = {"account": account, "region": in_region, "instance": instance}
-        return all(value is None or place[name] == value for name, value in asked.items())
-
-    def is_wanted(event: Item) -> bool:
-        by_name = who is None or who.lower() in str(event.get("caller") or "").lower()
-        return is_there(event["pk"]) and by_name and (not kinds or event.get("kind") in kinds)
-
-    days = (end.date() - begin.date()).days + 1
-    with progress("Reading the audit trail", days) as advance:
-        told = events(app, begin, end, is_wanted, advance)
+    asked = _Asked(account=account, region=in_region, instance=instance, who=who, kinds=kinds)
+    with progress("Reading the audit trail", (end.date() - begin.date()).days + 1) as advance:
+        told = events(app, begin, end, asked.wants, advance)
     told = _with_cloudtrail(app, told, begin, end)
-    open_: list[Item] = []
-    if not (events_only or kinds or who):
-        with progress("Reading what allows IMDSv1") as advance:
-            records = waiting(app, is_there, advance)
-        open_ = [row for each in records if (row := open_row(each)) is not None]
+    of_events = bool(events_only or kinds or who)
+    open_ = [] if of_events else _open_now(app, asked)
     rows = [*sorted(open_, key=lambda row: str(row["at"])), *map(event_row, told)]
     document = {
         "since": begin.isoformat(),
@@ -120,18 +122,34 @@ def audit(
         "events": [_short(event_row(each)) for each in told],
     }
     decided = f"{count(len(told), 'decision')} since {begin:%Y-%m-%d %H:%M UTC}."
-    said = decided if events_only or kinds or who else f"{len(open_)} {_allow(len(open_))} IMDSv1; {decided}"
-    nothing = "Nothing allows IMDSv1, and nothing was decided in that time, as far as the ledger knows."
-    if events_only or kinds or who:
-        nothing = "Nothing of that kind was decided in that time, as far as the ledger knows."
+    said = decided if of_events else f"{len(open_)} {_allow(len(open_))} IMDSv1; {decided}"
+    nothing = "Nothing of that kind was decided" if of_events else "Nothing allows IMDSv1, and nothing was decided"
     if app.output == "table":
-        rows = [
-            {**each, "at": short(str(each["at"] or "")), "instance": each["instance"] or each.get("about")}
-            for each in rows
-        ]
-    show(app, document, Table(_COLUMNS, rows), summary=said if rows else "", empty=nothing)
+        rows = [_in_table(each) for each in rows]
+    empty = f"{nothing} in that time, as far as the ledger knows."
+    show(app, document, Table(_COLUMNS, rows), summary=said if rows else "", empty=empty)
     if not any(each["account"] for each in rows):  # The policy's events are everybody's.
         note_strangers(app, account, in_region, instance)
+
+
+def _time_of(since: str, until: str | None) -> tuple[datetime, datetime]:
+    begin = max(times.moment(since, "--since"), BEGINNING)
+    end = times.moment(until, "--until") if until else times.now()
+    if begin >= end:
+        before = f"--until {until}" if until else "now"
+        raise usage(f"--since {since} is not before {before}", todo="name an earlier time")
+    return begin, end
+
+
+def _open_now(app: App, asked: _Asked) -> list[Item]:
+    """What allows IMDSv1 now, a row each."""
+    with progress("Reading what allows IMDSv1") as advance:
+        records = waiting(app, asked.is_there, advance)
+    return [row for each in records if (row := open_row(each)) is not None]
+
+
+def _in_table(row: Item) -> Item:
+    return {**row, "at": short(str(row["at"] or "")), "instance": row["instance"] or row.get("about")}
 
 
 def _allow(number: int) -> str:
