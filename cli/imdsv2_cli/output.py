@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _UNLIMITED = 10_000
 """Columns of a table that is no terminal's: each row stays on one line, for grep."""
+
+
+_PREVIEWED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,14 @@ def cell(value: object) -> str:
             return ", ".join(cell(each) for each in value)
         case _:
             return str(value)
+
+
+def note_rows(table: Table, total: int) -> None:
+    """Show the first rows of what would be done, beside the answer, on standard error. ``total``: how many there are."""
+    first = replace(table, rows=table.rows[:_PREVIEWED])
+    note(as_table(first, to_screen=is_terminal(sys.stderr)).rstrip())
+    if total > _PREVIEWED:
+        note(f"... and {total - _PREVIEWED} more")
 
 
 def note(text: str) -> None:

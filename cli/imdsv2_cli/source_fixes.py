@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.aws import ask
 from imdsv2_cli.confirm import confirm
 from imdsv2_cli.failure import Exit
-from imdsv2_cli.output import Column, Table, as_table, is_terminal, note, progress, show
+from imdsv2_cli.output import Column, Table, note, note_rows, progress, show
 from imdsv2_cli.verdicts import TARGETS_A_CALL
 from imdsv2_cli.wording import count, of, typed, were
 
@@ -33,7 +32,6 @@ _FIXES = (
 )
 _WOULD, _HELD = "would_fix", "held"
 _STANDS = frozenset({"fixed", "verified"})
-_PREVIEWED = 20
 _INSTANCES = 20
 """So many of a source name it, in case that some of them end meanwhile."""
 _SOURCES_A_CALL = TARGETS_A_CALL // _INSTANCES
@@ -89,10 +87,7 @@ def _as_shown(ready: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 def _note(preview: Mapping[str, Any]) -> None:
     """Show on standard error what would be changed, and what holds the others."""
     results = preview["results"]
-    table = _table(sorted(results, key=_would, reverse=True)[:_PREVIEWED])
-    note(as_table(table, to_screen=is_terminal(sys.stderr)).rstrip())
-    if len(results) > _PREVIEWED:
-        note(f"... and {len(results) - _PREVIEWED} more")
+    note_rows(_table(sorted(results, key=_would, reverse=True)), len(results))
     note(_counted(results, _would, "would be changed"))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.aws import ask
 from imdsv2_cli.confirm import confirm
 from imdsv2_cli.failure import Exit
-from imdsv2_cli.output import Column, Table, as_table, cell, is_terminal, note, progress, show
+from imdsv2_cli.output import Column, Table, cell, note, note_rows, progress, show
 from imdsv2_cli.verdicts import TARGETS_A_CALL, note_done, parts_of
 from imdsv2_cli.wording import count
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.base import App
 
-_PREVIEWED = 20
 """Rows of a preview; the counts cover all."""
 
 RESULTS = (
@@ -103,10 +101,7 @@ def _asked(app: App, calls: Sequence[Mapping[str, Any]], label: str) -> dict[str
 
 def _note(preview: Mapping[str, Any], order: Order) -> None:
     """Show on standard error what would be done."""
-    table = _table(preview["results"][:_PREVIEWED])
-    note(as_table(table, to_screen=is_terminal(sys.stderr)).rstrip())
-    if preview["count"] > _PREVIEWED:
-        note(f"... and {preview['count'] - _PREVIEWED} more")
+    note_rows(_table(preview["results"]), preview["count"])
     note(_counted(preview, order.says))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from imdsv2_cli.base import App, Command, writable
 from imdsv2_cli.confirm import confirm, dry_run_option, yes_option
 from imdsv2_cli.failure import Exit, usage
 from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
-from imdsv2_cli.output import as_table, is_terminal, note, show
+from imdsv2_cli.output import note, note_rows, show
 from imdsv2_cli.plans import read_plan, still_as_planned, write_plan
 from imdsv2_cli.verdicts import changed_of, failed, judge, outcome_of, summary_of, table_of, would_change
 from imdsv2_cli.wording import of
@@ -20,7 +19,6 @@ from imdsv2_cli.wording import of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PREVIEWED = 20
 _PLACES_A_CALL = 2_000
 """More are those of an organisation that has to name an account."""
 
@@ -124,10 +122,7 @@ def enforce(
 
 def _note(preview: Mapping[str, Any]) -> None:
     results = preview["results"]
-    table = table_of(sorted(results, key=would_change, reverse=True)[:_PREVIEWED])
-    note(as_table(table, to_screen=is_terminal(sys.stderr)).rstrip())
-    if len(results) > _PREVIEWED:
-        note(f"... and {len(results) - _PREVIEWED} more")
+    note_rows(table_of(sorted(results, key=would_change, reverse=True)), len(results))
     note(summary_of(preview))
 
 
