@@ -155,10 +155,14 @@ def key_policy(template: Template) -> Json:
 
 def calls_of_functions(template: Template) -> dict[str, Request]:
     """Every call that the handlers make to AWS with their own roles."""
+    return {**calls_of_judges(template), **calls_of_helpers(template), **uses_of_the_key(template)}
+
+
+def calls_of_judges(template: Template) -> dict[str, Request]:
+    """What the functions that judge instances call."""
     table = arn_of(template, "AWS::DynamoDB::Table")
     topic = next(iter(template.resources("AWS::SNS::TopicPolicy").values()))["Topics"][0]
     dead_letters = arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
-    key = arn_of(template, "AWS::KMS::Key")
     own: list[tuple[str, str, Json]] = [
         *(
             (f"dynamodb:{action}", table, {})
@@ -195,6 +199,13 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
     for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility"):
         queue = arn_of(template, "AWS::SQS::Queue", "FindingsQueue")
         calls[f"remediate sqs:{action}"] = by_function(template, "remediate", f"sqs:{action}", queue)
+    return calls
+
+
+def calls_of_helpers(template: Template) -> dict[str, Request]:
+    """What the functions around them call: the custom action, the first policy, the events, the sweep's files."""
+    calls = {}
+    table = arn_of(template, "AWS::DynamoDB::Table")
     for action in ("CreateActionTarget", "UpdateActionTarget", "DeleteActionTarget"):
         calls[f"custom-action {action}"] = by_function(template, "custom-action", f"securityhub:{action}", HUB)
     calls["custom-action ListFindingAggregators"] = by_function(
@@ -217,6 +228,12 @@ def calls_of_functions(template: Template) -> dict[str, Request]:
         calls[f"sweep s3:{action}"] = by_function(template, "sweep", f"s3:{action}", results)
     bucket = arn_of(template, "AWS::S3::Bucket", "SweepResults")
     calls["sweep learns what is not there"] = by_function(template, "sweep", "s3:ListBucket", bucket)
+    return calls
+
+
+def uses_of_the_key(template: Template) -> dict[str, Request]:
+    """What the services do with the key in the functions' names."""
+    calls, key = {}, arn_of(template, "AWS::KMS::Key")
     for function, service in [(each, service) for each in JUDGES for service in ("dynamodb", "sns", "sqs")]:
         for action in ("kms:Decrypt", "kms:GenerateDataKey"):
             request = by_function(
@@ -247,31 +264,7 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
     unknown_state = {"ec2:Attribute/HttpTokens": "required"}
     modify = "ec2:ModifyInstanceMetadataOptions"
     return {
-        "look at instances": in_account(template, READ, "ec2:DescribeInstances", "*"),
-        "look at AMIs": in_account(template, READ, "ec2:DescribeImages", "*"),
-        "look what groups have ended": in_account(template, READ, "autoscaling:DescribeScalingActivities", "*"),
-        "look which Regions are enabled": in_account(template, READ, "ec2:DescribeRegions", "*"),
-        "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
-        "look who refuses calls": in_account(template, READ, "cloudwatch:ListMetrics", "*"),
-        "list software": in_account(template, READ, "ssm:ListInventoryEntries", "*"),
-        "tell its version": in_account(template, READ, "iam:ListRoleTags", role_arn(READ, template.account)),
-        **{
-            f"trace sources by {action}": in_account(template, READ, action, "*")
-            for action in (
-                "autoscaling:DescribeAutoScalingGroups",
-                "autoscaling:DescribeLaunchConfigurations",
-                "batch:DescribeComputeEnvironments",
-                "cloudtrail:LookupEvents",
-                "config:DescribeConfigurationRecorderStatus",
-                "config:DescribeConfigurationRecorders",
-                "ec2:DescribeFleets",
-                "ec2:DescribeLaunchTemplates",
-                "ec2:DescribeLaunchTemplateVersions",
-                "ec2:DescribeSpotFleetRequests",
-                "ec2:GetInstanceMetadataDefaults",
-                "eks:DescribeNodegroup",
-            )
-        },
+        **looks_in_accounts(template),
         "lock defaults": in_account(
             template, SOURCE, "ec2:ModifyInstanceMetadataDefaults", "*", {"ec2:Attribute/HttpTokens": "required"}
         ),
@@ -302,6 +295,37 @@ def calls_in_accounts(template: Template) -> dict[str, Request]:
             {"ec2:Owner": template.account, "ec2:Attribute": ["ImdsSupport"]},
         ),
         **calls_on_sources(template),
+    }
+
+
+def looks_in_accounts(template: Template) -> dict[str, Request]:
+    """What the role that reads is for."""
+    return {
+        "look at instances": in_account(template, READ, "ec2:DescribeInstances", "*"),
+        "look at AMIs": in_account(template, READ, "ec2:DescribeImages", "*"),
+        "look what groups have ended": in_account(template, READ, "autoscaling:DescribeScalingActivities", "*"),
+        "look which Regions are enabled": in_account(template, READ, "ec2:DescribeRegions", "*"),
+        "look at metrics": in_account(template, READ, "cloudwatch:GetMetricData", "*"),
+        "look who refuses calls": in_account(template, READ, "cloudwatch:ListMetrics", "*"),
+        "list software": in_account(template, READ, "ssm:ListInventoryEntries", "*"),
+        "tell its version": in_account(template, READ, "iam:ListRoleTags", role_arn(READ, template.account)),
+        **{
+            f"trace sources by {action}": in_account(template, READ, action, "*")
+            for action in (
+                "autoscaling:DescribeAutoScalingGroups",
+                "autoscaling:DescribeLaunchConfigurations",
+                "batch:DescribeComputeEnvironments",
+                "cloudtrail:LookupEvents",
+                "config:DescribeConfigurationRecorderStatus",
+                "config:DescribeConfigurationRecorders",
+                "ec2:DescribeFleets",
+                "ec2:DescribeLaunchTemplates",
+                "ec2:DescribeLaunchTemplateVersions",
+                "ec2:DescribeSpotFleetRequests",
+                "ec2:GetInstanceMetadataDefaults",
+                "eks:DescribeNodegroup",
+            )
+        },
     }
 
 
@@ -659,7 +683,6 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
     """The ledger cannot be deleted from, only people write the policy, and no finding can be closed or hidden."""
     table = arn_of(template, "AWS::DynamoDB::Table")
     queue = arn_of(template, "AWS::SQS::Queue", "FindingsQueue")
-    key = arn_of(template, "AWS::KMS::Key")
     status = "securityhub:ASFFSyntaxPath/Workflow.Status"
     ocsf = "securityhub:OCSFSyntaxPath/StatusId"
     attempts: list[tuple[str, str, Json]] = [
@@ -687,6 +710,13 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
         for function in JUDGES
         for action, resource, context in attempts
     }
+    assert [] == names_of(judged(requests), allowed=True)
+
+
+def test_no_function_can_do_what_another_one_does(template: Template) -> None:
+    """Each has its own indexes, files, keys and parameters."""
+    table, key = arn_of(template, "AWS::DynamoDB::Table"), arn_of(template, "AWS::KMS::Key")
+    requests = {}
     requests["manual sets messages aside"] = by_function(
         template, "manual", "sqs:SendMessage", arn_of(template, "AWS::SQS::Queue", "FindingsDeadLetters")
     )
