@@ -151,6 +151,20 @@ def test_who_ends_never_permits_more(herd: Herd, index: int, minutes: int) -> No
     assert is_no_more_permissive(before, herd.decision())
 
 
+def test_the_hour_in_which_a_member_started_is_no_whole_one_after_its_end() -> None:
+    """Nor was it before."""
+    cloudwatch, launched = CloudWatch(lambda: NOW), NOW - 4 * HOUR
+    one = instance(arn=arn(2), first_launched_at=launched, launched_at=launched)
+    report(cloudwatch, one, launched, NOW)
+    seen = []
+    for ended in (None, NOW):
+        member = Member(arn=one.arn, launched_at=launched, ended_at=ended)
+        there = {one.arn: one} if ended is None else {}
+        seen += look_closely(cloudwatch.client, [member], there, {}, POLICY, NOW)
+    assert launched.minute
+    assert [3, 3] == [each.hours for each in seen]
+
+
 @given(herds(), st.integers(1, 3), st.integers(0, PAST))
 @settings(max_examples=150)
 def test_who_was_stopped_earlier_never_permits_more(herd: Herd, index: int, hours: int) -> None:

@@ -101,8 +101,17 @@ def look_closely(
         evidence |= with_closed_hours(cloudwatch, closed, known, evidence)
         for target in targets:
             speaks = target.options.http_endpoint != "disabled"
-            seen.append(member_of(batch[target.arn], evidence[target.arn], now, since, speaks=speaks))
+            member = member_of(batch[target.arn], evidence[target.arn], now, since, speaks=speaks)
+            seen.append(member if target.arn in instances else _without_hour_of_start(member, since))
     return seen
+
+
+def _without_hour_of_start(member: Member, since: datetime) -> Member:
+    """Of what has ended the window begins before its last start, so that the hour of that start counted as a whole one."""
+    launched_at = member.launched_at
+    if launched_at is None or launched_at <= since or not (launched_at.minute or launched_at.second):
+        return member
+    return replace(member, hours=max(0, member.hours - 1))
 
 
 def _is_closed(target: Instance, history: History, evidence: Evidence) -> bool:
