@@ -20,9 +20,9 @@ SURE = ("--yes", "--confirm", "cannot be undone")
 WARNING = "ImdsSupport v2.0 cannot be undone on an AMI."
 
 
-def image(name: str, region: str = "eu-west-1") -> dict[str, Any]:
+def image(name: str, verdict: str, region: str = "eu-west-1") -> dict[str, Any]:
     """An open AMI as the service lists it beside the sources."""
-    used = [{"kind": "auto_scaling_group", "name": name}]
+    used = [{"kind": "auto_scaling_group", "name": name, "verdict": verdict}]
     return {"account": "222222222222", "region": region, "name": name, "used_by": used, "remedies": []}
 
 
@@ -62,12 +62,12 @@ def answering(aws: Aws, *, fails: bool = False, permitted: bool = True) -> Aws:
             return {"count": 2, "results": [{"target": each, "name": None} for each in arns], "problems": []}
         if "sources" in asked:
             if asked["sources"]["region"] == "us-east-1":
-                listed = [{**image("far", "us-east-1"), "image": FAR}]
+                listed = [{**image("far", "fix_source", "us-east-1"), "image": FAR}]
                 return {"results": [source("far", "fix_source", "us-east-1")], "images": listed, "problems": []}
             found = [source("shop", "fix_source"), source("db", "hold")]
             return {
                 "results": found,
-                "images": [{**image("shop"), "image": SHOP}, {**image("db"), "image": HELD}],
+                "images": [{**image("shop", "fix_source"), "image": SHOP}, {**image("db", "hold"), "image": HELD}],
                 "problems": ["EKS cannot be asked."],
             }
         dry = asked["dry_run"]
@@ -210,7 +210,7 @@ def test_a_refusal_of_ec2_is_a_failure(aws: Aws) -> None:
 
 def test_hostile_names_are_harmless(images: Aws) -> None:
     """On the terminal, and in a spreadsheet: whoever may make an AMI names it."""
-    evil = {**image("\x1b[2J\u202ex"), "image": SHOP, "name": "=1+1"}
+    evil = {**image("\x1b[2J\u202ex", "hold"), "image": SHOP, "name": "=1+1"}
     images.on_invoke("manual", {"results": [], "images": [evil], "problems": []})
     assert not {"\x1b", "\u202e"} & {*run("images", *THERE).output}
     assert "'=1+1" in run("images", *THERE, "-o", "csv").stdout

@@ -174,10 +174,11 @@ class Cloud:
         tokens: str = "optional",
         hop_limit: int = 1,
         tags: Mapping[str, str] | None = None,
+        image: str = IMAGE,
     ) -> list[InstanceArn]:
         """Launch a reservation that long ago; ``observed``: the metric has every hour since, each with that much use."""
         reservation = self.as_account(account, "ec2", region).run_instances(
-            ImageId=IMAGE,
+            ImageId=image,
             InstanceType="t3.micro",
             MinCount=count,
             MaxCount=count,

@@ -8,6 +8,7 @@ import pytest
 
 from imdsv2.people.image_request import CONFIRMATION, ImageOrder
 from imdsv2.people.request import parse
+from imdsv2.people.source_request import Question
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, asked
 from tests.integration.sourcing import group, know_defaults, template
 from tests.world.refusal import refusal
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
-UNUSED = "ami-0000000a"
+UNUSED, OWN = "ami-0000000a", "ami-0000000b"
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +123,30 @@ def test_an_ami_whose_users_are_proved_is_changed(cloud: Cloud, support: dict[st
     assert result["done"], result["problem"]
     assert ["fix_source"] == [each["verdict"] for each in result["used_by"]]
     assert {IMAGE: "v2.0"} == support
+
+
+def test_what_an_ami_does_not_reach_does_not_hold_it(cloud: Cloud, support: dict[str, str]) -> None:
+    """Another launched by hand needs IMDSv1, so the account's default has to wait; an AMI that it was not launched from has not. The
+    list says so, too."""
+    quiet, busy = cloud.launch(image=OWN) + cloud.launch(use=4.0)
+    cloud.line().run([asked(quiet), asked(busy)], "request-0")
+    listed = cloud.function().sources().answer(_question())
+    assert {quiet.instance_id: "hold", busy.instance_id: "hold"} == {
+        each["instances"][0]: each["verdict"] for each in listed["results"]
+    }
+    by_image = {each["image"]: [user["verdict"] for user in each["used_by"]] for each in listed["images"]}
+    assert {OWN: ["fix_source"], IMAGE: ["hold"]} == by_image
+    results = carry_out(cloud, OWN, IMAGE, dry_run=False)["results"]
+    assert [(True, ["fix_source"]), (False, ["hold"])] == [
+        (each["done"], [user["verdict"] for user in each["used_by"]]) for each in results
+    ]
+    assert {OWN: "v2.0"} == support
+
+
+def _question() -> Question:
+    parsed = parse({"sources": {"account": MEMBER, "region": REGION}})
+    assert isinstance(parsed, Question)
+    return parsed
 
 
 def test_others_amis_and_unknown_ones_fail_alone(cloud: Cloud, support: dict[str, str]) -> None:

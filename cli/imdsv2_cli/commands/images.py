@@ -110,24 +110,11 @@ def _list(app: App, account: str | None, region: str | None) -> Exit:
 def _open(app: App, account: str | None, region: str | None) -> list[dict[str, Any]]:
     """The account's own AMIs there that do not require tokens, each with its users and their verdicts."""
     scopes = scopes_of(app, (), account, region)
-    answer: Mapping[str, Any] = traced(app, scopes) if scopes else {"results": [], "images": []}
-    verdicts = {_key(each, each): each["verdict"] for each in answer["results"]}
-    return [
-        {**each, "used_by": [{**user, "verdict": verdicts.get(_key(each, user))} for user in each["used_by"]]}
-        for each in answer["images"]
-    ]
-
-
-def _key(place: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[str, ...]:
-    return (place["account"], place["region"], source["kind"], source["name"])
+    return list(traced(app, scopes)["images"]) if scopes else []
 
 
 def _users(users: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [" ".join([each["kind"], each["name"], *_in_brackets(each["verdict"])]) for each in users]
-
-
-def _in_brackets(verdict: str | None) -> list[str]:
-    return [f"({verdict})"] if verdict else []
+    return [f"{each['kind']} {each['name']} ({each['verdict']})" for each in users]
 
 
 def _placed(app: App, amis: Iterable[str], account: str | None, region: str | None) -> Iterable[dict[str, Any]]:

@@ -11,7 +11,7 @@ from imdsv2.aws.images import read_images
 from imdsv2.domain.decision import decide_scope
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.trail import Author, Kind
-from imdsv2.source.verdict import SourceVerdict
+from imdsv2.source.verdict import SourceVerdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,9 +113,11 @@ class Images:
 
 
 def _users(image_id: str, seen: Seen) -> list[tuple[Source, Judged]]:
+    """The sources that use an AMI, each judged by its own instances: what shares its launch template, or the account's default, is not
+    reached by a change of the AMI."""
     return [
-        (source, judged)
-        for source, judged in zip(seen.sources, seen.verdicts, strict=True)
+        (source, judge(source, seen.words))
+        for source in seen.sources
         if any(each.id == image_id for each in source.images)
     ]
 

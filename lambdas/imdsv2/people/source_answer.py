@@ -124,14 +124,18 @@ def _launch(launch: Launch) -> dict[str, Any]:
     }
 
 
-def image_document(image: Image, users: Sequence[Source]) -> dict[str, Any]:
-    """One entry of ``images``: an AMI of the account's own that does not require tokens, with the sources that use it."""
-    place = users[0].place
+def image_document(image: Image, users: Sequence[tuple[Source, Judged]]) -> dict[str, Any]:
+    """One entry of ``images``: an AMI of the account's own that does not require tokens, with the sources that use it and the verdict on
+    each by its own instances."""
+    place = users[0][0].place
     return {
         "account": place.account,
         "region": place.region,
         "image": image.id,
         "name": image.name or None,
-        "used_by": [{"kind": each.origin.kind, "name": each.origin.name} for each in users],
+        "used_by": [
+            {"kind": source.origin.kind, "name": source.origin.name, "verdict": judged.verdict}
+            for source, judged in users
+        ],
         "remedies": [_remedy(each, _WITH_ALL) for each in remedies_of_image(image, place.region)],
     }

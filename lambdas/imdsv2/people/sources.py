@@ -12,10 +12,10 @@ from imdsv2.people.source_answer import image_document, source_document
 from imdsv2.source.assembly import assemble
 from imdsv2.source.origin import Kind
 from imdsv2.source.sharing import judge_together, within_reach
-from imdsv2.source.verdict import holding, word_of
+from imdsv2.source.verdict import holding, judge, word_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from imdsv2.aws.launchers import Launcher
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.source_request import Question
     from imdsv2.source.assembly import Source
+    from imdsv2.source.verdict import Judged, Word
 
 SOURCES_SHOWN = 400
 """Lambda's response is limited to 6 MB, and a source takes up to 12 KB. Name instances to see the others."""
@@ -69,7 +70,7 @@ class Sources:
                 source_document(source, judged, launchers)
                 for source, judged in zip(sources[:SOURCES_SHOWN], verdicts, strict=False)
             ],
-            "images": _images(sources),
+            "images": _images(sources, words),
             "problems": problems,
         }
 
@@ -104,13 +105,13 @@ class Sources:
         return found
 
 
-def _images(sources: Iterable[Source]) -> list[dict[str, Any]]:
-    """The account's own AMIs that do not require tokens, each with the sources that use it."""
-    users: dict[tuple[Placed, str], list[Source]] = {}
+def _images(sources: Iterable[Source], words: Mapping[InstanceArn, Word]) -> list[dict[str, Any]]:
+    """The account's own AMIs that do not require tokens, each with the sources that use it: nobody else is reached by a change of it."""
+    users: dict[tuple[Placed, str], list[tuple[Source, Judged]]] = {}
     images = {}
     for source in sources:
         for image in source.open_images:
             key = (source.place, image.id)
             images[key] = image
-            users.setdefault(key, []).append(source)
+            users.setdefault(key, []).append((source, judge(source, words)))
     return [image_document(image, users[key]) for key, image in images.items()]
