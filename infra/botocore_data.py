@@ -11,7 +11,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from infra.service_models import NOT_READ
+from infra.service_models import NOT_READ, READ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,9 +50,13 @@ def _endpoints_of(endpoints: Json, services: set[str]) -> Json:
 
 
 def _without_unread(model: Json, service: str) -> Json:
+    shapes = model["shapes"]
     for shape, members in NOT_READ.get(service, {}).items():
         for member in members:
-            del model["shapes"][shape]["members"][member]
+            del shapes[shape]["members"][member]
+    for shape, read in READ.get(service, {}).items():
+        members = shapes[shape]["members"]
+        shapes[shape]["members"] = {name: members[name] for name in members if name in read}
     return model
 
 

@@ -113,3 +113,30 @@ start."""
 NOT_READ: dict[str, dict[str, frozenset[str]]] = {"securityhub": {"Resource": frozenset({"Details"})}}
 """Members of answers that no function reads: service, shape, members. A finding's details of a resource of any type are two thirds of
 Security Hub's model."""
+
+READ: dict[str, dict[str, frozenset[str]]] = {
+    "ec2": {
+        "Reservation": frozenset({"Instances"}),
+        "Instance": frozenset(
+            {
+                "HibernationOptions",
+                "IamInstanceProfile",
+                "ImageId",
+                "InstanceId",
+                "InstanceLifecycle",
+                "LaunchTime",
+                "MetadataOptions",
+                "NetworkInterfaces",
+                "Operator",
+                "RootDeviceType",
+                "State",
+                "StateTransitionReason",
+                "Tags",
+            }
+        ),
+        "InstanceNetworkInterface": frozenset({"Attachment"}),
+        "InstanceNetworkInterfaceAttachment": frozenset({"AttachTime", "DeviceIndex", "NetworkCardIndex"}),
+    }
+}
+"""The only members that functions read of what EC2 says of each instance: service, shape, members. A sweep reads these answers up to
+four times for every instance, and botocore takes the longer, the more members a shape has."""

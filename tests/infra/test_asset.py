@@ -6,17 +6,21 @@ import ast
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.session import get_session
 
+from imdsv2.aws.ec2 import list_instances, parsed
+from imdsv2.domain.instance import Place
 from infra.asset import LAMBDAS, SOURCE_MODELS, WEB_FRAMEWORK, assemble
 from infra.bytecode import VERSION, interpreter
-from infra.service_models import NOT_READ, OPERATIONS, SOURCE_OPERATIONS
+from infra.service_models import NOT_READ, OPERATIONS, READ, SOURCE_OPERATIONS
 from tests.infra.templates import SECURITY_ACCOUNT, Template
 
 if TYPE_CHECKING:
@@ -93,7 +97,7 @@ def test_handlers_start_from_what_is_shipped_alone(asset: Path, template: Templa
 )
 def test_an_operation_that_is_shipped_is_whole(service: str, operation: str, shipped: Loader) -> None:
     """Input, output and errors equal those of the full model, at any depth, but for what nobody reads."""
-    whole = described(model(Loader(), service).operation_model(operation), NOT_READ.get(service, {}))
+    whole = described(model(Loader(), service).operation_model(operation), left_out(service))
     assert whole == described(model(shipped, service).operation_model(operation))
 
 
@@ -113,9 +117,60 @@ def test_nobody_names_what_is_not_shipped() -> None:
 def test_an_operation_about_sources_is_whole(operation: str, asset: Path) -> None:
     """It is shipped apart: no function reads it that is not asked about sources."""
     apart = Loader(extra_search_paths=[str(asset / SOURCE_MODELS)], include_default_search_paths=False)
-    assert described(model(Loader(), "ec2").operation_model(operation)) == described(
+    assert described(model(Loader(), "ec2").operation_model(operation), left_out("ec2")) == described(
         model(apart, "ec2").operation_model(operation)
     )
+
+
+def left_out(service: str) -> dict[str, Collection[str]]:
+    """Members of shapes that the shipped models have not."""
+    shapes = Loader().load_service_model(service, "service-2")["shapes"]
+    unread = {shape: shapes[shape]["members"].keys() - read for shape, read in READ.get(service, {}).items()}
+    return {**NOT_READ.get(service, {}), **unread}
+
+
+def test_of_an_instance_just_what_is_read_is_shipped() -> None:
+    """All that EC2 may say of an instance is there, whatever its words are, and notes whether it was asked for."""
+    asked: dict[str, set[str]] = {}
+    for word in ("running", "stopped", "ebs"):
+        reservation = said(model(Loader(), "ec2").shape_for("Reservation"), asked, word)
+        noted: list[Any] = []
+        list_instances(Mock(describe_instances=Mock(return_value={"Reservations": [reservation]})), noted.extend)
+        parsed(Place("aws", "eu-west-1", "111111111111"), noted)
+    assert READ["ec2"] == {name: asked[name] for name in READ["ec2"]}
+
+
+class Said(dict[str, Any]):
+    """A part of an answer, which notes what it is asked for."""
+
+    def __init__(self, members: Mapping[str, Any], asked: set[str]) -> None:
+        super().__init__(members)
+        self.asked = asked
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As any dict has it."""
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def said(value: Shape, asked: dict[str, set[str]], word: str) -> Any:
+    """A value of a shape, with all members that it may have; each string is this word."""
+    match value:
+        case StructureShape():
+            members = {name: said(each, asked, word) for name, each in value.members.items()}
+            return Said(members, asked.setdefault(value.name, set()))
+        case ListShape():
+            return [said(value.member, asked, word)]
+    kinds = {"timestamp": datetime(2026, 3, 1, tzinfo=UTC), "integer": 0, "boolean": True, "double": 0.0}
+    return kinds.get(value.type_name, word)
 
 
 def test_a_session_for_sources_reads_what_is_shipped_apart(asset: Path) -> None:

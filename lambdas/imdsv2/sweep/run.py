@@ -134,22 +134,43 @@ def go_through(
             raise
         tally.error, tally.after = describe_error(error), None
         return tally
-    open_ = listing.allowing_imdsv1 | listing.endpoint_disabled
-    stale = _stale(line, tally.place, {*known} - open_) if not dry_run else set()
-    remaining = sorted(each for each in open_ | stale if tally.after is None or each > tally.after)
-    batches = [*batched(remaining, INSTANCES_A_BATCH)]
-    for number, batch in enumerate(batches or [[]], 1):
-        begins_after, is_last = tally.after, number >= len(batches)
-        spared = {} if dry_run else _spared(line, tally, listing.allowing_imdsv1.intersection(batch))
-        judged = _judge(line, tally, batch, spared, request_id, dry_run=dry_run)
-        tally.after = None if is_last else batch[-1]
-        required = _count(tally, listing, batch, begins_after)
-        if fleet is not None:
-            fleet.write(tally.parts, required.union(batch), judged, listing)
-            tally.parts += 1
+    batches = _batches(line, tally, listing, known, dry_run=dry_run)
+    for number, batch in enumerate(batches, 1):
+        is_last = number == len(batches)
+        _go_through_batch(line, tally, listing, batch, request_id, dry_run=dry_run, is_last=is_last, fleet=fleet)
         if not is_last and not has_time():
             break
     return tally
+
+
+def _batches(line: Line, tally: Tally, listing: Listing, known: Iterable[str], *, dry_run: bool) -> list[list[str]]:
+    """What is left to be evaluated, in order. The last batch may be empty, for those that only count."""
+    open_ = listing.allowing_imdsv1 | listing.endpoint_disabled
+    stale = _stale(line, tally.place, {*known} - open_) if not dry_run else set()
+    remaining = sorted(each for each in open_ | stale if tally.after is None or each > tally.after)
+    return [*batched(remaining, INSTANCES_A_BATCH)] or [[]]
+
+
+def _go_through_batch(
+    line: Line,
+    tally: Tally,
+    listing: Listing,
+    batch: Sequence[str],
+    request_id: str,
+    *,
+    dry_run: bool,
+    is_last: bool,
+    fleet: FleetWriter | None,
+) -> None:
+    """A function of its own, so that all evidence of a batch is let go before the next one is read."""
+    begins_after = tally.after
+    spared = {} if dry_run else _spared(line, tally, listing.allowing_imdsv1.intersection(batch))
+    judged = _judge(line, tally, batch, spared, request_id, dry_run=dry_run)
+    tally.after = None if is_last else batch[-1]
+    required = _count(tally, listing, batch, begins_after)
+    if fleet is not None:
+        fleet.write(tally.parts, required.union(batch), judged, listing)
+        tally.parts += 1
 
 
 def _stale(line: Line, place: Place, instance_ids: Iterable[str]) -> set[str]:
