@@ -49,7 +49,7 @@ def main() -> None:
     measured.append(drain.measure())
     _say("cost: counting a watch, and days in observe ...")
     measured += bars.measure()
-    _say("safety: a quarter of a year of 10,000 instances, three times, on two processors; some minutes ...")
+    _say("safety: a quarter of a year of six fleets, on two processors; ten minutes ...")
     measured += safety.measure()
     _say("zero: a quarter of a year of fleets whose instances come and go, with and without cohorts ...")
     measured += zero.measure()

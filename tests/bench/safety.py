@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.bench.simulation import zero
 from tests.bench.simulation.page import page
 from tests.bench.simulation.results import measure, results
-from tests.bench.simulation.variants import PROOF_SEEDS
+from tests.bench.simulation.variants import FLEET, PROOF_SEEDS
 
 __all__ = ["measure"]
 
@@ -28,7 +28,7 @@ ZERO = SIMULATED.with_name("zero.json")
 def main() -> None:
     """Simulate, and write what came out and the page, which takes half an hour or more."""
     if sys.argv[1:] == ["proof"]:
-        for each in measure(PROOF_SEEDS):
+        for each in measure(PROOF_SEEDS, FLEET):
             sys.stdout.write(
                 f"{each.name}: {each.value:,.0f} of {each.baseline:,.0f}, ratio {each.ratio:.3f} {each.spread}\n"
             )

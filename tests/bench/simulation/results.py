@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.measurement import Measurement, against
 from tests.bench.simulation.fates import AT_ONCE, CLEAN, CLEAN_DAYS, SERVICE, simulate
-from tests.bench.simulation.machine import HIDDEN, Mix, Software
+from tests.bench.simulation.machine import HIDDEN, Software
 from tests.bench.simulation.variants import (
+    BENCH_FLEET,
     BENCH_HERD,
     BENCH_SEEDS,
+    FLEET,
     HERD,
     HERD_SEEDS,
     SEEDS,
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
 PROCESSES = 2
 
 
-def measure(seeds: Sequence[int] = BENCH_SEEDS) -> list[Measurement]:
+def measure(seeds: Sequence[int] = BENCH_SEEDS, fleet: Variant = BENCH_FLEET) -> list[Measurement]:
     """The rows of the benchmarks."""
-    old = [(seed, Variant(name="", mix=Mix())) for seed in seeds]
+    old = [(seed, fleet) for seed in seeds]
     done = _simulate_all([*old, *((seed, BENCH_HERD) for seed in HERD_SEEDS)])
     return [*rows(done[: len(old)]), *herd_rows(done[len(old) :])]
 
@@ -91,7 +93,7 @@ def hidden(way: Mapping[str, Any], what: str) -> float:
 
 def results() -> dict[str, Any]:
     """All that the page tells of."""
-    runs = [(seed, Variant(name="", mix=Mix())) for seed in SEEDS]
+    runs = [(seed, FLEET) for seed in SEEDS]
     variants = [(seed, variant) for variant in VARIANTS for seed in VARIANT_SEEDS]
     herds = [(seed, HERD) for seed in HERD_SEEDS]
     done = iter(_simulate_all([*runs, *herds, *variants]))
