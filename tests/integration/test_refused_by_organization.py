@@ -100,6 +100,8 @@ def test_a_denial_is_told_short_and_whole(padding: int) -> None:
             "The HttpEndpoint is not set to 'enabled' in this request. To specify a value for HttpTokens, set HttpEndpoint to 'enabled'.",
             True,
         ),
+        ("InvalidParameterValue", "To set HttpTokens, HttpEndpoint must be ENABLED in the same request.", True),
+        ("InvalidParameterValue", "The parameter HttpTokens takes optional or required; enabled is none.", False),
         ("InvalidParameterValue", "Invalid value 'on' for HttpEndpoint.", False),
         ("UnsupportedOperation", "The HttpEndpoint is not set to 'enabled' in this request.", False),
     ],

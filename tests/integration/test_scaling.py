@@ -49,6 +49,18 @@ def test_launches_and_ends_are_told_by_instance(stub: Stub) -> None:
     assert {"i-0123456789abcdef0": NOW - 50 * HOUR} == found.launched
 
 
+def test_a_warm_pool_launches_and_ends_instances_as_well(stub: Stub) -> None:
+    """In other words. What is ended from it has run, and may have called."""
+    client = stub.client("autoscaling")
+    page = [
+        activity("Terminating EC2 instance from warm pool: i-0a1b2c3d", NOW - 2 * HOUR),
+        activity("Launching a new EC2 instance into warm pool: i-0a1b2c3d", NOW - 9 * HOUR),
+    ]
+    stub.answer(client, "describe_scaling_activities", {"Activities": page}, asked())
+    found = scaling_of(client, "jobs", SINCE)
+    assert ({"i-0a1b2c3d": NOW - HOUR}, {"i-0a1b2c3d": NOW - 9 * HOUR}) == (found.ended, found.launched)
+
+
 def test_pages_are_read_back_to_the_time_that_is_wanted(stub: Stub) -> None:
     """An empty page is not the end; the page that reaches further back is."""
     client = stub.client("autoscaling")

@@ -270,14 +270,40 @@ def test_a_managed_instance_names_its_manager(operator: dict[str, Any], manager:
     assert manager == look_at(stub, Operator=operator).managed_by
 
 
-def test_an_instance_without_metadata_options_is_not_taken_for_a_known_one(stub: Stub) -> None:
-    """Unknown is neither optional nor required."""
+@pytest.mark.parametrize(
+    "options",
+    [None, {}, {"HttpTokens": "optional"}, {"HttpEndpoint": "enabled"}, {"HttpTokens": "", "HttpEndpoint": "enabled"}],
+)
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_an_instance_whose_metadata_options_are_not_shown_cannot_be_read(
+    options: dict[str, str] | None, state: str, stub: Stub
+) -> None:
+    """Unknown is neither optional nor required; the next look may show it."""
     ec2, arn = stub.client("ec2"), arn_of("a")
-    bare = {name: value for name, value in shown(arn).items() if name != "MetadataOptions"}
-    stub.answer(ec2, "describe_instances", answer(bare), ids([arn]))
+    bare = {name: value for name, value in shown(arn, State={"Name": state}).items() if name != "MetadataOptions"}
+    stub.answer(
+        ec2,
+        "describe_instances",
+        answer(bare | ({"MetadataOptions": options} if options is not None else {})),
+        ids([arn]),
+    )
     target = describe(ec2, [arn])[arn]
-    assert isinstance(target, Instance)
-    assert ("unknown", "unknown") == (target.options.http_tokens, target.options.http_endpoint)
+    assert isinstance(target, Unreachable)
+    assert (True, False) == (target.passes, target.throttled)
+    assert "does not show its metadata options" in target.problem
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"MetadataOptions": {"HttpTokens": "required"}},
+        {"MetadataOptions": {"HttpEndpoint": "disabled"}},
+        {"MetadataOptions": {}, "State": {"Name": "terminated"}},
+    ],
+)
+def test_what_is_shown_of_an_instance_may_be_enough(fields: dict[str, Any], stub: Stub) -> None:
+    """What requires tokens, has no endpoint, or has ended is settled without the rest."""
+    assert look_at(stub, **fields).options.http_tokens in {"required", "unknown"}
 
 
 def test_a_fleet_of_another_emulator_is_read_the_same_way(cloud: Cloud) -> None:

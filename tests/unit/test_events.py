@@ -190,6 +190,10 @@ RESOURCE_V2 = {
         {key: value for key, value in RESOURCE_V2.items() if key != "owner"},
         RESOURCE_V2 | {"owner": {}},
         RESOURCE_V2 | {"owner": None, "region": None},
+        RESOURCE_V2 | {"owner": {"account": None}},
+        RESOURCE_V2 | {"owner": {"account": {}}},
+        RESOURCE_V2 | {"owner": {"account": {"uid": None, "name": "web"}}},
+        RESOURCE_V2 | {"owner": {"account": {"uid": ""}}},
         RESOURCE_V2 | {"owner": {}, "region": "", "uid_alt": ""},
     ],
 )
@@ -208,6 +212,15 @@ def test_the_newer_security_hub_may_date_in_milliseconds() -> None:
     assert only.finding is not None
     assert datetime(2026, 11, 20, 6, tzinfo=UTC) == both.finding.updated_at
     assert datetime(2026, 11, 20, 6, 0, 0, 123_000, UTC) == only.finding.updated_at
+
+
+def test_a_date_of_the_newer_security_hub_that_is_null_is_as_good_as_absent() -> None:
+    """Fields of OCSF that have no value may be left out or be null."""
+    (request,) = read(
+        imported_v2(finding_v2(finding_info={"modified_time_dt": None, "modified_time": 1_795_154_460_000}))
+    ).requests
+    assert request.finding is not None
+    assert datetime(2026, 11, 20, 6, 1, tzinfo=UTC) == request.finding.updated_at
 
 
 @pytest.mark.parametrize("rule", CONFIG_RULES)
@@ -479,7 +492,8 @@ def test_a_compliance_change_that_names_no_instance_is_poison(field: str, value:
         ({"region": "North"}, "resources[0].region"),
         ({"region": 5}, "resources[0].region"),
         ({"owner": {"account": {"uid": "2"}}}, "resources[0].owner.account.uid"),
-        ({"owner": {"account": {}}}, "resources[0].owner.account.uid"),
+        ({"owner": {"account": "me"}}, "resources[0].owner.account"),
+        ({"owner": {"account": {"uid": 222222222222}}}, "resources[0].owner.account.uid"),
         ({"owner": "me"}, "resources[0].owner"),
     ],
 )

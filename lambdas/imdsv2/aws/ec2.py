@@ -31,6 +31,11 @@ IDS_A_CALL = 1000
 _MANAGED_TOO: Any = {"IncludeManagedResources": True}
 """EC2 leaves out instances that an AWS service manages and hides; without this, they would count as gone."""
 
+_OPTIONS_UNKNOWN = (
+    "EC2 does not show its metadata options; without them nothing is changed. It is looked at again by itself; if that stays so, look "
+    "at the instance in EC2."
+)
+
 _INSTANCE_ID = re.compile(r"i-[0-9a-zA-Z]+")
 """In messages of InvalidInstanceID.NotFound and .Malformed, which the code identifies: "The instance IDs 'i-..., i-...' do not
 exist" (recorded in https://github.com/getmoto/moto/issues/4903). Ids that it names and were not asked for change nothing."""
@@ -66,10 +71,20 @@ def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, T
 
 def _target(arn: InstanceArn, answer: Answer) -> Target:
     if arn.instance_id in answer.seen:
-        return _instance(arn, answer.seen[arn.instance_id])
+        seen = _instance(arn, answer.seen[arn.instance_id])
+        return seen if _shows_what_counts(seen) else Unreachable(arn=arn, problem=_OPTIONS_UNKNOWN, passes=True)
     if arn.instance_id in answer.failed:
         return unreachable(arn, answer.failed[arn.instance_id])
     return Missing(arn=arn)
+
+
+def _shows_what_counts(instance: Instance) -> bool:
+    """Whether EC2 shows the options of an instance: what it does not show is neither open nor closed, and nobody can say whether it is
+    still as it was left."""
+    options = instance.options
+    settled = options.http_tokens == "required" or options.http_endpoint == "disabled"
+    ended = instance.state in {"terminated", "shutting-down"}
+    return ended or settled or (options.http_tokens == "optional" and options.http_endpoint == "enabled")
 
 
 def instances_of(ec2: EC2Client, place: Placed, name: str, values: Sequence[str]) -> list[Instance]:

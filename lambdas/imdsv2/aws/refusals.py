@@ -33,9 +33,10 @@ _DECLARED = re.compile(r"denied due to an organizational policy|declarative[ -]p
 effect", unless the organisation has words of its own; therefore the code too, with which EC2 refuses what a declarative policy
 forbids (recorded of EnableSnapshotBlockPublicAccess). The name in the second half is that of EC2's own `ManagedBy`."""
 
-_WANTS_ENDPOINT = "HttpEndpoint is not set to 'enabled'"
+_WANTS_ENDPOINT = re.compile(r"\bHttpEndpoint\b.*\benabled\b", re.IGNORECASE | re.DOTALL)
 """Recorded by CloudTrail: InvalidParameterValue, "The HttpEndpoint is not set to 'enabled' in this request. To specify a value for
-HttpTokens, set HttpEndpoint to 'enabled'."."""
+HttpTokens, set HttpEndpoint to 'enabled'.". Other words that demand the same are taken as well: whether it is enabled is looked at
+before anything is sent."""
 
 
 class Cause(StrEnum):
@@ -70,4 +71,4 @@ def cause_of(error: Exception) -> Cause | None:
 
 def wants_endpoint(error: Exception) -> bool:
     """Whether EC2 demands that the endpoint is enabled in the same call."""
-    return error_code(error) == "InvalidParameterValue" and _WANTS_ENDPOINT in readable_message(error)
+    return error_code(error) == "InvalidParameterValue" and bool(_WANTS_ENDPOINT.search(readable_message(error)))

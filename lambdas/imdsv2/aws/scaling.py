@@ -15,8 +15,9 @@ MOST_PAGES = 50
 """So many pages of a hundred activities are read, the newest first."""
 
 _ACTIVITIES_A_PAGE = 100
-_LAUNCHED = re.compile(r"Launching a new EC2 instance: (i-[0-9a-f]{8,17})", re.ASCII)
-_ENDED = re.compile(r"Terminating EC2 instance: (i-[0-9a-f]{8,17})", re.ASCII)
+_LAUNCHED = re.compile(r"Launching a new EC2 instance(?: [^:]*)?: (i-[0-9a-f]{8,17})", re.ASCII)
+_ENDED = re.compile(r"Terminating EC2 instance(?: [^:]*)?: (i-[0-9a-f]{8,17})", re.ASCII)
+"""Of a warm pool the words are "into warm pool", "from warm pool"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

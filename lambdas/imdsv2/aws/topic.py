@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.message import Message
 
-_SUBJECT_LENGTH = 100
-"""Maximum length in characters (SNS API reference: fewer than 100, ASCII, one line)."""
+_SUBJECT_LENGTH = 99
+"""Maximum length in characters (SNS API reference: fewer than 100)."""
 _CHAT_LENGTH = 8000
 """Characters of a text that a chat is given; the ledger and the mail of others have the rest."""
 _CUT = " ... (cut; see imdsv2 audit)"
@@ -31,12 +31,19 @@ class Topic:
         """Publish a message. Raises ClientError or BotoCoreError."""
         self.sns.publish(
             TopicArn=self.arn,
-            Subject=message.subject.encode("ascii", "replace").decode()[:_SUBJECT_LENGTH],
+            Subject=_subject(message.subject),
             Message=_chat_document(message) if self.for_chat else message.text,
             MessageAttributes={
                 name: {"DataType": "String", "StringValue": value} for name, value in message.attributes.items()
             },
         )
+
+
+def _subject(text: str) -> str:
+    """A subject as SNS takes it: ASCII, without line breaks and control characters, which the tags of owners may hold. SNS refuses
+    the whole message otherwise."""
+    printable = "".join(each if each.isprintable() else " " for each in text)
+    return printable.encode("ascii", "replace").decode()[:_SUBJECT_LENGTH]
 
 
 def _chat_document(message: Message) -> str:

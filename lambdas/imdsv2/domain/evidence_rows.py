@@ -40,6 +40,9 @@ ACCEPTABLE = frozenset(
 OF_LITTLE_EVIDENCE = frozenset({Reason.NO_EVIDENCE, Reason.TOO_YOUNG, Reason.BOOT_NOT_OBSERVABLE})
 """Rows 16 to 18: nothing speaks against the instance, but too little for it. Its cohort may."""
 
+_DENIALS = ("Forbidden", "AccessDenied", "not authorized")
+"""What CloudWatch's refusals have in them that only a person ends."""
+
 _FIRST_HOURS = timedelta(hours=4)
 """By then an instance has had three whole hours."""
 _LISTED = timedelta(minutes=15)
@@ -58,6 +61,11 @@ def from_evidence(
     if evidence is None or evidence.problem is not None:
         problem = evidence.problem if evidence else "CloudWatch gave no answer"
         why = f"The metric could not be read completely ({problem}); without it nothing is changed."
+        if any(each in str(problem) for each in _DENIALS):
+            why += (
+                " Deploy the member roles of this version there, or have lifted what keeps the read role from cloudwatch:GetMetricData; it "
+                "is asked again within a day."
+            )
         passes = evidence is not None and evidence.passes
         return Verdict.hold(Reason.EVIDENCE_INCOMPLETE, why, now + (SOON if passes else DAILY))
     if evidence.stopped_too_long:

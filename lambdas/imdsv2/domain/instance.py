@@ -17,6 +17,18 @@ _INSTANCE_ARN = re.compile(
 )
 
 
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "eusc-": "aws-eusc",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+}
+"""Beginning of a Region's name to its partition; all others are in `aws`."""
+
+
 class Placed(Protocol):
     """Anything in an account and Region: an instance, or the place itself."""
 
@@ -80,8 +92,7 @@ class InstanceArn:
 
 def partition_of(region: str) -> str:
     """The partition of a Region, derived from the prefix of its name."""
-    prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov", "eusc-": "aws-eusc"}
-    return next((partition for prefix, partition in prefixes.items() if region.startswith(prefix)), "aws")
+    return next((partition for prefix, partition in _PARTITIONS.items() if region.startswith(prefix)), "aws")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

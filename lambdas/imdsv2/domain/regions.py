@@ -3,6 +3,8 @@ stays in, or is left out."""
 
 from __future__ import annotations
 
+from imdsv2.domain.instance import partition_of
+
 _NUMBERS = {
     "af-south": "1",
     "ap-east": "12",
@@ -50,3 +52,14 @@ def unknown_region(given: str) -> str | None:
     likely = get_close_matches(given, sorted(REGIONS), n=1)
     meant = f"; did you mean {likely[0]}?" if likely else ""
     return f"{given[:40]} is no Region that this version knows{meant}"
+
+
+def wrong_partition(partition: str, region: str) -> str | None:
+    """What is wrong with an ARN whose partition is not that of its Region; None if nothing is, or this version does not know the Region.
+    It names nothing that exists, and beside the true ARN it would be another instance to the ledger."""
+    right = partition_of(region)
+    return (
+        f"{region} is in the partition {right}, not in {partition}"
+        if region in REGIONS and partition != right
+        else None
+    )

@@ -192,7 +192,7 @@ def is_lost(record: Record, target: Target, now: datetime) -> bool:
             if target.state in {"terminated", "shutting-down"}:
                 return True
             enforced_at = record.enforced_at or now
-            return target.options.http_tokens != "required" and not is_settling(target, enforced_at, now)
+            return target.options.http_tokens == "optional" and not is_settling(target, enforced_at, now)
         case Unreachable():
             return False
         case Missing():

@@ -14,7 +14,7 @@ from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding, Request, Source, SourceRequest
 from imdsv2.domain.source_name import Named
 from imdsv2.errors import MessagePoisoned
-from imdsv2.line.node import Node
+from imdsv2.line.node import Node, account_of
 from imdsv2.line.node import shown as shown
 from imdsv2.line.source_events import KIND_OF_TYPE, source_of_ids, source_of_resource, source_of_resource_v2
 
@@ -138,7 +138,7 @@ def _from_finding_v2(finding: Node) -> Parsed:
     if finding["compliance"]["status"].text() != "Fail" or finding["status_id"].number() not in _V2_OPEN:
         return Parsed()
     info = finding["finding_info"]
-    dated = info.get("modified_time_dt")
+    dated = _unless_null(info.get("modified_time_dt"))
     identity = Finding(
         id=info["uid"].identifier(),
         product_arn=product_arn,
@@ -156,6 +156,11 @@ def _from_finding_v2(finding: Node) -> Parsed:
     return Parsed(requests=requests, poison=poison)
 
 
+def _unless_null(node: Node | None) -> Node | None:
+    """A field of OCSF that may be null in place of absent."""
+    return None if node is None or node.value is None else node
+
+
 def _instance_v2(resource: Node, finding: Node) -> InstanceArn | None:
     """The instance's ARN from ``uid`` or ``uid_alt``, else assembled from its parts; None for another resource type."""
     if resource["type"].text() != "AWS::EC2::Instance":
@@ -165,9 +170,7 @@ def _instance_v2(resource: Node, finding: Node) -> InstanceArn | None:
         if node is not None and isinstance(node.value, str) and node.value.startswith("arn:"):
             return node.instance()
     region = resource.given("region") or finding["cloud"]["region"]
-    owner = resource.given("owner")
-    account = owner["account"]["uid"] if owner else finding["cloud"]["account"]["uid"]
-    return _assemble(region, account, resource["uid"])
+    return _assemble(region, account_of(resource, finding), resource["uid"])
 
 
 def _from_compliance_change(event: Node, names: EventNames) -> Parsed:

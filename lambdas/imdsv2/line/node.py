@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.regions import wrong_partition
 from imdsv2.errors import MessagePoisoned
 
 if TYPE_CHECKING:
@@ -86,12 +87,23 @@ class Node:
 
     def instance(self) -> InstanceArn:
         try:
-            return InstanceArn.parse(self.text())
+            arn = InstanceArn.parse(self.text())
         except ValueError as error:
             raise MessagePoisoned(self.path, f"{error}, not {shown(self.value)}") from None
+        if (problem := wrong_partition(arn.partition, arn.region)) is not None:
+            raise MessagePoisoned(self.path, problem)
+        return arn
 
     def mistyped(self, takes: str) -> MessagePoisoned:
         return MessagePoisoned(self.path or "body", f"takes {takes}, not {shown(self.value)}")
+
+
+def account_of(resource: Node, finding: Node) -> Node:
+    """The account of a resource in OCSF: its owner's; the finding's where that says nothing. Raises MessagePoisoned."""
+    node: Node | None = resource
+    for key in ("owner", "account", "uid"):
+        node = node.given(key) if node is not None else None
+    return node or finding["cloud"]["account"]["uid"]
 
 
 def shown(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.source_name import Named, SourceName
 from imdsv2.errors import MessagePoisoned
-from imdsv2.line.node import shown
+from imdsv2.line.node import account_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +41,7 @@ def source_of_resource_v2(resource: Node, finding: Node, kind: Named) -> SourceN
         if node is not None and isinstance(node.value, str) and node.value.startswith("arn:"):
             return _named(node, kind)
     region = resource.given("region") or finding["cloud"]["region"]
-    owner = resource.given("owner")
-    account = owner["account"]["uid"] if owner else finding["cloud"]["account"]["uid"]
-    return source_of_ids(resource["uid"], region, account, kind)
+    return source_of_ids(resource["uid"], region, account_of(resource, finding), kind)
 
 
 def source_of_ids(name: Node, region: Node, account: Node, kind: Named) -> SourceName:

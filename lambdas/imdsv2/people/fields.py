@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from imdsv2.domain.instance import InstanceArn, Place, partition_of
-from imdsv2.domain.regions import unknown_region
+from imdsv2.domain.regions import unknown_region, wrong_partition
 from imdsv2.errors import InvalidRequest, TargetRefused
 from imdsv2.line.events import shown
 
@@ -113,7 +113,7 @@ def instance(target: object) -> InstanceArn | TargetRefused:
             raise ValueError("takes an instance ARN or an object of account, region and instance_id")
     except ValueError as error:
         return TargetRefused("target", f"{error}, not {shown(target)}")
-    problem = unknown_region(arn.region)
+    problem = unknown_region(arn.region) or wrong_partition(arn.partition, arn.region)
     return TargetRefused("target", problem) if problem is not None else arn
 
 

@@ -22,6 +22,7 @@ from imdsv2.people.source_request import SOURCES, Question, parse_question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
     from datetime import date, datetime
 
     from imdsv2.domain.instance import InstanceArn
@@ -61,7 +62,7 @@ def parse_order(event: object) -> Order:
 
 def _refuse_unknown_command(event: Mapping[str, Any]) -> None:
     """Raises InvalidRequest for the first field that nothing takes: it was meant to be a command or a question."""
-    questions = (SOURCES, FIND, IMAGES, GRADUATE, GUARDRAILS)
+    questions = (SOURCES, FIND, IMAGES, GRADUATE, GUARDRAILS, CULPRIT)
     known = sorted({*map(str, Steer), *questions})
     unknown = sorted(str(name) for name in event.keys() - {"dry_run", "caller", "reason", "owner", "until", "at"})
     if unknown:
@@ -144,6 +145,7 @@ _SCOPES: Mapping[Steer, frozenset[str]] = {
     Steer.ACCEPT: frozenset({"targets"}),
     Steer.MENDED: frozenset({"targets", "cohort"}),
 }
+_SAID_BY_ALL = frozenset({"reason"})
 _EXTRAS: Mapping[Steer, frozenset[str]] = {
     Steer.APPROVE: frozenset({"until"}),
     Steer.HOLD: frozenset({"owner", "until"}),
@@ -182,9 +184,10 @@ def parse(event: object) -> Asked:
 
 
 def _command(event: Mapping[str, Any], steer: Steer) -> Command:
-    extras, accounted_for = _EXTRAS.get(steer, frozenset()), steer in _ACCOUNTED_FOR
-    fields.refuse_unknown(event, {steer, "dry_run", "caller", "reason"} | extras)
-    scope = _scope(event[steer], steer)
+    said, accounted_for = _SAID_BY_ALL | _EXTRAS.get(steer, frozenset()), steer in _ACCOUNTED_FOR
+    fields.refuse_unknown(event, {steer, "dry_run", "caller"} | said)
+    event = _with_fields_beside(event, steer, said)
+    scope = _scope(event[steer], steer, said)
     dry_run = fields.flag(event, "dry_run", default=True)
     if not dry_run and event.get("caller") is None:
         raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
@@ -200,14 +203,28 @@ def _command(event: Mapping[str, Any], steer: Steer) -> Command:
     )
 
 
-def _scope(given: object, steer: Steer) -> Scope:
+def _with_fields_beside(event: Mapping[str, Any], steer: Steer, said: AbstractSet[str]) -> Mapping[str, Any]:
+    """The event with the command's fields beside its selection, where they may stand as well as in it. Raises InvalidRequest for one
+    that stands in both: which is meant cannot be guessed."""
+    given = event[steer]
+    if not isinstance(given, dict):
+        return event
+    inside = {name: value for name, value in given.items() if name in said}
+    for name in sorted(inside.keys() & event.keys()):
+        raise InvalidRequest(f"{steer}.{name}", f"stands beside {steer} as well; give it once")
+    return {**event, steer: {name: value for name, value in given.items() if name not in said}, **inside}
+
+
+def _scope(given: object, steer: Steer, said: AbstractSet[str]) -> Scope:
+    """What is selected. ``said``: the fields that have been taken out of it."""
     takes, path = _SCOPES[steer], f"{steer}."
     example = '{"account": "222222222222"}' if "account" in takes else '{"targets": ["arn:aws:ec2:..."]}'
     if not isinstance(given, dict) or not given:
         raise InvalidRequest(steer, f"takes an object with {' or '.join(sorted(takes))}, e.g. {example}")
     for name in given:
         if name not in takes:
-            raise InvalidRequest(f"{path}{shown(name)}", f"is no field; known are {', '.join(sorted(takes))}")
+            known = ", ".join(sorted(takes | said))
+            raise InvalidRequest(f"{path}{shown(name)}", f"is no field; known are {known}")
     if "region" in given and "account" not in given:
         raise InvalidRequest(f"{path}region", "needs account beside it")
     if len(given.keys() & {"targets", "cohort", "account"}) > 1:
