@@ -14,7 +14,7 @@ from imdsv2.guard.watch import is_lost
 from imdsv2.ledger.record import Record
 from tests.unit.builders import NOW, evidence, instance, options
 
-SHOWN = [("unknown", "unknown"), ("unknown", "enabled"), ("optional", "unknown"), ("", ""), ("Required", "enabled")]
+SHOWN = [("unknown", "unknown"), ("unknown", "enabled"), ("", ""), ("Required", "enabled")]
 
 
 @pytest.mark.parametrize(("tokens", "endpoint"), SHOWN)

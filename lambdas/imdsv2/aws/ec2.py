@@ -79,12 +79,12 @@ def _target(arn: InstanceArn, answer: Answer) -> Target:
 
 
 def _shows_what_counts(instance: Instance) -> bool:
-    """Whether EC2 shows the options of an instance: what it does not show is neither open nor closed, and nobody can say whether it is
-    still as it was left."""
+    """Whether EC2 shows whether an instance requires tokens, or needs none: what it does not show is neither open nor closed, and nobody
+    can say whether it is still as it was left. Where the endpoint alone is not shown, EC2 refuses what it would have to be sent for."""
     options = instance.options
     settled = options.http_tokens == "required" or options.http_endpoint == "disabled"
     ended = instance.state in {"terminated", "shutting-down"}
-    return ended or settled or (options.http_tokens == "optional" and options.http_endpoint == "enabled")
+    return ended or settled or options.http_tokens == "optional"
 
 
 def instances_of(ec2: EC2Client, place: Placed, name: str, values: Sequence[str]) -> list[Instance]:

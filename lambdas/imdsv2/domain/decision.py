@@ -104,7 +104,7 @@ def _from_instance(instance: Instance, history: History, policy: Policy, now: da
     if options.http_endpoint == "disabled":
         why = "Its metadata endpoint is disabled, so it cannot serve IMDSv1; the service never opens what was closed."
         return Verdict.skip(Reason.ENDPOINT_DISABLED, why, now + DAILY)
-    if options.http_tokens != "optional" or options.http_endpoint != "enabled":
+    if options.http_tokens != "optional":
         # What is not shown could be neither recorded nor put back: it may be required, or closed, all the same.
         why = "EC2 does not show its metadata options; without them nothing is changed. It is looked at again in a quarter of an hour."
         return Verdict.hold(Reason.UNREACHABLE, why, now + SOON)
