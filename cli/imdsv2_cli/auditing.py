@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from imdsv2_cli.fleet.joined import arn_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from imdsv2_cli.fleet.file import Row
 
 Item = dict[str, Any]
 
 ALLOWS = "allows_imdsv1"
 """The kind of the rows that tell of a state, not of an event."""
-_SERVICE = "the service"
+_SERVICE, _SOMEBODY, _NOBODY = "the service", "somebody", "nobody yet"
+_TAGGER = "whoever set the exempt tag"
 _CLOSED = frozenset({"already_required", "endpoint_disabled", "gone"})
 _STANDS = frozenset({"enforced", "verified"})
 
@@ -35,6 +40,23 @@ def open_row(record: Mapping[str, Any]) -> Item | None:
         "source": record.get("source"),
         "cohort": record.get("cohort"),
         "explanation": record.get("explanation"),
+    }
+
+
+def swept_row(row: Row) -> Item:
+    """The row of an instance that allows IMDSv1, as the file of the fleet has it. Its verdict is that of a sweep, which may be a dry one."""
+    who = {"held_by_person": _named(row["hold_owner"]), "exempt": _TAGGER, "": _NOBODY}.get(row["reason"], _SERVICE)
+    told = ("status", "reason", "cohort", "explanation")
+    return {
+        "at": row["since"] or row["as_of"],
+        "kind": ALLOWS,
+        **place_of(arn_of(row)),
+        **{name: row[name] or None for name in told},
+        "who": who,
+        "because": None,
+        "until": row["ends_on"] or row["notice_ends_at"] or None,
+        "request_id": None,
+        "source": "sweep",
     }
 
 
@@ -91,14 +113,19 @@ def _decided(record: Mapping[str, Any]) -> tuple[str, str | None]:
     hold, approval, undone = record.get("hold") or {}, record.get("approval") or {}, record.get("undone_by")
     match record.get("reason"):
         case "held_by_person":
-            return f"{hold.get('by') or hold.get('owner')}", hold.get("reason")
+            return _named(hold.get("by") or hold.get("owner")), hold.get("reason")
         case "undone_by_person" if undone:
             return str(undone), None
         case "approval_required" if approval.get("word") == "refused":
-            return str(approval.get("by")), approval.get("reason")
+            return _named(approval.get("by")), approval.get("reason")
         case "exempt":
-            return "whoever set the exempt tag", None
+            return _TAGGER, None
     return _SERVICE, None
+
+
+def _named(by: object) -> str:
+    """Of whom no name is known, or whose word has ended since, somebody is left."""
+    return str(by) if by else _SOMEBODY
 
 
 def _said(word: Mapping[str, Any] | None) -> str | None:

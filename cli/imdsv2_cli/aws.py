@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imdsv2_cli.base import App
 
 _OUR_OUTPUT = "ManualFunctionName"
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 _EXPIRED = frozenset(
     {
         *(
@@ -75,6 +75,12 @@ def stack_outputs(app: App) -> dict[str, str]:
     try:
         [stack] = cloudformation.describe_stacks(StackName=app.stack)["Stacks"]
     except ClientError as error:
+        if code_of(error) in DENIED:
+            # A role that may see this stack only is refused in every other account and Region.
+            why = error.response["Error"].get("Message", "") or code_of(error)
+            where = f"{app.session.region_name} is not that of the stack, name that with --region"
+            todo = f"have this allowed for your role, or use another profile; if {where}"
+            raise Failure("AWS refused DescribeStacks", why, todo) from error
         if "does not exist" not in str(error):
             raise
         where = f"account {app.account}, {app.session.region_name}"
@@ -99,18 +105,28 @@ def _not_ours(app: App, stack: Mapping[str, Any]) -> Failure:
 
 def _other_stacks(app: App) -> str:
     """What to do where the stack was not found: the installations that are there, if any."""
-    pages = app.client("cloudformation").get_paginator("describe_stacks").paginate()
-    ours = [
-        each["StackName"]
-        for page in pages
-        for each in page["Stacks"]
-        if any(output["OutputKey"] == _OUR_OUTPUT for output in each.get("Outputs", []))
-    ]
-    if ours:
+    if ours := _installations(app):
         return f"name one of these with --stack: {', '.join(ours)}"
     return (
         "use credentials of the security account and its home Region (--profile, --region), or deploy the stack first"
     )
+
+
+def _installations(app: App) -> list[str]:
+    """The names of the stacks that are installations; none where the caller may not list stacks."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return [
+            each["StackName"]
+            for page in app.client("cloudformation").get_paginator("describe_stacks").paginate()
+            for each in page["Stacks"]
+            if any(output["OutputKey"] == _OUR_OUTPUT for output in each.get("Outputs", []))
+        ]
+    except ClientError as error:
+        if code_of(error) in DENIED:
+            return []
+        raise
 
 
 def invoke(app: App, function: str, payload: Mapping[str, Any]) -> Any:
@@ -125,11 +141,22 @@ def invoke(app: App, function: str, payload: Mapping[str, Any]) -> Any:
     document = json.loads(text)
     refused = document.get("error") if isinstance(document, dict) else None
     if refused:
-        make = usage if refused.get("code") == "InvalidRequest" else Failure
-        raise make(
-            "the service refused the request" if make is usage else "the service failed", str(refused["message"])
-        )
+        if refused.get("code") != "InvalidRequest":
+            raise Failure("the service failed", str(refused["message"]))
+        raise usage("the service refused the request", str(refused["message"]), other_version(app))
     return document
+
+
+def other_version(app: App) -> str:
+    """What to do where the deployed service is of another version than this command line, which may ask it what it does not know; empty
+    where both are the same, or the stack was not asked yet."""
+    from imdsv2.version import VERSION
+
+    deployed = app.known_outputs.get("Version", VERSION)
+    if deployed == VERSION:
+        return ""
+    what = f"the service is of version {deployed}, and this command line of {VERSION}"
+    return f"{what}: deploy this version, or install the command line of that one"
 
 
 def ask(app: App, payload: Mapping[str, Any]) -> Any:
@@ -196,7 +223,7 @@ def _unanswered(error: Exception) -> Failure:
 def _refusal(error: Any) -> Failure:
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     what = f"AWS refused {error.operation_name}"
-    if code in _DENIED:
+    if code in DENIED:
         return Failure(what, message or code, "have this allowed for your role, or use another profile")
     if code in _EXPIRED:
         return Failure(what, message or code, _SIGN_IN)

@@ -93,6 +93,12 @@ class App:
 
         return stack_outputs(self)
 
+    @property
+    def known_outputs(self) -> Mapping[str, str]:
+        """The outputs as far as they were asked for; it asks nothing, so that a failure can be explained."""
+        known: Mapping[str, str] = self.__dict__.get("outputs", {})
+        return known
+
     def stack_output(self, name: str) -> str:
         """One output of the stack. Raises Failure if the deployed version has none of that name."""
         if name not in self.outputs:

@@ -23,8 +23,10 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done; an empty answer to a question is done, too",
-    Exit.FAILED: "failed: an error of AWS, of the service or of this computer; standard error says what, why and what to do",
-    Exit.USAGE: "the command line was wrong: an unknown option, value, instance or account; nothing was changed",
+    Exit.FAILED: "failed, wholly or for some: an error of AWS, of the service or of this computer; standard error says what, why and what "
+    "to do, the answer what it concerns; also a fault that `doctor` found, and what `selftest` contradicted",
+    Exit.USAGE: "the command line was wrong: an unknown option, value, instance or account, or no `--yes` where nobody can be asked; nothing "
+    "was changed",
     Exit.NOTHING: "nothing to do, or refused: by a gate, by the evidence, or by whoever was asked; nothing was changed",
 }
 

@@ -60,8 +60,9 @@ class Root(Family):
         return code
 
     def _run(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, **extra: Any) -> int:
+        app = App()
         try:
-            ended = super().main(args, prog_name, complete_var, standalone_mode=False, obj=App(), **extra)
+            ended = super().main(args, prog_name, complete_var, standalone_mode=False, obj=app, **extra)
             sys.stdout.flush()
         except click.UsageError as error:
             if error.ctx is not None and error.message == error.ctx.get_help():  # Nothing was named: all that could be.
@@ -79,7 +80,7 @@ class Root(Family):
             _give_up_output()  # Whoever read it has enough.
             return Exit.DONE
         except Exception as error:
-            failure = _explained(error) or _unwritten(error)
+            failure = _explained(error) or _unwritten(error) or _not_understood(error, app)
             if failure is None or os.environ.get("IMDSV2_TRACE"):
                 raise
             _say(prog_name, failure.format_message())
@@ -94,6 +95,20 @@ def _explained(error: Exception) -> Failure | None:
     from imdsv2_cli.aws import explain
 
     return explain(error)
+
+
+def _not_understood(error: Exception, app: App) -> Failure | None:
+    """The failure of an answer that has another form than this version knows; None for a bug of this version."""
+    if "imdsv2_cli.aws" not in sys.modules or not isinstance(error, LookupError | TypeError):
+        return None
+    from imdsv2_cli.aws import other_version
+
+    todo = other_version(app)
+    return (
+        Failure("the answer of the service is not understood", f"{type(error).__name__}: {error}", todo)
+        if todo
+        else None
+    )
 
 
 def _unwritten(error: Exception) -> Failure | None:

@@ -79,6 +79,9 @@ def find(app: App, **search: Any) -> dict[str, Any]:
         answer: dict[str, Any] = ask(app, {"find": given})
     for problem in answer["problems"]:
         note(problem)
+    if answer["count"] > len(answer["results"]):
+        first = f"Only the first {len(answer['results'])} of {answer['count']} instances are looked at"
+        note(f"{first}: choose by --account and --in-region.")
     return answer
 
 
@@ -87,10 +90,21 @@ def _read(named: Iterable[str]) -> list[str]:
     names: list[str] = []
     for each in named:
         # Some programs begin a file with a mark that nobody sees.
-        names += [line.strip().lstrip("\ufeff") for line in sys.stdin] if each == "-" else [each.strip()]
+        names += [line.strip().lstrip("\ufeff") for line in _lines()] if each == "-" else [each.strip()]
     if not (names := [name for name in names if name]):
         raise usage("no instance was named", todo="name one by ARN, by id or by its tag Name")
     return names
+
+
+def _lines() -> list[str]:
+    """The lines of standard input. Raises Failure where there is none, or where it is no text."""
+    todo = "write one instance a line, in UTF-8"
+    if sys.stdin is None:
+        raise usage("the names of instances cannot be read", "standard input is closed", todo)
+    try:
+        return list(sys.stdin)
+    except UnicodeDecodeError as error:
+        raise usage("the names of instances cannot be read", "standard input is no UTF-8 text", todo) from error
 
 
 def _arn(name: str, account: str | None, region: str | None) -> str | None:
@@ -108,19 +122,33 @@ def _arn(name: str, account: str | None, region: str | None) -> str | None:
 
 
 def _found(app: App, names: Sequence[str], account: str | None, region: str | None) -> dict[str, str]:
-    found: dict[str, list[str]] = defaultdict(list)
-    likely: dict[str, str | None] = {}
-    for start in range(0, len(names), _NAMES_A_CALL):
-        answer = find(app, names=list(names[start : start + _NAMES_A_CALL]), account=account, region=region)
-        likely |= {each["name"]: each["likely"] for each in answer["unknown"]}
-        for each in answer["results"]:
-            found[each["target"].rpartition("/")[2]].append(each["target"])
-            if each["name"]:
-                found[each["name"]].append(each["target"])
+    from imdsv2_cli.fleet.places import swept_places
+
+    found, likely = _looked_for(app, names, account=account, region=region)
+    missing = [name for name in names if not found[name]]
+    # The ledger knows only what was judged for real: until then, a sweep knows more.
+    if missing and (places := swept_places(app, account, region, quiet=True)):
+        more, meant = _looked_for(app, missing, account=account, region=region, places=places)
+        found, likely = found | more, likely | meant
     for name in names:
         if len(found[name]) != 1:
             raise _unclear(name, found[name], likely.get(name), narrowed=bool(account and region))
     return {name: found[name][0] for name in names}
+
+
+def _looked_for(app: App, names: Sequence[str], **where: Any) -> tuple[dict[str, list[str]], dict[str, str | None]]:
+    """The ARNs that the service finds for each id and name, and for each name that it does not know the likely one."""
+    found: dict[str, list[str]] = defaultdict(list)
+    likely: dict[str, str | None] = {}
+    for start in range(0, len(names), _NAMES_A_CALL):
+        answer = find(app, names=list(names[start : start + _NAMES_A_CALL]), **where)
+        likely |= {each["name"]: each["likely"] for each in answer["unknown"]}
+        for each in answer["results"]:
+            found[each["target"].rpartition("/")[2]].append(each["target"])
+            # An id means the instance of that id, whatever others, or itself, bear as their name.
+            if each["name"] and not ID.fullmatch(each["name"]):
+                found[each["name"]].append(each["target"])
+    return found, likely
 
 
 def _unclear(name: str, found: Sequence[str], likely: str | None, *, narrowed: bool) -> click.ClickException:

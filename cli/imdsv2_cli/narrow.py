@@ -42,5 +42,5 @@ def needed(column: Column, cells: Sequence[Mapping[str, str]]) -> int:
     """How wide a column has to be for what may not be folded."""
     from rich.cells import cell_len
 
-    longest = max(cell_len(column.heading), *(cell_len(row[column.name]) for row in cells))
+    longest = max((cell_len(column.heading), *(cell_len(row[column.name]) for row in cells)))
     return min(longest, _FOLDED)

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.base import App
 
-_UNLIMITED = 10_000
-"""Columns of a table that is no terminal's: each row stays on one line, for grep."""
-
-
 _PREVIEWED = 20
 
 
@@ -69,6 +65,7 @@ def show(app: App, document: object, table: Table, *, summary: str = "", empty: 
     ``document`` is the answer in JSON, ``table`` in the other formats; below a table stands ``summary``, and ``empty`` in place of one
     that has no rows. Raises Failure if the file cannot be written.
     """
+    summary, empty = for_terminal(summary), for_terminal(empty)
     match app.output:
         case "json":
             text = as_json(app, document)
@@ -108,29 +105,51 @@ def as_csv(table: Table) -> str:
 
 def as_table(table: Table, *, to_screen: bool) -> str:
     """The rows as a table: as wide as the screen, or else with each row on one line and without colour."""
+    columns = [each for each in table.columns if not each.csv_only]
+    cells = [{each.name: for_terminal(each.cell(row)) for each in columns} for row in table.rows]
+    return _drawn(columns, cells) if to_screen else _lines(columns, cells)
+
+
+def _lines(columns: Sequence[Column], cells: Sequence[Mapping[str, str]]) -> str:
+    """Each row on one line, however long, for grep; also of 100,000 rows within seconds."""
+    heads = {each.name: each.heading for each in columns}
+    widths = {name: max(map(_width, (head, *(row[name] for row in cells)))) for name, head in heads.items()}
+    lines = []
+    for row in (heads, *cells):
+        padded = (f"{row[name]}{' ' * (width - _width(row[name]))}" for name, width in widths.items())
+        lines.append(f"{'  '.join(padded).rstrip()}\n")
+    return "".join(lines)
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _drawn(columns: Sequence[Column], cells: Sequence[Mapping[str, str]]) -> str:
+    """As wide as the screen; what it has no room for is left out, and named."""
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    columns = [each for each in table.columns if not each.csv_only]
-    cells = [{each.name: for_terminal(each.cell(row)) for each in columns} for row in table.rows]
     text = io.StringIO()
-    plain = not to_screen or bool(os.environ.get("NO_COLOR"))
+    plain = bool(os.environ.get("NO_COLOR"))
     console = Console(
         file=text,
-        width=None if to_screen else _UNLIMITED,
         force_terminal=not plain,
         no_color=plain,
         color_system=None if plain else "auto",
         legacy_windows=False,
     )
     kept, fits = fitting(columns, cells, console.width)
-    drawn = RichTable(box=box.SIMPLE_HEAD if to_screen else None, pad_edge=False, show_edge=False)
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for each in kept:
-        drawn.add_column(
-            Text(each.heading), overflow="fold", no_wrap=not to_screen, min_width=needed(each, cells) if fits else None
-        )
+        drawn.add_column(Text(each.heading), overflow="fold", min_width=needed(each, cells) if fits else None)
     for row in cells:
         drawn.add_row(*(Text(row[each.name]) for each in kept))
     console.print(drawn)

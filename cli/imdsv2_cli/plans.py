@@ -22,6 +22,7 @@ VERSION = 1
 _WAITS = frozenset({"approval_required", "unused", "cohort_unused"})
 """Reasons with which the evidence allows the change; for the first, only a person is missing."""
 _TOLD = 10
+_TEXTS = ("made_at", "stack", "ledger")
 
 
 def write_plan(app: App, path: Path, answer: Mapping[str, Any]) -> None:
@@ -32,7 +33,7 @@ def write_plan(app: App, path: Path, answer: Mapping[str, Any]) -> None:
         "made_by": app.caller,
         "stack": app.stack,
         "ledger": app.stack_output("LedgerTableName"),
-        "mode": answer["mode"],
+        "mode": answer.get("mode"),
         "results": [
             {name: each.get(name) for name in ("target", "decision", "reason", "before", "planned_call", "explanation")}
             for each in answer["results"]
@@ -46,13 +47,23 @@ def write_plan(app: App, path: Path, answer: Mapping[str, Any]) -> None:
 def read_plan(path: Path) -> dict[str, Any]:
     """The plan in a file. Raises Failure for anything else."""
     try:
-        plan = json.loads(path.read_text())
-        known = plan["version"] == VERSION and all(isinstance(each["target"], str) for each in plan["results"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # Some editors begin a file with a mark that nobody sees.
+        plan = json.loads(path.read_text("utf-8-sig"))
+        is_known = plan["version"] == VERSION
+        is_whole = not is_known or (
+            all(isinstance(plan[name], str) for name in _TEXTS) and all(map(_is_result, plan["results"]))
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise usage(f"{path} is no plan", todo="write one with imdsv2 assess --plan FILE") from error
-    if not known:
+    if not is_known:
         raise usage(f"{path} is a plan of another version", todo="write it anew with imdsv2 assess --plan FILE")
+    if not is_whole:
+        raise usage(f"{path} is no whole plan", todo="write it anew with imdsv2 assess --plan FILE")
     return dict(plan)
+
+
+def _is_result(each: Any) -> bool:
+    return isinstance(each, dict) and isinstance(each["target"], str) and {"reason", "before"} <= each.keys()
 
 
 def still_as_planned(app: App, plan: Mapping[str, Any]) -> list[str]:
@@ -64,7 +75,7 @@ def still_as_planned(app: App, plan: Mapping[str, Any]) -> list[str]:
         note("The plan has nothing to change.")
         return []
     now = {each["target"]: each for each in judge(app, list(planned))["results"]}
-    left_out = {arn: why for arn, each in planned.items() if (why := _difference(each, now[arn])) is not None}
+    left_out = {arn: why for arn, each in planned.items() if (why := _difference(each, now.get(arn))) is not None}
     for arn, why in list(left_out.items())[:_TOLD]:
         note(f"Left out: {arn}: {why}")
     if len(left_out) > _TOLD:
@@ -79,8 +90,10 @@ def _is_planned(result: Mapping[str, Any]) -> bool:
     return would_change(result) or (not result.get("error") and result.get("reason") == "approval_required")
 
 
-def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+def _difference(then: Mapping[str, Any], now: Mapping[str, Any] | None) -> str | None:
     """What has changed of an instance since the plan was made, or None."""
+    if now is None:
+        return "the service has not answered for it."
     if now.get("error"):
         return str(now["error"]["message"])
     if not _is_planned(now) or now["reason"] not in _WAITS:

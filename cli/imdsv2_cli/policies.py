@@ -76,7 +76,8 @@ def earlier_version(app: App, found: Parameter, version: int) -> dict[str, Any]:
 def read_file(path: Path) -> dict[str, Any]:
     """The document in a file. Raises Failure."""
     try:
-        document = _parsed(path.read_text())
+        # Some editors begin a file with a mark that nobody sees.
+        document = _parsed(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise usage(f"{path} cannot be read", str(error)) from error
     if document is None:

@@ -37,10 +37,11 @@ _INSTANCES = 20
 _SOURCES_A_CALL = TARGETS_A_CALL // _INSTANCES
 
 
-def fix(app: App, scopes: Sequence[Mapping[str, Any]], *, yes: bool, dry_run: bool) -> Exit:
+def fix(app: App, scopes: Sequence[Mapping[str, Any]], reason: str | None = None, *, yes: bool, dry_run: bool) -> Exit:
     """Show what the service would change of the sources in scope, ask, have exactly these changed, and answer. Raises Failure.
 
-    ``scopes``: what is asked, one question for each account and Region, as the service takes it under `sources`.
+    ``scopes``: what is asked, one question for each account and Region, as the service takes it under `sources`; ``reason``: why, for
+    the ledger.
     """
     preview = _asked(app, scopes, "Looking at the sources", dry_run=True)
     _note_problems(preview)
@@ -51,7 +52,8 @@ def fix(app: App, scopes: Sequence[Mapping[str, Any]], *, yes: bool, dry_run: bo
         return Exit.DONE if ready else Exit.NOTHING
     _note(preview)
     confirm(f"Have the next launches of {of(len(ready), len(preview['results']), 'source')} require tokens", yes=yes)
-    answer = _asked(app, list(_as_shown(ready)), "Changing the sources", dry_run=False, caller=app.caller)
+    said = {"caller": app.caller, **({"reason": reason} if reason else {})}
+    answer = _asked(app, list(_as_shown(ready)), "Changing the sources", dry_run=False, **said)
     _note_problems(answer)
     show(app, answer, _table(answer["results"]), summary=_ended(answer["results"]))
     return _code(answer, len(ready))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.aws import ask
 from imdsv2_cli.confirm import confirm
-from imdsv2_cli.failure import Exit
+from imdsv2_cli.failure import Exit, Failure
 from imdsv2_cli.output import Column, Table, cell, note, note_rows, progress, show
 from imdsv2_cli.verdicts import TARGETS_A_CALL, note_done, parts_of
 from imdsv2_cli.wording import count
@@ -76,13 +76,31 @@ def steer(app: App, order: Order, *, yes: bool, dry_run: bool) -> Exit:
         return Exit.DONE if ready else Exit.NOTHING
     _note(preview, order)
     confirm(f"{order.says} {_things(len(ready) + _unseen(preview), ready)}", yes=yes)
-    scope = {"targets": [each["target"] for each in ready]} if order.as_shown and not _unseen(preview) else order.scope
+    scope = order.scope
+    if order.as_shown and not _unseen(preview):
+        ready = ready if yes else _still_ready(app, order, ready)
+        if not ready:
+            raise Failure("nothing was changed", "all of it has changed since it was shown", code=Exit.NOTHING)
+        scope = {"targets": [each["target"] for each in ready]}
     answer = _asked(app, order.calls(scope, dry_run=False, caller=app.caller), order.says)
     show(app, answer, _table(answer["results"]), summary=_counted(answer, order.says))
     if unseen := _unseen(answer):
         note(f"The answer has no room for {unseen} more; imdsv2 audit --since 1h has them all.")
     done = [each for each in answer["results"] if each.get("done")]
     return Exit.DONE if len(done) >= len(ready) else Exit.FAILED
+
+
+def _still_ready(app: App, order: Order, ready: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What was shown and is as it was. Somebody may have read for minutes: by its name, an instance would be approved over a refusal that
+    was given meanwhile, although nobody here has named it."""
+    if "targets" in order.scope:
+        return list(ready)
+    now = _asked(app, order.calls(order.scope, dry_run=True), "Asking the service")
+    same = {each["target"] for each in now["results"] if not each.get("problem")}
+    for each in ready:
+        if each["target"] not in same:
+            note(f"Left out, because it has changed since it was shown: {each['target']}")
+    return [each for each in ready if each["target"] in same]
 
 
 def _asked(app: App, calls: Sequence[Mapping[str, Any]], label: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from imdsv2_cli.failure import usage
 
 _SPAN = re.compile(r"(\d{1,5})\s*([mhdw])", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -37,6 +38,14 @@ def moment(text: str, option: str) -> datetime:
         raise usage(
             f"{option} takes a moment, not {text[:40]}", todo="write e.g. 2027-05-01T06:00:00Z, 2027-05-01 or 2h"
         ) from error
+
+
+def end(text: str, option: str) -> datetime:
+    """The end of a past span: as `moment`, but a day is meant up to its last moment; never later than now. Raises Failure."""
+    at, present = moment(text, option), now()
+    if _DAY.fullmatch(text.strip()) and at < present:
+        at += timedelta(days=1) - timedelta(microseconds=1)
+    return min(at, present)
 
 
 def day(text: str, option: str) -> date:

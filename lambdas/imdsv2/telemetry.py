@@ -10,6 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from imdsv2.domain.documents import to_seconds
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.verdict import MAY_CHANGE, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,25 +78,36 @@ def report_sweep(metrics: Metrics, *, is_blind: bool) -> None:
     _count(metrics, "SweepsBlind", int(is_blind))
 
 
+_NOT_HELD = frozenset(
+    {
+        *(Reason.OUT_OF_SCOPE, Reason.GONE, Reason.ALREADY_REQUIRED, Reason.ENDPOINT_DISABLED, Reason.EXEMPT),
+        *MAY_CHANGE,
+    }
+)
+"""Reasons that hold nothing: beside thousands that require tokens, nobody would see what waits."""
 ACCOUNTS_SHOWN = 100
 """Accounts with a figure of their own: CloudWatch bills each. What the others have is added up."""
 _OTHERS = "others"
 
 
 def report_fleet(summary: Mapping[str, Any], tallies: Iterable[Mapping[str, Any]], service: str) -> None:
-    """Publish what a sweep of everything found: what allows IMDSv1 by account, what is held by reason, and what nobody could look at."""
+    """Publish what a sweep of everything found: what allows IMDSv1 by account, what is held by reason, and what nobody could look at.
+    An account of which not everything was seen has no value: it would look as if it were done."""
     by_account: Counter[str] = Counter()
     for each in tallies:
         by_account[each["account"]] += each.get("imdsv1_allowed") or 0
+    blind = {place.partition(" ")[0] for place in summary["errors"]} | summary["unreachable"].keys()
+    for account in blind:
+        by_account.pop(account, None)
     shown = dict(by_account.most_common(ACCOUNTS_SHOWN))
     if len(by_account) > len(shown):
         shown[_OTHERS] = by_account.total() - sum(shown.values())
     for account, count in shown.items():
         _gauge("Imdsv1Allowed", count, service, account=account)
     for reason, count in summary["by_verdict"].items():
-        _gauge("Held", count, service, reason=reason)
+        if reason not in _NOT_HELD:
+            _gauge("Held", count, service, reason=reason)
     _gauge("Imdsv1AllowedInAll", summary.get("imdsv1_allowed") or 0, service)
-    blind = {place.partition(" ")[0] for place in summary["errors"]} | summary["unreachable"].keys()
     _gauge("UnreachableAccounts", len(blind), service)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.cli.conftest import run
 
 if TYPE_CHECKING:
@@ -79,10 +81,10 @@ def test_a_cohort_is_named_as_it_stands_or_by_its_option(aws: Aws) -> None:
 
 
 def test_where_nothing_was_named_it_says_when_it_calls(aws: Aws) -> None:
-    """And ends with the code for nothing to do."""
+    """That is an answer to the question."""
     answering(aws, callers=[])
     done = run("culprit", "i-00000000000000001", *PLACE)
-    assert 3 == done.exit_code
+    assert 0 == done.exit_code
     assert "Look at jobs." in done.stdout
 
 
@@ -157,3 +159,68 @@ def test_the_commands_to_run_by_hand_are_printed(aws: Aws) -> None:
     refused = {"state": "refused", "says": "No agent. Watch it by hand:", "by_hand": ["sudo python3 imds_snoop.py"]}
     answering(aws, capture=refused)
     assert "  sudo python3 imds_snoop.py" in run("culprit", arn(1), "--capture", "--yes").stderr
+
+
+def watching_some(aws: Aws, **states: str) -> None:
+    """The service would watch the first instance only; a real watch ends as ``states`` say of each state by the real one."""
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        dry = asked.get("dry_run", True)
+        found = []
+        for each in asked["culprit"]["targets"]:
+            state = "would_capture" if each == arn(1) else "refused"
+            capture = {"state": state if dry else states[state], "says": f"{state}.", "by_hand": ["sudo watch it"]}
+            found.append(result(each, callers=[], capture=capture))
+        return {"command": "culprit", "results": found, "problems": []}
+
+    aws.on_invoke("manual", answer)
+
+
+def test_only_what_was_shown_as_ready_is_watched(aws: Aws) -> None:
+    """The analyzer runs as root: what becomes possible after somebody has said yes was not agreed to. The answer has all."""
+    watching_some(aws, would_capture="captured", refused="captured")
+    done = run("culprit", arn(1), arn(2), "--capture", "--yes", "-o", "json")
+    assert [[arn(1), arn(2)], [arn(1)]] == [each["culprit"]["targets"] for each in aws.payloads()]
+    answer = json.loads(done.stdout)
+    assert (0, 2) == (done.exit_code, answer["count"])
+    assert {arn(1): "captured", arn(2): "refused"} == {
+        each["target"]: each["capture"]["state"] for each in answer["results"]
+    }
+
+
+def test_where_nothing_can_be_watched_nothing_is_sent(aws: Aws) -> None:
+    """Also where nobody could be asked: the dry answer says why, and what to do by hand."""
+    watching_some(aws)
+    for args in ((), ("--yes",), ("--dry-run",)):
+        done = run("culprit", arn(2), "--capture", *args)
+        assert (3, True) == (done.exit_code, "sudo watch it" in done.stderr)
+    assert not any("caller" in each for each in aws.payloads())
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("captured", 0), ("running", 0), ("failed", 1), ("unread", 1), ("refused", 3)]
+)
+def test_a_watch_ends_with_the_code_of_what_became_of_it(aws: Aws, state: str, code: int) -> None:
+    """Whatever it found: nothing may have called meanwhile."""
+    watching_some(aws, would_capture=state)
+    done = run("culprit", arn(1), "--capture", "--yes")
+    assert (code, 2) == (done.exit_code, len(aws.payloads()))
+
+
+def test_what_was_watched_before_a_failure_is_told(aws: Aws) -> None:
+    """The ledger has it."""
+    watching(aws)
+    answers, calls = aws.functions["imdsv2-remediation-manual"], iter(range(100))
+
+    def fails_at_the_end(asked: dict[str, Any]) -> Any:
+        # Two dry calls, and two real ones.
+        return (
+            {"errorMessage": "late", "error": {"code": "Late", "message": "late"}}
+            if next(calls) == 3
+            else answers(asked)
+        )
+
+    aws.on_invoke("manual", fails_at_the_end)
+    done = run("culprit", *(arn(number) for number in range(12)), "--capture", "--yes")
+    assert 1 == done.exit_code
+    assert "Until then, the service had answered for 10 instances: imdsv2 audit has what it did." in done.stderr

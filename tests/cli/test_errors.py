@@ -227,3 +227,19 @@ def test_output_that_cannot_be_written_is_told_in_one_line(where: str, code: int
     )
     assert (code, says) == (done.returncode, done.stderr.partition("imdsv2: ")[2].partition(";")[0]), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_region_is_told_to_whoever_may_see_one_stack_only(aws: Aws) -> None:
+    """There, AWS refuses the question itself; and the list of other stacks, which is only for the advice."""
+    aws.answers["cloudformation", "describe_stacks"] = refusal("AccessDenied", "not authorized on stack/Imdsv2")
+    done = run("policy", "show")
+    assert (1, 1) == (done.exit_code, done.stderr.count("\n"))
+    assert "not authorized on stack/Imdsv2; have this allowed for your role, or use another profile" in done.stderr
+    assert "if eu-west-1 is not that of the stack, name that with --region" in done.stderr
+    missing = refusal("ValidationError", "Stack with id Imdsv2Remediation does not exist")
+    aws.answers["cloudformation", "describe_stacks"] = lambda StackName=None: (  # noqa: N803 - AWS's name
+        missing if StackName else refusal("AccessDenied", "not authorized on *")
+    )
+    done = run("policy", "show")
+    assert (2, True) == (done.exit_code, "is not in account 111111111111, eu-west-1" in done.stderr)
+    assert "use credentials of the security account and its home Region" in done.stderr

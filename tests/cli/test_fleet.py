@@ -40,6 +40,7 @@ class Installation:
         self.ledger = Ledger(self.table.client, TABLE)
         self.policy()
         aws.answers["stepfunctions", "list_executions"] = {"executions": []}
+        aws.on_invoke("manual", {"count": 0, "results": [], "unknown": [], "problems": []})
 
     def policy(self, **fields: Any) -> None:
         """The policy parameter."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from imdsv2_cli.commands.audit import _COLUMNS as AUDIT
+from imdsv2_cli.commands.culprit import _ROWS as CULPRIT
+from imdsv2_cli.commands.exempt import _ROWS as EXEMPT
 from imdsv2_cli.commands.fleet_list import COLUMNS as FLEET
+from imdsv2_cli.commands.guardrails import _HITS as GUARDRAILS
+from imdsv2_cli.commands.selftest import _BELIEFS as BELIEFS
+from imdsv2_cli.commands.sources import _SOURCES as SOURCES
+from imdsv2_cli.commands.sweep import _PLACES as PLACES
 from imdsv2_cli.output import Column, Table, as_table
 from imdsv2_cli.steering import RESULTS
 from imdsv2_cli.verdicts import VERDICTS
@@ -35,6 +41,48 @@ KNOWN = {
     "at": "2026-11-20 02:30",
     "who": "arn:aws:sts::111111111111:assumed-role/Operator/alice",
 }
+WIDE = {
+    "kind": "auto_scaling_group",
+    "within": "web",
+    "name": "web",
+    "instance": INSTANCE,
+    "target": f"arn:aws:ec2:ap-southeast-2:222222222222:instance/{INSTANCE}",
+    "running": "12",
+    "allowing_imdsv1": "12",
+    "verdict": "already_required",
+    "managers": "cloudformation",
+    "languages": "aws-cli, terraform, cloudformation, cdk",
+    "when": "daily at 03:00",
+    "found_by": "cloudtrail",
+    "version": "1.9.57",
+    "first_good": "1.12.6",
+    "last": "2026-11-20T11:00:00Z",
+    "says": SENTENCE,
+    "guardrail": "launches",
+    "blocked": "yes",
+    "instances": "400",
+    "imdsv1_allowed": "380",
+    "by_verdict": "unused=300, v1_in_use=80",
+    "tag": "imdsv2:exempt-until",
+    "value": "2027-05-31",
+    "done": "no",
+    "problem": "EC2 refuses it.",
+    "belief": "tokenless-calls-are-counted",
+    "outcome": "confirmed",
+    "statement": SENTENCE,
+    "expected": SENTENCE,
+    "seen": SENTENCE,
+}
+"""A row for tables that lead by what is no instance, or by more."""
+WIDE_TABLES = {
+    "sources": (SOURCES, "web"),
+    "culprit": (CULPRIT, INSTANCE),
+    "guardrails": (GUARDRAILS, "web"),
+    "sweep": (PLACES, "222222222222"),
+    "exempt": (EXEMPT, INSTANCE),
+    "selftest": (BELIEFS, "confirmed"),
+}
+
 TABLES = {
     "list": FLEET,
     "verdicts": VERDICTS,
@@ -83,3 +131,21 @@ def test_what_cannot_be_spared_is_folded(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("COLUMNS", "20")
     told = as_table(Table((Column("one"), Column("two")), [{"one": "a" * 30, "two": "b" * 30}]), to_screen=True)
     assert (30, 30) == (told.count("a"), told.count("b"))
+
+
+@pytest.mark.parametrize("width", [100, 120, 160])
+@pytest.mark.parametrize("name", WIDE_TABLES)
+def test_what_a_row_is_about_is_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, name: str, width: int
+) -> None:
+    """In every table with many columns: an account in pieces helps nobody, and what is not there is named."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    columns, about = WIDE_TABLES[name]
+    text = as_table(Table(columns, [{**KNOWN, **WIDE}]), to_screen=True)
+    table, _, said = text.partition("There is no room for: ")
+    assert about in table, text
+    assert max(map(len, table.splitlines())) <= width
+    for each in columns:
+        if not each.csv_only and len(value := {**KNOWN, **WIDE}.get(each.name, "")) <= 24:
+            assert value in table or each.heading in said, (each.name, text)

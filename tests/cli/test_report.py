@@ -73,7 +73,7 @@ def test_the_page_counts_every_instance_once() -> None:
         row(6, decision="enforce", reason="unused", status="would_enforce", calls=0, calls_by_hour=""),
     ]
     numbers = count(rows, AT)
-    assert {"held": 2, "verified": 1, "required": 1, "other": 1, "would_enforce": 1} == dict(numbers.states)
+    assert {"held": 2, "verified": 1, "required": 1, "disabled": 1, "would_enforce": 1} == dict(numbers.states)
     assert (6, 3) == (numbers.instances, numbers.allowed)
     assert {"v1_in_use": 2, "unused": 1} == dict(numbers.reasons)
     assert {"blue": 5, "333333333333": 1} == {name: each.total() for name, each in numbers.by["owner"].items()}
@@ -230,3 +230,35 @@ def test_where_nothing_can_be_foretold_that_is_said(allowed: list[int], says: st
     found = forecast(days(*allowed))
     assert says in found.sentence()
     assert found.zero is None
+
+
+def test_what_is_left_out_allows_imdsv1_and_a_disabled_endpoint_does_not() -> None:
+    """They were one state, so that an account full of exempt instances came after one with a single held one."""
+    left_out = [
+        row(each, account="333333333333", decision="skip", reason=reason)
+        for each, reason in enumerate(("exempt", "out_of_scope", ""))
+    ]
+    closed = [row(each, account="444444444444", http_endpoint="disabled", decision="skip") for each in range(10, 15)]
+    numbers = count([*left_out, *closed, row(20)], AT)
+    assert {"left_out": 3, "disabled": 5, "held": 1} == dict(numbers.states)
+    text = page.render(numbers, swept([]))
+    table = text[text.index("Instances by account</caption>") :]
+    order = [table.index(f"<td>{each * 12}</td>") for each in "324"]
+    assert sorted(order) == order
+    assert all(each in text for each in ("left out, or not judged", "endpoint disabled"))
+
+
+def test_a_table_that_is_cut_says_so() -> None:
+    """An auditor would take the first fifty for all."""
+    rows = [row(each, source=f"launch_template:lt-{each}") for each in range(51)]
+    for text in (rendered(*rows), markdown.render(count(rows, AT), swept(rows))):
+        assert 2 == text.count("The first 50 of 51")
+    for text in (rendered(*rows[:50]), markdown.render(count(rows[:50], AT), swept(rows[:50]))):
+        assert "The first 50" not in text
+
+
+def test_what_is_left_broken_is_in_markdown_as_well() -> None:
+    """It is what somebody has to do first."""
+    rows = [required(1, status="enforced", broken_at="2026-11-28T03:00:00Z", left_because="policy")]
+    assert "## Left broken" in markdown.render(count(rows, AT), swept(rows))
+    assert "## Left broken" not in markdown.render(count([], AT), swept([]))

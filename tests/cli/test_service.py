@@ -334,6 +334,16 @@ def test_a_sound_installation_has_no_fault(sound: Aws) -> None:
     assert (0, {"well"}) == (done.exit_code, {each["outcome"] for each in checks}), checks
 
 
+def disabled(function: str) -> Callable[..., dict[str, Any]]:
+    """What Lambda answers where one function is handed nothing any more."""
+
+    def answer(FunctionName: str) -> dict[str, Any]:  # noqa: N803 - AWS's name
+        state = "Disabled" if FunctionName.endswith(f"-{function}") else "Enabled"
+        return {"EventSourceMappings": [{"UUID": "u-1", "State": state}]}
+
+    return answer
+
+
 ALARM = {"AlarmName": "imdsv2-remediation-guard-silent", "StateValue": "ALARM", "AlarmDescription": "No pass."}
 BROKEN: dict[str, tuple[tuple[str, str], Any, str]] = {
     "version": (
@@ -350,7 +360,12 @@ BROKEN: dict[str, tuple[tuple[str, str], Any, str]] = {
     "schedules": (("scheduler", "get_schedule"), {"State": "DISABLED"}, "enable it"),
     "queue": (
         ("lambda", "list_event_source_mappings"),
-        {"EventSourceMappings": [{"UUID": "u-1", "State": "Disabled"}]},
+        disabled("remediate"),
+        "update-event-source-mapping --uuid u-1 --enabled",
+    ),
+    "events": (
+        ("lambda", "list_event_source_mappings"),
+        disabled("broadcast"),
         "update-event-source-mapping --uuid u-1 --enabled",
     ),
     "dead letters": (
@@ -495,3 +510,15 @@ def test_only_what_needs_a_look_is_listed_unless_all_is_asked_for(sound: Aws) ->
     assert "0 faults, 0 unproved" in run("doctor").stdout
     assert "imdsv2-remediation-guard is active" in run("doctor", "--all").stdout
     assert "imdsv2-remediation-guard is active" not in run("doctor").stdout
+
+
+def test_one_of_two_readers_is_enough(sound: Aws) -> None:
+    """After a restored ledger, the stack's own mapping reads nothing any more, and may have been switched off."""
+    several = [{"UUID": "u-1", "State": "Disabled"}, {"UUID": "u-2", "State": "Enabled"}]
+    sound.answers["lambda", "list_event_source_mappings"] = {"EventSourceMappings": several}
+    assert "0 faults" in run("doctor").stdout
+    sound.answers["lambda", "list_event_source_mappings"] = {"EventSourceMappings": []}
+    done = run("doctor", "-o", "json")
+    assert {"queue", "events"} == {
+        each["check"] for each in json.loads(done.stdout)["checks"] if each["outcome"] == "fault"
+    }

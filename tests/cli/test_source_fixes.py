@@ -211,3 +211,21 @@ def test_hostile_names_are_harmless(aws: Aws) -> None:
     shown = run("sources", *THERE, "--fix", "--dry-run").output
     assert not {"\x1b", "\u202e"} & {*shown}
     assert "'=1+1" in run("sources", *THERE, "--fix", "--dry-run", "-o", "csv").stdout
+
+
+def test_the_reason_goes_with_the_change_and_with_nothing_else(aws: Aws) -> None:
+    """The audit trail has it beside the name."""
+    answering(aws)
+    assert 0 == run("sources", *THERE, "--fix", "--yes", "--reason", "Change 4711.").exit_code
+    shown, real = aws.payloads()
+    assert (False, "Change 4711.") == ("reason" in shown, real["reason"])
+    refused = run("sources", *THERE, "--reason", "Change 4711.")
+    assert (2, True) == (refused.exit_code, "say --fix beside it" in refused.stderr)
+
+
+def test_where_no_source_needs_a_remedy_the_question_is_answered(aws: Aws) -> None:
+    """With the code of an answer, as any question with an empty one."""
+    answer = {"count": 0, "results": [], "images": [], "problems": []}
+    aws.on_invoke("manual", answer)
+    for form in ("table", "json", "csv"):
+        assert 0 == run("sources", *THERE, "--language", "terraform", "-o", form).exit_code

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imdsv2_cli import confirm as confirming
 from tests.cli.conftest import CALLER, run
 
 if TYPE_CHECKING:
@@ -282,3 +283,43 @@ def test_what_an_answer_has_no_room_for_is_told(aws: Aws) -> None:
     done = run("undo", "--account", "222222222222", "--yes")
     assert "Roll back: 7000 of 7000 instances." in done.stdout
     assert "no room for 6999 more; imdsv2 audit --since 1h" in done.stderr
+
+
+@pytest.mark.parametrize("region", [(), ("--in-region", "eu-west-1")])
+def test_what_breaks_while_somebody_reads_is_not_cleared_unseen(aws: Aws, region: tuple[str, ...]) -> None:
+    """It would be changed again, without anybody having looked at it."""
+    broken = [WEB]
+    aws.on_invoke("manual", lambda payload: results(*broken)(payload))
+    answers = aws.functions["imdsv2-remediation-manual"]
+
+    def breaks_meanwhile(payload: dict[str, Any]) -> Any:
+        answer = answers(payload)
+        broken.append(DB)
+        return answer
+
+    aws.on_invoke("manual", breaks_meanwhile)
+    assert 0 == run("clear", "--account", "222222222222", *region, "--yes").exit_code
+    dry, real = aws.payloads()
+    assert ("222222222222", {"targets": [WEB]}) == (dry["clear"]["account"], real["clear"])
+
+
+@pytest.mark.parametrize(("refused", "code", "sent"), [([DB], 0, [WEB]), ([WEB, DB], 3, None)])
+def test_a_refusal_that_is_given_while_somebody_reads_stands(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, refused: list[str], code: int, sent: list[str] | None
+) -> None:
+    """What is approved is sent by its name, which is the way to approve over a refusal; here nobody has named it."""
+    problems: dict[str, str] = {}
+    answers = results(WEB, DB, problems=problems)
+
+    def refuses_meanwhile(payload: dict[str, Any]) -> Any:
+        answer = answers(payload)
+        problems.update(dict.fromkeys(refused, "carol refused it; name it under targets to approve it."))
+        return answer
+
+    aws.on_invoke("manual", refuses_meanwhile)
+    monkeypatch.setattr(confirming, "is_terminal", lambda _: True)
+    done = run("approve", "--account", "222222222222", stdin="yes\n")
+    assert code == done.exit_code, done.output
+    real = [each["approve"] for each in aws.payloads() if not each["dry_run"]]
+    assert ([] if sent is None else [{"targets": sent}]) == real
+    assert f"since it was shown: {refused[-1]}" in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -278,3 +278,16 @@ def test_an_instance_that_is_gone_is_asked_about_all_the_same(cloud: Cloud, syst
     cloud.as_account(MEMBER, "ec2", REGION).terminate_instances(InstanceIds=[arn.instance_id])
     found = about(cloud, arn)
     assert ("daily at 03:00", "Boto3") == (found["when"]["pattern"], found["callers"][0]["name"])
+
+
+def test_an_instance_that_ec2_does_not_show_is_told_as_such(cloud: Cloud, systems: Systems) -> None:
+    """A mistyped id would look like an instance that nothing calls; of one that has ended, what is remembered is answered."""
+    arn = held(cloud)
+    assert not any("no such instance" in each for each in about(cloud, arn)["not_looked_at"])
+    mistyped = replace(arn, instance_id=f"{arn.instance_id[:-4]}dead")
+    systems.events[mistyped.instance_id] = [event(cloud, mistyped, OLD_AGENT)]
+    found = about(cloud, mistyped)
+    assert "EC2 shows no such instance there" in found["not_looked_at"][0]
+    assert 1 == len(found["callers"])
+    cloud.wire.refuse("DescribeInstances", "UnauthorizedOperation")
+    assert "UnauthorizedOperation" in about(cloud, arn)["not_looked_at"][0]

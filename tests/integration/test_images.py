@@ -11,6 +11,7 @@ from imdsv2.people.request import parse
 from imdsv2.people.source_request import Question
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, asked
 from tests.integration.sourcing import group, know_defaults, template
+from tests.integration.test_capture import of_kind
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
@@ -168,3 +169,28 @@ def test_what_ec2_refuses_is_on_record(cloud: Cloud, support: dict[str, str]) ->
     assert "UnauthorizedOperation" in result["problem"]
     assert ["requiring", "failed"] == statuses(cloud, UNUSED)
     assert {} == support
+
+
+def test_where_the_ledger_cannot_be_written_ec2_is_not_asked(cloud: Cloud, support: dict[str, str]) -> None:
+    """And is not said to have refused anything."""
+    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("image_requiring"), status=500)
+    (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
+    assert (False, None, {}) == (result["done"], result["would_be"], support)
+    assert "EC2 was not asked" in result["problem"]
+
+
+def test_what_was_done_for_good_is_never_told_as_refused(cloud: Cloud, support: dict[str, str]) -> None:
+    """The ledger failed after that: whoever reads "refused" looks for missing rights, and the AMI requires tokens."""
+    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("image_required"), status=500)
+    (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
+    assert (True, "v2.0", {UNUSED: "v2.0"}) == (result["done"], result["imds_support"], support)
+    assert "It requires tokens now" in result["problem"]
+
+
+def test_without_an_answer_it_may_have_been_done(cloud: Cloud) -> None:
+    """Nobody is sent to deploy roles; the event after it is not needed for that."""
+    cloud.wire.refuse("ModifyImageAttribute", "InternalError", status=500)
+    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("image_failed"), status=500)
+    (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
+    assert (False, False) == (result["done"], "member roles" in result["problem"])
+    assert "may have done it. Ask again" in result["problem"]

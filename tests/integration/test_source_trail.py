@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.ledger.detail import ALWAYS, SOMETIMES
+from imdsv2.people.request import parse
+from imdsv2.people.source_request import Question
+from tests.integration.builders import MEMBER, REGION
 from tests.integration.guarding import guard, live, reject
 from tests.integration.sourcing import know_defaults
 from tests.integration.steering import steer
@@ -107,3 +110,22 @@ def test_a_dry_run_tells_nothing(cloud: Cloud) -> None:
     proved(cloud, LaunchTemplate={"LaunchTemplateId": template(cloud)})
     fix(cloud, dry_run=True)
     assert [] == told(cloud)
+
+
+def test_a_source_bears_the_reasons_of_who_had_it_changed_and_put_back(cloud: Cloud) -> None:
+    """Each its own; the guard gives none."""
+
+    def changed(because: str | None) -> None:
+        asked = {"sources": {"account": MEMBER, "region": REGION, "fix": True}, "dry_run": False, "caller": "dora"}
+        question = parse({**asked, **({"reason": because} if because else {})})
+        assert isinstance(question, Question)
+        (ended,) = cloud.function().source_fixing().answer(question, "request-7", lambda: True)["results"]
+        assert "fixed" == ended["fix"]["status"]
+
+    proved(cloud, LaunchTemplate={"LaunchTemplateId": template(cloud), "Version": "1"})
+    changed("Change 4711.")
+    assert ["Change 4711."] * 2 == [each.get("because") for each in told(cloud)]
+    steer(cloud, undo={"source": KEY}, reason="Logins fail.")
+    assert ["Logins fail."] * 2 == [each.get("because") for each in told(cloud)[2:]]
+    changed(None)
+    assert [None, None] == [each.get("because") for each in told(cloud)[4:]]

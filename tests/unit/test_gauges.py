@@ -10,6 +10,7 @@ import pytest
 from imdsv2 import telemetry
 
 SERVICE = "imdsv2-remediation"
+HOLDS_NOTHING = ("already_required", "endpoint_disabled", "exempt", "out_of_scope", "gone", "unused", "cohort_unused")
 
 
 @pytest.fixture(autouse=True)
@@ -33,22 +34,24 @@ def published(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, ...], float
 
 
 def test_a_sweep_says_what_allows_imdsv1_and_why(capsys: pytest.CaptureFixture[str]) -> None:
-    """An account's Regions are added up; an account is unreachable if any of its Regions is."""
+    """An account's Regions are added up; an account is unreachable if any of its Regions is, and then has no figure that looks like less."""
     tallies: list[dict[str, Any]] = [
         {"account": "111111111111", "imdsv1_allowed": 3},
         {"account": "111111111111", "imdsv1_allowed": 4},
         {"account": "222222222222", "imdsv1_allowed": None},
+        {"account": "222222222222", "imdsv1_allowed": 1},
+        {"account": "444444444444", "imdsv1_allowed": 0},
     ]
     summary = {
         "imdsv1_allowed": 7,
-        "by_verdict": {"v1_in_use": 5, "canary_wait": 2},
+        "by_verdict": {"v1_in_use": 5, "canary_wait": 2, **dict.fromkeys(HOLDS_NOTHING, 900)},
         "errors": {"222222222222 eu-west-1": "denied", "222222222222 us-east-1": "denied"},
         "unreachable": {"333333333333": "no role"},
     }
     telemetry.report_fleet(summary, tallies, SERVICE)
     assert {
         ("Imdsv1Allowed", "111111111111"): 7,
-        ("Imdsv1Allowed", "222222222222"): 0,
+        ("Imdsv1Allowed", "444444444444"): 0,
         ("Held", "v1_in_use"): 5,
         ("Held", "canary_wait"): 2,
         ("Imdsv1AllowedInAll",): 7,

@@ -10,6 +10,7 @@ import click
 from imdsv2_cli.base import App, Command, writable
 from imdsv2_cli.confirm import confirm, dry_run_option, yes_option
 from imdsv2_cli.failure import Exit, usage
+from imdsv2_cli.fleet.places import swept_places
 from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
 from imdsv2_cli.output import note, note_rows, show
 from imdsv2_cli.plans import read_plan, still_as_planned, write_plan
@@ -18,9 +19,6 @@ from imdsv2_cli.wording import of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_PLACES_A_CALL = 2_000
-"""More are those of an organisation that has to name an account."""
 
 tag_option = click.option(
     "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only instances with this tag; may be repeated."
@@ -51,18 +49,19 @@ def assess(
 
     The service reads EC2 and CloudWatch as it would for a finding, and answers with its verdict, the evidence, and whether EC2 would
     permit the change. Name instances by ARN, by id or by the tag Name (`-` reads names from standard input), or choose by --account,
-    --in-region and --tag those that allow IMDSv1. Tags are looked for in every account and Region in which the last sweep saw instances.
-    Without any of these, all are judged of which the ledger knows.
+    --in-region and --tag those that allow IMDSv1. Accounts and tags are looked for wherever the last sweep saw instances, or the ledger
+    knows some. Without any of these, all are judged of which the ledger knows.
     """
     targets = chosen(app, instances, account, in_region, tags)
-    if not targets:
-        show(
-            app, {"dry_run": True, "results": []}, table_of([]), empty="No instance was found there that allows IMDSv1."
-        )
-        return Exit.DONE
-    answer = judge(app, targets)
-    show(app, answer, table_of(answer["results"]), summary=summary_of(answer))
-    if plan is not None:
+    answer: dict[str, Any] = judge(app, targets) if targets else {"dry_run": True, "mode": None, "results": []}
+    show(
+        app,
+        answer,
+        table_of(answer["results"]),
+        summary=summary_of(answer) if targets else "",
+        empty="No instance was found there that allows IMDSv1.",
+    )
+    if plan is not None:  # Also where nothing was found: what an earlier plan names was not asked for.
         write_plan(app, plan, answer)
     return Exit.FAILED if failed(answer) else Exit.DONE
 
@@ -102,7 +101,7 @@ def enforce(
         targets = chosen(app, instances, account, in_region, tags)
     else:
         raise usage("nothing was named", todo="name instances, --account, --tag or --plan")
-    preview: dict[str, Any] = judge(app, targets) if targets else {"dry_run": True, "mode": "", "results": []}
+    preview: dict[str, Any] = judge(app, targets) if targets else {"dry_run": True, "mode": None, "results": []}
     ready = [each["target"] for each in preview["results"] if would_change(each)]
     if dry_run or not ready:
         show(
@@ -140,24 +139,6 @@ def chosen(
         if not separator or not key:
             raise usage(f"{each[:80]} is no tag", todo="write --tag KEY=VALUE")
         pairs[key] = value
-    found = find(app, account=account, region=region, tags=pairs, places=_swept(app, account, region) if pairs else [])
-    if found["count"] > len(found["results"]):
-        note(
-            f"Only the first {len(found['results'])} of {found['count']} instances are looked at: choose by account and Region."
-        )
+    places = swept_places(app, account, region) if account or pairs else []
+    found = find(app, account=account, region=region, tags=pairs, places=places)
     return [each["target"] for each in found["results"] if each["http_tokens"] != "required"]
-
-
-def _swept(app: App, account: str | None, region: str | None) -> list[dict[str, str]]:
-    """Where the last sweep saw instances, as far as the choice leaves that open: the ledger knows only what was judged."""
-    if account and region:
-        return []
-    from imdsv2_cli.fleet import file
-
-    places = file.places(app)
-    if places is None:
-        note(
-            "No sweep has ended yet, so only accounts and Regions are searched of which the ledger knows instances: imdsv2 sweep"
-        )
-    fitting = [each for each in places or () if account in {None, each[0]} and region in {None, each[1]}]
-    return [{"account": there, "region": its_region} for there, its_region in fitting[:_PLACES_A_CALL]]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from imdsv2_cli import times
-from imdsv2_cli.auditing import ALLOWS, event_row, open_row, place_of, with_cloudtrail
+from imdsv2_cli.auditing import ALLOWS, event_row, open_row, place_of, swept_row, with_cloudtrail
 from imdsv2_cli.base import FORMATS, App, Command
-from imdsv2_cli.failure import nearest, usage
-from imdsv2_cli.fleet.joined import Fleet, arn_of
+from imdsv2_cli.failure import Failure, nearest, usage
+from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, arn_of
 from imdsv2_cli.fleet.named import find
 from imdsv2_cli.fleet.strangers import note_strangers
 from imdsv2_cli.fleet.when import short
@@ -76,7 +76,9 @@ class _Asked:
 @click.option(
     "--since", default="30d", metavar="TIME", help="A day (2027-05-01), a time, or how long ago: 90m, 12h, 30d, 8w."
 )
-@click.option("--until", metavar="TIME", help="The same, for the end; now, if it is left out.")
+@click.option(
+    "--until", metavar="TIME", help="The same, for the end: a day with all its hours; now, if it is left out."
+)
 @account_option
 @region_option
 @click.option(
@@ -116,10 +118,10 @@ def audit(
     open_ = [] if of_events else _open_now(app, asked)
     rows = [*sorted(open_, key=lambda row: str(row["at"])), *map(event_row, told)]
     document = {
-        "since": begin.isoformat(),
-        "until": end.isoformat(),
-        ALLOWS: [_short(each) for each in open_],
-        "events": [_short(event_row(each)) for each in told],
+        "since": times.to_text(begin),
+        "until": times.to_text(end),
+        ALLOWS: [_whole(each) for each in open_],
+        "events": [_whole(event_row(each)) for each in told],
     }
     decided = f"{count(len(told), 'decision')} since {begin:%Y-%m-%d %H:%M UTC}."
     said = decided if of_events else f"{len(open_)} {_allow(len(open_))} IMDSv1; {decided}"
@@ -134,7 +136,7 @@ def audit(
 
 def _time_of(since: str, until: str | None) -> tuple[datetime, datetime]:
     begin = max(times.moment(since, "--since"), BEGINNING)
-    end = times.moment(until, "--until") if until else times.now()
+    end = times.end(until, "--until") if until else times.now()
     if begin >= end:
         before = f"--until {until}" if until else "now"
         raise usage(f"--since {since} is not before {before}", todo="name an earlier time")
@@ -142,10 +144,44 @@ def _time_of(since: str, until: str | None) -> tuple[datetime, datetime]:
 
 
 def _open_now(app: App, asked: _Asked) -> list[Item]:
-    """What allows IMDSv1 now, a row each."""
+    """What allows IMDSv1 now, a row each, as `imdsv2 list --still-v1` has it: by the word of the ledger, or else of the last sweep, which
+    need not have written to it."""
     with progress("Reading what allows IMDSv1") as advance:
         records = waiting(app, asked.is_there, advance)
-    return [row for each in records if (row := open_row(each)) is not None]
+    swept, closed = _swept(app, asked)
+    judged = [row for each in records if str(each["pk"]) not in closed and (row := open_row(each)) is not None]
+    known = {row["target"] for row in judged}
+    return [*judged, *(row for row in swept if row["target"] not in known)]
+
+
+def _swept(app: App, asked: _Asked) -> tuple[list[Item], set[str]]:
+    """The rows of what allows IMDSv1 by the file of the fleet, joined with the ledger, and the ARNs of what does not. Both are empty where
+    it may not be read."""
+    from botocore.exceptions import ClientError
+
+    found, closed = list[Item](), set[str]()
+    try:
+        with progress("Reading the fleet"):
+            fleet = Fleet(app, times.now())
+            for row in fleet.rows() if fleet.swept is not None else ():
+                if not asked.is_there(arn_of(row)):
+                    continue
+                if allows_imdsv1(row):
+                    found.append(swept_row(row))
+                else:
+                    closed.add(arn_of(row))
+    except (ClientError, Failure) as error:
+        why = str(error).rstrip(".")
+        note(f"The file of the fleet cannot be read ({why}): what only a sweep has seen is left out.")
+        return [], set()
+    if fleet.swept is None:
+        note(
+            "No sweep has ended yet, so only what findings told of is known to allow IMDSv1; imdsv2 sweep looks everywhere."
+        )
+    for where, why in sorted(fleet.unseen.items()):
+        if asked.account in {None, where.partition(" ")[0]}:
+            note(f"Not seen by the last sweep, so that more may allow IMDSv1: {where}: {why}")
+    return found, closed
 
 
 def _in_table(row: Item) -> Item:
@@ -202,5 +238,6 @@ def _refuse_unknown(kinds: Sequence[str]) -> None:
             )
 
 
-def _short(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if value is not None}
+def _whole(row: Item) -> Item:
+    """Every column, so that programs find each key; None where there is nothing to tell."""
+    return {each.name: row.get(each.name) for each in _COLUMNS}

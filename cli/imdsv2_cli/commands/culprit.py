@@ -15,26 +15,29 @@ from imdsv2_cli.naming import account_option, instances_argument, region_option
 from imdsv2_cli.output import Column, Table, note, progress, show
 from imdsv2_cli.scope import cohort_option, scope_of
 from imdsv2_cli.verdicts import parts_of
-from imdsv2_cli.wording import of
+from imdsv2_cli.wording import count, of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 _INSTANCES_A_CALL = 10
 _COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]+/[a-z]+:.+", re.ASCII)
+_WATCHED = frozenset({"would_capture", "running", "captured"})
+_WENT_WRONG = frozenset({"failed", "unread"})
 _SECONDS = ("60", "300", "900", "3600")
 _ROWS = (
-    Column("account"),
-    Column("region"),
+    Column("account", spare=7),
+    Column("region", spare=8),
     Column("instance"),
-    Column("when"),
-    Column("found_by", "found by"),
+    Column("when", spare=2),
+    Column("found_by", "found by", spare=5),
     Column("name"),
     Column("version"),
-    Column("first_good", "first good version"),
-    Column("calls"),
-    Column("last"),
-    Column("says", speaks=True),
+    Column("first_good", "first good version", spare=3),
+    Column("calls", spare=4),
+    Column("last", spare=6),
+    Column("says", speaks=True, spare=1),
     Column("source", csv_only=True),
 )
 
@@ -79,12 +82,18 @@ def culprit(
     scope = scope_of(app, instances, cohort=cohort, account=account, region=in_region, may_be_account=False)
     asked: dict[str, Any] = {"capture": capture, "seconds": int(seconds or 0), "collect": collect}
     watch = {name: value for name, value in asked.items() if value}
-    if not watch or dry_run:
-        return _answer(app, _asked(app, {**scope, **watch}))
-    if capture:
-        scope = _confirmed(app, scope, watch, yes=yes)
-    said = {"dry_run": False, "caller": app.caller, **({"reason": reason} if reason else {})}
-    return _answer(app, _asked(app, {**scope, **watch}, **said))
+    said = {"dry_run": False, "caller": app.caller, **({"reason": reason} if reason else {})} if watch else {}
+    if collect and not dry_run:
+        return _answer(app, _asked(app, {**scope, **watch}, **said))
+    shown = _asked(app, {**scope, **watch})
+    ready = _confirmed(shown, yes=yes) if capture and not dry_run else []
+    if not ready:
+        return _answer(app, shown)
+    answer = _asked(app, {"targets": ready, **watch}, **said)
+    # Of what nobody was shown as ready, nothing more is asked: a watch might have become possible meanwhile.
+    others = [each for each in shown["results"] if each["target"] not in ready]
+    results = [*answer["results"], *others]
+    return _answer(app, {**answer, "results": results, "count": len(results)})
 
 
 def _is_cohort(name: str) -> bool:
@@ -94,15 +103,20 @@ def _is_cohort(name: str) -> bool:
     return _COHORT.fullmatch(name) is not None or (name.partition(":")[0] in KINDS and ":" in name)
 
 
-def _confirmed(app: App, scope: Mapping[str, Any], watch: Mapping[str, Any], *, yes: bool) -> dict[str, Any]:
-    """The instances that were shown, after somebody has said yes. Raises Failure."""
-    preview = _asked(app, {**scope, **watch})
-    ready = [each for each in preview["results"] if (each["capture"] or {}).get("state") == "would_capture"]
-    for each in preview["results"]:
-        note(f"{each['target']}: {(each['capture'] or {}).get('says') or 'is not looked at.'}")
+def _confirmed(preview: Mapping[str, Any], *, yes: bool) -> list[str]:
+    """The instances that would be watched, after somebody has said yes; none if there are none. Raises Failure."""
+    ready = [each["target"] for each in preview["results"] if _state(each) == "would_capture"]
     if ready:
+        for each in preview["results"]:
+            note(f"{each['target']}: {(each['capture'] or {}).get('says') or 'is not looked at.'}")
         confirm(f"Watch {of(len(ready), len(preview['results']), 'instance')}", yes=yes)
-    return {"targets": [each["target"] for each in preview["results"]]}
+    return ready
+
+
+def _state(result: Mapping[str, Any]) -> str | None:
+    """How far the watch of an instance is; None where none was asked for."""
+    state = (result.get("capture") or {}).get("state")
+    return None if state is None else str(state)
 
 
 def _answer(app: App, answer: Mapping[str, Any]) -> Exit:
@@ -112,7 +126,14 @@ def _answer(app: App, answer: Mapping[str, Any]) -> Exit:
     named = sum(any(_found(each)) for each in answer["results"])
     summary = f"Something was named on {of(named, len(answer['results']), 'instance')}."
     show(app, answer, Table(_ROWS, rows), summary=summary)
-    return Exit.DONE if named else Exit.NOTHING
+    return _code({_state(each) for each in answer["results"]} - {None})
+
+
+def _code(states: AbstractSet[str | None]) -> Exit:
+    """A question is answered, whatever was found; a watch may also be refused, or fail."""
+    if states & _WENT_WRONG:
+        return Exit.FAILED
+    return Exit.DONE if not states or states & _WATCHED else Exit.NOTHING
 
 
 def _asked(app: App, scope: Mapping[str, Any], **said: Any) -> dict[str, Any]:
@@ -123,7 +144,15 @@ def _asked(app: App, scope: Mapping[str, Any], **said: Any) -> dict[str, Any]:
     answers = []
     with progress("Looking for the software", len(scopes) if len(scopes) > 1 else None) as tick:
         for each in scopes:
-            answers.append(ask(app, {"culprit": each, **said}))
+            try:
+                answers.append(ask(app, {"culprit": each, **said}))
+            except BaseException:  # Ctrl-C is one.
+                if said and answers:
+                    done = sum(len(one["results"]) for one in answers)
+                    note(
+                        f"Until then, the service had answered for {count(done, 'instance')}: imdsv2 audit has what it did."
+                    )
+                raise
             tick(1)
     joined = {name: [each for one in answers for each in one[name]] for name in ("results", "problems")}
     return {**answers[-1], **joined, "count": len(joined["results"])}

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from datetime import date
 
 _ROWS = (
-    Column("account"),
-    Column("region"),
+    Column("account", spare=1),
+    Column("region", spare=2),
     Column("instance"),
-    Column("tag"),
+    Column("tag", spare=3),
     Column("value"),
     Column("done"),
     Column("problem"),
@@ -95,7 +95,12 @@ def exempt(
             f"{f'Set {key}={value}' if value else f'Remove {key}'} on {of(len(ready), len(rows), 'instance')}", yes=yes
         )
         for (number, region), those in _by_place(ready):
-            _tag(clients[number, region], [each["instance"] for each in those], key, value)
+            try:
+                _tag(clients[number, region], [each["instance"] for each in those], key, value)
+            except BaseException:  # Ctrl-C is one.
+                if done := sum(bool(each["done"]) for each in rows):
+                    note(f"Until then, {count(done, 'instance')} had been changed; ask again for the rest.")
+                raise
             for each in those:
                 each["done"] = True
     said = (
@@ -128,7 +133,8 @@ def _ec2(app: App, account: str, region: str, role: str | None, profile: str | N
     import boto3
 
     if profile is not None:
-        session = boto3.Session(profile_name=profile)
+        # A profile need not name a Region.
+        session = boto3.Session(profile_name=profile, region_name=region)
         if (found := session.client("sts").get_caller_identity()["Account"]) != account:
             raise usage(f"the profile {profile} is of account {found}", f"the instances are in {account}")
         return session.client("ec2", region_name=region)

@@ -9,9 +9,12 @@ import click
 
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.clean import for_terminal
+from imdsv2_cli.failure import usage
 from imdsv2_cli.fleet import ledger
+from imdsv2_cli.fleet.asked import asked_for
 from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, arn_of
-from imdsv2_cli.fleet.named import find
+from imdsv2_cli.fleet.named import Found, NotThere, find
+from imdsv2_cli.fleet.plain import as_values
 from imdsv2_cli.fleet.story import chart, gates_of, next_of, timeline_of
 from imdsv2_cli.fleet.when import now, short
 from imdsv2_cli.naming import account_option, region_option
@@ -70,15 +73,28 @@ def explain(app: App, name: str, account: str | None, in_region: str | None) -> 
     Name an instance by id, ARN or its tag Name, a cohort by its key or what follows the Region in it, e.g. group:web; where
     several are called so, --account and --in-region say which. Nothing is judged anew; `imdsv2 assess` does that.
     """
-    at = now()
-    with progress("Reading the fleet"):
-        rows = Fleet(app, at).rows()
-        there = (each for each in rows if account in {None, each["account"]} and in_region in {None, each["region"]})
-        found = find(name, there)
+    at, name = now(), name.strip()
+    if not name:
+        raise usage("no instance and no cohort was named", todo="imdsv2 list shows what there is")
+    found = _found(app, name, account, in_region, at)
     if found.instance is not None:
         _explain_instance(app, found.instance, at)
     else:
         _explain_cohort(app, found.cohort, found.members)
+
+
+def _found(app: App, name: str, account: str | None, region: str | None, at: datetime) -> Found:
+    """What the name means in the fleet; else to EC2: before the first sweep, and of what was launched after the last. Raises Failure."""
+    try:
+        with progress("Reading the fleet"):
+            rows = Fleet(app, at).rows()
+            there = (each for each in rows if account in {None, each["account"]} and region in {None, each["region"]})
+            return find(name, there)
+    except NotThere:
+        row = asked_for(app, name, account, region, at)
+        if row is None:
+            raise
+        return Found(instance=row)
 
 
 def _explain_instance(app: App, row: Row, at: datetime) -> None:
@@ -89,7 +105,7 @@ def _explain_instance(app: App, row: Row, at: datetime) -> None:
     timeline = timeline_of(ledger.events(app, arn_of(row)))
     record = next(iter(ledger.records(app, [arn_of(row)])), None)
     gates = list(gates_of(row, policy, account, cohort, record, at)) if policy else [_refused(problem)]
-    document = {"instance": row, "gates": gates, "timeline": timeline, "next": next_of(row, at)}
+    document = {"instance": as_values(row), "gates": gates, "timeline": timeline, "next": next_of(row, at)}
     _answer(app, document, Table(_TIMELINE, timeline), _instance_text(row, gates, timeline, at))
 
 
@@ -138,7 +154,7 @@ def _explain_cohort(app: App, key: str, members: Sequence[Row]) -> None:
     timeline = timeline_of(ledger.events(app, f"cohort#{key}"))
     names = ("canaries", "wanted", "opened_at", "broken_by", "broken_at", "denied_at", "denied_why")
     facts = {name: item[name] for name in names if item.get(name) not in (None, [])}
-    document = {"cohort": key, "facts": facts, "members": list(members), "timeline": timeline}
+    document = {"cohort": key, "facts": facts, "members": list(map(as_values, members)), "timeline": timeline}
     rows = sorted(members, key=lambda row: (row["reason"], row["instance_id"]))
     _answer(app, document, Table(_MEMBERS, rows), _cohort_text(key, facts, rows, timeline))
 

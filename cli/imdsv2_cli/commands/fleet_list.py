@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,9 +10,10 @@ import click
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.fleet.filters import EXACT, PATTERNS, Wanted, filter_of
 from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1
+from imdsv2_cli.fleet.plain import as_values
 from imdsv2_cli.fleet.strangers import note_stranger
 from imdsv2_cli.fleet.when import ago, now, short
-from imdsv2_cli.output import Column, Table, note, progress, show
+from imdsv2_cli.output import Column, Table, is_terminal, note, progress, show
 from imdsv2_cli.wording import of
 
 if TYPE_CHECKING:
@@ -128,14 +130,19 @@ def list_instances(
     shown = _limited(app, found, limit)
     said = f"{of(len(found), total, 'instance')}; {open_} of all still allow IMDSv1. {_as_of(fleet, at)}"
     rows = [_readable(row) for row in shown] if app.output == "table" else shown
-    document = {"as_of": fleet.swept["ended_at"] if fleet.swept else None, "instances": [_chosen(row) for row in shown]}
+    document = {
+        "as_of": fleet.swept["ended_at"] if fleet.swept else None,
+        "count": len(found),
+        "unseen": fleet.unseen,
+        "instances": [as_values(_chosen(row)) for row in shown],
+    }
     show(app, document, Table(COLUMNS, rows), summary=said, empty=said)
     if total and not found:
         _hint(words, seen)
 
 
 def _limited(app: App, found: list[Row], limit: int | None) -> list[Row]:
-    if limit is None and app.output == "table" and app.file is None:
+    if limit is None and app.output == "table" and app.file is None and is_terminal(sys.stdout):
         limit = _FEW
     if limit is None or len(found) <= limit:
         return found
@@ -161,7 +168,11 @@ def _as_of(fleet: Fleet, at: datetime) -> str:
     if fleet.swept is None:
         return "No sweep has written the fleet yet, so this is what the ledger knows; imdsv2 sweep starts one."
     kind = "dry sweep" if fleet.swept["dry_run"] else "sweep"
-    return f"Last {kind}: {short(fleet.swept['ended_at'])} UTC ({ago(fleet.swept['ended_at'], at)})."
+    ended = f"Last {kind}: {short(fleet.swept['ended_at'])} UTC ({ago(fleet.swept['ended_at'], at)})."
+    if not (unseen := len(fleet.unseen)):
+        return ended
+    what = "account or Region was" if unseen == 1 else "accounts or Regions were"
+    return f"{ended} {unseen} {what} not seen, and may have more: imdsv2 status names them."
 
 
 def _hint(words: dict[str, tuple[str, ...]], seen: dict[str, set[str]]) -> None:

@@ -15,12 +15,12 @@ from imdsv2_cli.output import Column, Table, note, progress, show
 _HITS = (
     Column("guardrail"),
     Column("blocked"),
-    Column("account"),
-    Column("region"),
-    Column("kind"),
+    Column("account", spare=2),
+    Column("region", spare=3),
+    Column("kind", spare=4),
     Column("name"),
-    Column("target"),
-    Column("explanation", speaks=True),
+    Column("target", spare=5),
+    Column("explanation", speaks=True, spare=1),
 )
 
 
@@ -47,5 +47,7 @@ def guardrails(app: App, account: str | None, in_region: str | None, max_hop_lim
         answer = ask(app, {"guardrails": {name: value for name, value in scope.items() if value is not None}})
     for problem in answer["problems"]:
         note(problem)
+    if answer.get("places") == 0:
+        note("Nothing was looked at, because the ledger knows no instance yet: name --account and --in-region.")
     show(app, answer, Table(_HITS, answer["results"]), summary=answer["summary"])
     return Exit.DONE

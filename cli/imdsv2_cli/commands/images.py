@@ -65,7 +65,7 @@ def images(
     """Lists an account's own AMIs that do not require tokens; makes them require tokens for good.
 
     Listed are AMIs from which something is launched, each with the sources that use it and their verdicts. Without an account, all
-    accounts are looked at of which the ledger knows. With --require, the named AMIs get ImdsSupport v2.0: what is launched from them
+    are looked at in which the last sweep saw instances, or the ledger knows some. With --require, the named AMIs get ImdsSupport v2.0: what is launched from them
     requires tokens unless the launch or the account's default says otherwise. This cannot be undone on that AMI, so these words have to
     be typed, or given as --yes --confirm "cannot be undone". An AMI stays as it is while a source that uses it is held.
     """

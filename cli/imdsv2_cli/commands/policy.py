@@ -64,7 +64,7 @@ def show_(app: App) -> None:
     document = {
         "parameter": found.name,
         "version": found.version,
-        "modified_at": found.modified_at.isoformat(),
+        "modified_at": times.to_text(found.modified_at),
         "modified_by": found.modified_by,
         "written": found.document,
         "policy": values,
@@ -119,6 +119,8 @@ def diff(
 
     It ends with 0 where there are differences, and with 3 where there are none.
     """
+    if version is not None and (assignments or unset or file is not None):
+        raise usage("an earlier version is compared as it is", todo="leave out --version, or what is named beside it")
     found = read_parameter(app)
     if version is not None:
         changes = differences(earlier_version(app, found, version), found.document)

@@ -15,7 +15,11 @@ from imdsv2_cli.output import Column, Table, cell, note, show
 from imdsv2_cli.wording import count
 
 _BELIEFS = (
-    *tuple(map(Column, ("belief", "outcome", "statement", "expected", "seen"))),
+    Column("belief"),
+    Column("outcome"),
+    Column("statement", spare=2),
+    Column("expected", spare=1),
+    Column("seen"),
     Column("if_wrong", csv_only=True),
     Column("for_safety", csv_only=True),
 )

@@ -9,8 +9,9 @@ import click
 from imdsv2_cli.aws import ask
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.clean import for_terminal
-from imdsv2_cli.confirm import dry_run_option, yes_option
+from imdsv2_cli.confirm import dry_run_option, reason_option, yes_option
 from imdsv2_cli.failure import Exit, usage
+from imdsv2_cli.fleet.places import swept_places
 from imdsv2_cli.naming import account_option, find, instances_argument, region_option, resolve
 from imdsv2_cli.output import Column, Table, deliver, note, progress, show
 from imdsv2_cli.source_fixes import fix as fix_sources
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _SOURCES = (
-    Column("account"),
-    Column("region"),
+    Column("account", spare=2),
+    Column("region", spare=3),
     Column("kind"),
     Column("name"),
-    Column("http_tokens", "HttpTokens"),
-    Column("running"),
+    Column("http_tokens", "HttpTokens", spare=4),
+    Column("running", spare=6),
     Column("allowing_imdsv1", "allow IMDSv1"),
     Column("verdict"),
-    Column("managers", "managed by"),
-    Column("languages", "remedies in"),
-    Column("explanation", speaks=True),
+    Column("managers", "managed by", spare=5),
+    Column("languages", "remedies in", spare=7),
+    Column("explanation", speaks=True, spare=1),
 )
 
 
@@ -44,6 +45,7 @@ _SOURCES = (
 )
 @click.option("--principals", is_flag=True, help="Ask CloudTrail, too, who launched what people launch by hand.")
 @click.option("--fix", is_flag=True, help="Have the service change the sources that it may; shown and asked first.")
+@reason_option
 @yes_option
 @dry_run_option
 @click.pass_obj
@@ -55,21 +57,22 @@ def sources(
     language: str | None,
     principals: bool,
     fix: bool,
+    reason: str | None,
     yes: bool,
     dry_run: bool,
 ) -> Exit:
     """Shows where instances come from, with a verdict and a remedy for each source.
 
     A source is a launch template, group, fleet or stack. Name instances, or an account with or without a Region; without either, all
-    accounts are looked at of which the ledger knows. It only reads, except with --fix: then the service makes the next launches of
+    accounts and Regions are looked at in which the last sweep saw instances, or the ledger knows some. It only reads, except with --fix: then the service makes the next launches of
     these sources require tokens where the verdict is fix_source, every gate is open and nobody else manages them. A dry run shows first
     what would be changed and what holds the others, and only what it shows is changed. No instance is replaced, and what is launched
     next is watched.
     """
-    _refuse_mixed(language, principals=principals, fix=fix, yes=yes or dry_run)
+    _refuse_mixed(language, reason, principals=principals, fix=fix, yes=yes or dry_run)
     scopes = scopes_of(app, instances, account, in_region)
     if scopes and fix:
-        return fix_sources(app, scopes, yes=yes, dry_run=dry_run)
+        return fix_sources(app, scopes, reason, yes=yes, dry_run=dry_run)
     if not scopes:
         show(
             app,
@@ -93,11 +96,11 @@ def sources(
     return Exit.DONE
 
 
-def _refuse_mixed(language: str | None, *, principals: bool, fix: bool, yes: bool) -> None:
+def _refuse_mixed(language: str | None, reason: str | None, *, principals: bool, fix: bool, yes: bool) -> None:
     if fix and (language is not None or principals):
         raise usage("--fix has no room for other questions", todo="leave out --language and --principals")
-    if yes and not fix:
-        raise usage("--yes and --dry-run belong to a change", todo="say --fix beside it")
+    if (yes or reason) and not fix:
+        raise usage("--yes, --dry-run and --reason belong to a change", todo="say --fix beside it")
 
 
 def traced(app: App, scopes: Sequence[Mapping[str, Any]], **asked: Any) -> dict[str, Any]:
@@ -120,8 +123,10 @@ def scopes_of(app: App, instances: tuple[str, ...], account: str | None, region:
         return [{"targets": targets[start : start + 500]} for start in range(0, len(targets), 500)]
     if account and region:
         return [{"account": account, "region": region}]
-    found = find(app, account=account, region=region)
+    swept = swept_places(app, account, region)
+    found = find(app, account=account, region=region, places=swept)
     places = {(parts["account"], parts["region"]) for parts in (parts_of(each["target"]) for each in found["results"])}
+    places |= {(each["account"], each["region"]) for each in swept}
     return [{"account": number, "region": name} for number, name in sorted(places)]
 
 
@@ -148,7 +153,7 @@ def _remedies(app: App, answer: Mapping[str, Any], language: str) -> Exit:
         show(app, {}, Table(columns, [{**each, **remedy} for each in chosen for remedy in each["remedies"]]))
     else:
         deliver(app, "\n".join(_as_text(chosen)) + "\n" if chosen else "No source there needs a remedy.\n")
-    return Exit.DONE if chosen else Exit.NOTHING
+    return Exit.DONE
 
 
 def _as_text(sources: Iterable[Mapping[str, Any]]) -> Iterable[str]:

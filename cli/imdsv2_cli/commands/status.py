@@ -10,8 +10,10 @@ from imdsv2_cli.base import App, Command
 from imdsv2_cli.fleet import ledger
 from imdsv2_cli.fleet.joined import Fleet
 from imdsv2_cli.fleet.open import Open, breakers
+from imdsv2_cli.fleet.sources import left_broken
 from imdsv2_cli.fleet.when import ago, now, short
 from imdsv2_cli.output import Column, Table, progress, show
+from imdsv2_cli.times import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +39,7 @@ def status(app: App) -> None:
             if open_.instances % 1000 == 0:
                 advance(1000)
     document = {
-        "at": at.isoformat(),
+        "at": to_text(at),
         "policy": _policy(app),
         "sweep": _sweep(app, fleet),
         "fleet": {
@@ -50,6 +52,7 @@ def status(app: App) -> None:
             "rolled_back": open_.rolled_back,
         },
         "breakers": breakers(ledger.accounts(app)),
+        "sources_left_broken": left_broken(app),
         **{
             name: getattr(open_, name).document()
             for name in ("left_broken", "put_back", "approvals", "notices", "holds", "exemptions", "watched")
@@ -71,7 +74,7 @@ def _policy(app: App) -> dict[str, Any]:
     except Failure as refused:
         return {"problem": refused.format_message(), **going_on}
     shown = {name: policy[name] for name in ("mode", "approval", "notice_hours", "rollback", "change_calendar")}
-    changed = {"version": found.version, "changed_at": found.modified_at.isoformat(), "changed_by": found.modified_by}
+    changed = {"version": found.version, "changed_at": to_text(found.modified_at), "changed_by": found.modified_by}
     return {**shown, **changed, **going_on}
 
 
@@ -81,7 +84,7 @@ def _sweep(app: App, fleet: Fleet) -> dict[str, Any]:
     runs = app.client("stepfunctions").list_executions(
         stateMachineArn=app.stack_output("SweepStateMachineArn"), maxResults=_RUNS
     )["executions"]
-    last = {"status": runs[0]["status"], "started_at": runs[0]["startDate"].isoformat()} if runs else None
+    last = {"status": runs[0]["status"], "started_at": to_text(runs[0]["startDate"])} if runs else None
     return {
         "written_at": swept.get("ended_at"),
         "dry_run": swept.get("dry_run"),
@@ -103,6 +106,8 @@ def _rows(document: Mapping[str, Any], at: datetime) -> Iterator[tuple[str, str,
     for each in document["breakers"]:
         todo = f"find out why, then imdsv2 close-breaker --account {each['account']}"
         yield "breaker open", each["account"], f"since {short(each['since'])}", todo
+    for each in document["sources_left_broken"]:
+        yield "source left broken", each["source"], _source_said(each), _source_todo(each)
     for what, name, time, todo in _SOME:
         some = document[name]
         if some["count"]:
@@ -129,6 +134,26 @@ _SOME = (
     ("watched after the change", "watched", "enforced_at", "nothing: the guard ends the watch"),
 )
 """What is told, the field, the time that is shown, and what to do."""
+
+
+def _source_said(source: Mapping[str, Any]) -> str:
+    since = f"since {short(str(source['since'] or ''))}"
+    if source["status"] != "going_back":
+        return f"{since}: the policy leaves it to people"
+    return (
+        f"{since}: AWS refuses to put it back ({source['hindered_by']})"
+        if source["hindered_by"]
+        else f"{since}: it goes back"
+    )
+
+
+def _source_todo(source: Mapping[str, Any]) -> str:
+    if source["status"] != "going_back":
+        instance = str(source["broken_by"]).rpartition("/")[2]
+        return f"imdsv2 undo --source {source['source']}; once the cause is settled, imdsv2 clear {instance}"
+    if source["hindered_by"]:
+        return "imdsv2 doctor; or point it to the version before by hand"
+    return "nothing: the guard brings it to its end"
 
 
 def _policy_rows(policy: Mapping[str, Any], at: datetime) -> Iterator[tuple[str, str, str, str]]:

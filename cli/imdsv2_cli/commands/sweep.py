@@ -22,11 +22,11 @@ _PLACES = (
     Column("region"),
     Column("instances"),
     Column("imdsv1_allowed", "allow IMDSv1"),
-    Column("already_required", "require tokens"),
-    Column("endpoint_disabled"),
-    Column("not_there"),
-    Column("failed"),
-    Column("by_verdict", "verdicts"),
+    Column("already_required", "require tokens", spare=3),
+    Column("endpoint_disabled", spare=4),
+    Column("not_there", spare=5),
+    Column("failed", spare=1),
+    Column("by_verdict", "verdicts", spare=2),
     Column("error"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli import times
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.base import App
 
-FUNCTIONS = ("remediate", "manual", "revisit", "guard", "sweep", "check")
+FUNCTIONS = ("remediate", "manual", "revisit", "guard", "sweep", "check", "broadcast")
 SCHEDULES = ("revisit", "guard", "sweep")
+_READS = frozenset({"Enabled", "Creating", "Updating", "Enabling"})
 NIGHTLY = timedelta(hours=26)
 """A sweep that began longer ago than that was not that of last night."""
 _DEPLOY = "npx cdk deploy, from a checkout of this version"
@@ -107,16 +108,26 @@ def schedules(app: App) -> Iterator[Finding]:
 
 def queue(app: App) -> Iterator[Finding]:
     """The queue of findings is read."""
-    full = f"{app.prefix}-remediate"
-    for mapping in app.client("lambda").list_event_source_mappings(FunctionName=full)["EventSourceMappings"]:
-        uuid, state = mapping["UUID"], mapping.get("State", "Enabled")
-        if state in {"Enabled", "Creating", "Updating", "Enabling"}:
-            yield well("queue", "Findings are read from the queue.")
-        else:
-            mend = f"aws lambda update-event-source-mapping --uuid {uuid} --enabled"
-            yield fault("queue", f"Findings are not read from the queue: {state}.", mend)
-        return
-    yield fault("queue", f"{full} reads no queue.", _DEPLOY)
+    yield _read_by(app, "remediate", "queue", "Findings", "the queue")
+
+
+def stream(app: App) -> Iterator[Finding]:
+    """Whoever subscribes gets the events of the ledger."""
+    yield _read_by(app, "broadcast", "events", "Events for subscribers", "the ledger's stream")
+
+
+def _read_by(app: App, function: str, check: str, what: str, source: str) -> Finding:
+    """Whether a function is handed what it waits for."""
+    full = f"{app.prefix}-{function}"
+    mappings = app.client("lambda").list_event_source_mappings(FunctionName=full)["EventSourceMappings"]
+    states = {each["UUID"]: each.get("State", "Enabled") for each in mappings}
+    # After the ledger was restored there are two, of which the older may have been switched off.
+    if _READS & set(states.values()):
+        return well(check, f"{what} are read from {source}.")
+    for uuid, state in states.items():
+        mend = f"aws lambda update-event-source-mapping --uuid {uuid} --enabled"
+        return fault(check, f"{what} are not read from {source}: {state}.", mend)
+    return fault(check, f"{full} does not read {source}.", _DEPLOY)
 
 
 def dead_letters(app: App) -> Iterator[Finding]:
@@ -206,4 +217,4 @@ def last_sweep(app: App) -> Iterator[Finding]:
             "look at its schedule; then: imdsv2 sweep",
         )
     else:
-        yield well("last sweep", f"It began {last['startDate']:%Y-%m-%d %H:%M %Z} and succeeded.")
+        yield well("last sweep", f"It began {last['startDate'].astimezone(UTC):%Y-%m-%d %H:%M} UTC and succeeded.")

@@ -19,6 +19,7 @@ HOME: tuple[tuple[str, Callable[[App], Iterable[Finding]]], ...] = (
     ("functions", home.functions),
     ("schedules", home.schedules),
     ("queue", home.queue),
+    ("events", home.stream),
     ("dead letters", home.dead_letters),
     ("rules", home.rules),
     ("subscriptions", home.subscriptions),

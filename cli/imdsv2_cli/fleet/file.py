@@ -33,19 +33,27 @@ def newest(app: App) -> Mapping[str, Any] | None:
     return document
 
 
-def rows(app: App, document: Mapping[str, Any]) -> Iterator[Row]:
-    """The rows of the file that a document names; none if the bucket has forgotten it."""
+def rows(app: App, document: Mapping[str, Any]) -> Iterator[Row] | None:
+    """The rows of the file that a document names; None if the bucket has forgotten it."""
     body = _read(app, document["key"])
-    if body is None:
-        return
+    return None if body is None else _unpacked(body)
+
+
+def _unpacked(body: bytes) -> Iterator[Row]:
+    """The rows with every column that this version knows: a service that was not upgraded yet, or has not swept since, wrote fewer."""
+    from imdsv2.domain.fleet_file import COLUMNS
+
     with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
-        yield from csv.DictReader(text)
+        listed = csv.DictReader(text)
+        lacking = dict.fromkeys(COLUMNS.keys() - set(listed.fieldnames or ()), "")
+        yield from ({**lacking, **row} for row in listed) if lacking else listed
 
 
 def places(app: App) -> list[tuple[str, str]] | None:
     """The accounts and Regions in which the last sweep saw instances, sorted; None before the first sweep. Raises Failure."""
     document = newest(app)
-    return None if document is None else sorted({(each["account"], each["region"]) for each in rows(app, document)})
+    listed = rows(app, document) if document is not None else None
+    return None if listed is None else sorted({(each["account"], each["region"]) for each in listed})
 
 
 def _read(app: App, key: str) -> bytes | None:

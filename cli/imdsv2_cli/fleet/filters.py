@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from imdsv2_cli.failure import nearest, usage
-from imdsv2_cli.fleet.joined import allows_imdsv1
+from imdsv2_cli.fleet.joined import NOT_JUDGED, allows_imdsv1
 from imdsv2_cli.fleet.when import span
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def filter_of(wanted: Wanted, now: datetime) -> Callable[[Row], bool]:
     questions: list[Callable[[Row], bool]] = []
     for option, values in wanted.words.items():
         if values and option in EXACT:
-            questions.append(_is_one_of(EXACT[option], values))
+            questions.append(_is_one_of(EXACT[option], ["" if each == NOT_JUDGED else each for each in values]))
         elif values:
             questions.append(_is_like(PATTERNS[option], values))
     if wanted.tokens:
@@ -80,7 +80,7 @@ def _refuse_unknown(words: dict[str, tuple[str, ...]]) -> None:
     from imdsv2.domain.lifecycle import Status
     from imdsv2.domain.verdict import Decision, Reason
 
-    for option, known in (("reason", [*Reason]), ("status", [*Status]), ("verdict", [*Decision])):
+    for option, known in (("reason", [*Reason, NOT_JUDGED]), ("status", [*Status]), ("verdict", [*Decision])):
         for each in words.get(option, ()):
             if each not in known:
                 hint = nearest(each, map(str, known)) or f"known are {', '.join(sorted(map(str, known)))}"

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _TOKENS = {"enforced": "required", "verified": "required", "rolled_back": "optional", "rolling_back": "required"}
 GONE = "gone"
+NOT_JUDGED = "not_judged"
+"""What stands for the reason of an instance that nobody has judged yet."""
+_BLIND = frozenset({None, GONE, "out_of_scope", "unreachable"})
+"""Reasons for which EC2 was not looked at, or showed nothing."""
+_SHUT = {"already_required": {"http_tokens": "required"}, "endpoint_disabled": {"http_endpoint": "disabled"}}
+"""With every other reason EC2 showed tokens as optional and the endpoint as enabled: these come first in the verdict table."""
 
 
 class Fleet:
@@ -26,15 +32,23 @@ class Fleet:
         self._app, self._now = app, now
         self.swept: Mapping[str, Any] | None = file.newest(app)
 
+    @property
+    def unseen(self) -> dict[str, str]:
+        """What the last sweep could not look at, an account or `<account> <Region>`, with the reason."""
+        swept = self.swept or {}
+        return {**swept.get("unreachable", {}), **swept.get("errors", {})}
+
     def rows(self) -> Iterator[Row]:
         """Every instance, in no certain order. An instance that is gone since is left out."""
-        if self.swept is None:
+        listed = file.rows(self._app, self.swept) if self.swept is not None else None
+        if self.swept is None or listed is None:  # A file that the bucket has forgotten is no empty fleet.
+            self.swept = None
             yield from self._recorded({arn: {} for arn in ledger.known(self._app)})
             return
         since = self.swept["oldest"] or f"{self.swept['ended_at'].removesuffix('Z')}.000000Z"
         changed = ledger.changed_since(self._app, since, self._now)
         outdated: dict[str, Row] = {}
-        for row in file.rows(self._app, self.swept):
+        for row in listed:
             at = changed.pop(arn_of(row), None) if changed else None
             if at is None or at <= row["as_of"]:
                 yield row
@@ -44,9 +58,13 @@ class Fleet:
         yield from self._recorded(outdated | {arn: {} for arn in changed if arn not in outdated})
 
     def _recorded(self, rows: Mapping[str, Row]) -> Iterator[Row]:
+        judged = set()
         for record in ledger.records(self._app, rows):
+            judged.add(str(record.arn))
             if record.reason != GONE:
                 yield renewed(rows[str(record.arn)], record)
+        # Somebody may have had it watched before it was ever judged: there is an event then, and no record.
+        yield from (row for arn, row in rows.items() if row and arn not in judged)
 
 
 def renewed(row: Row, record: Record) -> Row:
@@ -56,12 +74,24 @@ def renewed(row: Row, record: Record) -> Row:
 
     arn = record.arn
     there = {"account": arn.account, "region": arn.region, "instance_id": arn.instance_id}
-    seen = record.after or record.before or {}
-    tokens = _TOKENS.get(record.status or "") or row.get("http_tokens") or seen.get("HttpTokens", "")
-    if record.reason == "already_required":
-        tokens = "required"
-    known = {"cohort": record.cohort or row.get("cohort", ""), "http_tokens": tokens}
-    return {**dict.fromkeys(COLUMNS, ""), **row, **recorded_row(record), **there, **known}
+    judged = {"name": record.name, "owner": record.belongs_to, "cohort": record.cohort}
+    known = {name: value or row.get(name, "") for name, value in judged.items()}
+    return {**dict.fromkeys(COLUMNS, ""), **row, **recorded_row(record), **there, **known, **_options(row, record)}
+
+
+def _options(row: Row, record: Record) -> dict[str, str]:
+    """What is known of the metadata options that are columns: as the sweep saw them, or as the ledger has learnt since."""
+    from imdsv2.ledger.items import to_text
+
+    times = (record.decided_at, record.enforced_at, record.rolled_back_at)
+    learnt = max((to_text(each) for each in times if each is not None), default="")
+    if learnt <= row.get("as_of", ""):  # What came later is a person's word, which changes no option.
+        return {}
+    if tokens := _TOKENS.get(record.status or ""):
+        return {"http_tokens": tokens}
+    if record.reason in _BLIND:
+        return {}
+    return _SHUT.get(record.reason or "", {"http_tokens": "optional", "http_endpoint": "enabled"})
 
 
 def arn_of(row: Row) -> str:

@@ -83,6 +83,11 @@ def accounts(app: App) -> list[Mapping[str, Any]]:
     return list(_query(app, None, "pk = :pk", {":pk": "accounts"}))
 
 
+def sources(app: App) -> list[dict[str, Any]]:
+    """The items of all sources that the service has changed, as plain values."""
+    return [plain(each) for each in _query(app, None, "pk = :pk", {":pk": "sources"})]
+
+
 def events(app: App, pk: str) -> list[dict[str, Any]]:
     """The events of one instance, account or cohort, in order; plain values by the names of attributes."""
     from imdsv2.ledger.trail import DECISION, EVENT, time_of

@@ -6,19 +6,24 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from imdsv2_cli.failure import usage
+from imdsv2_cli.failure import Exit, Failure, usage
 from imdsv2_cli.fleet.joined import arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from click import ClickException
 
     from imdsv2_cli.fleet.file import Row
 
 _SIMILAR = 20_000
 """Among so many names a similar one is looked for; comparing more takes seconds."""
 _SHOWN = 5
+
+
+class NotThere(Failure):
+    """Nothing in the fleet bears the name."""
+
+    def __init__(self, what: str, why: str = "", todo: str = "") -> None:
+        super().__init__(what, why, todo, code=Exit.USAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +36,7 @@ class Found:
 
 
 def find(name: str, rows: Iterable[Row]) -> Found:
-    """What ``name`` means. Raises Failure if it fits nothing, or more than one thing."""
+    """What ``name`` means. Raises NotThere if it fits nothing, another Failure if it fits more than one thing."""
     instances: list[Row] = []
     cohorts: dict[str, list[Row]] = {}
     names: set[str] = set()
@@ -60,12 +65,12 @@ def find(name: str, rows: Iterable[Row]) -> Found:
         raise empty_fleet()
     likely = get_close_matches(name, names - {""}, n=1, cutoff=0.6)
     todo = f"did you mean {likely[0]}?" if likely else "imdsv2 list shows what there is"
-    raise usage(f"nothing in the fleet is called {name[:60]}", todo=todo)
+    raise NotThere(f"nothing in the fleet is called {name[:60]}", todo=todo)
 
 
-def empty_fleet() -> ClickException:
+def empty_fleet() -> NotThere:
     """The failure of a name where there is nothing yet that could bear one."""
-    return usage(
+    return NotThere(
         "the fleet is empty", "no sweep and no finding has told of an instance yet", "imdsv2 sweep looks for them"
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from imdsv2_cli.fleet.joined import allows_imdsv1, arn_of
+from imdsv2_cli.fleet.joined import NOT_JUDGED, allows_imdsv1, arn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,7 +74,7 @@ class Open:
         self.rolled_back += status == "rolled_back"
         if allows_imdsv1(row):
             self.allow_imdsv1 += 1
-            self.by_reason[reason or "not_judged"] += 1
+            self.by_reason[reason or NOT_JUDGED] += 1
         elif row["http_tokens"] == "required":
             self.required += 1
         if reason == "approval_required":

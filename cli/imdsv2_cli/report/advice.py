@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imdsv2.domain.verdict import Reason
+from imdsv2_cli.fleet.joined import NOT_JUDGED
 
 ADVICE: dict[Reason, str] = {
     Reason.UNUSED: "Nothing: the service requires tokens in enforce mode.",
@@ -46,6 +47,8 @@ ADVICE: dict[Reason, str] = {
 
 def advice(reason: str) -> str:
     """What to do; empty for a reason that this version does not know."""
+    if reason == NOT_JUDGED:
+        return "The next sweep judges it: imdsv2 sweep."
     try:
         return ADVICE[Reason(reason)]
     except ValueError:

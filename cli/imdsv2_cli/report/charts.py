@@ -123,7 +123,8 @@ def words(state: str) -> str:
         "enforced": "required by the service, watched",
         "would_enforce": "may be changed",
         "held": "held",
-        "other": "other",
+        "left_out": "left out, or not judged",
+        "disabled": "endpoint disabled",
     }[state]
 
 

@@ -46,16 +46,27 @@ def _lines(numbers: Numbers, swept: Mapping[str, Any] | None) -> Iterator[str]:
     yield "\n## Who still calls IMDSv1\n"
     columns = ("account", "region", "instance_id", "name", "owner", "calls", "last_call", "pattern")
     yield from _table(columns, [tuple(row[each] for each in columns) for row in numbers.callers[:_MOST]])
+    yield from _cut(len(numbers.callers), "imdsv2 list --still-v1 --calls 1 --sort calls")
     yield "\n## What would bring IMDSv1 back\n"
-    sources = numbers.sources()[:_MOST]
-    yield from _table(
-        ("source", "would bring back", "allow IMDSv1 now"), [(each.name, each.brings, each.open) for each in sources]
-    )
+    sources = numbers.sources()
+    rows = [(each.name, each.brings, each.open) for each in sources[:_MOST]]
+    yield from _table(("source", "would bring back", "allow IMDSv1 now"), rows)
+    yield from _cut(len(sources), "imdsv2 sources")
     yield "\n## What the service changed\n"
     yield from _table(("what", "in the last 30 days", "stand now"), changed(numbers))
+    if numbers.left_broken:
+        yield "\n## Left broken\n"
+        broken = ("account", "region", "instance_id", "name", "owner", "broken_at", "left_because")
+        yield from _table(broken, [tuple(row[each] for each in broken) for row in numbers.left_broken])
     yield "\n## Exemptions that end within 30 days\n"
     ends = ("ends_on", "account", "region", "instance_id", "name", "owner")
     yield from _table(ends, [tuple(row[each] for each in ends) for row in numbers.exemptions])
+
+
+def _cut(number: int, all_of_them: str) -> Iterator[str]:
+    """That there are more, and where: an auditor must not take the first for all."""
+    if number > _MOST:
+        yield f"\nThe first {_MOST} of {number}; `{all_of_them}` has all."
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> Iterator[str]:

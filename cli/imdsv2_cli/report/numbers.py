@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from imdsv2_cli.clean import for_terminal
-from imdsv2_cli.fleet.joined import allows_imdsv1
+from imdsv2_cli.fleet.joined import NOT_JUDGED, allows_imdsv1
 from imdsv2_cli.fleet.open import ENDS_WITHIN
 from imdsv2_cli.fleet.story import week_of
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.fleet.file import Row
 
-STATES = ("required", "verified", "enforced", "would_enforce", "held", "other")
+OPEN = ("would_enforce", "held", "left_out")
+STATES = ("required", "verified", "enforced", *OPEN, "disabled")
 """How every instance counts: tokens required by others, by the service and proved healthy, by the service and under watch; open and
-ready, held, or open for another reason."""
+ready, held, or left out (exempt, out of scope, not judged); without an endpoint that could be called."""
 BY = ("account", "region", "owner")
 RECENT = timedelta(days=30)
 MOST_ROWS = 20_000
@@ -94,7 +95,7 @@ class Numbers:
         """Keep what is shown of single instances."""
         if is_open:
             self.open.append(row)
-            self.reasons[row["reason"] or "not_judged"] += 1
+            self.reasons[row["reason"] or NOT_JUDGED] += 1
         if is_open and int(row["calls"] or 0):
             self.callers.append(row)
         if is_broken:
@@ -141,7 +142,7 @@ def _state_of(row: Row, *, is_open: bool) -> str:
     if row["status"] in {"verified", "enforced"} and not is_open:
         return row["status"]
     if not is_open:
-        return "required" if row["http_tokens"] == "required" else "other"
+        return "required" if row["http_tokens"] == "required" else "disabled"
     if row["decision"] == "enforce":
         return "would_enforce"
-    return "held" if row["decision"] == "hold" else "other"
+    return "held" if row["decision"] == "hold" else "left_out"

@@ -15,7 +15,7 @@ from imdsv2_cli.fleet.when import short
 from imdsv2_cli.report import charts
 from imdsv2_cli.report.advice import advice
 from imdsv2_cli.report.forecast import forecast
-from imdsv2_cli.report.numbers import BY, MOST_ROWS, STATES
+from imdsv2_cli.report.numbers import BY, MOST_ROWS, OPEN, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,8 +88,10 @@ def render(numbers: Numbers, swept: Mapping[str, Any] | None) -> str:
         reasons_chart=charts.amounts(reasons[:_SHOWN], "Instances that allow IMDSv1, by reason"),
         reasons=[(reason, count, advice(reason)) for reason, count in reasons],
         callers=[_caller(each) for each in numbers.callers[:_CALLERS]],
+        callers_total=len(numbers.callers),
         heat_map=charts.heat_map(numbers.week),
         sources=[(each.name, each.brings, each.open, each.instances) for each in sources[:_CALLERS]],
+        sources_total=len(sources),
         sources_chart=charts.amounts([(each.name.split(" ")[-1], each.brings) for each in sources[:_SHOWN]], "Instances that each source would bring back"),
         changed=changed(numbers),
         left_broken=[_cells(each, "account", "region", "instance_id", "name", "owner", "broken_at", "left_because") for each in numbers.left_broken],
@@ -159,7 +161,7 @@ def _group(numbers: Numbers, by: str) -> dict[str, Any]:
 
 
 def _open(counts: Mapping[str, int]) -> int:
-    return counts["would_enforce"] + counts["held"]
+    return sum(counts[state] for state in OPEN)
 
 
 def _night(night: Mapping[str, Any]) -> tuple[str, ...]:

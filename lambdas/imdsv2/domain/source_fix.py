@@ -90,6 +90,7 @@ class SourceFix:
         cohorts: the cohorts of its instances, without version and AMI.
         owner: as the policy's owner tag names it, else the account.
         caller: who asked for it; None for the sweep.
+        because: the reason that whoever asked for it, or had it put back, gave.
         request_id, lease_until: the invocation that acts, until then.
         at: when the present status began.
         fixed_at: when the change was in force.
@@ -113,6 +114,7 @@ class SourceFix:
     cohorts: tuple[str, ...] = ()
     owner: str = ""
     caller: str | None = None
+    because: str | None = None
     request_id: str | None = None
     lease_until: datetime | None = None
     at: datetime | None = None

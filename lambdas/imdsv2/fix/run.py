@@ -91,7 +91,7 @@ class Fixing:
         return counts
 
     def fix_all(
-        self, several: Iterable[Seen], caller: str | None, request_id: str, *, dry_run: bool
+        self, several: Iterable[Seen], caller: str | None, request_id: str, *, because: str | None = None, dry_run: bool
     ) -> Iterator[tuple[Seen, Ended]]:
         """`fix` for sources of one account and Region that were looked at together. What shares a launch template with one that was
         changed since waits for the next look."""
@@ -101,14 +101,16 @@ class Fixing:
             if touched & templates and seen.hindrance is None:
                 yield seen, Ended(key=seen.key, status="held", why=_SHARED, reason="not_ready")
                 continue
-            ended = self.fix(seen, caller, request_id, dry_run=dry_run)
+            ended = self.fix(seen, caller, request_id, because=because, dry_run=dry_run)
             if ended.fix is not None and not dry_run:
                 touched |= ended.fix.made.keys() & templates
             yield seen, ended
 
-    def fix(self, seen: Seen, caller: str | None, request_id: str, *, dry_run: bool) -> Ended:
-        """Make one source require tokens. ``caller``: the person who asks for it, whose order is an approval; a dry run changes
-        and writes nothing. Raises what the ledger raises."""
+    def fix(
+        self, seen: Seen, caller: str | None, request_id: str, *, because: str | None = None, dry_run: bool
+    ) -> Ended:
+        """Make one source require tokens. ``caller``: the person who asks for it, whose order is an approval, ``because``: why; a dry run
+        changes and writes nothing. Raises what the ledger raises."""
         known, now = self.fixes.read(seen.key), self.now()
         if known.status in UNDER_WAY:
             return self._go_on(known, request_id, dry_run=dry_run)
@@ -119,7 +121,7 @@ class Fixing:
         if known.owes and not dry_run:
             # Another attempt would take its place, and be told instead.
             return Ended(key=seen.key, status=known.status, why=_OWED, fix=known)
-        wanted = self._wanted(seen, known, caller, request_id)
+        wanted = replace(self._wanted(seen, known, caller, request_id), because=because)
         shut = self.gates.ask(wanted, seen.source.running, seen.records)
         if dry_run:
             if shut is not None and not shut.would:
@@ -138,11 +140,11 @@ class Fixing:
         self.gates.settle(wanted.place, reservation, changed=bool(ended.made))
         return _ended(ended)
 
-    def undo(self, fix: SourceFix, caller: str | None, request_id: str, why: str) -> Ended:
-        """Put a source back at a person's request. Raises what the ledger raises."""
+    def undo(self, fix: SourceFix, caller: str | None, request_id: str, why: str, because: str | None = None) -> Ended:
+        """Put a source back at a person's request; ``because``: the reason that they gave. Raises what the ledger raises."""
         if fix.is_leased(self.now()):
             return Ended(key=fix.key, status=fix.status, why=_BUSY, fix=fix)
-        undone = replace(fix, undone_by=f"{caller or 'Somebody'}, request {request_id}")
+        undone = replace(fix, undone_by=f"{caller or 'Somebody'}, request {request_id}", because=because)
         return self.take_back(undone, request_id, why)
 
     def take_back(self, fix: SourceFix, request_id: str, why: str) -> Ended:

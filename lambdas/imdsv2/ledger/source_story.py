@@ -53,9 +53,9 @@ def _author(fix: SourceFix) -> dict[str, str | None]:
     if fix.status is FixStatus.VERIFIED:
         return {"source": "guard"}
     if fix.status not in _BACK:
-        return {"caller": fix.caller, "source": "manual" if fix.caller else "sweep"}
+        return {"caller": fix.caller, "because": fix.because, "source": "manual" if fix.caller else "sweep"}
     if fix.undone_by is not None:
-        return {"caller": fix.undone_by.rpartition(", request ")[0], "source": "manual"}
+        return {"caller": fix.undone_by.rpartition(", request ")[0], "because": fix.because, "source": "manual"}
     return {"source": "guard" if fix.broken_by is not None else None}
 
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _SOURCES = "sources"
 _TIMES = ("lease_until", "at", "fixed_at", "notice_ends_at", "broken_at")
-_TEXTS = ("attempt", "group", "owner", "caller", "request_id", "broken_by", "undone_by", "hindered_by", "explanation")
+_TEXTS = (
+    *("attempt", "group", "owner", "caller", "because", "request_id"),
+    *("broken_by", "undone_by", "hindered_by", "explanation"),
+)
 
 
 class SourceFixes:

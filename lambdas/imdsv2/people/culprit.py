@@ -22,7 +22,7 @@ from imdsv2.culprit.when import Timing, sharing_of, timing_of
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.hours import Hours
-from imdsv2.domain.instance import Instance, Place
+from imdsv2.domain.instance import Instance, Missing, Place, Unreachable
 from imdsv2.domain.words import count, were
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key
@@ -153,7 +153,7 @@ class Culprits:
             inventory=inventory,
             suspects=suspects_in(inventory.applications),
             captured=self.captures.last(arn),
-            not_looked_at=tuple(each for each in (unread, untold, unlisted) if each),
+            not_looked_at=tuple(each for each in (_unseen(targets.get(arn)), unread, untold, unlisted) if each),
         )
 
     def _look(self, records: Mapping[InstanceArn, Record]) -> dict[InstanceArn, Target]:
@@ -212,6 +212,17 @@ class Culprits:
                 "No applications are in its inventory: have State Manager run AWS-GatherSoftwareInventory to list them.",
             )
         return found, None
+
+
+def _unseen(target: Target | None) -> str | None:
+    """Why EC2 does not show an instance: a mistyped id has neither calls nor software, and must not look like one without fault."""
+    match target:
+        case Missing():
+            return "EC2 shows no such instance there: it has ended, or its id, account or Region is another. What is told is what is remembered of it."
+        case Unreachable():
+            return target.problem
+        case _:
+            return None
 
 
 def _place_of(cohort: str) -> Place:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from botocore.exceptions import ClientError
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done
 from imdsv2.aws.image_change import may_require_imdsv2, require_imdsv2
 from imdsv2.aws.images import read_images
 from imdsv2.domain.decision import decide_scope
@@ -80,8 +83,7 @@ class Images:
                 if order.dry_run:
                     permitted = may_require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
                 else:
-                    self._require(image_id, order, request_id)
-                    done = True
+                    done, problem = self._require(image_id, order, request_id)
             except CALL_FAILURES as error:
                 problem = f"EC2 refuses it ({describe_error(error)}); deploy the member roles of this version there."
         return {
@@ -92,24 +94,47 @@ class Images:
                 {"kind": source.origin.kind, "name": source.origin.name, "verdict": judged.verdict}
                 for source, judged in users
             ],
-            "would_be": "v2.0" if problem is None else None,
+            "would_be": "v2.0" if done or problem is None else None,
             "permitted": permitted,
             "done": done,
             "problem": problem,
         }
 
-    def _require(self, image_id: str, order: ImageOrder, request_id: str) -> None:
-        """The ledger has it before EC2 is asked, and the outcome after that."""
+    def _require(self, image_id: str, order: ImageOrder, request_id: str) -> tuple[bool, str | None]:
+        """The ledger has it before EC2 is asked, and the outcome after that. Whether it is done, and what went wrong."""
         by = Author(caller=order.caller, request_id=request_id, source="manual", because=order.reason)
         change = {"before": _UNSET, "after": _V2}
-        self.events.add(order.place, image_id, Kind.IMAGE_REQUIRING, self.now(), by, **change)
+        try:
+            self.events.add(order.place, image_id, Kind.IMAGE_REQUIRING, self.now(), by, **change)
+        except CALL_FAILURES as error:
+            return False, f"The ledger cannot be written ({describe_error(error)}): EC2 was not asked. Ask again."
         try:
             require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
         except CALL_FAILURES as error:
             why = f"EC2 refused it, or did not answer ({describe_error(error)})."
-            self.events.add(order.place, image_id, Kind.IMAGE_FAILED, self.now(), by, before=_UNSET, explanation=why)
-            raise
-        self.events.add(order.place, image_id, Kind.IMAGE_REQUIRED, self.now(), by, **change)
+            with suppress(*CALL_FAILURES):  # What EC2 said counts more, and the event before stands.
+                self.events.add(
+                    order.place, image_id, Kind.IMAGE_FAILED, self.now(), by, before=_UNSET, explanation=why
+                )
+            return False, _not_set(error)
+        try:
+            self.events.add(order.place, image_id, Kind.IMAGE_REQUIRED, self.now(), by, **change)
+        except CALL_FAILURES as error:
+            return (
+                True,
+                f"It requires tokens now. The audit trail only has that EC2 was asked ({describe_error(error)}).",
+            )
+        return True, None
+
+
+def _not_set(error: Exception) -> str:
+    """What EC2 said, and what to do; without an answer it may have been done, for good."""
+    said = describe_error(error)
+    if not isinstance(error, ClientError) or may_have_been_done(error):
+        return (
+            f"EC2 did not answer ({said}), and may have done it. Ask again: a dry run shows whether it requires tokens."
+        )
+    return f"EC2 refuses it ({said}); deploy the member roles of this version there."
 
 
 def _users(image_id: str, seen: Seen) -> list[tuple[Source, Judged]]:

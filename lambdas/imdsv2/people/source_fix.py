@@ -36,7 +36,9 @@ class SourceFixing:
             several = self._of_place(place, ids, problems)
             # The order is a person's, also where a dry run does not say whose.
             caller = question.caller or _SOMEBODY
-            for seen, ended in self.fixing.fix_all(several, caller, request_id, dry_run=question.dry_run):
+            for seen, ended in self.fixing.fix_all(
+                several, caller, request_id, because=question.reason, dry_run=question.dry_run
+            ):
                 document = source_document(seen.source, seen.judged, {})
                 results.append({**document, "source": seen.key, "fix": fix_document(ended)})
                 if not has_time():

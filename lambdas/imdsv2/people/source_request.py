@@ -27,7 +27,7 @@ class Question:
     """A validated question: the sources of an account and Region, or those of the named instances.
 
     ``principals``: whether CloudTrail is asked who launched by hand. ``fix``: whether the service is to change them, or to say what it
-    would change; ``caller``: who asks for it, None in dry runs only.
+    would change; ``caller``: who asks for it, None in dry runs only; ``reason``: why, if they say so.
     """
 
     place: Place | None = None
@@ -35,6 +35,7 @@ class Question:
     principals: bool = False
     fix: bool = False
     caller: str | None = None
+    reason: str | None = None
     dry_run: bool = True
 
     @property
@@ -53,7 +54,7 @@ def parse_question(event: Mapping[str, Any]) -> Question:
     field."""
     fields.refuse_unknown(event, {SOURCES, "dry_run", "caller", "reason"})
     dry_run = fields.flag(event, "dry_run", default=True)
-    fields.text(event, "reason", required=False)
+    reason = fields.text(event, "reason", required=False)
     caller = fields.text(event, "caller", required=False)
     given = event[SOURCES]
     if not isinstance(given, dict) or not given.keys() & {"account", "targets"}:
@@ -62,7 +63,7 @@ def parse_question(event: Mapping[str, Any]) -> Question:
         if name not in _TAKES:
             raise InvalidRequest(f"{SOURCES}.{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
     path = f"{SOURCES}."
-    asked = _options(given, caller, dry_run=dry_run)
+    asked = {**_options(given, caller, dry_run=dry_run), "reason": reason}
     if "targets" in given:
         if given.keys() & {"account", "region"}:
             raise InvalidRequest(SOURCES, "takes either targets, or account and region")

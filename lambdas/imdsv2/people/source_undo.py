@@ -47,7 +47,7 @@ class SourceUndoing:
         elif not command.dry_run:
             because = f": {command.reason.rstrip('.')}" if command.reason else ""
             why = f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}){because}."
-            ended = self.fixing.undo(fix, command.caller, request_id, why)
+            ended = self.fixing.undo(fix, command.caller, request_id, why, command.reason)
             status = ended.fix.status if ended.fix is not None else fix.status
             explanation = ended.why
             problem = None if status is FixStatus.GONE_BACK else f"{ended.why} The guard brings it to its end."
