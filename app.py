@@ -18,7 +18,7 @@ sys.path.append(str(ROOT / "lambdas"))  # The policy in the settings is checked 
 
 from infra import bytecode  # noqa: E402
 from infra.asset import assemble  # noqa: E402
-from infra.errors import SettingRefused  # noqa: E402
+from infra.errors import PackagesUnfit, SettingRefused  # noqa: E402
 from infra.exceptions import accept  # noqa: E402
 from infra.forwarding_stack import ForwardingStack  # noqa: E402
 from infra.guardrails.stack import GuardrailStack  # noqa: E402
@@ -72,5 +72,5 @@ def settings_context() -> dict[str, Any]:
 if __name__ == "__main__":
     try:
         main()
-    except SettingRefused as refusal:
+    except (PackagesUnfit, SettingRefused) as refusal:
         sys.exit(str(refusal))

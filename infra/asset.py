@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from infra.botocore_data import prune
 from infra.bytecode import compile_ahead
+from infra.errors import PackagesUnfit
 from infra.service_models import OPERATIONS, SELFTEST_OPERATIONS, SOURCE_OPERATIONS
 
 if TYPE_CHECKING:
@@ -40,17 +41,26 @@ def assemble(destination: Path, python: str | None) -> None:
 
     The same sources and the same version of Python give the same bytes, and so the same asset hash.
     """
-    shutil.copytree(LAMBDAS, destination, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(LAMBDAS, destination, dirs_exist_ok=True, ignore=_but_modules)
     add_packages(destination)
     if python:
         compile_ahead(destination, python)
     _let_everybody_read(destination)
 
 
+def _but_modules(directory: str, names: list[str]) -> list[str]:
+    """What is no module, e.g. what an editor or a person has left beside them: it may be a secret, and would change the asset's hash."""
+    return [
+        each
+        for each in names
+        if each.startswith((".", "__pycache__")) or (not each.endswith(".py") and not Path(directory, each).is_dir())
+    ]
+
+
 def add_packages(destination: Path, packages: Iterable[str] = PACKAGES) -> None:
-    """Add to the service's own code what it imports."""
+    """Add to the service's own code what it imports. Raises PackagesUnfit."""
     for package in packages:
-        for file in metadata.files(package) or ():
+        for file in _files(package):
             if _is_needed(file):
                 target = destination / file
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +69,18 @@ def add_packages(destination: Path, packages: Iterable[str] = PACKAGES) -> None:
     prune(models, destination / BOTOCORE_DATA, OPERATIONS)
     prune(models, destination / SOURCE_MODELS, SOURCE_OPERATIONS)
     prune(models, destination / SELFTEST_MODELS, SELFTEST_OPERATIONS)
+
+
+def _files(package: str) -> list[metadata.PackagePath]:
+    """The files of a package. Some packagers of Python keep no list of them: the functions would be deployed without the package, and none of
+    them could be imported. Raises PackagesUnfit."""
+    try:
+        files = metadata.files(package)
+    except metadata.PackageNotFoundError:
+        raise PackagesUnfit(f"The package {package} is not installed") from None
+    if not files:
+        raise PackagesUnfit(f"The package {package} is installed without a list of its files")
+    return files
 
 
 def _let_everybody_read(directory: Path) -> None:

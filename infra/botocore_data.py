@@ -11,6 +11,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from infra.errors import PackagesUnfit
 from infra.service_models import NOT_READ, READ
 
 if TYPE_CHECKING:
@@ -24,17 +25,23 @@ SHARED_FILES = ("_retry.json", "partitions.json", "sdk-default-configuration.jso
 
 
 def prune(source: Path, destination: Path, operations: Mapping[str, frozenset[str]]) -> None:
-    """Write to `destination` the part of `source`, a botocore data directory, that clients of these operations read."""
+    """Write to `destination` the part of `source`, a botocore data directory, that clients of these operations read. Raises PackagesUnfit if it
+    does not know them all."""
     destination.mkdir(parents=True)
     for name in SHARED_FILES:
         shutil.copyfile(source / name, destination / name)
     _write(destination / "endpoints.json", _endpoints_of(_read(source / "endpoints.json"), set(operations)))
     for service, names in operations.items():
+        if not (source / service).is_dir():
+            raise PackagesUnfit(f"The installed botocore does not know the service {service}")
         versions = sorted(each.name for each in (source / service).iterdir() if each.is_dir())
         newest = source / service / versions[-1]
         target = destination / service / newest.name
         target.mkdir(parents=True)
-        _write(target / "service-2.json", _model_of(_without_unread(_read(newest / "service-2.json"), service), names))
+        model = _read(newest / "service-2.json")
+        if unknown := sorted(names - model["operations"].keys()):
+            raise PackagesUnfit(f"The installed botocore does not know {', '.join(unknown)} of {service}")
+        _write(target / "service-2.json", _model_of(_without_unread(model, service), names))
         _write(target / "endpoint-rule-set-1.json", _read(newest / "endpoint-rule-set-1.json"))
         corrections = newest / "service-2.sdk-extras.json"
         if corrections.exists():

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.regions import unknown_region
 from infra.errors import SettingRefused
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class CaptureOptions:
         for field, (pattern, takes) in _FIELDS.items():
             if not isinstance(given[field], str) or pattern.fullmatch(given[field]) is None:
                 raise SettingRefused(f"{name}.{field}", f"takes {takes}, not {json.dumps(given[field])}")
+        if (problem := unknown_region(given["region"])) is not None:
+            raise SettingRefused(f"{name}.region", f"takes the Region of the bucket: {problem}")
         return cls(**given)
 
     @property

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+INSTALL = "python3 -m venv .venv && . .venv/bin/activate && pip install -r requirements.txt"
+
+
+class PackagesUnfit(Exception):
+    """What the functions import is not installed as this version needs it. The message says what is wrong and how to install it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}. Nothing was deployed. In this checkout: {INSTALL}")
+
 
 class SettingRefused(Exception):
     """A setting is missing, unknown or invalid. The message names the setting and the values it accepts."""

@@ -43,6 +43,8 @@ class ForwardingStack(Stack):
             stack_name=names.forwarding_stack,
             description="Forwards Config's verdicts on IMDSv2 to imdsv2-remediation of the security account",
             synthesizer=BootstraplessSynthesizer(),
+            # The same template whoever makes it: with the command line, the CDK would add a resource of its own.
+            analytics_reporting=False,
         )
         security_account = security_account_parameter(self).value_as_string
         home_region = home_region_parameter(self).value_as_string

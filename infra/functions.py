@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 IN_PROGRESS = "2"
 """OCSF's status id for a finding that somebody works on: the only one that the service sets."""
 
+_ASFF, _OCSF = "securityhub:ASFFSyntaxPath/", "securityhub:OCSFSyntaxPath/"
+_NEVER_UPDATED: dict[str, dict[str, Any]] = {
+    "OnlyEverNotified": {"StringEquals": {f"{_ASFF}Workflow.Status": ["NEW", "RESOLVED", "SUPPRESSED"]}},
+    # A finding of a lower severity, or a false positive, is one that nobody looks at.
+    "NeverRelabelled": {"Null": {f"{_ASFF}Severity.Label": "false"}},
+    "NeverVerified": {"Null": {f"{_ASFF}VerificationState": "false"}},
+    # What an update does not send has no key: StringNotEquals would match that too, therefore Null.
+    "OnlyEverInProgress": {"Null": {f"{_OCSF}StatusId": "false"}, "StringNotEquals": {f"{_OCSF}StatusId": IN_PROGRESS}},
+    "NeverRated": {"Null": {f"{_OCSF}SeverityId": "false"}},
+}
+"""What is denied of an update of a finding; the newer Security Hub knows the same by OCSF's status ids, under the same action."""
+
 LEASE_MARGIN = Duration.seconds(60)
 """A lease outlives the function that took it by this duration, so that no second function acts at the same time."""
 
@@ -126,29 +138,14 @@ class ServiceFunction(Construct):
                 resources=resources,
             )
         )
-        self.role.add_to_policy(
-            aws_iam.PolicyStatement(
-                sid="OnlyEverNotified",
-                effect=aws_iam.Effect.DENY,
-                actions=["securityhub:BatchUpdateFindings"],
-                resources=["*"],
-                conditions={
-                    "StringEquals": {"securityhub:ASFFSyntaxPath/Workflow.Status": ["NEW", "RESOLVED", "SUPPRESSED"]}
-                },
-            )
-        )
-        # The newer Security Hub knows the same by OCSF's status ids, under the same action. What an update does not
-        # send has no key: StringNotEquals would match that too, therefore Null.
-        for sid, name, ours in (("OnlyEverInProgress", "StatusId", IN_PROGRESS), ("NeverRated", "SeverityId", "")):
-            key = f"securityhub:OCSFSyntaxPath/{name}"
-            conditions: dict[str, Any] = {"Null": {key: "false"}}
+        for sid, conditions in _NEVER_UPDATED.items():
             self.role.add_to_policy(
                 aws_iam.PolicyStatement(
                     sid=sid,
                     effect=aws_iam.Effect.DENY,
                     actions=["securityhub:BatchUpdateFindings"],
                     resources=["*"],
-                    conditions=conditions | ({"StringNotEquals": {key: ours}} if ours else {}),
+                    conditions=conditions,
                 )
             )
 

@@ -28,6 +28,8 @@ class MemberStack(Stack):
             stack_name=names.roles_stack,
             description="Lets imdsv2-remediation of the security account in",
             synthesizer=BootstraplessSynthesizer(),
+            # The same template whoever makes it: with the command line, the CDK would add a resource of its own.
+            analytics_reporting=False,
         )
         security_account = security_account_parameter(self)
         organization = organization_parameter(self).value_as_string

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.policy import Policy
+from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import PolicyRefused
 from infra.capture_options import CaptureOptions
 from infra.errors import SettingRefused
@@ -65,6 +66,7 @@ _POLICY_NAME = re.compile(r"([A-Za-z0-9+=,.@_-]+/)*[A-Za-z0-9+=,.@_-]{1,128}")
 
 RESERVED = ("aws", "ssm", "amazon", "amzn")
 """Names of parameters (the first two) and documents (all but the second) must not begin like this."""
+RESERVED_PATHS = ("/aws-service-role/", "/aws-reserved/")
 DEFAULT_BUS = "default"
 LONGEST_NAME_PREFIX = 24
 LONGEST_ROLE_PREFIX = 16
@@ -105,6 +107,16 @@ def _list_of(what: str, pattern: re.Pattern[str], example: str) -> Callable[[str
         return tuple(sorted(set(given)))
 
     return check
+
+
+def _regions(name: str, value: object) -> tuple[str, ...]:
+    """Regions that exist: with another one, StackSets would fail in the middle of a deployment."""
+    regions = _list_of("Regions", _REGION, "eu-west-1")(name, value)
+    for each in regions:
+        if (problem := unknown_region(each)) is not None:
+            remedy = "into a Region newer than this version, deploy the rule by hand"
+            raise SettingRefused(name, f"takes Regions that exist: {problem}; {remedy}")
+    return regions
 
 
 def _organization(name: str, value: object) -> str | None:
@@ -187,6 +199,18 @@ def _rule_names(name: str, value: object) -> tuple[str, ...]:
     return rules
 
 
+def _role_path(name: str, value: object) -> str:
+    path = _text(_ROLE_PATH, LONGEST_ROLE_PATH, "a path that begins and ends with a slash, e.g. /security/")(
+        name, value
+    )
+    if path.startswith(RESERVED_PATHS):
+        begins = " or ".join(RESERVED_PATHS)
+        raise SettingRefused(
+            name, f"must not begin with {begins}, which IAM keeps for AWS; take another, e.g. /security/"
+        )
+    return path
+
+
 def _boundary(name: str, value: object) -> str | None:
     if value == "":
         return None
@@ -234,7 +258,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "member_accounts": _accounts,
     "organization_id": _organization,
     "organizational_units": _list_of("ids of organisational units or roots", _ORGANIZATIONAL_UNIT, "ou-ab12-cd34ef56"),
-    "member_regions": _list_of("Regions", _REGION, "eu-west-1"),
+    "member_regions": _regions,
     "call_as": _caller,
     "notification_email": _email,
     "chat_messages": _switch,
@@ -249,6 +273,6 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "remediate_concurrency": _whole_number(FEWEST_BATCHES_AT_ONCE, MOST_AT_ONCE),
     "name_prefix": _name_prefix,
     "role_prefix": _text(_ROLE_PREFIX, LONGEST_ROLE_PREFIX, 'characters that IAM takes in a name, e.g. acme-, or ""'),
-    "role_path": _text(_ROLE_PATH, LONGEST_ROLE_PATH, "a path that begins and ends with a slash, e.g. /security/"),
+    "role_path": _role_path,
     "role_permissions_boundary": _boundary,
 }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.instance import partition_of
 from infra.errors import SettingRefused
 from infra.guardrails.sizes import check_sizes
 from infra.names import Names
 from infra.setting_checks import CHECKS
+from infra.setting_names import refuse_likenesses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,8 +77,9 @@ class Settings:
     def from_context(cls, context: Mapping[str, Any], *, region: str | None = None) -> Settings:
         """Validate the settings in a CDK context. The CDK's own keys contain a colon or a slash; the service's keys
         never do. ``region``: that of the stack, where the command line knows it."""
-        given = {name: value for name, value in context.items() if name.isidentifier()}
         known = {each.name for each in fields(cls)}
+        refuse_likenesses(context, known)
+        given = {name: value for name, value in context.items() if name.isidentifier()}
         for name in sorted(given.keys() ^ known):
             if name in known:
                 raise SettingRefused(name, "is missing; write it under context in cdk.json")
@@ -100,3 +103,19 @@ class Settings:
         if self.organizational_units and any(each.startswith(CHINA) for each in (region or "", *self.member_regions)):
             takes = "takes none in China, where StackSets of an organisation do not exist: deploy the members by hand"
             raise SettingRefused("organizational_units", f"{takes} (docs/deployment.md); make it []")
+        self._check_partition(region)
+
+    def _check_partition(self, region: str | None) -> None:
+        """Refuse Regions between which nothing can be sent: an organisation, a rule and a bucket lie in one partition."""
+        home = region or next(iter(self.member_regions), None)
+        if home is None:
+            return
+        named = [*(("member_regions", each) for each in self.member_regions)]
+        if self.capture is not None:
+            named.append(("capture.region", self.capture.region))
+        for name, each in named:
+            if partition_of(each) != partition_of(home):
+                takes = (
+                    f"takes Regions of {home}'s partition ({partition_of(home)}), and {each} is in {partition_of(each)}"
+                )
+                raise SettingRefused(name, f"{takes}: deploy the service once in each partition (docs/deployment.md)")

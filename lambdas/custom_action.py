@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
-from botocore.session import get_session
 
 from custom_resource import CONFIG, answer
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.parsing import new_session
 from invocation import logger, metrics
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _aggregated_elsewhere(client: SecurityHubClient, region: str) -> str | None:
 
 
 def _security_hub(*, region: str) -> SecurityHubClient:
-    return cast("SecurityHubClient", get_session().create_client("securityhub", region_name=region, config=CONFIG))
+    return cast("SecurityHubClient", new_session().create_client("securityhub", region_name=region, config=CONFIG))
 
 
 def _keep(client: SecurityHubClient, action_arn: str, properties: dict[str, str]) -> str:

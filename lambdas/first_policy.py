@@ -13,10 +13,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from botocore.session import get_session
-
 from custom_resource import CONFIG, answer
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.parsing import new_session
 from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
 from invocation import logger
@@ -36,7 +35,7 @@ def handler(request: Request, context: LambdaContext) -> None:
     def carry_out() -> str:
         if request["RequestType"] == "Delete":
             return "stays, for people and for the next deployment"
-        client = get_session().create_client("ssm", region_name=region, config=CONFIG)
+        client = new_session().create_client("ssm", region_name=region, config=CONFIG)
         try:
             note = _ensure(cast("SSMClient", client), name, document)
         except CALL_FAILURES as error:

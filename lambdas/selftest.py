@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import botocore.session
 from botocore.config import Config
 
+from imdsv2.aws.parsing import new_session
 from imdsv2.aws.sessions import CONFIG
 from imdsv2.selftest.home import Home, Names
 from imdsv2.selftest.run import SelfTest
@@ -23,7 +23,7 @@ MODELS = Path(__file__).parent / "selftest_models"
 """botocore's models of what only the self-test calls; the other functions would read them at each start for nothing."""
 _HOME_SERVICES = ("cloudformation", "dynamodb", "lambda", "s3", "securityhub", "ssm")
 
-_session = botocore.session.Session()
+_session = new_session()
 _session.get_component("data_loader").search_paths.insert(0, str(MODELS))
 
 

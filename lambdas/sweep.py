@@ -14,6 +14,7 @@ from imdsv2.sweep.fleet import FleetWriter
 from imdsv2.sweep.join import join
 from imdsv2.sweep.order import parse_order
 from imdsv2.sweep.run import Tally, add_up, go_through, plan, saw_nothing, with_known
+from imdsv2.sweep.scope import LEFT_OUT, in_scope, marked
 from imdsv2.sweep.sources import LEFT
 from imdsv2.wiring import wire, wire_sweep
 from invocation import logger, metrics, request_id
@@ -130,8 +131,10 @@ def _judge_sources(tally: Tally, *, dry_run: bool) -> None:
 
 
 def _summarise(event: dict[str, Any]) -> dict[str, Any]:
-    tallies = list(sweep.files.tallies(event["manifest"]))
-    unreachable = sweep.files.read(event["unreachable"])
+    now = service.line.now()
+    policy = service.line.policies.current(now).policy
+    tallies = marked(sweep.files.tallies(event["manifest"]), policy, now)
+    unreachable = in_scope(sweep.files.read(event["unreachable"]), policy)
     summary = {"dry_run": event["dry_run"], **add_up(tallies), "unreachable": unreachable}
     key = f"{event['execution']}/summary.json"
     sweep.files.write(key, {**summary, "places": tallies})
@@ -151,7 +154,8 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
         if not event["dry_run"]:
             service.sweeps().ended(service.line.now())
             totals |= _send_digest(str(fleet["key"]), event["execution"])
-    _refuse_blindness(len(tallies), totals["errors"], totals["unreachable"], key)
+    looked_for = [each for each in tallies if LEFT_OUT not in each]
+    _refuse_blindness(len(looked_for), totals["errors"], totals["unreachable"], key)
     return {**totals, "bucket": sweep.files.bucket, "key": key}
 
 

@@ -1,7 +1,8 @@
 """`python -m infra.guardrails`: the guardrails as JSON, for those who keep their policies elsewhere.
 
 Prints one object, guardrail to policy document; with the name of one guardrail, only its document. The settings are those
-of cdk.json. `--partition` is `aws` unless it says otherwise.
+of cdk.json, and those that `-c` gives, as for the command line of the CDK: the policies except the roles of one installation, by their names.
+`--partition` is `aws` unless it says otherwise.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ def main(arguments: list[str]) -> str:
     parser = argparse.ArgumentParser(prog="python -m infra.guardrails", description="The guardrails as JSON.")
     parser.add_argument("guardrail", nargs="?", choices=[each.value for each in Guardrail])
     parser.add_argument("--partition", default="aws", choices=["aws", "aws-cn", "aws-us-gov", "aws-eusc"])
+    parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE", help="a setting")
     asked = parser.parse_args(arguments)
-    settings = Settings.from_context(json.loads((ROOT / "cdk.json").read_text())["context"])
+    given = dict(each.partition("=")[::2] for each in asked.context)
+    settings = Settings.from_context({**json.loads((ROOT / "cdk.json").read_text())["context"], **given})
     made = {
         each.value: document(each, options=settings.guardrails, names=settings.names, partition=asked.partition)
         for each in Guardrail

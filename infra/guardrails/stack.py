@@ -26,6 +26,8 @@ class GuardrailStack(Stack):
             stack_name=names.guardrail_stack,
             description="Keeps IMDSv1 from coming back: policies of the organisation",
             synthesizer=BootstraplessSynthesizer(),
+            # The same template whoever makes it: with the command line, the CDK would add a resource of its own.
+            analytics_reporting=False,
         )
         before: aws_organizations.CfnPolicy | None = None
         for guardrail, targets in settings.guardrails.targets.items():

@@ -127,7 +127,8 @@ class SweepSettings:
         """Raises SettingMissing, which names the variable."""
         return cls(
             bucket=_required(environment, "SWEEP_BUCKET"),
-            accounts=tuple(environment.get("SWEEP_ACCOUNTS", "").split()),
+            # The security account is always the first; somebody may have listed it among the members, too.
+            accounts=tuple(dict.fromkeys(environment.get("SWEEP_ACCOUNTS", "").split())),
         )
 
 

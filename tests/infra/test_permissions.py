@@ -699,6 +699,10 @@ def test_functions_can_do_no_more_than_they_do(template: Template) -> None:
         *(("securityhub:BatchUpdateFindings", HUB_V2, {ocsf: str(other)}) for other in (0, 1, 3, 4, 5, 6, 22, 99)),
         ("securityhub:BatchUpdateFindings", HUB_V2, {ocsf: "2", "securityhub:OCSFSyntaxPath/SeverityId": "1"}),
         ("securityhub:BatchUpdateFindings", HUB_V2, {"securityhub:OCSFSyntaxPath/SeverityId": "1"}),
+        *(
+            ("securityhub:BatchUpdateFindings", HUB, {status: "NOTIFIED", f"securityhub:ASFFSyntaxPath/{rated}": to})
+            for rated, to in (("Severity.Label", "INFORMATIONAL"), ("VerificationState", "FALSE_POSITIVE"))
+        ),
         ("securityhub:DisableSecurityHub", HUB, {}),
         ("ec2:ModifyInstanceMetadataOptions", OWN_INSTANCE, REQUIRE),
         ("ec2:DescribeInstances", "*", {}),

@@ -70,10 +70,10 @@ def test_an_organisation_is_understood() -> None:
     given = settings(
         organization_id="o-a1b2c3d4e5",
         organizational_units='["r-ab12", "ou-ab12-cd34ef56", "r-ab12"]',
-        member_regions=["us-gov-west-1", "eu-west-1"],
+        member_regions=["us-west-2", "eu-west-1"],
         call_as="SELF",
     )
-    assert ("o-a1b2c3d4e5", ("ou-ab12-cd34ef56", "r-ab12"), ("eu-west-1", "us-gov-west-1"), "SELF") == (
+    assert ("o-a1b2c3d4e5", ("ou-ab12-cd34ef56", "r-ab12"), ("eu-west-1", "us-west-2"), "SELF") == (
         given.organization_id,
         given.organizational_units,
         given.member_regions,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from threading import Barrier, local
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -37,14 +38,20 @@ MAY_TAG = {
 }
 
 
-class Entered(Members):
-    """Records the role of the last call."""
+class Here(local):
+    """What a thread has done."""
 
     role: Role | None = None
 
+
+class Entered(Members):
+    """Records the role of the last call, for each thread: instances are tried at once."""
+
+    here = Here()
+
     def ec2(self, there: Placed, role: Role) -> EC2Client:
         """EC2 through a role."""
-        self.role = role
+        self.here.role = role
         return super().ec2(there, role)
 
 
@@ -82,16 +89,20 @@ class Ec2:
         raise refusal(code, "in so many words", call.operation)
 
     def _may_modify(self, call: Call) -> bool:
-        assert self._members.role is not None
+        assert self._members.here.role is not None
         sent = {name: value for name, value in call.params.items() if name not in {"InstanceId", "DryRun"}}
         instance = self._instance(call.params["InstanceId"])
         closed = self._knows_endpoint and instance["MetadataOptions"]["HttpEndpoint"] == "disabled"
         marked = not self._knows_tags or ENFORCED in {tag["Key"] for tag in instance.get("Tags", [])}
-        return sent in MAY_SEND[self._members.role] and not closed and (marked or self._members.role != "rollback")
+        return (
+            sent in MAY_SEND[self._members.here.role]
+            and not closed
+            and (marked or self._members.here.role != "rollback")
+        )
 
     def _may_tag(self, call: Call) -> bool:
-        assert self._members.role is not None
-        return {tag["Key"] for tag in call.params["Tags"]} <= MAY_TAG[self._members.role, call.operation]
+        assert self._members.here.role is not None
+        return {tag["Key"] for tag in call.params["Tags"]} <= MAY_TAG[self._members.here.role, call.operation]
 
     def _instance(self, instance_id: str) -> Any:
         found = self._cloud.as_account(MEMBER, "ec2").describe_instances(InstanceIds=[instance_id])
@@ -237,3 +248,24 @@ def test_roles_of_a_time_before_versions_are_outdated(cloud: Cloud) -> None:
         for advice in answer["versions"]["outdated"]
     ]
     assert answer["results"][0]["passed"]
+
+
+def test_the_accounts_of_an_organisation_are_tried_at_once() -> None:
+    """One after another, the eighteen dry runs of some hundreds of accounts would take longer than a function may."""
+    together = Barrier(8, timeout=5)
+
+    class Closed:
+        """Accounts that refuse everybody, once eight have been asked."""
+
+        def ec2(self, _there: Placed, _role: Role) -> EC2Client:
+            together.wait()
+            raise refusal("AccessDenied", "no", "AssumeRole")
+
+        def iam(self, _there: Placed) -> Any:
+            raise refusal("AccessDenied", "no", "AssumeRole")
+
+    accounts = [f"{number:012}" for number in range(1, 9)]
+    asked = [str(arn_of("1", account=each)) for each in accounts]
+    answer = check(cast("Members", Closed()), {"targets": asked})
+    assert asked == [each["target"] for each in answer["results"]], "in the order in which they were named"
+    assert all("AccessDenied" in each["problem"] for each in answer["results"])

@@ -49,7 +49,7 @@ def ssm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
             assert ("ssm", "us-gov-west-1", CONFIG) == (service, region_name, config)
             return client
 
-    monkeypatch.setattr(first_policy, "get_session", Session)
+    monkeypatch.setattr(first_policy, "new_session", Session)
     with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()

@@ -185,8 +185,10 @@ def test_the_instances_of_a_stopped_execution_are_ended(status: str) -> None:
     assert {"Name": "tag:imdsv2:selftest", "Values": [EXECUTION]} in filters
 
 
-@pytest.mark.parametrize("given", ['{"account": "7"}', "no JSON", '{"account": "222222222222", "region": "eu-west-1"}'])
-def test_an_execution_that_launched_nothing_has_nothing_to_end(given: str) -> None:
+@pytest.mark.parametrize(
+    "given", ['{"account": "7"}', "no JSON", '{"account": "222222222222", "region": "eu-west-1"}', None]
+)
+def test_an_execution_that_launched_nothing_has_nothing_to_end(given: str | None) -> None:
     """Its input was refused, or only asked for the plan: AWS is not asked."""
     assert {"ended": []} == selftest(Bucket()).end_left({"name": EXECUTION, "status": "FAILED", "input": given})
 

@@ -84,15 +84,19 @@ def _from_missing(history: History, now: datetime) -> Verdict:
 
 def decide_scope(there: Placed, policy: Policy, now: datetime) -> Verdict | None:
     """Row 1, checked before any call to the account. None if the account and Region are in scope."""
-    if policy.include_accounts and there.account not in policy.include_accounts:
-        why = f"Account {there.account} is not among include_accounts of the policy."
-    elif there.account in policy.exclude_accounts:
-        why = f"Account {there.account} is among exclude_accounts of the policy."
-    elif there.region in policy.exclude_regions:
+    why = why_left_out(there.account, policy)
+    if why is None and there.region in policy.exclude_regions:
         why = f"Region {there.region} is among exclude_regions of the policy."
-    else:
-        return None
-    return Verdict.skip(Reason.OUT_OF_SCOPE, why, now + DAILY)
+    return None if why is None else Verdict.skip(Reason.OUT_OF_SCOPE, why, now + DAILY)
+
+
+def why_left_out(account: str, policy: Policy) -> str | None:
+    """Why the policy leaves out an account, whatever the Region; None if it does not."""
+    if policy.include_accounts and account not in policy.include_accounts:
+        return f"Account {account} is not among include_accounts of the policy."
+    if account in policy.exclude_accounts:
+        return f"Account {account} is among exclude_accounts of the policy."
+    return None
 
 
 def _from_instance(instance: Instance, history: History, policy: Policy, now: datetime) -> Verdict | None:

@@ -10,7 +10,9 @@ IAM: ``ec2:DescribeInstances`` for the read role; the other roles need no additi
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
@@ -37,6 +39,8 @@ _REFUSED = "UnauthorizedOperation"
 _ENDPOINTS = ("enabled", "disabled")
 _OTHER_TAG = "imdsv2:none-of-ours"
 _GO_BACK = {"HttpTokens": "optional"}
+_AT_ONCE = 16
+"""Instances, mostly of as many accounts: some hundreds of accounts, one after another, would take longer than a function may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +142,8 @@ def check(members: Members, event: object) -> dict[str, Any]:
     if isinstance(event, dict) and (unknown := sorted(str(name) for name in event.keys() - {"targets"})):
         raise InvalidRequest(unknown[0][:100], "is no field; known is targets")
     order = parse_order(event)
-    examined = [_examine(members, name, target) for name, target in zip(order.names, order.targets, strict=True)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        examined = list(pool.map(partial(_examine, members), order.names, order.targets))
     unproved = _unproved(examined)
     return {
         "passed": not unproved and all(each.passed for each in examined),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.sessions import CONFIG
@@ -24,6 +26,8 @@ IMAGE_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-defaul
 """AWS's public parameter that names the newest Amazon Linux for arm64 in each Region."""
 
 _LONGEST_SESSION_NAME = 64
+_NOT_IN_SESSION_NAMES = re.compile(r"[^\w+=,.@-]", re.ASCII)
+"""Step Functions takes more characters in the name of an execution than STS does in that of a session."""
 _LIVING = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
@@ -51,7 +55,7 @@ class Account:
         limits: dict[str, Any] = {} if policy is None else {"Policy": json.dumps(policy)}
         keys = self._sts.assume_role(
             RoleArn=f"arn:{self.place.partition}:iam::{self.place.account}:role/{self._role}",
-            RoleSessionName=self._execution[:_LONGEST_SESSION_NAME],
+            RoleSessionName=_NOT_IN_SESSION_NAMES.sub("-", self._execution[:_LONGEST_SESSION_NAME]),
             **limits,
         )["Credentials"]
         return self._session.create_client(
@@ -89,7 +93,7 @@ class Account:
             "InstanceType": INSTANCE_TYPE,
             "MinCount": 1,
             "MaxCount": 1,
-            "ClientToken": f"{self._execution[:50]}-{role}",
+            "ClientToken": self._token(role),
             "InstanceInitiatedShutdownBehavior": "terminate",
             "CreditSpecification": {"CpuCredits": "standard"},
             "MetadataOptions": {
@@ -101,18 +105,31 @@ class Account:
             "UserData": user_data(agenda, role),
         }
 
+    def _token(self, role: str) -> str:
+        """Of 64 characters at most, and another one for each execution: names may differ only in their last characters."""
+        return f"{hashlib.sha256(self._execution.encode()).hexdigest()[:40]}-{role}"
+
     def end_all(self) -> list[str]:
-        """Terminate every instance of this self-test, by its tag; returns their ids."""
+        """Terminate every instance of this self-test, by its tag and its client token; returns their ids.
+
+        Anybody may give an instance that tag, and the console's "Launch more like this" copies it.
+        """
         ec2 = self.client("ec2")
         filters = [
             {"Name": f"tag:{SELFTEST_TAG}", "Values": [self._execution]},
             {"Name": "instance-state-name", "Values": list(_LIVING)},
         ]
         found = ec2.describe_instances(Filters=filters)["Reservations"]
-        ids = [str(instance["InstanceId"]) for reservation in found for instance in reservation["Instances"]]
+        tagged = [instance for reservation in found for instance in reservation["Instances"]]
+        ids = [str(instance["InstanceId"]) for instance in tagged if self._is_ours(instance)]
         if ids:
             ec2.terminate_instances(InstanceIds=ids)
         return ids
+
+    def _is_ours(self, instance: Mapping[str, Any]) -> bool:
+        """Whether it was launched with one of this self-test's tokens. Where EC2 shows none, the tag alone says so."""
+        token = instance.get("ClientToken")
+        return not token or token in {self._token(role) for role in INSTANCES}
 
 
 def consoles(ec2: Any, ids: Sequence[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ it should have it, and one for which it should not.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from imdsv2.selftest.metric_checks import STEP_NOT_REACHED
@@ -14,9 +15,12 @@ from imdsv2.selftest.seen import OK
 
 if TYPE_CHECKING:
     from imdsv2.selftest.result import Result
-    from imdsv2.selftest.seen import Seen
+    from imdsv2.selftest.seen import Answer, Seen
 
 PERMITTED, REFUSED = "DryRunOperation", "UnauthorizedOperation"
+_BY_ANOTHER = re.compile(r"(service control|resource control) policy|permissions boundary", re.I)
+"""IAM User Guide, troubleshoot_access-denied.html: the kind of policy that refused. The policy that is tried is a session policy; a refusal
+that names the role's own policies may be meant for both."""
 
 
 def tokens_sent_key(seen: Seen) -> Result:
@@ -45,7 +49,18 @@ def _pair(seen: Seen, name: str, expected: str) -> Result:
     said = f"EC2 answered {codes[0]} and {codes[1]}."
     if not set(codes) <= {PERMITTED, REFUSED}:
         return expect.not_tried(f"{said} Neither says what IAM decided.")
+    if (by_another := _by_another(with_value, without_value)) is not None:
+        return expect.not_tried(
+            f"{said} Another policy than the one that is tried refused it: {by_another}. Except the role of the self-test from that policy, "
+            "or start it in another account."
+        )
     return expect.judged(codes == (PERMITTED, REFUSED), said, messages=[with_value.message, without_value.message])
+
+
+def _by_another(*answers: Answer) -> str | None:
+    """What IAM says of a refusal that comes from elsewhere, e.g. from the organisation: it tells nothing of the key."""
+    refused = (each.message for each in answers if each.code == REFUSED)
+    return next((message.rstrip(".") for message in refused if _BY_ANOTHER.search(message)), None)
 
 
 def roles_are_as_meant(seen: Seen) -> Result:

@@ -20,6 +20,7 @@ from imdsv2.domain.instance import Place, partition_of
 from imdsv2.domain.lifecycle import Status
 from imdsv2.ledger.items import to_text
 from imdsv2.sweep.fleet import part_key
+from imdsv2.sweep.scope import missed
 from imdsv2.version import VERSION
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def join(
         "dry_run": dry_run,
         "rows": numbers.counts["instances"],
         "places": len(tallies),
-        "errors": {f"{each['account']} {each['region']}": each["error"] for each in tallies if each["error"]},
+        "errors": {f"{each['account']} {each['region']}": each["error"] for each in tallies if missed(each)},
         "unreachable": dict(unreachable),
         "nights": _nights(known.get("nights", []), night),
     }

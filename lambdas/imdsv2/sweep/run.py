@@ -21,6 +21,7 @@ from imdsv2.domain.instance import InstanceArn, Place, partition_of
 from imdsv2.domain.lifecycle import OURS, UNDER_WAY
 from imdsv2.domain.request import Request, Source
 from imdsv2.domain.verdict import Reason
+from imdsv2.sweep.scope import missed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -301,7 +302,7 @@ def add_up(tallies: Iterable[dict[str, Any]]) -> dict[str, Any]:
         total.update(places=1, **{name: each.get(name) or 0 for name in TOTALS})
         by_verdict.update(each["by_verdict"])
         sources.update(each.get("sources") or {})
-        if each["error"]:
+        if missed(each):
             errors[f"{each['account']} {each['region']}"] = each["error"]
     changed = {"source_changes": dict(changes)} if changes else {}
     return {**total, "by_verdict": dict(by_verdict), "sources": dict(sources), **changed, "errors": errors}
