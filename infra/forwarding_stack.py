@@ -46,8 +46,8 @@ class ForwardingStack(Stack):
             # The same template whoever makes it: with the command line, the CDK would add a resource of its own.
             analytics_reporting=False,
         )
-        security_account = security_account_parameter(self).value_as_string
-        home_region = home_region_parameter(self).value_as_string
+        security_account = security_account_parameter(self, names).value_as_string
+        home_region = home_region_parameter(self, names).value_as_string
         bus_arn = f"arn:{Aws.PARTITION}:events:{home_region}:{security_account}:event-bus/{names.event_bus}"
         state = self._disabled_at_home(security_account, home_region)
         target = self._target(bus_arn)

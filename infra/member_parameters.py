@@ -9,17 +9,19 @@ from aws_cdk import CfnParameter
 if TYPE_CHECKING:
     from constructs import Construct
 
+    from infra.names import Names
+
 SECURITY_ACCOUNT = "SecurityAccountId"
 ORGANIZATION = "OrganizationId"
 HOME_REGION = "HomeRegion"
 
 
-def security_account_parameter(scope: Construct) -> CfnParameter:
-    """The security account that the member trusts; there is no default."""
+def security_account_parameter(scope: Construct, names: Names) -> CfnParameter:
+    """The security account that the member trusts; there is no default. ``names``: of the installation that is meant."""
     return CfnParameter(
         scope,
         SECURITY_ACCOUNT,
-        description="The account in which the stack Imdsv2Remediation is deployed",
+        description=f"The account in which the stack {names.service_stack} is deployed",
         allowed_pattern="[0-9]{12}",
         constraint_description="twelve digits",
     )
@@ -37,12 +39,12 @@ def organization_parameter(scope: Construct) -> CfnParameter:
     )
 
 
-def home_region_parameter(scope: Construct) -> CfnParameter:
-    """The Region of the security account's bus; there is no default."""
+def home_region_parameter(scope: Construct, names: Names) -> CfnParameter:
+    """The Region of the security account's bus; there is no default. ``names``: of the installation that is meant."""
     return CfnParameter(
         scope,
         HOME_REGION,
-        description="The Region in which the stack Imdsv2Remediation is deployed",
+        description=f"The Region in which the stack {names.service_stack} is deployed",
         allowed_pattern="[a-z]{2,}(-[a-z]+)+-[0-9]+",
         constraint_description="the name of a Region",
     )

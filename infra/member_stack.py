@@ -31,7 +31,7 @@ class MemberStack(Stack):
             # The same template whoever makes it: with the command line, the CDK would add a resource of its own.
             analytics_reporting=False,
         )
-        security_account = security_account_parameter(self)
+        security_account = security_account_parameter(self, names)
         organization = organization_parameter(self).value_as_string
         in_organization = CfnCondition(
             self, "InOrganization", expression=Fn.condition_not(Fn.condition_equals(organization, ""))

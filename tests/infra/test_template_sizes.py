@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.infra.templates import ORGANIZATION, SECURITY_ACCOUNT, Template, synthesise
+from tests.infra.test_as_aws_deploys import LONGEST_INLINE_POLICIES, LONGEST_TRUST, compact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,3 +72,24 @@ def test_no_stack_has_more_than_cloudformation_takes(everything: Path) -> None:
         assert len(template["Resources"]) <= MOST_RESOURCES
         assert len(template.get("Outputs", {})) <= MOST_OUTPUTS
         assert len(template.get("Parameters", {})) <= MOST_PARAMETERS
+
+
+@pytest.mark.parametrize("part", ["Member", "Forwarding"])
+def test_who_deploys_a_template_is_told_which_installation_is_meant(part: str, everything: Path) -> None:
+    """A pilot's members trust the account of the pilot."""
+    parameters = json.loads((everything / f"{STACK}{part}.template.json").read_text())["Parameters"]
+    told = {
+        name: each["Description"] for name, each in parameters.items() if name in ("SecurityAccountId", "HomeRegion")
+    }
+    assert told
+    assert [] == [name for name, description in told.items() if f"the stack {STACK} is" not in description]
+
+
+def test_roles_fit_the_quotas_of_iam_with_every_setting_on(everything: Path) -> None:
+    """Of an organisation, with the self-test and the analyzer, in the partition with the longest name."""
+    service = Template.of(everything / f"{STACK}.template.json", account=SECURITY_ACCOUNT)
+    roles = {each["RoleName"]: each for each in service.resources("AWS::IAM::Role").values()}
+    trusts = {name: len(compact(each["AssumeRolePolicyDocument"])) for name, each in roles.items()}
+    inline = {name: len(compact(service.policies_of(name))) for name in roles}
+    assert {} == {name: size for name, size in trusts.items() if size > LONGEST_TRUST}
+    assert {} == {name: size for name, size in inline.items() if size > LONGEST_INLINE_POLICIES}
