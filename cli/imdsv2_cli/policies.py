@@ -116,7 +116,8 @@ def _is_taken(document: Mapping[str, Any]) -> bool:
 
 
 def write_parameter(app: App, found: Parameter, document: Mapping[str, Any]) -> int:
-    """Write the document, unless somebody else has written since it was read. Returns its version. Raises Failure."""
+    """Write the document, unless somebody else has written since it was read. Returns its version. Raises Failure, also where it took the
+    place of what somebody wrote between the look and the call."""
     ssm = app.client("ssm")
     version = ssm.get_parameter(Name=found.name)["Parameter"]["Version"]
     if version != found.version:
@@ -124,7 +125,14 @@ def write_parameter(app: App, found: Parameter, document: Mapping[str, Any]) -> 
             "the policy was not written", f"somebody has written version {version} since", "look, and repeat it"
         )
     written = ssm.put_parameter(Name=found.name, Value=json.dumps(document, indent=2), Type="String", Overwrite=True)
-    return int(written["Version"])
+    mine = int(written["Version"])
+    if mine > found.version + 1:
+        raise Failure(
+            f"the policy was written as version {mine}, over version {mine - 1} that somebody wrote at the same moment",
+            "Systems Manager takes both, and yours is in force",
+            f"look whether theirs is still wanted: imdsv2 policy diff --version {mine - 1}",
+        )
+    return mine
 
 
 def in_force(found: Parameter) -> dict[str, Any]:

@@ -123,6 +123,17 @@ def test_a_change_that_somebody_else_made_meanwhile_is_not_lost(parameter: Aws) 
     assert "somebody has written version 8 since" in done.stderr
 
 
+def test_a_change_that_was_written_over_at_the_same_moment_is_named(parameter: Aws) -> None:
+    """Systems Manager knows no condition: between the comparison and the call somebody may have switched the service off."""
+    parameter.answers["ssm", "put_parameter"] = {"Version": 9}
+    done = run("policy", "set", "notice_hours=24", "--yes")
+    assert (1, 1) == (done.exit_code, len(written(parameter)))
+    assert "written as version 9, over version 8 that somebody wrote at the same moment" in " ".join(
+        done.stderr.split()
+    )
+    assert "imdsv2 policy diff --version 8" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

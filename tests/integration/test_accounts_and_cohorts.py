@@ -288,6 +288,32 @@ def test_a_person_closes_the_breaker_and_the_count_begins_anew(accounts: Account
     assert [None, None, NOW + 3 * MINUTE] == opened
 
 
+def test_a_message_about_a_breaker_does_not_count_for_the_one_that_opened_after_it(accounts: Accounts) -> None:
+    """Between the message and its record a person closed it, and more broke."""
+    told_of = count_broken(accounts, KEY, 3, 10, NOW)
+    accounts.close_breaker(KEY, "bob, request 4", Author(caller="bob"), NOW + SECOND)
+    count_broken(accounts, KEY, 3, 10, NOW + 2 * SECOND)
+    accounts.breaker_told(told_of, NOW + 3 * SECOND)
+    assert accounts.of(HERE).owes_breaker_message
+
+
+def test_a_message_that_came_after_a_breaker_was_closed_changes_nothing(accounts: Accounts) -> None:
+    """There is nothing open of which people have been told."""
+    told_of = count_broken(accounts, KEY, 3, 10, NOW)
+    closed = accounts.close_breaker(KEY, "bob, request 4", Author(caller="bob"), NOW + SECOND)
+    accounts.breaker_told(told_of, NOW + 2 * SECOND)
+    assert closed.breaker_told_at == accounts.of(HERE).breaker_told_at
+    count_broken(accounts, KEY, 3, 10, NOW + 3 * SECOND)
+    assert accounts.of(HERE).owes_breaker_message
+
+
+def test_a_breaker_is_told_once_though_its_teller_s_clock_is_behind(accounts: Accounts) -> None:
+    """By a few seconds, of the one that opened it."""
+    opened = count_broken(accounts, KEY, 3, 10, NOW)
+    accounts.breaker_told(opened, NOW - 5 * SECOND)
+    assert not accounts.of(HERE).owes_breaker_message
+
+
 def test_the_breaker_of_one_account_is_not_that_of_another(accounts: Accounts) -> None:
     """Breakage of one team does not stop the others."""
     count_broken(accounts, KEY, 3, 3, NOW)

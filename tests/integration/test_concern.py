@@ -342,3 +342,16 @@ def test_without_its_history_a_change_is_told_all_the_same(world: World, monkeyp
     last = told(world)[-1]
     assert "caller" not in last
     assert {"mode": {"before": "observe", "after": "off"}} == json.loads(last["difference"])
+
+
+def test_more_writings_than_a_transaction_takes_keep_nobody_waiting(world: World) -> None:
+    """The function stood still for days, in which a pipeline wrote the parameter at each run: the newest of them are told."""
+    off = world.waits(1, "switched_off", revisit_at=NOW + 9 * DAY)
+    for number in range(130):
+        world.clock.move(minutes=20)
+        world.ssm.put(mode="enforce", watch_hours=24 + number)
+    world.go_on()
+    assert 1 == world.go_on()
+    assert all(each <= MINUTE for each in world.due_in(off))
+    _, *events = told(world)
+    assert (90, "131") == (len(events), str(events[-1]["parameter_version"]))

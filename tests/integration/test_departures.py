@@ -330,3 +330,18 @@ def test_one_that_breaks_at_its_next_start_and_goes_broke(cloud: Cloud) -> None:
     set_state(cloud, arn, "terminated")
     guard(cloud)
     assert "broken_at" in cloud.current(arn)
+
+
+def test_what_somebody_opened_and_closed_again_fails_no_pass(cloud: Cloud) -> None:
+    """The line has seen it open, and the end of the watch comes before the line looks again."""
+    arn = enforced(cloud)
+    live(cloud, arn, hours=23)
+    cloud.set_options(arn, http_tokens="optional")
+    assert ["changed_back"] == judge(cloud, arn)
+    cloud.set_options(arn, http_tokens="required")
+    live(cloud, arn, hours=3)
+    done = guard(cloud)
+    assert (0, 0) == (done.failed, done.verified)
+    assert ("held", "changed_back") == (cloud.current(arn)["status"], cloud.current(arn)["reason"])
+    assert ["already_required"] == judge(cloud, arn)
+    assert "done" == cloud.current(arn)["watch"]

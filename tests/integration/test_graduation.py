@@ -402,3 +402,52 @@ def test_a_command_that_makes_no_sense_is_refused(given: dict[str, Any], field: 
     """With the name of the field."""
     with pytest.raises(InvalidRequest, match=field):
         parse(given)
+
+
+def after_ec2(cloud: Cloud, defaults: Defaults, count: int = 1) -> None:
+    """The ledger fails once EC2 has been asked so often."""
+    cloud.wire.refuse(
+        "TransactWriteItems", "AccessDeniedException", when=lambda _: len(defaults.changes) == count, times=1
+    )
+
+
+def test_what_ec2_has_done_is_told_as_done_though_the_ledger_fails_after_it(cloud: Cloud, defaults: Defaults) -> None:
+    """And when to ask again, which completes the ledger and changes nothing."""
+    after_ec2(cloud, defaults)
+    answer = graduate(cloud)
+    assert ("locked", "required") == (answer["result"], answer["defaults"]["HttpTokens"])
+    assert answer["explanation"].startswith(
+        "EC2 has done it, but the ledger could not be written and still says locking."
+    )
+    assert "refused" == graduate(cloud)["result"], "somebody may be changing them"
+    cloud.clock.move(minutes=17)
+    assert ("already_locked", "locked") == ((again := graduate(cloud))["result"], again["status"])
+    assert 1 == len(defaults.changes)
+    assert "unlocked" == graduate(cloud, unlock=True)["result"]
+    assert {} == defaults.values
+
+
+def test_an_undo_that_ec2_has_done_is_told_so_too(cloud: Cloud, defaults: Defaults) -> None:
+    """Asking again ends it."""
+    graduate(cloud)
+    after_ec2(cloud, defaults, count=2)
+    assert "unlocked" == graduate(cloud, unlock=True)["result"]
+    assert {} == defaults.values
+    cloud.clock.move(minutes=17)
+    assert ("unlocked", "unlocked") == ((again := graduate(cloud, unlock=True))["result"], again["status"])
+    assert 2 == len(defaults.changes)
+
+
+def test_a_refusal_is_told_as_ec2_s_though_the_ledger_fails_after_it(cloud: Cloud, defaults: Defaults) -> None:
+    """Whoever asked needs to know what EC2 said."""
+    refused = list[bool]()
+
+    def refuse(_: Call) -> None:
+        refused.append(True)
+        raise refusal("UnauthorizedOperation", "not you", "ModifyInstanceMetadataDefaults", status=403)
+
+    cloud.wire.on("ModifyInstanceMetadataDefaults", refuse)
+    cloud.wire.refuse("TransactWriteItems", "AccessDeniedException", when=lambda _: bool(refused))
+    answer = graduate(cloud)
+    assert "failed" == answer["result"]
+    assert "UnauthorizedOperation" in answer["explanation"]

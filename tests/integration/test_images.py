@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from imdsv2.people.image_request import CONFIRMATION, ImageOrder
 from imdsv2.people.request import parse
 from imdsv2.people.source_request import Question
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, asked
 from tests.integration.sourcing import group, know_defaults, template
-from tests.integration.test_capture import of_kind
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
@@ -171,26 +171,67 @@ def test_what_ec2_refuses_is_on_record(cloud: Cloud, support: dict[str, str]) ->
     assert {} == support
 
 
-def test_where_the_ledger_cannot_be_written_ec2_is_not_asked(cloud: Cloud, support: dict[str, str]) -> None:
-    """And is not said to have refused anything."""
-    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("image_requiring"), status=500)
+def fails(cloud: Cloud, kind: str) -> None:
+    """The ledger refuses the event of that kind."""
+
+    def is_it(call: Call) -> bool:
+        return any(each["Put"]["Item"]["kind"]["S"] == f"image_{kind}" for each in call.params["TransactItems"])
+
+    cloud.wire.refuse("TransactWriteItems", "AccessDeniedException", when=is_it)
+
+
+def test_what_ec2_has_done_is_not_called_refused_where_the_ledger_fails_after_it(
+    cloud: Cloud, support: dict[str, str]
+) -> None:
+    """There is no way back, so that nobody may take it for undone."""
+    fails(cloud, "required")
     (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
-    assert (False, None, {}) == (result["done"], result["would_be"], support)
-    assert "EC2 was not asked" in result["problem"]
+    assert (True, "v2.0", "v2.0") == (result["done"], result["imds_support"], result["would_be"])
+    assert "requires tokens now, for good" in result["problem"]
+    assert "image_required" in result["problem"]
+    assert "EC2 refuses" not in result["problem"]
+    assert {UNUSED: "v2.0"} == support
 
 
-def test_what_was_done_for_good_is_never_told_as_refused(cloud: Cloud, support: dict[str, str]) -> None:
-    """The ledger failed after that: whoever reads "refused" looks for missing rights, and the AMI requires tokens."""
-    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("image_required"), status=500)
+def test_ec2_is_not_asked_where_the_ledger_cannot_be_written_before(cloud: Cloud, support: dict[str, str]) -> None:
+    """Nor is it said that EC2 refuses; the others of the order go on."""
+    fails(cloud, "requiring")
+    for result in carry_out(cloud, UNUSED, OWN, dry_run=False)["results"]:
+        assert (False, None) == (result["done"], result["imds_support"])
+        assert result["problem"].startswith("The ledger cannot be written")
+    assert {} == support
+
+
+def test_an_answer_that_was_lost_is_settled_by_a_look(cloud: Cloud, support: dict[str, str]) -> None:
+    """EC2 has done it."""
+
+    def lose(call: Call) -> None:
+        support[call.params["ImageId"]] = "v2.0"
+        raise EndpointConnectionError(endpoint_url="https://ec2")
+
+    cloud.wire.on("ModifyImageAttribute", lose)
     (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
-    assert (True, "v2.0", {UNUSED: "v2.0"}) == (result["done"], result["imds_support"], support)
-    assert "It requires tokens now" in result["problem"]
+    assert (True, "v2.0", None) == (result["done"], result["imds_support"], result["problem"])
+    assert ["requiring", "required"] == statuses(cloud, UNUSED)
 
 
-def test_without_an_answer_it_may_have_been_done(cloud: Cloud) -> None:
-    """Nobody is sent to deploy roles; the event after it is not needed for that."""
-    cloud.wire.refuse("ModifyImageAttribute", "InternalError", status=500)
-    cloud.wire.refuse("TransactWriteItems", "InternalServerError", when=of_kind("image_failed"), status=500)
+def test_without_an_answer_and_without_effect_nobody_is_told_of_a_refusal(cloud: Cloud) -> None:
+    """It may still come."""
+
+    def lose(_: Call) -> None:
+        raise EndpointConnectionError(endpoint_url="https://ec2")
+
+    cloud.wire.on("ModifyImageAttribute", lose)
     (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
-    assert (False, False) == (result["done"], "member roles" in result["problem"])
-    assert "may have done it. Ask again" in result["problem"]
+    assert (False, None) == (result["done"], result["imds_support"])
+    assert result["problem"].startswith("EC2 did not answer")
+    assert "Ask again" in result["problem"]
+    assert ["requiring", "failed"] == statuses(cloud, UNUSED)
+
+
+def test_a_refusal_is_told_as_ec2s_though_the_ledger_fails_after_it(cloud: Cloud) -> None:
+    """What the person has to do is what EC2 says."""
+    cloud.wire.refuse("ModifyImageAttribute", "UnauthorizedOperation", "not you", status=403)
+    fails(cloud, "failed")
+    (result,) = carry_out(cloud, UNUSED, dry_run=False)["results"]
+    assert result["problem"].startswith("EC2 refuses it (UnauthorizedOperation")

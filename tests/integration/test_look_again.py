@@ -10,6 +10,7 @@ import pytest
 from imdsv2.aws.pacing import Pacing
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Source
+from imdsv2.line.gate import Gates
 from imdsv2.line.look_again import GOOD_FOR
 from tests.integration.builders import HUB, PARAMETER, asked, count_broken
 from tests.integration.guarding import ENFORCED_TAG, guard, reject
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.line.judgement import Outcomes
+    from imdsv2.line.judgement import Judgement, Outcomes
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -189,3 +190,45 @@ def test_a_look_that_fails_changes_nothing(cloud: Cloud) -> None:
     cloud.wire._steps["DescribeInstances"].clear()
     run(cloud, *arns)
     assert ["required"] * 3 == [cloud.tokens(arn) for arn in arns]
+
+
+def slow_policy(monkeypatch: pytest.MonkeyPatch, cloud: Cloud, step: Callable[[], None]) -> None:
+    """Something happens once, while the policy is asked between the look and the call; the look has asked for it before."""
+    asked_before, ask = [0], Gates.ask_policy
+
+    def slow(gates: Gates, judgement: Judgement, **how: Any) -> Judgement | None:
+        asked_before[0] += bool(cloud.wire.made("CreateTags"))
+        if asked_before[0] == 2:
+            step()
+        return ask(gates, judgement, **how)
+
+    monkeypatch.setattr(Gates, "ask_policy", slow)
+
+
+@pytest.mark.parametrize("seconds", [4, 75])
+def test_a_policy_that_is_slow_to_come_leaves_nothing_to_an_old_look(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Systems Manager hangs between the look and the call, or the function stands still; meanwhile a person exempts the instance."""
+    arn = cloud.one()
+
+    def meanwhile() -> None:
+        cloud.clock.move(seconds=seconds)
+        cloud.tag(arn, **{"imdsv2:exempt-until": "2099-12-31"})
+
+    slow_policy(monkeypatch, cloud, meanwhile)
+    run(cloud, arn)
+    assert ([], "optional") == (cloud.changes(), cloud.tokens(arn))
+    assert ("held", "not_ready") == (cloud.current(arn)["status"], cloud.current(arn)["reason"])
+    assert ENFORCED_TAG not in cloud.tags(arn)
+    cloud.clock.move(minutes=16)
+    run(cloud, arn)
+    assert "exempt" == cloud.current(arn)["reason"]
+
+
+def test_a_pause_of_a_moment_before_the_call_holds_nothing_up(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look is good for 12 seconds, and for three more until EC2 is asked."""
+    arn = cloud.one()
+    slow_policy(monkeypatch, cloud, lambda: cloud.clock.move(seconds=2.5))
+    run(cloud, arn)
+    assert "required" == cloud.tokens(arn)

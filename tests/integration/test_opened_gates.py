@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.domain.request import Source
+from imdsv2.ledger.items import to_text
 from imdsv2.sweep.run import Tally, go_through
 from tests.fixtures.events import finding
 from tests.integration.builders import MEMBER, OTHER, REGION, asked, count_broken
@@ -15,7 +16,10 @@ from tests.integration.guarding import enforced, guard, live, reject
 from tests.integration.steering import due, judge, named, reason, steer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imdsv2.domain.instance import InstanceArn
+    from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
 DAY = timedelta(days=1)
@@ -173,3 +177,62 @@ def test_what_waits_for_a_retry_is_not_spared(cloud: Cloud) -> None:
     judge(cloud, arn)
     assert "failed" == cloud.current(arn)["status"]
     assert {} == cloud.line().judged_since(cloud.clock() - DAY, [arn])
+
+
+def before_it_is_written(cloud: Cloud, act: Callable[[], Any]) -> None:
+    """Once, a person does something when a function has judged and is about to write."""
+    left = [act]
+
+    def step(_: Call) -> None:
+        if left:
+            left.pop()()
+
+    cloud.wire.on("TransactWriteItems", step)
+
+
+def test_a_breaker_that_is_closed_while_an_instance_is_judged_does_not_hold_it_for_a_day(cloud: Cloud) -> None:
+    """The verdict was made before, and written after it was made due: it would have taken that back."""
+    count_broken(cloud.accounts(), f"aws/{MEMBER}", 3, 3, cloud.clock())
+    arn = cloud.one()
+    judge(cloud, arn)
+    cloud.clock.move(hours=2)
+    before_it_is_written(cloud, lambda: steer(cloud, close_breaker={"account": MEMBER}, caller="alice"))
+    assert "unused" == judge(cloud, arn).verdict.reason
+    assert "required" == cloud.tokens(arn)
+
+
+def test_what_the_policy_concerns_stays_due_though_an_older_verdict_is_written_after_that(cloud: Cloud) -> None:
+    """Somebody has switched the service on; the function that judges has still read the policy before."""
+    cloud.policy(mode="off")
+    arn = cloud.one()
+    judge(cloud, arn)
+    cloud.clock.move(hours=2)
+
+    def switched_on() -> None:
+        cloud.policy(mode="enforce")
+        cloud.clock.move(seconds=20)
+        known = cloud.ledger().read([arn])[arn]
+        assert [arn] == cloud.ledger().claim({arn: to_text(known.revisit_at or cloud.clock())}, cloud.clock.tick())
+
+    before_it_is_written(cloud, switched_on)
+    assert "unused" == judge(cloud, arn).verdict.reason
+
+
+@pytest.mark.parametrize("later", [timedelta(minutes=16), DAY])
+def test_a_verdict_is_written_though_another_function_has_claimed_the_instance(cloud: Cloud, later: timedelta) -> None:
+    """The nightly sweep and the revisits meet each night: who claims makes nothing due."""
+    arn = cloud.one(use=3.0)
+    judge(cloud, arn)
+    cloud.clock.move(hours=23)
+    calls = len(cloud.wire.made("GetMetricData"))
+
+    def claim() -> None:
+        known = cloud.ledger().read([arn])[arn]
+        cloud.ledger().claim({arn: to_text(known.revisit_at or cloud.clock())}, cloud.clock() + later)
+
+    before_it_is_written(cloud, claim)
+    judge(cloud, arn)
+    assert waits_for_a_day(cloud, arn)
+    once = len(cloud.wire.made("GetMetricData")) - calls
+    judge(cloud, arn)
+    assert len(cloud.wire.made("GetMetricData")) - calls - once <= once, "it was judged once"

@@ -19,9 +19,11 @@ from tests.integration.guarding import (
     set_state,
 )
 from tests.integration.steering import named, reason, steer
+from tests.world.records import change
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
+    from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
 AGAIN = "IMDSv1 switched on again"
@@ -186,3 +188,34 @@ def test_what_left_broken_is_owed_too(cloud: Cloud) -> None:
     assert ("held", "done", []) == owed(cloud, arn)
     assert 1 == len(cloud.accounts().of(arn).rollbacks)
     assert 1 == told(cloud, "Something broke, and somebody switched IMDSv1 on again")
+
+
+def test_a_tag_that_is_owed_is_left_where_tokens_were_required_again_meanwhile(cloud: Cloud) -> None:
+    """A person cleared it while a pass was under way, and another function has tagged it for its own change: without that tag
+    nothing could be put back."""
+    watched, (arn, beside) = enforced(cloud), broken(cloud, 2)
+    refuses, done = [True], list[bool]()
+    cloud.wire.refuse("DeleteTags", "UnauthorizedOperation", when=lambda _: refuses[0])
+    guard(cloud)
+    assert ("rolled_back", "open", ["tag"]) == owed(cloud, arn)
+    refuses[0] = False
+
+    def require_again(_: Call) -> None:
+        """The pass has read the ledger, and reads the metric of the one that is under watch."""
+        if done:
+            return
+        done.append(True)
+        ledger, now = cloud.ledger(), cloud.clock.tick()
+        known = ledger.read([arn])[arn]
+        lease = {"owner": "another", "lease_until": now + LEASE}
+        again = change(known, status="enforcing", cleared_at=now, **lease)
+        assert set() == ledger.write([again], now).lost
+        cloud.tag(arn, **{ENFORCED_TAG: "2026-11-22T00:00:00Z"})
+
+    cloud.wire.on("GetMetricData", require_again)
+    guard(cloud)
+    assert done
+    assert "enforcing" == cloud.current(arn)["status"]
+    assert [{ENFORCED_TAG}, {ROLLED_BACK_TAG}, {ENFORCED_TAG}] == [
+        set(cloud.tags(each)) for each in (arn, beside, watched)
+    ]

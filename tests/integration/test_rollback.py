@@ -583,3 +583,25 @@ def test_after_a_rollback_the_ledger_has_what_ec2_shows(cloud: Cloud) -> None:
         current = cloud.current(arn)
         assert ("rolled_back", "optional") == (current["status"], current["after"]["HttpTokens"])
         assert "optional" == cloud.tokens(arn)
+
+
+@pytest.mark.parametrize("operation", ["PutItem", "BatchGetItem"])
+def test_a_cohort_that_cannot_be_held_keeps_no_other_broken(cloud: Cloud, operation: str) -> None:
+    """Its own instances are put back by the pass that can hold it: the rest of it would be changed meanwhile."""
+    arns = [enforced(cloud, tags=from_template(number)) for number in (1, 2)]
+    live(cloud, *arns, hours=1)
+    for arn in arns:
+        reject(cloud, arn)
+    refuses = [True]
+
+    def is_of_the_first(call: Call) -> bool:
+        keys = call.params.get("Item") or str(call.params.get("RequestItems"))
+        return refuses[0] and "cohort#" in str(keys) and from_template(1)["aws:ec2launchtemplate:id"] in str(keys)
+
+    cloud.wire.refuse(operation, "AccessDeniedException", when=is_of_the_first)
+    done = guard(cloud)
+    assert (1, True) == (done.rolled_back, done.failed > 0)
+    assert ["required", "optional"] == [cloud.tokens(arn) for arn in arns]
+    refuses[0] = False
+    assert 1 == guard(cloud).rolled_back
+    assert "optional" == cloud.tokens(arns[0])

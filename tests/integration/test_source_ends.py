@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from tests.integration.builders import MEMBER, REGION
-from tests.integration.guarding import guard, live, reject
+from tests.integration.guarding import enforced, guard, live, reject
 from tests.integration.steering import steer
 from tests.integration.test_source_fix import (
     KEY,
@@ -30,6 +30,8 @@ from tests.integration.test_source_fix import (
 from tests.integration.test_sources import another_version, template
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -334,3 +336,127 @@ def test_a_notice_is_used_up_by_the_change(cloud: Cloud) -> None:
     cloud.clock.move(hours=3)
     assert {"fixed": 1} == sweep(cloud, notice_hours=2)
     assert "notice_ends_at" not in item(cloud)
+
+
+@pytest.mark.parametrize("named", [LATEST, BY_DEFAULT])
+def test_what_was_made_days_ago_and_never_completed_goes_back(cloud: Cloud, named: str) -> None:
+    """The guard stood still, and what was found out about the instances is days old."""
+    made = made_without_an_answer(cloud, named)
+    cloud.clock.move(hours=50)
+    guard(cloud)
+    guard(cloud)
+    assert ("gone_back", "optional", 1) == (item(cloud)["status"], tokens(cloud, made, LATEST), default(cloud, made))
+    assert "too old to act on" in item(cloud)["explanation"]
+    assert f"imdsv2 sources --fix --account {MEMBER} --in-region {REGION}" in item(cloud)["explanation"]
+
+
+def test_what_was_begun_days_ago_and_never_made_is_not_made_now(cloud: Cloud) -> None:
+    """A person is told how to have it judged anew."""
+    made = template(cloud)
+    proved(cloud, LaunchTemplate={"LaunchTemplateId": made, "Version": BY_DEFAULT})
+    lost = [True]
+
+    def lose(_: Call) -> None:
+        if lost:
+            lost.clear()
+            raise EndpointConnectionError(endpoint_url="https://ec2")
+
+    cloud.wire.on("CreateLaunchTemplateVersion", lose)
+    assert ["fixing"] == [each["status"] for each in fix(cloud)]
+    cloud.clock.move(hours=7)
+    guard(cloud)
+    assert ("failed", [1]) == (item(cloud)["status"], versions(cloud, made))
+    assert 1 == subjects(cloud, "could not be changed")
+
+
+def test_what_was_completed_before_it_stood_still_is_watched(cloud: Cloud) -> None:
+    """Only the record of its end is missing: to go back would change what works."""
+    made = template(cloud)
+    proved(cloud, LaunchTemplate={"LaunchTemplateId": made, "Version": BY_DEFAULT})
+    moves: list[Call] = []
+    lost = [True]
+
+    def lose(call: Call) -> None:
+        moves.append(call)
+
+    def refuse(_: Call) -> dict[str, Any] | None:
+        if moves and lost[0]:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        return None
+
+    cloud.wire.on("ModifyLaunchTemplate", lose)
+    cloud.wire.on("TransactWriteItems", refuse)
+    assert ["fixing"] == [each["status"] for each in fix(cloud)]
+    lost[0] = False
+    cloud.clock.move(hours=12)
+    guard(cloud)
+    assert ("fixed", 2) == (item(cloud)["status"], default(cloud, made))
+
+
+def of_source(name: str) -> Callable[[Call], bool]:
+    """Whether a call writes the item of that group."""
+
+    def is_it(call: Call) -> bool:
+        return f"auto_scaling_group:{name}'" in str(call.params)
+
+    return is_it
+
+
+def test_a_source_that_the_ledger_refuses_keeps_no_other_from_being_changed(cloud: Cloud) -> None:
+    """And who asked hears of both."""
+    for name in ("first", "second"):
+        made = template(cloud, name)
+        proved(cloud, name, LaunchTemplate={"LaunchTemplateId": made, "Version": BY_DEFAULT})
+    cloud.wire.refuse("TransactWriteItems", "AccessDeniedException", when=of_source("first"))
+    ended = {each["status"]: each["explanation"] for each in fix(cloud)}
+    assert {"held", "fixed"} == ended.keys()
+    assert "AccessDeniedException" in ended["held"]
+    assert "ask again" in ended["held"]
+
+
+def test_a_source_that_cannot_be_put_back_keeps_nothing_else_from_it(cloud: Cloud) -> None:
+    """A person wants back all of an account; its instances are what hurts."""
+    fixed(cloud)
+    arn = enforced(cloud)
+    cloud.wire.refuse("TransactWriteItems", "AccessDeniedException", when=of_source("web"))
+    results = steer(cloud, undo={"account": MEMBER})
+    by_done = {each["done"]: each for each in results}
+    assert {True, False} == by_done.keys()
+    assert (str(arn), "optional") == (by_done[True]["target"], cloud.tokens(arn))
+    assert "AccessDeniedException" in by_done[False]["problem"]
+    assert by_done[False]["problem"].endswith("Ask again.")
+
+
+def test_an_undo_moments_after_the_change_puts_back_what_an_older_look_shows_as_back(cloud: Cloud) -> None:
+    """EC2 shows the default as it was before the change; people are told that it is back, so it must be."""
+    made = fixed(cloud)
+    assert 2 == default(cloud, made)
+
+    def lag(call: Call) -> dict[str, Any] | None:
+        if call.params.get("LaunchTemplateIds") != [made]:
+            return None
+        named = {"LaunchTemplateId": made, "LaunchTemplateName": "web"}
+        return {"LaunchTemplates": [{**named, "DefaultVersionNumber": 1, "LatestVersionNumber": 2}]}
+
+    cloud.wire.on("DescribeLaunchTemplates", lag)
+    assert [True] == [each["done"] for each in steer(cloud, undo={"source": KEY})]
+    assert ("gone_back", 1) == (item(cloud)["status"], default(cloud, made))
+
+
+def test_a_pointer_moments_after_the_change_goes_back_in_the_same_way(cloud: Cloud) -> None:
+    """Auto Scaling shows the number as it was."""
+    made = template(cloud)
+    proved(cloud, LaunchTemplate={"LaunchTemplateId": made, "Version": "1"})
+    before = shown(cloud)
+    assert ["fixed"] == [each["status"] for each in fix(cloud)]
+    lags = [True]
+    autoscaling = cloud.as_account(MEMBER, "autoscaling")
+
+    def lag(_: Call) -> dict[str, Any] | None:
+        return {"AutoScalingGroups": [before]} if lags[0] else None
+
+    cloud.wire.on("DescribeAutoScalingGroups", lag)
+    steer(cloud, undo={"source": KEY})
+    lags[0] = False
+    (group,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["web"])["AutoScalingGroups"]
+    assert ("gone_back", "1") == (item(cloud)["status"], group["LaunchTemplate"]["Version"])

@@ -28,6 +28,7 @@ from tests.integration.sourcing import (
 )
 
 if TYPE_CHECKING:
+    from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
 PLACE = f"aws/{MEMBER}/{REGION}"
@@ -235,3 +236,28 @@ def test_observing_annotates_and_leaves_the_status(cloud: Cloud) -> None:
     deliver(cloud, imported(asff))
     assert note_on(cloud, asff)
     assert "NEW" == cloud.hub.workflow_of(asff)
+
+
+def test_a_note_that_was_overtaken_by_another_verdict_is_written_anew(cloud: Cloud) -> None:
+    """Two functions: the one with the older verdict writes its note after the other has written its own."""
+    made = template(cloud)
+    arns = group(cloud, LaunchTemplate={"LaunchTemplateId": made, "Version": "$Default"})
+    asff = source_finding("EC2.170", template_arn(made))
+    cloud.hub.holds(asff)
+    between: list[bool] = []
+
+    def other_verdict(_: Call) -> None:
+        if between:
+            return
+        between.append(True)
+        cloud.clock.move(hours=2)
+        cloud.line().run([asked(arn) for arn in arns], "request-0")
+        deliver(cloud, source_change("ec2-launch-template-imdsv2-check", made))
+
+    cloud.wire.on("BatchUpdateFindings", other_verdict)
+    deliver(cloud, imported(asff))
+    assert between
+    assert FIX == (source_item(cloud, key_of(made))["verdict"], source_item(cloud, key_of(made))["reason"])
+    assert note_on(cloud, asff).startswith(
+        "Its next launch allows IMDSv1, and may require tokens: fix_source (unused)."
+    )

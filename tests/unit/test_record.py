@@ -456,3 +456,25 @@ def test_a_finding_that_was_only_announced_is_answered() -> None:
     announced = finding(updated_at=None)
     change = final(judgement(record=record(Status.ENFORCING, findings=[announced]), status=Status.ENFORCED))
     assert (finding(),) == change.findings
+
+
+def test_a_change_that_is_completed_by_a_takeover_keeps_its_tag() -> None:
+    """An earlier attempt owed its removal; without it nothing could be put back. The takeover's lease ends with it."""
+    known = record(Status.ENFORCING, owes=["untag"], owner="dead", lease_until="2026-11-20T15:00:00Z")
+    written = final(judgement(record=known, verdict=ALREADY, status=Status.SKIPPED, target=REQUIRED)).applied()
+    assert (Status.ENFORCED, frozenset(), None, None) == (
+        written.status,
+        written.owes,
+        written.owner,
+        written.lease_until,
+    )
+    assert not written.is_unfinished
+
+
+@pytest.mark.parametrize("reason", [Reason.UNREACHABLE, Reason.ALREADY_REQUIRED])
+def test_a_look_that_leaves_an_enforcement_standing_leaves_no_lease(reason: Reason) -> None:
+    """The guard looks at nothing that is leased."""
+    known = record(Status.ENFORCED, owes=["untag"], owner="me", lease_until="2026-11-20T15:00:00Z")
+    seen = verdict(decision=Decision.SKIP, reason=reason, revisit_at=NOW + DAY)
+    written = final(judgement(record=known, verdict=seen, status=Status.SKIPPED, target=REQUIRED)).applied()
+    assert ("enforced", None) == (written.status, written.lease_until)

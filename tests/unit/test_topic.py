@@ -47,3 +47,11 @@ def test_a_text_that_is_too_long_for_a_chat_is_cut_and_says_so() -> None:
     """The whole is in the ledger."""
     text = json.loads(send("word " * 3000, for_chat=True)["Message"])["content"]["description"]
     assert (8000, True) == (len(text), text.endswith("see imdsv2 audit)"))
+
+
+def test_an_owner_whose_name_has_a_line_break_is_told_all_the_same() -> None:
+    """SNS refuses a subject with control characters, and the message to all whom it names would be lost."""
+    sns = Sns()
+    subject = "IMDSv1 will be switched off: 3 instances of team\tred\nand blue \u2013 both"
+    Topic(cast("Any", sns), "arn:topic").send(Message(subject=subject, text="Soon.", attributes=ATTRIBUTES))
+    assert "IMDSv1 will be switched off: 3 instances of team red and blue ? both" == sns.sent["Subject"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 
 _CLAUSES = re.compile(r"\b(SET|REMOVE|ADD)\b")
-_CONDITION = re.compile(r"(attribute_exists|attribute_not_exists)\(([\w#.]+)\)|([\w#.]+) (=|<=) (:\w+)")
+_CONDITION = re.compile(r"(attribute_exists|attribute_not_exists)\(([\w#.]+)\)|([\w#.]+) (=|<=|>=) (:\w+)")
 _KEY = re.compile(r"(\w+) BETWEEN (:\w+) AND (:\w+)|(\w+) (=|<=) (:\w+)")
 _FILTER = re.compile(r"(begins_with|contains)\((\w+), (:\w+)\)")
 _INDEXES = {
@@ -159,8 +159,8 @@ def _is_met(part: str, item: Item, request: Mapping[str, Any]) -> bool:
     if function:
         return (at is not None) == (function == "attribute_exists")
     asked = request["ExpressionAttributeValues"][value]
-    if sign == "<=":
-        return at is not None and bool(at["S"] <= asked["S"])
+    if sign != "=":
+        return at is not None and bool(at["S"] <= asked["S"] if sign == "<=" else at["S"] >= asked["S"])
     return bool(at == asked)
 
 

@@ -99,12 +99,32 @@ def why_left_out(account: str, policy: Policy) -> str | None:
     return None
 
 
-def _from_instance(instance: Instance, history: History, policy: Policy, now: datetime) -> Verdict | None:
-    options = instance.options
+def decide_doubt(target: Target, history: History, scope: Verdict, now: datetime) -> Verdict:
+    """The verdict on an enforcement that was interrupted, in an account and Region that has left the scope since: what EC2 may have
+    taken is looked at and watched all the same. ``scope``: the verdict of `decide_scope`."""
+    match target:
+        case Unreachable():
+            return Verdict.hold(Reason.UNREACHABLE, target.problem, now + SOON)
+        case Missing():
+            return _from_missing(history, now)
+        case Instance():
+            return _from_tokens(target) or scope
+
+
+def _from_tokens(instance: Instance) -> Verdict | None:
+    """Rows 3 and 4, for what EC2 shows."""
     if instance.state in {"terminated", "shutting-down"}:
         return Verdict.skip(Reason.GONE, f"The instance is {instance.state}; there is nothing to do.", None)
-    if options.http_tokens == "required":
+    if instance.options.http_tokens == "required":
         return Verdict.skip(Reason.ALREADY_REQUIRED, "The instance already requires IMDSv2 tokens.", None)
+    return None
+
+
+def _from_instance(instance: Instance, history: History, policy: Policy, now: datetime) -> Verdict | None:
+    options = instance.options
+    settled = _from_tokens(instance)
+    if settled is not None:
+        return settled
     if options.http_endpoint == "disabled":
         why = "Its metadata endpoint is disabled, so it cannot serve IMDSv1; the service never opens what was closed."
         return Verdict.skip(Reason.ENDPOINT_DISABLED, why, now + DAILY)

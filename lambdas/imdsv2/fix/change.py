@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws import source_change as action
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_have_been_done, may_pass
+from imdsv2.aws.metadata_options import LOOKS_LAG
 from imdsv2.domain.source_fix import TELL, FixStatus, description, names_of, token
 from imdsv2.fix.returning import put_back
 from imdsv2.fix.standing import between, expected, is_done, is_shown, ours
@@ -82,7 +83,8 @@ class Changing:
             if known is None:
                 return fix
             fix = known
-            done, left = put_back(self._hands(fix), fix, self._save_step)
+            lags = fix.fixed_at is not None and self.now() - fix.fixed_at < LOOKS_LAG
+            done, left = put_back(self._hands(fix), fix, self._save_step, lags=lags)
         except CALL_FAILURES as error:
             return self._hindered(fix, error) if _is_refusal(error) else self._in_doubt(fix, error)
         why = fix.explanation

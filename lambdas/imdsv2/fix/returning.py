@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     Save = Callable[[SourceFix, int, Step], SourceFix | None]
 
 
-def put_back(hands: Hands, fix: SourceFix, save: Save) -> tuple[SourceFix, list[str]]:
+def put_back(hands: Hands, fix: SourceFix, save: Save, *, lags: bool) -> tuple[SourceFix, list[str]]:
     """Put back the pointer of the group, the defaults, and what is launched from the latest version. The item as it is then, and
-    what was left, in words. Raises what calls raise."""
-    left = _group_back(hands, fix)
+    what was left, in words. ``lags``: whether the change is so young that AWS may show what was before it: what looks as if it were
+    back already is put back all the same. Raises what calls raise."""
+    left = _group_back(hands, fix, lags=lags)
     for number, step in enumerate(fix.steps):
         if step.made is None:
             continue
@@ -30,7 +31,7 @@ def put_back(hands: Hands, fix: SourceFix, save: Save) -> tuple[SourceFix, list[
         if template is None:
             left.append(f"launch template {step.name} is gone")
             continue
-        if step.moves_default and template.default == step.made:
+        if step.moves_default and (template.default == step.made or (lags and template.default == step.default)):
             action.set_default(hands.write, step.template, step.default)
         elif step.moves_default and template.default != step.default:
             left.append(f"version {template.default} is the default of launch template {step.name}")
@@ -40,15 +41,16 @@ def put_back(hands: Hands, fix: SourceFix, save: Save) -> tuple[SourceFix, list[
     return fix, left
 
 
-def _group_back(hands: Hands, fix: SourceFix) -> list[str]:
+def _group_back(hands: Hands, fix: SourceFix, *, lags: bool) -> list[str]:
     if not fix.points:
         return []
     now = hands.look(fix)
     if now.group is None:
         return [f"the Auto Scaling group {fix.group} is gone"]
-    if names_of(now.pointers) == names_of(fix.pointers):
+    names, before = names_of(now.pointers), names_of(fix.pointers)
+    if names == before and not lags:
         return []
-    if names_of(now.pointers) != names_of(fix.after()):
+    if names not in (before, names_of(fix.after())):
         return [_pointed_elsewhere(fix)]
     action.point(hands.pointing, now.group, fix.pointers)
     return []

@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 WOULD_FIX = "would_fix"
 _BETWEEN_ATTEMPTS = timedelta(days=7)
 """What failed once makes no version each night."""
+_JUDGED_FOR = timedelta(hours=6)
+"""How long the verdict on a source holds for a change that was interrupted: instances call, and people object, meanwhile."""
 _SHARED = "It shares a launch template with a source that was changed just now. Ask again for it; the next sweep looks again as well."
 _BUSY = "Somebody is changing it right now; ask again in a few minutes."
 _OVERTAKEN = "Somebody else was quicker; ask again."
+_FAILED = "The guard brings to its end within minutes what was begun; ask again for it then. The next sweep looks again as well."
 _OWED = (
     "What became of it before has yet to be told or counted, which the guard does within minutes. Ask again after that."
 )
@@ -101,10 +104,21 @@ class Fixing:
             if touched & templates and seen.hindrance is None:
                 yield seen, Ended(key=seen.key, status="held", why=_SHARED, reason="not_ready")
                 continue
-            ended = self.fix(seen, caller, request_id, because=because, dry_run=dry_run)
-            if ended.fix is not None and not dry_run:
-                touched |= ended.fix.made.keys() & templates
+            ended = self._fix_alone(seen, caller, request_id, because=because, dry_run=dry_run)
+            if not dry_run:
+                touched |= (ended.fix.made.keys() if ended.fix is not None else templates) & templates
             yield seen, ended
+
+    def _fix_alone(
+        self, seen: Seen, caller: str | None, request_id: str, *, because: str | None, dry_run: bool
+    ) -> Ended:
+        """`fix`, of which a failure stops no other source, nor keeps from being told what became of it."""
+        try:
+            return self.fix(seen, caller, request_id, because=because, dry_run=dry_run)
+        except (*CALL_FAILURES, LedgerContended) as error:
+            self.logger.warning("source not fixed", extra={"source": seen.key, "problem": describe_error(error)})
+            why = f"It failed on the way ({describe_error(error)}). {_FAILED}"
+            return Ended(key=seen.key, status="held", why=why, reason="not_ready")
 
     def fix(
         self, seen: Seen, caller: str | None, request_id: str, *, because: str | None = None, dry_run: bool
@@ -134,11 +148,19 @@ class Fixing:
             return _held(wanted, reservation)
         begun = self.fixes.save(wanted.moved(FixStatus.FIXING, now, _plan(wanted), lease_until=now + self.lease))
         if begun is None:
-            self.gates.settle(wanted.place, reservation, changed=False)
+            self._settle_room(wanted, reservation, changed=False)
             return Ended(key=seen.key, status=known.status, why=_OVERTAKEN, fix=known)
         ended = self._forward(begun)
-        self.gates.settle(wanted.place, reservation, changed=bool(ended.made))
+        self._settle_room(wanted, reservation, changed=bool(ended.made))
         return _ended(ended)
+
+    def _settle_room(self, fix: SourceFix, reservation: Reservation, *, changed: bool) -> None:
+        """Count the change, or give the room back. If that fails, what was done stands, and some room is free again in an hour."""
+        try:
+            self.gates.settle(fix.place, reservation, changed=changed)
+        except (*CALL_FAILURES, LedgerContended) as error:
+            told = {"source": fix.key, "problem": describe_error(error)}
+            self.logger.warning("room under the cap not given back; it is free again in an hour", extra=told)
 
     def undo(self, fix: SourceFix, caller: str | None, request_id: str, why: str, because: str | None = None) -> Ended:
         """Put a source back at a person's request; ``because``: the reason that they gave. Raises what the ledger raises."""
@@ -178,6 +200,13 @@ class Fixing:
         return self.teller.tell(ended)
 
     def _shut(self, fix: SourceFix) -> str | None:
+        """Why nothing more of it may be made or pointed to; None if it may."""
+        if fix.at is not None and self.now() - fix.at >= _JUDGED_FOR:
+            place = fix.place
+            return (
+                "The change was interrupted, and its instances were judged more than six hours ago: that is too old to act on. To have it "
+                f"judged anew: imdsv2 sources --fix --account {place.account} --in-region {place.region}"
+            )
         shut = self.gates.ask_again(fix)
         return shut.why if shut is not None else None
 

@@ -26,6 +26,12 @@ _LISTED_FOR = timedelta(hours=1)
 is left, refused calls may have come and gone unlisted."""
 
 
+def may_be_unlisted(previous: datetime | None, now: datetime) -> bool:
+    """Whether calls may have been refused since the pass before (``previous``; None where there was none) that the list of the last
+    hours has no longer."""
+    return previous is None or now - previous > _LISTED_FOR
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
     """What is known of one account and Region before anything is read there.
@@ -43,7 +49,7 @@ class Listing:
         Not read is only what is not listed, broke no earlier, has been watched for a while, and whose watch cannot end in this
         pass: of these nothing is concluded. At the end of a watch the metric is read from its beginning on.
         """
-        if self.named is None or self.previous is None or now - self.previous > _LISTED_FOR:
+        if self.named is None or self.previous is None or may_be_unlisted(self.previous, now):
             return True
         record = watched.record
         if record.arn.instance_id in self.named or record.is_broken:

@@ -134,6 +134,7 @@ class Places:
             self.logger.exception("nothing put back", extra={"account": place.account, "region": place.region})
             done.failed += 1
         else:
+            done.failed += bool(answered.failed)
             done.rolled_back += answered.rolled_back
             done.left_broken += answered.left_broken
             rest.told += answered.owing
@@ -171,7 +172,7 @@ class Places:
             rest.told += self.judging.out_of_sight(rest.unseen)
 
         def discharge() -> None:
-            tagged = self.response.rollback.replace_tags(_owing_tags(rest.owing, targets))
+            tagged = self.response.rollback.replace_tags(self._owing_tags_still(rest.owing, targets))
             tagged |= {each.arn for each in rest.owing if _is_tag_void(each, targets[each.arn])}
             self.response.discharge([*rest.told, *rest.owing], tagged)
 
@@ -185,6 +186,17 @@ class Places:
                 self.logger.exception("place not settled", extra={"account": place.account, "region": place.region})
                 done.failed = 1
         return done
+
+    def _owing_tags_still(self, owing: Iterable[Record], targets: Mapping[InstanceArn, Target]) -> list[Record]:
+        """What is to be tagged, as the ledger has it now: since this pass began, a person may have cleared an instance, and another
+        function required tokens again, which needs the tag that this would remove."""
+        owed = _owing_tags(owing, targets)
+        records = self.ledger.read(each.arn for each in owed) if owed else {}
+        return [
+            each
+            for each in records.values()
+            if TAG in each.owes and each.is_put_back and not each.is_leased(self.now())
+        ]
 
     def _in_force(
         self, awake: AbstractSet[InstanceArn], recalled: AbstractSet[InstanceArn]

@@ -1,6 +1,7 @@
 """What has proved healthy is recalled if it breaks later: every hour CloudWatch is asked which instances refuse calls, for as
 long as an enforcement stands. What needs IMDSv1 once a quarter, or at the next reboot, fails long after any watch. Where a watch
-goes on, it is asked at every pass, so that only what is named has to be read."""
+goes on, it is asked at every pass, so that only what is named has to be read. Where the guard has not run for longer than the last
+hours that CloudWatch lists, the list of the last two weeks is asked for."""
 
 from __future__ import annotations
 
@@ -41,20 +42,21 @@ class Recall:
     ledger: Ledger
     logger: Logger
 
-    def refusing(self, account: Account, watched: Iterable[Place], *, recalls: bool) -> Refusing:
+    def refusing(self, account: Account, watched: Iterable[Place], *, recalls: bool, lately: bool = True) -> Refusing:
         """Instances of an account that have refused calls of late. A place of which that cannot be said fails alone.
 
         Args:
             account: the account.
             watched: where instances are under watch.
             recalls: whether instances are recalled that were enforced however long ago, wherever they are.
+            lately: whether the last hours are enough, because an earlier pass has seen what was before.
         """
         partition, _, number = account.key.partition("/")
         found = Refusing()
         everywhere = (Place(partition, region, number) for region in account.last_enforced)
         for place in dict.fromkeys((*(everywhere if recalls else ()), *watched)):
             try:
-                named, may_ask_again = self._named(place)
+                named, may_ask_again = self._named(place, lately=lately)
                 found.to_repeat |= may_ask_again and recalls
                 found.failed += may_ask_again
                 if named is None:
@@ -69,11 +71,12 @@ class Recall:
                 found.arns[place] = arns
         return found
 
-    def _named(self, place: Place) -> tuple[frozenset[str] | None, bool]:
-        """Ids of instances in this place that rejected calls in the last three hours. If the call fails: None, and whether it may
-        succeed at the next pass. What is not permitted (member roles of an older stack) is not asked again within the hour."""
+    def _named(self, place: Place, *, lately: bool) -> tuple[frozenset[str] | None, bool]:
+        """Ids of instances in this place that rejected calls in the last three hours, or not ``lately``, in the last two weeks. If the
+        call fails: None, and whether it may succeed at the next pass. What is not permitted (member roles of an older stack) is not
+        asked again within the hour."""
         try:
-            return frozenset(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS)), False
+            return frozenset(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS, lately=lately)), False
         except CALL_FAILURES as error:
             self.logger.warning(
                 "not known which instances refuse calls",

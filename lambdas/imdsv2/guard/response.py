@@ -55,11 +55,13 @@ _ONLY_ALERT = 'The policy says "rollback": "alert". Put it back by hand, or upda
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """The result of a response: the number of instances rolled back, and of those broken and not rolled back. ``owing``: the
-    records of which people have yet to be told; `Response.discharge` does that."""
+    """The result of a response: the number of instances rolled back, and of those broken and not rolled back. ``failed``: of those
+    that were not tried because their cohort could not be held. ``owing``: the records of which people have yet to be told;
+    `Response.discharge` does that."""
 
     rolled_back: int = 0
     left_broken: int = 0
+    failed: int = 0
     owing: tuple[Record, ...] = ()
 
 
@@ -82,7 +84,8 @@ class Response:
         """Put back what broke, or what a person wants back, as far as policy and EC2 let it. What is owed then is left to
         `discharge`, which may take its time."""
         returns = self._remembered(self._with_breakage(returns))
-        self._hold_cohorts(returns)
+        unheld = self._hold_cohorts(returns)
+        returns = [each for each in returns if each.arn not in {one.arn for one in unheld}]
         alerted = {each.arn: why for each in returns if (why := _only_told(each, policy)) is not None}
         due = [each for each in returns if each.arn not in alerted and self._may_try(each)]
         ended = self.rollback.run(due, request_id)
@@ -99,10 +102,11 @@ class Response:
         ]
         self.writer.write([change for each in left if (change := each.change(self.now())) is not None])
         untried = len(returns) - len(due) - len(alerted)
-        overdue = sum(each.end is End.LATER and self._is_overdue(each.asked) for each in ended)
+        later = [*unheld, *(each.asked for each in ended if each.end is End.LATER)]
         return Answered(
             rolled_back=len(returned),
-            left_broken=sum(each.asked.broken for each in left) + untried + overdue,
+            left_broken=sum(each.asked.broken for each in left) + untried + sum(map(self._is_overdue, later)),
+            failed=len(unheld),
             owing=(*(each.record for each in returned), *(each.record for each in left)),
         )
 
@@ -170,7 +174,7 @@ class Response:
     def tell_breaker(self, account: Account) -> None:
         """Tell people of an open breaker, unless they have been told."""
         if account.owes_breaker_message and self.teller.breaker_opened(account):
-            self.accounts.breaker_told(account.key, self.now())
+            self.accounts.breaker_told(account, self.now())
 
     def _remembered(self, returns: Sequence[Return]) -> list[Return]:
         """The returns; those that only a recall has found are on record as broken before anything else is tried. After that they are
@@ -212,11 +216,21 @@ class Response:
             signs = dict.fromkeys(asked, Signs(problem=describe_error(error)))
         return [_with_signs(each, signs[each.arn]) if each.arn in asked else each for each in returns]
 
-    def _hold_cohorts(self, returns: Iterable[Return]) -> None:
-        returns = list(returns)
-        self.hold_cohorts([each.record for each in returns if each.broken], unexplained=False)
-        wanted_back = [each for each in returns if not each.broken and obstacle(each.record, each.target) is None]
-        self.hold_cohorts([each.record for each in wanted_back], unexplained=True)
+    def _hold_cohorts(self, returns: Iterable[Return]) -> list[Return]:
+        """Hold each source by itself. Returns those whose cohort could not be held: they are the next pass's, and keep no other back."""
+        by_source: dict[str, list[Return]] = defaultdict(list)
+        for each in returns:
+            by_source[lineage_of(each.record.cohort or "")].append(each)
+        unheld: list[Return] = []
+        for source, several in by_source.items():
+            wanted = [each for each in several if not each.broken and obstacle(each.record, each.target) is None]
+            try:
+                self.hold_cohorts([each.record for each in several if each.broken], unexplained=False)
+                self.hold_cohorts([each.record for each in wanted], unexplained=True)
+            except (*CALL_FAILURES, LedgerContended) as error:
+                self.logger.warning("cohort not held", extra={"cohort": source, "problem": describe_error(error)})
+                unheld += several
+        return unheld
 
     def _held(self, keys: Iterable[str], *, unexplained: bool) -> set[str]:
         """The cohorts that are held already; not ``unexplained``: because something broke."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.instance import Place
 from imdsv2.domain.lifecycle import Status
-from imdsv2.guard.listing import Listing
+from imdsv2.guard.listing import Listing, may_be_unlisted
 from imdsv2.guard.place import Pass
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Guard:
         """One pass over the accounts, until time runs out. A failure does not stop the others; it is counted."""
         lock = Lock()
         begun: list[Future[None]] = []
-        accounts = self.accounts.all()
+        begun_at, accounts = self.now(), self.accounts.all()
         due = [each for each in accounts if each.guarded_at is None or self.now() - each.guarded_at >= _BETWEEN_PASSES]
         result = Pass(accounts_left=len(accounts) - len(due))
 
@@ -84,7 +84,8 @@ class Guard:
                     pass
             for each in begun:
                 each.result()
-        result.add(self.sources.run(request_id, has_time))
+        paused = {each.key for each in due if may_be_unlisted(each.guarded_at, begun_at)}
+        result.add(self.sources.run(request_id, has_time, paused))
         result.failed += self.places.writer.count_unwritten()
         accounts = self.accounts.all()
         result.breakers_open = sum(each.breaker_opened_at is not None for each in accounts)
@@ -128,7 +129,8 @@ class Guard:
             rows[Place.of(each.arn)].append(each)
         recalls = _is_first_of_the_hour(account, now)
         watched = [place for place, several in rows.items() if not all(each.awaits_start for each in several)]
-        recalled = self.recall.refusing(account, watched, recalls=recalls)
+        lately = not may_be_unlisted(account.guarded_at, now)
+        recalled = self.recall.refusing(account, watched, recalls=recalls, lately=lately)
         done.failed += recalled.failed
         is_complete = not recalled.failed and not recalled.to_repeat
         for place in rows.keys() | recalled.arns.keys():

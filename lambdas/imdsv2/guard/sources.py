@@ -30,7 +30,7 @@ from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import account_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from aws_lambda_powertools import Logger
 
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from imdsv2.guard.writer import Writer
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
+
+    Look = Callable[[Place, Sequence[SourceFix], Pass, str], None]
 
 _TEMPLATE_TAG, _VERSION_TAG = "aws:ec2launchtemplate:id", "aws:ec2launchtemplate:version"
 _TEMPLATES_A_CALL = 200
@@ -67,8 +69,9 @@ class SourceWatch:
     now: Callable[[], datetime]
     logger: Logger
 
-    def run(self, request_id: str, has_time: Callable[[], bool]) -> Pass:
-        """One pass over the sources that the service changed. What fails is counted, and stops nothing else."""
+    def run(self, request_id: str, has_time: Callable[[], bool], paused: Collection[str] = ()) -> Pass:
+        """One pass over the sources that the service changed. What fails is counted, and stops nothing else. ``paused``: accounts (by
+        their ledger keys) that nobody has guarded for longer than CloudWatch's list of the last hours reaches back."""
         done = Pass()
         try:
             fixes = self.fixing.fixes.all()
@@ -83,13 +86,15 @@ class SourceWatch:
             known = self._guarded(done, fix, partial(self._settle, fix, request_id)) or fix
             if known.status is FixStatus.FIXED:
                 watched[fix.place].append(known)
-            elif known.status is FixStatus.VERIFIED and self.now().minute < _RECALLED_UNTIL:
+            elif known.status is FixStatus.VERIFIED and (
+                self.now().minute < _RECALLED_UNTIL or account_key(fix.place) in paused
+            ):
                 proved[fix.place].append(known)
             done.left_broken += known.is_overdue(self.now())
             done.failed += known.is_stuck(self.now())
-        looks = [
+        looks: list[tuple[Look, Place, list[SourceFix]]] = [
             *((self._watch, place, several) for place, several in watched.items()),
-            *((self._recall, place, several) for place, several in proved.items()),
+            *((partial(self._recall, paused), place, several) for place, several in proved.items()),
         ]
         for number, (look, place, several) in enumerate(looks):
             if not has_time():
@@ -143,9 +148,12 @@ class SourceWatch:
             elif any(is_clean(each, signs[each.arn], policy, self.now()) for each in members):
                 self._verified(fix, len(members), policy)
 
-    def _recall(self, place: Place, fixes: Sequence[SourceFix], done: Pass, request_id: str) -> None:
+    def _recall(
+        self, paused: Collection[str], place: Place, fixes: Sequence[SourceFix], done: Pass, request_id: str
+    ) -> None:
         """What needs IMDSv1 once a month fails long after its source was proved. One request tells whether anything refuses calls."""
-        named = instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS)
+        lately = account_key(place) not in paused
+        named = instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS, lately=lately)
         if not named:
             return
         policy, launched = self.policies.current(self.now()).policy, self._launched(place, fixes)

@@ -69,6 +69,8 @@ class Watched:
 
     def settled(self, signs: Signs, policy: Policy, now: datetime) -> Change | None:
         """The change for a clean instance: canary proof after the canary's hours, `verified` after the whole watch."""
+        if not self.record.stands:
+            return None  # Somebody opened it and closed it again: the line judges it at its turn.
         after = replace(self.record, clean_at=now) if self.record.awaits_canary_proof else self.record
         if self._judged(signs, policy, now, broken=False, hours=policy.watch_hours) is Health.CLEAN:
             after = self._verified(after, signs, now)

@@ -123,9 +123,16 @@ class Accounts:
         Opens its circuit breaker if that reaches the thresholds."""
         return self._change(account, lambda known: known.with_broken(broken, enforced_that_day, now), _opened(now))
 
-    def breaker_told(self, account: str, now: datetime) -> None:
-        """Record that people were told of an open breaker."""
-        self._change(account, lambda known: replace(known, breaker_told_at=now))
+    def breaker_told(self, account: Account, now: datetime) -> None:
+        """Record that people were told of an open breaker. One that was closed and has opened anew since is still to be told."""
+        told_of = account.breaker_opened_at
+
+        def told(known: Account) -> Account:
+            if told_of is None or known.breaker_opened_at != told_of:
+                return known
+            return replace(known, breaker_told_at=max(now, told_of))
+
+        self._change(account.key, told)
 
     def close_breaker(self, account: str, closed_by: str, by: Author, now: datetime) -> Account:
         """Close the circuit breaker on behalf of a person; earlier rollbacks no longer count."""

@@ -36,6 +36,7 @@ class Change:
 
     Only differences are written. ``findings`` are merged into the map one by one, so they never replace others.
     ``says``: the attributes that the event of a status change includes. ``by``: who makes the change, where the record does not say so.
+    ``unless_due``: fails as well if somebody has made it due since, because a gate was opened that this change does not know of.
     """
 
     before: Record
@@ -43,6 +44,7 @@ class Change:
     findings: tuple[Finding, ...] = ()
     says: tuple[str, ...] = ("status",)
     by: Author | None = None
+    unless_due: bool = False
 
     @property
     def arn(self) -> InstanceArn:
@@ -52,7 +54,7 @@ class Change:
         """The record after the write."""
         known = self.before.findings
         findings = {**known, **{key_of(finding, known): finding for finding in self.findings}}
-        return replace(self.after, version=self.before.version + 1, findings=findings)
+        return replace(self.after, version=self.before.version + 1, written_by=None, findings=findings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,8 @@ class Record:
     arn: InstanceArn
     version: int = 0
     """Incremented by every write except those of annotations; a write is conditional on the version that was read."""
+    written_by: str | None = field(default=None, compare=False)
+    """The id of the last write of the item, annotations included; not known of what was just written. Ledger."""
     findings: Mapping[str, Finding] = field(default_factory=dict)
     """The findings that named the instance, by `key_of`. Set by the line, which also sets when each was annotated."""
 
@@ -283,8 +285,7 @@ class Record:
     def has_news(self) -> bool:
         """Whether there is something about it that people are notified of."""
         is_said = self.left_because is not None or self.reminder is not None or self.reason == Reason.NOTICE_GIVEN
-        passes = self.status == Status.HELD and self.reason in NOTHING_TO_DO
-        return is_said or (self.status in NEWS and not passes)
+        return is_said or (self.status in NEWS and not (self.status == Status.HELD and self.reason in NOTHING_TO_DO))
 
     @property
     def owes_telling(self) -> bool:

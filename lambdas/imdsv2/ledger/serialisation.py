@@ -30,7 +30,7 @@ REVISIT_SHARDS = 8
 
 _NESTED = {each.__name__: each for each in (Acceptance, Answer, Hold, Undo)}
 """What a map in an item stands for, by the name of its class."""
-_NOT_ATTRIBUTES = {"arn", "version", "findings"}
+_NOT_ATTRIBUTES = {"arn", "version", "written_by", "findings"}
 _ATTRIBUTES = tuple(each for each in fields(Record) if each.name not in _NOT_ATTRIBUTES)
 
 
@@ -40,6 +40,7 @@ def record_from(item: Mapping[str, Any]) -> Record:
     return Record(
         arn=InstanceArn.parse(values["pk"]),
         version=int(values["version"]),
+        written_by=values.get("written_by"),
         findings={key: _finding(each) for key, each in values.get("findings", {}).items()},
         **typed_attributes(values),
     )

@@ -86,8 +86,8 @@ class SourceRecord:
             kept.append(each)
         return replace(self, findings=tuple(kept[-_FINDINGS_KEPT:]))
 
-    def annotated(self, findings: Iterable[Finding], now: datetime) -> SourceRecord:
-        """The record after these findings got their note."""
+    def annotated(self, findings: Iterable[Finding], now: datetime | None) -> SourceRecord:
+        """The record after these findings got their note; None: theirs is not that of the present verdict."""
         done = [*findings]
         return replace(
             self,

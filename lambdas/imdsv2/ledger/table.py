@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import check
 from imdsv2.errors import IllegalMove
+from imdsv2.ledger.clocks import in_order
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.findings import chunks, merges
 from imdsv2.ledger.items import CURRENT, new_id, query_all, read_batch, to_text
@@ -27,7 +29,7 @@ from imdsv2.ledger.serialisation import (
     record_from,
 )
 from imdsv2.ledger.story import notice_delivered, told_by
-from imdsv2.ledger.told import due_to_tell
+from imdsv2.ledger.told import due_to_tell, made_due_before
 from imdsv2.ledger.trail import Provenance, puts
 from imdsv2.ledger.transactions import Transactions, Write, Written
 from imdsv2.ledger.update import Update
@@ -132,6 +134,7 @@ class Ledger:
                 update.require(f"attribute_exists({path})")
                 update.set_path(f"{path}.annotated_at", to_text(now))
             if changed or keys:
+                update.set("written_by", new_id())
                 more = events if number == 0 else []
                 writes.append(Write(actions=[self._update_action(told.record.arn, update), *more]))
         return writes
@@ -258,7 +261,8 @@ class Ledger:
     def _writes(self, change: Change, now: datetime) -> list[Write]:
         """The write of a change, then those of the findings that are too many for it. Raises IllegalMove."""
         before = change.before
-        after = due_to_tell(before, change.after, now, owes=change.applied().owes_telling)
+        after = in_order(before, change.after)
+        after = due_to_tell(before, after, now, owes=replace(change, after=after).applied().owes_telling)
         if after.status is not None:
             check(before.status, after.status)
         first, *more = merges(before, change.findings)
@@ -267,6 +271,11 @@ class Ledger:
             update.require(f"version = {update.value(before.version)}")
         else:
             update.require("attribute_not_exists(pk)")
+        if before.written_by is not None and after.changed_at != before.changed_at:
+            # Whoever has just told of the verdict before would have told of this one, as far as the item says.
+            update.require(f"written_by = {update.value(before.written_by)}")
+        if change.unless_due and (at_once := made_due_before(before, now)) is not None:
+            update.require(f"revisit_at >= {update.value(to_text(at_once))}")
         for name, value in changed_attributes(before, after).items():
             update.set(name, value)
         update.set("version", before.version + 1)

@@ -16,6 +16,7 @@ from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.errors import LedgerContended
 from imdsv2.ledger.transactions import Written
 from imdsv2.line import record
 from imdsv2.line.enforce import Enforcement
@@ -72,7 +73,7 @@ class Action:
         ended = [replace(each, is_told_already=each.is_told_already or _is_still_denied(each, asked)) for each in ended]
         self.gates.denials.note(ended, asked.tried)
         recorded, written = self._record(self._untagged(ended), asked.summoned, request_id)
-        # Only after the results are written: if this fails, it only costs some cap for an hour.
+        # Only after the results are written, which stand whatever becomes of it.
         self._settle_room(asked, enforced)
         return recorded, ahead | written
 
@@ -183,8 +184,14 @@ class Action:
 
     def _settle_room(self, asked: Asked, enforced: Mapping[InstanceArn, Judgement]) -> None:
         begun = [each for each in enforced.values() if each.status in {Status.ENFORCING, Status.ENFORCED}]
-        if asked.open:
-            self.gates.settle(asked.open[0].arn, asked.reservation, [each.asked_at or self.now() for each in begun])
+        if not asked.open:
+            return
+        there = asked.open[0].arn
+        try:
+            self.gates.settle(there, asked.reservation, [each.asked_at or self.now() for each in begun])
+        except (*CALL_FAILURES, LedgerContended) as error:
+            problem = {"account": there.account, "region": there.region, "problem": describe_error(error)}
+            self.logger.warning("room under the cap not given back; it is free again in an hour", extra=problem)
 
     def _untagged(self, ended: Iterable[Judgement]) -> list[Judgement]:
         """The judgements, after the tag that an unfinished enforcement left behind was removed from what is not enforced."""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _SETTLES = timedelta(seconds=15)
 """Functions keep the policy for five seconds: what was judged until then may have been judged by the old one."""
+_WRITINGS_TOLD = 90
+"""The newest: they are written with the walk in one transaction, which takes 100 items."""
 _PAGE = 300
 _DUE_TOGETHER = 50
 _A_SECOND = 10
@@ -109,7 +111,7 @@ class Concern:
             modified_at=reading.modified_at,
         )
         writings = [each for each in self._writings(known.stamp) if str(each.stamp) <= str(last.stamp)]
-        return list(policy_events(known.document, writings or [last]))
+        return list(policy_events(known.document, (writings or [last])[-_WRITINGS_TOLD:]))
 
     def _refused(self, known: Walk, problem: str) -> list[Event]:
         events = policy_events(known.document, self._writings(known.stamp))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws import metadata_options as action
@@ -17,6 +18,7 @@ from imdsv2.domain.instance import ENFORCED_TAG, Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.errors import QuotaExhausted
+from imdsv2.line.look_again import too_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from imdsv2.line.look_again import LookAgain
 
 _CALLS_AT_ONCE = 16
+_TO_ASK = timedelta(seconds=3)
+"""How long after a look EC2 is asked at the latest: together with what a look is good for, 15 seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +105,18 @@ class Enforcement:
             with self.turn():
                 judgement = again.at(judgement)
                 if not judgement.is_untouched:
-                    judgement = self._ask_policy(judgement)
+                    judgement = self._ask_policy(judgement, self.now())
                 return judgement if judgement.is_untouched else self._ask_ec2(judgement)
         except QuotaExhausted as error:
             return _refused(judgement, action.deferred(error, self.now()))
 
-    def _ask_policy(self, judgement: Judgement) -> Judgement:
+    def _ask_policy(self, judgement: Judgement, looked_at: datetime) -> Judgement:
+        """The judgement after the policy's gates; untouched too where they, or a pause of this process, have let the look grow old."""
         shut = self.ask_policy(judgement)
-        return replace(shut, is_untouched=True) if shut is not None else judgement
+        if shut is not None:
+            return replace(shut, is_untouched=True)
+        now = self.now()
+        return judgement if now - looked_at <= _TO_ASK else too_late(judgement, now)
 
     def _ask_ec2(self, judgement: Judgement) -> Judgement:
         denied = self._denied.get(judgement.denied_with or "")

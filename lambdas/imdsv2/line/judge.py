@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look, running_instances
 from imdsv2.domain.cohort import canaries_wanted, in_order
-from imdsv2.domain.decision import decide, decide_scope, decide_without_evidence
+from imdsv2.domain.decision import decide, decide_doubt, decide_scope, decide_without_evidence
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Request
@@ -63,7 +63,8 @@ class Judge:
         policy = self.policies.current(now).policy
         histories = {case.arn: records[case.arn].history for case in cases}
         scoped = {case.arn: decide_scope(case.arn, policy, now) for case in cases}
-        targets = seen or look(self.members, [arn for arn, verdict in scoped.items() if verdict is None])
+        in_doubt = {arn for arn in scoped if records[arn].is_unfinished}
+        targets = seen or look(self.members, [arn for arn, out in scoped.items() if out is None or arn in in_doubt])
         unsettled = [
             target
             for arn, target in targets.items()
@@ -78,8 +79,11 @@ class Judge:
         judged = []
         for case in cases:
             arn = case.arn
-            target = targets.get(arn)
-            verdict = scoped[arn] or decide(targets[arn], evidence.get(arn), histories[arn], policy, now)
+            target, verdict = targets.get(arn), scoped[arn]
+            if verdict is None:
+                verdict = decide(targets[arn], evidence.get(arn), histories[arn], policy, now)
+            elif target is not None and records[arn].status == Status.ENFORCING:
+                verdict = decide_doubt(target, histories[arn], verdict, now)
             judged.append(
                 Judgement(
                     case=case,

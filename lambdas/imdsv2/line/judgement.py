@@ -118,6 +118,8 @@ class Judgement:
             return False
         if self.verdict.reason is Reason.NOT_READY:
             return self.record.status in {Status.ENFORCED, Status.VERIFIED} and self.record.history.stands
+        if self.verdict.reason is Reason.OUT_OF_SCOPE and self.record.status == Status.ENFORCING and self.instance:
+            return False  # It was looked at because its enforcement was interrupted, and that is not in force.
         says_nothing_against_it = {Reason.ALREADY_REQUIRED, Reason.UNREACHABLE, Reason.OUT_OF_SCOPE}
         return self.verdict.reason in says_nothing_against_it and self.record.status in OURS
 

@@ -73,8 +73,7 @@ class LookAgain:
             judgement = self.waiting.pop(arn)
             if self._is_fresh(arn):
                 return self._seen[arn]
-            why = "EC2 and the gates took too long to be looked at again immediately before the change."
-            return replace(_not_ready(judgement, why, self.now()), is_untouched=True)
+            return too_late(judgement, self.now())
 
     def _is_fresh(self, arn: InstanceArn) -> bool:
         return arn in self._seen and self._looked_at is not None and self.now() - self._looked_at <= GOOD_FOR
@@ -108,6 +107,12 @@ class LookAgain:
         if judgement.record.status != Status.ENFORCING or judgement.record.owner != self.request_id:
             return judgement  # Another run has taken it over: it is left `enforcing`, with its tag.
         return _between(judgement, target, policy, self.now())
+
+
+def too_late(judgement: Judgement, now: datetime) -> Judgement:
+    """The judgement on an instance that is left alone, because the look at it has become too old."""
+    why = "EC2, the gates or the policy took too long to be looked at again immediately before the change."
+    return replace(_not_ready(judgement, why, now), is_untouched=True)
 
 
 def _between(judgement: Judgement, target: Target, policy: Policy, now: datetime) -> Judgement | None:

@@ -138,8 +138,14 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = replace(after, changed_at=now)
         if judgement.is_told_already:
             after = replace(after, notified_at=now)
-    findings = _findings(judgement.case, known)
-    return Change(before=known, after=after, findings=findings, says=says, by=_author(judgement, signature))
+    return Change(
+        before=known,
+        after=after,
+        findings=_findings(judgement.case, known),
+        says=says,
+        by=_author(judgement, signature),
+        unless_due=judgement.status is not Status.ENFORCED,
+    )
 
 
 def read_back(judgement: Judgement) -> Change | None:
@@ -247,7 +253,11 @@ def _standing(judgement: Judgement, now: datetime) -> Record:
     if known.status == Status.ENFORCING and judgement.verdict.reason is Reason.UNREACHABLE:
         later = now + SOON  # Nobody watches what is in doubt, so that it is not left there for a day.
     after = replace(known, revisit_at=None if settled else later)
-    if not required or known.status != Status.ENFORCING:
+    if known.status != Status.ENFORCING:
+        return replace(
+            after, owner=None, lease_until=None
+        )  # It was taken over for its tag alone: the guard goes on at once.
+    if not required:
         return after
     instance = judgement.instance
     return replace(
@@ -261,6 +271,7 @@ def _standing(judgement: Judgement, now: datetime) -> Record:
         source=judgement.case.source,
         owner=None,
         lease_until=None,
+        owes=known.owes - {UNTAG},  # The tag that an earlier attempt may have left is needed now.
     )
 
 

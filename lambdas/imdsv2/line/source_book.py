@@ -79,8 +79,9 @@ class SourceBook:
                 return done
         raise LedgerContended("others keep changing these sources in the ledger; this is tried again")
 
-    def annotate(self, records: Iterable[SourceRecord], places: Mapping[str, Placed]) -> None:
-        """Write the notes that are owed. Never raises what AWS answers: they are still owed."""
+    def annotate(self, records: Iterable[SourceRecord], places: Mapping[str, Placed], tries: int = _TRIES) -> None:
+        """Write the notes that are owed. Never raises what AWS answers: they are still owed. Where a verdict has changed meanwhile, this
+        note may have taken the place of a newer one, which is written again."""
         owing = [each for each in records if each.owed_notes()]
         if not owing:
             return
@@ -95,10 +96,13 @@ class SourceBook:
             told = self.hub.annotate(texts, accounts, workflow=workflow)
             # A finding that Security Hub will not have a note on is not asked about again.
             done = {each.key: [one for one in each.owed_notes() if one in told.done | told.refused] for each in owing}
-            self.change(
+            marked = self.change(
                 [key for key, findings in done.items() if findings],
-                {key: _Annotated(record, done[key]) for key, record in ((each.key, each) for each in owing)},
+                {each.key: _Annotated(each, done[each.key]) for each in owing},
             )
+            behind = [marked[each.key] for each in owing if _has_changed(marked.get(each.key), each)]
+            if behind and tries > 1:
+                self.annotate(behind, places, tries - 1)
         except (*CALL_FAILURES, LedgerContended) as error:
             self.logger.warning("notes on sources not written", extra={"problem": describe_error(error)})
 
@@ -161,13 +165,17 @@ class _Judgement:
 
 @dataclass(frozen=True, slots=True)
 class _Annotated:
-    """Notes that these findings have the note of a verdict, unless that has changed since."""
+    """Notes that these findings have the note of a verdict; if that has changed since, that they have an older one's."""
 
     told: SourceRecord
     findings: Sequence[Finding]
 
     def __call__(self, record: SourceRecord, now: datetime) -> SourceRecord:
-        return record.annotated(self.findings, now) if record.changed_at == self.told.changed_at else record
+        return record.annotated(self.findings, None if _has_changed(record, self.told) else now)
+
+
+def _has_changed(record: SourceRecord | None, told: SourceRecord) -> bool:
+    return record is not None and record.changed_at != told.changed_at
 
 
 @dataclass(frozen=True, slots=True)

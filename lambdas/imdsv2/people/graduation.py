@@ -18,6 +18,7 @@ from imdsv2.domain.graduation import BY_POLICY, ENFORCED, TOKENS, Graduation, Lo
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import Mode
 from imdsv2.domain.words import are, count
+from imdsv2.errors import LedgerContended
 from imdsv2.source.effect import REQUIRED
 from imdsv2.source.readiness import Open, newest_launches, would_change
 
@@ -46,7 +47,8 @@ class Graduates:
     now: Callable[[], datetime]
 
     def carry_out(self, asked: Graduating, request_id: str) -> dict[str, Any]:
-        """Show, lock or unlock. Raises ClientError or LedgerContended if the ledger fails; failures of the account are answered."""
+        """Show, lock or unlock. Raises ClientError or LedgerContended if the ledger fails before EC2 is asked; failures of the account
+        are answered, and those of the ledger after that."""
         known = self.graduations.of(asked.place)
         try:
             now, manager = read_metadata_defaults(self.members.ec2_of_sources(asked.place, "read"))
@@ -145,14 +147,27 @@ class Graduates:
                 # Nothing was changed: what somebody else sets later is theirs, and no unlocking takes it back.
                 stands = known if known.holds else Graduation(place=known.place)
                 failed = replace(failed, before=stands.before, wanted=stands.wanted)
-            failed = self.graduations.save(failed, self.now(), asked.author)
+            failed = self._saved(failed, asked) or written
             told = f"EC2 refused, or did not answer ({problem}). Ask again: what was before is kept, and nothing is done twice."
             return _answer(asked, failed, now, look, result="failed", explanation=told, planned=planned)
-        finished = self.graduations.save(replace(written, status=done), self.now(), asked.author)
+        finished = self._saved(replace(written, status=done), asked)
         told = (
             f"Put back with {_unlocking(asked.place)}." if done is Lock.LOCKED else "What was before is in force again."
         )
+        if finished is None:
+            finished, again_at = written, written.busy_until(self.now()) or self.now()
+            told = (
+                f"EC2 has done it, but the ledger could not be written and still says {written.status}. Ask again after "
+                f"{again_at:%H:%M UTC}: that completes it, and changes nothing else. {told}"
+            )
         return _answer(asked, finished, {**now, **planned}, look, result=done, explanation=told, planned=planned)
+
+    def _saved(self, known: Graduation, asked: Graduating) -> Graduation | None:
+        """Write what EC2 has answered; None if the ledger fails, which changes nothing of what EC2 has done."""
+        try:
+            return self.graduations.save(known, self.now(), asked.author)
+        except (*CALL_FAILURES, LedgerContended):
+            return None
 
     def _gates(self, asked: Graduating, now: Mapping[str, Any]) -> list[Open]:
         """What keeps the service itself from it, and the order of the two steps."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -12,7 +13,7 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done
 from imdsv2.aws.image_change import may_require_imdsv2, require_imdsv2
 from imdsv2.aws.images import read_images
 from imdsv2.domain.decision import decide_scope
-from imdsv2.errors import InvalidRequest
+from imdsv2.errors import InvalidRequest, QuotaExhausted
 from imdsv2.ledger.trail import Author, Kind
 from imdsv2.source.verdict import SourceVerdict, judge
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.aws.sessions import Members
+    from imdsv2.domain.instance import Place
     from imdsv2.ledger.images import ImageEvents
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.line.source_judging import Seen, SourceJudge
@@ -34,6 +36,10 @@ _WARNING = (
     "launch or the account's default says otherwise; instances that run already stay as they are."
 )
 
+_UNTOLD = (
+    "It requires tokens now, for good; but the ledger could not be written ({problem}), so the audit trail lacks the event image_required. "
+    "CloudTrail has the call, ModifyImageAttribute: note it where you need it."
+)
 _UNSET, _V2 = {"ImdsSupport": "unset"}, {"ImdsSupport": "v2.0"}
 """An AMI before, which may be asked for only where it does not require tokens, and after."""
 
@@ -50,7 +56,7 @@ class Images:
 
     def carry_out(self, order: ImageOrder, request_id: str) -> dict[str, Any]:
         """The answer: each AMI with the sources that use it and what became of it. Raises InvalidRequest for a place that is out of
-        scope or cannot be read, ClientError if the ledger fails."""
+        scope or cannot be read, ClientError if the ledger cannot be read."""
         place = order.place
         scoped = decide_scope(place, self.policies.current(self.now()).policy, self.now())
         if scoped is not None:
@@ -78,14 +84,13 @@ class Images:
         image, users = known.get(image_id), _users(image_id, seen)
         problem = _hindered(image, users, order.place.account)
         permitted, done = None, False
-        if problem is None:
+        if problem is None and order.dry_run:
             try:
-                if order.dry_run:
-                    permitted = may_require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
-                else:
-                    done, problem = self._require(image_id, order, request_id)
+                permitted = may_require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
             except CALL_FAILURES as error:
-                problem = f"EC2 refuses it ({describe_error(error)}); deploy the member roles of this version there."
+                problem = _refused(error)
+        elif problem is None:
+            done, problem = self._require(image_id, order, request_id)
         return {
             "image": image_id,
             "name": (image.name or None) if image else None,
@@ -101,40 +106,43 @@ class Images:
         }
 
     def _require(self, image_id: str, order: ImageOrder, request_id: str) -> tuple[bool, str | None]:
-        """The ledger has it before EC2 is asked, and the outcome after that. Whether it is done, and what went wrong."""
+        """Whether EC2 has done it, and what is to be said. The ledger has it before EC2 is asked, and the outcome after that."""
         by = Author(caller=order.caller, request_id=request_id, source="manual", because=order.reason)
-        change = {"before": _UNSET, "after": _V2}
+        tell = partial(self.events.add, order.place, image_id, by=by, before=_UNSET)
         try:
-            self.events.add(order.place, image_id, Kind.IMAGE_REQUIRING, self.now(), by, **change)
+            tell(Kind.IMAGE_REQUIRING, self.now(), after=_V2)
         except CALL_FAILURES as error:
-            return False, f"The ledger cannot be written ({describe_error(error)}): EC2 was not asked. Ask again."
+            return False, f"The ledger cannot be written ({describe_error(error)}), so EC2 was not asked. Ask again."
         try:
             require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
         except CALL_FAILURES as error:
-            why = f"EC2 refused it, or did not answer ({describe_error(error)})."
-            with suppress(*CALL_FAILURES):  # What EC2 said counts more, and the event before stands.
-                self.events.add(
-                    order.place, image_id, Kind.IMAGE_FAILED, self.now(), by, before=_UNSET, explanation=why
-                )
-            return False, _not_set(error)
+            problem = self._problem(error, order.place, image_id)
+            if problem is not None:
+                with suppress(*CALL_FAILURES):  # The person hears of it all the same.
+                    tell(Kind.IMAGE_FAILED, self.now(), explanation=problem)
+                return False, problem
         try:
-            self.events.add(order.place, image_id, Kind.IMAGE_REQUIRED, self.now(), by, **change)
+            tell(Kind.IMAGE_REQUIRED, self.now(), after=_V2)
         except CALL_FAILURES as error:
-            return (
-                True,
-                f"It requires tokens now. The audit trail only has that EC2 was asked ({describe_error(error)}).",
-            )
+            return True, _UNTOLD.format(problem=describe_error(error))
         return True, None
 
-
-def _not_set(error: Exception) -> str:
-    """What EC2 said, and what to do; without an answer it may have been done, for good."""
-    said = describe_error(error)
-    if not isinstance(error, ClientError) or may_have_been_done(error):
+    def _problem(self, error: Exception, place: Place, image_id: str) -> str | None:
+        """Why it was not done; None if EC2 has done it, and its answer was lost."""
+        if isinstance(error, QuotaExhausted) or (isinstance(error, ClientError) and not may_have_been_done(error)):
+            return _refused(error)
+        with suppress(*CALL_FAILURES):
+            image = read_images(self.members.ec2(place, "read"), [image_id], place.account).get(image_id)
+            if image is not None and image.requires:
+                return None
         return (
-            f"EC2 did not answer ({said}), and may have done it. Ask again: a dry run shows whether it requires tokens."
+            f"EC2 did not answer ({describe_error(error)}), and does not show that the AMI requires tokens, which it may do in a moment. "
+            "Ask again: that shows what has become of it."
         )
-    return f"EC2 refuses it ({said}); deploy the member roles of this version there."
+
+
+def _refused(error: Exception) -> str:
+    return f"EC2 refuses it ({describe_error(error)}); deploy the member roles of this version there."
 
 
 def _users(image_id: str, seen: Seen) -> list[tuple[Source, Judged]]:

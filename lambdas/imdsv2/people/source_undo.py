@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.instance import Place, partition_of
 from imdsv2.domain.source_fix import FixStatus
-from imdsv2.errors import InvalidRequest
+from imdsv2.errors import InvalidRequest, LedgerContended
 from imdsv2.ledger.items import account_key
 
 if TYPE_CHECKING:
@@ -47,10 +48,17 @@ class SourceUndoing:
         elif not command.dry_run:
             because = f": {command.reason.rstrip('.')}" if command.reason else ""
             why = f"{command.caller or 'Somebody'} asked for it to be put back (request {request_id}){because}."
-            ended = self.fixing.undo(fix, command.caller, request_id, why, command.reason)
-            status = ended.fix.status if ended.fix is not None else fix.status
-            explanation = ended.why
-            problem = None if status is FixStatus.GONE_BACK else f"{ended.why} The guard brings it to its end."
+            try:
+                ended = self.fixing.undo(fix, command.caller, request_id, why, command.reason)
+            except (
+                *CALL_FAILURES,
+                LedgerContended,
+            ) as error:  # It keeps no other source, and no instance, from going back.
+                problem = f"It could not be put back now ({describe_error(error)}). Ask again."
+            else:
+                status = ended.fix.status if ended.fix is not None else fix.status
+                explanation = ended.why
+                problem = None if status is FixStatus.GONE_BACK else f"{ended.why} The guard brings it to its end."
         return {
             "source": fix.key,
             "status": status,
