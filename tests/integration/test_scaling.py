@@ -49,16 +49,20 @@ def test_launches_and_ends_are_told_by_instance(stub: Stub) -> None:
     assert {"i-0123456789abcdef0": NOW - 50 * HOUR} == found.launched
 
 
-def test_a_warm_pool_launches_and_ends_instances_as_well(stub: Stub) -> None:
-    """In other words. What is ended from it has run, and may have called."""
+def test_what_comes_from_a_warm_pool_is_known_from_its_first_launch_to_its_end(stub: Stub) -> None:
+    """Its launch into the pool, its way into service and its end each have words of their own; one ends in the pool."""
     client = stub.client("autoscaling")
     page = [
-        activity("Terminating EC2 instance from warm pool: i-0a1b2c3d", NOW - 2 * HOUR),
-        activity("Launching a new EC2 instance into warm pool: i-0a1b2c3d", NOW - 9 * HOUR),
+        activity("Terminating EC2 instance: i-0000000000000c0de", NOW - 3 * HOUR),
+        activity("Terminating EC2 instance from warm pool: i-0000000000000cafe", NOW - 9 * HOUR),
+        activity("Launching a new EC2 instance from warm pool: i-0000000000000c0de", NOW - 20 * HOUR),
+        activity("Launching a new EC2 instance into warm pool: i-0000000000000c0de", NOW - 70 * HOUR),
+        activity("Launching a new EC2 instance into warm pool: i-0000000000000cafe", NOW - 71 * HOUR),
     ]
     stub.answer(client, "describe_scaling_activities", {"Activities": page}, asked())
     found = scaling_of(client, "jobs", SINCE)
-    assert ({"i-0a1b2c3d": NOW - HOUR}, {"i-0a1b2c3d": NOW - 9 * HOUR}) == (found.ended, found.launched)
+    assert {"i-0000000000000c0de": NOW - 70 * HOUR, "i-0000000000000cafe": NOW - 71 * HOUR} == found.launched
+    assert {"i-0000000000000c0de": NOW - 2 * HOUR, "i-0000000000000cafe": NOW - 8 * HOUR} == found.ended
 
 
 def test_pages_are_read_back_to_the_time_that_is_wanted(stub: Stub) -> None:

@@ -61,7 +61,7 @@ def use(calls: int = 1, **fields: Any) -> Use:
 
 def refused(calls: int = 1, **fields: Any) -> Refused:
     """Refused calls, the last of them today."""
-    defaults: dict[str, Any] = {"periods": 1, "most": calls, "last": NOW.replace(hour=0, minute=0)}
+    defaults: dict[str, Any] = {"days": 1, "most": calls, "last": NOW.replace(hour=0, minute=0)}
     return Refused(calls=calls, **(defaults | fields))
 
 

@@ -110,8 +110,8 @@ def test_a_use_is_isolated_by_its_calls_its_hour_and_its_distance_from_starts(us
     [
         (refused(), {}, True),
         (refused(2), {}, False),
-        (refused(2, periods=2, most=1), {}, True),
-        (refused(3, periods=3, most=1), {}, False),
+        (refused(2, days=2, most=1), {}, True),
+        (refused(3, days=3, most=1), {}, False),
         (refused(last=LAUNCHED.replace(hour=0, minute=0)), {}, False),
         (refused(), {"start": unseen_start(at=LAUNCHED + 4 * DAY)}, False),
         (refused(), {"start": start(at=LAUNCHED + 4 * DAY)}, True),

@@ -22,7 +22,8 @@ _ENDED = re.compile(r"Terminating EC2 instance(?: [^:]*)?: (i-[0-9a-f]{8,17})", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaling:
-    """What a group did, by instance id: when it launched what, and when it began to end what."""
+    """What a group did, by instance id: when it launched what, at first into its warm pool where it has one, and when it began to end
+    what."""
 
     launched: dict[str, datetime] = field(default_factory=dict)
     ended: dict[str, datetime] = field(default_factory=dict)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """IMDSv1 calls in a range of time. ``last``: the beginning of the last period with calls; ``pattern``: when they come
+    """IMDSv1 calls in a range of time. ``first``, ``last``: the beginning of the first and last period with calls; ``pattern``: when they come
     (``once``, ``at starts``, ``daily at 02:00``, ``weekly on Mondays at 02:00``, ``steady``, ``at no fixed time``). ``near_start``:
     some of them came when the instance may have begun to run, for want of datapoints in the hours before. ``most``: in one hour. ``week``:
     the calls in each hour of the week that has any, from Monday 00:00 UTC (0) to Sunday 23:00 (167)."""
@@ -20,6 +20,7 @@ class Use:
     calls: int = 0
     hours: int = 0
     days: int = 0
+    first: datetime | None = None
     last: datetime | None = None
     pattern: str = ""
     near_start: bool = False
@@ -32,16 +33,17 @@ class Refused:
     """IMDSv1 calls that were refused because tokens were required.
 
     ``calls`` count: they came after ``since`` (None: in the whole window). ``earlier`` came before it, and are told only.
-    ``last``: the beginning of the last period with refused calls that count; there are so many ``periods``, days or shorter, with
-    ``most`` calls in one.
+    ``last``: the beginning of the last period with refused calls that count; there are so many ``days`` with some, and ``most`` calls
+    on one. ``near_start``: some came on the day of the last start, as far as is known.
     """
 
     calls: int = 0
     last: datetime | None = None
     earlier: int = 0
     since: datetime | None = None
-    periods: int = 0
+    days: int = 0
     most: int = 0
+    near_start: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,8 @@ class Evidence:
 
     ``problem`` is set where an answer was not complete; then nothing else here may be relied on. ``passes``: AWS throttled,
     failed or did not answer, so the next look may succeed. ``coverage`` is the share of the hours in which the instance ran
-    that have a datapoint; where the metric alone shows enough, it is a lower bound. ``fresh``: one of the last three whole
+    that have a datapoint; where the metric alone shows enough, it is a lower bound. ``hours_lately``: of the observed hours, those in
+    the last days at which the policy looks; None where that is all of them. ``fresh``: one of the last three whole
     hours has a datapoint. ``enough_at``: when it will have been observed for the hours that the policy wants, if it runs on;
     None where it will not. ``clean_starts``: how many starts in the window were observed, without a call. ``stopped_too_long``:
     it stopped before everything that CloudWatch remembers. ``quiet_until``: no call that CloudWatch remembers was made before
@@ -109,6 +112,7 @@ class Evidence:
     refused: Refused = Refused()
     start: Start | None = None
     observed_hours: int = 0
+    hours_lately: int | None = None
     coverage: float = 0.0
     fresh: bool = True
     newest: datetime | None = None

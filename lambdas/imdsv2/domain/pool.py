@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence import Evidence, Use
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
 
@@ -34,7 +34,8 @@ _DAY = timedelta(days=1)
 class Trace:
     """IMDSv1 calls of one member: accepted, or refused. ``last``: the beginning of the last period with calls, an hour, or a day
     for refused calls. ``gone``: the member has ended. ``strays``: in so many hours they look like
-    stray calls or probes, and there are no others (0: there are)."""
+    stray calls or probes, and there are no others (0: there are). ``times``: the hours among these in which calls were accepted, where
+    they are known."""
 
     arn: InstanceArn
     calls: int
@@ -42,6 +43,17 @@ class Trace:
     refused: bool = False
     gone: bool = False
     strays: int = 0
+    times: tuple[datetime, ...] = ()
+
+    @property
+    def used_at(self) -> tuple[datetime, ...]:
+        """When calls were accepted, as far as is known."""
+        return self.times if self.times or self.refused else (self.last,)
+
+    @property
+    def holds_refused(self) -> bool:
+        """Whether isolated calls of it were refused, or may have been."""
+        return self.refused or self.strays > len(self.used_at)
 
     @property
     def isolated(self) -> bool:
@@ -85,7 +97,7 @@ class Member:
 
     def hours_since(self, since: datetime) -> int:
         """Of its observed hours, as many as may lie after that."""
-        return self.hours if self.ended_at is None else hours_within(self.hours, self.ended_at, since)
+        return self.hours if self.ended_at is None else min(self.hours, max(0, (self.ended_at - since) // _HOUR))
 
     def hours_unseen(self, since: datetime, now: datetime) -> int:
         """The hours of its life since then in which nobody knows whether it was observed."""
@@ -112,35 +124,46 @@ def member_of(known: Member, evidence: Evidence, now: datetime, since: datetime,
         since: the beginning of the cohort's window.
         speaks: False where its silence proves nothing, because its endpoint is disabled.
     """
-    use, refused, start = evidence.use, evidence.refused, evidence.start
+    use, start = evidence.use, evidence.start
     if evidence.problem is not None:
         return replace(known, looked_at=None, problem=evidence.problem)
     speaks = speaks and evidence.window_end > since
+    lately, strays = evidence.hours_lately, strays_of(evidence)
     none = Trace(arn=known.arn, calls=0, last=evidence.window_end, gone=known.ended_at is not None)
     return replace(
         known,
         looked_at=now,
         problem=None,
-        hours=hours_within(evidence.observed_hours, evidence.window_end, since) if speaks else 0,
+        hours=(evidence.observed_hours if lately is None else lately) if speaks else 0,
         started=speaks and start is not None and start.observed and not start.calls,
-        used=replace(none, calls=use.calls, last=use.last or none.last, strays=strays_of(evidence))
+        used=replace(none, calls=use.calls, last=use.last or none.last, strays=strays, times=_times(use, strays))
         if use.calls
         else None,
-        refused=replace(
-            none,
-            calls=refused.calls,
-            last=refused.last or none.last,
-            refused=True,
-            strays=refused_strays_of(evidence) if known.launched_at is not None else 0,
-        )
-        if refused.calls
-        else None,
+        refused=_refused(none, evidence, is_launch_known=known.launched_at is not None),
     )
 
 
-def hours_within(hours: int, end: datetime, since: datetime) -> int:
-    """Of the hours that were observed up to a time, as many as may lie after another."""
-    return min(hours, max(0, (end - since) // _HOUR))
+def _refused(none: Trace, evidence: Evidence, *, is_launch_known: bool) -> Trace | None:
+    """The refused calls of a member. Those that a person has settled hold nobody, but the member has made calls; not so where its
+    evidence begins anew because it was mended."""
+    refused = evidence.refused
+    if refused.calls:
+        strays = refused_strays_of(evidence) if is_launch_known else 0
+        return replace(none, calls=refused.calls, last=refused.last or none.last, refused=True, strays=strays)
+    if refused.earlier and refused.since is not None and refused.since != evidence.window_start:
+        return replace(none, calls=refused.earlier, last=refused.since - _DAY, refused=True)
+    return None
+
+
+def _times(use: Use, strays: int) -> tuple[datetime, ...]:
+    """The hours of isolated calls, of which there are at most two."""
+    known = {when for when in (use.first, use.last) if when is not None}
+    return tuple(sorted(known)) if strays else ()
+
+
+def hours_left(hours: int, begin: datetime, since: datetime) -> int:
+    """Of the hours that were observed from a time on, as many as certainly lie after another."""
+    return max(0, hours + min(0, (begin - since) // _HOUR))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +281,10 @@ def _as_one(traces: list[Trace]) -> Trace:
     """The newest calls of one member, accepted or refused."""
     newest = max(traces, key=lambda each: each.over_at)
     strays = sum(each.strays for each in traces)
-    return replace(newest, strays=strays if all(each.strays for each in traces) and strays <= MOST_A_MEMBER else 0)
+    if not all(each.strays for each in traces) or strays > MOST_A_MEMBER:
+        return replace(newest, strays=0, times=())
+    times = {when for each in traces for when in each.used_at}
+    return replace(newest, strays=strays, times=tuple(sorted(times)))
 
 
 def to_keep(members: Iterable[Member], since: datetime, most: int) -> list[Member]:

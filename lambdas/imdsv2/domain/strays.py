@@ -56,9 +56,9 @@ def strays_of(evidence: Evidence) -> int:
 def refused_strays_of(evidence: Evidence) -> int:
     """The same of refused calls, which are known by the day: one a day. Two on a day may be a pattern (``rejected_periods``)."""
     refused = evidence.refused
-    if refused.most != 1 or refused.periods > MOST_A_MEMBER:
+    if refused.most != 1 or refused.days > MOST_A_MEMBER or refused.near_start:
         return 0
-    return refused.periods if _is_beside_starts(evidence, refused.last, _DAY) else 0
+    return refused.days if _is_beside_starts(evidence, refused.last, _DAY) else 0
 
 
 def _is_beside_starts(evidence: Evidence, last: datetime | None, period: timedelta) -> bool:
@@ -73,7 +73,7 @@ def _is_beside_starts(evidence: Evidence, last: datetime | None, period: timedel
 def without_timetable(traces: Iterable[Trace]) -> bool:
     """Whether isolated uses came at no fixed time: a job that runs on only one member at a time would. When in the day a call was
     refused is not known here; the guard sees to that."""
-    times = sorted(each.last for each in traces if not each.refused)
+    times = sorted(when for each in traces for when in each.used_at)
     return not any(_goes_on(time, step, times) for time in times for step in _STEPS)
 
 
@@ -93,7 +93,7 @@ def binding(traces: Iterable[Trace], quiet_hours: int, policy: Policy) -> list[T
         policy: the policy in force.
     """
     ordered = sorted(traces, key=lambda each: (each.over_at, each.calls, each.arn), reverse=True)
-    others = [each for each in ordered if not each.isolated or (each.refused and policy.rejected_periods == 1)]
+    others = [each for each in ordered if not each.isolated or (each.holds_refused and policy.rejected_periods == 1)]
     strays = [each for each in ordered if each not in others]
     outweighed = quiet_hours >= hours_to_outweigh(strays, policy) and policy.cohort_evidence
     return others if not strays or (outweighed and without_timetable(strays)) else ordered

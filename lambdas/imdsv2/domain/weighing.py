@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.evidence import Gap, Refused, Use
-from imdsv2.domain.hours import HOUR, WEEK_HOURS, Series, at
+from imdsv2.domain.hours import HOUR, WEEK_HOURS, Hours, Series, at
 from imdsv2.domain.pattern import pattern_of
-from imdsv2.domain.window import first_fine
+from imdsv2.domain.window import START, first_fine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,15 +29,17 @@ FRESH_HOURS = 3
 """One of so many newest whole hours must have a datapoint."""
 _HOURS_OF_A_START = (1, 2, 3)
 """Where each of so many hours before it has a datapoint, an hour does not touch the two hours after any start."""
+_DAY = timedelta(days=1)
 _FROM_MONDAY = 3 * 24
 """1970 began on a Thursday."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """In which of the hours of the window it ran and was observed."""
+    """In which of the hours of the window it ran and was observed. ``lately``: as in `Evidence`."""
 
     observed: int
+    lately: int | None
     ran: int
     gap: Gap
     fresh: bool
@@ -61,6 +63,7 @@ def use_of(window: Window, tokenless: Series, edge: Series | None) -> Use:
         calls=math.ceil(sum(values.values())),
         hours=len(used),
         days=len({hour // 24 for hour in used}),
+        first=at(min(used)) if used else None,
         last=at(max(used)) if used else None,
         pattern=pattern_of(used, tokenless.values.keys(), [window.started_at]),
         most=math.ceil(max(values.values(), default=0)),
@@ -94,6 +97,7 @@ def life_of(window: Window, tokenless: Series, ran: Series | None, policy: Polic
     observed = len(inside) - len(missing)
     return Life(
         observed=observed,
+        lately=_lately(window, seen, policy),
         ran=observed + len(unseen),
         gap=_gap(missing, unseen),
         fresh=since < FRESH_HOURS if newest is not None else not unseen,
@@ -102,11 +106,20 @@ def life_of(window: Window, tokenless: Series, ran: Series | None, policy: Polic
     )
 
 
+def _lately(window: Window, seen: Mapping[int, float], policy: Policy) -> int | None:
+    """The observed hours of the last days before now, where the window of what is stopped begins before these."""
+    since = window.now - timedelta(days=policy.lookback_days)
+    if window.start >= since:
+        return None
+    return sum(hour in seen for hour in Hours.inside(since, window.end))
+
+
 def hours_unexplained(window: Window, tokenless: Series, policy: Policy) -> list[int]:
     """Hours of which it has to be known whether the instance ran, in order: those without a datapoint before its last start,
-    where coverage or gaps depend on them."""
+    where coverage or gaps depend on them, or where starts may have to stand for hours."""
     life = life_of(window, tokenless, None, policy)
-    if life.coverage >= policy.min_coverage and life.gap.hours <= policy.max_gap_hours and life.fresh:
+    is_enough = life.coverage >= policy.min_coverage and life.observed >= policy.min_observed_hours
+    if is_enough and life.gap.hours <= policy.max_gap_hours and life.fresh:
         return []
     launched = _first_hour(window)
     missing = [hour for hour in window.inside if hour < launched and hour not in tokenless.values]
@@ -178,35 +191,36 @@ def refused_in(window: Window, days: Series, straddled: Series | None) -> Refuse
         days: refused calls by the day.
         straddled: those of the day in which ``refused_since`` lies, by periods of five minutes; None where it is not known.
     """
+    counted = _that_count(window, days.values, straddled)
+    by_day: dict[int, float] = {}
+    for when, value in counted.items():
+        by_day[day_with(when)] = by_day.get(day_with(when), 0.0) + value
+    started_at = window.started_at
+    return Refused(
+        calls=math.ceil(sum(counted.values())),
+        last=max(counted, default=None),
+        earlier=max(0, math.ceil(sum(days.values.values()) - sum(counted.values()))),
+        since=window.refused_since,
+        days=len(by_day),
+        most=math.ceil(max(by_day.values(), default=0)),
+        near_start=any(started_at - _DAY < when < started_at + START for when in counted),
+    )
+
+
+def _that_count(window: Window, days: Mapping[int, float], straddled: Series | None) -> dict[datetime, float]:
+    """The refused calls that no person has settled, by the beginning of their day or, on the day of a person's word, their five
+    minutes."""
+    refused = {day: value for day, value in days.items() if value}
     since = window.refused_since
-    refused = {day: value for day, value in days.values.items() if value}
     if since is None:
-        counted, earlier, last = sum(refused.values()), 0.0, max(refused, default=None)
-        return Refused(
-            calls=math.ceil(counted),
-            last=at(last) if last is not None else None,
-            periods=len(refused),
-            most=math.ceil(max(refused.values(), default=0)),
-        )
+        return {at(day): value for day, value in refused.items()}
     border = day_with(since)
-    after = {at(day): value for day, value in refused.items() if day > border}
-    on_the_day = refused.get(border, 0.0)
+    counted = {at(day): value for day, value in refused.items() if day > border}
     if straddled is not None:
         first = window.refused_from or 0
         fine = {second: value for second, value in straddled.values.items() if second >= first and value}
-        after |= {datetime.fromtimestamp(second, UTC): value for second, value in fine.items()}
-    elif on_the_day:
-        after[at(border)] = on_the_day
-    counted = sum(after.values())
-    earlier = sum(refused.values()) - counted
-    return Refused(
-        calls=math.ceil(counted),
-        last=max(after, default=None),
-        earlier=max(0, math.ceil(earlier)),
-        since=since,
-        periods=len(after),
-        most=math.ceil(max(after.values(), default=0)),
-    )
+        return counted | {datetime.fromtimestamp(second, UTC): value for second, value in fine.items()}
+    return counted | ({at(border): refused[border]} if border in refused else {})
 
 
 def day_with(when: datetime) -> int:

@@ -88,7 +88,7 @@ class Window:
     @property
     def start_hours(self) -> Hours:
         """The hours that touch the last start; a datapoint is stamped with the beginning of its own five minutes."""
-        first = datetime.fromtimestamp(first_fine(self.started_at), UTC) if self.start_is_fine else self.started_at
+        first = datetime.fromtimestamp(first_fine(self.started_at), UTC)
         return Hours.touching(first, max(self.start_ends, self.started_at + timedelta(seconds=1)))
 
     @property

@@ -182,20 +182,22 @@ def _unpacked(packed: str, key: str) -> tuple[Member, ...]:
 def _trace_row(trace: Trace | None) -> list[int] | None:
     if trace is None:
         return None
-    return [trace.calls, int(trace.last.timestamp()), int(trace.refused), int(trace.gone), trace.strays]
+    times = [int(each.timestamp()) for each in trace.times]
+    return [trace.calls, int(trace.last.timestamp()), int(trace.refused), int(trace.gone), trace.strays, *times]
 
 
 def _trace(arn: InstanceArn, row: list[int] | None) -> Trace | None:
     if row is None:
         return None
-    calls, last, refused, gone, *strays = row
+    calls, last, refused, gone, *more = row
     return Trace(
         arn=arn,
         calls=calls,
         last=datetime.fromtimestamp(last, UTC),
         refused=bool(refused),
         gone=bool(gone),
-        strays=sum(strays),
+        strays=sum(more[:1]),
+        times=tuple(datetime.fromtimestamp(each, UTC) for each in more[1:]),
     )
 
 

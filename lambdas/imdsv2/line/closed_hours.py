@@ -6,11 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imdsv2.aws.cloudwatch import UTILIZATION, read
-from imdsv2.domain.hours import HOUR, Hours
+from imdsv2.aws.cloudwatch import TOKENLESS_CALLS, UTILIZATION, read
+from imdsv2.domain.hours import HOUR, Hours, at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from mypy_boto3_cloudwatch import CloudWatchClient
 
@@ -24,6 +25,7 @@ def with_closed_hours(
     closed: Mapping[InstanceArn, Instance],
     histories: Mapping[InstanceArn, History],
     evidence: Mapping[InstanceArn, Evidence],
+    since: datetime,
 ) -> dict[InstanceArn, Evidence]:
     """The evidence with the hours since the service required tokens.
 
@@ -33,20 +35,29 @@ def with_closed_hours(
         histories: when tokens were required.
         evidence: as it was read of their open hours. Should CloudWatch tell of accepted calls in closed hours as well, none counts
             twice.
+        since: the beginning of the cohort's window.
     """
     spans = {}
     for arn in closed:
-        since, known = histories[arn].enforced_at, evidence[arn]
-        if since is not None and known.problem is None and since < known.window_end:
-            spans[arn] = Hours.inside(max(since, known.window_start), known.window_end)
-    ran = read(cloudwatch, UTILIZATION, {arn: span for arn, span in spans.items() if len(span)}, period=HOUR)
-    heard = {}
-    for arn, series in ran.items():
-        known, span = evidence[arn], spans[arn]
-        if series.problem is not None:
-            continue
-        hours = sum(span.first <= hour < span.end for hour in series.values)
-        heard[arn] = replace(
-            known, observed_hours=max(known.observed_hours, hours + max(0, known.observed_hours - len(span)))
+        closed_at, known = histories[arn].enforced_at, evidence[arn]
+        if closed_at is not None and known.problem is None and closed_at < known.window_end:
+            spans[arn] = Hours.inside(max(closed_at, known.window_start), known.window_end)
+    spans = {arn: span for arn, span in spans.items() if len(span)}
+    ran, told = (read(cloudwatch, metric, spans, period=HOUR) for metric in (UTILIZATION, TOKENLESS_CALLS))
+    return {
+        arn: _with(
+            evidence[arn], [hour for hour in span if hour in ran[arn].values and hour not in told[arn].values], since
         )
-    return heard
+        for arn, span in spans.items()
+        if ran[arn].problem is None and told[arn].problem is None
+    }
+
+
+def _with(known: Evidence, hours: Sequence[int], since: datetime) -> Evidence:
+    """Evidence with so many observed hours more."""
+    lately = sum(at(hour) >= since for hour in hours)
+    return replace(
+        known,
+        observed_hours=known.observed_hours + len(hours),
+        hours_lately=None if known.hours_lately is None else known.hours_lately + lately,
+    )

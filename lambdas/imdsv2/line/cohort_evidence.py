@@ -10,7 +10,7 @@ from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.history import History
 from imdsv2.domain.lifecycle import OURS
-from imdsv2.domain.pool import Member, Trace, hours_within, pool_of
+from imdsv2.domain.pool import Member, Trace, hours_left, pool_of
 from imdsv2.domain.strays import MOST_A_MEMBER, MOST_CALLS
 from imdsv2.domain.verdict import Reason
 
@@ -76,10 +76,10 @@ class CohortEvidence:
 
     def add_judged(self, member: Member, record: Record, now: datetime, *, is_doubtful: bool) -> None:
         """Take in a member of the batch at hand. ``is_doubtful``: nobody knows yet whether its calls are isolated; they hold others
-        until it is looked at closely, once for the same calls."""
+        until it is looked at closely, once a day for the same calls, since others may have been refused meanwhile."""
         known = self.members.get(member.arn)
-        if is_doubtful and known is not None and _are_the_same(member.used, known.used):
-            member = replace(member, used=known.used, refused=known.refused)
+        if is_doubtful and known is not None and _serves_still(known, member, now):
+            member = replace(member, used=known.used, refused=known.refused, looked_at=known.looked_at)
         elif is_doubtful:
             member = replace(member, looked_at=now - _SERVES)
             self.doubtful.add(member.arn)
@@ -239,14 +239,15 @@ def _served(member: Member, record: Record, since: datetime, now: datetime) -> M
         return member
     if record.reason == Reason.EVIDENCE_INCOMPLETE or (member.looked_at is not None and member.looked_at > decided_at):
         return member
-    last, end = seen.get("last_tokenless_call"), seen.get("window_end")
+    last, begin, end = (seen.get(each) for each in ("last_tokenless_call", "window_start", "window_end"))
+    is_of_late = end is not None and datetime.fromisoformat(end) > since
     none = Trace(arn=record.arn, calls=0, last=decided_at, gone=member.ended_at is not None)
     used, refused = int(seen.get("tokenless_calls", 0)), int(seen.get("refused_calls", 0))
     return replace(
         member,
         looked_at=decided_at,
-        hours=hours_within(int(seen.get("observed_hours", 0)), datetime.fromisoformat(end), since) if end else 0,
-        started=bool(seen.get("boot_observed")) and not seen.get("boot_tokenless_calls"),
+        hours=hours_left(int(seen.get("observed_hours", 0)), datetime.fromisoformat(begin), since) if begin else 0,
+        started=is_of_late and bool(seen.get("boot_observed")) and not seen.get("boot_tokenless_calls"),
         used=replace(none, calls=used, last=datetime.fromisoformat(last) if last else decided_at) if used else None,
         refused=replace(none, calls=refused, refused=True) if refused else None,
     )
@@ -259,8 +260,11 @@ def _is_to_be_asked(member: Member, looked_at: datetime, now: datetime) -> bool:
     return starts or now - looked_at >= _SERVES or member.ended_at is not None
 
 
-def _are_the_same(one: Trace | None, other: Trace | None) -> bool:
-    return one is not None and other is not None and (one.calls, one.last) == (other.calls, other.last)
+def _serves_still(known: Member, member: Member, now: datetime) -> bool:
+    """Whether a member was looked at within a day, and has made the same calls since."""
+    one, other = known.used, member.used
+    are_the_same = one is not None and other is not None and (one.calls, one.last) == (other.calls, other.last)
+    return are_the_same and known.looked_at is not None and now - known.looked_at < _SERVES
 
 
 def _newer(one: Trace | None, other: Trace | None) -> Trace | None:

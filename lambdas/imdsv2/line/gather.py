@@ -179,6 +179,13 @@ class Looks:
     def _quiet_hours(self, arn: InstanceArn) -> Series:
         return quiet_hours(self.tokenless[arn], self.settled.get(arn))
 
+    def _ran(self, arn: InstanceArn) -> Series | None:
+        """In which hours it demonstrably ran, those with refused calls included; None where that was not asked."""
+        ran, settled = self.ran.get(arn), self.settled.get(arn)
+        if ran is None or settled is None:
+            return ran
+        return replace(ran, values={**settled.values, **ran.values})
+
     def _look_at_starts(self, windows: Mapping[InstanceArn, Window]) -> None:
         """Only where no proof is kept; of a start that lies in the window, its hours and days tell of its use. Of a member with use it
         is asked whether some came at its start: what boots with it says more of others than what came later."""
@@ -229,7 +236,7 @@ class Looks:
                 )
             ),
         )
-        life = life_of(window, self._quiet_hours(arn), self.ran.get(arn), self.policy)
+        life = life_of(window, self._quiet_hours(arn), self._ran(arn), self.policy)
         is_open = arn in self.refused
         start = self._start(arn, window) if is_open else None
         return Evidence(
@@ -241,6 +248,7 @@ class Looks:
             refused=refused_in(window, self.refused[arn], self.straddled.get(arn)) if is_open else Refused(),
             start=start,
             observed_hours=life.observed,
+            hours_lately=life.lately,
             coverage=life.coverage,
             fresh=life.fresh,
             newest=life.newest,
@@ -258,7 +266,7 @@ class Looks:
         """Those of the window that were observed, the last one included."""
         if start is None or not start.observed or start.calls:
             return 0
-        return 1 + earlier_starts(window, self._quiet_hours(arn), self.ran.get(arn))
+        return (start.at >= window.start) + earlier_starts(window, self._quiet_hours(arn), self._ran(arn))
 
     def _with_older_use(
         self, windows: Mapping[InstanceArn, Window], evidence: Mapping[InstanceArn, Evidence]

@@ -19,7 +19,7 @@ from imdsv2.line.closed_hours import with_closed_hours
 from imdsv2.line.gather import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from mypy_boto3_cloudwatch import CloudWatchClient
@@ -57,7 +57,10 @@ def glance(
             loud.append(member)
         else:
             hours = _hours_left(member, since, now)
-            quiet.append(replace(member, looked_at=now, hours=hours, used=None, refused=None, problem=None))
+            started = member.started and hours > 0
+            quiet.append(
+                replace(member, looked_at=now, hours=hours, started=started, used=None, refused=None, problem=None)
+            )
     return quiet, loud
 
 
@@ -77,6 +80,8 @@ def look_closely(
     histories: Mapping[InstanceArn, History],
     policy: Policy,
     now: datetime,
+    *,
+    hibernating: Collection[InstanceArn] = (),
 ) -> list[Member]:
     """Members with all that CloudWatch tells of them.
 
@@ -87,18 +92,20 @@ def look_closely(
         histories: what the ledger knows of them, where it knows them.
         policy: the policy in force.
         now: the time.
+        hibernating: those of whose cohort an instance can hibernate, so that the last start of what has ended may have been a resume.
     """
     seen: list[Member] = []
     since = now - timedelta(days=policy.lookback_days)
     for several in batched(members, _AT_ONCE):
         batch = {each.arn: each for each in several}
         targets = [
-            _shown(instances[arn], now) if arn in instances else _remains(each, now) for arn, each in batch.items()
+            _shown(instances[arn], now) if arn in instances else _remains(each, now, hibernates=arn in hibernating)
+            for arn, each in batch.items()
         ]
         known = {arn: histories.get(arn, History()) for arn in batch}
         evidence = gather(cloudwatch, targets, known, policy, now, closely=True)
         closed = {each.arn: each for each in targets if _is_closed(each, known[each.arn], evidence[each.arn])}
-        evidence |= with_closed_hours(cloudwatch, closed, known, evidence)
+        evidence |= with_closed_hours(cloudwatch, closed, known, evidence, since)
         for target in targets:
             speaks = target.options.http_endpoint != "disabled"
             member = member_of(batch[target.arn], evidence[target.arn], now, since, speaks=speaks)
@@ -126,7 +133,7 @@ def _shown(instance: Instance, now: datetime) -> Instance:
     return replace(instance, stopped_at=now) if unknown else instance
 
 
-def _remains(member: Member, now: datetime) -> Instance:
+def _remains(member: Member, now: datetime, *, hibernates: bool) -> Instance:
     """What has ended, as an instance that was stopped then. Its last start may not have been its first, so that the window begins
     before it. Where nobody knows when it was launched, nothing can be said of its start: it is taken to lie before everything that
     CloudWatch remembers."""
@@ -138,4 +145,5 @@ def _remains(member: Member, now: datetime) -> Instance:
         first_launched_at=None,
         stopped_at=max(member.ended_at or now, launched_at),
         options=_UNKNOWN,
+        hibernates=hibernates,
     )

@@ -161,7 +161,8 @@ class Siblings:
     ) -> None:
         instances = {arn: owner[arn].instances[arn] for arn in (m.arn for m in members) if arn in owner[arn].instances}
         histories = {arn: owner[arn].history_of(arn) for arn in (m.arn for m in members)}
-        for each in look_closely(cloudwatch, members, instances, histories, policy, now):
+        hibernating = {m.arn for m in members if any(each.hibernates for each in owner[m.arn].instances.values())}
+        for each in look_closely(cloudwatch, members, instances, histories, policy, now, hibernating=hibernating):
             owner[each.arn].members[each.arn] = each
 
     def _keep(
