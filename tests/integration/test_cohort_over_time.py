@@ -26,7 +26,8 @@ from imdsv2.domain.verdict import Decision, Verdict
 from imdsv2.wiring import Edge, assemble
 from tests.integration.builders import GATES_OFF, MEMBER, NOW, REGION, SETTINGS, asked
 from tests.unit.plain_cohort import Cohort, Sibling, plain_verdict_in
-from tests.unit.plain_evidence import Told, start_is_seen
+from tests.unit.plain_evidence import start_is_seen
+from tests.unit.plain_told import Told
 from tests.world import life
 from tests.world.clock import Clock
 from tests.world.cloudwatch import CloudWatch

@@ -10,18 +10,8 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain.verdict import Decision, Reason
 from tests.unit.evidence_builders import DAY, RAN, REFUSED, START, USE
-from tests.unit.plain_evidence import (
-    ACCEPTABLE,
-    FINE_FOR,
-    SHUTDOWN,
-    Hours,
-    Told,
-    clean_starts,
-    five_of,
-    holding_rows,
-    start_is_seen,
-    used_at_start,
-)
+from tests.unit.plain_evidence import ACCEPTABLE, Hours, clean_starts, holding_rows, start_is_seen, used_at_start
+from tests.unit.plain_told import FINE_FOR, SHUTDOWN, Told, five_of
 from tests.world.cloudwatch import HOUR, hour_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from imdsv2.domain.history import Acceptance, History
 from imdsv2.domain.policy import BootEvidence, Policy
 from tests.unit.builders import NOW, arn, instance, options
 from tests.unit.evidence_builders import DAY, FIVE, MINUTE, RAN, REFUSED, START, USE
-from tests.unit.plain_evidence import SHUTDOWN, Told, five_of, start_is_seen, used_at_start
+from tests.unit.plain_evidence import start_is_seen, used_at_start
+from tests.unit.plain_told import SHUTDOWN, Told, five_of
 from tests.world.cloudwatch import HOUR, CloudWatch, hour_of
 
 if TYPE_CHECKING:

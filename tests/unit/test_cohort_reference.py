@@ -23,7 +23,7 @@ from tests.unit.plain_lives import lives, policies
 from tests.world.cloudwatch import CloudWatch
 
 if TYPE_CHECKING:
-    from tests.unit.plain_evidence import Told
+    from tests.unit.plain_told import Told
 
 TIMES, HOURS = 2, 4
 """An isolated call is outweighed by fewer hours than in the service, so that few members have them."""

@@ -12,7 +12,7 @@ from tests.unit.plain_evidence import plain_verdict
 from tests.unit.plain_lives import tellings
 
 if TYPE_CHECKING:
-    from tests.unit.plain_evidence import Told
+    from tests.unit.plain_told import Told
 
 
 @given(tellings())

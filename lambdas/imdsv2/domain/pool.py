@@ -33,9 +33,8 @@ _DAY = timedelta(days=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """IMDSv1 calls of one member: accepted, or refused. ``last``: the beginning of the last period with calls, an hour, or a day
-    for refused calls. ``gone``: the member has ended. ``strays``: in so many hours they look like
-    stray calls or probes, and there are no others (0: there are). ``times``: the hours among these in which calls were accepted, where
-    they are known."""
+    for refused calls. ``gone``: the member has ended. ``strays``: in so many hours they look like stray calls or probes, and there are
+    no others (0: there are). ``times``: the hours among these in which calls were accepted, where they are known."""
 
     arn: InstanceArn
     calls: int
@@ -157,8 +156,7 @@ def _refused(none: Trace, evidence: Evidence, *, is_launch_known: bool) -> Trace
 
 def _times(use: Use, strays: int) -> tuple[datetime, ...]:
     """The hours of isolated calls, of which there are at most two."""
-    known = {when for when in (use.first, use.last) if when is not None}
-    return tuple(sorted(known)) if strays else ()
+    return tuple(sorted({when for when in (use.first, use.last) if when is not None})) if strays else ()
 
 
 def hours_left(hours: int, begin: datetime, since: datetime) -> int:
