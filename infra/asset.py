@@ -68,7 +68,7 @@ def add_packages(destination: Path, packages: Iterable[str] = PACKAGES) -> None:
     models = Path(str(metadata.distribution("botocore").locate_file(BOTOCORE_DATA)))
     prune(models, destination / BOTOCORE_DATA, OPERATIONS)
     prune(models, destination / SOURCE_MODELS, SOURCE_OPERATIONS)
-    prune(models, destination / SELFTEST_MODELS, SELFTEST_OPERATIONS)
+    prune(models, destination / SELFTEST_MODELS, SELFTEST_OPERATIONS, read={})
 
 
 def _files(package: str) -> list[metadata.PackagePath]:

@@ -19,14 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Json = dict[str, Any]
+Members = dict[str, frozenset[str]]
+"""Some members of shapes."""
 
 SHARED_FILES = ("_retry.json", "partitions.json", "sdk-default-configuration.json")
 """Files that every client reads, whatever its service."""
 
 
-def prune(source: Path, destination: Path, operations: Mapping[str, frozenset[str]]) -> None:
-    """Write to `destination` the part of `source`, a botocore data directory, that clients of these operations read. Raises PackagesUnfit if it
-    does not know them all."""
+def prune(
+    source: Path, destination: Path, operations: Mapping[str, frozenset[str]], read: Mapping[str, Members] = READ
+) -> None:
+    """Write to `destination` the part of `source`, a botocore data directory, that clients of these operations read; ``read``: shapes of which
+    they read some members only, by service. Raises PackagesUnfit if it does not know them all."""
     destination.mkdir(parents=True)
     for name in SHARED_FILES:
         shutil.copyfile(source / name, destination / name)
@@ -41,7 +45,8 @@ def prune(source: Path, destination: Path, operations: Mapping[str, frozenset[st
         model = _read(newest / "service-2.json")
         if unknown := sorted(names - model["operations"].keys()):
             raise PackagesUnfit(f"The installed botocore does not know {', '.join(unknown)} of {service}")
-        _write(target / "service-2.json", _model_of(_without_unread(model, service), names))
+        model = _without_unread(model, NOT_READ.get(service, {}), read.get(service, {}))
+        _write(target / "service-2.json", _model_of(model, names))
         _write(target / "endpoint-rule-set-1.json", _read(newest / "endpoint-rule-set-1.json"))
         corrections = newest / "service-2.sdk-extras.json"
         if corrections.exists():
@@ -56,14 +61,14 @@ def _endpoints_of(endpoints: Json, services: set[str]) -> Json:
     return endpoints
 
 
-def _without_unread(model: Json, service: str) -> Json:
+def _without_unread(model: Json, unread: Members, read: Members) -> Json:
     shapes = model["shapes"]
-    for shape, members in NOT_READ.get(service, {}).items():
-        for member in members:
-            del shapes[shape]["members"][member]
-    for shape, read in READ.get(service, {}).items():
+    for shape, names in unread.items():
+        for name in names:
+            del shapes[shape]["members"][name]
+    for shape, names in read.items():
         members = shapes[shape]["members"]
-        shapes[shape]["members"] = {name: members[name] for name in members if name in read}
+        shapes[shape]["members"] = {name: members[name] for name in members if name in names}
     return model
 
 
