@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # The synthesis runs on Node 20 and later; jsii would fill the screen with advice about the oldest of them.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
-.PHONY: help setup demo manual screenshots test bench proof proof-of-the-code proof-of-the-stack lint unit cli integration matrices infra local e2e docs coverage local-up local-down local-env local-fleet local-account kept clean
+.PHONY: help setup demo manual screenshots test test-of-the-code test-of-the-stack bench proof proof-of-the-code proof-of-the-stack lint unit cli integration matrices infra local e2e docs coverage local-up local-down local-env local-fleet local-account kept clean
 
 help: ## what can be made
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,7 +69,19 @@ manual: .venv-manual/.done node_modules/.done ## the manual as HTML, into build/
 screenshots: setup ## the pictures of README and manual, into docs/pictures
 	PYTHONPATH=lambdas:cli $(PY) -m tests.docs.screenshots
 
-test: lint unit cli integration matrices infra local e2e docs ## every test
+test: lint ## every test, in two parts at a time
+	$(MAKE) --no-print-directory -j 2 test-of-the-code test-of-the-stack
+
+test-of-the-code: # the part of `test` that needs processors: it takes what the other part leaves of them
+	nice $(PYTEST) -n 2 tests/unit tests/cli
+	nice $(PYTEST) -n 2 tests/integration
+	nice $(PYTEST) -n 2 tests/proof
+	nice $(PYTEST) tests/infra
+	nice $(PYTEST) tests/docs
+
+test-of-the-stack: # the part of `test` that runs on the local AWS, and mostly waits
+	$(PYTEST) tests/local
+	$(PYTEST) tests/e2e
 
 lint: setup ## ruff and strict mypy
 	$(PY) -m ruff check .
