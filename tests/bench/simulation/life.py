@@ -11,7 +11,7 @@ import math
 import random
 from collections import defaultdict
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
@@ -51,6 +51,8 @@ BREAKER_CLOSED_AT = 9
 """The hour of the next working day, UTC, at which a person closes a breaker."""
 
 _ON_DUTY = "the person on duty"
+_BEFORE = timedelta(minutes=56)
+"""The pass before one that is simulated: within the hour, and in an earlier hour of the day, so that this one recalls."""
 
 
 def _nobody_asked(*_: Any, **__: Any) -> dict[str, Any]:
@@ -156,7 +158,9 @@ class Life:
         if not seen:
             return
         if self._thrifty:
-            self.ledger.looked_at, self._accounts.looked_at = seen, {account_key(arn) for arn in seen}
+            accounts = {account_key(arn) for arn in seen}
+            self.ledger.looked_at, self._accounts.looked_at = seen, accounts
+            self._accounts.were_guarded(accounts, self.clock() - _BEFORE)
             for place in self._places.values():
                 place.cloudwatch.looked_at = {arn.instance_id for arn in seen} if self._recalls else ()
         done = self._guard.run(f"guard-{self.clock.seconds}", lambda: True)
