@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -152,6 +153,34 @@ def test_a_place_is_gone_through_batch_by_batch() -> None:
     assert (3, 3) == (tally.imdsv1_allowed, tally.instances)
     assert tally.after is None
     assert tally.error is None
+
+
+class Heavy:
+    """A judgement that refers to itself, as what carries an error may."""
+
+    def __init__(self) -> None:
+        self.verdict = SimpleNamespace(reason="judged", judgement=self)
+
+
+@dataclass
+class HeavyLine(CountingLine):
+    """A line that notes how many judgements of earlier batches are still there."""
+
+    made: list[weakref.ref[Heavy]] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+
+    def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool) -> Outcomes:
+        self.left.append(sum(each() is not None for each in self.made))
+        judged = {each.arn: Heavy() for each in requests}
+        self.made += map(weakref.ref, judged.values())
+        return Outcomes(judged=cast("Any", judged), echoes=set(), failed={})
+
+
+def test_a_batch_is_let_go_before_the_next_one() -> None:
+    """Otherwise a large Region would need more memory than a small one."""
+    line = HeavyLine(Entered({PLACE.account: Fleet([["a", "b", "c", "d", "e", "f"]])}))
+    _go(line, Tally(place=PLACE))
+    assert [0, 0, 0] == line.left
 
 
 def test_a_place_without_any_ends_at_once() -> None:

@@ -7,6 +7,7 @@ are in memory; if an invocation runs out of time, the next continues after the l
 
 from __future__ import annotations
 
+import gc
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -141,6 +142,7 @@ def go_through(
         _go_through_batch(line, tally, listing, batch, request_id, dry_run=dry_run, is_last=is_last, fleet=fleet)
         if not is_last and not has_time():
             break
+        gc.collect()  # What a batch leaves behind that refers to itself would stay for several batches.
     return tally
 
 
