@@ -53,7 +53,7 @@ def assess(
     knows some. Without any of these, all are judged of which the ledger knows.
     """
     targets = chosen(app, instances, account, in_region, tags)
-    answer: dict[str, Any] = judge(app, targets) if targets else {"dry_run": True, "mode": None, "results": []}
+    answer = _judged(app, targets)
     show(
         app,
         answer,
@@ -101,7 +101,7 @@ def enforce(
         targets = chosen(app, instances, account, in_region, tags)
     else:
         raise usage("nothing was named", todo="name instances, --account, --tag or --plan")
-    preview: dict[str, Any] = judge(app, targets) if targets else {"dry_run": True, "mode": None, "results": []}
+    preview = _judged(app, targets)
     ready = [each["target"] for each in preview["results"] if would_change(each)]
     if dry_run or not ready:
         show(
@@ -123,6 +123,11 @@ def _note(preview: Mapping[str, Any]) -> None:
     results = preview["results"]
     note_rows(table_of(sorted(results, key=would_change, reverse=True)), len(results))
     note(summary_of(preview))
+
+
+def _judged(app: App, targets: Sequence[str]) -> dict[str, Any]:
+    """The service's verdicts as a dry run gives them; it is not asked about nothing."""
+    return judge(app, targets) if targets else {"dry_run": True, "mode": None, "results": []}
 
 
 def chosen(
