@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING, Any
 from aws_cdk import Aws, Fn, aws_iam
 from constructs import Construct
 
-from infra.capture_role import capture_statements
-from infra.defaults_role import defaults_statements
+from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG
+from infra.capture_statements import capture_statements
+from infra.defaults_statements import defaults_statements
 from infra.image_statements import image_statements
 from infra.names import (
     CAPTURE,
-    ENFORCED_AT_TAG,
     ENTERED_BY,
     READ,
     ROLLBACK,
-    ROLLED_BACK_AT_TAG,
     SELFTEST,
     SERVICE,
     SOURCE,
     WRITE,
 )
-from infra.selftest_role import selftest_statements
-from infra.source_role import source_statements
+from infra.selftest_statements import selftest_statements
+from infra.source_statements import source_statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,14 +159,14 @@ def _write_statements() -> list[aws_iam.PolicyStatement]:
         _never("OpenAClosedEndpoint", {"StringEquals": {ENDPOINT_NOW: "disabled"}}),
         _never("CloseAnEndpoint", {"StringEquals": {ENDPOINT_SENT: "disabled"}}),
         _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: OTHER_OPTIONS}}),
-        _tags("MarkWhatWasChanged", ["ec2:CreateTags", "ec2:DeleteTags"], [ENFORCED_AT_TAG, ROLLED_BACK_AT_TAG]),
+        _tags("MarkWhatWasChanged", ["ec2:CreateTags", "ec2:DeleteTags"], [ENFORCED_TAG, ROLLED_BACK_TAG]),
     ]
 
 
 def _rollback_statements() -> list[aws_iam.PolicyStatement]:
     """Of the service's two tags, the role removes one and writes the other, so it can never tag an instance in order
     to make its tokens optional."""
-    marked = {f"aws:ResourceTag/{ENFORCED_AT_TAG}": "false"}
+    marked = {f"aws:ResourceTag/{ENFORCED_TAG}": "false"}
     nothing_beside = {f"{OPTIONS_SENT}/{option}": "true" for option in OTHER_OPTIONS}
     return [
         _statement(
@@ -180,8 +179,8 @@ def _rollback_statements() -> list[aws_iam.PolicyStatement]:
         _never("CloseAnEndpoint", {"StringEquals": {ENDPOINT_SENT: "disabled"}}),
         # Denied in case EC2 sends no key per option. EC2 does not document whether this key can hold several names.
         _never("TouchAnotherOption", {"ForAnyValue:StringEquals": {OPTIONS_SENT: OTHER_OPTIONS}}),
-        _tags("MarkWhatWasPutBack", ["ec2:CreateTags"], [ROLLED_BACK_AT_TAG]),
-        _tags("UnmarkWhatWasPutBack", ["ec2:DeleteTags"], [ENFORCED_AT_TAG]),
+        _tags("MarkWhatWasPutBack", ["ec2:CreateTags"], [ROLLED_BACK_TAG]),
+        _tags("UnmarkWhatWasPutBack", ["ec2:DeleteTags"], [ENFORCED_TAG]),
     ]
 
 

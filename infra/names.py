@@ -10,12 +10,6 @@ SERVICE = "imdsv2-remediation"
 METRIC_NAMESPACE = "Imdsv2Remediation"
 """Shared by installations; the dimension `service` tells them apart."""
 
-ENFORCED_AT_TAG = "imdsv2:enforced-at"
-ROLLED_BACK_AT_TAG = "imdsv2:rolled-back-at"
-FIXED_AT_TAG = "imdsv2:fixed-at"
-
-SELFTEST_TAG = "imdsv2:selftest"
-
 READ, WRITE, ROLLBACK, SOURCE, SELFTEST = "read", "write", "rollback", "source", "selftest"
 CAPTURE = "capture"
 

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.ledger.detail import detail_of, is_event
-from imdsv2.wiring import wire_bus
+from imdsv2.wiring.bus import wire_bus
 from invocation import logger
 
 if TYPE_CHECKING:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.parsing import new_session
-from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import error_document
 from imdsv2.people.permissions_check import check
 from imdsv2.people.recorders import PLACES, answer_recorders
-from imdsv2.settings import Names
+from imdsv2.wiring.check import wire_members
 from invocation import logger, request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-_session = new_session()
-_sts: Any = _session.create_client("sts", region_name=os.environ["AWS_REGION"], config=CONFIG)
-_names = Names.from_environment(os.environ)
-members = Members(_session, metrics_session(_session), _sts, _names.member_roles, request_id, lambda: datetime.now(UTC))
+members = wire_members(os.environ, request_id)
 
 
 @logger.inject_lambda_context

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from imdsv2 import telemetry
 from imdsv2.domain.words import are, count
 from imdsv2.errors import NotGuarded
-from imdsv2.wiring import wire
+from imdsv2.wiring.function import wire
+from imdsv2.wiring.guard import build_guard
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 function = wire(os.environ, logger, request_id)
 service = function.service
-guard = service.guard()
-sweeps = service.sweeps()
+guard = build_guard(service)
 
 _STOP_BEFORE_END_MS = 180_000
 """No account is started in the last three minutes; the next pass starts with those left out."""
@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int | st
     line = service.line
     done = guard.run(context.aws_request_id, lambda: context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS)
     telemetry.report_pass(done, logger, metrics)
-    telemetry.report_sweep_age(sweeps.age(line.now()), metrics)
+    telemetry.report_sweep_age(service.sweeps.age(line.now()), metrics)
     telemetry.report_policy(line.policies.current(line.now()), logger, metrics)
     if done.failed:
         raise NotGuarded(done.failed)

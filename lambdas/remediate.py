@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from imdsv2 import telemetry
 from imdsv2.errors import SettingMissing
 from imdsv2.line.intake import process
-from imdsv2.wiring import wire, wire_events
+from imdsv2.wiring.function import wire
+from imdsv2.wiring.intake import build_intake, wire_events
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 function = wire(os.environ, logger, request_id)
-line, intake = function.service.line, function.service.intake()
+line, intake = function.service.line, build_intake(function.service)
 if function.dead_letters is None:
     raise SettingMissing("DEAD_LETTER_QUEUE_URL")
 dead_letters = function.dead_letters

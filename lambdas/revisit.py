@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
 from imdsv2.domain.request import Request, Source
-from imdsv2.wiring import wire
+from imdsv2.wiring.function import wire
+from imdsv2.wiring.revisit import build_policy_change
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 function = wire(os.environ, logger, request_id)
-line, concern = function.service.line, function.service.concern()
+line, policy_change = function.service.line, build_policy_change(function.service)
 
 _BATCH = 300
 _STOP_BEFORE_END_MS = 120_000
@@ -31,7 +32,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
     def has_time() -> bool:
         return context.get_remaining_time_in_millis() > _STOP_BEFORE_END_MS
 
-    concern.go_on(has_time)
+    policy_change.make_due(has_time)
     while has_time():
         now = line.now()
         claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + function.service.settings.lease)

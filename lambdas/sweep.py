@@ -10,23 +10,27 @@ from imdsv2 import telemetry
 from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.domain.policy import SourceMode
 from imdsv2.errors import NothingSeen
-from imdsv2.sweep.fleet import FleetWriter
 from imdsv2.sweep.join import join
 from imdsv2.sweep.order import parse_order
-from imdsv2.sweep.run import Tally, add_up, go_through, plan, saw_nothing, with_known
+from imdsv2.sweep.plan import plan, with_files, with_known
+from imdsv2.sweep.run import go_through
 from imdsv2.sweep.scope import LEFT_OUT, in_scope, marked
 from imdsv2.sweep.sources import LEFT
-from imdsv2.wiring import wire, wire_sweep
+from imdsv2.sweep.tally import Tally, add_up, saw_nothing
+from imdsv2.wiring.fixing import build_fixing
+from imdsv2.wiring.function import wire
+from imdsv2.wiring.sweep import build_digest, build_fleet_writer, build_source_sweep, wire_sweep
 from invocation import logger, metrics, request_id
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from imdsv2.domain.policy import Policy
+    from imdsv2.sweep.fleet import FleetWriter
 
 function = wire(os.environ, logger, request_id)
 service = function.service
-sweep, source_sweep = wire_sweep(os.environ), service.source_sweep()
+sweep, source_sweep = wire_sweep(os.environ), build_source_sweep(service)
 
 _TIME_FOR_A_BATCH_MS = 300_000
 """The slowest batch: 1,000 changes at EC2's quota of five per second, plus a margin."""
@@ -51,17 +55,7 @@ def _plan(event: dict[str, Any]) -> dict[str, Any]:
     accounts = order.accounts or sweep.accounts()
     planned = plan(service.members, accounts, service.settings.region, order.regions)
     key, unreachable = (f"{event['execution']}/{name}.json" for name in ("plan", "unreachable"))
-    spares = {"spare_hours": order.spare_hours} if order.spare_hours else {}
-    found = f"{event['execution']}/sources"
-    places = [
-        {
-            **place,
-            **spares,
-            "fleet": f"{event['execution']}/fleet",
-            "found": f"{found}/{place['account']}/{place['region']}.json",
-        }
-        for place in planned.places
-    ]
+    places = with_files(planned.places, event["execution"], order.spare_hours)
     if not order.dry_run:
         places = with_known(places, service.line.ledger.waiting(), sweep.files.write, f"{event['execution']}/known")
     sweep.files.write(key, places)
@@ -95,7 +89,7 @@ def _region(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             _judge_sources(tally, dry_run=event["dry_run"])
     in_force = service.line.policies.current(service.line.now())
     if _is_to_change_sources(tally, in_force.policy, dry_run=event["dry_run"]):
-        tally.source_changes.update(service.fixing().sweep(tally.place, context.aws_request_id))
+        tally.source_changes.update(build_fixing(service).sweep(tally.place, context.aws_request_id))
     telemetry.report_policy(in_force, logger, metrics)
     return tally.document()
 
@@ -109,17 +103,7 @@ def _fleet(tally: Tally) -> AbstractContextManager[FleetWriter | None]:
     """What writes the rows of a place; nothing where the sweep was planned by an earlier version, which names no files."""
     if tally.fleet is None:
         return nullcontext()
-    line = service.line
-    writer = FleetWriter(
-        place=tally.place,
-        prefix=tally.fleet,
-        ledger=line.ledger,
-        memberships=line.judge.siblings.memberships,
-        policy=line.policies.current(line.now()).policy,
-        write=sweep.files.write_packed,
-        now=line.now,
-    )
-    return closing(writer)
+    return closing(build_fleet_writer(service, tally.place, tally.fleet, sweep.files.write_packed))
 
 
 def _judge_sources(tally: Tally, *, dry_run: bool) -> None:
@@ -152,7 +136,7 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
     if _is_whole(event["execution"]):
         telemetry.report_fleet(summary, tallies, os.environ["POWERTOOLS_SERVICE_NAME"])
         if not event["dry_run"]:
-            service.sweeps().ended(service.line.now())
+            service.sweeps.ended(service.line.now())
             totals |= _send_digest(str(fleet["key"]), event["execution"])
     looked_for = [each for each in tallies if LEFT_OUT not in each]
     _refuse_blindness(len(looked_for), totals["errors"], totals["unreachable"], key)
@@ -162,7 +146,7 @@ def _summarise(event: dict[str, Any]) -> dict[str, Any]:
 def _send_digest(fleet: str, execution: str) -> dict[str, Any]:
     """Tell every owner of the day. What fails is told by the next night's run: the sweep itself is not repeated for it."""
     try:
-        sent = service.digest().run(sweep.files, fleet, execution)
+        sent = build_digest(service).run(sweep.files, fleet, execution)
     except CALL_FAILURES:
         logger.exception("digest not sent; the next sweep does it")
         return {}

@@ -93,7 +93,7 @@ GUARD = Way(
     trigger="Schedule: every 5 minutes",
     steps=(
         "handlers.guard",
-        "wiring",
+        "wiring.guard",
         "guard.run",
         "guard.recall",
         "guard.listing",
@@ -109,7 +109,7 @@ GUARD = Way(
         "guard.response",
         "guard.obstacle",
         "guard.rollback",
-        "guard.returns",
+        "guard.rollback_request",
         "guard.writer",
         "guard.sources",
         "line.tell",
@@ -117,7 +117,7 @@ GUARD = Way(
     calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),
 )
 ASIDE = {
-    *("line.concern", "line.policy_trail"),
+    *("line.policy_change", "line.policy_trail"),
     *("line.source_findings", "line.source_judging", "line.source_book", "line.node", "line.started"),
     *("line.source_events", "line.source_texts"),
 }
@@ -126,7 +126,7 @@ EVERYWHERE = {"line.judgement", "line.event_names"}
 """Values that travel along the line or are handed into it; they are no steps."""
 
 _TO_RUN = ("handlers.remediate", "line.intake", "line.run")
-_TO_RESPONSE = ("handlers.guard", "wiring", "guard.run", "guard.place", "guard.response")
+_TO_RESPONSE = ("handlers.guard", "wiring.guard", "guard.run", "guard.place", "guard.response")
 WALKS: Mapping[str, tuple[str, ...]] = {
     "message to evidence": (*_TO_RUN, "line.judge", "line.gather", "aws.cloudwatch", "CloudWatch"),
     "message to ledger": (*_TO_RUN, "line.act", "ledger.table", "DynamoDB"),

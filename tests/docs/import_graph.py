@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Graph = Mapping[str, AbstractSet[str]]
     """Each module by name (`line.run`, `handlers.remediate`) with the modules and AWS services that it imports."""
 
-LAYERS = ("handlers", "wiring", *reversed(MAY_IMPORT))
+LAYERS = ("handlers", *reversed(MAY_IMPORT))
 """Packages from the top down: imports lead downwards only."""
 SERVICES = {
     "cloudwatch": "CloudWatch",

@@ -13,7 +13,7 @@ from imdsv2.selftest.agenda import INSTANCE_TYPE, SHORTEST_LIFE_MINUTES
 from imdsv2.selftest.belief import Source
 from imdsv2.selftest.beliefs import BELIEFS
 from imdsv2.selftest.order import Order, parse_order
-from infra import selftest_role
+from infra import selftest_statements
 from tests.docs.beliefs import PAGE, drawn
 
 RENEW = "KEEP" in os.environ
@@ -48,7 +48,7 @@ def test_what_is_said_of_the_instances_is_so() -> None:
     """Type and life, in the page, in the agenda and in the role's permissions."""
     assert f"`{INSTANCE_TYPE}`" in PAGE.read_text()
     assert f"{SHORTEST_LIFE_MINUTES} minutes" in PAGE.read_text()
-    assert INSTANCE_TYPE == selftest_role.INSTANCE_TYPE
+    assert INSTANCE_TYPE == selftest_statements.INSTANCE_TYPE
 
 
 def test_every_belief_has_a_name_a_witness_and_a_check_of_its_own() -> None:

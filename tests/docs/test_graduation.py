@@ -10,7 +10,7 @@ import pytest
 
 from imdsv2.aws.past_launches import PAGES
 from imdsv2.domain.graduation import Lock
-from imdsv2.people.graduate_request import Graduating
+from imdsv2.people.graduate_request import GraduationOrder
 from imdsv2.people.request import parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,9 +21,9 @@ COMMANDS = re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE)
 def test_its_commands_are_taken() -> None:
     """Both steps and the undo, for real."""
     given = [parse(json.loads(each)) for each in COMMANDS]
-    assert all(isinstance(each, Graduating) and not each.dry_run for each in given)
+    assert all(isinstance(each, GraduationOrder) and not each.dry_run for each in given)
     assert [(False, False), (True, False), (False, True)] == [
-        (each.enforce, each.unlock) for each in given if isinstance(each, Graduating)
+        (each.enforce, each.unlock) for each in given if isinstance(each, GraduationOrder)
     ]
 
 

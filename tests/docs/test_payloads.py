@@ -9,8 +9,8 @@ import pytest
 
 from imdsv2.domain.commands import commands_in
 from imdsv2.people.image_request import ImageOrder
-from imdsv2.people.request import Command, Steer, parse
-from imdsv2.people.source_request import SOURCES, Question
+from imdsv2.people.request import Command, CommandKind, parse
+from imdsv2.people.source_request import SOURCES, SourceQuestion
 from tests.docs.pages import all_pages
 
 PAGES = all_pages()
@@ -23,15 +23,15 @@ COMMANDS = sorted(
     (name, text[start:end])
     for name, text in PAGES.items()
     for start, end in commands_in(text)
-    if json.loads(text[start:end]).keys() & {*Steer}
+    if json.loads(text[start:end]).keys() & {*CommandKind}
 )
 
 
 def test_the_pages_that_help_in_an_incident_have_commands() -> None:
     """A search that finds nothing would prove nothing."""
     assert {"docs/undo.md", "docs/operations.md"} <= {name for name, _ in PAYLOADS}
-    assert {*Steer} == {
-        command.steer for _, text in COMMANDS if isinstance(command := parse(json.loads(text)), Command)
+    assert {*CommandKind} == {
+        command.kind for _, text in COMMANDS if isinstance(command := parse(json.loads(text)), Command)
     }
 
 
@@ -53,12 +53,12 @@ def test_the_page_of_sources_asks_in_both_ways() -> None:
         payload for page, payload in PAYLOADS if page == "docs/sources.md"
     ]
     questions = [parse(json.loads(text)) for text in texts]
-    assert {True, False} == {bool(each.targets) for each in questions if isinstance(each, Question)}
-    assert all(isinstance(each, Question | ImageOrder) for each in questions)
+    assert {True, False} == {bool(each.targets) for each in questions if isinstance(each, SourceQuestion)}
+    assert all(isinstance(each, SourceQuestion | ImageOrder) for each in questions)
     assert SOURCES in PAGES["docs/reference/commands.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_names_a_command_in_part(page: str) -> None:
     """`"clear": true` beside targets was taken by earlier versions."""
-    assert not re.search(r'"(?:' + "|".join(Steer) + r')": (?:true|false)', PAGES[page])
+    assert not re.search(r'"(?:' + "|".join(CommandKind) + r')": (?:true|false)', PAGES[page])

@@ -11,7 +11,7 @@ import pytest
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
-from imdsv2.people.request import Command, Steer, parse, parse_order
+from imdsv2.people.request import Command, CommandKind, parse, parse_order
 from imdsv2.sweep.order import parse_order as parse_sweep_order
 from infra.names import Names
 from tests.docs.pages import DOCS, REFERENCE, ROOT, table
@@ -69,9 +69,9 @@ def test_the_example_of_a_manual_invoke_is_one() -> None:
 def test_every_command_is_documented_and_its_example_is_one() -> None:
     """The table lists everything that people can control, in the form in which it is sent."""
     examples = [parse(json.loads(example)) for example in table(COMMANDS, "| command | does |")]
-    assert [(steer, True) for steer in Steer] == sorted(
-        ((each.steer, each.dry_run) for each in examples if isinstance(each, Command)),
-        key=lambda each: list(Steer).index(each[0]),
+    assert [(steer, True) for steer in CommandKind] == sorted(
+        ((each.kind, each.dry_run) for each in examples if isinstance(each, Command)),
+        key=lambda each: list(CommandKind).index(each[0]),
     )
 
 

@@ -23,7 +23,8 @@ from imdsv2.ledger.table import Ledger
 from imdsv2.line.event_names import EventNames
 from imdsv2.line.messages import Directions
 from imdsv2.settings import Names, Settings
-from imdsv2.wiring import Edge, Service, assemble
+from imdsv2.wiring.guard import build_guard
+from imdsv2.wiring.service import Edge, Service, assemble
 from tests.world.ledger_table import TABLE as TABLE
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Cloud:
 
     def guard(self) -> Guard:
         """The guard of another function instance."""
-        return self.function().guard()
+        return build_guard(self.function())
 
     def launch(
         self,

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.line.intake import DeadLetters, process
+from imdsv2.wiring.intake import build_intake
 from tests.integration.builders import EVENT_NAMES, IMAGE, MEMBER, REGION
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def deliver(cloud: Cloud, *events: dict[str, Any] | str, intake: Intake | None =
         for number, event in enumerate(events)
     ]
     letters = DeadLetters(cloud.client("sqs"), cloud.dead_letter_url)
-    _, again, poison = process(records, intake or cloud.function().intake(), letters, EVENT_NAMES, "request-1")
+    _, again, poison = process(records, intake or build_intake(cloud.function()), letters, EVENT_NAMES, "request-1")
     return [int(each) for each in again], poison
 
 

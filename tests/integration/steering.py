@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.request import Source
 from imdsv2.people.request import Command, parse
+from imdsv2.wiring.people import build_people
 from tests.integration.builders import asked
 from tests.world.records import change
 
@@ -21,7 +22,7 @@ def answer(cloud: Cloud, has_time: Callable[[], bool] = lambda: True, **event: A
     """The answer of the next function instance to a command of Dora's, which is executed unless it says otherwise."""
     command = parse({"dry_run": False, "caller": "dora", **event})
     assert isinstance(command, Command)
-    return cloud.function().people().carry_out(command, "request-9", has_time)
+    return build_people(cloud.function()).carry_out(command, "request-9", has_time)
 
 
 def steer(cloud: Cloud, **event: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from imdsv2.people.culprit_request import CulpritQuestion
 from imdsv2.people.request import parse
+from imdsv2.wiring.people import build_culprits
 from tests.integration.builders import asked
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def ask(
     scope = {"targets": [str(arn)], **given}
     question = parse({"culprit": scope, "dry_run": not real, **({"caller": "ada", "reason": "case 7"} if real else {})})
     assert isinstance(question, CulpritQuestion)
-    culprits = cloud.function().culprits()
+    culprits = build_culprits(cloud.function())
     capturing = replace(culprits.capturing, document=document, sleep=lambda _: None)
     answer = json.loads(json.dumps(replace(culprits, capturing=capturing).answer(question)))
     [result] = answer["results"]
@@ -380,7 +381,7 @@ def ask_about(cloud: Cloud, *arns: InstanceArn) -> dict[str, dict[str, Any]]:
     scope = {"targets": [str(each) for each in arns], "capture": True}
     question = parse({"culprit": scope, "dry_run": False, "caller": "ada"})
     assert isinstance(question, CulpritQuestion)
-    culprits = cloud.function().culprits()
+    culprits = build_culprits(cloud.function())
     capturing = replace(culprits.capturing, document=DOCUMENT, sleep=lambda _: None)
     results = replace(culprits, capturing=capturing).answer(question)["results"]
     return {each["target"]: each["capture"] for each in results}

@@ -23,7 +23,7 @@ from imdsv2.domain.instance import Place as Where
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Decision, Verdict
-from imdsv2.wiring import Edge, assemble
+from imdsv2.wiring.service import Edge, assemble
 from tests.integration.builders import GATES_OFF, MEMBER, NOW, REGION, SETTINGS, asked
 from tests.unit.plain_cohort import Cohort, Sibling, plain_verdict_in
 from tests.unit.plain_evidence import start_is_seen

@@ -15,7 +15,8 @@ from imdsv2.domain.commands import CALLER, commands_in
 from imdsv2.domain.pasting import numbered
 from imdsv2.domain.request import Source
 from imdsv2.line.messages import breaker_opened
-from imdsv2.people.request import Command, Steer, parse
+from imdsv2.people.request import Command, CommandKind, parse
+from imdsv2.wiring.people import build_people
 from tests.fixtures.events import finding
 from tests.integration.builders import DIRECTIONS, IMAGE, MEMBER, REGION, asked, count_broken
 from tests.integration.guarding import ENFORCED_TAG, enforced, guard, live, reject, untag
@@ -45,14 +46,14 @@ def commands(text: str) -> list[Command]:
     return [each for each in parsed if isinstance(each, Command)]
 
 
-def paste(cloud: Cloud, text: str) -> list[Steer]:
+def paste(cloud: Cloud, text: str) -> list[CommandKind]:
     """Send the commands in a text, which have to be carried out. Returns what they are."""
     sent = list(dict.fromkeys(commands(text)))
     for command in sent:
         assert (False, CALLER) == (command.dry_run, command.caller)
-        answered = cloud.function().people().carry_out(command, "request-9", lambda: True)
+        answered = build_people(cloud.function()).carry_out(command, "request-9", lambda: True)
         assert [(True, None)] == [(each["done"], each["problem"]) for each in answered["results"]]
-    return [each.steer for each in sent]
+    return [each.kind for each in sent]
 
 
 def explanation(cloud: Cloud, arn: InstanceArn) -> str:
@@ -194,58 +195,63 @@ class Case:
 
     make: Callable[[Cloud], InstanceArn]
     reason: str
-    says: Steer
+    says: CommandKind
     then: str
 
 
 CASES = {
-    "broke": Case(make=broke, reason="broke_before", says=Steer.CLEAR, then="unused"),
-    "undone": Case(make=was_undone, reason="undone_by_person", says=Steer.CLEAR, then="unused"),
-    "opened": Case(make=was_opened, reason="changed_back", says=Steer.CLEAR, then="unused"),
-    "held": Case(make=is_held, reason="held_by_person", says=Steer.RELEASE, then="unused"),
+    "broke": Case(make=broke, reason="broke_before", says=CommandKind.CLEAR, then="unused"),
+    "undone": Case(make=was_undone, reason="undone_by_person", says=CommandKind.CLEAR, then="unused"),
+    "opened": Case(make=was_opened, reason="changed_back", says=CommandKind.CLEAR, then="unused"),
+    "held": Case(make=is_held, reason="held_by_person", says=CommandKind.RELEASE, then="unused"),
     "used": Case(
-        make=lambda cloud: cloud.one(use=1.0, hop_limit=2), reason="v1_in_use", says=Steer.MENDED, then="no_evidence"
+        make=lambda cloud: cloud.one(use=1.0, hop_limit=2),
+        reason="v1_in_use",
+        says=CommandKind.MENDED,
+        then="no_evidence",
     ),
     "used, hop limit 1": Case(
-        make=lambda cloud: cloud.one(use=1.0), reason="v1_in_use", says=Steer.MENDED, then="no_evidence"
+        make=lambda cloud: cloud.one(use=1.0), reason="v1_in_use", says=CommandKind.MENDED, then="no_evidence"
     ),
     "container host": Case(
         make=lambda cloud: cloud.one(use=1.0, tags={"eks:cluster-name": "one"}),
         reason="hop_limit_fallback",
-        says=Steer.MENDED,
+        says=CommandKind.MENDED,
         then="no_evidence",
     ),
-    "at boot": Case(make=calls_at_boot, reason="v1_at_boot", says=Steer.MENDED, then="no_evidence"),
-    "recurring": Case(make=calls_come_again, reason="v1_recurs", says=Steer.MENDED, then="no_evidence"),
-    "refused calls": Case(make=refused_calls, reason="v1_refused", says=Steer.MENDED, then="no_evidence"),
-    "forgotten start": Case(make=forgotten_start, reason="boot_not_observable", says=Steer.MENDED, then="no_evidence"),
+    "at boot": Case(make=calls_at_boot, reason="v1_at_boot", says=CommandKind.MENDED, then="no_evidence"),
+    "recurring": Case(make=calls_come_again, reason="v1_recurs", says=CommandKind.MENDED, then="no_evidence"),
+    "refused calls": Case(make=refused_calls, reason="v1_refused", says=CommandKind.MENDED, then="no_evidence"),
+    "forgotten start": Case(
+        make=forgotten_start, reason="boot_not_observable", says=CommandKind.MENDED, then="no_evidence"
+    ),
     "forgotten start in a group": Case(
         make=lambda cloud: forgotten_start(cloud, tags={"autoscaling:groupName": "web"}),
         reason="boot_not_observable",
-        says=Steer.MENDED,
+        says=CommandKind.MENDED,
         then="no_evidence",
     ),
-    "breaker": Case(make=breaker, reason="breaker_open", says=Steer.CLOSE_BREAKER, then="unused"),
-    "unapproved": Case(make=unapproved, reason="approval_required", says=Steer.APPROVE, then="unused"),
-    "refused": Case(make=refused_by_somebody, reason="approval_required", says=Steer.APPROVE, then="unused"),
-    "expired": Case(make=approved_long_ago, reason="approval_required", says=Steer.APPROVE, then="unused"),
-    "noticed": Case(make=noticed, reason="notice_given", says=Steer.HOLD, then="held_by_person"),
-    "beside": Case(make=beside_what_broke, reason="canary_wait", says=Steer.CLEAR, then="unused"),
-    "beside what calls": Case(make=beside_what_calls, reason="cohort_uses_v1", says=Steer.MENDED, then="unused"),
+    "breaker": Case(make=breaker, reason="breaker_open", says=CommandKind.CLOSE_BREAKER, then="unused"),
+    "unapproved": Case(make=unapproved, reason="approval_required", says=CommandKind.APPROVE, then="unused"),
+    "refused": Case(make=refused_by_somebody, reason="approval_required", says=CommandKind.APPROVE, then="unused"),
+    "expired": Case(make=approved_long_ago, reason="approval_required", says=CommandKind.APPROVE, then="unused"),
+    "noticed": Case(make=noticed, reason="notice_given", says=CommandKind.HOLD, then="held_by_person"),
+    "beside": Case(make=beside_what_broke, reason="canary_wait", says=CommandKind.CLEAR, then="unused"),
+    "beside what calls": Case(make=beside_what_calls, reason="cohort_uses_v1", says=CommandKind.MENDED, then="unused"),
     "beside what is refused": Case(
         make=lambda cloud: beside_what_calls(cloud, tokens="required"),
         reason="cohort_uses_v1",
-        says=Steer.CLEAR,
+        says=CommandKind.CLEAR,
         then="unused",
     ),
     "beside what is refused, and was judged": Case(
         make=lambda cloud: beside_what_calls(cloud, judged=True, tokens="required"),
         reason="cohort_uses_v1",
-        says=Steer.CLEAR,
+        says=CommandKind.CLEAR,
         then="unused",
     ),
     "beside what called and has ended": Case(
-        make=beside_what_called_and_has_ended, reason="cohort_uses_v1", says=Steer.CLEAR, then="unused"
+        make=beside_what_called_and_has_ended, reason="cohort_uses_v1", says=CommandKind.CLEAR, then="unused"
     ),
 }
 
@@ -276,13 +282,13 @@ def test_notes_and_messages_have_the_same_commands(cloud: Cloud, name: str) -> N
     assert len(note) <= 512
     assert f"hold ({case.reason})" in note
     assert "{" not in note
-    assert all(each in note for each in meant) or ("imdsv2 hold" not in note and case.says is Steer.HOLD)
+    assert all(each in note for each in meant) or ("imdsv2 hold" not in note and case.says is CommandKind.HOLD)
     assert f"imdsv2 explain {arn.instance_id}" in note
     texts = [str(each["Message"]) for each in cloud.published() if case.reason in str(each["Subject"])]
     assert all(f"  [1] {meant[0]}\n" in text for text in texts)
     # What passes by itself is not mailed: the message of what broke has the command.
     assert ({case.says} if case.reason != "canary_wait" else set()) == {
-        each.steer for text in texts for each in commands(text)
+        each.kind for text in texts for each in commands(text)
     }
 
 
@@ -293,7 +299,7 @@ def test_what_was_accepted_still_says_what_it_was_held_for(cloud: Cloud) -> None
     steer(cloud, accept=named(arn), owner="blue", reason="Harmless.", until="2026-12-31")
     cloud.policy(mode="observe")
     assert "unused" == reason(cloud, arn, Source.REVISIT)
-    assert [Steer.MENDED] == [each.steer for each in commands(explanation(cloud, arn))]
+    assert [CommandKind.MENDED] == [each.kind for each in commands(explanation(cloud, arn))]
 
 
 def test_the_message_of_a_breaker_closes_it(cloud: Cloud) -> None:
@@ -301,7 +307,7 @@ def test_the_message_of_a_breaker_closes_it(cloud: Cloud) -> None:
     arn = breaker(cloud)
     account = cloud.accounts().of(arn)
     assert isinstance(account, Account)
-    assert [Steer.CLOSE_BREAKER] == paste(cloud, breaker_opened(account, DIRECTIONS).text)
+    assert [CommandKind.CLOSE_BREAKER] == paste(cloud, breaker_opened(account, DIRECTIONS).text)
     assert cloud.accounts().of(arn).breaker_opened_at is None
 
 
@@ -315,7 +321,7 @@ def test_what_the_guard_put_back_says_how_to_clear_it(cloud: Cloud) -> None:
         live(cloud, arn, hours=0.25)
         reject(cloud, arn, calls=40)
     assert 1 == guard(cloud).rolled_back
-    assert [Steer.CLEAR] == paste(cloud, explanation(cloud, arn))
+    assert [CommandKind.CLEAR] == paste(cloud, explanation(cloud, arn))
     assert "cleared_by" in cloud.current(arn)
 
 
@@ -327,4 +333,4 @@ def test_what_the_guard_left_broken_says_nothing_that_cannot_be_pasted(cloud: Cl
         reject(cloud, arn, calls=40)
     untag(cloud, arn, ENFORCED_TAG)
     assert 1 == guard(cloud).left_broken
-    assert {Steer.CLEAR, Steer.UNDO} >= {each.steer for each in commands(explanation(cloud, arn))}
+    assert {CommandKind.CLEAR, CommandKind.UNDO} >= {each.kind for each in commands(explanation(cloud, arn))}

@@ -14,6 +14,7 @@ from imdsv2.domain.cohort import lineage_of
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.culprit_request import CulpritQuestion
 from imdsv2.people.request import parse
+from imdsv2.wiring.people import build_culprits
 from tests.integration.builders import MEMBER, REGION, asked
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def ask(cloud: Cloud, **scope: Any) -> dict[str, Any]:
     """The answer of a new function instance, as it is sent."""
     question = parse({"culprit": scope})
     assert isinstance(question, CulpritQuestion)
-    answer: dict[str, Any] = json.loads(json.dumps(cloud.function().culprits().answer(question)))
+    answer: dict[str, Any] = json.loads(json.dumps(build_culprits(cloud.function()).answer(question)))
     return answer
 
 

@@ -13,6 +13,7 @@ from imdsv2.domain.fleet_file import LATEST
 from imdsv2.domain.request import Source
 from imdsv2.ledger.digests import DigestState
 from imdsv2.sweep.digest_rows import AGAIN_AFTER, ENTRIES, NO_OWNER
+from imdsv2.wiring.sweep import build_digest
 from tests.integration.builders import MEMBER, OTHER, REGION, asked
 from tests.integration.guarding import enforced, guard, live, reject
 from tests.integration.steering import judge, named, steer
@@ -38,7 +39,7 @@ class Days(Nights):
         """The last step of a sweep."""
         latest = json.loads(self.bucket.objects[LATEST])
         self.cloud.clock.move(minutes=3)  # What is younger than two minutes is left to the next one.
-        return self.cloud.function().digest().run(self.files, latest["key"], name)
+        return build_digest(self.cloud.function()).run(self.files, latest["key"], name)
 
     def night(self, **how: Any) -> dict[str, str]:
         """A sweep and its digest; what each owner got."""
@@ -248,7 +249,7 @@ def test_one_that_was_claimed_and_forgotten_is_sent_by_the_next_night(cloud: Clo
     """A claim ends with the time that the function may run."""
     arn = cloud.one(tags=BLUE)
     days.sweep()
-    digests = cloud.function().digest().digests
+    digests = build_digest(cloud.function()).digests
     begun = cloud.clock()
     claim = DigestState(until=begun - DAY, is_on=True, claimed_by="dead", claimed_until=begun + timedelta(minutes=15))
     assert digests.save(claim)

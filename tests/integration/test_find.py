@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.people.find_request import Search
+from imdsv2.people.find_request import FindQuestion
 from imdsv2.people.request import parse
+from imdsv2.wiring.people import build_finder
 from tests.integration.builders import MEMBER, REGION, asked
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ THERE = {"account": MEMBER, "region": REGION}
 def find(cloud: Cloud, **given: Any) -> dict[str, Any]:
     """The answer of a new function instance, as it is sent."""
     search = parse({"find": given})
-    assert isinstance(search, Search)
-    answer: dict[str, Any] = json.loads(json.dumps(cloud.function().finder().answer(search)))
+    assert isinstance(search, FindQuestion)
+    answer: dict[str, Any] = json.loads(json.dumps(build_finder(cloud.function()).answer(search)))
     return answer
 
 

@@ -15,9 +15,10 @@ import pytest
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.domain.fleet_file import COLUMNS, LATEST
 from imdsv2.domain.instance import Place
-from imdsv2.sweep.fleet import FleetWriter
 from imdsv2.sweep.join import CARRIED_FOR, join
-from imdsv2.sweep.run import Tally, go_through
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally
+from imdsv2.wiring.sweep import build_fleet_writer
 from tests.integration.builders import MEMBER, OTHER, REGION
 from tests.integration.guarding import enforced
 from tests.integration.steering import judge
@@ -66,17 +67,7 @@ class Nights:
         line = service.line
         while True:
             left = iter([True] * (batches - 1) + [False] * 99)
-            with closing(
-                FleetWriter(
-                    place=tally.place,
-                    prefix=str(tally.fleet),
-                    ledger=line.ledger,
-                    memberships=line.judge.siblings.memberships,
-                    policy=line.policies.current(line.now()).policy,
-                    write=self.files.write_packed,
-                    now=line.now,
-                )
-            ) as fleet:
+            with closing(build_fleet_writer(service, tally.place, str(tally.fleet), self.files.write_packed)) as fleet:
                 done = go_through(
                     line, service.members, tally, "sweep", dry_run=dry_run, has_time=left.__next__, fleet=fleet
                 )

@@ -11,8 +11,9 @@ import pytest
 
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.detail import is_event
-from imdsv2.people.graduate_request import Graduating
+from imdsv2.people.graduate_request import GraduationOrder
 from imdsv2.people.request import parse
+from imdsv2.wiring.people import build_graduates
 from tests.integration.builders import MEMBER, REGION, asked
 from tests.world.refusal import refusal
 
@@ -58,8 +59,8 @@ def graduate(cloud: Cloud, *, real: bool = True, **given: Any) -> dict[str, Any]
     """The answer of a new function instance, as it is sent."""
     scope = {"account": MEMBER, "region": REGION, **given}
     command = parse({"graduate": scope, "dry_run": not real, **({"caller": "ada"} if real else {})})
-    assert isinstance(command, Graduating)
-    answer: dict[str, Any] = json.loads(json.dumps(cloud.function().graduates().carry_out(command, "request-7")))
+    assert isinstance(command, GraduationOrder)
+    answer: dict[str, Any] = json.loads(json.dumps(build_graduates(cloud.function()).carry_out(command, "request-7")))
     return answer
 
 
@@ -95,7 +96,7 @@ def test_a_place_that_is_ready_is_locked_and_undone(cloud: Cloud, defaults: Defa
     assert ("locked", "locked") == (locked["result"], locked["status"])
     assert [{"HttpTokens": "required", "HttpPutResponseHopLimit": 2}] == defaults.changes
     undo = json.loads(locked["explanation"].removeprefix("Put back with ").removesuffix("."))
-    assert isinstance(parse(undo), Graduating)
+    assert isinstance(parse(undo), GraduationOrder)
     undone = graduate(cloud, unlock=True)
     assert "unlocked" == undone["result"]
     assert {"HttpPutResponseHopLimit": 1, "HttpEndpoint": "enabled"} == defaults.values

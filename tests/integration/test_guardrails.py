@@ -11,6 +11,7 @@ import pytest
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.guardrail_request import GuardrailQuestion
 from imdsv2.people.request import parse
+from imdsv2.wiring.people import build_guardrails
 from tests.integration.builders import MEMBER, REGION, asked
 from tests.integration.steering import named, steer
 
@@ -40,7 +41,7 @@ def ask(cloud: Cloud, **scope: Any) -> dict[str, Any]:
     """The answer of a new function instance, as it is sent."""
     question = parse({"guardrails": scope})
     assert isinstance(question, GuardrailQuestion)
-    answer: dict[str, Any] = json.loads(json.dumps(cloud.function().guardrails().answer(question)))
+    answer: dict[str, Any] = json.loads(json.dumps(build_guardrails(cloud.function()).answer(question)))
     return answer
 
 

@@ -9,7 +9,8 @@ from botocore.exceptions import EndpointConnectionError
 
 from imdsv2.people.image_request import CONFIRMATION, ImageOrder
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import Question
+from imdsv2.people.source_request import SourceQuestion
+from imdsv2.wiring.people import build_images, build_sources
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, asked
 from tests.integration.sourcing import group, know_defaults, template
 from tests.world.refusal import refusal
@@ -58,7 +59,7 @@ def order(*image_ids: str, dry_run: bool = True) -> ImageOrder:
 
 def carry_out(cloud: Cloud, *image_ids: str, dry_run: bool = True) -> dict[str, Any]:
     """The answer."""
-    return cloud.function().images().carry_out(order(*image_ids, dry_run=dry_run), "request-7")
+    return build_images(cloud.function()).carry_out(order(*image_ids, dry_run=dry_run), "request-7")
 
 
 def statuses(cloud: Cloud, image_id: str) -> list[str]:
@@ -131,7 +132,7 @@ def test_what_an_ami_does_not_reach_does_not_hold_it(cloud: Cloud, support: dict
     list says so, too."""
     quiet, busy = cloud.launch(image=OWN) + cloud.launch(use=4.0)
     cloud.line().run([asked(quiet), asked(busy)], "request-0")
-    listed = cloud.function().sources().answer(_question())
+    listed = build_sources(cloud.function()).answer(_question())
     assert {quiet.instance_id: "hold", busy.instance_id: "hold"} == {
         each["instances"][0]: each["verdict"] for each in listed["results"]
     }
@@ -144,9 +145,9 @@ def test_what_an_ami_does_not_reach_does_not_hold_it(cloud: Cloud, support: dict
     assert {OWN: "v2.0"} == support
 
 
-def _question() -> Question:
+def _question() -> SourceQuestion:
     parsed = parse({"sources": {"account": MEMBER, "region": REGION}})
-    assert isinstance(parsed, Question)
+    assert isinstance(parsed, SourceQuestion)
     return parsed
 
 

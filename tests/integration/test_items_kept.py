@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.people.request import Command, parse
 from imdsv2.version import VERSION
+from imdsv2.wiring.people import build_people
 from tests.fixtures.events import finding
 from tests.integration.builders import HUB, OTHER, TABLE, arn_of, asked
 from tests.integration.guarding import enforced, guard, live, reject, untag
@@ -42,7 +43,7 @@ def ask(cloud: Cloud, **event: Any) -> None:
     """Execute a command."""
     command = parse({"dry_run": False, **event})
     assert isinstance(command, Command)
-    cloud.function().people().carry_out(command, "request-9", lambda: True)
+    build_people(cloud.function()).carry_out(command, "request-9", lambda: True)
 
 
 def judge(cloud: Cloud, *arns: InstanceArn, **how: Any) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from imdsv2.domain.request import Source
 from imdsv2.ledger.items import to_text
-from imdsv2.sweep.run import Tally, go_through
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally
+from imdsv2.wiring.revisit import build_policy_change
 from tests.fixtures.events import finding
 from tests.integration.builders import MEMBER, OTHER, REGION, asked, count_broken
 from tests.integration.guarding import enforced, guard, live, reject
@@ -123,8 +125,7 @@ def test_a_finding_that_is_no_longer_suppressed_is_no_echo(cloud: Cloud) -> None
 def test_the_revisit_function_judges_what_a_new_policy_concerns(cloud: Cloud, mode: str) -> None:
     """Observed for a day, then switched on: two minutes later it is due."""
     cloud.policy(mode="observe")
-    concern = cloud.function().concern
-    concern().go_on(lambda: True)
+    build_policy_change(cloud.function()).make_due(lambda: True)
     arn = cloud.one()
     judge(cloud, arn)
     assert ("would_enforce", True) == (cloud.current(arn)["status"], waits_for_a_day(cloud, arn))
@@ -132,7 +133,7 @@ def test_the_revisit_function_judges_what_a_new_policy_concerns(cloud: Cloud, mo
     cloud.policy(mode=mode)
     for _ in range(2):
         cloud.clock.move(minutes=1)
-        concern().go_on(lambda: True)
+        build_policy_change(cloud.function()).make_due(lambda: True)
     assert ({arn} if mode == "enforce" else set()) == due(cloud)
 
 

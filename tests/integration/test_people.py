@@ -22,7 +22,7 @@ from imdsv2.ledger.trail import Author
 from imdsv2.people import command as command_module
 from imdsv2.people import undo as undo_module
 from imdsv2.people.command import People
-from imdsv2.people.request import Command, Steer, parse
+from imdsv2.people.request import Command, CommandKind, parse
 from imdsv2.people.scope import Scopes
 from imdsv2.people.undo import Undoing
 from tests.fixtures.events import finding
@@ -84,27 +84,27 @@ def open_breaker(cloud: Cloud, account: str = MEMBER) -> None:
 # --- Dry run -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steer_", Steer)
-def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, steer_: Steer) -> None:
+@pytest.mark.parametrize("steer_", CommandKind)
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(cloud: Cloud, steer_: CommandKind) -> None:
     """Neither to the ledger nor to EC2; nobody is notified."""
     mine = enforced(cloud)
     cloud.policy(mode="enforce", approval="required")
     scopes = {
-        Steer.UNDO: named(mine),
-        Steer.HOLD: named(cloud.one()),
-        Steer.RELEASE: named(held := cloud.one()),
-        Steer.CLOSE_BREAKER: {"account": MEMBER},
-        Steer.CLEAR: named(mine),
-        Steer.ACCEPT: named(used := cloud.one(use=1.0)),
-        Steer.MENDED: named(used),
+        CommandKind.UNDO: named(mine),
+        CommandKind.HOLD: named(cloud.one()),
+        CommandKind.RELEASE: named(held := cloud.one()),
+        CommandKind.CLOSE_BREAKER: {"account": MEMBER},
+        CommandKind.CLEAR: named(mine),
+        CommandKind.ACCEPT: named(used := cloud.one(use=1.0)),
+        CommandKind.MENDED: named(used),
     }
     steer(cloud, hold=named(held), reason="Migration.", owner="blue", until=TODAY)
     assert "v1_in_use" == reason(cloud, used)
     event: dict[str, Any] = {"caller": "alice", steer_: scopes.get(steer_, named(waiting(cloud)))}
     open_breaker(cloud)
-    if steer_ is Steer.MENDED:
+    if steer_ is CommandKind.MENDED:
         event["at"] = "2026-11-20T00:00:00Z"
-    if steer_ in {Steer.HOLD, Steer.ACCEPT}:
+    if steer_ in {CommandKind.HOLD, CommandKind.ACCEPT}:
         event |= {"reason": "Migration.", "owner": "blue", "until": TODAY}
     before, made = cloud.items(), len(cloud.wire.calls)
     dry = answer(cloud, **event, dry_run=True)
@@ -772,7 +772,7 @@ def test_what_somebody_is_changing_is_left_to_him(careful: Cloud, status: str) -
         write(careful, arn, status="enforced", enforced_at=careful.clock())
         write(careful, arn, status="rolling_back")
     before = careful.items()
-    for word in sorted({*Steer} - {Steer.CLOSE_BREAKER}):
+    for word in sorted({*CommandKind} - {CommandKind.CLOSE_BREAKER}):
         event: dict[str, Any] = {"caller": "alice", word: named(arn)} | (HOLD if word in {"hold", "accept"} else {})
         event |= {"at": "2026-11-20T00:00:00Z"} if word == "mended" else {}
         for dry_run in (True, False):

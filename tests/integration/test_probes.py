@@ -11,6 +11,7 @@ from imdsv2.domain.commands import command
 from imdsv2.domain.request import Request, Source
 from imdsv2.people.answer import result_document
 from imdsv2.people.request import Command, parse
+from imdsv2.wiring.people import build_people
 from tests.fixtures.events import finding
 from tests.integration.guarding import enforced, guard, live, probe, reject, restart
 from tests.integration.test_departures import cohort_of, fleet, judge, told
@@ -35,7 +36,7 @@ def undo(cloud: Cloud, arn: InstanceArn) -> None:
     """A person has it put back."""
     command_ = parse({"undo": {"targets": [str(arn)]}, "dry_run": False, "caller": "kim"})
     assert isinstance(command_, Command)
-    cloud.function().people().carry_out(command_, "request-9", lambda: True)
+    build_people(cloud.function()).carry_out(command_, "request-9", lambda: True)
 
 
 # --- A probe -------------------------------------------------------------------------------------------------------

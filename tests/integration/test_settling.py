@@ -11,7 +11,7 @@ from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.request import Steer
+from imdsv2.people.request import CommandKind
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of
 from tests.integration.guarding import enforced, guard, live, reject, watch_use
 from tests.integration.steering import answer, due, events, judge, named, reason, said, steer, write
@@ -383,7 +383,7 @@ def test_a_cohort_that_the_ledger_does_not_know_is_refused_with_the_likely_one(c
     assert elsewhere.problem.endswith(f"did you mean {MEMBER}?")
 
 
-@pytest.mark.parametrize("word", sorted({*Steer} - {Steer.HOLD, Steer.CLOSE_BREAKER}))
+@pytest.mark.parametrize("word", sorted({*CommandKind} - {CommandKind.HOLD, CommandKind.CLOSE_BREAKER}))
 def test_an_instance_that_the_ledger_does_not_know_is_left_with_the_likely_one(cloud: Cloud, word: str) -> None:
     """One wrong digit, or the wrong Region; the others go on. Nothing is written."""
     arn = enforced(cloud)

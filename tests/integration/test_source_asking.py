@@ -10,6 +10,7 @@ import pytest
 
 from imdsv2.domain.instance import Place
 from imdsv2.fix.survey import survey
+from imdsv2.wiring.fixing import build_fixing
 from imdsv2_cli.commands.sources import sources
 from tests.integration import test_source_fix as fixing
 from tests.integration.builders import MEMBER, REGION
@@ -27,7 +28,7 @@ defaults = fixing.defaults
 def left(cloud: Cloud, **policy: Any) -> str:
     """What the sweep says of the only source there."""
     cloud.policy(**{"mode": "enforce", "source": "fix", **policy})
-    does = cloud.function().fixing()
+    does = build_fixing(cloud.function())
     several = survey(does.members, does.ledger, does.fixes, Place("aws", REGION, MEMBER))
     [(_, ended)] = list(does.fix_all(several, None, "request-8", dry_run=False))
     return ended.why

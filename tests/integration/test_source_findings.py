@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imdsv2.wiring.intake import build_intake
 from tests.fixtures.events import (
     custom_action,
     imported,
@@ -139,10 +140,10 @@ def test_the_echo_of_our_own_note_is_dropped(cloud: Cloud) -> None:
     made = template(cloud)
     asff = source_finding("EC2.170", template_arn(made))
     cloud.hub.holds(asff)
-    intake = cloud.function().intake()
+    intake = build_intake(cloud.function())
     deliver(cloud, imported(asff), intake=intake)
     before = len(cloud.wire.calls)
-    deliver(cloud, imported(asff), intake=cloud.function().intake())
+    deliver(cloud, imported(asff), intake=build_intake(cloud.function()))
     made_since = {call.operation for call in cloud.wire.calls[before:]}
     assert set() == made_since & {"DescribeInstances", "BatchUpdateFindings", "PutItem", "TransactWriteItems"}
 
@@ -177,7 +178,7 @@ def test_further_findings_of_the_same_thing_share_a_look(cloud: Cloud) -> None:
 def test_findings_of_one_account_trace_it_once(cloud: Cloud) -> None:
     """Security Hub sends them one by one."""
     made = [template(cloud, f"t{number}") for number in range(3)]
-    intake = cloud.function().intake()
+    intake = build_intake(cloud.function())
     for each in made:
         deliver(cloud, source_change("ec2-launch-template-imdsv2-check", each), intake=intake)
     assert 1 == len(cloud.wire.made("DescribeLaunchTemplates"))

@@ -12,7 +12,9 @@ from botocore.exceptions import EndpointConnectionError
 from imdsv2.domain.instance import Place
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import Question
+from imdsv2.people.source_request import SourceQuestion
+from imdsv2.wiring.fixing import build_fixing
+from imdsv2.wiring.people import build_source_fixing
 from tests.integration.builders import IMAGE, MEMBER, REGION, asked
 from tests.integration.guarding import guard, live, probe, reject
 from tests.integration.steering import answer, steer
@@ -69,8 +71,8 @@ def fix(cloud: Cloud, *, dry_run: bool = False, **scope: Any) -> list[dict[str, 
     """A person has sources changed. What became of each."""
     scope = scope or {"account": MEMBER, "region": REGION}
     question = parse({"sources": {**scope, "fix": True}, "dry_run": dry_run, "caller": "dora"})
-    assert isinstance(question, Question)
-    told = cloud.function().source_fixing().answer(question, "request-7", lambda: True)
+    assert isinstance(question, SourceQuestion)
+    told = build_source_fixing(cloud.function()).answer(question, "request-7", lambda: True)
     assert [] == told["problems"]
     return [json.loads(json.dumps(each))["fix"] for each in told["results"]]
 
@@ -664,7 +666,7 @@ def test_an_alert_leaves_it_to_people(cloud: Cloud) -> None:
 def sweep(cloud: Cloud, **policy: Any) -> dict[str, int]:
     """What the nightly sweep does to sources where the policy has them changed."""
     cloud.policy(**{"mode": "enforce", "source": "fix", **policy})
-    return dict(cloud.function().fixing().sweep(Place("aws", REGION, MEMBER), "request-8"))
+    return dict(build_fixing(cloud.function()).sweep(Place("aws", REGION, MEMBER), "request-8"))
 
 
 def test_the_sweep_changes_what_may_be_changed_and_nothing_again(cloud: Cloud) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.domain.instance import Place
+from imdsv2.wiring.sweep import build_source_sweep
 from tests.bench.measurements.sources import measure_sweep
 from tests.fixtures.events import imported, source_finding, template_arn
 from tests.integration.builders import MEMBER, REGION, asked
@@ -38,7 +39,7 @@ def _defaults(cloud: Cloud) -> None:
 
 def sweep(cloud: Cloud, *, dry_run: bool = False) -> Sources:
     """One night's look at the sources of the member's Region."""
-    return cloud.function().source_sweep().go_through(PLACE, dry_run=dry_run)
+    return build_source_sweep(cloud.function()).go_through(PLACE, dry_run=dry_run)
 
 
 def web(cloud: Cloud, **how: Any) -> tuple[str, list[InstanceArn]]:

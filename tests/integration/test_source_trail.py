@@ -8,7 +8,8 @@ import pytest
 
 from imdsv2.ledger.detail import ALWAYS, SOMETIMES
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import Question
+from imdsv2.people.source_request import SourceQuestion
+from imdsv2.wiring.people import build_source_fixing
 from tests.integration.builders import MEMBER, REGION
 from tests.integration.guarding import guard, live, reject
 from tests.integration.sourcing import know_defaults
@@ -118,8 +119,8 @@ def test_a_source_bears_the_reasons_of_who_had_it_changed_and_put_back(cloud: Cl
     def changed(because: str | None) -> None:
         asked = {"sources": {"account": MEMBER, "region": REGION, "fix": True}, "dry_run": False, "caller": "dora"}
         question = parse({**asked, **({"reason": because} if because else {})})
-        assert isinstance(question, Question)
-        (ended,) = cloud.function().source_fixing().answer(question, "request-7", lambda: True)["results"]
+        assert isinstance(question, SourceQuestion)
+        (ended,) = build_source_fixing(cloud.function()).answer(question, "request-7", lambda: True)["results"]
         assert "fixed" == ended["fix"]["status"]
 
     proved(cloud, LaunchTemplate={"LaunchTemplateId": template(cloud), "Version": "1"})

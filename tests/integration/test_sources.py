@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import Question
+from imdsv2.people.source_request import SourceQuestion
+from imdsv2.wiring.people import build_sources
 from tests.integration.builders import IMAGE, MEMBER, REGION, asked
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def defaults(cloud: Cloud) -> dict[str, Any]:
 def ask(cloud: Cloud, **scope: Any) -> dict[str, Any]:
     """The answer of a new function instance, as it is sent."""
     question = parse({"sources": scope or {"account": MEMBER, "region": REGION}})
-    assert isinstance(question, Question)
-    answer: dict[str, Any] = json.loads(json.dumps(cloud.function().sources().answer(question)))
+    assert isinstance(question, SourceQuestion)
+    answer: dict[str, Any] = json.loads(json.dumps(build_sources(cloud.function()).answer(question)))
     return answer
 
 
@@ -388,10 +389,10 @@ def test_nothing_is_written(cloud: Cloud) -> None:
     group(cloud, LaunchTemplate={"LaunchTemplateId": template(cloud)})
     before = cloud.items()
     answers = [
-        cloud.function().sources().answer(question)
+        build_sources(cloud.function()).answer(question)
         for dry_run in (True, False)
         if isinstance(
-            question := parse({"sources": {"account": MEMBER, "region": REGION}, "dry_run": dry_run}), Question
+            question := parse({"sources": {"account": MEMBER, "region": REGION}, "dry_run": dry_run}), SourceQuestion
         )
     ]
     assert [True, False] == [each.pop("dry_run") for each in answers]

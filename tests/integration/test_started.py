@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.domain.request import Source
+from imdsv2.wiring.intake import build_intake
 from tests.fixtures.events import config_change, started
 from tests.integration.builders import MEMBER, OTHER, asked
 from tests.integration.sourcing import deliver
@@ -172,7 +173,7 @@ def test_a_ledger_that_does_not_answer_brings_the_message_back(cloud: Cloud) -> 
     """Nothing is lost."""
     proved(cloud)
     (arn,) = launch(cloud)
-    intake = cloud.function().intake()
+    intake = build_intake(cloud.function())
     cloud.wire.refuse("BatchGetItem", "InternalServerError", status=500)
     assert ([0], 0) == deliver(cloud, begins(arn), intake=intake)
 

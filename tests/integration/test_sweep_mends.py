@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imdsv2.domain.instance import Place
-from imdsv2.sweep.run import Tally, go_through
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally
 from tests.integration.builders import MEMBER, REGION
 from tests.integration.guarding import enforced
 from tests.integration.steering import judge

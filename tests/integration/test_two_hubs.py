@@ -17,7 +17,7 @@ from imdsv2.aws.retries import pace
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.ledger.finding_key import key_of
-from imdsv2.wiring import wire
+from imdsv2.wiring.function import wire
 from tests.fixtures.events import finding, finding_v2
 from tests.integration.builders import HUB, MEMBER, NOW, REGION, ROLES, TABLE, arn_of, asked, known_finding
 

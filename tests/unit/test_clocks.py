@@ -62,7 +62,7 @@ def test_the_order_within_one_write_is_kept() -> None:
     """It was seen to require tokens after the clearance: that keeps row 10."""
     known = record(changed_at=AHEAD)
     after = in_order(known, replace(known, cleared_at=BEHIND, required_seen_at=NOW))
-    assert after.history.was_opened
+    assert after.history.uncleared_required_seen_at is not None
 
 
 @pytest.mark.parametrize("when", [NOW, NOW + timedelta(hours=5)])

@@ -8,26 +8,29 @@ import pytest
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.request import Command, Scope, Steer, parse
+from imdsv2.people.request import Command, CommandKind, Scope, parse
 from tests.fixtures.events import MEMBER, REGION, instance_arn
 
 TARGETS: dict[str, Any] = {"targets": [instance_arn()]}
 ACCOUNT: dict[str, Any] = {"account": MEMBER, "region": REGION}
 ACCOUNTED_FOR = {"owner": "green", "reason": "Audit until June.", "until": "2027-06-30"}
 
-COMMANDS: list[tuple[Steer, dict[str, Any], dict[str, Any]]] = [
-    (Steer.HOLD, TARGETS, ACCOUNTED_FOR),
-    (Steer.ACCEPT, TARGETS, ACCOUNTED_FOR),
-    (Steer.APPROVE, ACCOUNT, {"until": "2027-06-30", "reason": "Change 12."}),
-    (Steer.MENDED, TARGETS, {"at": "2026-11-19T05:30:00Z", "reason": "Agent 3.1."}),
-    (Steer.UNDO, ACCOUNT | {"since": "2026-11-19T00:00:00Z"}, {"reason": "Billing is down."}),
-    *((steer, TARGETS, {"reason": "Looked at."}) for steer in (Steer.REFUSE, Steer.RELEASE, Steer.CLEAR)),
-    (Steer.CLOSE_BREAKER, {"account": MEMBER}, {"reason": "Looked at."}),
+COMMANDS: list[tuple[CommandKind, dict[str, Any], dict[str, Any]]] = [
+    (CommandKind.HOLD, TARGETS, ACCOUNTED_FOR),
+    (CommandKind.ACCEPT, TARGETS, ACCOUNTED_FOR),
+    (CommandKind.APPROVE, ACCOUNT, {"until": "2027-06-30", "reason": "Change 12."}),
+    (CommandKind.MENDED, TARGETS, {"at": "2026-11-19T05:30:00Z", "reason": "Agent 3.1."}),
+    (CommandKind.UNDO, ACCOUNT | {"since": "2026-11-19T00:00:00Z"}, {"reason": "Billing is down."}),
+    *(
+        (steer, TARGETS, {"reason": "Looked at."})
+        for steer in (CommandKind.REFUSE, CommandKind.RELEASE, CommandKind.CLEAR)
+    ),
+    (CommandKind.CLOSE_BREAKER, {"account": MEMBER}, {"reason": "Looked at."}),
 ]
 """Each command with a selection, and all fields that it takes."""
 
 
-def command(steer: Steer, selection: dict[str, Any], fields: dict[str, Any]) -> Command:
+def command(steer: CommandKind, selection: dict[str, Any], fields: dict[str, Any]) -> Command:
     """The command as it is read."""
     read = parse({str(steer): selection, **fields, "dry_run": False, "caller": "dora"})
     assert isinstance(read, Command)
@@ -36,7 +39,7 @@ def command(steer: Steer, selection: dict[str, Any], fields: dict[str, Any]) -> 
 
 @pytest.mark.parametrize(("steer", "selection", "fields"), COMMANDS)
 def test_a_field_in_the_command_is_the_same_as_one_beside_it(
-    steer: Steer, selection: dict[str, Any], fields: dict[str, Any]
+    steer: CommandKind, selection: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     """All of them, and each alone."""
     beside = command(steer, selection, fields)
@@ -48,14 +51,14 @@ def test_a_field_in_the_command_is_the_same_as_one_beside_it(
 
 def test_a_hold_with_its_fields_selects_what_it_names() -> None:
     """The fields are no part of the selection."""
-    read = command(Steer.HOLD, TARGETS | ACCOUNTED_FOR, {})
+    read = command(CommandKind.HOLD, TARGETS | ACCOUNTED_FOR, {})
     assert Scope(targets=(InstanceArn.parse(instance_arn()),)) == read.scope
     assert ("green", "Audit until June.") == (read.owner, read.reason)
 
 
 @pytest.mark.parametrize(("steer", "selection", "fields"), COMMANDS)
 def test_a_field_in_both_places_is_refused_because_nobody_can_tell_which_is_meant(
-    steer: Steer, selection: dict[str, Any], fields: dict[str, Any]
+    steer: CommandKind, selection: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     """Also where both say the same."""
     for name in fields:
@@ -65,7 +68,7 @@ def test_a_field_in_both_places_is_refused_because_nobody_can_tell_which_is_mean
 
 
 @pytest.mark.parametrize(("steer", "selection", "fields"), COMMANDS)
-def test_fields_alone_select_nothing(steer: Steer, selection: dict[str, Any], fields: dict[str, Any]) -> None:
+def test_fields_alone_select_nothing(steer: CommandKind, selection: dict[str, Any], fields: dict[str, Any]) -> None:
     """A hold of nobody would hold nobody."""
     del selection
     with pytest.raises(InvalidRequest) as refused:
@@ -76,13 +79,15 @@ def test_fields_alone_select_nothing(steer: Steer, selection: dict[str, Any], fi
 @pytest.mark.parametrize(
     ("steer", "name", "value"),
     [
-        (Steer.CLEAR, "until", "2027-06-30"),
-        (Steer.APPROVE, "owner", "green"),
-        (Steer.HOLD, "at", "2026-11-19T05:30:00Z"),
-        *((steer, name, value) for steer in Steer for name, value in (("dry_run", False), ("caller", "dora"))),
+        (CommandKind.CLEAR, "until", "2027-06-30"),
+        (CommandKind.APPROVE, "owner", "green"),
+        (CommandKind.HOLD, "at", "2026-11-19T05:30:00Z"),
+        *((steer, name, value) for steer in CommandKind for name, value in (("dry_run", False), ("caller", "dora"))),
     ],
 )
-def test_what_a_command_does_not_take_inside_is_refused_by_its_name(steer: Steer, name: str, value: object) -> None:
+def test_what_a_command_does_not_take_inside_is_refused_by_its_name(
+    steer: CommandKind, name: str, value: object
+) -> None:
     """The message lists what it takes there; whether it is real, and who asks, is said outside."""
     selection, fields = next(each[1:] for each in COMMANDS if each[0] is steer)
     with pytest.raises(InvalidRequest) as refused:
@@ -98,7 +103,7 @@ def test_what_a_command_does_not_take_inside_is_refused_by_its_name(steer: Steer
 def test_a_field_inside_of_a_wrong_kind_is_refused_as_outside(name: str, value: object) -> None:
     """By its name."""
     with pytest.raises(InvalidRequest) as refused:
-        command(Steer.HOLD, TARGETS | ACCOUNTED_FOR | {name: value}, {})
+        command(CommandKind.HOLD, TARGETS | ACCOUNTED_FOR | {name: value}, {})
     assert name == refused.value.field
 
 

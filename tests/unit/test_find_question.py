@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.find_request import Search
+from imdsv2.people.find_request import FindQuestion
 from imdsv2.people.request import parse
 from tests.fixtures.events import MEMBER, REGION
 
 
-def search(event: object) -> Search:
+def search(event: object) -> FindQuestion:
     """The question in a request."""
     read = parse(event)
-    assert isinstance(read, Search)
+    assert isinstance(read, FindQuestion)
     return read
 
 
 def test_everything_may_be_asked_for() -> None:
     """Wherever the ledger knows anything."""
-    assert Search() == search({"find": {}})
+    assert FindQuestion() == search({"find": {}})
 
 
 def test_names_ids_and_tags_narrow_it() -> None:

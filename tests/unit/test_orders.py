@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.request import Command, Order, Scope, Steer, parse
+from imdsv2.people.request import Command, CommandKind, JudgementOrder, Scope, parse
 from tests.fixtures.events import INSTANCE_ID, MEMBER, REGION, REGION_OF_PARTITION, instance_arn
 
 LONGEST_MESSAGE = 500
@@ -23,25 +23,30 @@ COHORT = f"aws/{MEMBER}/{REGION}/group:web"
 
 TARGETS: dict[str, Any] = {"targets": [instance_arn()]}
 ACCOUNT: dict[str, Any] = {"account": MEMBER}
-LEAST: dict[Steer, dict[str, Any]] = {
-    Steer.UNDO: {"undo": TARGETS},
-    Steer.APPROVE: {"approve": TARGETS},
-    Steer.REFUSE: {"refuse": TARGETS},
-    Steer.HOLD: {"hold": TARGETS, "reason": "Migration.", "owner": "blue", "until": "2027-05-31"},
-    Steer.RELEASE: {"release": TARGETS},
-    Steer.CLOSE_BREAKER: {"close_breaker": ACCOUNT},
-    Steer.CLEAR: {"clear": TARGETS},
-    Steer.ACCEPT: {"accept": TARGETS, "reason": "Its calls are harmless.", "owner": "blue", "until": "2027-05-31"},
-    Steer.MENDED: {"mended": TARGETS, "at": "2026-11-20T06:00:00Z"},
+LEAST: dict[CommandKind, dict[str, Any]] = {
+    CommandKind.UNDO: {"undo": TARGETS},
+    CommandKind.APPROVE: {"approve": TARGETS},
+    CommandKind.REFUSE: {"refuse": TARGETS},
+    CommandKind.HOLD: {"hold": TARGETS, "reason": "Migration.", "owner": "blue", "until": "2027-05-31"},
+    CommandKind.RELEASE: {"release": TARGETS},
+    CommandKind.CLOSE_BREAKER: {"close_breaker": ACCOUNT},
+    CommandKind.CLEAR: {"clear": TARGETS},
+    CommandKind.ACCEPT: {
+        "accept": TARGETS,
+        "reason": "Its calls are harmless.",
+        "owner": "blue",
+        "until": "2027-05-31",
+    },
+    CommandKind.MENDED: {"mended": TARGETS, "at": "2026-11-20T06:00:00Z"},
 }
 """Each command with the minimum of fields."""
-BROAD = [Steer.UNDO, Steer.APPROVE, Steer.REFUSE, Steer.CLEAR]
+BROAD = [CommandKind.UNDO, CommandKind.APPROVE, CommandKind.REFUSE, CommandKind.CLEAR]
 """Commands that accept a cohort or an account."""
-OF_COHORTS = [*BROAD, Steer.MENDED]
+OF_COHORTS = [*BROAD, CommandKind.MENDED]
 """Commands that accept a cohort."""
-NARROW = [Steer.HOLD, Steer.RELEASE, Steer.ACCEPT]
+NARROW = [CommandKind.HOLD, CommandKind.RELEASE, CommandKind.ACCEPT]
 """Commands that accept instances and nothing else."""
-ACCOUNTED_FOR = [Steer.HOLD, Steer.ACCEPT]
+ACCOUNTED_FOR = [CommandKind.HOLD, CommandKind.ACCEPT]
 """Commands with a reason, an owner and a last day."""
 
 
@@ -63,7 +68,7 @@ def refusal(event: object) -> InvalidRequest:
     return caught.value
 
 
-def scoped(steer: Steer, scope: object) -> dict[str, Any]:
+def scoped(steer: CommandKind, scope: object) -> dict[str, Any]:
     """A command with another scope."""
     return LEAST[steer] | {str(steer): scope}
 
@@ -71,22 +76,22 @@ def scoped(steer: Steer, scope: object) -> dict[str, Any]:
 # --- What is understood --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steer", Steer)
-def test_a_command_is_a_dry_run_unless_it_says_otherwise(steer: Steer) -> None:
+@pytest.mark.parametrize("steer", CommandKind)
+def test_a_command_is_a_dry_run_unless_it_says_otherwise(steer: CommandKind) -> None:
     """Like every manual invocation."""
-    assert (steer, True) == (command(LEAST[steer]).steer, command(LEAST[steer]).dry_run)
+    assert (steer, True) == (command(LEAST[steer]).kind, command(LEAST[steer]).dry_run)
     assert not command(LEAST[steer] | {"dry_run": False, "caller": "bob"}).dry_run
 
 
-@pytest.mark.parametrize("steer", Steer)
-def test_a_command_may_name_its_caller(steer: Steer) -> None:
+@pytest.mark.parametrize("steer", CommandKind)
+def test_a_command_may_name_its_caller(steer: CommandKind) -> None:
     """As claimed; the real identity is in CloudTrail."""
     for caller in ("b", "bob", "b" * 256):
         assert caller == command(LEAST[steer] | {"caller": caller}).caller
 
 
-@pytest.mark.parametrize("steer", Steer)
-def test_what_is_real_needs_a_caller_and_a_dry_run_none(steer: Steer) -> None:
+@pytest.mark.parametrize("steer", CommandKind)
+def test_what_is_real_needs_a_caller_and_a_dry_run_none(steer: CommandKind) -> None:
     """Somebody answers for every change; a look is free."""
     assert command(LEAST[steer]).caller is None
     for nobody in ({}, {"caller": None}):
@@ -94,8 +99,8 @@ def test_what_is_real_needs_a_caller_and_a_dry_run_none(steer: Steer) -> None:
         assert ("caller", True) == (refused.field, "dry_run: false" in refused.problem)
 
 
-@pytest.mark.parametrize("steer", Steer)
-def test_every_command_takes_a_reason(steer: Steer) -> None:
+@pytest.mark.parametrize("steer", CommandKind)
+def test_every_command_takes_a_reason(steer: CommandKind) -> None:
     """It stands beside the name in the ledger."""
     read = command(LEAST[steer] | {"caller": "bob", "reason": "Fixed in 2.3."})
     assert "bob, request request-9: Fixed in 2.3." == read.signed("request-9")
@@ -107,7 +112,7 @@ def test_a_command_without_a_reason_is_signed_with_the_name_alone() -> None:
 
 
 @pytest.mark.parametrize("steer", [*OF_COHORTS, *NARROW])
-def test_instances_are_named_by_arn_or_by_their_parts(steer: Steer) -> None:
+def test_instances_are_named_by_arn_or_by_their_parts(steer: CommandKind) -> None:
     """In the order of the request, without duplicates."""
     asked = [{**TRIPLE, "instance_id": OTHER_ID}, instance_arn(), TRIPLE]
     expected = tuple(InstanceArn.parse(instance_arn(each)) for each in (OTHER_ID, INSTANCE_ID))
@@ -115,22 +120,22 @@ def test_instances_are_named_by_arn_or_by_their_parts(steer: Steer) -> None:
 
 
 @pytest.mark.parametrize("steer", OF_COHORTS)
-def test_a_cohort_is_named_as_in_the_ledger(steer: Steer) -> None:
+def test_a_cohort_is_named_as_in_the_ledger(steer: CommandKind) -> None:
     """Any kind of cohort, with any group name that AWS accepts."""
     for kind in ("group:web servers/blue: 1", "template:lt-0123", "image:ami-0123", f"instance:{INSTANCE_ID}"):
         cohort = f"aws/{MEMBER}/{REGION}/{kind}"
         assert Scope(cohort=cohort) == command(scoped(steer, {"cohort": cohort})).scope
 
 
-@pytest.mark.parametrize("steer", [*BROAD, Steer.CLOSE_BREAKER])
-def test_an_account_is_named_by_its_id(steer: Steer) -> None:
+@pytest.mark.parametrize("steer", [*BROAD, CommandKind.CLOSE_BREAKER])
+def test_an_account_is_named_by_its_id(steer: CommandKind) -> None:
     """The command covers everything that the ledger has for it."""
     assert Scope(account=MEMBER) == command(scoped(steer, ACCOUNT)).scope
 
 
 @pytest.mark.parametrize("region", [*REGION_OF_PARTITION.values(), "ap-southeast-5", "us-isob-east-1"])
 @pytest.mark.parametrize("steer", BROAD)
-def test_a_region_narrows_an_account(steer: Steer, region: str) -> None:
+def test_a_region_narrows_an_account(steer: CommandKind, region: str) -> None:
     """In any partition."""
     scope = command(scoped(steer, ACCOUNT | {"region": region})).scope
     assert Scope(account=MEMBER, region=region) == scope
@@ -158,7 +163,7 @@ def test_an_undo_may_go_back_to_a_time(beside: dict[str, Any], text: str, expect
 
 
 @pytest.mark.parametrize("steer", ACCOUNTED_FOR)
-def test_a_hold_and_an_acceptance_have_an_owner_a_reason_and_a_last_day(steer: Steer) -> None:
+def test_a_hold_and_an_acceptance_have_an_owner_a_reason_and_a_last_day(steer: CommandKind) -> None:
     """The next person needs all three."""
     read = command(LEAST[steer])
     assert ("blue", LEAST[steer]["reason"], date(2027, 5, 31)) == (read.owner, read.reason, read.until)
@@ -166,7 +171,7 @@ def test_a_hold_and_an_acceptance_have_an_owner_a_reason_and_a_last_day(steer: S
 
 def test_what_was_mended_may_have_been_so_before() -> None:
     """A time with its zone; without one, it is now."""
-    mended = LEAST[Steer.MENDED]
+    mended = LEAST[CommandKind.MENDED]
     assert datetime(2026, 11, 19, 22, 0, tzinfo=UTC) == command(mended | {"at": "2026-11-20T00:00:00+02:00"}).at
     with pytest.raises(InvalidRequest, match="at: takes a time"):
         command({name: value for name, value in mended.items() if name != "at"})
@@ -174,13 +179,13 @@ def test_what_was_mended_may_have_been_so_before() -> None:
 
 def test_an_approval_may_have_a_last_day() -> None:
     """Otherwise the service's default applies."""
-    assert date(2027, 5, 31) == command(LEAST[Steer.APPROVE] | {"until": "2027-05-31"}).until
-    assert command(LEAST[Steer.APPROVE]).until is None
+    assert date(2027, 5, 31) == command(LEAST[CommandKind.APPROVE] | {"until": "2027-05-31"}).until
+    assert command(LEAST[CommandKind.APPROVE]).until is None
 
 
 def test_what_names_no_command_is_an_order_to_judge() -> None:
     """It has its own targets."""
-    assert isinstance(parse(TARGETS), Order)
+    assert isinstance(parse(TARGETS), JudgementOrder)
     assert "targets" == refusal({"dry_run": False}).field
 
 
@@ -205,8 +210,8 @@ NO_TIMES: list[Any] = [
 
 
 @pytest.mark.parametrize("scope", NO_SCOPES)
-@pytest.mark.parametrize("steer", Steer)
-def test_a_command_without_a_scope_is_refused(steer: Steer, scope: object) -> None:
+@pytest.mark.parametrize("steer", CommandKind)
+def test_a_command_without_a_scope_is_refused(steer: CommandKind, scope: object) -> None:
     """The message lists the possible scopes, with a valid example."""
     refused = refusal(scoped(steer, scope))
     assert steer == refused.field
@@ -217,22 +222,22 @@ def test_a_command_without_a_scope_is_refused(steer: Steer, scope: object) -> No
 @pytest.mark.parametrize(
     ("steer", "scope", "field"),
     [
-        *((steer, {"cohort": COHORT}, "cohort") for steer in [*NARROW, Steer.CLOSE_BREAKER]),
-        *((steer, ACCOUNT, "account") for steer in [*NARROW, Steer.MENDED]),
+        *((steer, {"cohort": COHORT}, "cohort") for steer in [*NARROW, CommandKind.CLOSE_BREAKER]),
+        *((steer, ACCOUNT, "account") for steer in [*NARROW, CommandKind.MENDED]),
         *(
             (steer, LEAST[steer][steer] | {"since": "2026-11-01T00:00:00Z"}, "since")
-            for steer in Steer
-            if steer != Steer.UNDO
+            for steer in CommandKind
+            if steer != CommandKind.UNDO
         ),
-        (Steer.CLOSE_BREAKER, TARGETS, "targets"),
-        (Steer.CLOSE_BREAKER, ACCOUNT | {"region": REGION}, "region"),
-        *((steer, LEAST[steer][steer] | {"Targets": []}, "'Targets'") for steer in Steer),
-        *((steer, LEAST[steer][steer] | {HUGE: 1}, "xxx") for steer in Steer),
-        *((steer, LEAST[steer][steer] | {"\ud800": 1}, "ud800") for steer in Steer),
+        (CommandKind.CLOSE_BREAKER, TARGETS, "targets"),
+        (CommandKind.CLOSE_BREAKER, ACCOUNT | {"region": REGION}, "region"),
+        *((steer, LEAST[steer][steer] | {"Targets": []}, "'Targets'") for steer in CommandKind),
+        *((steer, LEAST[steer][steer] | {HUGE: 1}, "xxx") for steer in CommandKind),
+        *((steer, LEAST[steer][steer] | {"\ud800": 1}, "ud800") for steer in CommandKind),
     ],
 )
 def test_a_scope_that_the_command_has_not_is_refused_by_its_name(
-    steer: Steer, scope: dict[str, Any], field: str
+    steer: CommandKind, scope: dict[str, Any], field: str
 ) -> None:
     """Ignoring it would widen the command beyond what was meant."""
     refused = refusal(scoped(steer, scope))
@@ -243,18 +248,22 @@ def test_a_scope_that_the_command_has_not_is_refused_by_its_name(
 @pytest.mark.parametrize(
     ("steer", "event", "field"),
     [
-        *((steer, {"targets": [instance_arn()]}, "targets") for steer in Steer),
-        *((steer, {"force": True}, "force") for steer in Steer),
-        *((steer, {"": 1}, "''") for steer in Steer),
-        *((steer, {"until": "2027-05-31"}, "until") for steer in Steer if steer not in {Steer.APPROVE, *ACCOUNTED_FOR}),
-        *((steer, {"owner": "x"}, "owner") for steer in Steer if steer not in ACCOUNTED_FOR),
-        *((steer, {"at": "2026-11-20T00:00:00Z"}, "at") for steer in Steer if steer != Steer.MENDED),
-        (Steer.APPROVE, {"refuse": TARGETS}, "refuse"),
-        (Steer.UNDO, {"hold": TARGETS}, "undo"),
+        *((steer, {"targets": [instance_arn()]}, "targets") for steer in CommandKind),
+        *((steer, {"force": True}, "force") for steer in CommandKind),
+        *((steer, {"": 1}, "''") for steer in CommandKind),
+        *(
+            (steer, {"until": "2027-05-31"}, "until")
+            for steer in CommandKind
+            if steer not in {CommandKind.APPROVE, *ACCOUNTED_FOR}
+        ),
+        *((steer, {"owner": "x"}, "owner") for steer in CommandKind if steer not in ACCOUNTED_FOR),
+        *((steer, {"at": "2026-11-20T00:00:00Z"}, "at") for steer in CommandKind if steer != CommandKind.MENDED),
+        (CommandKind.APPROVE, {"refuse": TARGETS}, "refuse"),
+        (CommandKind.UNDO, {"hold": TARGETS}, "undo"),
     ],
 )
 def test_a_field_that_the_command_has_not_is_refused_by_its_name(
-    steer: Steer, event: dict[str, Any], field: str
+    steer: CommandKind, event: dict[str, Any], field: str
 ) -> None:
     """Also two commands in one request."""
     assert field in refusal(LEAST[steer] | event).field
@@ -263,9 +272,19 @@ def test_a_field_that_the_command_has_not_is_refused_by_its_name(
 @pytest.mark.parametrize(
     ("event", "field"),
     [
-        *((LEAST[steer] | {"dry_run": value}, "dry_run") for steer in Steer for value in NO_FLAGS),
-        *((LEAST[steer] | {"caller": value}, "caller") for steer in Steer for value in NO_TEXTS if value is not None),
-        *((LEAST[steer] | {"reason": value}, "reason") for steer in Steer for value in NO_TEXTS if value is not None),
+        *((LEAST[steer] | {"dry_run": value}, "dry_run") for steer in CommandKind for value in NO_FLAGS),
+        *(
+            (LEAST[steer] | {"caller": value}, "caller")
+            for steer in CommandKind
+            for value in NO_TEXTS
+            if value is not None
+        ),
+        *(
+            (LEAST[steer] | {"reason": value}, "reason")
+            for steer in CommandKind
+            for value in NO_TEXTS
+            if value is not None
+        ),
         *(
             (LEAST[steer] | {name: value}, name)
             for steer in ACCOUNTED_FOR
@@ -273,8 +292,8 @@ def test_a_field_that_the_command_has_not_is_refused_by_its_name(
             for value in NO_TEXTS
         ),
         *((LEAST[steer] | {"until": value}, "until") for steer in ACCOUNTED_FOR for value in [None, *NO_DAYS]),
-        *((LEAST[Steer.MENDED] | {"at": value}, "at") for value in NO_TIMES),
-        *((LEAST[Steer.APPROVE] | {"until": value}, "until") for value in NO_DAYS),
+        *((LEAST[CommandKind.MENDED] | {"at": value}, "at") for value in NO_TIMES),
+        *((LEAST[CommandKind.APPROVE] | {"until": value}, "until") for value in NO_DAYS),
     ],
 )
 def test_a_field_of_a_wrong_kind_is_refused_by_its_name(event: dict[str, Any], field: str) -> None:
@@ -284,7 +303,7 @@ def test_a_field_of_a_wrong_kind_is_refused_by_its_name(event: dict[str, Any], f
 
 @pytest.mark.parametrize("missing", ["reason", "owner", "until"])
 @pytest.mark.parametrize("steer", ACCOUNTED_FOR)
-def test_a_hold_and_an_acceptance_need_all_they_are_to_tell(steer: Steer, missing: str) -> None:
+def test_a_hold_and_an_acceptance_need_all_they_are_to_tell(steer: CommandKind, missing: str) -> None:
     """Without an end, they would be forgotten."""
     assert missing == refusal({name: value for name, value in LEAST[steer].items() if name != missing}).field
 
@@ -306,7 +325,7 @@ def test_a_command_that_is_none_is_refused_with_the_nearest(word: str, likely: s
     told = str(refused.value)
     assert ("did you mean" in told) == (likely is not None)
     assert f"did you mean {likely}?" in told if likely else True
-    assert all(each in told for each in (*Steer, "sources", "find", "targets"))
+    assert all(each in told for each in (*CommandKind, "sources", "find", "targets"))
 
 
 @pytest.mark.parametrize("more", [{}, {"dry_run": False}, {"dry_run": False, "caller": "alice"}])
@@ -316,7 +335,7 @@ def test_clear_beside_targets_is_refused_with_the_command_to_use(clear: object, 
     refused = refusal(TARGETS | {"clear": clear} | more)
     assert "clear" == refused.field
     example = refused.problem.partition("use ")[2].replace("arn:aws:ec2:...", instance_arn())
-    assert (Steer.CLEAR, True) == (command(json.loads(example)).steer, command(json.loads(example)).dry_run)
+    assert (CommandKind.CLEAR, True) == (command(json.loads(example)).kind, command(json.loads(example)).dry_run)
 
 
 NO_PARTS: dict[str, list[Any]] = {
@@ -340,7 +359,7 @@ NO_KINDS = ["group:", "web", "label:x", "group:x\ny"]
     ],
 )
 @pytest.mark.parametrize("steer", BROAD)
-def test_a_scope_that_is_none_is_refused_by_its_name(steer: Steer, scope: dict[str, Any], field: str) -> None:
+def test_a_scope_that_is_none_is_refused_by_its_name(steer: CommandKind, scope: dict[str, Any], field: str) -> None:
     """One invalid target refuses the whole command: half a command is not what was asked."""
     assert f"{steer}.{field}" == refusal(scoped(steer, scope)).field
 
@@ -352,7 +371,7 @@ def test_a_time_without_its_zone_is_refused(value: object) -> None:
 
 
 @pytest.mark.parametrize("steer", BROAD)
-def test_a_command_is_about_one_thing(steer: Steer) -> None:
+def test_a_command_is_about_one_thing(steer: CommandKind) -> None:
     """Whether both or either was meant cannot be guessed."""
     pairs = [TARGETS | ACCOUNT, TARGETS | {"cohort": COHORT}, ACCOUNT | {"cohort": COHORT}]
     assert [steer] * 3 == [refusal(scoped(steer, each)).field for each in pairs]
@@ -379,7 +398,7 @@ scopes = st.fixed_dictionaries(
 events = st.fixed_dictionaries(
     {},
     optional={
-        **{str(steer): scopes | json_values for steer in Steer},
+        **{str(steer): scopes | json_values for steer in CommandKind},
         "targets": json_values,
         "dry_run": st.booleans() | json_values,
         "caller": st.just("alice") | json_values,
@@ -401,11 +420,11 @@ def test_anything_is_understood_or_refused(event: object) -> None:
 
 
 @given(
-    st.sampled_from(sorted(Steer)).flatmap(
+    st.sampled_from(sorted(CommandKind)).flatmap(
         lambda steer: st.tuples(st.just(steer), scopes | json_values, st.dictionaries(st.text(max_size=3), json_values))
     )
 )
-def test_a_command_is_about_what_it_names_and_nothing_else(drawn: tuple[Steer, Any, dict[str, Any]]) -> None:
+def test_a_command_is_about_what_it_names_and_nothing_else(drawn: tuple[CommandKind, Any, dict[str, Any]]) -> None:
     """An accepted command has every field that was sent, and a scope that is not empty."""
     steer, scope, more = drawn
     try:

@@ -17,7 +17,7 @@ from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.errors import LedgerContended
 from imdsv2.line.judgement import Outcomes
 from imdsv2.people.answer import answer_document, error_document
-from imdsv2.people.request import Order, parse_order
+from imdsv2.people.request import JudgementOrder, parse_order
 from tests.unit.builders import NOW, arn, evidence, gap, judgement, options, refused, request, use, verdict
 
 FIELDS = [
@@ -36,7 +36,9 @@ MANUAL = request(source=Source.MANUAL, finding=None)
 REFUSED = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not today"}}, "UpdateItem")
 
 
-def answer(order: Order, judged: dict[InstanceArn, Any], failed: dict[InstanceArn, Exception] | None = None) -> Any:
+def answer(
+    order: JudgementOrder, judged: dict[InstanceArn, Any], failed: dict[InstanceArn, Exception] | None = None
+) -> Any:
     """The answer as the caller gets it: through JSON."""
     outcomes = Outcomes(judged=judged, echoes=set(), failed=failed or {})
     return json.loads(json.dumps(answer_document(order, outcomes, "observe"), allow_nan=False))

@@ -19,7 +19,9 @@ from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest, LedgerContended
 from imdsv2.line.judgement import Outcomes
 from imdsv2.sweep.order import SweepOrder, parse_order
-from imdsv2.sweep.run import Tally, active_accounts, add_up, go_through, plan, saw_nothing, with_known
+from imdsv2.sweep.plan import active_accounts, plan, with_known
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally, add_up, saw_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

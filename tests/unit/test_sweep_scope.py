@@ -9,8 +9,8 @@ import pytest
 
 from imdsv2.domain.instance import Place
 from imdsv2.domain.policy import Policy
-from imdsv2.sweep.run import Tally, add_up, saw_nothing
 from imdsv2.sweep.scope import LEFT_OUT, in_scope, marked, missed
+from imdsv2.sweep.tally import Tally, add_up, saw_nothing
 
 NOW = datetime(2027, 4, 8, 2, 30, tzinfo=UTC)
 MANAGEMENT, PILOT, OTHER = "100000000001", "200000000002", "300000000003"

@@ -154,8 +154,9 @@ def _from_history(instance: Instance, history: History, now: datetime) -> Verdic
         return _from_breakage(instance, history.uncleared_rollback_at, now)
     if history.uncleared_undo_at is not None:
         return _from_undo(instance, history.uncleared_undo_at, history.undone_by, now)
-    if history.stands or history.was_opened:
-        return _from_changed_back(instance, history, now)
+    required_at = history.enforced_at if history.stands else history.uncleared_required_seen_at
+    if required_at is not None:
+        return _from_changed_back(instance, required_at, now, ours=history.stands)
     if ROLLED_BACK_TAG in instance.tags and history.is_blank:
         return _from_tag(instance, now)
     return None
@@ -186,10 +187,8 @@ def _from_undo(instance: Instance, undone_at: datetime, undone_by: str | None, n
     return Verdict.hold(Reason.UNDONE_BY_PERSON, why, now + DAILY)
 
 
-def _from_changed_back(instance: Instance, history: History, now: datetime) -> Verdict:
-    ours = history.stands
-    required_at = history.enforced_at if ours else history.required_seen_at
-    assert required_at is not None  # noqa: S101 - only called for what required tokens
+def _from_changed_back(instance: Instance, required_at: datetime, now: datetime, *, ours: bool) -> Verdict:
+    """Tokens were required, by the service (``ours``) or by others, and are optional now."""
     known = (
         f"Tokens were required here on {minute(required_at)}"
         if ours

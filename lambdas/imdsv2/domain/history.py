@@ -124,13 +124,13 @@ class History:
         return _unless_cleared(self.undone_at, self.cleared_at)
 
     @property
-    def was_opened(self) -> bool:
-        """Whether it was seen to require tokens, and neither the service put it back since nor a person cleared it."""
-        if self.required_seen_at is None:
-            return False
-        if self.put_back_at is not None and self.put_back_at >= self.required_seen_at:
-            return False
-        return _unless_cleared(self.required_seen_at, self.cleared_at) is not None
+    def uncleared_required_seen_at(self) -> datetime | None:
+        """When it was last seen to require tokens; None if it never was, the service has put it back since, or a person has cleared it."""
+        if self.required_seen_at is None or (
+            self.put_back_at is not None and self.put_back_at >= self.required_seen_at
+        ):
+            return None
+        return _unless_cleared(self.required_seen_at, self.cleared_at)
 
     @property
     def uncleared_rollback_at(self) -> datetime | None:

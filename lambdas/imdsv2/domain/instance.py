@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+"""The form of an account id."""
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
+"""The form of a Region's name; `regions` knows which there are."""
 _INSTANCE_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):ec2:(?P<region>[a-z0-9-]{5,30}):(?P<account>\d{12})"
     r":instance/(?P<instance_id>i-[0-9a-f]{8,17})",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.instance import ACCOUNT, REGION
 from imdsv2.domain.json_values import shown
 from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import PolicyRefused
@@ -13,10 +14,8 @@ from imdsv2.errors import PolicyRefused
 if TYPE_CHECKING:
     from enum import StrEnum
 
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 _CALENDAR = re.compile(
-    rf"(arn:aws[a-z-]*:ssm:{_REGION.pattern}:{_ACCOUNT.pattern}:document/)?[a-zA-Z0-9_.-]{{3,128}}", re.ASCII
+    rf"(arn:aws[a-z-]*:ssm:{REGION.pattern}:{ACCOUNT.pattern}:document/)?[a-zA-Z0-9_.-]{{3,128}}", re.ASCII
 )
 _TAG_KEY_CHARACTERS = 128
 
@@ -84,11 +83,11 @@ def tag_key_or_none(name: str, value: object) -> str | None:
 
 
 def accounts(name: str, value: object) -> frozenset[str]:
-    return _all_matching(name, value, _ACCOUNT, 'a list of account ids, e.g. ["222222222222"]')
+    return _all_matching(name, value, ACCOUNT, 'a list of account ids, e.g. ["222222222222"]')
 
 
 def regions(name: str, value: object) -> frozenset[str]:
-    named = _all_matching(name, value, _REGION, 'a list of Regions, e.g. ["us-east-1"]')
+    named = _all_matching(name, value, REGION, 'a list of Regions, e.g. ["us-east-1"]')
     for each in sorted(named):
         if (problem := unknown_region(each)) is not None:
             raise PolicyRefused(name, problem)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from imdsv2.domain.instance import partition_of
+from imdsv2.domain.instance import ACCOUNT, partition_of
 
 _TEMPLATE_ARN = re.compile(
     r"arn:aws[a-z-]*:ec2:(?P<region>[a-z0-9-]{5,30}):(?P<account>\d{12}):launch-template/(?P<name>lt-[0-9a-f]{8,17})",
@@ -18,7 +18,6 @@ _CONFIGURATION_ARN = re.compile(
     re.ASCII | re.DOTALL,
 )
 _REGION = re.compile(r"[a-z0-9-]{5,30}", re.ASCII)
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 
 class Named(StrEnum):
@@ -60,7 +59,7 @@ class SourceName:
             raise ValueError(f"takes the ARN of a {_IN_WORDS[kind]}")
         else:
             name = text
-        if not _REGION.fullmatch(region) or not _ACCOUNT.fullmatch(account):
+        if not _REGION.fullmatch(region) or not ACCOUNT.fullmatch(account):
             raise ValueError("takes a Region and an account id of 12 digits")
         return cls(partition_of(region), region, account, kind, name)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.listing import Listing
     from imdsv2.guard.response import Response
-    from imdsv2.guard.returns import Return
+    from imdsv2.guard.rollback_request import RollbackRequest
     from imdsv2.guard.watch import Watched
     from imdsv2.guard.writer import Writer
     from imdsv2.ledger.record import Record
@@ -41,7 +41,7 @@ _UNEXPLAINED = "IMDSv1 calls go on being rejected, too few to be breakage, and n
 class Judged:
     """What broke; and what has yet to be recorded of the others, which `Judging.conclude` does."""
 
-    broken: list[Return] = field(default_factory=list)
+    broken: list[RollbackRequest] = field(default_factory=list)
     probed: list[Watched] = field(default_factory=list)
     clean: list[Watched] = field(default_factory=list)
     unproven: list[tuple[Record, str]] = field(default_factory=list)

@@ -127,9 +127,9 @@ class Places:
             lost=lost,
             owing=[each for arn, each in records.items() if arn not in asked_back and (each.is_let_go or each.owes)],
         )
-        returns = [*judged.broken, *(resumed(records[arn], targets[arn]) for arn in asked_back)]
+        wanted = [*judged.broken, *(resumed(records[arn], targets[arn]) for arn in asked_back)]
         try:
-            answered = self.response.put_back(returns, policy, request_id)
+            answered = self.response.put_back(wanted, policy, request_id)
         except Exception:
             self.logger.exception("nothing put back", extra={"account": place.account, "region": place.region})
             done.failed += 1

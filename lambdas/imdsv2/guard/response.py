@@ -20,7 +20,7 @@ from imdsv2.domain.words import minute
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.counting import counted_from, rejected
 from imdsv2.guard.obstacle import obstacle
-from imdsv2.guard.returns import End, Left, Return
+from imdsv2.guard.rollback_request import End, Left, RollbackRequest
 from imdsv2.guard.signs import Begin, gather_signs
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import account_key
@@ -80,14 +80,14 @@ class Response:
     now: Callable[[], datetime]
     logger: Logger
 
-    def put_back(self, returns: Sequence[Return], policy: Policy, request_id: str) -> Answered:
+    def put_back(self, wanted: Sequence[RollbackRequest], policy: Policy, request_id: str) -> Answered:
         """Put back what broke, or what a person wants back, as far as policy and EC2 let it. What is owed then is left to
         `discharge`, which may take its time."""
-        returns = self._remembered(self._with_breakage(returns))
-        unheld = self._hold_cohorts(returns)
-        returns = [each for each in returns if each.arn not in {one.arn for one in unheld}]
-        alerted = {each.arn: why for each in returns if (why := _only_told(each, policy)) is not None}
-        due = [each for each in returns if each.arn not in alerted and self._may_try(each)]
+        wanted = self._remembered(self._with_breakage(wanted))
+        unheld = self._hold_cohorts(wanted)
+        wanted = [each for each in wanted if each.arn not in {one.arn for one in unheld}]
+        alerted = {each.arn: why for each in wanted if (why := _only_told(each, policy)) is not None}
+        due = [each for each in wanted if each.arn not in alerted and self._may_try(each)]
         ended = self.rollback.run(due, request_id)
         returned = [each for each in ended if each.end is End.ROLLED_BACK]
         left = [
@@ -97,11 +97,11 @@ class Response:
         ]
         left += [
             Left(asked=each, record=each.record, problem=alerted[each.arn], kind=alerted[each.arn], is_only_told=True)
-            for each in returns
+            for each in wanted
             if each.arn in alerted
         ]
         self.writer.write([change for each in left if (change := each.change(self.now())) is not None])
-        untried = len(returns) - len(due) - len(alerted)
+        untried = len(wanted) - len(due) - len(alerted)
         later = [*unheld, *(each.asked for each in ended if each.end is End.LATER)]
         return Answered(
             rolled_back=len(returned),
@@ -176,52 +176,52 @@ class Response:
         if account.owes_breaker_message and self.teller.breaker_opened(account):
             self.accounts.breaker_told(account, self.now())
 
-    def _remembered(self, returns: Sequence[Return]) -> list[Return]:
-        """The returns; those that only a recall has found are on record as broken before anything else is tried. After that they are
+    def _remembered(self, wanted: Sequence[RollbackRequest]) -> list[RollbackRequest]:
+        """The requests; those that only a recall has found are on record as broken before anything else is tried. After that they are
         the guard's at every pass. Those that another has changed since are left to the next pass."""
         now = self.now()
         changes = [
             Change(before=each.record, after=_found_broken(each.record, now))
-            for each in returns
+            for each in wanted
             if each.broken and each.record.stands and _may_be_forgotten(each.record)
         ]
         if not changes:
-            return list(returns)
+            return list(wanted)
         done = self.writer.write(changes)
         written = {change.arn: change.applied() for change in changes if change.arn not in done.lost}
         return [
             replace(each, record=written.get(each.arn, each.record))
-            for each in returns
+            for each in wanted
             if each.arn not in done.overtaken
         ]
 
-    def _is_overdue(self, each: Return) -> bool:
+    def _is_overdue(self, each: RollbackRequest) -> bool:
         """Whether an earlier pass has begun to put it back, or tried to, in vain."""
         record = each.record
         asked_at = record.undo.at if record.undo is not None else self.now()
         tried = record.is_broken and record.broken_at is not None and self.now() - record.broken_at >= _A_PASS
         return tried or record.status == Status.ROLLING_BACK or self.now() - asked_at >= _A_PASS
 
-    def _with_breakage(self, returns: Sequence[Return]) -> list[Return]:
-        """The returns, each that a person asked for with what CloudWatch says of its software since the enforcement: people want
+    def _with_breakage(self, wanted: Sequence[RollbackRequest]) -> list[RollbackRequest]:
+        """The requests, each that a person asked for with what CloudWatch says of its software since the enforcement: people want
         back what broke, and seldom say so."""
-        asked = {each.arn: each.record for each in returns if each.is_by_person and not each.broken}
+        asked = {each.arn: each.record for each in wanted if each.is_by_person and not each.broken}
         if not asked:
-            return list(returns)
+            return list(wanted)
         now = self.now()
         begins = {arn: Begin(watch=now, count=counted_from(record)) for arn, record in asked.items()}
         try:
             signs = gather_signs(self.members.cloudwatch(next(iter(asked))), begins, set(), now)
         except CALL_FAILURES as error:
             signs = dict.fromkeys(asked, Signs(problem=describe_error(error)))
-        return [_with_signs(each, signs[each.arn]) if each.arn in asked else each for each in returns]
+        return [_with_signs(each, signs[each.arn]) if each.arn in asked else each for each in wanted]
 
-    def _hold_cohorts(self, returns: Iterable[Return]) -> list[Return]:
+    def _hold_cohorts(self, wanted: Iterable[RollbackRequest]) -> list[RollbackRequest]:
         """Hold each source by itself. Returns those whose cohort could not be held: they are the next pass's, and keep no other back."""
-        by_source: dict[str, list[Return]] = defaultdict(list)
-        for each in returns:
+        by_source: dict[str, list[RollbackRequest]] = defaultdict(list)
+        for each in wanted:
             by_source[lineage_of(each.record.cohort or "")].append(each)
-        unheld: list[Return] = []
+        unheld: list[RollbackRequest] = []
         for source, several in by_source.items():
             wanted = [each for each in several if not each.broken and obstacle(each.record, each.target) is None]
             try:
@@ -244,7 +244,7 @@ class Response:
             and (unexplained or not each.unexplained)
         }
 
-    def _may_try(self, each: Return) -> bool:
+    def _may_try(self, each: RollbackRequest) -> bool:
         """Whether to try to put it back now: not again and again where EC2 has just refused."""
         refused_at = each.record.left_at
         if each.is_by_person or refused_at is None or each.record.left_because is None:
@@ -270,8 +270,8 @@ def _held_by(arn: InstanceArn, now: datetime, known: Cohort, *, unexplained: boo
     return replace(known.renewed(), broken_by=arn, broken_at=now, unexplained=unexplained)
 
 
-def _with_signs(each: Return, signs: Signs) -> Return:
-    """A return that a person asked for, with what is known of its software: what the guard recorded stands, and any call that
+def _with_signs(each: RollbackRequest, signs: Signs) -> RollbackRequest:
+    """A rollback that a person asked for, with what is known of its software: what the guard recorded stands, and any call that
     was refused tells why it is wanted back."""
     if signs.refused:
         said = f"{rejected(signs, counted_from(each.record), None)}: its software needs IMDSv1."
@@ -284,7 +284,7 @@ def _with_signs(each: Return, signs: Signs) -> Return:
     return replace(each, broken=True, why=f"{each.why} {said}")
 
 
-def _only_told(each: Return, policy: Policy) -> str | None:
+def _only_told(each: RollbackRequest, policy: Policy) -> str | None:
     """Why people alone may put it back; None where the guard may. A rollback that has begun is brought to its end."""
     if not each.broken or each.is_by_person or each.record.status == Status.ROLLING_BACK:
         return None

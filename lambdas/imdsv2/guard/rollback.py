@@ -24,7 +24,7 @@ from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.errors import QuotaExhausted
 from imdsv2.guard.obstacle import GONE, explain_refusal, obstacle
-from imdsv2.guard.returns import End, Returned
+from imdsv2.guard.rollback_request import End, RollbackResult
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.record_values import OPEN
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import InstanceArn, Target
-    from imdsv2.guard.returns import Return
+    from imdsv2.guard.rollback_request import RollbackRequest
     from imdsv2.guard.writer import Writer
     from imdsv2.ledger.record import Record
 
@@ -67,10 +67,10 @@ class Rollback:
     now: Callable[[], datetime]
     logger: Logger
 
-    def run(self, asked: Sequence[Return], request_id: str) -> list[Returned]:
+    def run(self, asked: Sequence[RollbackRequest], request_id: str) -> list[RollbackResult]:
         """Roll back what is permitted; the rest is left, with the reason. Raises ClientError if the ledger fails."""
         left = [
-            Returned(asked=each, end=End.LEFT, record=each.record, problem=problem)
+            RollbackResult(asked=each, end=End.LEFT, record=each.record, problem=problem)
             for each in asked
             if (problem := obstacle(each.record, each.target) or self._is_refuted(each)) is not None
         ]
@@ -80,7 +80,7 @@ class Rollback:
         # Restore the earlier status of rollbacks that were begun and can no longer be made.
         begun = [each for each in left if each.record.status == Status.ROLLING_BACK]
         left = [each for each in left if each not in begun] + self._record(begun, request_id)
-        left += [Returned(asked=each, end=End.LATER, record=each.record) for each in in_doubt]
+        left += [RollbackResult(asked=each, end=End.LATER, record=each.record) for each in in_doubt]
         return left + self._put_back_all(willing, request_id) if willing else left
 
     def replace_tags(self, records: Sequence[Record]) -> set[InstanceArn]:
@@ -94,13 +94,13 @@ class Rollback:
             return set()
         return {each.arn for each in records} - left
 
-    def _is_refuted(self, each: Return) -> str | None:
+    def _is_refuted(self, each: RollbackRequest) -> str | None:
         """Why a rollback that EC2 accepted did not last, once it had the time to show it."""
         accepted_at = each.record.returned_at
         is_over = each.is_in_doubt and accepted_at is not None and self.now() - accepted_at > _SHOWN_AFTER
         return _REQUIRED_AGAIN if is_over else None
 
-    def _put_back_all(self, willing: Sequence[Return], request_id: str) -> list[Returned]:
+    def _put_back_all(self, willing: Sequence[RollbackRequest], request_id: str) -> list[RollbackResult]:
         try:
             read = self.members.ec2(willing[0].arn, "read")
             way_back = self.members.ec2(willing[0].arn, "rollback")
@@ -111,7 +111,9 @@ class Rollback:
         ahead = [self._ahead(each, request_id) for each in willing]
         overtaken = self.writer.write(ahead).lost
         taken = {change.arn: change.applied() for change in ahead if change.arn not in overtaken}
-        late = [Returned(asked=each, end=End.LATER, record=each.record) for each in willing if each.arn in overtaken]
+        late = [
+            RollbackResult(asked=each, end=End.LATER, record=each.record) for each in willing if each.arn in overtaken
+        ]
         mine = [each for each in willing if each.arn in taken]
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
             ended = list(pool.map(lambda each: self._put_back(each, taken[each.arn], way_back, read), mine))
@@ -120,7 +122,7 @@ class Rollback:
         ended = [replace(each, owes_tag=each.arn in untagged) for each in ended]
         return late + self._record(ended, request_id)
 
-    def _ahead(self, each: Return, request_id: str) -> Change:
+    def _ahead(self, each: RollbackRequest, request_id: str) -> Change:
         now = self.now()
         after = replace(
             each.record,
@@ -136,7 +138,7 @@ class Rollback:
         signed = self._signed(after, each, request_id)
         return Change(before=each.record, after=signed, says=("status", "explanation", *_SIGNATURE))
 
-    def _signed(self, record: Record, each: Return, request_id: str) -> Record:
+    def _signed(self, record: Record, each: RollbackRequest, request_id: str) -> Record:
         return replace(
             record,
             source=each.source,
@@ -145,8 +147,8 @@ class Rollback:
             session=self.members.session_name(each.arn, "rollback"),
         )
 
-    def _put_back(self, each: Return, record: Record, ec2: EC2Client, read: EC2Client) -> Returned:
-        done = Returned(asked=each, end=End.ROLLED_BACK, record=record)
+    def _put_back(self, each: RollbackRequest, record: Record, ec2: EC2Client, read: EC2Client) -> RollbackResult:
+        done = RollbackResult(asked=each, end=End.ROLLED_BACK, record=record)
         if each.is_done_already:
             return done
         try:
@@ -175,15 +177,15 @@ class Rollback:
             case action.Answer.ENDPOINT_CLOSED:
                 return replace(done, end=End.LEFT, problem=_ENDPOINT_CLOSED)
 
-    def _refused(self, each: Return, record: Record, error: Exception) -> Returned:
+    def _refused(self, each: RollbackRequest, record: Record, error: Exception) -> RollbackResult:
         if may_pass(error):
             problem = f"it could not be done now, and is tried again by itself ({describe_error(error)})"
             self.logger.warning("rollback put off", extra={"target": str(each.arn), "problem": problem})
-            return Returned(asked=each, end=End.LATER, record=record, problem=problem)
+            return RollbackResult(asked=each, end=End.LATER, record=record, problem=problem)
         said, kind = explain_refusal(error)
-        return Returned(asked=each, end=End.LEFT, record=record, problem=said, kind=kind)
+        return RollbackResult(asked=each, end=End.LEFT, record=record, problem=said, kind=kind)
 
-    def _read_back(self, ended: Sequence[Returned], read: EC2Client) -> list[Returned]:
+    def _read_back(self, ended: Sequence[RollbackResult], read: EC2Client) -> list[RollbackResult]:
         awaited = [each.arn for each in ended if each.end is End.ROLLED_BACK]
         seen = action.read_back(lambda arns: describe(read, arns), awaited)
         return [_seen(each, seen[each.arn]) if each.arn in seen else each for each in ended]
@@ -199,7 +201,7 @@ class Rollback:
             problems = sorted({describe_error(each) for each in left.values()})
             self.logger.warning("tag left behind", extra={"targets": sorted(map(str, left)), "problems": problems})
 
-    def _record(self, ended: Iterable[Returned], request_id: str) -> list[Returned]:
+    def _record(self, ended: Iterable[RollbackResult], request_id: str) -> list[RollbackResult]:
         """Write each result; an unfinished rollback is not written, but left to the invocation that finishes it."""
         ended = list(ended)
         changes = {each.arn: change for each in ended if (change := self._end(each, request_id)) is not None}
@@ -211,7 +213,7 @@ class Rollback:
             for each in ended
         ]
 
-    def _end(self, each: Returned, request_id: str) -> Change | None:
+    def _end(self, each: RollbackResult, request_id: str) -> Change | None:
         now = self.now()
         if each.end is End.ROLLED_BACK:
             after, says = each.rolled_back(now), ["status", "decision", "reason", "explanation"]
@@ -227,7 +229,7 @@ class Rollback:
         return Change(before=each.record, after=signed, says=(*says, *_SIGNATURE))
 
 
-def _seen(each: Returned, target: Target) -> Returned:
+def _seen(each: RollbackResult, target: Target) -> RollbackResult:
     """What a first look says of a change that EC2 accepted. That it is not there settles nothing yet: EC2 may show an older state."""
     match target:
         case Instance(state="terminated" | "shutting-down"):

@@ -15,7 +15,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from imdsv2.domain.words import count, minute
 from imdsv2.guard.counting import counted_from, rejected, rejected_calls, starts_of
-from imdsv2.guard.returns import Return
+from imdsv2.guard.rollback_request import RollbackRequest
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.record_values import OVER, PROBE
 
@@ -78,10 +78,10 @@ class Watched:
             return None
         return Change(before=self.record, after=after, says=("status", "explanation", "source"))
 
-    def broken(self, signs: Signs, pattern: str | None) -> Return:
+    def broken(self, signs: Signs, pattern: str | None) -> RollbackRequest:
         """That it is to be put back, and why."""
         why = f"{rejected(signs, self.counted_from, pattern)}: its software needs IMDSv1."
-        return Return(record=self.record, target=self.instance, why=why, broken=True, source=Source.GUARD)
+        return RollbackRequest(record=self.record, target=self.instance, why=why, broken=True, source=Source.GUARD)
 
     def is_news(self, signs: Signs) -> bool:
         """Whether calls were refused of which people have not been told. What follows within hours belongs to what was told."""
@@ -201,11 +201,11 @@ def is_lost(record: Record, target: Target, now: datetime) -> bool:
             return record.enforced_at is None or now - record.enforced_at > _KNOWN_AFTER
 
 
-def resumed(record: Record, target: Target) -> Return:
+def resumed(record: Record, target: Target) -> RollbackRequest:
     """The rollback that a person requested, or that an earlier run left unfinished."""
     undo = record.undo
     source = Source.MANUAL if undo else Source(str(record.source))
-    return Return(
+    return RollbackRequest(
         record=record,
         target=target,
         why=undo.why if undo else str(record.explanation),

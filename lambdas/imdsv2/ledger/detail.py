@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.trail import SCHEMA, Kind
-from imdsv2.ledger.values import deserialize
+from imdsv2.ledger.values import deserialize, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,7 +146,7 @@ def is_event(item: Mapping[str, Any]) -> bool:
 
 def detail_of(item: Mapping[str, Any]) -> dict[str, Any]:
     """The detail of an event, from its item as DynamoDB has it; see ``is_event``."""
-    values = {name: _plain(deserialize(value)) for name, value in item.items()}
+    values = {name: plain(deserialize(value)) for name, value in item.items()}
     pk, key = str(values["pk"]), str(values["sk"]).partition("#")[2]
     detail = {
         "version": values["schema"],
@@ -174,14 +173,3 @@ def _place(pk: str) -> dict[str, str]:
         case "cohort" | "source" | "image" | "defaults":
             return {"target": pk, "account": parts[1], "region": parts[2]}
     return {"target": pk}
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
-        case dict():
-            return {name: _plain(each) for name, each in value.items()}
-        case list():
-            return [_plain(each) for each in value]
-    return value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.source_fix import FixStatus, Pointer, SourceFix, Step
 from imdsv2.ledger.items import put_unless_overtaken, query_all, to_text, to_time
-from imdsv2.ledger.source_story import told_by
+from imdsv2.ledger.source_fix_events import events_of
 from imdsv2.ledger.trail import puts
 from imdsv2.ledger.values import deserialize
 
@@ -75,7 +75,7 @@ class SourceFixes:
 
     def _events(self, fix: SourceFix) -> list[dict[str, Any]]:
         """What the trail is to tell of the change since the item was read."""
-        told = told_by(fix)
+        told = events_of(fix)
         if told is None:
             return []
         at, events = told

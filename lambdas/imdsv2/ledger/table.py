@@ -16,6 +16,7 @@ from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import check
 from imdsv2.errors import IllegalMove
+from imdsv2.ledger.change_events import events_of, notice_delivered
 from imdsv2.ledger.clocks import in_order
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.findings import chunks, merges
@@ -28,7 +29,6 @@ from imdsv2.ledger.serialisation import (
     enforced_from,
     record_from,
 )
-from imdsv2.ledger.story import notice_delivered, told_by
 from imdsv2.ledger.told import due_to_tell, made_due_before
 from imdsv2.ledger.trail import Provenance, puts
 from imdsv2.ledger.transactions import Transactions, Write, Written
@@ -282,7 +282,7 @@ class Ledger:
         update.set("written_by", write_id)
         first.into(update)
         actions = [self._update_action(change.arn, update)]
-        actions += puts(self._table, str(change.arn), told_by(change, after, now), now, self.provenance)
+        actions += puts(self._table, str(change.arn), events_of(change, after, now), now, self.provenance)
         return [Write(actions=actions, write_id=write_id), *(self._merge(change, each) for each in more)]
 
     def _merge(self, change: Change, merge: Merge) -> Write:

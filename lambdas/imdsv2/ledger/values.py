@@ -50,6 +50,18 @@ def deserialize(value: Mapping[str, Any]) -> Any:
     raise TypeError(f"not a value of DynamoDB: {value!r}")
 
 
+def plain(value: Any) -> Any:
+    """A value that was read, as JSON has it: Decimals become integers, or floats."""
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dict():
+            return {name: plain(each) for name, each in value.items()}
+        case list():
+            return [plain(each) for each in value]
+    return value
+
+
 def _number(value: int | Decimal) -> str:
     number = _EXACT.create_decimal(value)
     if not number.is_finite():

@@ -14,8 +14,7 @@ from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding, Request, Source, SourceRequest
 from imdsv2.domain.source_name import Named
 from imdsv2.errors import MessagePoisoned
-from imdsv2.line.node import Node, account_of
-from imdsv2.line.node import shown as shown
+from imdsv2.line.node import Node, account_of, shown
 from imdsv2.line.source_events import KIND_OF_TYPE, source_of_ids, source_of_resource, source_of_resource_v2
 
 if TYPE_CHECKING:

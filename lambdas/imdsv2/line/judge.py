@@ -65,17 +65,14 @@ class Judge:
         scoped = {case.arn: decide_scope(case.arn, policy, now) for case in cases}
         in_doubt = {arn for arn in scoped if records[arn].is_unfinished}
         targets = seen or look(self.members, [arn for arn, out in scoped.items() if out is None or arn in in_doubt])
+        instances = [each for each in targets.values() if isinstance(each, Instance)]
         unsettled = [
-            target
-            for arn, target in targets.items()
-            if isinstance(target, Instance) and decide_without_evidence(target, histories[arn], policy, now) is None
+            each for each in instances if decide_without_evidence(each, histories[each.arn], policy, now) is None
         ]
         evidence = self._gather(unsettled, histories, policy, now)
         if seen is None:  # Of candidates nothing is written, so that they would be asked about each time.
             evidence = with_reboots(self.members, unsettled, evidence, histories, policy, now)
-        cohorts = self.siblings.memberships.cohorts(
-            [each for each in targets.values() if isinstance(each, Instance)], policy
-        )
+        cohorts = self.siblings.memberships.cohorts(instances, policy)
         judged = []
         for case in cases:
             arn = case.arn

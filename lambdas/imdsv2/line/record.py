@@ -106,32 +106,9 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
     if judgement.leaves_enforcement_standing:
         after, says = _standing(judgement, now), ("status", "decision", "reason", "source", "after")
     else:
-        after = replace(
-            _with_verdict(known, judgement, signature, now),
-            status=judgement.status,
-            revisit_at=jittered(_revisit_at(judgement, now), now),
-            owner=None,
-            lease_until=None,
-            left_because=None,
-            undo=None,
-            owes=(known.owes | {UNTAG}) if judgement.tag_left else (known.owes - {UNTAG}),
-        )
-        if known.left_because is not None and known.owes_notification():
-            # Nobody has heard yet why the guard left it, or let it go: a new verdict does not wipe that.
-            after = replace(after, left_because=known.left_because, explanation=known.explanation)
-        if judgement.tag_left:
-            after = replace(after, revisit_at=min(after.revisit_at or now + SOON, now + SOON))
+        after = _judged(judgement, signature, now)
         if judgement.status is Status.ENFORCED:
-            asked_at = judgement.asked_at or now
-            after = replace(
-                _enforced(after, judgement.after, asked_at, confirmed=True),
-                enforcing_at=asked_at,
-                revisit_at=jittered(now + DAILY, now),
-            )
             says = (*VERDICT, "after")
-        elif judgement.verdict.reason not in _LEFT_TO_GUARD:
-            after = after.no_longer_watched()
-        after = with_reminder(with_notice(after, judgement), judgement, now)
     if judgement.verdict.reason is Reason.ALREADY_REQUIRED:
         after = replace(after, required_seen_at=now)
     if (known.status, known.decision, known.reason) != (after.status, after.decision, after.reason):
@@ -146,6 +123,36 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         by=_author(judgement, signature),
         unless_due=judgement.status is not Status.ENFORCED,
     )
+
+
+def _judged(judgement: Judgement, signature: Signature, now: datetime) -> Record:
+    """The record with a verdict that takes the place of what was there."""
+    known = judgement.record
+    after = replace(
+        _with_verdict(known, judgement, signature, now),
+        status=judgement.status,
+        revisit_at=jittered(_revisit_at(judgement, now), now),
+        owner=None,
+        lease_until=None,
+        left_because=None,
+        undo=None,
+        owes=(known.owes | {UNTAG}) if judgement.tag_left else (known.owes - {UNTAG}),
+    )
+    if known.left_because is not None and known.owes_notification():
+        # Nobody has heard yet why the guard left it, or let it go: a new verdict does not wipe that.
+        after = replace(after, left_because=known.left_because, explanation=known.explanation)
+    if judgement.tag_left:
+        after = replace(after, revisit_at=min(after.revisit_at or now + SOON, now + SOON))
+    if judgement.status is Status.ENFORCED:
+        asked_at = judgement.asked_at or now
+        after = replace(
+            _enforced(after, judgement.after, asked_at, confirmed=True),
+            enforcing_at=asked_at,
+            revisit_at=jittered(now + DAILY, now),
+        )
+    elif judgement.verdict.reason not in _LEFT_TO_GUARD:
+        after = after.no_longer_watched()
+    return with_reminder(with_notice(after, judgement), judgement, now)
 
 
 def read_back(judgement: Judgement) -> Change | None:

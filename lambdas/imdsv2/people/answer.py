@@ -15,10 +15,10 @@ from imdsv2.errors import TargetRefused
 if TYPE_CHECKING:
     from imdsv2.domain.request import Request
     from imdsv2.line.judgement import Judgement, Outcomes
-    from imdsv2.people.request import Order
+    from imdsv2.people.request import JudgementOrder
 
 
-def answer_document(order: Order, outcomes: Outcomes, mode: str) -> dict[str, Any]:
+def answer_document(order: JudgementOrder, outcomes: Outcomes, mode: str) -> dict[str, Any]:
     """The answer to a manual invoke: one result per target, in the order of the request."""
     results = [_result(name, target, outcomes) for name, target in zip(order.names, order.targets, strict=True)]
     return {"dry_run": order.dry_run, "mode": mode, "results": results}

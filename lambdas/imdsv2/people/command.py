@@ -15,7 +15,7 @@ from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
 from imdsv2.people import effects
 from imdsv2.people.mark import author, make_due, mark
-from imdsv2.people.request import Steer
+from imdsv2.people.request import CommandKind
 from imdsv2.people.scope import awaits_answer
 from imdsv2.people.settle import Settling
 
@@ -61,7 +61,7 @@ def _refuse_times(command: Command, now: datetime) -> None:
     since = command.scope.since
     if since is not None and since > now:
         why = f"takes a time that is past, not {since:%Y-%m-%dT%H:%M:%SZ}: nothing has been changed since then"
-        raise InvalidRequest(f"{command.steer}.since", why)
+        raise InvalidRequest(f"{command.kind}.since", why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,25 +79,25 @@ class People:
     def carry_out(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
         """Carry out a command and return the answer. Raises InvalidRequest, or ClientError if the ledger fails."""
         _refuse_times(command, self.now())
-        match command.steer:
-            case Steer.CLOSE_BREAKER:
+        match command.kind:
+            case CommandKind.CLOSE_BREAKER:
                 results = [self._close_breaker(command, request_id)]
-            case Steer.UNDO:
+            case CommandKind.UNDO:
                 results = self._undo(command, request_id, has_time)
-            case Steer.APPROVE | Steer.REFUSE:
+            case CommandKind.APPROVE | CommandKind.REFUSE:
                 results = self._answer(command, request_id)
-            case Steer.HOLD:
+            case CommandKind.HOLD:
                 results = self._hold(command, request_id)
-            case Steer.RELEASE:
+            case CommandKind.RELEASE:
                 results = self._release(command, request_id)
-            case Steer.CLEAR:
+            case CommandKind.CLEAR:
                 results = self._settling.clear(command, request_id)
-            case Steer.ACCEPT:
+            case CommandKind.ACCEPT:
                 results = self._settling.accept(command, request_id)
-            case Steer.MENDED:
+            case CommandKind.MENDED:
                 results = self._settling.mended(command, request_id)
         return {
-            "command": command.steer,
+            "command": command.kind,
             "dry_run": command.dry_run,
             "count": len(results),
             "results": results[:RESULTS_SHOWN],
@@ -143,7 +143,7 @@ class People:
         """Approve or refuse the named instances, or all that wait for approval in an account or cohort."""
         now = self.now()
         expires_at = datetime.combine(command.until, time.max, UTC) if command.until else now + _APPROVED_FOR
-        refuses = command.steer is Steer.REFUSE
+        refuses = command.kind is CommandKind.REFUSE
         answer = Answer(
             word="refused" if refuses else "approved",
             by=command.caller,
@@ -206,6 +206,6 @@ def _unanswerable(record: Record, command: Command) -> str | None:
     if not may_be_answered and not awaits_answer(record):
         return "It does not wait for approval."
     answer = record.approval
-    if command.steer is Steer.APPROVE and answer is not None and answer.is_refusal and not command.scope.targets:
+    if command.kind is CommandKind.APPROVE and answer is not None and answer.is_refusal and not command.scope.targets:
         return f"{answer.by} refused it on {answer.at:%Y-%m-%d}; name it under targets to approve it."
     return None

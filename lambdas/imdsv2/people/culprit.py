@@ -19,6 +19,7 @@ from imdsv2.aws.role_deliveries import Deliveries, read_deliveries
 from imdsv2.culprit.deliveries import callers_of
 from imdsv2.culprit.known import suspects_in
 from imdsv2.culprit.when import Timing, sharing_of, timing_of
+from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.hours import Hours
@@ -123,12 +124,13 @@ class Culprits:
         found: dict[str, dict[InstanceArn, Record]] = {}
         for place in sorted({_place_of(each) for each in wanted}):
             arns = [each for each in known_in(self.ledger, account_key(place)) if each.region == place.region]
-            for first in range(0, len(arns), _RECORDS_AT_ONCE):
-                for arn, record in self.ledger.read(arns[first : first + _RECORDS_AT_ONCE]).items():
-                    if record.cohort is not None:
-                        members = found.setdefault(record.cohort, {})
-                        if record.cohort in wanted or lineage_of(record.cohort) in wanted:
-                            members[arn] = record
+            for several in batched(arns, _RECORDS_AT_ONCE):
+                for arn, record in self.ledger.read(several).items():
+                    if record.cohort is None:
+                        continue
+                    members = found.setdefault(record.cohort, {})
+                    if record.cohort in wanted or lineage_of(record.cohort) in wanted:
+                        members[arn] = record
         return found
 
     def _seen(self, record: Record, mates: Mapping[InstanceArn, Record], policy: Policy, now: datetime) -> Seen:

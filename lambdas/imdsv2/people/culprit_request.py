@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.cohort import KINDS
 from imdsv2.errors import InvalidRequest
-from imdsv2.line.events import shown
+from imdsv2.line.node import shown
 from imdsv2.people import fields
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ LONGEST_PRINTED = 20_000
 
 _TAKES = frozenset({"targets", "cohort", "capture", "seconds", "collect"})
 _COMMAND = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(" + "|".join(KINDS) + r"):.{1,600}", re.ASCII)
 _EXAMPLE = '{"targets": ["arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0"]}'
 
 
@@ -56,9 +54,7 @@ def parse_culprit(event: Mapping[str, Any]) -> CulpritQuestion:
     if not isinstance(given, dict) or not given:
         raise InvalidRequest(CULPRIT, f"takes an object with targets or cohort, e.g. {_EXAMPLE}")
     path = f"{CULPRIT}."
-    for name in given:
-        if name not in _TAKES:
-            raise InvalidRequest(f"{path}{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
+    fields.refuse_unknown_in(given, _TAKES, path)
     if ("targets" in given) == ("cohort" in given):
         raise InvalidRequest(CULPRIT, "takes one of targets and cohort")
     targets = fields.instances(given, path) if "targets" in given else ()
@@ -68,11 +64,11 @@ def parse_culprit(event: Mapping[str, Any]) -> CulpritQuestion:
         )
     capture, collect = _watch(given, path, targets)
     dry_run = fields.flag(event, "dry_run", default=True)
-    if not dry_run and (capture or collect) and event.get("caller") is None:
-        raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
+    if not dry_run and (capture or collect):
+        fields.require_caller(event.get("caller"))
     return CulpritQuestion(
         targets=targets,
-        cohort=fields.matching(given, "cohort", path, _COHORT, "a cohort as the ledger names it"),
+        cohort=fields.matching(given, "cohort", path, fields.COHORT, "a cohort as the ledger names it"),
         capture=capture,
         seconds=given.get("seconds", SECONDS[1]),
         collect=collect,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.words import minute
+from imdsv2.ledger.values import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,11 +69,4 @@ def at_its_turn(now: datetime) -> str:
 def _evidence(record: Record) -> dict[str, Any] | None:
     """The numbers of the last evidence; an answer about thousands has no room for more."""
     known = record.evidence
-    return {name: _plain(known[name]) for name in _TOLD if known.get(name) is not None} if known else None
-
-
-def _plain(value: object) -> object:
-    """A value of the ledger as JSON has it."""
-    if not isinstance(value, Decimal):
-        return value
-    return int(value) if value == value.to_integral_value() else float(value)
+    return {name: plain(known[name]) for name in _TOLD if known.get(name) is not None} if known else None

@@ -6,10 +6,11 @@ import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from imdsv2.domain.instance import InstanceArn, Place, partition_of
+from imdsv2.domain.cohort import KINDS
+from imdsv2.domain.instance import ACCOUNT, REGION, InstanceArn, Place, partition_of
 from imdsv2.domain.regions import unknown_region, wrong_partition
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.line.events import shown
+from imdsv2.line.node import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 TARGETS_A_CALL = 500
 
-ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
+COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(" + "|".join(KINDS) + r"):.{1,600}", re.ASCII)
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
@@ -75,6 +75,11 @@ def matching(given: Mapping[str, Any], name: str, path: str, pattern: re.Pattern
     return value
 
 
+def account(given: Mapping[str, Any], path: str) -> str | None:
+    """The id of an account; None if the field is absent."""
+    return matching(given, "account", path, ACCOUNT, "an account id of 12 digits")
+
+
 def region(given: Mapping[str, Any], path: str) -> str | None:
     """A Region of AWS; None if the field is absent."""
     name = matching(given, "region", path, REGION, "a Region")
@@ -95,11 +100,10 @@ def _place(given: object, path: str) -> Place:
     example = '{"account": "222222222222", "region": "eu-west-1"}'
     if not isinstance(given, dict) or given.keys() != {"account", "region"}:
         raise InvalidRequest(path, f"takes an object, e.g. {example}")
-    account = matching(given, "account", f"{path}.", ACCOUNT, "an account id of 12 digits")
-    there = region(given, f"{path}.")
-    if account is None or there is None:
+    number, there = account(given, f"{path}."), region(given, f"{path}.")
+    if number is None or there is None:
         raise InvalidRequest(path, f"takes an object, e.g. {example}")
-    return Place(partition_of(there), there, account)
+    return Place(partition_of(there), there, number)
 
 
 def instance(target: object) -> InstanceArn | TargetRefused:
@@ -144,6 +148,23 @@ def refuse_unknown(event: Mapping[str, Any], known: AbstractSet[str]) -> None:
     if unknown:
         *others, last = sorted(known)
         raise InvalidRequest(shown(unknown[0]), f"is no field; known are {', '.join(others)} and {last}")
+
+
+def refuse_unknown_in(
+    given: Mapping[str, Any], takes: AbstractSet[str], path: str, also: AbstractSet[str] = frozenset()
+) -> None:
+    """Raises InvalidRequest for the first field inside a command that it does not take. ``also``: what the command takes beside these,
+    and what has been taken out of ``given``."""
+    for name in given:
+        if name not in takes:
+            known = ", ".join(sorted(takes | also))
+            raise InvalidRequest(f"{path}{shown(name)}", f"is no field; known are {known}")
+
+
+def require_caller(caller: object) -> None:
+    """Raises InvalidRequest if nobody answers for what is not a dry run."""
+    if caller is None:
+        raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
 
 
 def _is_triple(target: object) -> TypeGuard[dict[str, str]]:

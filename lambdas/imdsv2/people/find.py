@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.find_request import Search
+    from imdsv2.people.find_request import FindQuestion
 
 FOUND_SHOWN = 20_000
 """Lambda's response is limited to 6 MB."""
@@ -49,7 +49,7 @@ class Finder:
     region: str
     now: Callable[[], datetime]
 
-    def answer(self, search: Search) -> dict[str, Any]:
+    def answer(self, search: FindQuestion) -> dict[str, Any]:
         """The instances that exist and fit. Without an account and Region, those are searched of which the ledger knows instances, and the
         ``places`` of the question.
 
@@ -71,7 +71,7 @@ class Finder:
             "problems": problems,
         }
 
-    def _places(self, search: Search, problems: list[str]) -> list[Place]:
+    def _places(self, search: FindQuestion, problems: list[str]) -> list[Place]:
         """The accounts and Regions to look at."""
         if search.account and search.region:
             return [Place(partition_of(search.region), search.region, search.account)]
@@ -111,7 +111,9 @@ class Finder:
             )
             return []
 
-    def _unknown(self, search: Search, found: Iterable[Instance], places: Sequence[Place]) -> list[dict[str, Any]]:
+    def _unknown(
+        self, search: FindQuestion, found: Iterable[Instance], places: Sequence[Place]
+    ) -> list[dict[str, Any]]:
         known = {name for each in found for name in (each.arn.instance_id, each.tags.get("Name"))}
         unknown = [name for name in search.names if name not in known]
         if not unknown:
@@ -131,7 +133,7 @@ class Finder:
         return sorted(names)
 
 
-def _requests(search: Search) -> list[dict[str, Sequence[str]]]:
+def _requests(search: FindQuestion) -> list[dict[str, Sequence[str]]]:
     """The filters of each request to EC2 in one account and Region."""
     tags: dict[str, Sequence[str]] = {f"tag:{key}": [value] for key, value in search.tags.items()}
     if not search.names:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.errors import InvalidRequest
-from imdsv2.line.events import shown
 from imdsv2.people import fields
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ _PLACES_A_CALL = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class FindQuestion:
     """A validated question. ``names``: values of the tag Name, or ids; empty: every instance. ``tags``: all of them must be there.
     ``places``: where to look beside where the ledger knows instances."""
 
@@ -37,7 +36,7 @@ class Search:
     dry_run: bool = True
 
 
-def parse_search(event: Mapping[str, Any]) -> Search:
+def parse_find(event: Mapping[str, Any]) -> FindQuestion:
     """Parse the question. It only reads, so that a dry run is no different. Raises InvalidRequest, which names the field."""
     fields.refuse_unknown(event, {FIND, "dry_run", "caller", "reason"})
     dry_run = fields.flag(event, "dry_run", default=True)
@@ -47,12 +46,10 @@ def parse_search(event: Mapping[str, Any]) -> Search:
     if not isinstance(given, dict):
         raise InvalidRequest(FIND, f"takes an object, e.g. {_EXAMPLE}")
     path = f"{FIND}."
-    for name in given:
-        if name not in _TAKES:
-            raise InvalidRequest(f"{path}{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
-    return Search(
+    fields.refuse_unknown_in(given, _TAKES, path)
+    return FindQuestion(
         names=_names(given),
-        account=fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits"),
+        account=fields.account(given, path),
         region=fields.region(given, path),
         tags=_tags(given),
         places=fields.places(given, "places", _PLACES_A_CALL, path),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.domain.instance import Place, partition_of
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.trail import Author
-from imdsv2.line.events import shown
+from imdsv2.line.node import shown
 from imdsv2.people import fields
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _MOST_HOPS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Graduating:
+class GraduationOrder:
     """A validated command. ``enforce``: launches that allow IMDSv1 are to fail; ``unlock``: what was before is put back. ``caller`` is
     None in dry runs only."""
 
@@ -45,18 +45,16 @@ class Graduating:
         return f"{signature}: {self.reason}" if self.reason else signature
 
 
-def parse_graduate(event: Mapping[str, Any]) -> Graduating:
+def parse_graduate(event: Mapping[str, Any]) -> GraduationOrder:
     """Parse the command. Raises InvalidRequest, which names the field."""
     fields.refuse_unknown(event, {GRADUATE, "dry_run", "caller", "reason"})
     given = event[GRADUATE]
     if not isinstance(given, dict):
         example = '{"account": "222222222222", "region": "eu-west-1"}'
         raise InvalidRequest(GRADUATE, f"takes an object with account and region, e.g. {example}")
-    for name in given:
-        if name not in _TAKES:
-            raise InvalidRequest(f"{GRADUATE}.{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
     path = f"{GRADUATE}."
-    account = fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits")
+    fields.refuse_unknown_in(given, _TAKES, path)
+    account = fields.account(given, path)
     region = fields.region(given, path)
     if account is None or region is None:
         raise InvalidRequest(f"{path}{'account' if account is None else 'region'}", "is needed: defaults are regional")
@@ -69,9 +67,9 @@ def parse_graduate(event: Mapping[str, Any]) -> Graduating:
     if switches["enforce"] and hops is not None:
         raise InvalidRequest(f"{path}hop_limit", "belongs to the first step; enforce is a step of its own")
     dry_run = fields.flag(event, "dry_run", default=True)
-    if not dry_run and event.get("caller") is None:
-        raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
-    return Graduating(
+    if not dry_run:
+        fields.require_caller(event.get("caller"))
+    return GraduationOrder(
         place=Place(partition_of(region), region, account),
         hop_limit=hops,
         dry_run=dry_run,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Place
     from imdsv2.ledger.graduation import Graduations
     from imdsv2.ledger.policy import PolicySource
-    from imdsv2.people.graduate_request import Graduating
+    from imdsv2.people.graduate_request import GraduationOrder
     from imdsv2.people.graduation_look import Look, Looking
 
 SHOWN = 500
@@ -46,7 +46,7 @@ class Graduates:
     policies: PolicySource
     now: Callable[[], datetime]
 
-    def carry_out(self, asked: Graduating, request_id: str) -> dict[str, Any]:
+    def carry_out(self, asked: GraduationOrder, request_id: str) -> dict[str, Any]:
         """Show, lock or unlock. Raises ClientError or LedgerContended if the ledger fails before EC2 is asked; failures of the account
         are answered, and those of the ledger after that."""
         known = self.graduations.of(asked.place)
@@ -66,7 +66,9 @@ class Graduates:
             return self._unlock(asked, known, now, request_id)
         return self._lock(asked, known, now, request_id)
 
-    def _lock(self, asked: Graduating, known: Graduation, now: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+    def _lock(
+        self, asked: GraduationOrder, known: Graduation, now: Mapping[str, Any], request_id: str
+    ) -> dict[str, Any]:
         look = self.looking.at(asked.place, _locked_at(known, now))
         wanted = wanted_of(hop_limit=asked.hop_limit, enforce=asked.enforce)
         planned = missing(wanted, now)
@@ -104,13 +106,15 @@ class Graduates:
             return f"The defaults cannot be read again ({describe_error(error)}); nothing is changed. Ask again."
         return "Somebody has changed the defaults meanwhile; nothing is changed. Ask again." if fresh != now else None
 
-    def _settled(self, asked: Graduating, known: Graduation, now: Mapping[str, Any]) -> Graduation:
+    def _settled(self, asked: GraduationOrder, known: Graduation, now: Mapping[str, Any]) -> Graduation:
         """The ledger's item, completed where an earlier attempt was carried out and its answer got lost."""
         if known.status not in (Lock.LOCKING, Lock.FAILED) or not known.holds or missing(known.wanted, now):
             return known
         return self.graduations.save(replace(known, status=Lock.LOCKED, error=None), self.now(), asked.author)
 
-    def _unlock(self, asked: Graduating, known: Graduation, now: Mapping[str, Any], request_id: str) -> dict[str, Any]:
+    def _unlock(
+        self, asked: GraduationOrder, known: Graduation, now: Mapping[str, Any], request_id: str
+    ) -> dict[str, Any]:
         """Put back what was before, where the defaults are still as the service set them."""
         if not known.holds:
             told = "The service has set no defaults here; there is nothing to put back."
@@ -128,7 +132,7 @@ class Graduates:
 
     def _set(
         self,
-        asked: Graduating,
+        asked: GraduationOrder,
         known: Graduation,
         begun: Graduation,
         now: Mapping[str, Any],
@@ -162,14 +166,14 @@ class Graduates:
             )
         return _answer(asked, finished, {**now, **planned}, look, result=done, explanation=told, planned=planned)
 
-    def _saved(self, known: Graduation, asked: Graduating) -> Graduation | None:
+    def _saved(self, known: Graduation, asked: GraduationOrder) -> Graduation | None:
         """Write what EC2 has answered; None if the ledger fails, which changes nothing of what EC2 has done."""
         try:
             return self.graduations.save(known, self.now(), asked.author)
         except (*CALL_FAILURES, LedgerContended):
             return None
 
-    def _gates(self, asked: Graduating, now: Mapping[str, Any]) -> list[Open]:
+    def _gates(self, asked: GraduationOrder, now: Mapping[str, Any]) -> list[Open]:
         """What keeps the service itself from it, and the order of the two steps."""
         policy = self.policies.current(self.now()).policy
         anywhere = InstanceArn(asked.place.partition, asked.place.region, asked.place.account, "")
@@ -207,7 +211,7 @@ def _unlocking(place: Place) -> str:
 
 
 def _answer(
-    asked: Graduating,
+    asked: GraduationOrder,
     known: Graduation,
     now: Mapping[str, Any],
     look: Look | None = None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.errors import InvalidRequest
-from imdsv2.line.events import shown
+from imdsv2.line.node import shown
 from imdsv2.people import fields
 
 if TYPE_CHECKING:
@@ -40,17 +40,15 @@ def parse_guardrails(event: Mapping[str, Any]) -> GuardrailQuestion:
     if not isinstance(given, dict):
         example = '{} for every account that the ledger knows, or {"account": "222222222222", "region": "eu-west-1"}'
         raise InvalidRequest(GUARDRAILS, f"takes an object, e.g. {example}")
-    for name in given:
-        if name not in _TAKES:
-            raise InvalidRequest(f"{GUARDRAILS}.{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
     path = f"{GUARDRAILS}."
+    fields.refuse_unknown_in(given, _TAKES, path)
     if "region" in given and "account" not in given:
         raise InvalidRequest(f"{path}region", "needs account beside it")
     hops = given.get("max_hop_limit", _HOPS)
     if type(hops) is not int or not 1 <= hops <= _MOST_HOPS:
         raise InvalidRequest(f"{path}max_hop_limit", f"takes a whole number from 1 to {_MOST_HOPS}, not {shown(hops)}")
     return GuardrailQuestion(
-        account=fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits"),
+        account=fields.account(given, path),
         region=fields.region(given, path),
         max_hop_limit=hops,
         dry_run=dry_run,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import Place, partition_of
 from imdsv2.errors import InvalidRequest
-from imdsv2.line.events import shown
+from imdsv2.line.node import shown
 from imdsv2.people import fields
 
 if TYPE_CHECKING:
@@ -45,17 +45,15 @@ def parse_images(event: Mapping[str, Any]) -> ImageOrder:
     if not isinstance(given, dict) or not given:
         raise InvalidRequest(IMAGES, f"takes an object with account, region and image_ids, e.g. {_EXAMPLE}")
     path = f"{IMAGES}."
-    for name in given:
-        if name not in _TAKES:
-            raise InvalidRequest(f"{path}{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
-    account = fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits")
+    fields.refuse_unknown_in(given, _TAKES, path)
+    account = fields.account(given, path)
     region = fields.region(given, path)
     if account is None or region is None:
         raise InvalidRequest(f"{path}{'account' if account is None else 'region'}", f"is needed, e.g. {_EXAMPLE}")
     image_ids = _image_ids(given.get("image_ids"), path)
     _confirmed(given, dry_run=dry_run)
-    if not dry_run and caller is None:
-        raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
+    if not dry_run:
+        fields.require_caller(caller)
     place = Place(partition_of(region), region, account)
     return ImageOrder(place=place, image_ids=image_ids, dry_run=dry_run, caller=caller, reason=reason)
 

@@ -8,17 +8,16 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from imdsv2.domain.cohort import KINDS
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.line.events import shown
+from imdsv2.line.node import shown
 from imdsv2.people import fields
 from imdsv2.people.culprit_request import CULPRIT, CulpritQuestion, parse_culprit
-from imdsv2.people.find_request import FIND, Search, parse_search
-from imdsv2.people.graduate_request import GRADUATE, Graduating, parse_graduate
+from imdsv2.people.find_request import FIND, FindQuestion, parse_find
+from imdsv2.people.graduate_request import GRADUATE, GraduationOrder, parse_graduate
 from imdsv2.people.guardrail_request import GUARDRAILS, GuardrailQuestion, parse_guardrails
 from imdsv2.people.image_request import IMAGES, ImageOrder, parse_images
-from imdsv2.people.source_request import SOURCES, Question, parse_question
+from imdsv2.people.source_request import SOURCES, SourceQuestion, parse_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,13 +26,12 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
 
-_COHORT = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/(" + "|".join(KINDS) + r"):.{1,600}", re.ASCII)
 _SOURCE = re.compile(r"aws[a-z-]*/\d{12}/[a-z0-9-]{5,30}/[a-z0-9_]{1,40}:.{1,255}", re.ASCII)
 _CLEAR = '{"clear": {"targets": ["arn:aws:ec2:..."]}, "dry_run": true}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class JudgementOrder:
     """A validated order: for each target, the request or the reason why it is invalid."""
 
     targets: tuple[Request | TargetRefused, ...]
@@ -41,7 +39,7 @@ class Order:
     dry_run: bool
 
 
-def parse_order(event: object) -> Order:
+def parse_order(event: object) -> JudgementOrder:
     """Parse an order. Raises InvalidRequest, which names the field; an invalid target is refused individually."""
     if not isinstance(event, dict):
         raise InvalidRequest("event", 'takes an object, e.g. {"targets": ["arn:aws:ec2:..."], "dry_run": true}')
@@ -53,7 +51,7 @@ def parse_order(event: object) -> Order:
     targets = fields.list_of_targets(event)
     dry_run = fields.flag(event, "dry_run", default=True)
     caller = fields.text(event, "caller", required=False)
-    return Order(
+    return JudgementOrder(
         targets=tuple(_asked(target, caller) for target in targets),
         names=tuple(_name(target) for target in targets),
         dry_run=dry_run,
@@ -63,7 +61,7 @@ def parse_order(event: object) -> Order:
 def _refuse_unknown_command(event: Mapping[str, Any]) -> None:
     """Raises InvalidRequest for the first field that nothing takes: it was meant to be a command or a question."""
     questions = (SOURCES, FIND, IMAGES, GRADUATE, GUARDRAILS, CULPRIT)
-    known = sorted({*map(str, Steer), *questions})
+    known = sorted({*map(str, CommandKind), *questions})
     unknown = sorted(str(name) for name in event.keys() - {"dry_run", "caller", "reason", "owner", "until", "at"})
     if unknown:
         likely = get_close_matches(unknown[0].lower(), known, n=1)
@@ -87,7 +85,7 @@ def _name(target: object) -> str:
     return target.encode(errors="backslashreplace").decode()[:200] if isinstance(target, str) else shown(target)
 
 
-class Steer(StrEnum):
+class CommandKind(StrEnum):
     """The kind of a command, which is also the name of its field in the event."""
 
     UNDO = "undo"
@@ -118,7 +116,7 @@ class Scope:
 class Command:
     """A validated command. ``caller`` is None in dry runs only. ``at``: when instances were mended."""
 
-    steer: Steer
+    kind: CommandKind
     scope: Scope
     dry_run: bool
     caller: str | None
@@ -134,29 +132,38 @@ class Command:
 
 
 _BROAD = frozenset({"targets", "cohort", "account", "region"})
-_SCOPES: Mapping[Steer, frozenset[str]] = {
-    Steer.UNDO: _BROAD | {"since", "source"},
-    Steer.APPROVE: _BROAD,
-    Steer.REFUSE: _BROAD,
-    Steer.HOLD: frozenset({"targets"}),
-    Steer.RELEASE: frozenset({"targets"}),
-    Steer.CLOSE_BREAKER: frozenset({"account"}),
-    Steer.CLEAR: _BROAD,
-    Steer.ACCEPT: frozenset({"targets"}),
-    Steer.MENDED: frozenset({"targets", "cohort"}),
+_SCOPES: Mapping[CommandKind, frozenset[str]] = {
+    CommandKind.UNDO: _BROAD | {"since", "source"},
+    CommandKind.APPROVE: _BROAD,
+    CommandKind.REFUSE: _BROAD,
+    CommandKind.HOLD: frozenset({"targets"}),
+    CommandKind.RELEASE: frozenset({"targets"}),
+    CommandKind.CLOSE_BREAKER: frozenset({"account"}),
+    CommandKind.CLEAR: _BROAD,
+    CommandKind.ACCEPT: frozenset({"targets"}),
+    CommandKind.MENDED: frozenset({"targets", "cohort"}),
 }
 _SAID_BY_ALL = frozenset({"reason"})
-_EXTRAS: Mapping[Steer, frozenset[str]] = {
-    Steer.APPROVE: frozenset({"until"}),
-    Steer.HOLD: frozenset({"owner", "until"}),
-    Steer.ACCEPT: frozenset({"owner", "until"}),
-    Steer.MENDED: frozenset({"at"}),
+_EXTRAS: Mapping[CommandKind, frozenset[str]] = {
+    CommandKind.APPROVE: frozenset({"until"}),
+    CommandKind.HOLD: frozenset({"owner", "until"}),
+    CommandKind.ACCEPT: frozenset({"owner", "until"}),
+    CommandKind.MENDED: frozenset({"at"}),
 }
-_ACCOUNTED_FOR = frozenset({Steer.HOLD, Steer.ACCEPT})
+_ACCOUNTED_FOR = frozenset({CommandKind.HOLD, CommandKind.ACCEPT})
 """Commands that require ``reason``, ``owner`` and ``until``."""
 
 
-Asked: TypeAlias = Order | Command | Question | Search | ImageOrder | GuardrailQuestion | Graduating | CulpritQuestion
+Asked: TypeAlias = (
+    JudgementOrder
+    | Command
+    | SourceQuestion
+    | FindQuestion
+    | ImageOrder
+    | GuardrailQuestion
+    | GraduationOrder
+    | CulpritQuestion
+)
 """What a manual invoke may ask."""
 
 
@@ -165,9 +172,9 @@ def parse(event: object) -> Asked:
     if not isinstance(event, dict):
         return parse_order(event)
     if SOURCES in event:
-        return parse_question(event)
+        return parse_sources(event)
     if FIND in event:
-        return parse_search(event)
+        return parse_find(event)
     if IMAGES in event:
         return parse_images(event)
     if GRADUATE in event:
@@ -176,65 +183,64 @@ def parse(event: object) -> Asked:
         return parse_guardrails(event)
     if CULPRIT in event:
         return parse_culprit(event)
-    named = sorted(event.keys() & set(Steer))
+    named = sorted(event.keys() & set(CommandKind))
     # `clear` beside targets is what earlier versions took; its refusal says what to send instead.
-    if not named or (named == [Steer.CLEAR] and "targets" in event and not isinstance(event[Steer.CLEAR], dict)):
+    if not named or (
+        named == [CommandKind.CLEAR] and "targets" in event and not isinstance(event[CommandKind.CLEAR], dict)
+    ):
         return parse_order(event)
-    return _command(event, Steer(named[0]))
+    return _command(event, CommandKind(named[0]))
 
 
-def _command(event: Mapping[str, Any], steer: Steer) -> Command:
-    said, accounted_for = _SAID_BY_ALL | _EXTRAS.get(steer, frozenset()), steer in _ACCOUNTED_FOR
-    fields.refuse_unknown(event, {steer, "dry_run", "caller"} | said)
-    event = _with_fields_beside(event, steer, said)
-    scope = _scope(event[steer], steer, said)
+def _command(event: Mapping[str, Any], kind: CommandKind) -> Command:
+    said, accounted_for = _SAID_BY_ALL | _EXTRAS.get(kind, frozenset()), kind in _ACCOUNTED_FOR
+    fields.refuse_unknown(event, {kind, "dry_run", "caller"} | said)
+    event = _with_fields_beside(event, kind, said)
+    scope = _scope(event[kind], kind, said)
     dry_run = fields.flag(event, "dry_run", default=True)
-    if not dry_run and event.get("caller") is None:
-        raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
+    if not dry_run:
+        fields.require_caller(event.get("caller"))
     return Command(
-        steer=steer,
+        kind=kind,
         scope=scope,
         dry_run=dry_run,
         caller=fields.text(event, "caller", required=False),
         reason=fields.text(event, "reason", required=accounted_for),
         owner=fields.text(event, "owner", required=accounted_for),
         until=fields.day(event, "until", required=accounted_for),
-        at=fields.moment(event, "at", required=steer is Steer.MENDED),
+        at=fields.moment(event, "at", required=kind is CommandKind.MENDED),
     )
 
 
-def _with_fields_beside(event: Mapping[str, Any], steer: Steer, said: AbstractSet[str]) -> Mapping[str, Any]:
+def _with_fields_beside(event: Mapping[str, Any], kind: CommandKind, said: AbstractSet[str]) -> Mapping[str, Any]:
     """The event with the command's fields beside its selection, where they may stand as well as in it. Raises InvalidRequest for one
     that stands in both: which is meant cannot be guessed."""
-    given = event[steer]
+    given = event[kind]
     if not isinstance(given, dict):
         return event
     inside = {name: value for name, value in given.items() if name in said}
     for name in sorted(inside.keys() & event.keys()):
-        raise InvalidRequest(f"{steer}.{name}", f"stands beside {steer} as well; give it once")
-    return {**event, steer: {name: value for name, value in given.items() if name not in said}, **inside}
+        raise InvalidRequest(f"{kind}.{name}", f"stands beside {kind} as well; give it once")
+    return {**event, kind: {name: value for name, value in given.items() if name not in said}, **inside}
 
 
-def _scope(given: object, steer: Steer, said: AbstractSet[str]) -> Scope:
+def _scope(given: object, kind: CommandKind, said: AbstractSet[str]) -> Scope:
     """What is selected. ``said``: the fields that have been taken out of it."""
-    takes, path = _SCOPES[steer], f"{steer}."
+    takes, path = _SCOPES[kind], f"{kind}."
     example = '{"account": "222222222222"}' if "account" in takes else '{"targets": ["arn:aws:ec2:..."]}'
     if not isinstance(given, dict) or not given:
-        raise InvalidRequest(steer, f"takes an object with {' or '.join(sorted(takes))}, e.g. {example}")
-    for name in given:
-        if name not in takes:
-            known = ", ".join(sorted(takes | said))
-            raise InvalidRequest(f"{path}{shown(name)}", f"is no field; known are {known}")
+        raise InvalidRequest(kind, f"takes an object with {' or '.join(sorted(takes))}, e.g. {example}")
+    fields.refuse_unknown_in(given, takes, path, also=said)
     if "region" in given and "account" not in given:
         raise InvalidRequest(f"{path}region", "needs account beside it")
     if len(given.keys() & {"targets", "cohort", "account"}) > 1:
-        raise InvalidRequest(steer, "takes one of targets, cohort and account")
+        raise InvalidRequest(kind, "takes one of targets, cohort and account")
     if "source" in given and len(given) > 1:
         raise InvalidRequest(f"{path}source", "names one source; leave out the other fields")
     return Scope(
         targets=fields.instances(given, path) if "targets" in given else (),
-        cohort=fields.matching(given, "cohort", path, _COHORT, "a cohort as the ledger names it"),
-        account=fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits"),
+        cohort=fields.matching(given, "cohort", path, fields.COHORT, "a cohort as the ledger names it"),
+        account=fields.account(given, path),
         region=fields.region(given, path),
         since=fields.moment(given, "since", path),
         source=fields.matching(given, "source", path, _SOURCE, "a source as the answer to sources names it"),

@@ -198,7 +198,8 @@ def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> li
     """What a clearance of an instance would void, by the reasons' names. ``opened``: enforced ones that EC2 shows open."""
     history = record.history
     is_open = record.status not in OURS and record.reason != Reason.ALREADY_REQUIRED
-    was_opened = history.stands or history.was_opened or (record.reason == Reason.CHANGED_BACK and history.is_blank)
+    was_required = history.stands or history.uncleared_required_seen_at is not None
+    was_opened = was_required or (record.reason == Reason.CHANGED_BACK and history.is_blank)
     held = {
         Reason.BROKE_BEFORE: history.uncleared_rollback_at is not None or (record.is_broken and not record.stands),
         Reason.UNDONE_BY_PERSON: history.uncleared_undo_at is not None,

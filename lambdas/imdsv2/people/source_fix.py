@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Place
     from imdsv2.fix.run import Fixing
     from imdsv2.fix.survey import Seen
-    from imdsv2.people.source_request import Question
+    from imdsv2.people.source_request import SourceQuestion
 
 _SOMEBODY = "somebody"
 
@@ -27,7 +27,7 @@ class SourceFixing:
 
     fixing: Fixing
 
-    def answer(self, question: Question, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
+    def answer(self, question: SourceQuestion, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
         """The sources that were asked for, each with what became of it. Raises ClientError if the ledger fails; what fails in an
         account is told in ``problems``."""
         problems: list[str] = []

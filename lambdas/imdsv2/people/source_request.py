@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.instance import Place, partition_of
+from imdsv2.domain.instance import REGION, Place, partition_of
 from imdsv2.errors import InvalidRequest
-from imdsv2.line.events import shown
+from imdsv2.line.node import shown
 from imdsv2.people import fields
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _EXAMPLE = '{"account": "222222222222", "region": "eu-west-1"}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class SourceQuestion:
     """A validated question: the sources of an account and Region, or those of the named instances.
 
     ``principals``: whether CloudTrail is asked who launched by hand. ``fix``: whether the service is to change them, or to say what it
@@ -49,7 +49,7 @@ class Question:
         return {place: frozenset(ids) for place, ids in meant.items()}
 
 
-def parse_question(event: Mapping[str, Any]) -> Question:
+def parse_sources(event: Mapping[str, Any]) -> SourceQuestion:
     """Parse the question. Without ``fix`` it only reads, so that a dry run is no different. Raises InvalidRequest, which names the
     field."""
     fields.refuse_unknown(event, {SOURCES, "dry_run", "caller", "reason"})
@@ -59,20 +59,18 @@ def parse_question(event: Mapping[str, Any]) -> Question:
     given = event[SOURCES]
     if not isinstance(given, dict) or not given.keys() & {"account", "targets"}:
         raise InvalidRequest(SOURCES, f"takes an object with account and region, or with targets, e.g. {_EXAMPLE}")
-    for name in given:
-        if name not in _TAKES:
-            raise InvalidRequest(f"{SOURCES}.{shown(name)}", f"is no field; known are {', '.join(sorted(_TAKES))}")
     path = f"{SOURCES}."
+    fields.refuse_unknown_in(given, _TAKES, path)
     asked = {**_options(given, caller, dry_run=dry_run), "reason": reason}
     if "targets" in given:
         if given.keys() & {"account", "region"}:
             raise InvalidRequest(SOURCES, "takes either targets, or account and region")
-        return Question(targets=fields.instances(given, path), **asked)
-    account = fields.matching(given, "account", path, fields.ACCOUNT, "an account id of 12 digits")
-    region = fields.matching(given, "region", path, fields.REGION, "a Region")
+        return SourceQuestion(targets=fields.instances(given, path), **asked)
+    account = fields.account(given, path)
+    region = fields.matching(given, "region", path, REGION, "a Region")
     if account is None or region is None:
         raise InvalidRequest(f"{SOURCES}.region", "is needed beside account: sources are regional")
-    return Question(place=Place(partition_of(region), region, account), **asked)
+    return SourceQuestion(place=Place(partition_of(region), region, account), **asked)
 
 
 def _options(given: Mapping[str, Any], caller: str | None, *, dry_run: bool) -> dict[str, Any]:
@@ -83,6 +81,6 @@ def _options(given: Mapping[str, Any], caller: str | None, *, dry_run: bool) -> 
     principals, fix = given.get("principals", False), given.get("fix", False)
     if fix and principals:
         raise InvalidRequest(f"{SOURCES}.principals", "is a question of its own; leave it out beside fix")
-    if fix and not dry_run and caller is None:
-        raise InvalidRequest("caller", "is needed with dry_run: false, and says who answers for it; takes a text")
+    if fix and not dry_run:
+        fields.require_caller(caller)
     return {"principals": principals, "fix": fix, "caller": caller, "dry_run": dry_run}

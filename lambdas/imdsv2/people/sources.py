@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn, Place, Placed
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.source_request import Question
+    from imdsv2.people.source_request import SourceQuestion
     from imdsv2.source.assembly import Source
     from imdsv2.source.verdict import Judged, Word
 
@@ -45,7 +45,7 @@ class Sources:
     policies: PolicySource
     now: Callable[[], datetime]
 
-    def answer(self, question: Question) -> dict[str, Any]:
+    def answer(self, question: SourceQuestion) -> dict[str, Any]:
         """The sources of what was asked for, those first that have launched most of the instances that allow IMDSv1. Raises
         ClientError if the ledger fails; what fails in an account is told in ``problems``."""
         problems: list[str] = []

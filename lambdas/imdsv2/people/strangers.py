@@ -47,17 +47,17 @@ class Strangers:
         number, numbers = key.rpartition("/")[2], [each.rpartition("/")[2] for each in accounts]
         if not arns and key not in accounts:
             raise _unknown(
-                f"{command.steer}.{'cohort' if scope.cohort else 'account'}", f"account {number}", number, numbers
+                f"{command.kind}.{'cohort' if scope.cohort else 'account'}", f"account {number}", number, numbers
             )
         regions = {arn.region for arn in arns}
         if scope.region and regions and scope.region not in regions:
             what = f"instance of account {number} in {scope.region}"
-            raise _unknown(f"{command.steer}.region", what, scope.region, regions)
+            raise _unknown(f"{command.kind}.region", what, scope.region, regions)
         if scope.cohort:
             known = {each.cohort for each in self.ledger.read(arns).values() if each.cohort}
             cohorts = known | set(map(lineage_of, known))
             if scope.cohort not in cohorts:
-                raise _unknown(f"{command.steer}.cohort", f"cohort {scope.cohort}", scope.cohort, cohorts)
+                raise _unknown(f"{command.kind}.cohort", f"cohort {scope.cohort}", scope.cohort, cohorts)
 
     def among(self, records: Iterable[Record]) -> dict[InstanceArn, str]:
         """The problem of each instance that has no record."""

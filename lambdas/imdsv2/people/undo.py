@@ -18,7 +18,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.obstacle import obstacle
-from imdsv2.guard.returns import Return
+from imdsv2.guard.rollback_request import RollbackRequest
 from imdsv2.ledger.record_values import OPEN
 from imdsv2.people.mark import author, mark
 
@@ -97,8 +97,8 @@ class Undoing:
                     return
                 # Read again: earlier batches may have taken minutes, in which others may have changed instances.
                 targets = look(self.members, batch)
-                returns = [
-                    Return(
+                wanted = [
+                    RollbackRequest(
                         record=record,
                         target=target,
                         why=why,
@@ -110,7 +110,7 @@ class Undoing:
                     if not isinstance(target := targets[arn], Unreachable) and _is_still_asked_back(record)
                 ]
                 try:
-                    answered = self.response.put_back(returns, self.policies.current(self.now()).policy, request_id)
+                    answered = self.response.put_back(wanted, self.policies.current(self.now()).policy, request_id)
                     self.response.discharge(answered.owing)
                 except (*CALL_FAILURES, LedgerContended):
                     return  # All of it is on record: the guard brings it to its end.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.instance import ACCOUNT, REGION
 from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import InvalidRequest
 
+if TYPE_CHECKING:
+    import re
+
 _LONGEST_SPARED_HOURS = 24
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +39,12 @@ def parse_order(document: object) -> SweepOrder:
     spare_hours = document.get("spare_hours", 0)
     if type(spare_hours) is not int or not 0 <= spare_hours <= _LONGEST_SPARED_HOURS:
         raise InvalidRequest("spare_hours", f"takes a whole number of hours from 0 to {_LONGEST_SPARED_HOURS}")
-    regions = _texts(document, "regions", _REGION, "Regions")
+    regions = _texts(document, "regions", REGION, "Regions")
     for each in regions:
         if (problem := unknown_region(each)) is not None:
             raise InvalidRequest("regions", problem)
     return SweepOrder(
-        accounts=_texts(document, "accounts", _ACCOUNT, "account ids"),
+        accounts=_texts(document, "accounts", ACCOUNT, "account ids"),
         regions=regions,
         dry_run=dry_run,
         spare_hours=spare_hours,

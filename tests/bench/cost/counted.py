@@ -10,6 +10,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.wiring.guard import build_guard
 from tests.bench.cost.world import World, one_after_the_other
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def watch(instances: int, **policy: Any) -> Counts:
 
 def _pass(world: World) -> int:
     world.advance(BETWEEN_PASSES)
-    done = world.service.guard().run("guard", lambda: True)
+    done = build_guard(world.service).run("guard", lambda: True)
     if done.failed or done.rolled_back:
         raise RuntimeError(f"not a quiet pass: {done}")
     return 1

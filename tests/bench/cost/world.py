@@ -15,8 +15,9 @@ from imdsv2.aws import metadata_options
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.domain.instance import InstanceArn, Place
 from imdsv2.domain.request import Request, Source
-from imdsv2.sweep.run import Tally, go_through
-from imdsv2.wiring import Edge, assemble
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally
+from imdsv2.wiring.service import Edge, assemble
 from infra.names import SPARED_HOURS
 from tests.bench.measurements.billing import costs
 from tests.bench.simulation.service import SETTINGS

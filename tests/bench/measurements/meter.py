@@ -29,7 +29,8 @@ from billing import costs  # type: ignore[import-not-found]  # noqa: E402 - besi
 
 import guard  # noqa: E402
 import remediate  # noqa: E402
-from imdsv2.sweep.run import Tally, go_through  # noqa: E402
+from imdsv2.sweep.run import go_through  # noqa: E402
+from imdsv2.sweep.tally import Tally  # noqa: E402
 
 CONTEXT = SimpleNamespace(
     function_name="remediate",

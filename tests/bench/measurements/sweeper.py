@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, sys.argv[1])
 
-from imdsv2.sweep.fleet import FleetWriter
-from imdsv2.sweep.run import Tally, go_through
-from imdsv2.wiring import wire
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally
+from imdsv2.wiring.function import wire
+from imdsv2.wiring.sweep import build_fleet_writer
 from invocation import logger
 
 if TYPE_CHECKING:
@@ -49,15 +50,7 @@ def main() -> None:
     service = wire(os.environ, logger, lambda: "fleet").service
     line: Any = Watched(service.line)
     tally = Tally.from_document(order)
-    writer = FleetWriter(
-        place=tally.place,
-        prefix="fleet",
-        ledger=service.line.ledger,
-        memberships=service.line.judge.siblings.memberships,
-        policy=service.line.policies.current(service.line.now()).policy,
-        write=lambda *_: None,
-        now=service.line.now,
-    )
+    writer = build_fleet_writer(service, tally.place, "fleet", lambda *_: None)
     with closing(writer) as fleet:
         tally = go_through(
             line, service.members, tally, "fleet", dry_run=order["dry_run"], has_time=lambda: True, fleet=fleet

@@ -22,6 +22,8 @@ from imdsv2.ledger.trail import Author
 from imdsv2.line.siblings import Siblings
 from imdsv2.people.request import parse
 from imdsv2.sweep.run import INSTANCES_A_BATCH
+from imdsv2.wiring.guard import build_guard
+from imdsv2.wiring.people import build_people
 from tests.bench.simulation.agenda import Agenda, next_working_day, up
 from tests.bench.simulation.assumptions import BEGIN, END, MINUTE
 from tests.bench.simulation.cloud import SimulatedInstance, places
@@ -94,7 +96,7 @@ class Life:
         self._owners = Owners(acts=owners, seed=seed)
         self._cohorts = cohorts
         service, self._accounts = assembled(self.clock, self._places, policy, self.ledger, self._people)
-        self._line, self._guard, self._commands = service.line, service.guard(), service.people()
+        self._line, self._guard, self._commands = service.line, build_guard(service), build_people(service)
         self._outlook = Outlook(machines, policy, service.cohorts, recalls=recalls)
 
     def run(self, seed: int, until: int = END) -> None:

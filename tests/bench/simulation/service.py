@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
-from imdsv2 import wiring
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.ledger.told import Told
 from imdsv2.settings import Names, Settings
+from imdsv2.wiring import service as wiring
 from tests.bench.simulation.ledger import MemoryAccounts
 from tests.world.dynamodb import Table
 from tests.world.edge import Members

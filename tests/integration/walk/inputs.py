@@ -12,6 +12,8 @@ from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.people import request as orders
+from imdsv2.wiring.guard import build_guard
+from imdsv2.wiring.people import build_people
 from tests.integration.builders import MEMBER, OTHER, REGION
 from tests.integration.walk.machine import PRODUCT, finding_id
 from tests.integration.walk.trouble import Troubles, troubles
@@ -23,7 +25,7 @@ from tests.world.life import period_of
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.line.judgement import Outcomes
-    from imdsv2.wiring import Service
+    from imdsv2.wiring.service import Service
     from tests.integration.walk.machine import Machine
     from tests.integration.walk.trouble import Trouble
 
@@ -121,7 +123,7 @@ class Inputs(Troubles):
         command = orders.parse({"caller": "ops"} | order | {steer: {"targets": [str(arn)]}, "dry_run": False})
         assert isinstance(command, orders.Command)
         how = Run(by_person=True, clears=frozenset({arn} if steer == "clear" else ()))
-        answer = self.do(lambda function: function.people().carry_out(command, "steer", lambda: True), how)
+        answer = self.do(lambda function: build_people(function).carry_out(command, "steer", lambda: True), how)
         if steer in {"approve", "refuse"}:
             self.world.approved.pop(arn, None)
         if steer == "approve" and answer and answer["results"][0]["done"]:
@@ -132,7 +134,7 @@ class Inputs(Troubles):
         """Whether or not it is open."""
         command = orders.parse({"close_breaker": {"account": account}, "dry_run": False, "caller": "boss"})
         assert isinstance(command, orders.Command)
-        self.do(lambda function: function.people().carry_out(command, "close", lambda: True), Run(by_person=True))
+        self.do(lambda function: build_people(function).carry_out(command, "close", lambda: True), Run(by_person=True))
 
     @rule()
     def guard_passes(self) -> None:
@@ -148,7 +150,7 @@ class Inputs(Troubles):
         self._guard_rescues([each for each in machines if self.is_to_be_rescued(each) or self.is_to_be_recalled(each)])
 
     def _guard_rescues(self, due: list[Machine]) -> None:
-        done = self.do(lambda function: function.guard().run("guard", lambda: True))
+        done = self.do(lambda function: build_guard(function).run("guard", lambda: True))
         if done is None or self.world.faulted:
             return
         # Where EC2 does not show the change yet, the next pass looks again.

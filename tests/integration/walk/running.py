@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Request
     from imdsv2.line.judgement import Outcomes
-    from imdsv2.wiring import Service
+    from imdsv2.wiring.service import Service
     from tests.integration.walk.machine import Machine
 
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ReadTimeoutError
 from imdsv2.aws.errors import IN_DOUBT
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.wiring import Edge, Service, assemble
+from imdsv2.wiring.service import Edge, Service, assemble
 from tests.integration.builders import NOW, REGION, SETTINGS, TABLE
 from tests.integration.walk.faults import NEWS, Crash, Failing, Fault, Part
 from tests.integration.walk.judge import Judge

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Request, Source
 from imdsv2.line.intake import DeadLetters, process
-from imdsv2.people.request import Command, Order, parse
-from imdsv2.sweep.run import Tally, go_through
+from imdsv2.people.request import Command, JudgementOrder, parse
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally
+from imdsv2.wiring.guard import build_guard
+from imdsv2.wiring.intake import build_intake
+from imdsv2.wiring.people import build_people
 from tests.fixtures import events
 from tests.integration.builders import EVENT_NAMES, REGION
 from tests.proof.crashes.world import World, finding_id
@@ -50,7 +54,7 @@ class Queue:
         for name, body in received.items():
             self.messages[name] = body, now + VISIBLE_AGAIN_AFTER
         records = [{"messageId": name, "body": body} for name, body in received.items()]
-        intake = self.world.function(run).intake()
+        intake = build_intake(self.world.function(run))
         _, again, _ = process(records, intake, DeadLetters(cast("Any", None), "queue"), EVENT_NAMES, "remediate")
         for name in received.keys() - set(again):
             del self.messages[name]
@@ -67,7 +71,7 @@ def revisit(world: World, run: Process) -> None:
 
 def guard(world: World, run: Process) -> None:
     """One pass."""
-    world.function(run).guard().run("guard", lambda: True)
+    build_guard(world.function(run)).run("guard", lambda: True)
 
 
 def sweep(world: World, run: Process, account: str) -> None:
@@ -80,7 +84,7 @@ def sweep(world: World, run: Process, account: str) -> None:
 def manual(world: World, run: Process, arns: Iterable[InstanceArn]) -> None:
     """A person has instances changed."""
     order = parse({"targets": [str(each) for each in arns], "dry_run": False, "caller": "dora"})
-    assert isinstance(order, Order)
+    assert isinstance(order, JudgementOrder)
     requests = [each for each in order.targets if isinstance(each, Request)]
     world.function(run).line.run(requests, "manual")
 
@@ -89,4 +93,4 @@ def command(world: World, run: Process, **asked: Any) -> dict[str, Any]:
     """A person gives a command. Returns the answer."""
     given = parse({"dry_run": False, "caller": "dora", **asked})
     assert isinstance(given, Command)
-    return world.function(run).people().carry_out(given, "command", lambda: True)
+    return build_people(world.function(run)).carry_out(given, "command", lambda: True)

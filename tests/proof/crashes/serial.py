@@ -7,8 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from imdsv2.aws import metadata_options
-from imdsv2.guard import departures, judging, recall, run  # noqa: F401 - loaded lazily by the service
-from imdsv2.people import command, scope, undo  # noqa: F401 - the same
+from imdsv2.wiring import guard, people  # noqa: F401 - what they load is replaced, too
 from tests.world.serial import SerialPool
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.wiring import Edge, Service, assemble
+from imdsv2.wiring.service import Edge, Service, assemble
 from tests.integration.builders import NOW, REGION, SETTINGS
 from tests.proof.crashes.calls import Client, Process
 from tests.proof.crashes.nevers import LOOKBACK, Witness

@@ -20,16 +20,30 @@ from imdsv2.errors import RemediationError
 from imdsv2.line.intake import DeadLetters, process
 from imdsv2.people.answer import answer_document
 from imdsv2.people.culprit_request import CulpritQuestion
-from imdsv2.people.find_request import Search
-from imdsv2.people.graduate_request import Graduating
+from imdsv2.people.find_request import FindQuestion
+from imdsv2.people.graduate_request import GraduationOrder
 from imdsv2.people.guardrail_request import GuardrailQuestion
 from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, parse
-from imdsv2.people.source_request import Question
-from imdsv2.sweep.fleet import FleetWriter
+from imdsv2.people.source_request import SourceQuestion
 from imdsv2.sweep.join import join
-from imdsv2.sweep.run import Tally, active_accounts, add_up, go_through, plan
-from imdsv2.wiring import Edge, assemble
+from imdsv2.sweep.plan import active_accounts, plan
+from imdsv2.sweep.run import go_through
+from imdsv2.sweep.tally import Tally, add_up
+from imdsv2.wiring.guard import build_guard
+from imdsv2.wiring.intake import build_intake
+from imdsv2.wiring.people import (
+    build_culprits,
+    build_finder,
+    build_graduates,
+    build_guardrails,
+    build_images,
+    build_people,
+    build_source_fixing,
+    build_sources,
+)
+from imdsv2.wiring.service import Edge, assemble
+from imdsv2.wiring.sweep import build_digest, build_fleet_writer, build_source_sweep
 from tests.fixtures.events import finding, imported
 from tests.integration.builders import EVENT_NAMES, ROLES, SETTINGS
 from tests.proof.faults.clients import REGION, clients
@@ -37,7 +51,7 @@ from tests.proof.faults.direct import Direct, DirectMembers
 from tests.proof.faults.fleet import Fleet
 
 if TYPE_CHECKING:
-    from imdsv2.wiring import Service
+    from imdsv2.wiring.service import Service
     from tests.proof.faults.fleet import Saved
 
 _SETTINGS = replace(SETTINGS, capture_document="imdsv2-remediation-capture")
@@ -126,7 +140,7 @@ class World(Fleet):
         records = [{"messageId": str(number), "body": body} for number, (_, body) in enumerate(batch)]
         try:
             letters = DeadLetters(self._own("sqs"), "https://sqs.eu-west-1.amazonaws.com/1/dead")
-            _, again, _ = process(records, self.function("remediate").intake(), letters, EVENT_NAMES, "invocation")
+            _, again, _ = process(records, build_intake(self.function("remediate")), letters, EVENT_NAMES, "invocation")
         except Exception as error:  # noqa: BLE001 - as Lambda, which calls again whatever it was
             self._raised(error)
             again = [each["messageId"] for each in records]
@@ -154,7 +168,7 @@ class World(Fleet):
     def guard(self) -> None:
         """One pass of the guard."""
         try:
-            done = self.function("guard").guard().run("invocation", lambda: True)
+            done = build_guard(self.function("guard")).run("invocation", lambda: True)
             self.failed += done.failed
             self.left_broken += done.left_broken
         except Exception as error:  # noqa: BLE001 - as Lambda, which calls again whatever it was
@@ -167,21 +181,21 @@ class World(Fleet):
         try:
             asked = parse(event)
             if isinstance(asked, Command):
-                return service.people().carry_out(asked, "invocation", lambda: True)
-            if isinstance(asked, Question) and asked.fix:
-                return service.source_fixing().answer(asked, "invocation", lambda: True)
-            if isinstance(asked, Question):
-                return service.sources().answer(asked)
-            if isinstance(asked, Search):
-                return service.finder().answer(asked)
+                return build_people(service).carry_out(asked, "invocation", lambda: True)
+            if isinstance(asked, SourceQuestion) and asked.fix:
+                return build_source_fixing(service).answer(asked, "invocation", lambda: True)
+            if isinstance(asked, SourceQuestion):
+                return build_sources(service).answer(asked)
+            if isinstance(asked, FindQuestion):
+                return build_finder(service).answer(asked)
             if isinstance(asked, ImageOrder):
-                return service.images().carry_out(asked, "invocation")
-            if isinstance(asked, Graduating):
-                return service.graduates().carry_out(asked, "invocation")
+                return build_images(service).carry_out(asked, "invocation")
+            if isinstance(asked, GraduationOrder):
+                return build_graduates(service).carry_out(asked, "invocation")
             if isinstance(asked, GuardrailQuestion):
-                return service.guardrails().answer(asked)
+                return build_guardrails(service).answer(asked)
             if isinstance(asked, CulpritQuestion):
-                return service.culprits().answer(asked)
+                return build_culprits(service).answer(asked)
             requests = [target for target in asked.targets if isinstance(target, Request)]
             outcomes = service.line.run(requests, "invocation", dry_run=asked.dry_run)
             self.failed += len(outcomes.failed)
@@ -204,7 +218,7 @@ class World(Fleet):
 
         def region(place: dict[str, Any]) -> dict[str, Any]:
             tally = Tally.from_document({**place, "fleet": "sweep/fleet"})
-            with closing(self._fleet_writer(service, tally, files)) as fleet:
+            with closing(build_fleet_writer(service, tally.place, str(tally.fleet), files.write_packed)) as fleet:
                 tally = go_through(
                     service.line,
                     service.members,
@@ -214,7 +228,7 @@ class World(Fleet):
                     has_time=lambda: True,
                     fleet=fleet,
                 )
-            tally.sources = service.source_sweep().go_through(tally.place, dry_run=dry_run).counts
+            tally.sources = build_source_sweep(service).go_through(tally.place, dry_run=dry_run).counts
             return tally.document()
 
         def summarise() -> None:
@@ -230,23 +244,10 @@ class World(Fleet):
     def digest(self) -> None:
         """What follows a sweep of everything: each owner is told of the day. What fails is left to the next night."""
         try:
-            self.function("sweep").digest().run(self._files(), "sweep/instances.csv.gz", "night")
+            build_digest(self.function("sweep")).run(self._files(), "sweep/instances.csv.gz", "night")
         except Exception as error:  # noqa: BLE001 - the sweep's handler logs AWS's, and ends
             self._raised(error)
             self.failed += 1
-
-    @staticmethod
-    def _fleet_writer(service: Service, tally: Tally, files: SweepFiles) -> FleetWriter:
-        line = service.line
-        return FleetWriter(
-            place=tally.place,
-            prefix=str(tally.fleet),
-            ledger=line.ledger,
-            memberships=line.judge.siblings.memberships,
-            policy=line.policies.current(line.now()).policy,
-            write=files.write_packed,
-            now=line.now,
-        )
 
     def _map_wrote(self, tallies: list[dict[str, Any]]) -> None:
         """What the state machine's map leaves of its results."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Return:
+class RollbackRequest:
     """An instance that is to be put back, and why, in a sentence. ``broken``: its software broke, whoever wants it back."""
 
     record: Record
@@ -71,12 +71,12 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
-    """The result of a `Return`; ``problem`` says why it was not made, and ``kind`` the same without words that vary from call to
+class RollbackResult:
+    """The result of a `RollbackRequest`; ``problem`` says why it was not made, and ``kind`` the same without words that vary from call to
     call. ``is_accepted``: EC2 took the call and has yet to show it. ``wants_endpoint``: EC2 demanded that the call names the endpoint,
     for the first time. ``owes_tag``: its tag is still to be replaced."""
 
-    asked: Return
+    asked: RollbackRequest
     end: End
     record: Record
     problem: str | None = None
@@ -151,7 +151,7 @@ class Returned:
 class Left:
     """A rollback that was not made, its current record, and the reason; ``kind``: that without words that vary."""
 
-    asked: Return
+    asked: RollbackRequest
     record: Record
     problem: str
     kind: str

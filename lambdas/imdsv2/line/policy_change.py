@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.batches import batched
-from imdsv2.domain.concern import concerned
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
+from imdsv2.domain.policy_change import concerned
 from imdsv2.domain.verdict import SOON, Reason
 from imdsv2.errors import LedgerContended, PolicyRefused
 from imdsv2.ledger.policy import Writing
@@ -48,7 +48,7 @@ _WAITING = frozenset({Status.WOULD_ENFORCE, Status.HELD, Status.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Concern:
+class PolicyChange:
     """Notices changes of the policy and of the calendar, and walks. ``now``: the clock."""
 
     ledger: Ledger
@@ -58,7 +58,7 @@ class Concern:
     now: Callable[[], datetime]
     logger: Logger
 
-    def go_on(self, has_time: Callable[[], bool]) -> int:
+    def make_due(self, has_time: Callable[[], bool]) -> int:
         """Notice what has changed, and go on with the walk until it is over or time runs out. Returns how many instances were made
         due. Never raises what AWS answers: the next invocation goes on."""
         moved = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_cdk import Aws, aws_iam
 
-from infra.names import FIXED_AT_TAG
+from imdsv2.domain.source_fix import FIXED_TAG
 
 _OWNED_BY = (
     "aws:cloudformation:stack-name",
@@ -43,10 +43,10 @@ def source_statements() -> list[aws_iam.PolicyStatement]:
             ["ec2:CreateTags"],
             [template],
             # ForAllValues also matches if there are no keys at all; therefore Null.
-            {"ForAllValues:StringEquals": {"aws:TagKeys": [FIXED_AT_TAG]}, "Null": {"aws:TagKeys": "false"}},
+            {"ForAllValues:StringEquals": {"aws:TagKeys": [FIXED_TAG]}, "Null": {"aws:TagKeys": "false"}},
         ),
         _allow(
-            "ChangeMarkedTemplates", change_template, [template], {"Null": {f"aws:ResourceTag/{FIXED_AT_TAG}": "false"}}
+            "ChangeMarkedTemplates", change_template, [template], {"Null": {f"aws:ResourceTag/{FIXED_TAG}": "false"}}
         ),
         _allow("PointGroups", point, [group], {"BoolIfExists": {"autoscaling:LaunchTemplateVersionSpecified": "true"}}),
         *(_never(f"Change{what}", point, [group], {key: "false"}) for what, key in _OTHER_SETTINGS.items()),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BACK = frozenset({FixStatus.GOING_BACK, FixStatus.GONE_BACK})
 
 
-def told_by(fix: SourceFix) -> tuple[datetime, list[Event]] | None:
+def events_of(fix: SourceFix) -> tuple[datetime, list[Event]] | None:
     """The events of an item that is about to be written, in their order, and when they happened; None if it tells nothing new: a lease,
     a step or a message is no change of its status."""
     before = (fix.kept.status, fix.kept.at, fix.kept.broken_at) if fix.kept is not None else (None, None, None)

@@ -22,7 +22,7 @@ _UNSEEN = frozenset({Reason.UNREACHABLE, Reason.NOT_READY, Reason.OUT_OF_SCOPE, 
 _ENDED = "ended"
 
 
-def told_by(change: Change, after: Record, now: datetime) -> list[Event]:
+def events_of(change: Change, after: Record, now: datetime) -> list[Event]:
     """The events of a change, in the order in which they are to be read. ``after``: the record as it is written."""
     before = change.before
     return [

@@ -6,8 +6,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from imdsv2.domain.concern import RESTS_ON, concerned
 from imdsv2.domain.policy import Approval, BootEvidence, Mode, Policy, RollbackMode, Watch
+from imdsv2.domain.policy_change import RESTS_ON, concerned
 from imdsv2.domain.verdict import Reason
 
 POLICY = Policy()

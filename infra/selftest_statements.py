@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_cdk import Aws, aws_iam
 
-from infra.names import SELFTEST_TAG
+from imdsv2.selftest.order import SELFTEST_TAG
 
 INSTANCE_TYPE = "t4g.nano"
 LARGEST_VOLUME_GIB = 16

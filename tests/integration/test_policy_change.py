@@ -16,7 +16,7 @@ from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
 from imdsv2.ledger.walk import Walks
-from imdsv2.line.concern import Concern
+from imdsv2.line.policy_change import PolicyChange
 from tests.integration.builders import NOW, PARAMETER, TABLE, arn_of
 from tests.world.clock import Clock
 from tests.world.dynamodb import Table
@@ -74,11 +74,11 @@ class World:
         self.ssm = Ssm(self.clock)
         self.ledger = Ledger(self.table.client, TABLE)
 
-    def concern(self, table: Any = None) -> Concern:
+    def policy_change(self, table: Any = None) -> PolicyChange:
         """A new function instance."""
         client, ssm = cast("Any", table or self.table), cast("Any", self.ssm)
         ledger = Ledger(client, TABLE)
-        return Concern(
+        return PolicyChange(
             ledger=ledger,
             walks=Walks(client, TABLE),
             policies=PolicySource(ssm, ledger, PARAMETER),
@@ -91,7 +91,7 @@ class World:
         """The next invocation, which has time for so many pages."""
         self.clock.move(minutes=minutes)
         left = iter(range(pages))
-        return self.concern().go_on(lambda: next(left, None) is not None)
+        return self.policy_change().make_due(lambda: next(left, None) is not None)
 
     def waits(self, number: int, reason: str, *, status: str = "held", **fields: Any) -> InstanceArn:
         """An instance with that verdict, judged an hour ago, and due in a day."""
@@ -211,7 +211,7 @@ def test_one_that_fails_is_taken_up_by_the_next(world: World) -> None:
                 raise refusal("ThrottlingException", "no", "Query")
             return getattr(world.table, name)
 
-    assert 0 == world.concern(Failing()).go_on(lambda: True)
+    assert 0 == world.policy_change(Failing()).make_due(lambda: True)
     assert 1 == world.go_on()
 
 
@@ -221,7 +221,7 @@ def test_a_walk_that_another_began_is_left_to_it(world: World) -> None:
     world.ssm.put(mode="enforce")
     world.go_on()
     world.clock.move(minutes=1)
-    slow = world.concern()
+    slow = world.policy_change()
     walk = slow.walks.read()
     assert 1 == world.go_on()
     assert not slow.walks.save(walk)
@@ -277,7 +277,7 @@ def test_without_a_change_it_costs_one_read(world: World) -> None:
             calls.append(name)
             return getattr(world.table, name)
 
-    assert 0 == world.concern(Counting()).go_on(lambda: True)
+    assert 0 == world.policy_change(Counting()).make_due(lambda: True)
     assert ["get_item"] == calls
 
 

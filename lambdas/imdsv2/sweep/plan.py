@@ -1,0 +1,96 @@
+"""The first step of a sweep: which accounts and Regions there are, and which files the next steps read and write."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.pages import pages
+from imdsv2.domain.instance import Place, partition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from mypy_boto3_organizations import OrganizationsClient
+
+    from imdsv2.aws.sessions import Members
+    from imdsv2.domain.instance import InstanceArn
+
+_ACCOUNTS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The places of a sweep, and the accounts whose Regions could not be listed, with the reason."""
+
+    places: list[dict[str, Any]]
+    unreachable: dict[str, str]
+
+
+def active_accounts(organizations: OrganizationsClient) -> list[str]:
+    """The organisation's active accounts. Raises ClientError.
+
+    Only the management account and delegated administrators may call this. AWS announced that ``Status`` will be
+    retired in September 2026; it is used if ``State`` is absent.
+    """
+    return [
+        each["Id"]
+        for page in pages(organizations.list_accounts)
+        for each in page["Accounts"]
+        if each.get("State", each.get("Status")) == "ACTIVE"
+    ]
+
+
+def plan(members: Members, accounts: Iterable[str], home_region: str, only_regions: Sequence[str]) -> Plan:
+    """List each account's enabled Regions. An account that cannot be accessed is left out, with the reason."""
+
+    def regions_of(account: str) -> tuple[str, list[str], str | None]:
+        try:
+            ec2 = members.ec2(Place(partition_of(home_region), home_region, account), "read")
+            enabled = [each["RegionName"] for each in ec2.describe_regions()["Regions"]]
+        except CALL_FAILURES as error:
+            return account, [], describe_error(error)
+        return account, [each for each in sorted(enabled) if not only_regions or each in only_regions], None
+
+    with ThreadPoolExecutor(_ACCOUNTS_AT_ONCE) as pool:
+        asked = list(pool.map(regions_of, accounts))
+    return Plan(
+        places=[{"account": account, "region": region} for account, regions, _ in asked for region in regions],
+        unreachable={account: problem for account, _, problem in asked if problem is not None},
+    )
+
+
+def with_files(places: Iterable[dict[str, Any]], execution: str, spare_hours: int) -> list[dict[str, Any]]:
+    """The places, each with the files of this execution that its step writes: rows of the fleet, and sources. ``spare_hours``: see
+    `Tally`."""
+    spares = {"spare_hours": spare_hours} if spare_hours else {}
+    return [
+        {
+            **place,
+            **spares,
+            "fleet": f"{execution}/fleet",
+            "found": f"{execution}/sources/{place['account']}/{place['region']}.json",
+        }
+        for place in places
+    ]
+
+
+def with_known(
+    places: Iterable[dict[str, Any]], waiting: Iterable[InstanceArn], write: Callable[[str, object], None], prefix: str
+) -> list[dict[str, Any]]:
+    """The places, each with the file in which what the ledger waits for there is written, if that is anything. ``prefix``: how
+    these files are named."""
+    known: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for arn in waiting:
+        known[arn.account, arn.region].append(arn.instance_id)
+    noted = []
+    for place in places:
+        there = known.get((place["account"], place["region"]))
+        key = f"{prefix}/{place['account']}/{place['region']}.json"
+        if there:
+            write(key, sorted(there))
+        noted.append({**place, "known": key} if there else place)
+    return noted
