@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.pages import pages
+from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.batches import batched
 from imdsv2.source.launching import DEFAULT, Configuration, Group, Ref
 
@@ -44,7 +44,7 @@ def read_configurations(autoscaling: Any, names: Iterable[str]) -> dict[str, Con
 
 def _pages(call: Any, answer: str, **asked: Any) -> Iterator[Mapping[str, Any]]:
     for page in pages(call, **asked, MaxRecords=NAMES_A_CALL):
-        yield from page[answer]
+        yield from listed(page, answer)
 
 
 def _group(seen: Mapping[str, Any]) -> Group:

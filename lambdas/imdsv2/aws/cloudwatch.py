@@ -7,18 +7,18 @@ import logging
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
-from imdsv2.aws.pages import pages
+from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.hours import HOUR, Hours, Series, at
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_cloudwatch.type_defs import GetMetricDataOutputTypeDef, MetricDataResultTypeDef
@@ -99,8 +99,8 @@ def instances_with_news(cloudwatch: CloudWatchClient, metric: Metric, *, lately:
     return {
         item["Value"]
         for page in pages(cloudwatch.list_metrics, **request)
-        for each in page["Metrics"]
-        for item in each["Dimensions"]
+        for each in listed(page, "Metrics")
+        for item in each.get("Dimensions", [])
         if item["Name"] == "InstanceId"
     }
 
@@ -130,44 +130,86 @@ def _read_group(
     spans: Mapping[InstanceArn, Hours],
     period: int,
 ) -> dict[InstanceArn, Series]:
-    values: list[dict[int, float]] = [{} for _ in group]
-    statuses: list[set[str]] = [set() for _ in group]
-    last_status: list[str] = ["no answer"] * len(group)
+    answers = {_id(index): _Answer() for index in range(len(group))}
     request = _request(metric, group, spans, period)
     said: dict[str, None] = {}
-    said_of: list[dict[str, None]] = [{} for _ in group]
     for page in pages(cloudwatch.get_metric_data, **request):
         said |= dict.fromkeys(_messages(page))
-        for result in page["MetricDataResults"]:
-            index = int(result["Id"][1:])
-            last_status[index] = result["StatusCode"]
-            statuses[index].add(result["StatusCode"])
-            said_of[index] |= dict.fromkeys(_messages(result))
-            stamps = map(_hour if period >= HOUR else _second, result["Timestamps"])
-            # Most values are zero; `or 0.0` maps them to one shared object, which saves memory: a page has up to
-            # 100,800 values.
-            values[index].update(zip(stamps, (value or 0.0 for value in result["Values"]), strict=True))
-    for each in dict.fromkeys(itertools.chain(said, *said_of)):
+        for result in listed(page, "MetricDataResults"):
+            if (answer := answers.get(result.get("Id", ""))) is not None:
+                answer.add(result, _hour if period >= HOUR else _second)
+    for each in dict.fromkeys(itertools.chain(said, *(answer.said for answer in answers.values()))):
         _log.warning("CloudWatch says with its answer about %d instances: %s", len(group), each)
     missing = _missing(said)
     return {
         arn: Series(
-            values=_of(values[index], spans[arn], request, period),
-            problem=_incomplete(statuses[index], last_status[index]) or missing or _missing(said_of[index]),
-            passes="InternalError" in statuses[index],
+            values=_of(answer.values, spans[arn], request, period),
+            problem=_incomplete(answer.statuses, answer.last_status)
+            or missing
+            or _missing(answer.said)
+            or answer.doubt,
+            passes="InternalError" in answer.statuses or answer.doubt is not None,
         )
-        for index, arn in enumerate(group)
+        for arn, answer in zip(group, answers.values(), strict=True)
     }
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the pages of an answer say of one query. ``doubt``: why it is not to be relied on, whatever its status; ``values`` are then
+    what can be read of it, of two that contradict each other the larger one."""
+
+    values: dict[int, float] = field(default_factory=dict)
+    statuses: set[str] = field(default_factory=set)
+    last_status: str = "no answer"
+    said: dict[str, None] = field(default_factory=dict)
+    doubt: str | None = None
+
+    def add(self, result: MetricDataResultTypeDef, period_of: Callable[[datetime], int]) -> None:
+        """Take in a result."""
+        self.last_status = result.get("StatusCode", "no status")
+        self.statuses.add(self.last_status)
+        self.said |= dict.fromkeys(_messages(result))
+        try:
+            self._add_values(result.get("Timestamps", []), result.get("Values", []), period_of)
+        except (TypeError, ValueError, OverflowError) as error:
+            self.doubt = f"CloudWatch answered what cannot be read ({type(error).__name__}: {error})"
+
+    def _add_values(
+        self, stamps: Sequence[datetime], values: Sequence[float], period_of: Callable[[datetime], int]
+    ) -> None:
+        if not (min(values, default=0.0) >= 0.0 and sum(values) < math.inf):
+            self.doubt = "CloudWatch answered a value below zero, or one that is no number"
+            fit = [0.0 <= each < math.inf for each in values]
+            stamps, values = [*itertools.compress(stamps, fit)], [*itertools.compress(values, fit)]
+        # Most values are zero; `or 0.0` maps them to one shared object, which saves memory: a page has up to
+        # 100,800 values.
+        new = dict(zip(map(period_of, stamps), (value or 0.0 for value in values), strict=True))
+        if len(new) < len(values) or not self.values.keys().isdisjoint(new):
+            self._compare(stamps, values, period_of)
+        else:
+            self.values |= new
+
+    def _compare(
+        self, stamps: Sequence[datetime], values: Sequence[float], period_of: Callable[[datetime], int]
+    ) -> None:
+        """A period that is shown twice with the same value is shown once too often; with another, nobody knows which is true."""
+        for stamp, value in zip(stamps, values, strict=True):
+            period = period_of(stamp)
+            known = self.values.setdefault(period, value)
+            if known != value:
+                self.doubt = "CloudWatch answered two values for the same period"
+                self.values[period] = max(known, value)
 
 
 def _request(
     metric: Metric, group: Sequence[InstanceArn], spans: Mapping[InstanceArn, Hours], period: int
 ) -> dict[str, Any]:
-    """One query for each instance, `m0` for the first, over the hours of all."""
+    """One query for each instance over the hours of all."""
     return {
         "MetricDataQueries": [
             {
-                "Id": f"m{index}",
+                "Id": _id(index),
                 "MetricStat": {
                     "Metric": {
                         "Namespace": "AWS/EC2",
@@ -184,6 +226,11 @@ def _request(
         "EndTime": at(max(spans[arn].end for arn in group)),
         "MaxDatapoints": DATAPOINTS_A_CALL,
     }
+
+
+def _id(index: int) -> str:
+    """The id of a query, by its place in the group."""
+    return f"m{index}"
 
 
 def _messages(answer: GetMetricDataOutputTypeDef | MetricDataResultTypeDef) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imdsv2.aws.pages import listed
 from imdsv2.domain.batches import batched
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def described_images(ec2: EC2Client, ids: Iterable[str]) -> Iterator[ImageTypeDe
     that names ids.
     """
     for batch in batched(sorted({each for each in ids if each.startswith("ami-")}), IDS_A_CALL):
-        yield from ec2.describe_images(
+        shown = ec2.describe_images(
             Filters=[{"Name": "image-id", "Values": batch}], IncludeDeprecated=True, IncludeDisabled=True
-        )["Images"]
+        )
+        yield from listed(shown, "Images")

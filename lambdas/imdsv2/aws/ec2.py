@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling, may_pass
 from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
-from imdsv2.aws.pages import pages
+from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Place, Target, Unreachable
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, InstanceTypeDef
 
     from imdsv2.aws.sessions import Members
     from imdsv2.domain.instance import Placed
@@ -71,7 +72,10 @@ def describe(ec2: EC2Client, arns: Iterable[InstanceArn]) -> dict[InstanceArn, T
 
 def _target(arn: InstanceArn, answer: Answer) -> Target:
     if arn.instance_id in answer.seen:
-        seen = _instance(arn, answer.seen[arn.instance_id])
+        try:
+            seen = _instance(arn, answer.seen[arn.instance_id])
+        except KeyError as error:
+            return unreachable(arn, ResponseParserError(f"EC2 shows it without {error}"))
         return seen if _shows_what_counts(seen) else Unreachable(arn=arn, problem=_OPTIONS_UNKNOWN, passes=True)
     if arn.instance_id in answer.failed:
         return unreachable(arn, answer.failed[arn.instance_id])
@@ -125,7 +129,7 @@ def _filter(name: str, values: Sequence[str]) -> dict[str, Any]:
 def _listed(ec2: EC2Client, place: Placed, filters: Sequence[Mapping[str, Any]]) -> list[Instance]:
     found: list[Instance] = []
     for page in pages(ec2.describe_instances, **_MANAGED_TOO, MaxResults=IDS_A_CALL, Filters=filters):
-        found += parsed(place, (each for reservation in page["Reservations"] for each in reservation["Instances"]))
+        found += parsed(place, _instances_on(page))
     return found
 
 
@@ -153,7 +157,7 @@ def list_instances(ec2: EC2Client, note: Callable[[Sequence[InstanceTypeDef]], N
     }
     allowing, disabled, required = set[str](), set[str](), set[str]()
     for page in pages(ec2.describe_instances, **request):
-        shown = [each for reservation in page["Reservations"] for each in reservation["Instances"]]
+        shown = _instances_on(page)
         if note is not None:
             note(shown)
         for each in shown:
@@ -207,8 +211,12 @@ def _unknown_ids(error: Exception) -> set[str]:
 
 def _pages(ec2: EC2Client, instance_ids: Sequence[str]) -> Iterator[InstanceTypeDef]:
     for page in pages(ec2.describe_instances, InstanceIds=instance_ids, **_MANAGED_TOO):
-        for reservation in page["Reservations"]:
-            yield from reservation["Instances"]
+        yield from _instances_on(page)
+
+
+def _instances_on(page: DescribeInstancesResultTypeDef) -> list[InstanceTypeDef]:
+    """The instances on a page. Raises ResponseParserError where it has no list of them."""
+    return [each for reservation in listed(page, "Reservations") for each in listed(reservation, "Instances")]
 
 
 def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:

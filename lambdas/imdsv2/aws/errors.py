@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, ValidationError
 from botocore.parsers import ResponseParserError
 
 from imdsv2.errors import QuotaExhausted
@@ -44,15 +44,30 @@ THROTTLING = {
     "Throttling",
     "ThrottlingException",
     "ThrottledException",
+    "Throttled",
     "TooManyRequestsException",
     "LimitExceededException",
+    "BandwidthLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
     "EC2ThrottledException",
+    "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
+    "TransactionInProgressException",
     "SlowDown",
+    "KMSThrottling",
+    "KMSThrottlingException",
+    "KmsThrottled",
+    "KMS.ThrottlingException",
 }
-"""Error codes for throttling."""
+"""Error codes for throttling: all that botocore repeats for this reason, and those of services whose key is throttled."""
+
+TOO_MANY_REQUESTS = 429
+"""The HTTP status of throttling, whatever the code."""
+_NOT_RECEIVED = {"RequestTimeout", "RequestTimeoutException"}
+"""The service gave up waiting for the rest of a request; botocore repeats these too."""
+_NEVER_SENT = (ParamValidationError, ValidationError)
+"""What botocore refuses before it sends anything: the same call is refused each time."""
 
 IN_DOUBT = "imdsv2-in-doubt"
 """Key in the response metadata: an earlier attempt of this call failed without proof that AWS did not execute it."""
@@ -88,14 +103,19 @@ def describe_error(error: Exception) -> str:
 
 def is_throttling(error: Exception) -> bool:
     """Whether the call was throttled."""
-    return isinstance(error, QuotaExhausted) or error_code(error) in THROTTLING
+    return isinstance(error, QuotaExhausted) or error_code(error) in THROTTLING or _status(error) == TOO_MANY_REQUESTS
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether a retry may succeed later: throttling, a server error, or no answer."""
+    """Whether a retry may succeed later: throttling, a server error, no answer, or credentials that the next invocation has anew."""
     if not isinstance(error, ClientError):
-        return True
-    return is_throttling(error) or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+        return not isinstance(error, _NEVER_SENT)
+    return is_throttling(error) or _status(error) >= 500 or error_code(error) in KEYS_EXPIRED | _NOT_RECEIVED
+
+
+def _status(error: Exception) -> int:
+    """The HTTP status of an answer; 0 where there is none."""
+    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(error, ClientError) else 0
 
 
 def may_have_been_done(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code
-from imdsv2.aws.pages import pages
+from imdsv2.aws.pages import listed, pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -153,4 +153,4 @@ class Findings:
 
 def _found(operation: Callable[..., Any], request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for page in pages(operation, **request):
-        yield from page["Findings"]
+        yield from listed(page, "Findings")

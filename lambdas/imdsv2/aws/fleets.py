@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
+from imdsv2.aws.pages import listed
 from imdsv2.domain.batches import batched
 from imdsv2.source.launching import DEFAULT, Fleet, Ref
 
@@ -44,15 +45,33 @@ def _known(
     ask: Callable[[Sequence[str]], Mapping[str, Any]], answer: str, ids: Iterable[str]
 ) -> Iterator[Mapping[str, Any]]:
     for some in batched(sorted({*ids}), IDS_A_CALL):
-        for _ in range(_ATTEMPTS):
-            try:
-                yield from ask(some)[answer] if some else []
+        yield from _known_of(ask, answer, some)
+
+
+def _known_of(
+    ask: Callable[[Sequence[str]], Mapping[str, Any]], answer: str, some: Sequence[str]
+) -> Iterator[Mapping[str, Any]]:
+    """Those that EC2 knows of a call's ids. It may name one unknown id at a time, or none: then each is asked for by itself, since
+    what is only not named would be taken for forgotten."""
+    for _ in range(_ATTEMPTS):
+        try:
+            yield from listed(ask(some), answer) if some else []
+        except ClientError as error:
+            if not _is_unknown(error):
+                raise
+            unknown = {*_ID.findall(error.response["Error"].get("Message", ""))} & {*some}
+            if not unknown:
                 break
-            except ClientError as error:
-                unknown = {*_ID.findall(error.response["Error"].get("Message", ""))} & {*some}
-                if "NotFound" not in error_code(error) and "NonExist" not in error_code(error):
-                    raise
-                some = [each for each in some if each not in unknown] if unknown else []
+            some = [each for each in some if each not in unknown]
+        else:
+            return
+    if len(some) > 1:
+        for each in some:
+            yield from _known_of(ask, answer, [each])
+
+
+def _is_unknown(error: ClientError) -> bool:
+    return "NotFound" in error_code(error) or "NonExist" in error_code(error)
 
 
 def _fleet(seen: Mapping[str, Any]) -> Fleet:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
+from imdsv2.aws.pages import pages
 from imdsv2.culprit.plain import plain
 
 if TYPE_CHECKING:
@@ -66,10 +68,8 @@ def read_inventory(ssm: Any, instance_id: str) -> Inventory:
 def _entries(ssm: Any, instance_id: str, kind: str, cut: list[bool]) -> Iterator[Mapping[str, Any]]:
     """The entries of a type, page by page; ``cut`` gets an item where there are more of them."""
     request = {"InstanceId": instance_id, "TypeName": kind, "MaxResults": _ENTRIES}
-    for _ in range(PAGES):
-        page = ssm.list_inventory_entries(**request)
+    page: Mapping[str, Any] = {}
+    for page in islice(pages(ssm.list_inventory_entries, **request), PAGES):
         yield from page.get("Entries", [])
-        if not page.get("NextToken"):
-            return
-        request["NextToken"] = page["NextToken"]
-    cut.append(True)
+    if page.get("NextToken"):
+        cut.append(True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
-from imdsv2.aws.pages import pages
+from imdsv2.aws.pages import listed, pages
 from imdsv2.source.launching import DEFAULT, LATEST, Template, Version
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read_templates(ec2: EC2Client) -> dict[str, Template]:
     return {
         each["LaunchTemplateId"]: _template(each)
         for page in pages(ec2.describe_launch_templates, MaxResults=PAGE)
-        for each in page["LaunchTemplates"]
+        for each in listed(page, "LaunchTemplates")
     }
 
 
@@ -38,16 +38,12 @@ def templates_of(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Template]:
     """These launch templates, by id; one that is gone is left out. Raises ClientError or BotoCoreError."""
     found: dict[str, Template] = {}
     for each in ids:
-        request: dict[str, Any] = {"LaunchTemplateIds": [each]}
         try:
-            page = ec2.describe_launch_templates(**request)
-            while not page["LaunchTemplates"] and page.get("NextToken"):
-                page = ec2.describe_launch_templates(**request, NextToken=page["NextToken"])
+            for page in pages(ec2.describe_launch_templates, LaunchTemplateIds=[each]):
+                found |= {shown["LaunchTemplateId"]: _template(shown) for shown in listed(page, "LaunchTemplates")}
         except ClientError as error:
             if not is_no_such_template(error):
                 raise
-        else:
-            found |= {shown["LaunchTemplateId"]: _template(shown) for shown in page["LaunchTemplates"]}
     return found
 
 
@@ -101,7 +97,7 @@ def _pages(ec2: EC2Client, request: dict[str, Any]) -> Iterator[Version]:
     if "LaunchTemplateId" not in request:
         request = {**request, "MaxResults": PAGE}
     for page in pages(ec2.describe_launch_template_versions, **request):
-        yield from map(_version, page["LaunchTemplateVersions"])
+        yield from map(_version, listed(page, "LaunchTemplateVersions"))
 
 
 def _template(seen: LaunchTemplateTypeDef) -> Template:

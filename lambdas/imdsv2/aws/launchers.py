@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.pages import pages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,15 +45,11 @@ def _launch_of(cloudtrail: Any, instance_id: str) -> Mapping[str, Any] | None:
         "LookupAttributes": [{"AttributeKey": "ResourceName", "AttributeValue": instance_id}],
         "MaxResults": _EVENTS,
     }
-    for _ in range(_PAGES):
-        page = cloudtrail.lookup_events(**request)
+    for page in islice(pages(cloudtrail.lookup_events, **request), _PAGES):
         for each in page.get("Events", []):
             if each.get("EventName") == "RunInstances":
                 event: Mapping[str, Any] = each
                 return event
-        if not page.get("NextToken"):
-            return None
-        request["NextToken"] = page["NextToken"]
     return None
 
 
@@ -59,10 +58,12 @@ def _launcher(arn: InstanceArn, event: Mapping[str, Any]) -> Launcher:
         told = json.loads(event.get("CloudTrailEvent") or "{}")
     except ValueError:
         told = {}
-    identity = told.get("userIdentity", {}) if isinstance(told, dict) else {}
+    record = told if isinstance(told, dict) else {}
+    user = record.get("userIdentity")
+    identity = user if isinstance(user, dict) else {}
     return Launcher(
         instance=arn,
-        principal=identity.get("arn") or identity.get("invokedBy") or event.get("Username") or "unknown",
+        principal=str(identity.get("arn") or identity.get("invokedBy") or event.get("Username") or "unknown"),
         at=event.get("EventTime"),
-        user_agent=told.get("userAgent", "") if isinstance(told, dict) else "",
+        user_agent=str(record.get("userAgent") or ""),
     )

@@ -189,7 +189,7 @@ def set_tokens(
     try:
         ec2.modify_instance_metadata_options(InstanceId=arn.instance_id, HttpTokens=wanted)
     except ClientError as error:
-        if not wants_endpoint(error):
+        if not wants_endpoint(error) or may_have_been_done(error):
             raise
         fresh = look_again()
         if not isinstance(fresh, Instance) or fresh.options.http_endpoint != "enabled":

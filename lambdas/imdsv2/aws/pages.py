@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from botocore.exceptions import PaginationError
+from botocore.parsers import ResponseParserError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -11,10 +14,25 @@ if TYPE_CHECKING:
 
 
 def pages(call: Callable[..., _Page], **request: Any) -> Iterator[_Page]:
-    """Every page of an answer, each asked for when it is wanted. Raises what the call raises."""
+    """Every page of an answer, each asked for when it is wanted. Raises what the call raises, and PaginationError where AWS names a page
+    that was read already: such an answer has no end, and what was read of it may not be all."""
+    asked: set[object] = set()
     while True:
         page = call(**request)
         yield page
-        if not page.get("NextToken"):
+        token = page.get("NextToken")
+        if not token:
             return
-        request["NextToken"] = page["NextToken"]
+        if token in asked:
+            raise PaginationError(message="AWS names a next page that was read already")
+        asked.add(token)
+        request["NextToken"] = token
+
+
+def listed(page: Mapping[str, object], name: str) -> list[Any]:
+    """What a page lists under a name. Raises ResponseParserError where it has no such list: only one that is empty says that there is
+    nothing."""
+    found = page.get(name)
+    if not isinstance(found, list):
+        raise ResponseParserError(f"the answer has no list {name}")
+    return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.aws.pages import listed, pages
 from imdsv2.source.effect import OPTIONAL
 from imdsv2.source.readiness import PastLaunch
 
@@ -26,13 +28,10 @@ def read_past_launches(cloudtrail: Any, since: datetime, until: datetime) -> tup
         "MaxResults": _EVENTS,
     }
     found: list[PastLaunch] = []
-    for _ in range(PAGES):
-        page = cloudtrail.lookup_events(**request)
-        found += [launch for each in page.get("Events", []) if (launch := _launch(each)) is not None]
-        if not page.get("NextToken"):
-            return found, True
-        request["NextToken"] = page["NextToken"]
-    return found, False
+    page: Mapping[str, Any] = {}
+    for page in islice(pages(cloudtrail.lookup_events, **request), PAGES):
+        found += [launch for each in listed(page, "Events") if (launch := _launch(each)) is not None]
+    return found, not page.get("NextToken")
 
 
 def _launch(event: Mapping[str, Any]) -> PastLaunch | None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.pages import pages
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,15 +32,13 @@ def last_reboots(cloudtrail: Any, instance_ids: Collection[str], now: datetime) 
         "MaxResults": _EVENTS,
     }
     found: dict[str, datetime] = {}
-    for _ in range(PAGES):
-        page = cloudtrail.lookup_events(**request)
+    for page in islice(pages(cloudtrail.lookup_events, **request), PAGES):
         for each in page.get("Events") or []:
             at = each.get("EventTime")
             for instance_id in _rebooted(each) & set(instance_ids) if at is not None and at <= now else ():
                 found[instance_id] = max(at, found.get(instance_id, at))
-        if not page.get("NextToken") or len(found) == len(instance_ids):
+        if len(found) == len(instance_ids):
             break
-        request["NextToken"] = page["NextToken"]
     return found
 
 

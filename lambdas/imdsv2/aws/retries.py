@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ReadTimeoutError
 
-from imdsv2.aws.errors import IN_DOUBT, THROTTLING
+from imdsv2.aws.errors import IN_DOUBT, THROTTLING, TOO_MANY_REQUESTS
 from imdsv2.aws.pacing import LEAST_DATAPOINTS
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ def pace(
 
 
 def _is_throttled(response: Any) -> bool:
-    return response is not None and response[1].get("Error", {}).get("Code") in THROTTLING
+    if response is None:
+        return False
+    return response[0].status_code == TOO_MANY_REQUESTS or response[1].get("Error", {}).get("Code") in THROTTLING
 
 
 def _cost(params: Mapping[str, Any]) -> float:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.aws.pages import pages
 from imdsv2.culprit.deliveries import Delivery
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ def read_deliveries(cloudtrail: Any, instance_id: str, since: datetime, until: d
     by_v1: list[Delivery] = []
     by_v2 = unsaid = 0
     oldest: datetime | None = None
-    for _ in range(PAGES):
-        page = cloudtrail.lookup_events(**request)
+    page: Mapping[str, Any] = {}
+    for page in islice(pages(cloudtrail.lookup_events, **request), PAGES):
         for event in page.get("Events", []):
             oldest = event.get("EventTime") or oldest
             record = _record(event)
@@ -56,10 +58,7 @@ def read_deliveries(cloudtrail: Any, instance_id: str, since: datetime, until: d
                     by_v2 += 1
                 case _:
                     unsaid += 1
-        if not page.get("NextToken"):
-            return Deliveries(by_v1=by_v1, by_v2=by_v2, unsaid=unsaid)
-        request["NextToken"] = page["NextToken"]
-    return Deliveries(by_v1=by_v1, by_v2=by_v2, unsaid=unsaid, since=oldest)
+    return Deliveries(by_v1=by_v1, by_v2=by_v2, unsaid=unsaid, since=oldest if page.get("NextToken") else None)
 
 
 def _delivered_by(record: Mapping[str, Any], instance_id: str) -> str | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from imdsv2.aws.pages import pages
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,15 +36,12 @@ def scaling_of(autoscaling: Any, group: str, since: datetime) -> Scaling:
     """What a group did since then, as far back as AWS keeps it. Raises ClientError, BotoCoreError or QuotaExhausted."""
     found = Scaling()
     request: dict[str, Any] = {"AutoScalingGroupName": group, "MaxRecords": _ACTIVITIES_A_PAGE}
-    for _ in range(MOST_PAGES):
-        page = autoscaling.describe_scaling_activities(**request)
+    for page in islice(pages(autoscaling.describe_scaling_activities, **request), MOST_PAGES):
         activities = page.get("Activities", [])
         for each in activities:
             _note(found, each)
-        token = page.get("NextToken")
-        if not token or (activities and activities[-1]["StartTime"] < since):
+        if activities and activities[-1]["StartTime"] < since:
             break
-        request["NextToken"] = token
     return found
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.errors import CALL_FAILURES, KEYS_EXPIRED, describe_error, error_code, may_pass
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_pass
 from imdsv2.aws.findings import INVALID, NOT_ENABLED, Findings, key_in_hub
+from imdsv2.aws.pages import listed
 from imdsv2.domain.batches import batched
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class SecurityHub:
             return isinstance(error, ClientError)
         for finding_id, code in refused.items():
             self._logger.warning("finding not annotated", extra={"finding": finding_id, "problem": code})
+        if "" in refused:
+            return True  # It does not say which: the next look shows who has the note.
         annotated.done.update(each for each in batch if each.id not in refused)
         annotated.refused.update(each for each in batch if refused.get(each.id) in _WILL_NOT)
         return True
@@ -142,7 +145,7 @@ class SecurityHub:
             Note={"Text": note, "UpdatedBy": UPDATED_BY},
             **workflow,
         )
-        return {each["FindingIdentifier"]["Id"]: each["ErrorCode"] for each in answer["UnprocessedFindings"]}
+        return _unprocessed(answer, "Id")
 
     def _update_v2(
         self, batch: Sequence[Finding], accounts: Mapping[Finding, str], note: str, *, new: bool
@@ -156,10 +159,16 @@ class SecurityHub:
             Comment=note,
             **status,
         )
-        return {
-            each.get("FindingIdentifier", {}).get("FindingInfoUid", ""): each.get("ErrorCode", "unprocessed")
-            for each in answer["UnprocessedFindings"]
-        }
+        return _unprocessed(answer, "FindingInfoUid")
+
+
+def _unprocessed(answer: Mapping[str, Any], name: str) -> dict[str, str]:
+    """The error of each finding that an update left out, by the id that is called ``name`` there; "" where none is named. Raises
+    ResponseParserError where it does not say which it left out."""
+    return {
+        each.get("FindingIdentifier", {}).get(name, ""): each.get("ErrorCode", "unprocessed")
+        for each in listed(answer, "UnprocessedFindings")
+    }
 
 
 def _keys(finding: Finding) -> set[Key]:
@@ -179,5 +188,5 @@ def _closed(keys: Iterable[Key], looked: Looked) -> Closed | None:
         if key in looked.unread:
             error = looked.unread[key]
             why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
-            return Closed(why=why, may_pass=may_pass(error) or error_code(error) in KEYS_EXPIRED)
+            return Closed(why=why, may_pass=may_pass(error))
     return None

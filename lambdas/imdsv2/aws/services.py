@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
+from imdsv2.aws.pages import listed
 from imdsv2.domain.batches import batched
 from imdsv2.source.launching import DEFAULT, Ref, Service
 
@@ -42,7 +43,8 @@ def read_environments(batch: Any, origins: Sequence[Origin]) -> dict[Origin, Ser
     named = {each.name: each for each in origins}
     found = {}
     for asked in batched(sorted(named), NAMES_A_CALL):
-        for seen in batch.describe_compute_environments(computeEnvironments=asked)["computeEnvironments"]:
+        answer = batch.describe_compute_environments(computeEnvironments=asked)
+        for seen in listed(answer, "computeEnvironments"):
             if origin := named.get(seen["computeEnvironmentName"]):
                 found[origin] = Service(arn=seen.get("computeEnvironmentArn"), own=_template_of(seen))
     return found

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 
-from imdsv2.aws.errors import KEYS_REFUSED
+from imdsv2.aws.errors import IN_DOUBT, KEYS_REFUSED
 from imdsv2.aws.parsing import session_beside, source_session
 from imdsv2.aws.retries import ATTEMPTS, Turn, give_up, note_doubt, pace
 from imdsv2.domain.instance import Place
@@ -214,7 +215,13 @@ class Members:
         """Sign each request with the current credentials, and retry once with new ones if AWS refuses them."""
 
         def before(request: Any, **_: Any) -> None:
-            session = self._role_session(place, role)
+            try:
+                session = self._role_session(place, role)
+            except ClientError as error:
+                # That no new session is given says nothing of an earlier attempt of the same call.
+                if request.context.get(IN_DOUBT):
+                    error.response["ResponseMetadata"][IN_DOUBT] = True  # type: ignore[literal-required]
+                raise
             request.context[_SESSION] = session
             request.context.setdefault("signing", {})["request_credentials"] = session.credentials
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws.autoscaling import read_groups
 from imdsv2.aws.launch_templates import is_no_such_template, templates_of
-from imdsv2.aws.pages import pages
+from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.source_fix import FIXED_TAG, Pointer
 from imdsv2.source.fixing import named_by, pointed, specification
 
@@ -70,7 +70,7 @@ def versions_from(ec2: EC2Client, step: Step) -> dict[int, Version]:
                 data=dict(each.get("LaunchTemplateData", {})),
             )
             for page in pages(ec2.describe_launch_template_versions, **request)
-            for each in page["LaunchTemplateVersions"]
+            for each in listed(page, "LaunchTemplateVersions")
         }
     except ClientError as error:
         if is_no_such_template(error):

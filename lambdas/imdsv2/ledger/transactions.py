@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.errors import CALL_FAILURES, UNANSWERED, describe_error, error_code, may_pass
+from imdsv2.aws.errors import CALL_FAILURES, UNANSWERED, describe_error, may_pass
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.items import is_written, new_id, pause
 
@@ -146,7 +146,7 @@ class Transactions:
             blamed = _blamed(error, owners)
             if not blamed:
                 batch.patience.lose(error)
-                return self._again(batch, error) if _may_pass(error) else self._halved(batch, error)
+                return self._again(batch, error) if may_pass(error) else self._halved(batch, error)
             rest = [arn for arn in batch.writes if arn not in blamed]
             passing = [arn for arn, codes in blamed.items() if codes <= _PASSING]
             done = self._given_up(batch, error, blamed.keys() - set(passing), blamed)
@@ -200,10 +200,6 @@ class Transactions:
 
 
 _HELD = "other writers hold the same ledger items, or DynamoDB throttles them; this is tried again"
-
-
-def _may_pass(error: Exception) -> bool:
-    return may_pass(error) or error_code(error) == "TransactionInProgressException"
 
 
 def _blamed(error: Exception, owners: Sequence[InstanceArn]) -> dict[InstanceArn, set[str]]:

@@ -106,7 +106,9 @@ class Memberships:
             if member.ended_at is None and arn not in membership.instances:
                 membership.members[arn] = replace(member, ended_at=now)
         if kind_of(key) == "group":
-            self._read_activities(place, key, membership, known.read_at, policy, now)
+            # What could not be read at the last look has to be read from the window's beginning on, not from that look.
+            read_at = known.read_at if known.doubt is None else None
+            self._read_activities(place, key, membership, read_at, policy, now)
         elif kind_of(key) == "image" and not self.images.is_known_own(place, source_name(key)):
             membership.doubt = "EC2 does not say whose AMI it is, and of somebody else's anything may run"
 

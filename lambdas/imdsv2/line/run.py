@@ -15,7 +15,7 @@ from imdsv2.domain.instance import Place
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
 from imdsv2.domain.verdict import Decision, Reason, Verdict
-from imdsv2.errors import LedgerContended
+from imdsv2.errors import LedgerContended, TimeExhausted
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.line.judgement import Case, Judgement, Outcomes, cases_of
 
@@ -89,17 +89,22 @@ class Line:
     def _run_alone(
         self, group: Sequence[Case], request_id: str, outcomes: Outcomes, *, dry_run: bool, halvings: int = _HALVINGS
     ) -> None:
-        """Run one group. If one instance triggers a defect, the group is halved so that the others go on."""
+        """Run one group. If one instance triggers a defect, the group is halved so that the others go on. Where no time is left, it is
+        not begun: whatever this function has done would come back with it, if it were ended meanwhile."""
+        place = {"account": group[0].arn.account, "region": group[0].arn.region}
+        if not self.judge.members.has_time():
+            self.logger.warning("group put off", extra=place)
+            outcomes.failed.update({case.arn: TimeExhausted("judgement", Place.of(case.arn)) for case in group})
+            return
         try:
             if dry_run:
                 outcomes.judged.update({each.arn: each for each in self._rehearse(group)})
             else:
                 self._run_group(group, request_id, outcomes)
         except Exception as error:
-            place = {"account": group[0].arn.account, "region": group[0].arn.region}
             self.logger.exception("group failed", extra=place)
             left = [case for case in group if case.arn not in outcomes.judged and case.arn not in outcomes.echoes]
-            if isinstance(error, _AWS_FAILURES) or not halvings or len(left) == 1:
+            if isinstance(error, _AWS_FAILURES) or not halvings or len(left) <= 1:
                 outcomes.failed.update({case.arn: error for case in left})
                 return
             for half in (left[: len(left) // 2], left[len(left) // 2 :]):

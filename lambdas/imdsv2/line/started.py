@@ -69,6 +69,10 @@ class Started:
                 where = {"account": several[0].account, "region": several[0].region, "problem": describe_error(error)}
                 self.logger.warning("starts of instances not noticed", extra=where)
                 failed |= dict.fromkeys(several, error)
+            except Exception as error:
+                # A defect: the other messages of the batch must not come back with these.
+                self.logger.exception("starts of instances failed", extra={"account": several[0].account})
+                failed |= dict.fromkeys(several, error)
         return failed
 
     def _run(self, arns: list[InstanceArn]) -> Mapping[InstanceArn, Exception]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.aws.pages import pages
+from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.instance import Place, partition_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def active_accounts(organizations: OrganizationsClient) -> list[str]:
     return [
         each["Id"]
         for page in pages(organizations.list_accounts)
-        for each in page["Accounts"]
+        for each in listed(page, "Accounts")
         if each.get("State", each.get("Status")) == "ACTIVE"
     ]
 
@@ -50,7 +50,7 @@ def plan(members: Members, accounts: Iterable[str], home_region: str, only_regio
     def regions_of(account: str) -> tuple[str, list[str], str | None]:
         try:
             ec2 = members.ec2(Place(partition_of(home_region), home_region, account), "read")
-            enabled = [each["RegionName"] for each in ec2.describe_regions()["Regions"]]
+            enabled = [each["RegionName"] for each in listed(ec2.describe_regions(), "Regions")]
         except CALL_FAILURES as error:
             return account, [], describe_error(error)
         return account, [each for each in sorted(enabled) if not only_regions or each in only_regions], None
