@@ -12,6 +12,13 @@ class PackagesUnfit(Exception):
         super().__init__(f"{problem}. Nothing was deployed. In this checkout: {INSTALL}")
 
 
+class ContextUnreadable(Exception):
+    """The settings cannot be read. The message names the file and the line, and says what to do."""
+
+    def __init__(self, where: str, problem: str, todo: str) -> None:
+        super().__init__(f"{where} cannot be read: {problem}. Nothing was deployed. {todo}")
+
+
 class SettingRefused(Exception):
     """A setting is missing, unknown or invalid. The message names the setting and the values it accepts."""
 

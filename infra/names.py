@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 SERVICE = "imdsv2-remediation"
@@ -27,6 +28,7 @@ ENTERED_BY = {
 """Role in an account, to the functions that it trusts and whose roles may assume it. Whoever enters both `write` and `rollback` could mark
 an instance and then open it: only the function that people command has to."""
 
+_BEFORE_DIGIT = re.compile(r"-(?=[0-9])")
 _ACTION_ID, _ACTION_NAME = "RequireIMDSv2", "Require IMDSv2"
 _LONGEST_ACTION_NAME = 20
 """Characters that Security Hub takes for a custom action's name, and for its id."""
@@ -75,6 +77,15 @@ class Names:
     def service_stack(self) -> str:
         """The stack of the security account, e.g. `Imdsv2Remediation`."""
         return "".join(part.capitalize() for part in self.prefix.split("-"))
+
+    @property
+    def namesake(self) -> str | None:
+        """Another prefix whose installation would have a stack of the same name; None where there is none that begins alike.
+
+        The stacks of installations that are there keep their names, so that it is told and not mended.
+        """
+        other = _BEFORE_DIGIT.sub("", self.prefix)
+        return other if other != self.prefix else None
 
     @property
     def roles_stack(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, aws_iam, aws_kms, aws_lambda, aws_lambda_event_sources, aws_sqs
+from aws_cdk import Duration, Names, aws_iam, aws_kms, aws_lambda, aws_sqs
 from constructs import Construct
 
 ATTEMPTS = 5
@@ -13,6 +13,15 @@ BATCH_SIZE_WITHOUT_WINDOW = 10
 """The most that Lambda accepts at once without a batching window."""
 
 DEAD_LETTER_RETENTION = Duration.days(14)
+
+CONSUMING = (
+    "sqs:ReceiveMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:GetQueueUrl",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+)
+"""What Lambda does with the queue, by the function's role."""
 
 
 class FindingsQueue(Construct):
@@ -34,16 +43,17 @@ class FindingsQueue(Construct):
 
     def feed(self, function: aws_lambda.Function, *, window_seconds: int, at_once: int) -> None:
         """Invoke a function with batches. ``at_once``: invocations at the same time, enough for a storm of findings and
-        few enough not to be throttled by EC2, CloudWatch and Lambda."""
-        function.add_event_source(
-            aws_lambda_event_sources.SqsEventSource(
-                self.queue,
-                batch_size=BATCH_SIZE if window_seconds else BATCH_SIZE_WITHOUT_WINDOW,
-                max_batching_window=Duration.seconds(window_seconds),
-                max_concurrency=at_once,
-                report_batch_item_failures=True,
-            )
+        few enough not to be throttled by EC2, CloudWatch and Lambda. The use of the key is granted separately."""
+        # Not as an SqsEventSource, which would let the function decrypt with the key in any other way, too.
+        function.add_event_source_mapping(
+            f"SqsEventSource:{Names.node_unique_id(self.queue.node)}",
+            event_source_arn=self.queue.queue_arn,
+            batch_size=BATCH_SIZE if window_seconds else BATCH_SIZE_WITHOUT_WINDOW,
+            max_batching_window=Duration.seconds(window_seconds),
+            max_concurrency=at_once,
+            report_batch_item_failures=True,
         )
+        self.queue.grant(function, *CONSUMING)
 
     def grant_setting_aside(self, role: aws_iam.IGrantable) -> None:
         """Put a message that cannot be processed into the dead-letter queue."""

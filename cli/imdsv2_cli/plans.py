@@ -23,6 +23,7 @@ _WAITS = frozenset({"approval_required", "unused", "cohort_unused"})
 """Reasons with which the evidence allows the change; for the first, only a person is missing."""
 _TOLD = 10
 _TEXTS = ("made_at", "stack", "ledger")
+_WRITE_ONE = "write one with imdsv2 assess --plan FILE"
 
 
 def write_plan(app: App, path: Path, answer: Mapping[str, Any]) -> None:
@@ -46,20 +47,31 @@ def write_plan(app: App, path: Path, answer: Mapping[str, Any]) -> None:
 
 def read_plan(path: Path) -> dict[str, Any]:
     """The plan in a file. Raises Failure for anything else."""
+    plan = _read(path)
     try:
-        # Some editors begin a file with a mark that nobody sees.
-        plan = json.loads(path.read_text("utf-8-sig"))
         is_known = plan["version"] == VERSION
         is_whole = not is_known or (
             all(isinstance(plan[name], str) for name in _TEXTS) and all(map(_is_result, plan["results"]))
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise usage(f"{path} is no plan", todo="write one with imdsv2 assess --plan FILE") from error
+    except (KeyError, TypeError) as error:
+        raise usage(f"{path} is no plan", todo=_WRITE_ONE) from error
     if not is_known:
         raise usage(f"{path} is a plan of another version", todo="write it anew with imdsv2 assess --plan FILE")
     if not is_whole:
         raise usage(f"{path} is no whole plan", todo="write it anew with imdsv2 assess --plan FILE")
     return dict(plan)
+
+
+def _read(path: Path) -> Any:
+    """What is in the file. Raises Failure for what is no JSON."""
+    from imdsv2.domain.json_values import read_json
+
+    try:
+        return read_json(path.read_bytes())
+    except OSError as error:
+        raise usage(f"{path} cannot be read", error.strerror or str(error), "name a file that you may read") from error
+    except ValueError as error:
+        raise usage(f"{path} is no plan", str(error), _WRITE_ONE) from error
 
 
 def _is_result(each: Any) -> bool:

@@ -75,12 +75,18 @@ def earlier_version(app: App, found: Parameter, version: int) -> dict[str, Any]:
 
 def read_file(path: Path) -> dict[str, Any]:
     """The document in a file. Raises Failure."""
+    from imdsv2.domain.json_values import read_json, without_repeats
+    from imdsv2.errors import PolicyRefused
+
     try:
-        # Some editors begin a file with a mark that nobody sees.
-        document = _parsed(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise usage(f"{path} cannot be read", str(error)) from error
-    if document is None:
+        document = read_json(path.read_bytes(), without_repeats)
+    except OSError as error:
+        raise usage(f"{path} cannot be read", error.strerror or str(error), "name a file that you may read") from error
+    except PolicyRefused as refused:
+        raise usage("the service would refuse this policy", str(refused)) from refused
+    except ValueError as error:
+        raise usage(f"{path} is no JSON object", str(error), "correct it there, and save it in UTF-8") from error
+    if not isinstance(document, dict):
         raise usage(f"{path} is no JSON object", todo='write e.g. {"mode": "observe"}')
     return document
 

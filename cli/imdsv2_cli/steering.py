@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.aws import ask
@@ -48,6 +48,7 @@ class Order:
         scope: what it applies to, as the service takes it.
         fields: the fields beside the scope.
         as_shown: whether it is carried out on exactly the instances that were shown, rather than on the scope anew.
+        as_of: whether it covers only what was so when it was shown; the service says when that was.
     """
 
     word: str
@@ -55,6 +56,11 @@ class Order:
     scope: Mapping[str, Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
     as_shown: bool = False
+    as_of: bool = False
+
+    def shown_by(self, preview: Mapping[str, Any]) -> Order:
+        """The order, limited to what a preview has shown."""
+        return replace(self, fields={**self.fields, "at": preview.get("as_of")}) if self.as_of else self
 
     def calls(self, scope: Mapping[str, Any], **more: Any) -> list[dict[str, Any]]:
         """The payloads that carry it out: one for each 500 instances where they are named."""
@@ -82,7 +88,8 @@ def steer(app: App, order: Order, *, yes: bool, dry_run: bool) -> Exit:
         if not ready:
             raise Failure("nothing was changed", "all of it has changed since it was shown", code=Exit.NOTHING)
         scope = {"targets": [each["target"] for each in ready]}
-    answer = _asked(app, order.calls(scope, dry_run=False, caller=app.caller), order.says)
+    calls = order.shown_by(preview).calls(scope, dry_run=False, caller=app.caller)
+    answer = _asked(app, calls, order.says)
     show(app, answer, _table(answer["results"]), summary=_counted(answer, order.says))
     if unseen := _unseen(answer):
         note(f"The answer has no room for {unseen} more; imdsv2 audit --since 1h has them all.")
@@ -114,7 +121,8 @@ def _asked(app: App, calls: Sequence[Mapping[str, Any]], label: str) -> dict[str
                 raise
             tick(1)
     results = [result for answer in answers for result in answer["results"]]
-    return {**answers[-1], "count": sum(answer["count"] for answer in answers), "results": results}
+    # The first says as of when all of it was looked at.
+    return {**answers[-1], **answers[0], "count": sum(answer["count"] for answer in answers), "results": results}
 
 
 def _note(preview: Mapping[str, Any], order: Order) -> None:

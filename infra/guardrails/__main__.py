@@ -15,7 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "lambdas"))  # The policy in the settings is checked by the code that will read it.
 
-from infra.errors import SettingRefused  # noqa: E402
+from infra.context_file import settings_in  # noqa: E402
+from infra.errors import ContextUnreadable, SettingRefused  # noqa: E402
 from infra.guardrails.policies import Guardrail, document  # noqa: E402
 from infra.settings import Settings  # noqa: E402
 
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> str:
     parser.add_argument("-c", "--context", action="append", default=[], metavar="NAME=VALUE", help="a setting")
     asked = parser.parse_args(arguments)
     given = dict(each.partition("=")[::2] for each in asked.context)
-    settings = Settings.from_context({**json.loads((ROOT / "cdk.json").read_text())["context"], **given})
+    settings = Settings.from_context({**settings_in(ROOT / "cdk.json"), **given})
     made = {
         each.value: document(each, options=settings.guardrails, names=settings.names, partition=asked.partition)
         for each in Guardrail
@@ -39,5 +40,5 @@ def main(arguments: list[str]) -> str:
 if __name__ == "__main__":
     try:
         sys.stdout.write(main(sys.argv[1:]) + "\n")
-    except SettingRefused as refusal:
+    except (ContextUnreadable, SettingRefused) as refusal:
         sys.exit(str(refusal))

@@ -61,9 +61,9 @@ def started(aws: Aws) -> list[Any]:
 
 
 def test_a_sweep_is_dry_followed_and_shown_by_place(machine: Aws) -> None:
-    """Places without instances are in the document only."""
+    """Places without instances are in the document only; an account that could not be entered is a failure."""
     done = run("sweep", "--account", "222222222222", "--in-region", "eu-west-1")
-    assert 0 == done.exit_code, done.output
+    assert 1 == done.exit_code, done.output
     assert [{"dry_run": True, "accounts": ["222222222222"], "regions": ["eu-west-1"]}] == started(machine)
     assert ("AccessDenied" in done.stdout, "us-east-1" in done.stdout) == (True, False)
     assert "5 instances, 3 allow IMDSv1. Verdicts: 2 unused, 1 v1_in_use." in done.stdout
@@ -79,7 +79,7 @@ def test_a_real_sweep_wants_a_yes(machine: Aws) -> None:
 def test_a_sweep_may_be_left_and_followed_again(machine: Aws) -> None:
     """By its ARN."""
     assert f"imdsv2 sweep --execution {EXECUTION}" in run("sweep", "--no-wait").stdout
-    assert 0 == run("sweep", "--execution", EXECUTION).exit_code
+    assert "5 instances, 3 allow IMDSv1." in run("sweep", "--execution", EXECUTION).stdout
     assert 1 == len(started(machine))
 
 
@@ -294,6 +294,7 @@ def sound(ledger: Aws) -> Aws:
         ("stepfunctions", "list_executions"): {
             "executions": [{"status": "SUCCEEDED", "startDate": now - timedelta(hours=5), "executionArn": EXECUTION}]
         },
+        ("stepfunctions", "describe_execution"): {"input": '{"dry_run": false, "spare_hours": 20}'},
         ("securityhub", "describe_hub"): {},
         ("securityhub", "list_finding_aggregators"): {
             "FindingAggregators": [

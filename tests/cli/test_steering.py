@@ -323,3 +323,20 @@ def test_a_refusal_that_is_given_while_somebody_reads_stands(
     real = [each["approve"] for each in aws.payloads() if not each["dry_run"]]
     assert ([] if sent is None else [{"targets": sent}]) == real
     assert f"since it was shown: {refused[-1]}" in done.stderr
+
+
+@pytest.mark.parametrize("scope", [["--cohort", "aws/1/eu-west-1/asg:web"], ["--account", "222222222222"], [WEB]])
+def test_nothing_is_cleared_that_came_after_what_was_shown(aws: Aws, scope: list[str]) -> None:
+    """The service says as of when it has looked."""
+    looks = iter(["2027-05-01T06:00:00.000001Z", "2027-05-01T06:11:00.000002Z"])
+    aws.on_invoke("manual", lambda payload: {**results(WEB)(payload), "as_of": next(looks)})
+    assert 0 == run("clear", *scope, "--yes").exit_code
+    dry, real = aws.payloads()
+    assert ("at" in dry, "2027-05-01T06:00:00.000001Z") == (False, real["at"])
+
+
+def test_a_service_of_an_earlier_version_is_not_told_as_of_when(aws: Aws) -> None:
+    """It would refuse the field."""
+    aws.on_invoke("manual", results(WEB))
+    assert 0 == run("clear", WEB, "--yes").exit_code
+    assert "at" not in aws.payloads()[1]

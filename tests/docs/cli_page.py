@@ -60,7 +60,7 @@ In the security account, `imdsv2` needs `cloudformation:DescribeStacks` on the s
 | `--cohort` by what follows the Region in its key | `s3:GetObject` and `s3:ListBucket` on the bucket of the sweep; `dynamodb:Query` and `dynamodb:BatchGetItem` on the ledger, and the use of its key |
 | `sweep`, `selftest` | `states:StartExecution`, `states:DescribeExecution`, `states:ListMapRuns`, `states:DescribeMapRun`; `s3:GetObject` on the results |
 | `exempt` | `ec2:CreateTags` and `ec2:DeleteTags` in the account of the instance, by your own role or profile there |
-| `doctor` | reading rights (e.g. AWS's policy `SecurityAudit`), and `lambda:InvokeFunction` on the function `check` |
+| `doctor` | reading rights (e.g. AWS's policy `SecurityAudit`), `states:ListExecutions` and `states:DescribeExecution`, and `lambda:InvokeFunction` on the function `check` |
 
 To let somebody only look, allow no `lambda:InvokeFunction`: a dry run and a real command are the same call. What was done is in the
 ledger with the id of its request, by which CloudTrail names who truly asked.

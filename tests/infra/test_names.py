@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import app
 from imdsv2.version import VERSION_TAG
 from infra.names import Names
 from tests.infra.templates import MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT, Template, synthesise
@@ -190,3 +192,41 @@ def test_security_hub_takes_the_names_of_a_custom_action() -> None:
         names = Names(prefix=prefix)
         assert names.custom_action_id.isalnum()
         assert max(len(names.custom_action_id), len(names.custom_action_name)) <= 20
+
+
+@pytest.mark.parametrize(
+    ("prefix", "namesake"),
+    [
+        ("x-2", "x2"),
+        ("team-7-pilot", "team7-pilot"),
+        ("a-1-2", "a12"),
+        ("imdsv2-remediation", None),
+        ("x2", None),
+        ("a-b2", None),
+    ],
+)
+def test_a_prefix_whose_stack_another_one_would_have_is_known(prefix: str, namesake: str | None) -> None:
+    """The one that can be named from it; no stack is called otherwise than before."""
+    names = Names(prefix=prefix)
+    assert namesake == names.namesake
+    if namesake is not None:
+        assert names.service_stack == Names(prefix=namesake).service_stack
+
+
+def test_prefixes_without_a_namesake_have_stacks_of_their_own() -> None:
+    """Of all that can be made of a few parts."""
+    parts = ("a", "b", "ab", "a2", "2", "2b")
+    prefixes = {"-".join(each) for size in (1, 2, 3) for each in itertools.product(parts, repeat=size)}
+    taken = [Names(prefix=each) for each in sorted(prefixes) if not each[0].isdigit()]
+    stacks = [each.service_stack for each in taken if each.namesake is None]
+    assert len(stacks) == len(set(stacks)) > 60
+
+
+def test_whoever_deploys_is_told_of_a_namesake(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what to do; the deployment goes on."""
+    app._tell_namesake(Names(prefix="x-2"))
+    said = capsys.readouterr().err
+    assert "name_prefix x-2 and name_prefix x2 both make the stack X2" in said
+    assert "call a new one otherwise" in said
+    app._tell_namesake(Names())
+    assert "" == capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from dataclasses import dataclass, field
@@ -740,9 +741,10 @@ def test_no_function_can_do_what_another_one_does(template: Template) -> None:
     requests["sweep lists accounts without an organisation"] = by_function(
         template, "sweep", "organizations:ListAccounts", "*"
     )
-    requests["remediate uses the key by itself"] = with_policy(
-        by_function(template, "remediate", "kms:GenerateDataKey", key), key_policy(template)
-    )
+    for function, action in itertools.product(JUDGES, ("kms:Decrypt", "kms:GenerateDataKey")):
+        requests[f"{function} uses the key by itself: {action}"] = with_policy(
+            by_function(template, function, action, key), key_policy(template)
+        )
     requests["first-policy writes over people"] = by_function(
         template, "first-policy", "ssm:PutParameter", PARAMETER, **{"ssm:Overwrite": "true"}
     )

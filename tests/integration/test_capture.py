@@ -454,3 +454,67 @@ def test_a_real_capture_needs_somebody_who_answers_for_it(arn: InstanceArn) -> N
     """As every command that does something."""
     with pytest.raises(Exception, match="caller"):
         parse({"culprit": {"targets": [str(arn)], "capture": True}, "dry_run": False})
+
+
+# --- Two who ask for the same at once ------------------------------------------------------------------------------
+
+
+def test_of_two_that_begin_at_once_one_is_sent(cloud: Cloud, systems: Systems, arn: InstanceArn) -> None:
+    """The other asks while Systems Manager has not answered the first."""
+    others: list[dict[str, Any]] = []
+
+    def another(_: Call) -> None:
+        if not others:
+            others.append({})
+            others.append(ask(cloud, arn, capture=True, seconds=60)["capture"])
+
+    cloud.wire.on("SendCommand", another)
+    assert "captured" == ask(cloud, arn, capture=True, seconds=60)["capture"]["state"]
+    assert ("refused", 1) == (others[1]["state"], len(systems.sent))
+    assert "Ask again in a minute" in others[1]["says"]
+    assert ["capture_begun", "capture_sent", "captured"] == [each["kind"] for each in events(cloud, arn)]
+
+
+def test_one_that_looked_before_the_other_was_sent_is_not_sent_either(
+    cloud: Cloud, systems: Systems, arn: InstanceArn
+) -> None:
+    """It saw none in flight, and comes to write when the first has been sent and noted."""
+    systems.answers = [{"Status": "InProgress"}]
+    left = [True]
+
+    def another(_: Call) -> None:
+        if left:
+            left.clear()
+            ask(cloud, arn, capture=True, seconds=3600)
+
+    cloud.wire.on("TransactWriteItems", another)
+    found = ask(cloud, arn, capture=True, seconds=60)["capture"]
+    assert ("running", COMMAND, 1) == (found["state"], found["command_id"], len(systems.sent))
+    assert "a second watch is not begun" in found["says"]
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(60, 3), (900, 17)])
+def test_while_nobody_knows_whether_one_runs_no_other_is_begun(
+    cloud: Cloud, systems: Systems, arn: InstanceArn, seconds: int, minutes: int
+) -> None:
+    """Systems Manager did not answer, and may have taken the command."""
+    cloud.wire.on("SendCommand", lambda call: _lost(call) if not systems.sent else None)
+    assert "unread" == ask(cloud, arn, capture=True, seconds=seconds)["capture"]["state"]
+    systems.sent.append({})
+    cloud.clock.move(minutes=minutes - 1)
+    assert "refused" == ask(cloud, arn, capture=True, seconds=60)["capture"]["state"]
+    cloud.clock.move(minutes=1, seconds=1)
+    assert "captured" == ask(cloud, arn, capture=True, seconds=60)["capture"]["state"]
+    assert 2 == len(systems.sent)
+
+
+def _lost(call: Call) -> None:
+    raise EndpointConnectionError(endpoint_url=call.operation)
+
+
+def test_watches_of_different_instances_do_not_wait_for_each_other(cloud: Cloud, systems: Systems) -> None:
+    """In the same second."""
+    arns = [cloud.one(use=1.0) for _ in range(3)]
+    cloud.line().run([asked(each) for each in arns], "request-1")
+    assert {"captured"} == {ask(cloud, each, capture=True)["capture"]["state"] for each in arns}
+    assert 3 == len(systems.sent)

@@ -371,3 +371,79 @@ def test_observe_mode_is_told_of_too(cloud: Cloud, days: Days) -> None:
     cloud.policy(mode="observe", digest="daily")
     arn = cloud.one(tags=BLUE)
     assert f"{arn.instance_id} ({MEMBER} {REGION}): IMDSv1 could be switched off" in days.night()["blue"]
+
+
+# --- What is written late ------------------------------------------------------------------------------------------
+
+
+def judged_late(cloud: Cloud, minutes: float, **tags: str) -> InstanceArn:
+    """An instance whose change happened so long ago, and is written only now."""
+    cloud.clock.move(minutes=-minutes)
+    arn = cloud.one(tags=tags)
+    judge(cloud, arn)
+    cloud.clock.move(minutes=minutes)
+    return arn
+
+
+@pytest.mark.parametrize("minutes", [4, 17, 58])
+def test_what_is_written_after_the_digest_of_its_time_is_told_by_the_next(
+    minutes: float, cloud: Cloud, days: Days
+) -> None:
+    """Once, and what that digest had told of the same minutes is not told again."""
+    first = cloud.one(tags=BLUE)
+    days.night()
+    late = judged_late(cloud, minutes, **BLUE)
+    days.next_day(first, late)
+    text = days.night(name="second")["blue"]
+    assert (1, 0) == (text.count(f"- {late.instance_id} "), text.count(first.instance_id))
+    assert "CHANGED: 1 instance" in text
+    for name in ("third", "fourth"):
+        days.next_day(first, late)
+        assert {} == days.night(name=name)
+
+
+def test_what_was_written_late_is_owed_like_anything_else(cloud: Cloud, days: Days) -> None:
+    """Its owner's message fails for two nights; another owner has had theirs."""
+    mine, theirs = cloud.one(tags=BLUE), cloud.one(tags={"owner": "green"})
+    days.night()
+    late = [judged_late(cloud, 9, owner=each) for each in ("blue", "green")]
+    failing = {"blue"}
+    refuse_publishing(cloud, failing)
+    days.next_day(mine, theirs, *late)
+    assert late[1].instance_id in days.night(name="second")["green"]
+    days.next_day(mine, theirs, *late)
+    assert {} == days.night(name="third")
+    failing.clear()
+    days.next_day(mine, theirs, *late)
+    told = days.night(name="fourth")
+    assert {"blue"} == told.keys()
+    assert 1 == told["blue"].count(f"- {late[0].instance_id} ")
+    assert mine.instance_id not in told["blue"]
+    days.next_day(mine, theirs, *late)
+    assert {} == days.night(name="fifth")
+
+
+def test_a_second_digest_of_a_day_hands_on_what_was_late(cloud: Cloud, days: Days) -> None:
+    """It is sent to whom one was owed; all others hear of it the day after."""
+    for owner in ("blue", "green"):
+        cloud.one(tags={"owner": owner})
+    failing = {"blue"}
+    refuse_publishing(cloud, failing)
+    days.night()
+    late = judged_late(cloud, 9, owner="green")
+    failing.clear()
+    assert {"blue"} == days.night(name="again").keys()
+    days.next_day(late)
+    assert 1 == days.night(name="second")["green"].count(f"- {late.instance_id} ")
+    days.next_day(late)
+    assert {} == days.night(name="third")
+
+
+def test_without_what_the_digest_before_kept_nothing_is_told_twice(cloud: Cloud, days: Days) -> None:
+    """An earlier version has kept nothing, and the bucket forgets after 90 days."""
+    first = cloud.one(tags=BLUE)
+    days.night()
+    for key in [each for each in days.bucket.objects if each.startswith("digests/")]:
+        del days.bucket.objects[key]
+    days.next_day(first)
+    assert {} == days.night(name="second")

@@ -99,10 +99,12 @@ def _Dying(world: World, client: object) -> Any:  # noqa: N802 - stands for a cl
                 world.calls += 1
                 if world.dies == (world.calls, "before"):
                     raise Died
-                answer = getattr(client, name)(**asked)
-                if world.dies == (world.calls, "after"):
-                    raise Died
-                return answer
+                number = world.calls
+                try:
+                    return getattr(client, name)(**asked)
+                finally:  # Also after an answer that there is nothing.
+                    if world.dies == (number, "after"):
+                        raise Died
 
             return call
 

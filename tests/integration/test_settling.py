@@ -417,3 +417,57 @@ def test_the_guard_counts_refused_calls_from_the_clearance_on(cloud: Cloud) -> N
     steer(cloud, clear=named(arn))
     assert 0 == guard(cloud).rolled_back
     assert "required" == cloud.tokens(arn)
+
+
+# --- As of what somebody has seen ----------------------------------------------------------------------------------
+
+
+def seen_at(cloud: Cloud, scope: dict[str, Any]) -> str:
+    """As of when a preview shows what would be cleared."""
+    shown: str = answer(cloud, clear=scope, dry_run=True)["as_of"]
+    return shown
+
+
+@pytest.mark.parametrize("scope", [{"cohort": COHORT}, {"account": MEMBER}])
+def test_what_breaks_after_somebody_has_looked_is_not_cleared_with_the_rest(
+    cloud: Cloud, scope: dict[str, Any]
+) -> None:
+    """It is told, and waits for another look."""
+    cloud.policy(mode="enforce")
+    known, later = enforced(cloud), enforced(cloud)
+    live(cloud, known, later, hours=1)
+    reject(cloud, known)
+    assert 1 == guard(cloud, after=6).rolled_back
+    cloud.clock.move(minutes=1)
+    at = seen_at(cloud, scope)
+    cloud.clock.move(minutes=4)
+    reject(cloud, later)
+    assert 1 == guard(cloud, after=6).rolled_back
+    results = {each["target"]: each for each in steer(cloud, clear=scope, at=at)}
+    assert (True, None) == (results[str(known)]["done"], results[str(known)]["problem"])
+    assert (False, True) == (results[str(later)]["done"], "since then" in results[str(later)]["problem"])
+    assert ("broke_before", None) == (reason(cloud, later), cloud.current(later).get("cleared_at"))
+    assert [(True, None)] == said(steer(cloud, clear=named(later), at=seen_at(cloud, named(later))))
+
+
+def test_what_a_cohort_does_after_somebody_has_looked_is_not_settled(cloud: Cloud) -> None:
+    """Not even by a member that nobody has judged yet."""
+    caller, waiting = cloud.one(use=2.0), cloud.one()
+    for each in (caller, waiting):
+        judge(cloud, each)
+    at = seen_at(cloud, {"cohort": COHORT})
+    cloud.clock.move(hours=2)
+    steer(cloud, clear={"cohort": COHORT}, at=at)
+    settled = cloud.function().people().pools.read([COHORT])[COHORT].settled_at
+    assert settled == datetime.fromisoformat(at)
+    steer(cloud, clear={"cohort": COHORT})
+    later = cloud.function().people().pools.read([COHORT])[COHORT].settled_at
+    assert later is not None
+    assert later >= settled + timedelta(hours=2)
+
+
+def test_nobody_has_seen_what_is_still_to_come(cloud: Cloud) -> None:
+    """As for `mended`."""
+    with pytest.raises(InvalidRequest) as refused:
+        steer(cloud, clear=named(rolled_back(cloud)), at="2031-01-01T00:00:00Z")
+    assert "at" == refused.value.field

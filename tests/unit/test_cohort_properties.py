@@ -48,7 +48,7 @@ class Herd:
         there = {each.arn: each for each in self.instances if each.arn not in self.ended}
         seen = look_closely(self.cloudwatch.client, members, there, {}, policy, NOW)
         since = NOW - policy.lookback_days * DAY
-        pool = pool_of(KEY, seen, since=since, settled=self.settled)
+        pool = pool_of(KEY, seen, since=since, now=NOW, settled=self.settled)
         return decide(own, look(self.cloudwatch, own, policy), UNKNOWN, policy, NOW, pool).decision
 
     def points(self, arn_: InstanceArn, metric: str = USE) -> dict[datetime, float]:

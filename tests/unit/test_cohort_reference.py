@@ -87,7 +87,7 @@ def said_of(cohort: Cohort) -> Verdict:
         hibernating = {arn for arn in histories if own.target.hibernates}
         seen = look_closely(own.cloudwatch.client, known, there, histories, policy, own.now, hibernating=hibernating)
         settled = {each.told.target.arn: each.settled for each in cohort.members if each.settled is not None}
-        pool = pool_of(cohort.key, seen, since=own.now - policy.lookback_days * DAY, settled=settled)
+        pool = pool_of(cohort.key, seen, since=own.now - policy.lookback_days * DAY, now=own.now, settled=settled)
         evidence = look(own.cloudwatch, own.target, policy, own.now, own.history)
         return decide(own.target, evidence, own.history, policy, own.now, pool)
 

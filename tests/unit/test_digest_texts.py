@@ -70,7 +70,7 @@ def test_names_stay_on_their_line_and_commands_are_whole() -> None:
 
 def event(kind: str, status: str | None = None, reason: str | None = None) -> TrailEvent:
     """An event about one instance."""
-    return TrailEvent(pk=str(arn_of(1)), at=AT, kind=kind, status=status, reason=reason)
+    return TrailEvent(pk=str(arn_of(1)), id="0a1b2c3d4e5f", at=AT, kind=kind, status=status, reason=reason)
 
 
 TOLD = {
@@ -95,8 +95,10 @@ UNTOLD = [
     event("reason_changed", "enforced", "unreachable"),
     event("approved", "held", "approval_required"),
     event("notice_delivered", "held", "notice_given"),
-    TrailEvent(pk="account#aws/222222222222", at=AT, kind="breaker_opened", status=None, reason=None),
-    TrailEvent(pk="policy", at=AT, kind="policy_changed", status=None, reason=None),
+    TrailEvent(
+        pk="account#aws/222222222222", id="0a1b2c3d4e5f", at=AT, kind="breaker_opened", status=None, reason=None
+    ),
+    TrailEvent(pk="policy", id="0a1b2c3d4e5f", at=AT, kind="policy_changed", status=None, reason=None),
 ]
 
 
@@ -105,7 +107,7 @@ def test_what_a_digest_tells_of(what: str) -> None:
     """Each under one name, with its last time."""
     known: Happened = {}
     note_event(known, TOLD[what])
-    assert {str(arn_of(1)): {what: AT}} == known
+    assert {str(arn_of(1)): {what: (AT, AT)}} == known
 
 
 @pytest.mark.parametrize("untold", UNTOLD, ids=str)

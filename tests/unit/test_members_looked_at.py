@@ -37,7 +37,7 @@ def looked_at(
 
 
 def pooled(*members: Member) -> Pool:
-    return pool_of(KEY, members, since=SINCE)
+    return pool_of(KEY, members, since=SINCE, now=NOW)
 
 
 def restarted(cloudwatch: CloudWatch, *, ago: timedelta = 4 * DAY, **fields: object) -> Instance:

@@ -46,7 +46,7 @@ def closely(
 
 def pooled(*members: Member) -> Pool:
     """The evidence of these."""
-    return pool_of(KEY, members, since=SINCE)
+    return pool_of(KEY, members, since=SINCE, now=NOW)
 
 
 def oven(cloudwatch: CloudWatch) -> Instance:
@@ -208,6 +208,7 @@ def test_who_was_refused_proves_nothing_after_a_person_has_settled_it(cloudwatch
         KEY,
         [closely(cloudwatch, target, history=History(cleared_at=NOW - 8 * DAY))],
         since=SINCE,
+        now=NOW,
         settled={target.arn: NOW - 8 * DAY},
     )
     assert ((), 0, 0, 0, 1) == (herd.traces, herd.quiet_members, herd.hours, herd.starts, herd.settled)

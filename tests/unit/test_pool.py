@@ -51,7 +51,7 @@ def trace(number: int = 2, calls: int = 6, last: datetime = NOW - 9 * DAY, **fie
 def pool(*members: Member, **fields: Any) -> Pool:
     """The evidence of these, and of the young instance itself."""
     itself = Member(arn=arn(1), launched_at=HALF_A_DAY, looked_at=NOW, hours=10, started=True)
-    return pool_of(KEY, [itself, *members], since=SINCE, **fields)
+    return pool_of(KEY, [itself, *members], since=SINCE, now=NOW, **fields)
 
 
 def proved(**fields: Any) -> Pool:
@@ -193,7 +193,7 @@ def unseen_member() -> Member:
 
 def test_anothers_start_stands_for_one_that_nobody_saw() -> None:
     """From the same version of the launch template."""
-    herd = pool_of(KEY, [unseen_member(), member(2, hours=4)], since=SINCE)
+    herd = pool_of(KEY, [unseen_member(), member(2, hours=4)], since=SINCE, now=NOW)
     verdict = judge(UNSEEN, herd, target=instance())
     assert Reason.COHORT_UNUSED is verdict.reason
     assert (
@@ -218,15 +218,15 @@ def test_anothers_start_stands_for_one_that_nobody_saw() -> None:
 def test_it_stands_only_where_the_user_data_are_the_same(kind: str, stands: bool) -> None:
     """Known by the version of the launch template, where the source cannot override it."""
     key = f"aws/{ACCOUNT}/{REGION}/{kind}"
-    herd = pool_of(key, [unseen_member(), member(2), member(3), member(4)], since=SINCE)
+    herd = pool_of(key, [unseen_member(), member(2), member(3), member(4)], since=SINCE, now=NOW)
     assert stands is (judge(UNSEEN, herd, target=instance()).decision is Decision.ENFORCE)
 
 
 def test_it_does_not_stand_for_a_resume_nor_where_no_other_was_seen() -> None:
     """What can hibernate may have run no boot software at all."""
-    herd = pool_of(KEY, [unseen_member(), member(2)], since=SINCE)
+    herd = pool_of(KEY, [unseen_member(), member(2)], since=SINCE, now=NOW)
     assert Reason.BOOT_NOT_OBSERVABLE is judge(UNSEEN, herd, target=instance(hibernates=True)).reason
-    nobody = pool_of(KEY, [unseen_member(), member(2, started=False)], since=SINCE)
+    nobody = pool_of(KEY, [unseen_member(), member(2, started=False)], since=SINCE, now=NOW)
     assert Reason.BOOT_NOT_OBSERVABLE is judge(UNSEEN, nobody, target=instance()).reason
 
 
@@ -247,7 +247,7 @@ def test_starts_stand_for_hours_that_are_never_collected(own: int, others: int, 
     """A batch machine, two hours a week."""
     seen = evidence(observed_hours=10, clean_starts=own, start=start(at=NOW - 3 * HOUR))
     others_ = [member(2 + number, hours=2) for number in range(others)]
-    herd = pool_of(KEY, [Member(arn=arn(1), looked_at=NOW, hours=10, started=True), *others_], since=SINCE)
+    herd = pool_of(KEY, [Member(arn=arn(1), looked_at=NOW, hours=10, started=True), *others_], since=SINCE, now=NOW)
     assert reason is judge(seen, herd, target=instance()).reason
 
 
@@ -312,7 +312,10 @@ def test_it_ends_when_the_use_has_left_the_window() -> None:
 def test_its_own_calls_are_not_a_siblings() -> None:
     """What the ledger remembers of the instance itself may be settled since."""
     mine = Member(arn=arn(1), looked_at=NOW, used=trace(1))
-    assert Reason.UNUSED is judge(evidence(), pool_of(KEY, [mine, member(2)], since=SINCE), target=instance()).reason
+    assert (
+        Reason.UNUSED
+        is judge(evidence(), pool_of(KEY, [mine, member(2)], since=SINCE, now=NOW), target=instance()).reason
+    )
 
 
 @pytest.mark.parametrize(
@@ -478,7 +481,7 @@ def test_whoever_is_enforced_by_a_cohort_has_one_that_is_quiet(
 ) -> None:
     """No call of anybody in the window, and a start that was seen."""
     itself = member_of(Member(arn=arn(1), launched_at=HALF_A_DAY), own, NOW, SINCE)
-    verdict = judge(own, pool_of(KEY, [itself, *herd], since=SINCE), policy=policy)
+    verdict = judge(own, pool_of(KEY, [itself, *herd], since=SINCE, now=NOW), policy=policy)
     if verdict.reason is not Reason.COHORT_UNUSED:
         return
     assert policy.cohort_evidence

@@ -37,7 +37,7 @@ def caller(number: int) -> Member:
 def pool(key: str, members: int, callers: int) -> Pool:
     """So many members, the one that is judged among them, of which so many call."""
     several = [quiet(1), *(quiet(number) for number in range(2, members - callers + 1))]
-    return pool_of(key, [*several, *(caller(100 + number) for number in range(callers))], since=NOW - 35 * DAY)
+    return pool_of(key, [*several, *(caller(100 + number) for number in range(callers))], since=NOW - 35 * DAY, now=NOW)
 
 
 def judge(key: str, members: int, callers: int, **own: Any) -> Verdict:

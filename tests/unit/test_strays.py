@@ -47,7 +47,7 @@ def stray(number: int, last: datetime = NOW - 6 * DAY, **fields: Any) -> Trace:
 def herd(*loud: Member, hours: int = ENOUGH, **fields: Any) -> Pool:
     """Two that made no call, with so many hours together, and these."""
     quiet = (member(2, hours=hours // 2), member(3, hours=hours - hours // 2), member(4, hours=0), member(5, hours=0))
-    return pool_of(KEY, [*quiet, *loud], since=SINCE, **fields)
+    return pool_of(KEY, [*quiet, *loud], since=SINCE, now=NOW, **fields)
 
 
 def judge(pool: Pool, policy: Policy = POLICY) -> Verdict:
@@ -304,7 +304,7 @@ own = st.sampled_from(
 def permits(own: Evidence, members: list[Member], policy: Policy) -> bool:
     """Whether an instance would be enforced whose cohort these are."""
     target = instance(launched_at=max(own.window_start, NOW - 100 * DAY))
-    pool = pool_of(KEY, members, since=SINCE)
+    pool = pool_of(KEY, members, since=SINCE, now=NOW)
     return decide(target, own, History(), policy, NOW, pool).decision is Decision.ENFORCE
 
 

@@ -92,8 +92,10 @@ def clear(
     by it goes on. An instance that is enforced stays so, and calls that were refused before no longer count.
     """
     scope = scope_of(app, instances, cohort=cohort, account=account, region=in_region)
-    # What breaks in an account while somebody reads is not settled by their yes. A cohort is settled as a whole, with what has ended.
-    order = Order(word="clear", says="Clear", scope=scope, fields={"reason": reason}, as_shown=cohort is None)
+    # What breaks while somebody reads is not settled by their yes. A cohort is settled as a whole, with what has ended, as of what was shown.
+    order = Order(
+        word="clear", says="Clear", scope=scope, fields={"reason": reason}, as_shown=cohort is None, as_of=True
+    )
     return steer(app, order, yes=yes, dry_run=dry_run)
 
 

@@ -12,6 +12,7 @@ from imdsv2_cli.confirm import confirm, yes_option
 from imdsv2_cli.executions import follow, places_done, read_json, start
 from imdsv2_cli.failure import Exit
 from imdsv2_cli.output import Column, Table, note, show
+from imdsv2_cli.unswept import unswept
 from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def sweep(
     """Judges every instance of every account and Region.
 
     It follows the sweep with its progress, and shows the result for each account and Region. A dry run writes nothing but that. With
-    --real it does what the nightly sweep does: in the mode enforce, that includes changes, under the same gates.
+    --real it does what the nightly sweep does: in the mode enforce, that includes changes, under the same gates. It ends with 1 if an
+    account, a Region or an instance could not be looked at; the last line names them, and what to do.
     """
     if execution is None:
         given: dict[str, Any] = {"dry_run": dry_run}
@@ -81,6 +83,8 @@ def sweep(
     rows = [each for each in places if each.get("error") or each.get("instances") or each.get("not_there")]
     document = {"execution": execution, **result, "places": places}
     show(app, document, Table(_PLACES, places if app.output == "csv" else rows), summary=_summary(result))
+    if (failure := unswept(result, places)) is not None:
+        raise failure
     return Exit.DONE
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
-from imdsv2_cli import times
 from imdsv2_cli.aws import code_of
 from imdsv2_cli.doctor.finding import Finding, fault, unproved, well
 from imdsv2_cli.failure import Failure
 from imdsv2_cli.policies import effective, read_parameter
-from imdsv2_cli.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
 FUNCTIONS = ("remediate", "manual", "revisit", "guard", "sweep", "check", "broadcast")
 SCHEDULES = ("revisit", "guard", "sweep")
 _READS = frozenset({"Enabled", "Creating", "Updating", "Enabling"})
-NIGHTLY = timedelta(hours=26)
-"""A sweep that began longer ago than that was not that of last night."""
 _DEPLOY = "npx cdk deploy, from a checkout of this version"
 
 
@@ -195,26 +190,3 @@ def alarms(app: App) -> Iterator[Finding]:
     else:
         raised = sum(each.get("StateValue") == "ALARM" for each in found)
         yield well("alarms", f"{len(found) - raised} of {len(found)} are quiet.")
-
-
-def last_sweep(app: App) -> Iterator[Finding]:
-    """The nightly sweep ran and saw everything."""
-    machine = app.stack_output("SweepStateMachineArn")
-    found = app.client("stepfunctions").list_executions(stateMachineArn=machine, maxResults=10)["executions"]
-    ended = [each for each in found if each["status"] != "RUNNING"]
-    if not ended:
-        yield unproved("last sweep", "None has ended yet.", "imdsv2 sweep")
-        return
-    last = max(ended, key=lambda each: each["startDate"])
-    age = times.now() - last["startDate"]
-    if last["status"] != "SUCCEEDED":
-        mend = f"aws stepfunctions redrive-execution --execution-arn {last['executionArn']}"
-        yield fault("last sweep", f"It has {last['status'].lower().replace('_', ' ')}.", mend)
-    elif age > NIGHTLY:
-        yield fault(
-            "last sweep",
-            f"It began {count(age.days, 'day')} and {count(age.seconds // 3600, 'hour')} ago.",
-            "look at its schedule; then: imdsv2 sweep",
-        )
-    else:
-        yield well("last sweep", f"It began {last['startDate'].astimezone(UTC):%Y-%m-%d %H:%M} UTC and succeeded.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imdsv2_cli.doctor import home, organisation, recorders
+from imdsv2_cli.doctor import home, nights, organisation, recorders
 from imdsv2_cli.doctor import members as accounts
 from imdsv2_cli.doctor.finding import Finding, unproved
 
@@ -24,7 +24,7 @@ HOME: tuple[tuple[str, Callable[[App], Iterable[Finding]]], ...] = (
     ("rules", home.rules),
     ("subscriptions", home.subscriptions),
     ("alarms", home.alarms),
-    ("last sweep", home.last_sweep),
+    ("last sweep", nights.last_sweep),
     ("Security Hub", organisation.security_hub),
     ("delegated administrator", organisation.delegated_administrator),
     ("Config", recorders.at_home),

@@ -46,6 +46,8 @@ class Account:
     ``enforcements``: per Region, the number of enforcements in each minute of the last hour. ``reserved``: by id, room
     for enforcements that may still be made. ``last_enforced``: per Region, when room was last reserved. ``rollbacks``:
     the times of the rollbacks of the last 24 hours; ``counted``: when each instance of that time was counted, by its id.
+    ``guarded_at``: when the guard's last pass began; ``unseen_since``: when the last one began that came to its end, while one goes on, or
+    has died, that looks back further than a few minutes.
     """
 
     key: str
@@ -59,6 +61,12 @@ class Account:
     breaker_told_at: datetime | None = None
     breaker_closed_by: str | None = None
     guarded_at: datetime | None = None
+    unseen_since: datetime | None = None
+
+    @property
+    def seen_until(self) -> datetime | None:
+        """Until when the guard is known to have looked: a pass that was begun, and has not come to its end, has seen nothing. None: never."""
+        return self.unseen_since or self.guarded_at
 
     def room(self, region: str, cap: int, now: datetime) -> int:
         """How many more instances may be enforced in this Region now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,3 +64,8 @@ class Series:
 def at(hour: int) -> datetime:
     """The start of an hour, as a UTC datetime."""
     return datetime.fromtimestamp(hour * HOUR, UTC)
+
+
+def hours_left(hours: int, begin: datetime, since: datetime) -> int:
+    """Of the hours that were observed from a time on, as many as certainly lie after another."""
+    return max(0, hours + min(0, (begin - since) // timedelta(seconds=HOUR)))

@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imdsv2.errors import PolicyRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MARK = b"\xef\xbb\xbf"
+"""With these bytes, which nobody sees, some editors begin a file."""
+
+
+def read_json(content: bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """What a file holds that a person has written. ``pairs_hook``: as `json.loads` takes it; what it raises is raised. Raises ValueError,
+    which says in which line what is wrong."""
+    content = content.removeprefix(_MARK)
+    try:
+        return json.loads(content.decode(), object_pairs_hook=pairs_hook)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not written in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"line {error.lineno}, column {error.colno} is no JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deep") from error
 
 
 def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort import kind_of
+from imdsv2.domain.hours import hours_left
 from imdsv2.domain.strays import MOST_A_MEMBER, binding, refused_strays_of, strays_of
 
 if TYPE_CHECKING:
@@ -94,9 +95,13 @@ class Member:
         """Whether it is gone, and was looked at when CloudWatch showed all of it."""
         return self.ended_at is not None and self.looked_at is not None and self.looked_at >= self.ended_at + SETTLED
 
-    def hours_since(self, since: datetime) -> int:
-        """Of its observed hours, as many as may lie after that."""
-        return self.hours if self.ended_at is None else min(self.hours, max(0, (self.ended_at - since) // _HOUR))
+    def hours_since(self, since: datetime, now: datetime) -> int:
+        """Of its observed hours, as many as certainly lie in the window that begins then. What is there was looked at within a day; of
+        what has ended, the window has left hours behind since, and nobody knows which of them were observed."""
+        if self.ended_at is None or self.looked_at is None:
+            return self.hours
+        counted_from = max(filter(None, (self.looked_at - (now - since), self.launched_at)))
+        return min(hours_left(self.hours, counted_from, since), max(0, (self.ended_at - since) // _HOUR))
 
     def hours_unseen(self, since: datetime, now: datetime) -> int:
         """The hours of its life since then in which nobody knows whether it was observed."""
@@ -157,11 +162,6 @@ def _refused(none: Trace, evidence: Evidence, *, is_launch_known: bool) -> Trace
 def _times(use: Use, strays: int) -> tuple[datetime, ...]:
     """The hours of isolated calls, of which there are at most two."""
     return tuple(sorted({when for when in (use.first, use.last) if when is not None})) if strays else ()
-
-
-def hours_left(hours: int, begin: datetime, since: datetime) -> int:
-    """Of the hours that were observed from a time on, as many as certainly lie after another."""
-    return max(0, hours + min(0, (begin - since) // _HOUR))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +228,7 @@ def pool_of(
     members: Iterable[Member],
     *,
     since: datetime,
+    now: datetime,
     settled: dict[InstanceArn, datetime] | None = None,
     before: Trace | None = None,
     doubt: str | None = None,
@@ -237,13 +238,12 @@ def pool_of(
     Args:
         key: the cohort.
         members: what is known of each; those that nobody has looked at yet prove nothing.
-        since: the window's beginning.
+        since: the window's beginning, ``now`` its end.
         settled: until when a person has settled what members did.
         before: calls by an earlier version from the same source.
         doubt: why nobody can tell whether others belong to it.
     """
-    living = gone = quiet = hours = starts = 0
-    settled_calls = 0
+    living = gone = quiet = hours = starts = settled_calls = 0
     problem: str | None = None
     newest: list[Trace] = []
     for each in members:
@@ -255,7 +255,7 @@ def pool_of(
         if traces:
             newest.append(_as_one(traces))
         elif each.is_quiet:
-            quiet, hours, starts = quiet + 1, hours + each.hours_since(since), starts + each.started
+            quiet, hours, starts = quiet + 1, hours + each.hours_since(since, now), starts + each.started
         elif each.traces(since, None):
             settled_calls += 1
     newest.sort(key=lambda each: (each.over_at, each.calls, each.arn), reverse=True)

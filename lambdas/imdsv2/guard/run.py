@@ -42,6 +42,14 @@ _MAY_ARRIVE = timedelta(hours=12)
 """How long after the end of a watch refused calls of it are still looked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """An account that a pass has claimed, as it was before, and when."""
+
+    account: Account
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
     """Guards every account that has enforcements. ``now``: the clock."""
@@ -59,6 +67,7 @@ class Guard:
         """One pass over the accounts, until time runs out. A failure does not stop the others; it is counted."""
         lock = Lock()
         begun: list[Future[None]] = []
+        ended: list[_Claim] = []
         begun_at, accounts = self.now(), self.accounts.all()
         due = [each for each in accounts if each.guarded_at is None or self.now() - each.guarded_at >= _BETWEEN_PASSES]
         result = Pass(accounts_left=len(accounts) - len(due))
@@ -74,8 +83,9 @@ class Guard:
 
         def look_after(account: Account) -> None:
             if has_time():
-                done, laters = self._look_after(account, request_id)
+                done, laters, claim = self._look_after(account, request_id)
                 add(done)
+                ended.extend(claim)
                 begun.append(second.submit(finish, laters))
 
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as second:
@@ -84,8 +94,9 @@ class Guard:
                     pass
             for each in begun:
                 each.result()
-        paused = {each.key for each in due if may_be_unlisted(each.guarded_at, begun_at)}
+        paused = {each.key for each in due if may_be_unlisted(each.seen_until, begun_at)}
         result.add(self.sources.run(request_id, has_time, paused))
+        self._note_looked(ended)
         result.failed += self.places.writer.count_unwritten()
         accounts = self.accounts.all()
         result.breakers_open = sum(each.breaker_opened_at is not None for each in accounts)
@@ -99,20 +110,29 @@ class Guard:
         except Exception:
             self.logger.exception("breaker not told; the next pass does it", extra={"account": account.key})
 
-    def _look_after(self, account: Account, request_id: str) -> tuple[Pass, list[Callable[[], Pass]]]:
+    def _look_after(self, account: Account, request_id: str) -> tuple[Pass, list[Callable[[], Pass]], list[_Claim]]:
         """The first part for all places of an account, if no other pass has claimed it; and what is to follow. If anything failed,
-        the claim is given back: it must not keep the next pass from trying again, nor from recalling again."""
+        the claim is given back: it must not keep the next pass from trying again, nor from recalling again. The claim that has come to its
+        end, if this pass looks back."""
         now = self.now()
+        looks_back = _is_first_of_the_hour(account, now) or may_be_unlisted(account.seen_until, now)
         try:
-            if not self.accounts.claim(account, now):
-                return Pass(), []
+            if not self.accounts.claim(account, now, looks_back=looks_back):
+                return Pass(), [], []
             done, laters, is_complete = self._guard_account(account, request_id, now)
         except Exception:
             self.logger.exception("account not guarded", extra={"account": account.key})
             done, laters, is_complete = Pass(failed=1), [], False
         if not is_complete:
             self._release(account, now)
-        return done, laters
+        return done, laters, [_Claim(account, now)] if is_complete and looks_back else []
+
+    def _note_looked(self, claims: Iterable[_Claim]) -> None:
+        for each in claims:
+            try:
+                self.accounts.looked(each.account, each.at)
+            except Exception:
+                self.logger.exception("the next pass looks back as far", extra={"account": each.account.key})
 
     def _release(self, account: Account, claimed_at: datetime) -> None:
         try:
@@ -129,13 +149,13 @@ class Guard:
             rows[Place.of(each.arn)].append(each)
         recalls = _is_first_of_the_hour(account, now)
         watched = [place for place, several in rows.items() if not all(each.awaits_start for each in several)]
-        lately = not may_be_unlisted(account.guarded_at, now)
+        lately = not may_be_unlisted(account.seen_until, now)
         recalled = self.recall.refusing(account, watched, recalls=recalls, lately=lately)
         done.failed += recalled.failed
         is_complete = not recalled.failed and not recalled.to_repeat
         for place in rows.keys() | recalled.arns.keys():
             again = {*recalled.arns.get(place, []), *(self._lately_proved(rows[place]) if recalls else ())}
-            listing = Listing(named=recalled.named.get(place), previous=account.guarded_at)
+            listing = Listing(named=recalled.named.get(place), previous=account.seen_until)
             try:
                 first = self.places.look_after(place, rows[place], sorted(again), listing, request_id)
             except Exception:
@@ -157,6 +177,6 @@ class Guard:
 
 
 def _is_first_of_the_hour(account: Account, now: datetime) -> bool:
-    """Whether the previous pass was in an earlier hour."""
-    before = account.guarded_at
+    """Whether the previous pass that came to its end was in an earlier hour."""
+    before = account.seen_until
     return before is None or f"{before:%Y-%m-%d %H}" != f"{now:%Y-%m-%d %H}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.account import Account, Reservation
@@ -37,6 +37,7 @@ _ACCOUNTS = "accounts"
 ACCOUNT_EVENTS = "account#"
 """Under it, with the account's key, lie its events."""
 _ATTEMPTS = 12
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Accounts:
@@ -62,18 +63,25 @@ class Accounts:
         found = [_account(item["sk"]["S"], item) for item in items]
         return sorted(found, key=lambda each: (each.guarded_at is not None, each.guarded_at, each.key))
 
-    def claim(self, account: Account, now: datetime) -> bool:
-        """Claim an account for a pass of the guard. False if another invocation has claimed it."""
+    def claim(self, account: Account, now: datetime, *, looks_back: bool = False) -> bool:
+        """Claim an account for a pass of the guard. False if another invocation has claimed it.
+
+        ``looks_back``: whether the pass looks at what came before the last few minutes. Until it has `looked`, the passes after it know
+        that nobody has: this one may die.
+        """
         unclaimed = "guarded_at = :before" if account.guarded_at else "attribute_not_exists(guarded_at)"
         write_id = new_id()
         values = {":now": {"S": to_text(now)}, ":write_id": {"S": write_id}}
         if account.guarded_at:
             values[":before"] = {"S": to_text(account.guarded_at)}
+        owed = ""
+        if looks_back:
+            owed, values[":since"] = ", unseen_since = :since", {"S": to_text(account.seen_until or _NEVER)}
         try:
             self._dynamodb.update_item(
                 TableName=self._table,
                 Key=_key(account.key),
-                UpdateExpression="SET guarded_at = :now, written_by = :write_id ADD version :one",
+                UpdateExpression=f"SET guarded_at = :now, written_by = :write_id{owed} ADD version :one",
                 ConditionExpression=unclaimed,
                 ExpressionAttributeValues={**values, ":one": {"N": "1"}},
             )
@@ -94,6 +102,17 @@ class Accounts:
                 UpdateExpression=f"{change} ADD version :one",
                 ConditionExpression="guarded_at = :claimed",
                 ExpressionAttributeValues=values,
+            )
+
+    def looked(self, account: Account, claimed_at: datetime) -> None:
+        """Note that a pass which looks back has come to its end, unless another one has been begun since."""
+        with suppress(self._dynamodb.exceptions.ConditionalCheckFailedException):
+            self._dynamodb.update_item(
+                TableName=self._table,
+                Key=_key(account.key),
+                UpdateExpression="REMOVE unseen_since",
+                ConditionExpression="guarded_at = :claimed",
+                ExpressionAttributeValues={":claimed": {"S": to_text(claimed_at)}},
             )
 
     def reserve(
@@ -165,6 +184,7 @@ class Accounts:
                 "breaker_told_at": to_text(changed.breaker_told_at) if changed.breaker_told_at else None,
                 "breaker_closed_by": changed.breaker_closed_by,
                 "guarded_at": to_text(changed.guarded_at) if changed.guarded_at else None,
+                "unseen_since": to_text(changed.unseen_since) if changed.unseen_since else None,
             }
             events = [] if telling is None else list(self._events(known, changed, telling))
             if put_unless_overtaken(self._dynamodb, self._table, _key(key), known.version, attributes, events):
@@ -219,6 +239,7 @@ def _account(key: str, item: Mapping[str, Any]) -> Account:
         breaker_told_at=to_time(values.get("breaker_told_at")),
         breaker_closed_by=values.get("breaker_closed_by"),
         guarded_at=to_time(values.get("guarded_at")),
+        unseen_since=to_time(values.get("unseen_since")),
     )
 
 

@@ -1,12 +1,12 @@
 """What was watched on instances: an event before a capture begins, one with the command that was sent, and one with what it found,
-beside the instance's record."""
+beside the instance's record; and, while one is being begun, an item that keeps others from beginning a second one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.ledger.items import new_id, to_time
+from imdsv2.ledger.items import CURRENT, is_written, new_id, overtakes, to_text, to_time
 from imdsv2.ledger.trail import DECISION, Event, Kind, puts, time_of
 from imdsv2.ledger.values import deserialize
 
@@ -39,6 +39,38 @@ class Captures:
         self._dynamodb = dynamodb
         self._table = table
         self._provenance = provenance
+
+    def begin(self, arn: InstanceArn, now: datetime, until: datetime, **details: Any) -> bool:
+        """Write the event before a watch begins, unless somebody else is just beginning one. ``until``: nobody else may until then, unless
+        it is over before. False if somebody else does."""
+        write_id = new_id()
+        claim = {**_key(arn), "until": {"S": to_text(until)}, "written_by": {"S": write_id}}
+        put: Any = {
+            "TableName": self._table,
+            "Item": claim,
+            "ConditionExpression": "attribute_not_exists(pk) OR #until < :now",
+            "ExpressionAttributeNames": {"#until": "until"},
+            "ExpressionAttributeValues": {":now": {"S": to_text(now)}},
+        }
+        event = Event(kind=Kind.CAPTURE_BEGUN, details=details)
+        items: Any = [{"Put": put}, *puts(self._table, str(arn), [event], now, self._provenance)]
+        try:
+            self._dynamodb.transact_write_items(TransactItems=items, ClientRequestToken=write_id)
+        except self._dynamodb.exceptions.TransactionCanceledException as error:
+            if not overtakes(error):
+                raise
+            return is_written(self._dynamodb, self._table, _key(arn), write_id)
+        return True
+
+    def begun(self, arn: InstanceArn) -> None:
+        """It is known whether the watch runs: others may look, and begin one where none does."""
+        self._dynamodb.update_item(
+            TableName=self._table,
+            Key=_key(arn),
+            UpdateExpression="SET #until = :past",
+            ExpressionAttributeNames={"#until": "until"},
+            ExpressionAttributeValues={":past": {"S": ""}},
+        )
 
     def add(self, arn: InstanceArn, kind: Kind, now: datetime, **details: Any) -> None:
         """Write one event, which is never changed."""
@@ -74,7 +106,12 @@ class Captures:
             FilterExpression=f"kind IN ({', '.join(names)})",
             ExpressionAttributeValues={":pk": {"S": str(arn)}, ":decision": {"S": DECISION}, **names},
             ScanIndexForward=False,
+            ConsistentRead=True,
             Limit=_EVENTS,
         )
         found = ({name: deserialize(value) for name, value in item.items()} for item in page.get("Items", []))
         return next(found, None)
+
+
+def _key(arn: InstanceArn) -> dict[str, Any]:
+    return {"pk": {"S": f"capture#{arn}"}, "sk": {"S": CURRENT}}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from imdsv2.domain.lifecycle import Status
 from imdsv2.ledger.finding_key import key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from imdsv2.domain.instance import InstanceArn
@@ -28,6 +29,9 @@ VERDICT = (
     "caller",
 )
 """The attributes that the event of a new verdict includes."""
+
+Until: TypeAlias = "datetime | Mapping[InstanceArn, datetime]"
+"""A time for all, or one for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,13 +47,16 @@ class OwnerTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrailEvent:
-    """What the digest reads of an event. ``at``: as the ledger writes times."""
+    """What the digest reads of an event. ``at``: as the ledger writes times. ``counts_from``: the same for one that came late, and counts
+    from then on."""
 
     pk: str
+    id: str
     at: str
     kind: str
     status: str | None
     reason: str | None
+    counts_from: str | None = None
 
 
 class Digests:
@@ -127,6 +130,7 @@ class Digests:
                     values = {name: str(deserialize(value)) for name, value in item.items()}
                     yield TrailEvent(
                         pk=values["pk"],
+                        id=values["sk"].rpartition("#")[2],
                         at=time_of(values["sk"]),
                         kind=values.get("kind", ""),
                         status=values.get("status"),

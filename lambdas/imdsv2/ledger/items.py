@@ -104,11 +104,15 @@ def put_unless_overtaken(
     except dynamodb.exceptions.ConditionalCheckFailedException:
         return is_written(dynamodb, table, key, write_id)
     except dynamodb.exceptions.TransactionCanceledException as error:
-        reasons = error.response.get("CancellationReasons", [])
-        if not {each.get("Code") for each in reasons} & _OVERTAKEN:
+        if not overtakes(error):
             raise
         return is_written(dynamodb, table, key, write_id)
     return True
+
+
+def overtakes(error: Any) -> bool:
+    """Whether DynamoDB cancelled a transaction because another one was quicker."""
+    return bool({each.get("Code") for each in error.response.get("CancellationReasons", [])} & _OVERTAKEN)
 
 
 def is_written(dynamodb: DynamoDBClient, table: str, key: Mapping[str, Any], write_id: str) -> bool:

@@ -29,7 +29,7 @@ from imdsv2.ledger.serialisation import (
     enforced_from,
     record_from,
 )
-from imdsv2.ledger.told import due_to_tell, made_due_before
+from imdsv2.ledger.told import due_to_tell
 from imdsv2.ledger.trail import Provenance, puts
 from imdsv2.ledger.transactions import Transactions, Write, Written
 from imdsv2.ledger.update import Update
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from imdsv2.domain.request import Finding
-    from imdsv2.ledger.change import Change, Enforced
+    from imdsv2.ledger.change import Change, Enforced, Until
     from imdsv2.ledger.findings import Merge
     from imdsv2.ledger.told import Told
 
@@ -176,14 +176,14 @@ class Ledger:
             found += [(item["revisit_at"]["S"], InstanceArn.parse(item["pk"]["S"])) for item in answer["Items"]]
         return {arn: revisit_at for revisit_at, arn in sorted(found)[:limit]}
 
-    def claim(self, due: Mapping[InstanceArn, str], until: datetime) -> list[InstanceArn]:
-        """Claim due instances for this run. Those that were claimed or evaluated in the meantime are left out, and those
+    def claim(self, due: Mapping[InstanceArn, str], until: Until) -> list[InstanceArn]:
+        """Claim due instances for this run, or make them due at their times. Those that were claimed or evaluated in the meantime are left out, and those
         that cannot be written: they stay due. Raises if nothing can be written."""
         writes = {}
         for arn, revisit_at in due.items():
             update, write_id = Update(), new_id()
             update.require(f"revisit_at = {update.value(revisit_at)}")
-            update.set("revisit_at", to_text(until))
+            update.set("revisit_at", to_text(until if isinstance(until, datetime) else until[arn]))
             update.set("written_by", write_id)
             writes[arn] = [Write(actions=[self._update_action(arn, update)], write_id=write_id)]
         claimed = self._transactions.run(writes)
@@ -274,8 +274,9 @@ class Ledger:
         if before.written_by is not None and after.changed_at != before.changed_at:
             # Whoever has just told of the verdict before would have told of this one, as far as the item says.
             update.require(f"written_by = {update.value(before.written_by)}")
-        if change.unless_due and (at_once := made_due_before(before, now)) is not None:
-            update.require(f"revisit_at >= {update.value(to_text(at_once))}")
+        if change.unless_due and before.revisit_at is not None:
+            # Whoever makes an instance due brings it forward; whoever claims it for work puts it off.
+            update.require(f"revisit_at >= {update.value(to_text(before.revisit_at))}")
         for name, value in changed_attributes(before, after).items():
             update.set(name, value)
         update.set("version", before.version + 1)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from imdsv2.ledger.record import Record
 
 _NOTES_ARE_TRIED_FOR = timedelta(days=1)
-_AT_ONCE = timedelta(minutes=5)
-"""Less than any lease."""
 
 
 def due_to_tell(before: Record, after: Record, now: datetime, *, owes: bool) -> Record:
@@ -29,12 +27,6 @@ def due_to_tell(before: Record, after: Record, now: datetime, *, owes: bool) -> 
     if not owes or after.status in UNDER_WAY or (planned is not None and planned <= soon):
         return replace(after, revisit_at=planned, revisits_to_tell=False, planned_revisit_at=None)
     return replace(after, revisit_at=soon, revisits_to_tell=True, planned_revisit_at=planned)
-
-
-def made_due_before(record: Record, now: datetime) -> datetime | None:
-    """Somebody has made an instance due since its record was read if its ``revisit_at`` lies before this: whoever merely claims it for
-    work puts it off by a lease. None where it was not due at all."""
-    return min(record.revisit_at, now + _AT_ONCE) if record.revisit_at is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

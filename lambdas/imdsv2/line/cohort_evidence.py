@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.history import History
+from imdsv2.domain.hours import hours_left
 from imdsv2.domain.lifecycle import OURS
-from imdsv2.domain.pool import Member, Trace, hours_left, pool_of
+from imdsv2.domain.pool import Member, Trace, pool_of
 from imdsv2.domain.strays import MOST_A_MEMBER, MOST_CALLS
 from imdsv2.domain.verdict import Reason
 
@@ -160,13 +161,14 @@ class CohortEvidence:
             return history
         return replace(history, cleared_at=max(history.cleared_at or self.settled_at, self.settled_at))
 
-    def pool(self, since: datetime) -> Pool:
+    def pool(self, since: datetime, now: datetime) -> Pool:
         """The evidence, as far as it was found."""
         everyone = dict.fromkeys(self.members, self.settled_at) if self.settled_at is not None else {}
         settled = {arn: when for arn, when in (everyone | self.settled).items() if when is not None}
         newest = _newer(self.before, self.of_source)
         before = newest if newest is not None and newest.over_at > since else None
-        pool = pool_of(self.key, self.members.values(), since=since, settled=settled, before=before, doubt=self.doubt)
+        members = self.members.values()
+        pool = pool_of(self.key, members, since=since, now=now, settled=settled, before=before, doubt=self.doubt)
         return replace(pool, problem=self.problem or pool.problem)
 
     def _served_or_asked(self, member: Member, record: Record, since: datetime, now: datetime) -> Member:
@@ -205,16 +207,19 @@ class CohortEvidence:
         settled_at = max((when for when in (record.cleared_at, record.mended_at) if when), default=None)
         self.calls_of_others.setdefault(record.cohort, []).extend(seen.traces(since, settled_at))
 
-    def weigh_other_versions(self, known: Mapping[str, KeptPool], since: datetime, policy: Policy) -> None:
+    def weigh_other_versions(
+        self, known: Mapping[str, KeptPool], since: datetime, now: datetime, policy: Policy
+    ) -> None:
         """Take in what other versions are known to use, but for isolated calls that their own evidence outweighs.
 
         Args:
             known: the evidence of their cohorts.
             since: the window's beginning.
+            now: its end.
             policy: the policy in force.
         """
         for key, heard in self.calls_of_others.items():
-            pool = pool_of(key, known[key].members, since=since)
+            pool = pool_of(key, known[key].members, since=since, now=now)
             isolated = {each.arn: each.calls for each in pool.traces if each.isolated}
             told = {each.arn for each in heard if isolated.get(each.arn) == each.calls}
             held = [each for each in pool.binding(policy) if each.arn in told]

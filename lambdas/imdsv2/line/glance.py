@@ -65,9 +65,9 @@ def glance(
 
 
 def _hours_left(member: Member, since: datetime, now: datetime) -> int:
-    """Of the hours in which it was observed, as many as are certainly still in the window: of what lives and is older, the window
-    has moved on since it was looked at."""
-    if member.ended_at is not None or (member.launched_at is not None and member.launched_at >= since):
+    """Of the hours in which it was observed, as many as are certainly still in the window: of what is older, the window has moved on
+    since it was looked at."""
+    if member.launched_at is not None and member.launched_at >= since:
         return member.hours
     gone = (now - member.looked_at) // _HOUR + 1 if member.looked_at is not None else member.hours
     return max(0, member.hours - gone)

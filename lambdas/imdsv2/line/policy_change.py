@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
@@ -24,7 +24,6 @@ from imdsv2.line.policy_trail import policy_events
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from collections.abc import Set as AbstractSet
-    from datetime import datetime
 
     from aws_lambda_powertools import Logger
 
@@ -44,6 +43,7 @@ _DUE_TOGETHER = 50
 _A_SECOND = 10
 """So many are made due for each second."""
 _SPREAD = timedelta(hours=1)
+_TRIFLE = timedelta(microseconds=1)
 _WAITING = frozenset({Status.WOULD_ENFORCE, Status.HELD, Status.SKIPPED})
 
 
@@ -143,7 +143,10 @@ class PolicyChange:
         return self._saved(reached), len(due)
 
     def _make_due(self, arns: Sequence[InstanceArn], found: dict[InstanceArn, str], when: datetime) -> None:
-        self.ledger.claim({arn: found[arn] for arn in arns}, when)
+        """What is due before that anyway is brought forward all the same, by a trifle: whoever judges it by the old policy must see that
+        somebody has made it due since."""
+        due = {arn: found[arn] for arn in arns}
+        self.ledger.claim(due, {arn: min(when, datetime.fromisoformat(due[arn]) - _TRIFLE) for arn in arns})
 
     def _saved(self, walk: Walk, events: Sequence[Event] = ()) -> Walk | None:
         return replace(walk, version=walk.version + 1) if self.walks.save(walk, events, self.now()) else None

@@ -79,11 +79,11 @@ class Siblings:
         for key, membership in (self.memberships.read(old, known, policy, now) if old else {}).items():
             found[key].set_membership(membership, since)
         self._read_records(found.values(), since, now)
-        self._weigh_other_versions(found.values(), since, policy)
+        self._weigh_other_versions(found.values(), since, now, policy)
         place = next(iter(examples.values())).arn
         unproved = {str(each.cohort) for each in judged if each.verdict.reason in OF_LITTLE_EVIDENCE}
         self._look(place, [found[key] for key in old], unproved, policy, since, now)
-        pools = {key: each.pool(since) for key, each in found.items()}
+        pools = {key: each.pool(since, now) for key, each in found.items()}
         if keep:
             for one in found.values():
                 self._keep(one, pools[one.key], known, policy, since, now)
@@ -100,13 +100,15 @@ class Siblings:
                 for each in wanted[arn]:
                     each.add_record(record, since, now)
 
-    def _weigh_other_versions(self, found: Collection[CohortEvidence], since: datetime, policy: Policy) -> None:
+    def _weigh_other_versions(
+        self, found: Collection[CohortEvidence], since: datetime, now: datetime, policy: Policy
+    ) -> None:
         """What the evidence of other versions says of the calls that were heard of them."""
         keys = {key for each in found for key, heard in each.calls_of_others.items() if heard}
         known = self.pools.read(keys) if keys else {}
         for each in found:
             each.calls_of_others = {key: heard for key, heard in each.calls_of_others.items() if heard}
-            each.weigh_other_versions(known, since, policy)
+            each.weigh_other_versions(known, since, now, policy)
 
     def _look(
         self,
@@ -143,7 +145,7 @@ class Siblings:
         found: CohortEvidence, is_unproved: bool, policy: Policy, since: datetime, now: datetime
     ) -> list[Member]:
         """The members whose hours and starts may yet make the cohort speak for its members, or outweigh isolated calls."""
-        pool, silent = found.pool(since), found.silent(since, now)[:_LOOKED_AT_CLOSELY]
+        pool, silent = found.pool(since, now), found.silent(since, now)[:_LOOKED_AT_CLOSELY]
         if pool.problem is not None or pool.doubt is not None:
             return []
         if not pool.binding(policy):

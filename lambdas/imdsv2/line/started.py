@@ -97,7 +97,7 @@ class Started:
         return {
             key
             for key in keys
-            if CohortEvidence.remembered(known[key], known[lineage_of(key)]).pool(since).is_proved(policy)
+            if CohortEvidence.remembered(known[key], known[lineage_of(key)]).pool(since, now).is_proved(policy)
         }
 
     def _make_due(self, due: Mapping[InstanceArn, datetime], now: datetime) -> Mapping[InstanceArn, Exception]:

@@ -23,6 +23,7 @@ from imdsv2.domain.instance import Instance
 from imdsv2.ledger.trail import Kind
 from imdsv2.people.capture_answer import (
     NEEDS_LINUX,
+    begins_already,
     busy,
     captured,
     failed,
@@ -38,7 +39,7 @@ from imdsv2.people.capture_answer import (
 from imdsv2.people.culprit_request import FETCH, LONGEST_PRINTED, WATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from imdsv2.aws.run_command import Ran
@@ -126,10 +127,28 @@ class Capturing:
     def _begin(self, arn: InstanceArn, question: CulpritQuestion) -> tuple[dict[str, Any], str | None]:
         """The ledger has it before Systems Manager is asked, and the command's id as soon as there is one."""
         said = {"caller": question.caller, "because": question.reason, "seconds": question.seconds}
+        now = self.now()
+        # It ends by then, whatever becomes of this function.
+        until = now + timedelta(seconds=question.seconds + _LATEST)
         try:
-            self.captures.add(arn, Kind.CAPTURE_BEGUN, self.now(), **said)
+            if not self.captures.begin(arn, now, until, **said):
+                return begins_already(), None
         except CALL_FAILURES as error:
             return not_written(describe_error(error)), None
+        # Whoever was faster may have sent a command between the look before and this claim.
+        if (going := self._in_flight(arn)) is not None:
+            outcome, command_id, is_known = going, None, True
+        else:
+            outcome, command_id, is_known = self._sent(arn, question, said)
+        if is_known:
+            with suppress(*CALL_FAILURES):
+                self.captures.begun(arn)
+        return outcome, command_id
+
+    def _sent(
+        self, arn: InstanceArn, question: CulpritQuestion, said: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], str | None, bool]:
+        """Ask Systems Manager. Besides, whether others can know by now if a watch runs."""
         try:
             ssm = self.members.ssm(arn, "capture")
             command_id = start(
@@ -140,11 +159,13 @@ class Capturing:
                 f"imdsv2-remediation for {question.caller}",
             )
         except CALL_FAILURES as error:
-            return _not_begun(error, question.seconds), None
-        # Without it a second watch may begin beside this one; what this one finds is collected all the same.
-        with suppress(*CALL_FAILURES):
+            return _not_begun(error, question.seconds), None, not _is_doubtful(error)
+        is_known = True
+        try:
             self.captures.add(arn, Kind.CAPTURE_SENT, self.now(), **said, command_id=command_id)
-        return {"state": "running", "command_id": command_id}, command_id
+        except CALL_FAILURES:  # What this one finds is collected all the same.
+            is_known = False
+        return {"state": "running", "command_id": command_id}, command_id, is_known
 
     def _collected(
         self, running: dict[InstanceArn, str], question: CulpritQuestion
@@ -209,11 +230,15 @@ class Capturing:
 
 def _not_begun(error: Exception, seconds: int) -> dict[str, Any]:
     """What is said where Systems Manager did not take the command; without an answer it may have taken it."""
-    if not isinstance(error, ClientError) or may_have_been_done(error):
+    if _is_doubtful(error):
         return in_doubt(describe_error(error), seconds)
     if may_pass(error):
         return busy(describe_error(error))
     return not_sent(error_code(error), describe_error(error), seconds)
+
+
+def _is_doubtful(error: Exception) -> bool:
+    return not isinstance(error, ClientError) or may_have_been_done(error)
 
 
 def _trace_of(ran: Ran) -> Trace:

@@ -54,6 +54,15 @@ def not_sent(code: str, problem: str, seconds: int) -> dict[str, Any]:
     return {"state": "failed", "says": f"Systems Manager refuses it ({problem}). {todo}", "by_hand": shown}
 
 
+def begins_already() -> dict[str, Any]:
+    """Somebody else asks for the same at this moment, or Systems Manager has not said whether it took what somebody asked for."""
+    says = (
+        "A watch of this instance was asked for just now, by somebody else or before this, and nobody knows yet whether it runs: no second one is "
+        "begun. Ask again in a minute; where Systems Manager has not answered the first, once its time is over."
+    )
+    return {"state": "refused", "says": says, "by_hand": None}
+
+
 def busy(problem: str) -> dict[str, Any]:
     """Systems Manager has no time for the command."""
     return {"state": "failed", "says": f"Systems Manager has no time for it ({problem}): ask again.", "by_hand": None}

@@ -13,6 +13,7 @@ from imdsv2.domain.history import Answer, Hold
 from imdsv2.domain.lifecycle import OURS
 from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
+from imdsv2.ledger.items import to_text
 from imdsv2.people import effects
 from imdsv2.people.mark import author, make_due, mark
 from imdsv2.people.request import CommandKind
@@ -78,7 +79,8 @@ class People:
 
     def carry_out(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> dict[str, Any]:
         """Carry out a command and return the answer. Raises InvalidRequest, or ClientError if the ledger fails."""
-        _refuse_times(command, self.now())
+        asked_at = self.now()
+        _refuse_times(command, asked_at)
         match command.kind:
             case CommandKind.CLOSE_BREAKER:
                 results = [self._close_breaker(command, request_id)]
@@ -96,9 +98,12 @@ class People:
                 results = self._settling.accept(command, request_id)
             case CommandKind.MENDED:
                 results = self._settling.mended(command, request_id)
+        # What a person has seen is cleared with this as its time, and no more.
+        as_of = {"as_of": to_text(asked_at)} if command.kind is CommandKind.CLEAR else {}
         return {
             "command": command.kind,
             "dry_run": command.dry_run,
+            **as_of,
             "count": len(results),
             "results": results[:RESULTS_SHOWN],
         }

@@ -114,7 +114,8 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A validated command. ``caller`` is None in dry runs only. ``at``: when instances were mended."""
+    """A validated command. ``caller`` is None in dry runs only. ``at``: when instances were mended, or as of when they
+    are cleared."""
 
     kind: CommandKind
     scope: Scope
@@ -148,6 +149,7 @@ _EXTRAS: Mapping[CommandKind, frozenset[str]] = {
     CommandKind.APPROVE: frozenset({"until"}),
     CommandKind.HOLD: frozenset({"owner", "until"}),
     CommandKind.ACCEPT: frozenset({"owner", "until"}),
+    CommandKind.CLEAR: frozenset({"at"}),
     CommandKind.MENDED: frozenset({"at"}),
 }
 _ACCOUNTED_FOR = frozenset({CommandKind.HOLD, CommandKind.ACCEPT})

@@ -46,6 +46,7 @@ _GOES_BACK = "It is about to be put back; ask again once that is done."
 _STAYS = "cleared; it stays enforced, and refused calls count from now on"
 _STRICT = "cleared; it requires tokens, and what it was refused until now holds nobody"
 _WAITS_FOR_OTHERS = frozenset({Reason.CANARY_WAIT, Reason.COHORT_USES_V1})
+_LATER = "It has broken, gone back or been judged otherwise since then; look at it, and ask again."
 _NOTHING = "There is nothing to clear: it has neither broken nor been undone or opened since it was last cleared."
 
 
@@ -60,8 +61,10 @@ class Settling:
     now: Callable[[], datetime]
 
     def clear(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        """Void what is held against instances; each is judged anew at its turn."""
+        """Void what is held against instances; each is judged anew at its turn. Of a command with a time, only what was so until then: a
+        person has seen no more. Raises InvalidRequest for a time to come."""
         now, signature = self.now(), command.signed(request_id)
+        until = None if command.at is None else _past(command.at, now)
         records = self.scopes.all(command)
         if not command.scope.targets:
             records = [each for each in records if voided(each) or _waits_for_cohort(each, command)]
@@ -76,6 +79,7 @@ class Settling:
             for each in records
             if not (voided(each, opened) or each.stands or each.arn in strict or _waits_for_cohort(each, command))
         }
+        problems |= {each.arn: _LATER for each in records if voided(each, opened) and _has_changed(each, until)}
         problems |= {each.arn: _GOES_BACK for each in records if each.is_to_go_back}
         problems |= {arn: why for arn, why in self.scopes.strangers.among(records).items() if arn not in strict}
 
@@ -96,7 +100,7 @@ class Settling:
             voids = voids or [_REFUSED_CALLS if stays else str(Reason.COHORT_USES_V1)]
             return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {at_its_turn(now)}"}
 
-        self._settle_cohort(command, now, Kind.CLEARED, request_id)
+        self._settle_cohort(command, until or now, Kind.CLEARED, request_id)
         by = author(command, request_id)
         results = mark(self.ledger, records, cleared, problems, now, by, dry_run=command.dry_run, tells=tells)
         self._make_cohorts_due(records, results)
@@ -168,10 +172,8 @@ class Settling:
     def mended(self, command: Command, request_id: str) -> list[dict[str, Any]]:
         """Note when the software of instances was updated and run anew: their evidence begins there."""
         now = self.now()
-        at = command.at
-        assert at is not None  # noqa: S101 - the command has its time
-        if at > now:
-            raise InvalidRequest("at", f"takes a time that is past, not {to_seconds(at)}; it is {to_seconds(now)}")
+        assert command.at is not None  # noqa: S101 - the command has its time
+        at = _past(command.at, now)
         if at < now - timedelta(days=LONGEST_MEMORY_DAYS):
             raise InvalidRequest("at", f"takes a time of the last {LONGEST_MEMORY_DAYS} days, not {to_seconds(at)}")
         records = self.scopes.all(command)
@@ -209,6 +211,20 @@ def voided(record: Record, opened: AbstractSet[InstanceArn] = frozenset()) -> li
         PROBE: record.probe_at is not None and (record.cleared_at is None or record.cleared_at < record.probe_at),
     }
     return [str(name) for name, is_so in held.items() if is_so]
+
+
+def _past(at: datetime, now: datetime) -> datetime:
+    """The time of a command. Raises InvalidRequest for one that is still to come."""
+    if at > now:
+        raise InvalidRequest("at", f"takes a time that is past, not {to_seconds(at)}; it is {to_seconds(now)}")
+    return at
+
+
+def _has_changed(record: Record, since: datetime | None) -> bool:
+    """Whether something has happened since then that a clearance would void, too. Without a time, a person means all that is known, also
+    what a function has written whose clock is ahead."""
+    times = (record.changed_at, record.broken_at, record.rolled_back_at, record.undone_at, record.probe_at)
+    return since is not None and any(when is not None and when > since for when in times)
 
 
 def _waits_for_cohort(record: Record, command: Command) -> bool:

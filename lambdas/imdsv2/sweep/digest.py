@@ -20,6 +20,7 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.instance import partition_of
 from imdsv2.domain.policy import Digest
 from imdsv2.ledger.digests import OwnerTold
+from imdsv2.sweep.digest_arrivals import ARRIVES, Arrivals
 from imdsv2.sweep.digest_rows import AGAIN_AFTER, NO_OWNER, OwnerDigest, happened, note_event
 from imdsv2.sweep.digest_texts import digest_message
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from imdsv2.sweep.rows import Row
 
 SETTLES = timedelta(minutes=2)
-"""An event may be written, and be seen in the index, so much later than its own time says: what is newer is left to the next digest."""
+"""By then most events are written and seen in the index: what is newer is left to the next digest, as is what comes later still."""
 A_DAY = timedelta(days=1)
 LONGEST = timedelta(days=30)
 """How far back a digest goes that had failed all the time."""
@@ -174,8 +175,10 @@ class DailyDigest:
 
     def _gather(self, files: SweepFiles, fleet: str, window: Window) -> dict[str, OwnerDigest]:
         known: Happened = {}
-        for event in self.digests.events(window.earliest, window.until):
-            note_event(known, event)
+        arrivals = Arrivals.between(files, window.since, window.until)
+        for event in self.digests.events(window.earliest - ARRIVES, window.until):
+            note_event(known, arrivals.placed(event))
+        arrivals.keep(files, window.earliest)
         today = window.until.astimezone(UTC).date()
         gathered = _Gathered(window)
         for row in _rows(files, fleet):

@@ -45,22 +45,27 @@ _OF_KIND = frozenset({Kind.BROKE, Kind.LEFT, Kind.EXEMPTION_SEEN, Kind.EXEMPTION
 _BREAKAGE = frozenset({str(Kind.BROKE), str(Kind.LEFT), str(Status.ROLLED_BACK)})
 _WAITS = frozenset({str(Status.HELD), str(Status.FAILED)})
 
-Happened = dict[str, dict[str, str]]
-"""By the ARN of an instance, what happened to it, each with the last time."""
+Happened = dict[str, dict[str, tuple[str, str]]]
+"""By the ARN of an instance, what happened to it: each with the time from which it counts, and the time when it was."""
 
 
-def happened(events: Mapping[str, str] | None, since: datetime) -> dict[str, str]:
+def happened(events: Mapping[str, tuple[str, str]] | None, since: datetime) -> dict[str, str]:
     """Of what happened to an instance, that which its owner has not been told."""
     first = to_text(since)
-    return {what: at for what, at in (events or {}).items() if at >= first}
+    return {what: at for what, (counts_from, at) in (events or {}).items() if counts_from >= first}
+
+
+def is_told_of(event: TrailEvent) -> bool:
+    """Whether a digest tells of such an event."""
+    return _news_of(event) is not None and event.pk.startswith("arn:")
 
 
 def note_event(known: Happened, event: TrailEvent) -> None:
     """Take an event into account, if a digest tells of it."""
     what = _news_of(event)
-    if what is not None and event.pk.startswith("arn:"):
+    if what is not None and is_told_of(event):
         kept = known.setdefault(event.pk, {})
-        kept[what] = max(kept.get(what, ""), event.at)
+        kept[what] = max(kept.get(what, ("", "")), (event.counts_from or event.at, event.at))
 
 
 def _news_of(event: TrailEvent) -> str | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.ledger.change import Change
+    from imdsv2.ledger.change import Change, Until
     from imdsv2.ledger.told import Told
 
 
@@ -114,9 +114,11 @@ class MemoryLedger(Ledger):
         waits = (arn for arn, record in self._records.items() if record.revisit_at is not None)
         return sorted(arn for arn in waits if account in {None, account_key(arn)})
 
-    def claim(self, due: Mapping[InstanceArn, str], until: datetime) -> list[InstanceArn]:
+    def claim(self, due: Mapping[InstanceArn, str], until: Until) -> list[InstanceArn]:
         for arn in due:
-            self._records[arn] = replace(self._records[arn], revisit_at=until)
+            self._records[arn] = replace(
+                self._records[arn], revisit_at=until if isinstance(until, datetime) else until[arn]
+            )
             self.touched.add(arn)
         return list(due)
 
