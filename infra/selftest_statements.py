@@ -65,6 +65,7 @@ def _acting() -> list[aws_iam.PolicyStatement]:
                 "ec2:DescribeInstances",
                 "cloudwatch:GetMetricData",
                 "cloudwatch:ListMetrics",
+                "cloudtrail:LookupEvents",
                 "config:DescribeConfigRules",
                 "config:DescribeConfigurationRecorderStatus",
                 "config:DescribeConfigurationRecorders",

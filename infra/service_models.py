@@ -84,6 +84,7 @@ and the functions that judge instances must not read it at each start."""
 
 SELFTEST_OPERATIONS: dict[str, frozenset[str]] = {
     "cloudformation": frozenset({"ListStackInstances"}),
+    "cloudtrail": frozenset({"LookupEvents"}),
     "cloudwatch": frozenset({"GetMetricData", "ListMetrics"}),
     "config": frozenset(
         {"DescribeConfigRules", "DescribeConfigurationRecorderStatus", "DescribeConfigurationRecorders"}

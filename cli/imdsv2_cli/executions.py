@@ -25,10 +25,16 @@ def start(app: App, machine: str, given: Mapping[str, Any]) -> str:
 
 
 def follow(
-    app: App, execution: str, label: str, *, again: str, counts: Callable[[], tuple[int, int] | None]
+    app: App,
+    execution: str,
+    label: str,
+    *,
+    again: str,
+    counts: Callable[[], tuple[int, int] | None],
+    todo: str = "see docs/operations.md",
 ) -> dict[str, Any]:
     """The output of an execution once it has ended. ``counts``: how much is done, of how much; ``again``: the command that follows it
-    anew. Raises Failure if it failed."""
+    anew; ``todo``: what to do if it failed. Raises Failure if it failed."""
     states, pause = app.client("stepfunctions"), _FIRST_PAUSE_SECONDS
     try:
         with progress(label, 100) as tick:
@@ -50,7 +56,7 @@ def follow(
         raise Failure(
             f"the execution {execution} has {found['status'].lower().replace('_', ' ')}",
             str(found.get("cause") or found.get("error") or "")[:500],
-            "see docs/operations.md",
+            todo,
         )
     return dict(json.loads(found.get("output") or "{}"))
 

@@ -124,14 +124,34 @@ def test_a_selftest_shows_its_plan_first_and_its_beliefs_at_the_end(
         "status": "SUCCEEDED",
         "output": json.dumps(next(outputs)),
     }
-    beliefs = [{"belief": "b1", "outcome": "held"}, {"belief": "b2", "outcome": "contradicted"}]
-    found = json.dumps({"beliefs": beliefs}).encode()
+    outcomes = ("confirmed", "contradicted", "not tried")
+    beliefs = [{"belief": f"b{number}", "outcome": outcome} for number, outcome in enumerate(outcomes)]
+    found = json.dumps({"beliefs": beliefs, "next": "Set observe.", "policy": None}).encode()
     machine.answers["s3", "get_object"] = lambda **_: {"Body": io.BytesIO(found)}
     done = run("selftest", "--account", "222222222222", "--yes")
     assert (1, True) == (done.exit_code, "usd_at_most: 0.4" in done.stderr), done.output
     plan, real = started(machine)
     assert ({**plan, "confirm": True}, "222222222222") == (real, plan["account"])
-    assert "2 beliefs tried, 1 contradicted." in done.stdout
+    assert "2 beliefs tried, 1 contradicted, 1 not tried." in done.stdout
+    assert "Set observe.\n" in done.stderr
+
+
+def test_a_selftest_that_was_interrupted_says_where_its_result_lies(
+    machine: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its execution has no output then."""
+    monkeypatch.setitem(OUTPUTS, "SelfTestStateMachineArn", "arn:selftest")
+    stack = {"Outputs": [{"OutputKey": name, "OutputValue": value} for name, value in OUTPUTS.items()]}
+    machine.answers["cloudformation", "describe_stacks"] = {"Stacks": [stack]}
+    machine.answers["stepfunctions", "describe_execution"] = lambda **_: {
+        "status": "FAILED",
+        "cause": "VcpuLimitExceeded: You have requested more vCPU capacity than your current limit.",
+    }
+    execution = "arn:aws:states:eu-west-1:111111111111:execution:imdsv2-remediation-selftest:5d0c"
+    done = run("selftest", "--account", "222222222222", "--execution", execution)
+    assert 1 == done.exit_code
+    assert "VcpuLimitExceeded" in done.stderr
+    assert "selftest/5d0c/result.json" in done.stderr
 
 
 def source(language: str) -> dict[str, Any]:

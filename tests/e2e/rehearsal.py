@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from imdsv2.selftest.agenda import CALLER, WITNESS
+from imdsv2.selftest.agenda import CALLER, QUIET, WITNESS
 from imdsv2.selftest.order import SELFTEST_TAG
 from local.cloud import findings
 from local.cloud.run import HOME
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 LINE_AT = 5
 CALLS_BEFORE_REQUIRED = 4
 SHORTEST_MINUTE_SECONDS, LONGEST_MINUTE_SECONDS = 0.8, 4.0
+CALLED = re.compile(r"^imdsv2-selftest v[12] .*\n", re.MULTILINE)
 CALLS = re.compile(r"^at (\d+) (v1|v2)$", re.MULTILINE)
 HOURS_OF_LIFE = 3
 
@@ -57,6 +58,7 @@ class Software:
         self._faults = faults or Faults()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._witness: str | None = None
+        self._rebooted = False
         self._calls: dict[str, list[tuple[int, str]]] = {}
         self._end = threading.Event()
         self.problem: Exception | None = None
@@ -64,6 +66,7 @@ class Software:
         self._ec2 = session.client("ec2")
         self._events = session.client("events")
         self._cloudwatch = session.client("cloudwatch")
+        self._cloudtrail = session.client("cloudtrail")
         self._hub: Any = session.client("securityhub")
         _switch_config_on(session.client("config"))
         (scratch / "bin").mkdir()
@@ -116,7 +119,7 @@ class Software:
 
     def _start(self, instance: dict[str, Any], endpoint: str) -> subprocess.Popen[bytes]:
         script = self._scratch / f"{instance['InstanceId']}.sh"
-        text = self._user_data(endpoint) if instance["MetadataOptions"]["HttpEndpoint"] == "enabled" else ""
+        text = self._user_data(endpoint)
         script.write_text(text)
         self._calls[instance["InstanceId"]] = [(int(at), kind) for at, kind in CALLS.findall(text)]
         clock = self._scratch / f"{instance['InstanceId']}.clock"
@@ -131,11 +134,12 @@ class Software:
 
     @staticmethod
     def _user_data(endpoint: str) -> str:
-        """As the instance itself reads it: with a token, so that the self-test counts no call of ours."""
+        """As the instance itself reads it: with a token, so that the self-test counts no call of ours; none from a disabled endpoint."""
         headers = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
         token = requests.put(f"{endpoint}/latest/api/token", headers=headers, timeout=10).text
         headers = {"X-aws-ec2-metadata-token": token}
-        return requests.get(f"{endpoint}/latest/user-data", headers=headers, timeout=10).text
+        answer = requests.get(f"{endpoint}/latest/user-data", headers=headers, timeout=10)
+        return answer.text if answer.ok else ""
 
     def _go_on(self, instance: dict[str, Any]) -> None:
         """Pass on what the instance reported, and let its clock reach the next call once the one before was made.
@@ -146,13 +150,24 @@ class Software:
         console, calls = self._scratch / instance_id, self._calls[instance_id]
         made = 0
         if console.exists():
+            self._tell_of_reboot(instance, console)
             text = console.read_text()
-            made = text.count("\n")
+            made = len(CALLED.findall(text))
             self._world.cloud.ask("PUT", "console", {"instance_id": instance_id, "text": text})
         if made < len(calls) and (self._may_call(instance, made) or calls[made][1] == "v2"):
             due = self._scratch / f"{instance_id}.due"
             due.write_text(str(calls[made][0]))
             due.rename(self._scratch / f"{instance_id}.clock")
+
+    def _tell_of_reboot(self, instance: dict[str, Any], console: Path) -> None:
+        """What its user data reports at the next boot; here it runs on, as nobody sees a reboot but CloudTrail."""
+        if role_of(instance) != QUIET or self._rebooted:
+            return
+        wanted: Any = [{"AttributeKey": "EventName", "AttributeValue": "RebootInstances"}]
+        self._rebooted = bool(self._cloudtrail.lookup_events(LookupAttributes=wanted)["Events"])
+        if self._rebooted:
+            with console.open("a") as written:
+                written.write(f"imdsv2-selftest boot {time.time():.3f} 000\n")
 
     def _may_call(self, instance: dict[str, Any], made: int) -> bool:
         """Whether tokens are as the next IMDSv1 call needs them."""

@@ -75,6 +75,7 @@ def calls_in_account(template: Template) -> dict[str, Request]:
         ("ssm:GetParameter", parameter, {}),
         *((f"ec2:{act}", "*", {}) for act in ("DescribeInstances",)),
         *((f"cloudwatch:{act}", "*", {}) for act in ("GetMetricData", "ListMetrics")),
+        ("cloudtrail:LookupEvents", "*", {}),
         *((f"config:{act}", "*", {}) for act in CONFIG),
         *((f"securityhub:{act}", "*", {}) for act in ("DescribeHub", "DescribeSecurityHubV2")),
     ]

@@ -170,6 +170,14 @@ def test_a_declarative_policy_lets_nobody_else_change_anything(cloud: LocalCloud
     assert ["OperationNotPermitted"] * 2 == [of_defaults.code, of_options.code]
 
 
+def test_a_launch_with_a_disabled_endpoint_takes_no_tokens(ec2: EC2Client) -> None:
+    """Which a metadata service that nobody can reach would not look at."""
+    for tokens in ("optional", "required"):
+        with Refused() as refused:
+            launch(ec2, HttpEndpoint="disabled", HttpTokens=tokens)
+        assert ("InvalidParameterValue", True) == (refused.code, "HttpEndpoint" in refused.message)
+
+
 @pytest.mark.parametrize(
     "options",
     [

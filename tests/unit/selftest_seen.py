@@ -19,7 +19,7 @@ from imdsv2.selftest.agenda import (
     Agenda,
     agenda_of,
 )
-from imdsv2.selftest.metric_checks import ACCEPTED, CPU, PERIOD, REJECTED
+from imdsv2.selftest.metrics import ACCEPTED, CPU, PERIOD, REJECTED
 from imdsv2.selftest.order import Order
 from imdsv2.selftest.seen import OK, Answer, Call, Entry, Listing, Point, Seen, Sight
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 BEGAN_AT = datetime(2027, 3, 9, 12, 2, tzinfo=UTC)
 ORDER = Order(account="222222222222", region="eu-west-1")
 AGENDA: Agenda = agenda_of(ORDER, BEGAN_AT)
-REQUIRED_AT, REBOOTED_AT, STOPPED_AT, STARTED_AT, CLOSED_ENDED_AT = 16, 18, 22, 27, 30
+CLOSED_AT, REQUIRED_AT, REBOOTED_AT, STOPPED_AT, STARTED_AT, CLOSED_ENDED_AT = 6, 16, 18, 22, 27, 30
 CHANGED_STOPPED_AT = 25
 ENFORCED_AT = AGENDA.line_at or 0
-ROLLED_BACK_AT = ENFORCED_AT + 26
+ROLLED_BACK_AT = ENFORCED_AT + 24
 SEEN_AFTER = timedelta(minutes=3)
 """From the end of a period to its datapoint's first sight."""
 THROTTLED = "RequestLimitExceeded"
@@ -49,17 +49,19 @@ _ANSWERS: dict[str, tuple[float, str, dict[str, Any]]] = {
     "tokens sent: without": (2, "UnauthorizedOperation", {}),
     "options sent: with": (2, "DryRunOperation", {}),
     "options sent: without": (2, "UnauthorizedOperation", {}),
-    "endpoint now: with": (2, "DryRunOperation", {}),
-    "endpoint now: without": (2, "UnauthorizedOperation", {}),
-    "require closed": (2, OK, {}),
-    "config": (3, OK, {"recording": True, "rules": ["ec2-imdsv2-check"]}),
+    "config": (3, OK, {"recording": True, "rules": ["securityhub-ec2-imdsv2-check-5e6f7a8b"]}),
     "hub": (3, OK, {}),
     "hub v2": (3, OK, {}),
     "hub v2 at home": (3, OK, {}),
     "findings v2": (3, OK, {}),
     "stack sets": (3, OK, {"instances": [{"account": "222222222222", "status": "CURRENT"}]}),
     "policy": (3, OK, Policy().to_document()),
-    "roles": (4, OK, {"results": [{"problem": None, "checks": [{"passed": True}, {"passed": True}]}]}),
+    "close": (CLOSED_AT, OK, {}),
+    "dry run closed": (8, "DryRunOperation", {}),
+    "endpoint now: with": (8, "DryRunOperation", {}),
+    "endpoint now: without": (8, "UnauthorizedOperation", {}),
+    "require closed": (8, OK, {}),
+    "roles": (9, OK, {"results": [{"problem": None, "checks": [{"passed": True}, {"passed": True}]}]}),
     f"require {CALLER}": (REQUIRED_AT, OK, {}),
     f"require {QUIET}": (REQUIRED_AT, OK, {}),
     "reboot": (REBOOTED_AT, OK, {}),
@@ -67,6 +69,12 @@ _ANSWERS: dict[str, tuple[float, str, dict[str, Any]]] = {
     "change stopped": (CHANGED_STOPPED_AT, OK, {}),
     "start": (STARTED_AT, OK, {}),
     "terminate": (CLOSED_ENDED_AT, OK, {}),
+    "hours": (
+        53,
+        OK,
+        {"results": [{"status": "Complete", "values": [0.0, 3.0, 1.0]}, {"status": "Complete", "values": [4.0]}]},
+    ),
+    "trail": (52, OK, {"rebooted_at": (BEGAN_AT + timedelta(minutes=REBOOTED_AT)).isoformat()}),
     "change terminated": (34, "IncorrectInstanceState", {}),
     "enforce": (ENFORCED_AT, OK, {"status": "enforced", "explanation": "Done."}),
 }
@@ -90,7 +98,10 @@ def clean() -> Seen:
         ),
         sights=tuple(_sight(role, minute + 0.5) for minute in range(AGENDA.ends_at_minute) for role in INSTANCES),
         points=tuple(_points(calls)),
-        listings=(Listing(role=CALLER, at=at(40)), Listing(role=LINE, at=at(ENFORCED_AT + 20))),
+        listings=(
+            Listing(role=CALLER, at=at(40), missing_at=at(39)),
+            Listing(role=LINE, at=at(ENFORCED_AT + 20), missing_at=at(ENFORCED_AT + 19)),
+        ),
         calls=calls,
         entries=(
             Entry(role=WITNESS, at=at(9), status="held", reason="too_young", source="config"),
@@ -122,13 +133,15 @@ def _sight(role: str, minute: float) -> Sight:
         launched_at=at(STARTED_AT if role == QUIET and minute > STARTED_AT else 0),
         attached_at=at(0),
         tokens="required" if _required(role, minute) else "optional",
-        endpoint="disabled" if role == CLOSED else "enabled",
+        endpoint="disabled" if role == CLOSED and minute > CLOSED_AT else "enabled",
         hop_limit=HOP_LIMIT_WHILE_STOPPED if role == QUIET and minute > CHANGED_STOPPED_AT else HOP_LIMIT,
         stopped_at=at(STOPPED_AT) if state == "stopped" else None,
     )
 
 
 def _calls() -> Iterator[Call]:
+    boots = [(CALLER, 0.8), (QUIET, 0.8), (LINE, 0.8), (QUIET, REBOOTED_AT + 0.7), (QUIET, STARTED_AT + 0.7)]
+    yield from (Call(role=role, at=at(minute), kind="boot", status=0) for role, minute in boots)
     for role in (CALLER, QUIET, LINE):
         for minute, kind in AGENDA.calls(role):
             refused = kind == "v1" and _required(role, minute)
@@ -150,7 +163,15 @@ def _points(calls: tuple[Call, ...]) -> Iterator[Point]:
 
 
 def point(metric: str, role: str, minute: float, total: float, *, after: timedelta = SEEN_AFTER) -> Point:
-    return Point(metric=metric, role=role, at=at(minute), total=total, seen_at=at(minute) + PERIOD + after)
+    seen_at = at(minute) + PERIOD + after
+    return Point(
+        metric=metric,
+        role=role,
+        at=at(minute),
+        total=total,
+        seen_at=seen_at,
+        missing_at=seen_at - timedelta(minutes=1),
+    )
 
 
 def answered(seen: Seen, name: str, code: str, message: str = "", **raw: Any) -> Seen:

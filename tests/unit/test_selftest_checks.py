@@ -11,7 +11,7 @@ import pytest
 from imdsv2.selftest import untried_checks
 from imdsv2.selftest.agenda import CALLER, CLOSED, LINE, QUIET, WITNESS
 from imdsv2.selftest.beliefs import BELIEFS
-from imdsv2.selftest.metric_checks import ACCEPTED, CPU, REJECTED
+from imdsv2.selftest.metrics import ACCEPTED, CPU, REJECTED
 from imdsv2.selftest.report import judged, table, totals
 from imdsv2.selftest.result import Outcome
 from imdsv2.selftest.seen import OK, Listing, Point, Seen, Sight, from_document, to_document
@@ -47,7 +47,8 @@ def _points(metric: str, change: Callable[[Point], Point | None], role: str | No
 
 
 def _later(by: float) -> Callable[[Point], Point]:
-    return lambda each: replace(each, seen_at=each.seen_at + timedelta(minutes=by))
+    later = timedelta(minutes=by)
+    return lambda each: replace(each, seen_at=each.seen_at + later, missing_at=each.seen_at + later)
 
 
 def _shifted(by: float) -> Callable[[Point], Point]:
@@ -93,12 +94,11 @@ FAULTS: dict[str, Callable[[Seen], Seen]] = {
     "rejected-silent-when-clean": lambda seen: with_points(
         seen, lambda each: each, point(REJECTED, QUIET, REQUIRED_AT + 5, 1)
     ),
-    "rejected-is-listed": lambda seen: replace(seen, listings=()),
     "clean-is-not-listed": lambda seen: replace(
         seen, listings=(*seen.listings, Listing(role=QUIET, at=at(REQUIRED_AT + 9)))
     ),
     "cpu-while-running": _points(CPU, lambda each: None if each.at == at(15) else each, CALLER),
-    "closed-counts-nothing": lambda seen: with_points(seen, lambda each: each, point(ACCEPTED, CLOSED, 5, 2)),
+    "closed-counts-nothing": lambda seen: with_points(seen, lambda each: each, point(ACCEPTED, CLOSED, 10, 2)),
     "dry-run-code": _code("dry run", OK),
     "unknown-id-code": _code("unknown id", "InvalidInstanceId"),
     "malformed-id-code": _code("malformed id", "InvalidParameterValue"),
@@ -107,9 +107,9 @@ FAULTS: dict[str, Callable[[Seen], Seen]] = {
     "closed-endpoint-code": _code("require closed", "InvalidParameterValue", "The instance is in a bad mood."),
     "other-options-stay": _sights(lambda each: replace(each, hop_limit=1), role=CALLER, since=REQUIRED_AT),
     "change-is-shown": _sights(
-        lambda each: replace(each, tokens="optional"), role=CALLER, since=REQUIRED_AT + 4, until=REQUIRED_AT + 6
+        lambda each: replace(each, tokens="optional"), role=CALLER, since=REQUIRED_AT + 12, until=REQUIRED_AT + 14
     ),
-    "closed-endpoint-stays-closed": _sights(lambda each: replace(each, endpoint="enabled"), role=CLOSED, since=2),
+    "closed-endpoint-stays-closed": _sights(lambda each: replace(each, endpoint="enabled"), role=CLOSED, since=8),
     "reboot-keeps-launch-time": _sights(
         lambda each: replace(each, launched_at=at(REBOOTED_AT)), role=QUIET, since=REBOOTED_AT, until=STARTED_AT
     ),
@@ -129,6 +129,13 @@ FAULTS: dict[str, Callable[[Seen], Seen]] = {
     "roles-are-as-meant": lambda seen: answered(
         seen, "roles", OK, results=[{"problem": None, "checks": [{"passed": True}, {"passed": False}]}]
     ),
+    "hours-sum-up": lambda seen: answered(
+        seen, "hours", OK, results=[{"status": "Complete", "values": [4.0]}, {"status": "Complete", "values": [2.0]}]
+    ),
+    "reboots-on-record": lambda seen: answered(seen, "trail", OK, rebooted_at=None),
+    "reboots-are-made": lambda seen: replace(
+        seen, calls=tuple(each for each in seen.calls if each.kind != "boot" or not at(1) < each.at < at(STARTED_AT))
+    ),
     "line-rolls-back": lambda seen: replace(
         seen, entries=tuple(each for each in seen.entries if each.status != "rolled_back")
     ),
@@ -146,6 +153,7 @@ FAULTS: dict[str, Callable[[Seen], Seen]] = {
 
 ENTAILED: dict[str, Callable[[Seen], Seen]] = {
     "tokens-alone-accepted": _code(f"require {CALLER}", "InvalidParameterValue", "The HttpEndpoint is not set."),
+    "rejected-is-listed": lambda seen: replace(seen, listings=()),
     "line-enforces": lambda seen: answered(_never_enforced(seen), "enforce", OK, status="failed"),
 }
 """Beliefs without which others cannot be tried."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from imdsv2.selftest.agenda import CALLER
 from imdsv2.selftest.deeds import Deeds, records_at_once
 from imdsv2.selftest.home import Home, Names
 from imdsv2.selftest.looks import merged_points
-from imdsv2.selftest.metric_checks import ACCEPTED
+from imdsv2.selftest.metrics import ACCEPTED
 from tests.unit.selftest_seen import at, clean, point
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def deeds(client: Client | Exception, home: Home | None = None) -> Deeds:
     ("refuse", "code", "conclusive"),
     [
         (refusing("IncorrectInstanceState"), "IncorrectInstanceState", True),
-        (refusing("OperationNotPermitted"), "OperationNotPermitted", True),
+        (refusing("OperationNotPermitted"), "OperationNotPermitted", False),
+        (refusing("UnsupportedOperation"), "UnsupportedOperation", True),
         (refusing("RequestLimitExceeded"), "RequestLimitExceeded", False),
         (refusing("UnauthorizedOperation", 403), "UnauthorizedOperation", False),
         (refusing("InternalError", 500), "InternalError", False),
@@ -98,7 +100,7 @@ def deeds(client: Client | Exception, home: Home | None = None) -> Deeds:
 def test_an_error_is_an_answer_and_it_is_known_whether_it_says_anything(
     refuse: Callable[..., Any], code: str, conclusive: bool
 ) -> None:
-    """Throttling, missing permissions and AWS's own faults say nothing of what was tried."""
+    """Throttling, missing permissions, policies of the organisation and AWS's own faults say nothing of what was tried."""
     doing = deeds(Client(modify_instance_metadata_options=refuse))
     doing.do("change_terminated")
     [answer] = doing.answers
@@ -215,8 +217,9 @@ def test_a_datapoint_keeps_the_time_of_its_first_sight() -> None:
     again = point(ACCEPTED, CALLER, 5, 2, after=timedelta(minutes=9))
     grown = point(ACCEPTED, CALLER, 5, 3, after=timedelta(minutes=9))
     other = point(ACCEPTED, CALLER, 10, 1)
-    assert (first, other) == merged_points([first], [again, other])
-    assert (grown,) == merged_points([first], [grown])
+    missed = at(14)
+    assert (first, replace(other, missing_at=missed)) == merged_points([first], [again, other], missed)
+    assert (replace(grown, missing_at=missed),) == merged_points([first], [grown], missed)
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_it_calls_reports_and_has_the_instance_shut_down(tools: Path, imds: str)
     """With real calls to a metadata service; the calls before its start are left out, as after a reboot."""
     agenda = Agenda(began_at=datetime.now(UTC) - timedelta(seconds=0.9), minute_seconds=0.1, line_at=None)
     calls = reported_calls(CALLER, run(user_data(agenda, CALLER), tools, imds))
-    assert {("v1", 401), ("v2", 200)} == {(call.kind, call.status) for call in calls}
+    assert {("boot", 0), ("v1", 401), ("v2", 200)} == {(call.kind, call.status) for call in calls}
     assert all(agenda.began_at <= call.at <= datetime.now(UTC) for call in calls)
     assert "-h +1" == (tools / "shutdown.said").read_text().strip()
 
@@ -79,7 +79,8 @@ def test_it_calls_reports_and_has_the_instance_shut_down(tools: Path, imds: str)
 def test_a_restart_after_the_end_shuts_down_at_once(tools: Path, imds: str) -> None:
     """Nothing is called any more."""
     agenda = Agenda(began_at=datetime.now(UTC) - timedelta(hours=5), minute_seconds=60, line_at=None)
-    assert "" == run(user_data(agenda, CALLER), tools, imds)
+    reported = reported_calls(CALLER, run(user_data(agenda, CALLER), tools, imds))
+    assert [("boot", 0)] == [(call.kind, call.status) for call in reported]
     assert "-h +0" == (tools / "shutdown.said").read_text().strip()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class Bucket(Client):
         return {}
 
     def _get(self, **sent: Any) -> dict[str, Any]:
+        if sent["Key"] not in self.files:
+            refusing("NoSuchKey")()
         return {"Body": io.BytesIO(self.files[sent["Key"]].encode())}
 
 
@@ -82,6 +85,11 @@ def launching(refuse_after: int = 5) -> Client:
         return {"Instances": [{"InstanceId": launched[-1]}]}
 
     return Client(run_instances=run)
+
+
+def ended_by(ec2: Client) -> list[list[str]]:
+    """What was to be terminated, call by call."""
+    return [sent["InstanceIds"] for name, sent in ec2.sent if name == "terminate_instances"]
 
 
 IMAGES = Client(get_parameter=lambda **_sent: {"Parameter": {"Value": "ami-0123456789abcdef0"}})
@@ -143,10 +151,16 @@ def test_a_look_that_fails_loses_nothing() -> None:
     """The next one sees what it missed."""
     bucket = Bucket()
     bucket.files[f"{FOLDER}/seen.json"] = json.dumps(to_document(clean()))
-    blind = Client(get_console_output=refusing("RequestLimitExceeded"))
-    went_on = selftest(bucket, AGENDA.time_of(10), ec2=blind, cloudwatch=Client()).look(event())
+    ec2, blind = Client(get_console_output=lambda **_sent: {}), Client(get_metric_data=refusing("RequestLimitExceeded"))
+    went_on = selftest(bucket, AGENDA.time_of(10), ec2=ec2, cloudwatch=blind).look(event())
     assert (False, 60) == (went_on["over"], went_on["wait_seconds"])
-    assert clean() == from_document(kept(bucket))
+    failed = from_document(kept(bucket))
+    assert clean() == replace(failed, answers=failed.answers[:-1])
+    assert ("look", "RequestLimitExceeded", False) == (
+        failed.answers[-1].name,
+        failed.answers[-1].code,
+        failed.answers[-1].conclusive,
+    )
 
 
 def test_what_has_no_line_is_ended_by_its_tag_alone() -> None:
@@ -157,8 +171,7 @@ def test_what_has_no_line_is_ended_by_its_tag_alone() -> None:
     passed_on = selftest(bucket, ec2=ec2).clean_up(event(error={"Error": "E", "Cause": "C"}))
     looks = [sent["Filters"] for name, sent in ec2.sent if name == "describe_instances"]
     assert all({"Name": "tag:imdsv2:selftest", "Values": [EXECUTION]} in each for each in looks)
-    ended = [sent["InstanceIds"] for name, sent in ec2.sent if name == "terminate_instances"]
-    assert ["i-1", "i-2"] == ended[0]
+    assert [["i-1"], ["i-2"]] == ended_by(ec2)[:2]
     assert {"Error": "E", "Cause": "C"} == passed_on["error"]
 
 
@@ -166,12 +179,12 @@ def test_what_a_launch_without_an_answer_launched_is_ended_when_it_is_shown() ->
     """EC2 lists it some seconds later; nothing else knows of it."""
     bucket = Bucket()
     bucket.files[f"{FOLDER}/seen.json"] = json.dumps({**to_document(clean()), "done": [], "instances": {}})
-    shown: list[list[dict[str, Any]]] = [[], [{"Instances": [{"InstanceId": "i-9"}]}]]
+    shown: list[list[dict[str, Any]]] = [[], [], [{"Instances": [{"InstanceId": "i-9"}]}], []]
     ec2 = Client(
         describe_instances=lambda **_sent: {"Reservations": shown.pop(0)}, terminate_instances=lambda **_sent: {}
     )
     selftest(bucket, ec2=ec2).clean_up(event(error={"Error": "ReadTimeoutError", "Cause": "C"}))
-    assert [["i-9"]] == [sent["InstanceIds"] for name, sent in ec2.sent if name == "terminate_instances"]
+    assert [["i-9"]] == ended_by(ec2)
 
 
 @pytest.mark.parametrize("status", ["ABORTED", "FAILED", "TIMED_OUT"])
@@ -181,8 +194,8 @@ def test_the_instances_of_a_stopped_execution_are_ended(status: str) -> None:
     ec2 = Client(describe_instances=lambda **_sent: {"Reservations": found}, terminate_instances=lambda **_sent: {})
     told = {"name": EXECUTION, "status": status, "input": json.dumps(event()["input"])}
     assert {"ended": ["i-3"]} == selftest(Bucket(), ec2=ec2).end_left(told)
-    [filters] = [sent["Filters"] for name, sent in ec2.sent if name == "describe_instances"]
-    assert {"Name": "tag:imdsv2:selftest", "Values": [EXECUTION]} in filters
+    looks = [sent["Filters"] for name, sent in ec2.sent if name == "describe_instances"]
+    assert all({"Name": "tag:imdsv2:selftest", "Values": [EXECUTION]} in filters for filters in looks)
 
 
 @pytest.mark.parametrize(

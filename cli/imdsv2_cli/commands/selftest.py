@@ -65,7 +65,9 @@ def selftest(
         execution = start(app, machine, {**given, "confirm": True})
     again = f"imdsv2 selftest --account {account} --execution {execution}"
     note(f"Started. You may stop to watch with Ctrl-C; to follow it again: {again}")
-    result = follow(app, execution, "Trying", again=again, counts=lambda: None)
+    kept = f"selftest/{execution.rsplit(':', 1)[-1]}/result.json"
+    todo = f"its instances are ended; what was tried is in the service's bucket, as {kept}; docs/beliefs.md says what a launch needs"
+    result = follow(app, execution, "Trying", again=again, counts=lambda: None, todo=todo)
     return _show(app, execution, result)
 
 
@@ -73,6 +75,10 @@ def _show(app: App, execution: str, result: dict[str, Any]) -> Exit:
     found = read_json(app, result["bucket"], result["key"]) if {"bucket", "key"} <= result.keys() else result
     rows = found.get("beliefs", [])
     wrong = [row for row in rows if row["outcome"] == "contradicted"]
-    summary = f"{count(len(rows), 'belief')} tried, {len(wrong)} contradicted."
+    untried = [row for row in rows if row["outcome"] == "not tried"]
+    summary = f"{count(len(rows) - len(untried), 'belief')} tried, {len(wrong)} contradicted, {len(untried)} not tried."
     show(app, {"execution": execution, **found}, Table(_BELIEFS, rows), summary=summary)
+    for said in ("policy", "next"):
+        if found.get(said):
+            note(str(found[said]))
     return Exit.FAILED if wrong else Exit.DONE

@@ -7,9 +7,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.aws.sessions import CONFIG
 from imdsv2.domain.instance import InstanceArn, Place, partition_of
-from imdsv2.selftest.agenda import CLOSED, HOP_LIMIT, INSTANCE_TYPE, INSTANCES
+from imdsv2.selftest.agenda import HOP_LIMIT, INSTANCE_TYPE, INSTANCES
 from imdsv2.selftest.order import SELFTEST_TAG
 from imdsv2.selftest.script import user_data
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 IMAGE_PARAMETER = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"
 """AWS's public parameter that names the newest Amazon Linux for arm64 in each Region."""
 
-_LONGEST_SESSION_NAME = 64
+_SHORTEST_SESSION_NAME, _LONGEST_SESSION_NAME = 2, 64
 _NOT_IN_SESSION_NAMES = re.compile(r"[^\w+=,.@-]", re.ASCII)
 """Step Functions takes more characters in the name of an execution than STS does in that of a session."""
 _LIVING = ("pending", "running", "stopping", "stopped", "shutting-down")
@@ -55,7 +56,7 @@ class Account:
         limits: dict[str, Any] = {} if policy is None else {"Policy": json.dumps(policy)}
         keys = self._sts.assume_role(
             RoleArn=f"arn:{self.place.partition}:iam::{self.place.account}:role/{self._role}",
-            RoleSessionName=_NOT_IN_SESSION_NAMES.sub("-", self._execution[:_LONGEST_SESSION_NAME]),
+            RoleSessionName=_session_name(self._execution),
             **limits,
         )["Credentials"]
         return self._session.create_client(
@@ -96,9 +97,10 @@ class Account:
             "ClientToken": self._token(role),
             "InstanceInitiatedShutdownBehavior": "terminate",
             "CreditSpecification": {"CpuCredits": "standard"},
+            # With the endpoint disabled, EC2 takes no other option, and there would be no user data that ends the instance.
             "MetadataOptions": {
                 "HttpTokens": "optional",
-                "HttpEndpoint": "disabled" if role == CLOSED else "enabled",
+                "HttpEndpoint": "enabled",
                 "HttpPutResponseHopLimit": HOP_LIMIT,
             },
             "TagSpecifications": [{"ResourceType": kind, "Tags": marked} for kind in ("instance", "volume")],
@@ -122,8 +124,15 @@ class Account:
         found = ec2.describe_instances(Filters=filters)["Reservations"]
         tagged = [instance for reservation in found for instance in reservation["Instances"]]
         ids = [str(instance["InstanceId"]) for instance in tagged if self._is_ours(instance)]
-        if ids:
-            ec2.terminate_instances(InstanceIds=ids)
+        failed: list[Exception] = []
+        for each in ids:
+            # One by one: EC2 ends none of a list of which it refuses one, e.g. because somebody protected it from that.
+            try:
+                ec2.terminate_instances(InstanceIds=[each])
+            except CALL_FAILURES as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
         return ids
 
     def _is_ours(self, instance: Mapping[str, Any]) -> bool:
@@ -132,11 +141,24 @@ class Account:
         return not token or token in {self._token(role) for role in INSTANCES}
 
 
-def consoles(ec2: Any, ids: Sequence[str]) -> dict[str, str]:
-    """What the instances wrote to their consoles so far; empty where there is nothing yet."""
-    return {each: _console(ec2.get_console_output(InstanceId=each, Latest=True)) for each in ids}
+def _session_name(execution: str) -> str:
+    """The execution's name as STS takes it."""
+    return _NOT_IN_SESSION_NAMES.sub("-", execution[:_LONGEST_SESSION_NAME]).ljust(_SHORTEST_SESSION_NAME, "-")
 
 
-def _console(answer: Mapping[str, Any]) -> str:
-    # botocore decodes it from base64.
-    return str(answer.get("Output", ""))
+def consoles(ec2: Any, ids: Sequence[str]) -> tuple[dict[str, str], Exception | None]:
+    """What the instances wrote to their consoles so far, and why EC2 shows none of any, if it does not.
+
+    A console is empty where there is nothing yet, or where EC2 shows none, e.g. of an instance that stops or has ended: what it wrote
+    before was seen by earlier looks.
+    """
+    shown: dict[str, str] = {}
+    failed: list[Exception] = []
+    for each in ids:
+        try:
+            # botocore decodes it from base64.
+            shown[each] = str(ec2.get_console_output(InstanceId=each, Latest=True).get("Output", ""))
+        except CALL_FAILURES as error:
+            shown[each] = ""
+            failed.append(error)
+    return shown, failed[0] if failed and len(failed) == len(shown) else None

@@ -21,7 +21,7 @@ CALLER, QUIET, CLOSED, WITNESS, LINE = "caller", "quiet", "closed", "witness", "
 INSTANCES: Mapping[str, str] = {
     CALLER: "calls IMDSv1 at known times, then has tokens required and calls on",
     QUIET: "only uses tokens; has tokens required, is rebooted, stopped and started",
-    CLOSED: "has its metadata endpoint disabled; is terminated early",
+    CLOSED: "only uses tokens until its metadata endpoint is disabled; is terminated early",
     WITNESS: "only uses tokens and is left alone: Config and Security Hub report it",
     LINE: "only uses tokens until the service itself enforces it; then calls IMDSv1, so that the guard rolls it back",
 }
@@ -35,8 +35,9 @@ PERIOD_MINUTES = 5
 """Of basic monitoring."""
 ENDS_AT = 58
 """The last minute without the part of the line."""
-LINE_TAKES = 40
-"""Minutes from the service's own enforcement to its rollback: two periods with refused calls, the metric's delay, the guard's pass."""
+LINE_TAKES = 45
+"""Minutes from the service's own enforcement to its rollback: two periods with refused calls (until minute 18 at the latest), the metric's
+delay of 15 minutes, the guard's 10."""
 EVIDENCE_ARRIVES_IN = timedelta(minutes=15)
 LAST_RESORT_MINUTES = 30
 """The instances end themselves so long after the agenda, if nothing else has ended them; not before 90 minutes."""
@@ -45,10 +46,12 @@ SHORTEST_LIFE_MINUTES = 90
 PATIENCE_MINUTES = 10
 """How long a deed waits for the state that it needs, and the end for deeds that are late."""
 
-_ENDED = frozenset({"shutting-down", "terminated"})
+ENDED = frozenset({"shutting-down", "terminated"})
 
 _CALLED_BEFORE = (7, 8, 9, 13)
 _CALLED_AFTER = (22, 23, 28, 37)
+CALLS_OF_CALLER = len(_CALLED_BEFORE) + len(_CALLED_AFTER)
+"""Calls without a token that one instance is to make and to report."""
 _LINE_CALLS_AFTER = (6, 7, 12, 13, 18)
 _TOKEN_CALL_EVERY = 5
 
@@ -77,7 +80,9 @@ class Agenda:
         fixed = (
             Deed(minute=2, name="probe", state="running"),
             Deed(minute=3, name="surroundings"),
-            Deed(minute=4, name="roles"),
+            Deed(minute=6, name="close", role=CLOSED, state="running"),
+            Deed(minute=8, name="probe_closed", role=CLOSED, state="running"),
+            Deed(minute=9, name="roles"),
             Deed(minute=16, name="require"),
             Deed(minute=18, name="reboot"),
             Deed(minute=22, name="stop"),
@@ -85,6 +90,8 @@ class Agenda:
             Deed(minute=27, name="start", state="stopped"),
             Deed(minute=30, name="terminate"),
             Deed(minute=33, name="change_terminated", role=CLOSED, state="terminated"),
+            Deed(minute=52, name="trail"),
+            Deed(minute=53, name="hours", role=CALLER),
         )
         line = () if self.line_at is None else (Deed(minute=self.line_at, name="enforce"),)
         return tuple(sorted((*fixed, *line), key=lambda deed: deed.minute))
@@ -116,7 +123,7 @@ class Agenda:
 
     def is_over(self, now: datetime, seen: Seen) -> bool:
         """Whether all is done and seen, or nothing is left to act on; late deeds are waited for, but not for ever."""
-        if seen.instances and all(seen.state_of(role) in _ENDED for role in seen.instances):
+        if seen.instances and all(seen.state_of(role) in ENDED for role in seen.instances):
             return True
         late = self.minute(now) - self.ends_at_minute
         return late >= 0 and (len(seen.done) >= len(self.deeds) or late >= PATIENCE_MINUTES)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from imdsv2.selftest.ec2_beliefs import EC2_BELIEFS
 from imdsv2.selftest.metric_beliefs import METRIC_BELIEFS
 from imdsv2.selftest.service_beliefs import SERVICE_BELIEFS
+from imdsv2.selftest.untried_beliefs import UNTRIED_BELIEFS
 
 if TYPE_CHECKING:
     from imdsv2.selftest.belief import Belief
 
-BELIEFS: tuple[Belief, ...] = (*METRIC_BELIEFS, *EC2_BELIEFS, *SERVICE_BELIEFS)
+BELIEFS: tuple[Belief, ...] = (*METRIC_BELIEFS, *EC2_BELIEFS, *SERVICE_BELIEFS, *UNTRIED_BELIEFS)
 """In the order of results and pages."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, KEYS_REFUSED, error_code, error_message, may_pass
 from imdsv2.aws.pages import pages
+from imdsv2.aws.reboots import last_reboots
+from imdsv2.aws.refusals import cause_of
 from imdsv2.errors import PolicyRefused
 from imdsv2.selftest.agenda import CALLER, CLOSED, HOP_LIMIT_WHILE_STOPPED, LINE, QUIET
 from imdsv2.selftest.looks import metric_query, sights
-from imdsv2.selftest.metric_checks import REJECTED
+from imdsv2.selftest.metrics import ACCEPTED, REJECTED
 from imdsv2.selftest.seen import OK, Answer, Sight
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _INSTANCE, _CONTINUOUS = "AWS::EC2::Instance", "CONTINUOUS"
 
 _UNKNOWN_ID, _MALFORMED_ID = "i-0ffffffffffffffff", "i-selftest"
 _LOOKS_AFTER_CHANGE = 20
+_HOUR, _FINE = 3600, 300
+"""Seconds of the periods that the service reads."""
 _BETWEEN_LOOKS_MINUTES = 1 / 40
 
 
@@ -59,7 +63,8 @@ class Deeds:
 
     def _note_error(self, name: str, error: Exception) -> None:
         code = error_code(error)
-        conclusive = not may_pass(error) and code not in KEYS_REFUSED
+        # What a policy forbids says nothing of the call either.
+        conclusive = not may_pass(error) and code not in KEYS_REFUSED and cause_of(error) is None
         message = error_message(error)
         self.answers.append(Answer(name=name, at=self.now(), code=code, message=message, conclusive=conclusive))
 
@@ -76,7 +81,7 @@ class Deeds:
         return self.seen.instances[role]
 
     def probe(self) -> None:
-        """Error codes, condition keys, and a disabled endpoint."""
+        """Error codes, and condition keys of what is sent."""
         ec2 = self.account.client("ec2")
         self._try("dry run", lambda: _modify(ec2, self._id(QUIET), DryRun=True))
         self._try("unknown id", lambda: ec2.describe_instances(InstanceIds=[_UNKNOWN_ID]))
@@ -85,9 +90,25 @@ class Deeds:
         self._try("managed resources", lambda: ec2.describe_instances(InstanceIds=ids, IncludeManagedResources=True))
         cloudwatch = self.account.client("cloudwatch")
         self._try("empty metric", lambda: self._ask_for_nothing(cloudwatch), _statuses)
-        self._keys()
-        self._try("require closed", lambda: _modify(ec2, self._id(CLOSED)))
-        self.sights += sights(ec2, self.account, {CLOSED: self._id(CLOSED)}, self.now)
+        self._keys_of_what_is_sent()
+
+    def close(self) -> None:
+        """Disable the endpoint of an instance that has its user data by now: nothing else ends that instance by itself."""
+        ec2 = self.account.client("ec2")
+        closed = self._id(CLOSED)
+        disable = {"InstanceId": closed, "HttpEndpoint": "disabled"}
+        self._try("close", lambda: ec2.modify_instance_metadata_options(**disable), _changed)
+
+    def probe_closed(self) -> None:
+        """A disabled endpoint: the condition key, and a change of tokens."""
+        ec2, quiet, closed = self.account.client("ec2"), self._id(QUIET), self._id(CLOSED)
+        self.sights += sights(ec2, self.account, {CLOSED: closed}, self.now)
+        endpoint = _only_if({"StringEquals": {"ec2:MetadataHttpEndpoint": "enabled"}})
+        self._try("dry run closed", lambda: _modify(ec2, closed, DryRun=True))
+        self._dry_run("endpoint now: with", endpoint, quiet, REQUIRED)
+        self._dry_run("endpoint now: without", endpoint, closed, REQUIRED)
+        self._try("require closed", lambda: _modify(ec2, closed))
+        self.sights += sights(ec2, self.account, {CLOSED: closed}, self.now)
 
     def _ask_for_nothing(self, cloudwatch: Any) -> Any:
         """A metric that has no datapoint: nothing was refused yet."""
@@ -95,17 +116,14 @@ class Deeds:
         span = {"StartTime": self.seen.began_at - timedelta(hours=1), "EndTime": self.now()}
         return cloudwatch.get_metric_data(MetricDataQueries=[query], **span)
 
-    def _keys(self) -> None:
-        quiet, closed = self._id(QUIET), self._id(CLOSED)
+    def _keys_of_what_is_sent(self) -> None:
+        quiet = self._id(QUIET)
         tokens = _only_if({"StringEquals": {"ec2:Attribute/HttpTokens": "required"}})
         self._dry_run("tokens sent: with", tokens, quiet, REQUIRED)
         self._dry_run("tokens sent: without", tokens, quiet, {"HttpTokens": "optional"})
         options = _only_if({"ForAnyValue:StringEquals": {"ec2:Attribute": ["HttpPutResponseHopLimit"]}})
         self._dry_run("options sent: with", options, quiet, {**REQUIRED, "HttpPutResponseHopLimit": 2})
         self._dry_run("options sent: without", options, quiet, REQUIRED)
-        endpoint = _only_if({"StringEquals": {"ec2:MetadataHttpEndpoint": "enabled"}})
-        self._dry_run("endpoint now: with", endpoint, quiet, REQUIRED)
-        self._dry_run("endpoint now: without", endpoint, closed, REQUIRED)
 
     def _dry_run(self, name: str, policy: Policy, instance_id: str, sent: Mapping[str, Any]) -> None:
         ec2 = self.account.client("ec2", policy)
@@ -167,6 +185,20 @@ class Deeds:
         ec2 = self.account.client("ec2")
         self._try("change terminated", lambda: _modify(ec2, self._id(CLOSED)))
 
+    def trail(self) -> None:
+        """What CloudTrail tells of the reboot, as the service asks."""
+        cloudtrail, quiet = self.account.client("cloudtrail"), self._id(QUIET)
+        told = partial(last_reboots, cloudtrail, {quiet}, self.now())
+        self._try("trail", told, lambda found: {"rebooted_at": found[quiet].isoformat() if quiet in found else None})
+
+    def hours(self) -> None:
+        """The same calls by the hour, as evidence is read, and by five minutes."""
+        cloudwatch, caller = self.account.client("cloudwatch"), self._id(CALLER)
+        queries = [metric_query(f"p{period}", ACCEPTED, caller, period) for period in (_HOUR, _FINE)]
+        begins = self.seen.began_at.replace(minute=0, second=0, microsecond=0)
+        span = {"StartTime": begins, "EndTime": self.now()}
+        self._try("hours", lambda: cloudwatch.get_metric_data(MetricDataQueries=queries, **span), _statuses)
+
     def enforce(self) -> None:
         """The service itself judges an instance, is told to accept its youth, and enforces it."""
         target = str(self.account.arn(self._id(LINE)))
@@ -178,7 +210,7 @@ class Deeds:
         accepted = self.home.invoke(manual, {**accept, "dry_run": False, "caller": CALLED_BY})
         answer = accepted if "error" in accepted else self.home.invoke(manual, judge)
         error = answer.get("error") or {}
-        result: Mapping[str, Any] = next(iter(answer.get("results", [])), {})
+        result: Mapping[str, Any] = next(iter(answer.get("results") or []), {})
         self._note("enforce", str(error.get("code", OK)), str(error.get("message", "")), raw=result)
 
     def clear(self) -> None:
@@ -192,6 +224,8 @@ class Deeds:
 
 _DEEDS: Mapping[str, Callable[[Deeds], None]] = {
     "probe": Deeds.probe,
+    "close": Deeds.close,
+    "probe_closed": Deeds.probe_closed,
     "surroundings": Deeds.surroundings,
     "roles": Deeds.roles,
     "require": Deeds.require,
@@ -201,6 +235,8 @@ _DEEDS: Mapping[str, Callable[[Deeds], None]] = {
     "start": Deeds.start,
     "terminate": Deeds.terminate,
     "change_terminated": Deeds.change_terminated,
+    "trail": Deeds.trail,
+    "hours": Deeds.hours,
     "enforce": Deeds.enforce,
     "clear": Deeds.clear,
 }
@@ -222,7 +258,8 @@ def _changed(answer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _statuses(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     results = answer.get("MetricDataResults", [])
-    return {"results": [{"status": each.get("StatusCode"), "values": each.get("Values", [])} for each in results]}
+    shown = sorted(results, key=lambda each: str(each.get("Id")))
+    return {"results": [{"status": each.get("StatusCode"), "values": each.get("Values", [])} for each in shown]}
 
 
 def _config(answer: Mapping[str, Any], config: Any) -> Mapping[str, Any]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SHOWN_WITHIN = timedelta(minutes=10)
 """An old state that is shown for longer would be taken for a person's change."""
 _STEP_NOT_DONE = "The step was not carried out: {why}"
+_NOT_CLOSED = "The instance was not seen with its endpoint disabled and tokens optional before, and again after that."
+_NOT_OPEN = (
+    "The instance was not seen with tokens optional before: something else in the account may have required them."
+)
 
 
 def dry_run_code(seen: Seen) -> Result:
@@ -37,6 +41,12 @@ def malformed_id_code(seen: Seen) -> Result:
 
 def terminated_id_code(seen: Seen) -> Result:
     """A change of a terminated instance is refused with a code that says so."""
+    expect = Expectation("The answer is IncorrectInstanceState or InvalidInstanceID.NotFound.")
+    if not seen.is_done("terminate"):
+        return expect.not_tried(_STEP_NOT_DONE.format(why=_said(seen.answer("terminate"))))
+    before = _before(seen, "change terminated", CLOSED)
+    if before and before[-1].state != "terminated":
+        return expect.not_tried(f"The instance was {before[-1].state} at that time.")
     return _code(seen, "change terminated", ("IncorrectInstanceState", "InvalidInstanceID.NotFound"))
 
 
@@ -59,6 +69,8 @@ def tokens_alone_accepted(seen: Seen) -> Result:
     answer = seen.answer(f"require {CALLER}")
     if answer is None or not answer.conclusive:
         return expect.not_tried(_STEP_NOT_DONE.format(why=_said(answer)))
+    if not _was_open(seen):
+        return expect.not_tried(_NOT_OPEN)
     return expect.judged(answer.code == OK, _said(answer), **answer.raw)
 
 
@@ -68,36 +80,43 @@ def other_options_stay(seen: Seen) -> Result:
     after = [sight for sight in _since(seen, f"require {CALLER}", CALLER) if sight.tokens == "required"]
     if not after:
         return expect.not_tried("The instance was not seen with tokens required.")
+    if not _was_open(seen):
+        return expect.not_tried(_NOT_OPEN)
     changed = [sight for sight in after if (sight.hop_limit, sight.endpoint) != (HOP_LIMIT, "enabled")]
     said = f"Hop limit {after[-1].hop_limit}, endpoint {after[-1].endpoint}."
     return expect.judged(not changed, said, before=_options(seen.sights_of(CALLER)[0]), after=_options(after[-1]))
 
 
 def change_is_shown(seen: Seen) -> Result:
-    """DescribeInstances shows a change within ten minutes, and the old state never after that."""
-    expect = Expectation("The new value is shown within ten minutes; the old one never comes back.")
+    """DescribeInstances shows a change within ten minutes, and the old state never after that: looks may take turns until then."""
+    expect = Expectation("The new value is shown within ten minutes; the old one never after that.")
     answer = seen.answer(f"require {CALLER}")
     if answer is None or answer.code != OK:
         return expect.not_tried(_STEP_NOT_DONE.format(why=_said(answer)))
+    if not _was_open(seen):
+        return expect.not_tried(_NOT_OPEN)
     after = _since(seen, f"require {CALLER}", CALLER)
     old = [sight for sight in after if sight.tokens != "required"]
     new = [sight for sight in after if sight.tokens == "required"]
-    if not new:
-        return expect.judged(False, "The new value was never shown.", looks=len(after))
-    took = new[0].at - answer.at
-    back = [sight for sight in old if sight.at > new[0].at]
-    said = f"Shown after {took.total_seconds():.1f} s; the old value came back {len(back)} times."
-    return expect.judged(took <= SHOWN_WITHIN and not back, said, old_shown=[sight.at.isoformat() for sight in old])
+    late = [sight for sight in old if sight.at - answer.at > SHOWN_WITHIN]
+    if not new and not late:
+        return expect.not_tried("The instance was not looked at again for long enough.", looks=len(after))
+    back = [sight for sight in old if new and sight.at > new[0].at]
+    took = f"Shown after {(new[0].at - answer.at).total_seconds():.1f} s" if new else "The new value was never shown"
+    said = f"{took}; the old value came back {len(back)} times, and was shown {len(late)} times after ten minutes."
+    return expect.judged(not late, said, old_shown=[sight.at.isoformat() for sight in old])
 
 
 def closed_endpoint_stays_closed(seen: Seen) -> Result:
     """HttpTokens sent alone never opens an endpoint that is disabled."""
     expect = Expectation("The endpoint is `disabled` after the call, whether or not EC2 carried it out.")
-    after = _since(seen, "require closed", CLOSED)
-    if not after:
-        return expect.not_tried(_STEP_NOT_DONE.format(why=_said(seen.answer("require closed"))))
+    answer, after = seen.answer("require closed"), _since(seen, "require closed", CLOSED)
+    if answer is None or not answer.conclusive:
+        return expect.not_tried(_STEP_NOT_DONE.format(why=_said(answer)))
+    if not _was_closed(seen) or not after:
+        return expect.not_tried(_NOT_CLOSED)
     opened = [sight for sight in after if sight.endpoint != "disabled"]
-    return expect.judged(not opened, f"{_said(seen.answer('require closed'))} Then: {after[-1].endpoint}.")
+    return expect.judged(not opened, f"{_said(answer)} Then: {after[-1].endpoint}.")
 
 
 def closed_endpoint_code(seen: Seen) -> Result:
@@ -106,14 +125,28 @@ def closed_endpoint_code(seen: Seen) -> Result:
     answer = seen.answer("require closed")
     if answer is None or not answer.conclusive:
         return expect.not_tried(_STEP_NOT_DONE.format(why=_said(answer)))
+    if not _was_closed(seen):
+        return expect.not_tried(_NOT_CLOSED)
     refused = answer.code == "InvalidParameterValue" and "httpendpoint" in answer.message.lower()
     return expect.judged(refused or answer.code == OK, _said(answer), **answer.raw)
+
+
+def _was_closed(seen: Seen) -> bool:
+    """Whether the endpoint was seen disabled, with tokens optional, before these were required on that instance."""
+    before = _before(seen, "require closed", CLOSED)
+    return bool(before) and (before[-1].endpoint, before[-1].tokens) == ("disabled", "optional")
+
+
+def _was_open(seen: Seen) -> bool:
+    """Whether tokens were seen optional before the self-test required them: else the call changed nothing."""
+    before = _before(seen, f"require {CALLER}", CALLER)
+    return bool(before) and before[-1].tokens == "optional"
 
 
 def reboot_keeps_launch_time(seen: Seen) -> Result:
     """A reboot does not move LaunchTime."""
     expect = Expectation("LaunchTime is the same before and after the reboot.")
-    if not _was_done(seen, "reboot"):
+    if not seen.is_done("reboot"):
         return expect.not_tried(_STEP_NOT_DONE.format(why=_said(seen.answer("reboot"))))
     ends = [answer.at for answer in (seen.answer("stop"), seen.answer("start")) if answer is not None]
     after = [sight for sight in _since(seen, "reboot", QUIET) if all(sight.at < end for end in ends)]
@@ -130,7 +163,7 @@ def start_moves_launch_time(seen: Seen) -> Result:
     expect = Expectation("LaunchTime is later after the start.")
     pair = _around_restart(seen)
     if pair is None:
-        return expect.not_tried(_STEP_NOT_DONE.format(why=_said(seen.answer("start"))))
+        return expect.not_tried(_not_restarted(seen))
     before, after = pair
     times = {"before": before.launched_at.isoformat(), "after": after.launched_at.isoformat()}
     return expect.judged(after.launched_at > before.launched_at, f"{times['before']}, then {times['after']}.", **times)
@@ -143,7 +176,7 @@ def attach_time_stays(seen: Seen) -> Result:
     )
     pair = _around_restart(seen)
     if pair is None:
-        return expect.not_tried(_STEP_NOT_DONE.format(why=_said(seen.answer("start"))))
+        return expect.not_tried(_not_restarted(seen))
     before, after = pair
     raw = {"launched": before.launched_at, "before": before.attached_at, "after": after.attached_at}
     holds = (
@@ -170,8 +203,10 @@ def stopped_takes_changes(seen: Seen) -> Result:
     expect = Expectation(f"The call is carried out, and the hop limit is {HOP_LIMIT_WHILE_STOPPED} after the start.")
     answer = seen.answer("change stopped")
     pair = _around_restart(seen)
-    if answer is None or not answer.conclusive or pair is None:
+    if answer is None or not answer.conclusive:
         return expect.not_tried(_STEP_NOT_DONE.format(why=_said(answer)))
+    if pair is None:
+        return expect.not_tried(_not_restarted(seen))
     if (state := _before(seen, "change stopped", QUIET)[-1].state) != "stopped":
         return expect.not_tried(f"The instance was {state} at that time.")
     after = pair[1]
@@ -184,16 +219,24 @@ def stopped_takes_changes(seen: Seen) -> Result:
 def required_outlasts_restarts(seen: Seen) -> Result:
     """Tokens stay required through a reboot, and through a stop and a start."""
     expect = Expectation("HttpTokens is `required` in every look after the change, through reboot, stop and start.")
-    if _around_restart(seen) is None:
-        return expect.not_tried(_STEP_NOT_DONE.format(why=_said(seen.answer("start"))))
-    after = _since(seen, "reboot", QUIET)
+    required = seen.answer(f"require {QUIET}")
+    if required is None or required.code != OK:
+        return expect.not_tried(_STEP_NOT_DONE.format(why=_said(required)))
+    if _around_restart(seen) is None or not seen.is_done("reboot"):
+        return expect.not_tried(_not_restarted(seen))
+    # Until then EC2 may show the state before.
+    settled_at = required.at + seen.agenda_time(SHOWN_WITHIN)
+    after = [sight for sight in _since(seen, "reboot", QUIET) if sight.at > settled_at]
+    if not after or after[-1].state != "running":
+        return expect.not_tried("The instance was not seen running after its start.")
     lost = [sight for sight in after if sight.tokens != "required"]
     return expect.judged(not lost, f"{len(lost)} of {len(after)} looks show another value.")
 
 
 def _around_restart(seen: Seen) -> tuple[Sight, Sight] | None:
-    """The quiet instance before its stop, and running after its start."""
-    if not _was_done(seen, "start"):
+    """The quiet instance before its stop, and running after its start; None if it was not seen stopped: EC2 starts a running one too."""
+    stopped = [each for each in _since(seen, "stop", QUIET) if each.state == "stopped"]
+    if not (seen.is_done("stop") and seen.is_done("start") and stopped):
         return None
     before = _before(seen, "stop", QUIET)
     after = [sight for sight in _since(seen, "start", QUIET) if sight.state == "running"]
@@ -211,9 +254,12 @@ def _before(seen: Seen, name: str, role: str) -> list[Sight]:
     return [] if answer is None else [sight for sight in seen.sights_of(role) if sight.at < answer.at]
 
 
-def _was_done(seen: Seen, name: str) -> bool:
-    answer = seen.answer(name)
-    return answer is not None and answer.code == OK
+def _not_restarted(seen: Seen) -> str:
+    """Why the restart tells nothing."""
+    for name in ("reboot", "stop", "start"):
+        if not seen.is_done(name):
+            return f"{name.capitalize()}: {_said(seen.answer(name))}"
+    return "The instance was not seen before its stop, stopped, and running after its start."
 
 
 def _said(answer: Answer | None) -> str:

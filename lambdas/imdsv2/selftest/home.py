@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
 
+_LONGEST_PARAMETER = 4096
+"""Characters of a parameter of the standard tier (Systems Manager quotas)."""
+
 _FILTER_OF_NOTHING = {
     "CompositeFilters": [
         {
@@ -108,9 +111,10 @@ class Home:
             if mode is not Mode.ENFORCE:
                 return f"The policy's mode was {mode} and stays so."
             changed = {**json.loads(text), "mode": str(Mode.OBSERVE)}
-            ssm.put_parameter(
-                Name=self.names.parameter, Value=json.dumps(changed, indent=2), Type="String", Overwrite=True
-            )
+            written = json.dumps(changed, indent=2)
+            if len(written) > _LONGEST_PARAMETER:
+                written = json.dumps(changed, separators=(",", ":"))
+            ssm.put_parameter(Name=self.names.parameter, Value=written, Type="String", Overwrite=True)
         except (*CALL_FAILURES, PolicyRefused) as error:
             return f'The policy could not be changed ({describe_error(error)}): set "mode": "observe" by hand.'
         return 'The policy\'s mode was set to "observe": nothing more is enforced until you set "enforce" again.'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imdsv2.selftest import metric_checks, witnesses
+from imdsv2.selftest import arrival_checks, metric_checks, witnesses
 from imdsv2.selftest.belief import Belief
 
 METRIC_BELIEFS: tuple[Belief, ...] = (
@@ -30,10 +30,18 @@ METRIC_BELIEFS: tuple[Belief, ...] = (
         for_safety=True,
     ),
     Belief(
+        id="hours-sum-up",
+        statement="A datapoint by the hour is the sum of those of the five minutes in it.",
+        witness=witnesses.RETENTION,
+        check=metric_checks.hours_sum_up,
+        if_wrong="It may require tokens where IMDSv1 is in use, or hold instances that do not use it.",
+        for_safety=True,
+    ),
+    Belief(
         id="datapoints-arrive",
         statement="CloudWatch shows a datapoint at most 15 minutes after the end of its five minutes.",
         witness=witnesses.NONE,
-        check=metric_checks.datapoints_arrive,
+        check=arrival_checks.datapoints_arrive,
         if_wrong="It holds recent starts as `boot_not_observable` for longer, and verifies enforced instances later.",
     ),
     Belief(
@@ -63,7 +71,7 @@ METRIC_BELIEFS: tuple[Belief, ...] = (
         id="rejections-arrive",
         statement="CloudWatch shows refused calls at most 15 minutes after the end of their five minutes.",
         witness=witnesses.NONE,
-        check=metric_checks.rejections_arrive,
+        check=arrival_checks.rejections_arrive,
         if_wrong="Broken software waits that much longer for its rollback.",
     ),
     Belief(
@@ -77,7 +85,7 @@ METRIC_BELIEFS: tuple[Belief, ...] = (
         id="rejected-is-listed",
         statement="ListMetrics lists an instance with refused calls at most 15 minutes after their datapoint is shown.",
         witness=witnesses.LIST_METRICS,
-        check=metric_checks.rejected_is_listed,
+        check=arrival_checks.rejected_is_listed,
         if_wrong="The recall of late breakage comes later, or not at all.",
         for_safety=True,
     ),
@@ -85,7 +93,7 @@ METRIC_BELIEFS: tuple[Belief, ...] = (
         id="clean-is-not-listed",
         statement="ListMetrics does not list an instance with MetadataNoTokenRejected of which nothing was refused.",
         witness=witnesses.NONE,
-        check=metric_checks.clean_is_not_listed,
+        check=arrival_checks.clean_is_not_listed,
         if_wrong="It reads more metrics than needed, which costs more and changes no verdict.",
     ),
     Belief(

@@ -1,36 +1,45 @@
-"""Checks of what CloudWatch says: pure functions from observations to a result."""
+"""Checks of what CloudWatch's datapoints say: pure functions from observations to a result.
+
+No datapoint proves nothing by itself: it may be late, and CloudWatch may show nothing of the instance at all. A check that finds none
+asks first whether CloudWatch shows other datapoints of that instance and time.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from imdsv2.selftest.agenda import CALLER, CLOSED, PERIOD_MINUTES, QUIET
+from imdsv2.selftest.agenda import CALLER, CALLS_OF_CALLER, CLOSED, QUIET
+from imdsv2.selftest.metrics import (
+    ACCEPTED,
+    CPU,
+    NOT_REQUIRED,
+    PERIOD,
+    REJECTED,
+    STEP_NOT_REACHED,
+    SURELY_SHOWN_IN,
+    TOO_SOON,
+    in_minutes,
+    is_shown,
+    no_calls,
+    not_shown,
+    raw,
+    required_since,
+)
 from imdsv2.selftest.result import Expectation
 from imdsv2.selftest.seen import OK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from datetime import datetime
 
     from imdsv2.selftest.result import Result
-    from imdsv2.selftest.seen import Call, Point, Seen
+    from imdsv2.selftest.seen import Call, Seen, Sight
 
-ACCEPTED, REJECTED, CPU = "MetadataNoToken", "MetadataNoTokenRejected", "CPUUtilization"
-METRICS = (ACCEPTED, REJECTED, CPU)
 
-PERIOD = timedelta(minutes=PERIOD_MINUTES)
-ARRIVES_IN = timedelta(minutes=15)
-"""The longest that a datapoint may take from the end of its period until CloudWatch shows it."""
-LONG_ENOUGH_MINUTES = 15
-"""Of the agenda: an instance that ran so long has datapoints."""
-LISTED_IN = timedelta(minutes=15)
-"""The longest that an instance may take from its first refused call's datapoint until ListMetrics lists it."""
-STEP_NOT_REACHED = "The step was not carried out: the agenda did not reach it."
-_NO_CALLS = (
-    "The instance reported no such call on its console: look at its user data and network card, then start again."
-)
-_NOT_REQUIRED = "Tokens could not be required on the instance; the results of that step say why."
+_COUNTED_LATE = timedelta(minutes=1)
+"""Counters are read once a minute, so a call may be counted in the minute after it. Nothing relies on that: a call that is credited to a
+later time than its own is never taken for one from before a start or a change."""
 
 
 def counts_tokenless_calls(seen: Seen) -> Result:
@@ -42,79 +51,80 @@ def zero_without_calls(seen: Seen) -> Result:
     """An instance that only uses tokens has datapoints of MetadataNoToken, all of them 0."""
     expect = Expectation("MetadataNoToken has datapoints, and all are 0.")
     if not seen.calls_of(QUIET, "v2", 200):
-        return expect.not_tried(_NO_CALLS)
-    since = _required_since(seen, QUIET)
+        return expect.not_tried(no_calls(seen))
+    since = required_since(seen, QUIET)
     points = [point for point in seen.points_of(QUIET, ACCEPTED) if since is None or point.at < since]
     used = [point for point in points if point.total]
+    if not points:
+        if _was_closed_by_another(seen, QUIET, since):
+            return expect.not_tried("Somebody else required tokens on the instance before the self-test did.")
+        if not is_shown(seen, QUIET, seen.began_at, since):
+            return expect.not_tried(not_shown(seen, QUIET))
     return expect.judged(
-        bool(points) and not used, f"{len(points)} datapoints, {len(used)} above 0.", **_raw((), points)
+        bool(points) and not used, f"{len(points)} datapoints, {len(used)} above 0.", **raw((), points)
     )
+
+
+def _was_closed_by_another(seen: Seen, role: str, since: datetime | None) -> bool:
+    """Whether tokens were required before the self-test required them, e.g. by a rule of the organisation."""
+    return any(sight.tokens == "required" for sight in seen.sights_of(role) if since is None or sight.at < since)
 
 
 def stamped_with_start(seen: Seen) -> Result:
     """The datapoint with a call begins at most five minutes before the call, and never after it."""
-    return _stamps(seen, ACCEPTED, seen.calls_of(CALLER, "v1", 200))
+    return _stamps(seen, ACCEPTED, 200)
 
 
 def rejected_in_its_period(seen: Seen) -> Result:
     """MetadataNoTokenRejected has a datapoint whose five minutes contain the refused call."""
-    return _stamps(seen, REJECTED, seen.calls_of(CALLER, "v1", 401))
+    return _stamps(seen, REJECTED, 401)
 
 
-def _stamps(seen: Seen, metric: str, calls: list[Call]) -> Result:
+def _stamps(seen: Seen, metric: str, status: int) -> Result:
     expect = Expectation(
-        f"Each call lies in the five minutes that begin with the stamp of a datapoint of {metric} above 0."
+        f"Each call lies in the five minutes that begin with the stamp of a datapoint of {metric} above 0, or less than a minute before them."
     )
+    calls = seen.calls_of(CALLER, "v1", status)
     if not calls:
-        return expect.not_tried(_NO_CALLS)
+        return expect.not_tried(no_calls(seen))
     points = [point for point in seen.points_of(CALLER, metric) if point.total]
-    # The stamp has whole minutes; the instance reports the second at which the answer came.
+    if not points:
+        return expect.not_tried(f"There is no datapoint of {metric} above 0, so there is no stamp.")
+    calls = _surely_shown(seen, calls)
+    if not calls:
+        return expect.not_tried(TOO_SOON)
+    # The instance reports the second at which the answer came.
     outside = [
         call
         for call in calls
-        if not any(point.at <= call.at < point.at + PERIOD + timedelta(seconds=3) for point in points)
+        if not any(point.at - _COUNTED_LATE < call.at < point.at + PERIOD + timedelta(seconds=3) for point in points)
     ]
-    stamps = ", ".join(f"{point.at:%H:%M}" for point in points) or "none"
+    stamps = ", ".join(f"{point.at:%H:%M}" for point in points)
     return expect.judged(
-        not outside, f"{len(outside)} of {len(calls)} calls lie outside; stamps: {stamps}.", **_raw(calls, points)
+        not outside, f"{len(outside)} of {len(calls)} calls lie outside; stamps: {stamps}.", **raw(calls, points)
     )
 
 
-def datapoints_arrive(seen: Seen) -> Result:
-    """CloudWatch shows a datapoint at most 15 minutes after the end of its period."""
-    return _arrival(seen, (ACCEPTED, CPU), ARRIVES_IN)
-
-
-def rejections_arrive(seen: Seen) -> Result:
-    """CloudWatch shows refused calls at most 15 minutes after the end of their period: so soon does the guard know."""
-    return _arrival(seen, (REJECTED,), ARRIVES_IN)
-
-
-def _arrival(seen: Seen, metrics: tuple[str, ...], most: timedelta) -> Result:
-    expect = Expectation(f"No datapoint is first seen later than {_minutes(most)} after the end of its five minutes.")
-    points = [point for point in seen.points if point.metric in metrics and point.total]
-    if not points:
-        return expect.not_tried(f"There is no datapoint of {' or '.join(metrics)} above 0.")
-    slowest = max(points, key=_delay)
-    return expect.judged(
-        _delay(slowest) <= most, f"The slowest came after {_minutes(_delay(slowest))}.", **_raw((), points)
-    )
-
-
-def _delay(point: Point) -> timedelta:
-    return point.seen_at - (point.at + PERIOD)
+def _surely_shown(seen: Seen, calls: list[Call]) -> list[Call]:
+    """The calls that are so old at the last look that a datapoint which is not there by then is lost, and not late."""
+    if seen.looked_at is None:
+        return []
+    before = seen.looked_at - seen.agenda_time(PERIOD + SURELY_SHOWN_IN)
+    return [call for call in calls if call.at <= before]
 
 
 def accepted_ends_with_required(seen: Seen) -> Result:
     """Once tokens are required, MetadataNoToken is absent or 0, also while calls are refused."""
     expect = Expectation("After `required`, MetadataNoToken has no datapoint, or only 0.")
-    since = _required_since(seen, CALLER)
+    since = required_since(seen, CALLER)
     if since is None:
-        return expect.not_tried(_NOT_REQUIRED)
+        return expect.not_tried(NOT_REQUIRED)
     later = [point for role in (CALLER, QUIET) for point in seen.points_of(role, ACCEPTED) if point.at >= since]
     used = [point for point in later if point.total]
+    if not later and not is_shown(seen, CALLER, since):
+        return expect.not_tried(not_shown(seen, CALLER))
     goes_on = f"it goes on at 0 ({len(later)} datapoints)" if later else "it ends"
-    return expect.judged(not used, f"{len(used)} datapoints above 0; {goes_on}.", **_raw((), later))
+    return expect.judged(not used, f"{len(used)} datapoints above 0; {goes_on}.", **raw((), later))
 
 
 def rejected_counts(seen: Seen) -> Result:
@@ -123,57 +133,43 @@ def rejected_counts(seen: Seen) -> Result:
 
 
 def _sum(seen: Seen, metric: str, status: int) -> Result:
-    """Whether the sum of a metric is the number of calls. The image's own software may call too: as often as on the quiet one."""
+    """Whether the sum of a metric is the number of calls. The image's own software may call too: as often as on the quiet one.
+
+    The last calls may not be in it yet, and a call that the console does not tell of may be in it.
+    """
     expect = Expectation(
         f"The sum of {metric} is the number of calls without a token that were answered with {status}."
     )
     calls, points = seen.calls_of(CALLER, "v1", status), seen.points_of(CALLER, metric)
     if not calls:
-        return expect.not_tried(_NO_CALLS)
+        return expect.not_tried(no_calls(seen))
     total = sum(point.total for point in points)
     beside = sum(point.total for point in seen.points_of(QUIET, metric))
-    holds = len(calls) <= total <= len(calls) + beside
+    old_enough = len(_surely_shown(seen, calls))
     said = f"{len(calls)} calls, sum {total:g}; on the quiet instance {beside:g}."
-    return expect.judged(holds, said, **_raw(calls, points))
+    if not old_enough:
+        return expect.not_tried(f"{said} {TOO_SOON}")
+    reported = sum(len(seen.calls_of(CALLER, "v1", each)) for each in (200, 401))
+    if total > len(calls) + beside and reported < CALLS_OF_CALLER:
+        return expect.not_tried(
+            f"{said} The console tells of {reported} of {CALLS_OF_CALLER} calls that the instance was to make: others may be in the sum. "
+            "Start the self-test again."
+        )
+    return expect.judged(old_enough <= total <= len(calls) + beside, said, **raw(calls, points))
 
 
 def rejected_silent_when_clean(seen: Seen) -> Result:
     """An instance that only uses tokens has no MetadataNoTokenRejected, or only 0."""
     expect = Expectation("MetadataNoTokenRejected has no datapoint, or only 0, where nothing was refused.")
-    if _required_since(seen, QUIET) is None:
-        return expect.not_tried(_NOT_REQUIRED)
+    since = required_since(seen, QUIET)
+    if since is None:
+        return expect.not_tried(NOT_REQUIRED)
     points = seen.points_of(QUIET, REJECTED)
     used = [point for point in points if point.total]
+    if not points and not is_shown(seen, QUIET, since):
+        return expect.not_tried(not_shown(seen, QUIET))
     said = f"{len(points)} datapoints at 0" if points else "no datapoint"
-    return expect.judged(not used, f"{len(used)} above 0." if used else f"There is {said}.", **_raw((), points))
-
-
-def rejected_is_listed(seen: Seen) -> Result:
-    """ListMetrics (RecentlyActive) lists the instance soon after its first refused call is in CloudWatch."""
-    expect = Expectation(
-        f"ListMetrics lists it at most {_minutes(LISTED_IN)} after its first datapoint above 0 was seen."
-    )
-    first = next((point for point in seen.points_of(CALLER, REJECTED) if point.total), None)
-    if first is None:
-        return expect.not_tried("There is no datapoint of MetadataNoTokenRejected.")
-    listed = next((each for each in seen.listings if each.role == CALLER), None)
-    if listed is None:
-        waited = (seen.looked_at or first.seen_at) - first.seen_at
-        said = f"It was not listed within {_minutes(waited)}."
-        return expect.judged(False, said) if waited > LISTED_IN else expect.not_tried(said)
-    after = listed.at - first.seen_at
-    return expect.judged(
-        after <= LISTED_IN, f"It was listed after {_minutes(max(after, timedelta()))}.", listed_at=listed.at
-    )
-
-
-def clean_is_not_listed(seen: Seen) -> Result:
-    """ListMetrics does not list an instance of which nothing was refused."""
-    expect = Expectation("An instance that only uses tokens is not listed with MetadataNoTokenRejected.")
-    if _required_since(seen, QUIET) is None:
-        return expect.not_tried(_NOT_REQUIRED)
-    listed = [each for each in seen.listings if each.role == QUIET]
-    return expect.judged(not listed, "It is listed." if listed else "It is not listed.")
+    return expect.judged(not used, f"{len(used)} above 0." if used else f"There is {said}.", **raw((), points))
 
 
 def cpu_while_running(seen: Seen) -> Result:
@@ -182,29 +178,42 @@ def cpu_while_running(seen: Seen) -> Result:
         "No gap of more than five minutes lies between datapoints of CPUUtilization of a running instance."
     )
     if not seen.calls_of(CALLER, "v2", 200):
-        return expect.not_tried(_NO_CALLS)
+        return expect.not_tried(no_calls(seen))
+    running, others = _states(seen, CALLER)
+    if others:
+        return expect.not_tried(f"The instance was {others[0].state} for a time, and the self-test did not do that.")
+    if seen.looked_at is None or not running:
+        return expect.not_tried("CloudWatch gave no complete answer, or the instance was not seen running.")
     points = seen.points_of(CALLER, CPU)
-    if len(points) < 2 or seen.looked_at is None:
-        return (
-            expect.judged(False, f"{len(points)} datapoints.")
-            if seen.looked_at
-            else expect.not_tried("Nothing was looked at.")
-        )
-    times = [point.at for point in points]
+    until = min(seen.looked_at, running[-1].at)
+    if not points and until - seen.began_at < 2 * PERIOD + SURELY_SHOWN_IN:
+        return expect.not_tried(TOO_SOON)
+    times = [point.at for point in points] or [seen.began_at]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    fresh = seen.looked_at - times[-1] <= PERIOD + ARRIVES_IN
-    said = f"{len(points)} datapoints, longest distance {_minutes(max(gaps))}, the last at {times[-1]:%H:%M}."
-    return expect.judged(max(gaps) <= PERIOD and fresh, said, **_raw((), points))
+    longest = max(gaps, default=timedelta())
+    fresh = until - times[-1] <= PERIOD + SURELY_SHOWN_IN
+    said = f"{len(points)} datapoints, longest distance {in_minutes(longest)}, the last at {times[-1]:%H:%M}."
+    return expect.judged(bool(points) and longest <= PERIOD and fresh, said, **raw((), points))
+
+
+def _states(seen: Seen, role: str) -> tuple[list[Sight], list[Sight]]:
+    """The looks at a running instance, and those between them at which it did not run."""
+    sights = seen.sights_of(role)
+    running = [sight for sight in sights if sight.state == "running"]
+    between = [each for each in sights if running and running[0].at < each.at < running[-1].at]
+    return running, [each for each in between if each.state != "running"]
 
 
 def closed_counts_nothing(seen: Seen) -> Result:
     """An instance whose endpoint is disabled has no MetadataNoToken above 0."""
     expect = Expectation("MetadataNoToken has no datapoint, or only 0, while the endpoint is disabled.")
-    long_enough = seen.began_at + timedelta(seconds=LONG_ENOUGH_MINUTES * seen.minute_seconds)
-    if not any(sight.state == "running" and sight.at >= long_enough for sight in seen.sights_of(CLOSED)):
-        return expect.not_tried("The instance was not seen running for long enough.")
-    used = [point for point in seen.points_of(CLOSED, ACCEPTED) if point.total]
-    return expect.judged(not used, f"{len(used)} datapoints above 0.", **_raw((), used))
+    closed = next((sight for sight in seen.sights_of(CLOSED) if sight.endpoint == "disabled"), None)
+    if closed is None:
+        return expect.not_tried("The instance was not seen with its endpoint disabled.")
+    if not is_shown(seen, CLOSED, closed.at):
+        return expect.not_tried(not_shown(seen, CLOSED))
+    used = [point for point in seen.points_of(CLOSED, ACCEPTED) if point.total and point.at >= closed.at]
+    return expect.judged(not used, f"{len(used)} datapoints above 0.", **raw((), used))
 
 
 def empty_is_complete(seen: Seen) -> Result:
@@ -215,24 +224,21 @@ def empty_is_complete(seen: Seen) -> Result:
         return expect.not_tried(f"CloudWatch gave no answer ({answer.code})." if answer else STEP_NOT_REACHED)
     results = answer.raw.get("results", [])
     said = f"CloudWatch answered {answer.code} with {results}."
+    if answer.code == OK and any(each.get("values") for each in results):
+        return expect.not_tried(f"{said} The metric has datapoints already: something on the instance calls IMDSv1.")
     return expect.judged(results == [{"status": "Complete", "values": []}], said, **answer.raw)
 
 
-def _required_since(seen: Seen, role: str) -> datetime | None:
-    """When tokens were required on an instance; None if they were not."""
-    answer = seen.answer(f"require {role}")
-    return answer.at if answer is not None and answer.code == OK else None
-
-
-def _minutes(time: timedelta) -> str:
-    return f"{time.total_seconds() / 60:.1f} min"
-
-
-def _raw(calls: Iterable[Call], points: Iterable[Point]) -> dict[str, Any]:
-    return {
-        "calls": [f"{call.at.isoformat()} {call.status}" for call in calls],
-        "datapoints": [
-            f"{point.at.isoformat()} {point.metric} {point.total:g}, seen {point.seen_at.isoformat()}"
-            for point in points
-        ],
-    }
+def hours_sum_up(seen: Seen) -> Result:
+    """By the hour, CloudWatch shows the sum of the same hour's finer datapoints: evidence is read by the hour."""
+    expect = Expectation("The sums of MetadataNoToken by the hour and by five minutes are the same, and not 0.")
+    answer = seen.answer("hours")
+    if answer is None or not answer.conclusive:
+        return expect.not_tried(f"CloudWatch gave no answer ({answer.code})." if answer else STEP_NOT_REACHED)
+    results = answer.raw.get("results", [])
+    if len(results) != 2 or any(each.get("status") != "Complete" for each in results):
+        return expect.not_tried(f"CloudWatch answered {answer.code} with {results}.")
+    fine, hours = (sum(each.get("values", [])) for each in results)
+    if not fine and not hours:
+        return expect.not_tried("CloudWatch shows no call by either. " + no_calls(seen))
+    return expect.judged(fine == hours, f"By the hour {hours:g}, by five minutes {fine:g}.", **answer.raw)

@@ -17,7 +17,8 @@ SELFTEST_TAG = "imdsv2:selftest"
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}", re.ASCII)
-_MOST_TAGS = 20
+_MOST_TAGS, _LONGEST_KEY, _LONGEST_VALUE = 20, 128, 256
+"""Of an instance; EC2 takes 50 tags, and these lengths."""
 _LONGEST_LINE_AT = 600
 
 
@@ -94,7 +95,12 @@ def _tags(value: object) -> dict[str, str]:
         not isinstance(value, dict)
         or len(value) > _MOST_TAGS
         or not all(isinstance(each, str) for pair in value.items() for each in pair)
-        or any(name == SELFTEST_TAG or name.startswith("aws:") for name in value)
+        or any(name == SELFTEST_TAG or name.lower().startswith("aws:") for name in value)
+        or any(not 0 < len(name) <= _LONGEST_KEY or len(text) > _LONGEST_VALUE for name, text in value.items())
     ):
-        raise InvalidRequest("tags", f"takes an object of at most {_MOST_TAGS} texts, without {SELFTEST_TAG} and aws:*")
+        raise InvalidRequest(
+            "tags",
+            f"takes an object of at most {_MOST_TAGS} texts, without {SELFTEST_TAG} and aws:*; names of at most {_LONGEST_KEY} characters, values "
+            f"of at most {_LONGEST_VALUE}",
+        )
     return dict(value)

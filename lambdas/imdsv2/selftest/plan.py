@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.selftest.agenda import INSTANCE_TYPE, INSTANCES, Agenda
 from imdsv2.selftest.beliefs import BELIEFS
-from imdsv2.selftest.metric_checks import METRICS
+from imdsv2.selftest.metrics import METRICS
 
 if TYPE_CHECKING:
     from imdsv2.selftest.order import Order

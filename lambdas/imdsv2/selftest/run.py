@@ -17,11 +17,12 @@ from imdsv2.errors import InvalidRequest
 from imdsv2.selftest.account import Account
 from imdsv2.selftest.agenda import LINE, Agenda, agenda_of
 from imdsv2.selftest.deeds import Deeds
-from imdsv2.selftest.looks import look
+from imdsv2.selftest.looks import look, unanswered
 from imdsv2.selftest.order import parse_order
 from imdsv2.selftest.plan import plan
-from imdsv2.selftest.report import judged, table, totals
-from imdsv2.selftest.seen import Seen, from_document, to_document
+from imdsv2.selftest.report import judged, next_step, table, totals
+from imdsv2.selftest.seen import LOOK, Seen, from_document, to_document
+from imdsv2.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,8 +39,8 @@ Envelope = dict[str, Any]
 
 _SAFETY = "contradicted_for_safety"
 _LONGEST_PROBLEM = 4000
-_SHOWN_LATE_SECONDS = 60
-"""What a launch without an answer has launched may be shown so much later."""
+_LOOKS_AFTER_LAUNCH, _BETWEEN_LOOKS_SECONDS = 3, 60
+"""A launch takes a minute or so, and nothing stops one that is under way when a person stops its execution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +83,10 @@ class SelfTest:
         seen = self._kept(event)
         try:
             seen = look(self._account(event, order), self.home, seen, self.now)
-            self._keep(event, seen)
         except CALL_FAILURES as error:
             self.logger.warning("look failed", extra={"problem": describe_error(error)})
+            seen = seen.with_answers([unanswered(LOOK, self.now(), error)])
+        self._keep(event, seen)
         return {**self._goes_on(event, agenda), "over": agenda.is_over(self.now(), seen)}
 
     def clean_up(self, event: Mapping[str, Any]) -> Envelope:
@@ -92,13 +94,11 @@ class SelfTest:
         order, agenda = self._order_and_agenda(event)
         account = self._account(event, order)
         ended = account.end_all()
-        self.logger.info("instances ended", extra={"instances": ended})
         seen = self._kept(event)
-        if event.get("error") and not seen.instances:
-            self.sleep(_SHOWN_LATE_SECONDS)
-            account.end_all()
-        if "enforce" in seen.done and LINE in seen.instances:
-            self._keep(event, self._do("clear", seen, account))
+        if not seen.instances:
+            ended += self._end_what_is_shown_late(account, order)
+        self.logger.info("instances ended", extra={"instances": ended})
+        self._release(event, seen, account)
         return {**self._goes_on(event, agenda), **_error(event)}
 
     def end_left(self, ended: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +109,31 @@ class SelfTest:
         except (InvalidRequest, TypeError, ValueError):
             # Nothing was launched with it. Of an input that is too long for an event, Step Functions tells none.
             return {"ended": []}
+        if not order.confirm:
+            return {"ended": []}
         account = Account(self.session, self.sts, order, self.home.names.role, ended["name"])
-        instances = account.end_all() if order.confirm else []
+        instances = list(dict.fromkeys([*account.end_all(), *self._end_what_is_shown_late(account, order)]))
         self.logger.info("instances ended", extra={"instances": instances, "status": ended["status"]})
+        event = {"execution": ended["name"]}
+        try:
+            self._release(event, self._kept(event), account)
+        except CALL_FAILURES as error:
+            # It was stopped before anything was kept of it.
+            self.logger.warning("nothing was kept", extra={"problem": describe_error(error)})
         return {"ended": instances}
+
+    def _end_what_is_shown_late(self, account: Account, order: Order) -> list[str]:
+        """End what a launch launched whose answer was not kept: it may still be under way, and EC2 lists instances late."""
+        ended: set[str] = set()
+        for _ in range(_LOOKS_AFTER_LAUNCH):
+            self.sleep(_BETWEEN_LOOKS_SECONDS * order.minute_seconds / 60)
+            ended |= set(account.end_all())
+        return sorted(ended)
+
+    def _release(self, event: Mapping[str, Any], seen: Seen, account: Account) -> None:
+        """Release what a rollback of the part of the line holds."""
+        if "enforce" in seen.done and "clear" not in seen.done and LINE in seen.instances:
+            self._keep(event, self._do("clear", seen, account))
 
     def judge(self, event: Mapping[str, Any]) -> Envelope:
         """Judge every belief, write result and table, and set the policy to `observe` if it was asked for and is due."""
@@ -125,12 +146,14 @@ class SelfTest:
             policy = self.home.set_observe()
         summary = {
             "execution": event["execution"],
+            "version": VERSION,
             "account": order.account,
             "region": order.region,
             "began_at": event["began_at"],
             "ended_at": self.now().isoformat(),
             "problem": _problem(event),
             "policy": policy,
+            "next": next_step(counted, seen),
             **counted,
         }
         result, as_table = (f"{_folder(event)}/{name}" for name in ("result.json", "result.csv"))

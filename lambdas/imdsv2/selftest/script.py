@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MARK = "imdsv2-selftest"
 """The first word of each line that an instance writes to its console."""
 
-_REPORTED = re.compile(rf"{MARK} (?P<kind>v1|v2) (?P<second>\d+(?:\.\d+)?) (?P<status>\d{{3}})\b", re.ASCII)
+_REPORTED = re.compile(rf"{MARK} (?P<kind>boot|v1|v2) (?P<second>\d+(?:\.\d+)?) (?P<status>\d{{3}})\b", re.ASCII)
 
 _SCRIPT = """\
 #!/bin/bash
@@ -28,6 +28,7 @@ shutdown -h +$(( left > 0 ? left : 0 ))
 # User data runs at the first boot only. After a reboot or a start, this copy goes on with the calls that are left.
 cp "$0" /var/lib/cloud/scripts/per-boot/{mark}.sh 2>/dev/null
 say() {{ echo "{mark} $1 $(date +%s.%3N) $2" >> "$CONSOLE"; }}
+say boot 000
 v1() {{ say v1 "$(curl -s -o /dev/null -m 2 -w '%{{http_code}}' "$IMDS/latest/meta-data/instance-id")"; }}
 v2() {{
   token=$(curl -s -f -m 2 -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" "$IMDS/latest/api/token")
@@ -50,7 +51,7 @@ def user_data(agenda: Agenda, role: str) -> str:
 
 
 def reported_calls(role: str, console: str) -> tuple[Call, ...]:
-    """The calls that an instance reported on its console."""
+    """The calls that an instance reported on its console, and its boots."""
     found = (each.groupdict() for each in _REPORTED.finditer(console))
     return tuple(
         Call(

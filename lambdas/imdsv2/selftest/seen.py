@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ Kind = TypeVar("Kind")
 
 OK = "ok"
 """The code of a call that AWS carried out."""
+LOOK, CONSOLES = "look", "consoles"
+"""Names of the answers to looks that failed, and to questions for the consoles of which none was answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,26 +55,30 @@ class Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """A datapoint in its last state. ``seen_at``: when CloudWatch first showed that it has this value."""
+    """A datapoint in its last state. ``seen_at``: when CloudWatch first showed that it has this value; ``missing_at``: the look before,
+    which did not show that. Looks may fail, so the time between the two says nothing of CloudWatch."""
 
     metric: str
     role: str
     at: datetime
     total: float
     seen_at: datetime
+    missing_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """An instance that ListMetrics lists with `MetadataNoTokenRejected`, and when it did so first."""
+    """An instance that ListMetrics lists with `MetadataNoTokenRejected`, when it did so first, and the look before, which did not."""
 
     role: str
     at: datetime
+    missing_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request to the metadata service, as the instance reported it on its console. ``kind``: `v1` (without a token) or `v2`."""
+    """A request to the metadata service, as the instance reported it on its console. ``kind``: `v1` (without a token) or `v2`; `boot`:
+    no call, but the beginning of a boot, with status 0."""
 
     role: str
     at: datetime
@@ -100,7 +106,7 @@ class Seen:
         began_at: when the instances were launched.
         minute_seconds: how long a minute of the agenda lasts; 60 on AWS.
         instances: role to instance id.
-        looked_at: the last look; None before the first.
+        looked_at: the last look to which CloudWatch gave a complete answer; None before the first.
         done: the deeds that were carried out, in order.
     """
 
@@ -119,6 +125,15 @@ class Seen:
     def answer(self, name: str) -> Answer | None:
         """The last answer with this name."""
         return next((each for each in reversed(self.answers) if each.name == name), None)
+
+    def is_done(self, name: str) -> bool:
+        """Whether AWS carried the call with this name out."""
+        answer = self.answer(name)
+        return answer is not None and answer.code == OK
+
+    def agenda_time(self, time: timedelta) -> timedelta:
+        """How long a time of AWS is in this self-test: shorter in a rehearsal."""
+        return time * self.minute_seconds / 60
 
     def sights_of(self, role: str) -> list[Sight]:
         return [each for each in self.sights if each.role == role]

@@ -1,8 +1,8 @@
-"""What the code takes for granted about IAM, about AWS around it, and what no self-test tries."""
+"""What the code takes for granted about IAM, and about AWS around it."""
 
 from __future__ import annotations
 
-from imdsv2.selftest import permission_checks, service_checks, untried_checks, witnesses
+from imdsv2.selftest import line_checks, permission_checks, reboot_checks, service_checks, witnesses
 from imdsv2.selftest.belief import Belief, Source, Witness
 
 SERVICE_BELIEFS: tuple[Belief, ...] = (
@@ -40,14 +40,14 @@ SERVICE_BELIEFS: tuple[Belief, ...] = (
         id="line-enforces",
         statement="The service enforces an instance: ledger, tag, EC2, read-back.",
         witness=witnesses.NONE,
-        check=service_checks.line_enforces,
+        check=line_checks.line_enforces,
         if_wrong="It enforces nothing.",
     ),
     Belief(
         id="line-rolls-back",
         statement="The guard rolls an instance back whose software has IMDSv1 calls refused.",
         witness=witnesses.NONE,
-        check=service_checks.line_rolls_back,
+        check=line_checks.line_rolls_back,
         if_wrong="Broken software stays broken until a person acts.",
         for_safety=True,
     ),
@@ -87,46 +87,18 @@ SERVICE_BELIEFS: tuple[Belief, ...] = (
         if_wrong="It holds the instances of the other accounts as `unreachable`.",
     ),
     Belief(
-        id="metric-memory",
-        statement="CloudWatch keeps datapoints by the hour for 455 days, and by five minutes for 63 days.",
-        witness=witnesses.RETENTION,
-        check=untried_checks.metric_memory,
-        if_wrong="It takes hours that CloudWatch has forgotten for gaps, and holds the instance as `no_evidence`.",
+        id="reboots-on-record",
+        statement="CloudTrail tells of each RebootInstances that EC2 accepted, with the instance and the time.",
+        witness=witnesses.TRAIL,
+        check=reboot_checks.reboots_on_record,
+        if_wrong="It holds instances as `boot_not_observable` until they are started anew, or a person speaks for them.",
     ),
     Belief(
-        id="reboots-on-record",
-        statement="CloudTrail tells of each RebootInstances that EC2 accepted, and the instance then reboots within a few minutes.",
+        id="reboots-are-made",
+        statement="An instance whose RebootInstances EC2 accepted boots again within a few minutes.",
         witness=witnesses.REBOOT,
-        check=untried_checks.reboots_on_record,
+        check=reboot_checks.reboots_are_made,
         if_wrong="It takes two quiet hours for an observed start that were none, and what calls IMDSv1 at boot fails at the next one.",
         for_safety=True,
-    ),
-    Belief(
-        id="refusal-when-enforced",
-        statement="Under HttpTokensEnforced, EC2 refuses to make tokens optional with UnsupportedOperation and words about it.",
-        witness=witnesses.RECORDED,
-        check=untried_checks.refusal_when_enforced,
-        if_wrong="The rollback fails all the same; people are told EC2's own words in place of the remedy.",
-    ),
-    Belief(
-        id="refusal-under-declarative-policy",
-        statement="Under a declarative policy, EC2's refusal of a change says so.",
-        witness=witnesses.NONE,
-        check=untried_checks.refusal_under_declarative_policy,
-        if_wrong="It records `failed` with EC2's code in place of `managed_elsewhere`.",
-    ),
-    Belief(
-        id="refusal-of-managed-instances",
-        statement="EC2's refusal to change an instance that a service manages, or the instance's operator, says so.",
-        witness=witnesses.NONE,
-        check=untried_checks.refusal_of_managed_instances,
-        if_wrong="It records `failed` with EC2's code in place of `managed_elsewhere`.",
-    ),
-    Belief(
-        id="refusal-by-service-control-policy",
-        statement="EC2's refusal under a service control policy names the kind of policy.",
-        witness=witnesses.RECORDED,
-        check=untried_checks.refusal_by_service_control_policy,
-        if_wrong="People are told that a permission is missing, not where it is denied.",
     ),
 )

@@ -1,78 +1,23 @@
-"""Checks of the whole service and of its surroundings in the account: pure functions from observations to a result."""
+"""Checks of how findings reach the service, and of its surroundings in the account: pure functions from observations to a result."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from imdsv2.selftest.agenda import LINE
+from imdsv2.selftest.line_checks import entries_told
 from imdsv2.selftest.result import Expectation
 from imdsv2.selftest.seen import OK
 
 if TYPE_CHECKING:
     from imdsv2.selftest.result import Result
-    from imdsv2.selftest.seen import Entry, Seen
+    from imdsv2.selftest.seen import Seen
 
 PRODUCT, PRODUCT_V2 = ":product/aws/securityhub", ":productv2/aws/securityhub"
-REFUSED_PERIODS = 2
-"""Separate five minutes in which the agenda has the instance of the line make calls that are refused."""
-_GOOD_STATES = frozenset({"SUCCEEDED", "CURRENT"})
-_SKIPPED = "SKIPPED_SUSPENDED_ACCOUNT"
-
-
-def line_enforces(seen: Seen) -> Result:
-    """The service itself, told by hand to enforce one of the instances, requires tokens there and records it."""
-    expect = Expectation("The ledger says `enforced`, and EC2 shows HttpTokens `required`.")
-    answer = seen.answer("enforce")
-    if answer is None:
-        return expect.not_tried(
-            'The line was not tried: start with "line": true, and leave it the time that the plan says.'
-        )
-    entries = seen.entries_of(LINE)
-    enforced = [entry for entry in entries if entry.status == "enforced"]
-    required = [sight for sight in seen.sights_of(LINE) if sight.tokens == "required"]
-    if not enforced and not required:
-        # Held by policy, gate or evidence: that proves the gate, and neither proves nor disproves the line.
-        why = answer.raw.get("explanation") or answer.message
-        held = answer.code == OK and answer.raw.get("status") not in {"failed", "enforcing"}
-        return (
-            expect.not_tried(f"The service decided otherwise: {why}")
-            if held
-            else expect.judged(False, why, **answer.raw)
-        )
-    said = f"{len(enforced)} entries of the ledger say `enforced`, {len(required)} looks show `required`."
-    return expect.judged(bool(enforced and required), said, **_entries(entries))
-
-
-def line_rolls_back(seen: Seen) -> Result:
-    """After refused IMDSv1 calls, the guard makes tokens optional again by itself, and records it."""
-    expect = Expectation("The ledger says `rolled_back`, and EC2 shows HttpTokens `optional` again.")
-    entries = seen.entries_of(LINE)
-    enforced = [entry for entry in entries if entry.status == "enforced"]
-    refused = seen.calls_of(LINE, "v1", 401)
-    if not enforced:
-        return expect.not_tried("The service enforced nothing, so there is nothing to roll back.")
-    if not refused:
-        return expect.not_tried("The instance reported no refused call, so nothing broke.")
-    if (leaves := _leaves_broken(seen, len(refused))) is not None:
-        return expect.not_tried(leaves)
-    rolled_back = [entry for entry in entries if entry.status == "rolled_back"]
-    after = [sight for sight in seen.sights_of(LINE) if sight.at > enforced[0].at]
-    opened = bool(after) and after[-1].tokens == "optional"
-    said = f"The ledger ends with `{entries[-1].status}`; EC2 shows `{after[-1].tokens if after else 'nothing'}`."
-    if rolled_back:
-        said += f" The rollback came {(rolled_back[0].at - refused[0].at).total_seconds() / 60:.1f} min after the first refused call."
-    return expect.judged(bool(rolled_back) and opened, said, **_entries(entries))
-
-
-def _leaves_broken(seen: Seen, refused: int) -> str | None:
-    """Why the policy lets the guard leave the instance as it is; None if it must roll it back."""
-    answer = seen.answer("policy")
-    policy = answer.raw if answer is not None else {}
-    if policy.get("rollback", "auto") != "auto":
-        return f'The policy says "rollback": "{policy["rollback"]}", so the guard only tells.'
-    if policy.get("rejected_threshold", 0) > refused or policy.get("rejected_periods", 0) > REFUSED_PERIODS:
-        return "The policy wants more refused calls (rejected_threshold, rejected_periods) than the self-test makes."
-    return None
+HUB_RULE = "securityhub-ec2-imdsv2-check"
+"""The beginning of the name of the rule in Config by which Security Hub evaluates EC2.8: where there is none, the control is off."""
+_MAY_BE_LATE = "If the ledger has it since (`imdsv2 explain`), it only came later than the self-test waits."
+_CURRENT, _SKIPPED = "CURRENT", "SKIPPED_SUSPENDED_ACCOUNT"
+_UNDER_WAY = frozenset({"PENDING", "RUNNING"})
 
 
 def config_event_arrives(seen: Seen) -> Result:
@@ -89,8 +34,8 @@ def config_event_arrives(seen: Seen) -> Result:
     entries = [entry for entry in seen.entries if entry.source == "config"]
     if not entries and not answer.raw.get("rules"):
         return expect.not_tried("Config records, but no rule there evaluates IMDSv2 (ec2-imdsv2-check).")
-    hint = "" if entries else " Is the stack that forwards its events deployed there?"
-    return expect.judged(bool(entries), f"{len(entries)} entries come from Config.{hint}", **_entries(entries))
+    hint = "" if entries else f" Is the stack that forwards its events deployed there? {_MAY_BE_LATE}"
+    return expect.judged(bool(entries), f"{len(entries)} entries come from Config.{hint}", **entries_told(entries))
 
 
 def security_hub_finding_arrives(seen: Seen) -> Result:
@@ -108,14 +53,30 @@ def _from_hub(seen: Seen, name: str, product: str, hub: str) -> Result:
     answer = seen.answer(name)
     if answer is None or answer.code != OK:
         why = answer.code if answer is not None else "the agenda did not reach it"
-        return expect.not_tried(f"{hub} is not on in this account and Region ({why}).")
+        return expect.not_tried(f"{hub} is not on in this account and Region, or cannot be asked ({why}).")
     found = [entry for entry in seen.entries if any(arn.endswith(product) for arn in entry.hubs)]
+    if not found and (missing := _cannot_find(seen)) is not None:
+        return expect.not_tried(f"No finding came, and none may have been made: {missing}")
     hint = (
-        "" if found else " Is the control EC2.8 on there, and does its Region send its findings to that of the service?"
+        ""
+        if found
+        else f" Does its Region send its findings to that of the service (aggregation, central configuration)? {_MAY_BE_LATE}"
     )
     return expect.judged(
-        bool(found), f"{len(found)} entries of the ledger have such a finding.{hint}", **_entries(found)
+        bool(found), f"{len(found)} entries of the ledger have such a finding.{hint}", **entries_told(found)
     )
+
+
+def _cannot_find(seen: Seen) -> str | None:
+    """Why Security Hub may have made no finding: it evaluates EC2.8 by a rule of its own in Config. None if nothing speaks for that."""
+    answer = seen.answer("config")
+    if answer is None or answer.code != OK:
+        return "Config in this account and Region could not be asked whether it evaluates EC2.8 for Security Hub."
+    if not answer.raw.get("recording"):
+        return "Config does not record instances at once there."
+    if not any(str(rule).startswith(HUB_RULE) for rule in answer.raw.get("rules", [])):
+        return f"Config has no rule {HUB_RULE}-... there, so the control EC2.8 is off, or has just been switched on."
+    return None
 
 
 def hub_v2_answers(seen: Seen) -> Result:
@@ -139,13 +100,7 @@ def stack_sets_are_current(seen: Seen) -> Result:
     instances = answer.raw.get("instances", [])
     if not instances:
         return expect.not_tried("The service deploys nothing to members itself (organizational_units is empty).")
-    bad = [
-        each
-        for each in instances
-        if each["status"] not in _GOOD_STATES and each.get("detail") not in {_SKIPPED, *_GOOD_STATES}
-    ]
+    bad = [each for each in instances if each["status"] != _CURRENT and each.get("detail") != _SKIPPED]
+    if bad and all(each.get("detail") in _UNDER_WAY for each in bad):
+        return expect.not_tried(f"An operation is under way on {len(bad)} of {len(instances)} stack instances.")
     return expect.judged(not bad, f"{len(bad)} of {len(instances)} stack instances are not current.", bad=bad[:50])
-
-
-def _entries(entries: list[Entry]) -> dict[str, Any]:
-    return {"entries": [f"{each.at.isoformat()} {each.status} {each.reason} from {each.source}" for each in entries]}

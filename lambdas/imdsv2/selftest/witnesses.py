@@ -26,4 +26,9 @@ STACK_SETS = Witness(
 )
 REBOOT = Witness(Source.DOCUMENTATION, f"{_DOCS}/AWSEC2/latest/APIReference/API_RebootInstances.html")
 RECORDED = Witness(Source.RECORDED, "github.com/radkawar/stackd, testdata/aws/ec2")
+TRAIL = Witness(Source.DOCUMENTATION, f"{_DOCS}/awscloudtrail/latest/userguide/view-cloudtrail-events.html")
+CREDENTIALS = Witness(
+    Source.DOCUMENTATION, f"{_DOCS}/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html"
+)
+HUB_KEYS = Witness(Source.DOCUMENTATION, f"{_DOCS}/service-authorization/latest/reference/list_awssecurityhub.html")
 NONE = Witness(Source.NONE)

@@ -71,9 +71,14 @@ def install() -> None:
 
 
 def options_at_launch(params: Params) -> dict[str, str]:
-    """The options of a new instance: those that the launch sends, else the account's defaults, else EC2's."""
+    """The options of a new instance: those that the launch sends, else the account's defaults, else EC2's.
+
+    Tokens beside a disabled endpoint are refused as in a change: Terraform's provider sends none there, because EC2 takes none.
+    """
     sent = _sent(params, WIRE_NAMES, "MetadataOptions.")
     _refuse_invalid(sent)
+    if "HttpTokens" in sent and sent.get("HttpEndpoint") == "disabled":
+        raise Ec2Error("InvalidParameterValue", ENDPOINT_REFUSAL)
     defaults = _defaults_here()
     kept = {name: value for name, value in defaults.items() if name in AT_LAUNCH and value not in {NO_PREFERENCE, "-1"}}
     options = AT_LAUNCH | kept | sent
