@@ -25,7 +25,7 @@ def terminal(world: World) -> Terminal:
 def test_a_source_is_changed_from_a_terminal_and_put_back(world: World, terminal: Terminal) -> None:
     """Nothing is, before its instance has been proved and somebody has said yes."""
     group = Group(world, "$Default")
-    one = world.launch_one(tags={"aws:autoscaling:groupName": group.name})
+    one = world.launch_one(tags=group.tags)
     unproved = terminal.pipe("sources", one.arn, "--fix", "--yes")
     assert (3, True) == (unproved.code, "not: 1 hold" in unproved.out), unproved
     world.ask({"targets": [one.arn], "dry_run": False, "caller": "ada"})
@@ -46,7 +46,7 @@ def test_a_source_is_changed_from_a_terminal_and_put_back(world: World, terminal
 def test_a_script_changes_the_sources_of_an_account(world: World, terminal: Terminal) -> None:
     """What is left after that holds back, or requires tokens; asked again, there is nothing to do."""
     group = Group(world, "1")
-    one = world.launch_one(tags={"aws:autoscaling:groupName": group.name})
+    one = world.launch_one(tags=group.tags)
     world.ask({"targets": [one.arn], "dry_run": False, "caller": "ada"})
     shown = terminal.pipe("sources", "--fix", *THERE, "--dry-run", "-o", "json").document
     (mine,) = [each for each in shown["results"] if each["source"] == group.key]

@@ -26,6 +26,12 @@ class Group:
         self.autoscaling: Any = session.client("autoscaling")
         self.name = f"fix-{how.strip('$').lower()}-{uuid.uuid4().hex[:8]}"
         main = self._template("main")
+        self.tags = {
+            "aws:autoscaling:groupName": self.name,
+            "aws:ec2launchtemplate:id": main,
+            "aws:ec2launchtemplate:version": "1",
+        }
+        """What AWS marks a member with."""
         launching: dict[str, Any] = {"LaunchTemplate": {"LaunchTemplateId": main, "Version": how}}
         if how == "mixed":
             own = {"LaunchTemplateId": self._template("own"), "Version": "1"}
@@ -86,7 +92,7 @@ def test_a_changed_source_launches_what_requires_tokens_until_it_is_put_back(wor
     """Whatever way the group names its template."""
     group = Group(world, how)
     before = group.shown()
-    one = world.launch_one(tags={"aws:autoscaling:groupName": group.name})
+    one = world.launch_one(tags=group.tags)
     world.ask({"targets": [one.arn], "dry_run": False, "caller": "ada"})
     assert {"optional"} == set(group.launch(2))
     group.end()
@@ -107,7 +113,7 @@ def test_the_sweep_changes_sources_where_the_policy_says_so(world: World) -> Non
     """After it has judged their instances; the summary counts them, and a second sweep changes nothing."""
     world.set_policy({"mode": "enforce", "source": "fix"})
     group = Group(world, "$Default")
-    world.launch_one(tags={"aws:autoscaling:groupName": group.name})
+    world.launch_one(tags=group.tags)
     order = {"accounts": [MEMBERS[0]], "regions": [HOME], "dry_run": False}
     first = _sweep(world, **order)
     assert first["source_changes"]["fixed"] >= 1

@@ -251,9 +251,17 @@ def test_a_scope_that_the_command_has_not_is_refused_by_its_name(
         *((steer, {"targets": [instance_arn()]}, "targets") for steer in CommandKind),
         *((steer, {"force": True}, "force") for steer in CommandKind),
         *((steer, {"": 1}, "''") for steer in CommandKind),
-        *((steer, {"until": "2027-05-31"}, "until") for steer in CommandKind if steer not in {CommandKind.APPROVE, *ACCOUNTED_FOR}),
+        *(
+            (steer, {"until": "2027-05-31"}, "until")
+            for steer in CommandKind
+            if steer not in {CommandKind.APPROVE, *ACCOUNTED_FOR}
+        ),
         *((steer, {"owner": "x"}, "owner") for steer in CommandKind if steer not in ACCOUNTED_FOR),
-        *((steer, {"at": "2026-11-20T00:00:00Z"}, "at") for steer in CommandKind if steer not in {CommandKind.CLEAR, CommandKind.MENDED}),
+        *(
+            (steer, {"at": "2026-11-20T00:00:00Z"}, "at")
+            for steer in CommandKind
+            if steer not in {CommandKind.CLEAR, CommandKind.MENDED}
+        ),
         (CommandKind.APPROVE, {"refuse": TARGETS}, "refuse"),
         (CommandKind.UNDO, {"hold": TARGETS}, "undo"),
     ],

@@ -117,8 +117,8 @@ def test_the_account_s_default_reaches_every_launch_that_says_nothing() -> None:
 
 
 def test_what_a_service_copies_is_reached_through_ones_own_template() -> None:
-    """In both directions; the copy is the service's own."""
-    nodes = {"eks:cluster-name": "c", "eks:nodegroup-name": "n", "aws:autoscaling:groupName": "copy"}
+    """In both directions; the copy is the service's own, and another group that launches from it goes on as it does."""
+    nodes = {"eks:cluster-name": "c", "eks:nodegroup-name": "n", "aws:autoscaling:groupName": "eks-n"}
     sources = place(nodes, copy=(OTHER_TEMPLATE, "2"), mine=(TEMPLATE, "$Latest"))
     assert reaches(sources["mine"], sources["n"])
     assert reaches(sources["n"], sources["mine"])

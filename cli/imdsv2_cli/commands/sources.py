@@ -149,7 +149,9 @@ def _remedies(app: App, answer: Mapping[str, Any], language: str) -> Exit:
     if app.output == "json":
         show(app, {"count": len(chosen), "results": chosen}, Table((), []))
     elif app.output == "csv":
-        columns = tuple(map(Column, ("account", "region", "kind", "name", "apply", "says", "text")))
+        columns = tuple(
+            map(Column, ("account", "region", "kind", "name", "apply", "says", "replaces_running_instances", "text"))
+        )
         show(app, {}, Table(columns, [{**each, **remedy} for each in chosen for remedy in each["remedies"]]))
     else:
         deliver(app, "\n".join(_as_text(chosen)) + "\n" if chosen else "No source there needs a remedy.\n")
@@ -157,10 +159,15 @@ def _remedies(app: App, answer: Mapping[str, Any], language: str) -> Exit:
 
 
 def _as_text(sources: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Remedies to copy. What has to wait is commented out: whoever pastes everything applies only what may be applied."""
     for source in sources:
         what = f"{source.get('kind', 'image')} {source.get('name') or source.get('image')}"
         for remedy in source["remedies"]:
-            yield f"# {for_terminal(what)}, account {source['account']}, {source['region']}: apply {remedy['apply']}"
-            yield f"# {for_terminal(remedy['says'])}"
-            yield from (for_terminal(line) if line.strip() else "" for line in remedy["text"].splitlines())
+            mark = "//" if remedy["language"] == "cdk-typescript" else "#"
+            yield f"{mark} {for_terminal(what)}, account {source['account']}, {source['region']}: apply {remedy['apply']}"
+            yield f"{mark} {for_terminal(remedy['says'])}"
+            if replaces := remedy.get("replaces_running_instances"):
+                yield f"{mark} Running instances: {for_terminal(replaces)}"
+            waits = "" if remedy["apply"] == "now" else f"{mark} "
+            yield from (f"{waits}{for_terminal(line)}" if line.strip() else "" for line in remedy["text"].splitlines())
             yield ""

@@ -31,6 +31,11 @@ def read_groups(autoscaling: Any, names: Iterable[str]) -> dict[str, Group]:
     }
 
 
+def read_all_groups(autoscaling: Any) -> list[Group]:
+    """Every group of an account and Region, also those without instances. Raises ClientError or BotoCoreError."""
+    return [_group(each) for each in _pages(autoscaling.describe_auto_scaling_groups, "AutoScalingGroups")]
+
+
 def read_configurations(autoscaling: Any, names: Iterable[str]) -> dict[str, Configuration]:
     """The launch configurations of these names; one that is gone is left out. Raises ClientError or BotoCoreError."""
     return {

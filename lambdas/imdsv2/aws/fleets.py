@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import error_code
-from imdsv2.aws.pages import listed
+from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.batches import batched
 from imdsv2.source.launching import DEFAULT, Fleet, Ref
 
@@ -26,8 +26,8 @@ _ATTEMPTS = 4
 def read_fleets(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Fleet]:
     """The EC2 Fleets of these ids; those that EC2 has forgotten are left out. Raises ClientError or BotoCoreError."""
 
-    def ask(some: Sequence[str]) -> Mapping[str, Any]:
-        return ec2.describe_fleets(FleetIds=some)
+    def ask(some: Sequence[str], **more: Any) -> Mapping[str, Any]:
+        return ec2.describe_fleets(FleetIds=some, **more)
 
     return {each["FleetId"]: _fleet(each) for each in _known(ask, "Fleets", ids)}
 
@@ -35,27 +35,24 @@ def read_fleets(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Fleet]:
 def read_spot_fleets(ec2: EC2Client, ids: Iterable[str]) -> dict[str, Fleet]:
     """The Spot Fleet requests of these ids; those that EC2 has forgotten are left out. Raises ClientError or BotoCoreError."""
 
-    def ask(some: Sequence[str]) -> Mapping[str, Any]:
-        return ec2.describe_spot_fleet_requests(SpotFleetRequestIds=some)
+    def ask(some: Sequence[str], **more: Any) -> Mapping[str, Any]:
+        return ec2.describe_spot_fleet_requests(SpotFleetRequestIds=some, **more)
 
     return {each["SpotFleetRequestId"]: _spot_fleet(each) for each in _known(ask, "SpotFleetRequestConfigs", ids)}
 
 
-def _known(
-    ask: Callable[[Sequence[str]], Mapping[str, Any]], answer: str, ids: Iterable[str]
-) -> Iterator[Mapping[str, Any]]:
+def _known(ask: Callable[..., Mapping[str, Any]], answer: str, ids: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     for some in batched(sorted({*ids}), IDS_A_CALL):
         yield from _known_of(ask, answer, some)
 
 
-def _known_of(
-    ask: Callable[[Sequence[str]], Mapping[str, Any]], answer: str, some: Sequence[str]
-) -> Iterator[Mapping[str, Any]]:
+def _known_of(ask: Callable[..., Mapping[str, Any]], answer: str, some: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     """Those that EC2 knows of a call's ids. It may name one unknown id at a time, or none: then each is asked for by itself, since
     what is only not named would be taken for forgotten."""
     for _ in range(_ATTEMPTS):
         try:
-            yield from listed(ask(some), answer) if some else []
+            for page in pages(ask, some=some) if some else ():
+                yield from listed(page, answer)
         except ClientError as error:
             if not _is_unknown(error):
                 raise

@@ -22,13 +22,17 @@ def read_images(ec2: EC2Client, ids: Iterable[str], account: str) -> dict[str, I
 def read_defaults(ec2: EC2Client) -> Defaults:
     """The account's metadata defaults in the Region. Raises ClientError or BotoCoreError."""
     seen = ec2.get_instance_metadata_defaults().get("AccountLevel", {})
-    tokens = seen.get("HttpTokens", "")
     return Defaults(
-        tokens="" if tokens == "no-preference" else tokens,
+        tokens=_preference(seen.get("HttpTokens", "")),
+        endpoint=_preference(seen.get("HttpEndpoint", "")),
         hop_limit=seen.get("HttpPutResponseHopLimit", -1),
         managed_by=seen.get("ManagedBy", ""),
         enforced=seen.get("HttpTokensEnforced") == "enabled",
     )
+
+
+def _preference(said: str) -> str:
+    return "" if said == "no-preference" else said
 
 
 def _image(seen: ImageTypeDef, account: str) -> Image:

@@ -171,6 +171,16 @@ def _from_hold(instance: Instance, hold: Hold, now: datetime) -> Verdict:
     return replace(verdict, ends_on=hold.until)
 
 
+def decide_by_people(instance: Instance, history: History, policy: Policy, now: datetime) -> Verdict | None:
+    """What people say of an instance, whether it requires tokens already or not: for what is launched in its place. None if nothing."""
+    exemption = from_tags(instance.tags, history.long_exemption, policy, now)
+    if exemption is not None:
+        return exemption
+    if history.hold is not None and history.hold.in_force(now):
+        return _from_hold(instance, history.hold, now)
+    return None
+
+
 def _from_breakage(instance: Instance, rolled_back_at: datetime, now: datetime) -> Verdict:
     why = (
         f"Tokens were required here before, and it was put back on {minute(rolled_back_at)} because its software broke. "

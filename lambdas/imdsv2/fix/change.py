@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from imdsv2.aws import source_change as action
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_have_been_done, may_pass
+from imdsv2.aws.errors import (
+    CALL_FAILURES,
+    KEYS_REFUSED,
+    describe_error,
+    error_code,
+    may_have_been_done,
+    may_pass,
+)
 from imdsv2.aws.metadata_options import LOOKS_LAG
 from imdsv2.domain.source_fix import TELL, FixStatus, description, names_of, token
 from imdsv2.fix.returning import put_back
@@ -224,7 +231,9 @@ class Changing:
         return fix
 
     def _refused(self, fix: SourceFix, error: Exception, *, is_taken_over: bool) -> SourceFix:
-        why = f"AWS refused the change ({describe_error(error)}): deploy the member roles of this version there, or apply a remedy."
+        is_denied = error_code(error) in KEYS_REFUSED
+        to_do = "deploy the member roles of this version there" if is_denied else "see to what it says"
+        why = f"AWS refused the change ({describe_error(error)}): {to_do}, or apply a remedy."
         known = self.fixes.read(fix.key)
         if known.status is not FixStatus.FIXING or known.attempt != fix.attempt:
             return known

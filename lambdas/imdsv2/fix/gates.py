@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain import gates as gate
 from imdsv2.domain.cohort import describe_cohort
 from imdsv2.domain.commands import command
-from imdsv2.domain.decision import decide_scope, decide_without_evidence
+from imdsv2.domain.decision import decide_by_people, decide_scope
 from imdsv2.domain.policy import Approval, Mode
 from imdsv2.domain.verdict import Reason
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
 
-_WORDS_OF_PEOPLE = frozenset({Reason.HELD_BY_PERSON, Reason.EXEMPT, Reason.EXEMPTION_UNREADABLE})
 _NOTICE_HOLDS_FOR = timedelta(days=7)
 
 
@@ -58,7 +57,7 @@ class SourceGates:
 
         Args:
             fix: as it would be written; its caller's order is an approval.
-            instances: those of the source that run.
+            instances: those of the source, and of what shares with it what would be changed.
             records: what the ledger says of them.
         """
         return (
@@ -114,19 +113,20 @@ class SourceGates:
         return Shut(reason=closed.reason, why=closed.explanation) if closed is not None else None
 
     def _ask_people(self, instances: Iterable[Instance], records: Mapping[InstanceArn, Record]) -> Shut | None:
-        """What a person says of one instance holds for what replaces it."""
+        """What a person says of one instance holds for what replaces it, whether it runs, or requires tokens, just now or not."""
         policy, now = self.policies.current(self.now()).policy, self.now()
         for each in instances:
             record = records.get(each.arn)
             if record is None:
                 continue
-            verdict = decide_without_evidence(each, record.history, policy, now)
+            verdict = decide_by_people(each, record.history, policy, now)
             suppressed = record.reason == Reason.SUPPRESSED
-            if suppressed or (verdict is not None and verdict.reason in _WORDS_OF_PEOPLE):
+            if suppressed or verdict is not None:
                 reason = Reason.SUPPRESSED if suppressed or verdict is None else verdict.reason
                 said = record.explanation if suppressed or verdict is None else verdict.explanation
                 return Shut(
-                    reason=reason, why=f"{each.arn.instance_id}, which it launched, is not to be changed: {said}"
+                    reason=reason,
+                    why=f"{each.arn.instance_id}, whose next launch would require tokens, is not to be changed: {said}",
                 )
         return None
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import Reservation
-from imdsv2.domain.source_fix import STANDS, TELL, UNDER_WAY, FixStatus
+from imdsv2.domain.source_fix import TELL, UNDER_WAY, FixStatus
 from imdsv2.errors import LedgerContended
+from imdsv2.fix.left import left_to_people
 from imdsv2.fix.survey import survey
 from imdsv2.source.fixing import pointers_of, steps_of
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from imdsv2.ledger.table import Ledger
 
 WOULD_FIX = "would_fix"
-_BETWEEN_ATTEMPTS = timedelta(days=7)
-"""What failed once makes no version each night."""
 _JUDGED_FOR = timedelta(hours=6)
 """How long the verdict on a source holds for a change that was interrupted: instances call, and people object, meanwhile."""
 _SHARED = "It shares a launch template with a source that was changed just now. Ask again for it; the next sweep looks again as well."
@@ -130,13 +129,13 @@ class Fixing:
             return self._go_on(known, request_id, dry_run=dry_run)
         if seen.hindrance is not None:
             return Ended(key=seen.key, status=known.status if known.stands else None, why=seen.hindrance, fix=known)
-        if caller is None and (why := _left_to_people(seen, known, now)) is not None:
+        if caller is None and (why := left_to_people(seen, known, now)) is not None:
             return Ended(key=seen.key, status=known.status, why=why, fix=known)
         if known.owes and not dry_run:
             # Another attempt would take its place, and be told instead.
             return Ended(key=seen.key, status=known.status, why=_OWED, fix=known)
         wanted = replace(self._wanted(seen, known, caller, request_id), because=because)
-        shut = self.gates.ask(wanted, seen.source.running, seen.records)
+        shut = self.gates.ask(wanted, seen.concerned, seen.records)
         if dry_run:
             if shut is not None and not shut.would:
                 return _held(wanted, shut)
@@ -271,26 +270,3 @@ def _plan(fix: SourceFix) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _how_to_ask(seen: Seen) -> str:
-    """How a person has it changed, the command line first: sources are named by an instance, and by no key."""
-    one = [*seen.source.running, *seen.source.instances][0].arn
-    return (
-        f"To have it changed now: imdsv2 sources --fix {one}, or without the command line, ask the manual function for that instance "
-        'under sources, with "fix": true.'
-    )
-
-
-def _left_to_people(seen: Seen, known: SourceFix, now: datetime) -> str | None:
-    """Why the sweep leaves a source alone that may be changed; None if it does not."""
-    how = _how_to_ask(seen)
-    if known.undone_by is not None:
-        return f"{known.undone_by} had it put back. {how}"
-    older = [each for each in steps_of(seen.source) if each.base < max(known.made.get(each.template, [0]))]
-    if older and known.status in {*STANDS, FixStatus.LEFT}:
-        return f"Somebody went back to version {older[0].base} of launch template {older[0].name} since the service changed it. {how}"
-    fails = known.status is FixStatus.FAILED or (known.status is FixStatus.GONE_BACK and known.broken_by is None)
-    if fails and known.at is not None and now - known.at < _BETWEEN_ATTEMPTS:
-        return f"{known.explanation} It is tried again after {known.at + _BETWEEN_ATTEMPTS:%Y-%m-%d}. {how}"
-    return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.errors import CALL_FAILURES, KEYS_REFUSED, describe_error
 from imdsv2.domain.commands import CALLER
 from imdsv2.domain.message import Message
 from imdsv2.domain.pasting import lines_to_paste
@@ -88,9 +88,15 @@ def _is_news(fix: SourceFix) -> bool:
 def _said(fix: SourceFix) -> str:
     if fix.status is not FixStatus.GOING_BACK or not fix.hindered_by:
         return fix.explanation
+    is_denied = fix.hindered_by.partition(" ")[0] in KEYS_REFUSED
+    to_do = (
+        "deploy the member roles of this version there"
+        if is_denied
+        else "end what stands in its way, such as an instance refresh"
+    )
     return (
-        f"{fix.explanation} AWS refuses to put it back ({fix.hindered_by}), which is tried again every few minutes: deploy the member roles "
-        "of this version there, or point it to the version before by hand."
+        f"{fix.explanation} AWS refuses to put it back ({fix.hindered_by}), which is tried again every few minutes: {to_do}, or point it to "
+        "the version before by hand."
     )
 
 

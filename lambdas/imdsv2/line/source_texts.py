@@ -90,7 +90,11 @@ def _told(source: JudgedSource) -> str:
             "Apply it now" if source.judged.verdict is SourceVerdict.FIX_SOURCE else "Apply it when the hold has ended"
         )
         parts.append(f"  {when} ({first.language}). {first.says}")
-        parts.append(first.text[:_LONGEST_REMEDY])
+        if first.replaces is not None:
+            parts.append(f"  Running instances: {first.replaces}")
+        # Half a command is worse than none.
+        too_long = f"  The text is too long for a message. It is answered by: {how_to_ask(source.name)}"
+        parts.append(first.text if len(first.text) <= _LONGEST_REMEDY else too_long)
     return "\n".join(parts)
 
 

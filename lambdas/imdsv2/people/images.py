@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _WARNING = (
     "ImdsSupport v2.0 cannot be undone on an AMI. What is launched from it requires tokens from then on, with hop limit 2, unless the "
-    "launch or the account's default says otherwise; instances that run already stay as they are."
+    "launch or the account's default says otherwise; instances that run already stay as they are. The same is so in every account that the AMI "
+    "is shared with, and the service looks at none of these: ask them first."
 )
 
 _UNTOLD = (

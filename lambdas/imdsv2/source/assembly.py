@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import Instance, Placed
     from imdsv2.source.launching import (
         Configuration,
+        Defaults,
         Fleet,
         Found,
         Group,
@@ -46,6 +47,7 @@ class Source:
         service: what EKS or Batch says of it, None if they were not asked.
         own: the launch template of the customer's that the service copies; its launches are those of the copy.
         images: the AMIs that it launches from, and those of its instances, as far as they can be seen.
+        defaults: the account's, which decide where its launches say nothing; None if they cannot be read.
         owners: who manages it, by what they manage, in words; empty if nobody is known to.
         unread: why it cannot be judged, in words; None if it can.
     """
@@ -60,6 +62,7 @@ class Source:
     service: Service | None = None
     own: Launch | None = None
     images: Sequence[Image] = ()
+    defaults: Defaults | None = None
     owners: Mapping[str, Owner] = field(default_factory=dict)
     unread: str | None = None
 
@@ -131,6 +134,7 @@ def _source(place: Placed, origin: Origin, instances: Sequence[Instance], found:
         service=service,
         own=own,
         images=tuple({each.id: each for each in _images(instances, launches, found)}.values()),
+        defaults=found.defaults,
         owners=dict(_owners(origin, instances, group, fleet, launches, own)),
         unread=_unread(origin, group, fleet, launches, found),
     )

@@ -31,6 +31,9 @@ def effect_of(options: Mapping[str, Any], defaults: Defaults | None, image: Imag
     """
     if options.get("HttpEndpoint") == "disabled":
         return Effect(tokens=REQUIRED, because="its metadata endpoint is disabled, so nothing can call IMDSv1")
+    if defaults is not None and defaults.endpoint == "disabled" and "HttpEndpoint" not in options:
+        why = "it does not say HttpEndpoint, and the account's default in this Region disables the metadata endpoint"
+        return Effect(tokens=REQUIRED, because=f"{why}, so nothing can call IMDSv1")
     if tokens := options.get("HttpTokens"):
         return Effect(tokens=tokens, because=f"it says HttpTokens={tokens}")
     if defaults is None:

@@ -58,7 +58,7 @@ def hindrance(
         return f"It is managed elsewhere ({owners}): apply the remedy there, or the next deployment undoes the change."
     if source.configuration is not None:
         return "A launch configuration cannot be changed: apply one of the remedies, or move the group to a launch template."
-    return _version_trouble(source, alike) or _shared(source, others)
+    return _endpoint_trouble(source) or _version_trouble(source, alike) or _shared(source, others)
 
 
 def _owners(source: Source) -> str:
@@ -67,6 +67,16 @@ def _owners(source: Source) -> str:
         if not named and (owner := owner_of(each.tags)):
             named.append(f"instance {each.arn.instance_id} by {owner.said}")
     return ", ".join(named[:_SHOWN])
+
+
+def _endpoint_trouble(source: Source) -> str | None:
+    """A new version names the endpoint as enabled where the one in use says nothing of it, which must not open what the account closes."""
+    if source.defaults is not None or all("HttpEndpoint" in each.version.options for each in open_templates(source)):
+        return None
+    return (
+        "The account's metadata defaults cannot be read, and they may disable the endpoint of what it launches: deploy the member roles of "
+        "this version there, or apply one of the remedies."
+    )
 
 
 def _version_trouble(source: Source, alike: Mapping[tuple[str, int], int]) -> str | None:

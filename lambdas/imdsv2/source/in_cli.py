@@ -48,16 +48,30 @@ def of_templates(source: Source, launches: Sequence[TemplateLaunch]) -> Remedy:
         *(["makes it the default, which everybody who launches from the default gets"] if defaults else []),
         *(["points the source to it"] if pointed else []),
     ]
-    also = [_behind(each) for each in launches if _behind(each)]
+    also = [behind(each) for each in launches if behind(each)]
     if any(each.ref.version == LATEST for each in using):
         also.append("Whoever launches from $Latest gets it at once.")
     if pinned and pointed is None:
         also.append("Whoever names the older version has to name the new one.")
+    also.append(_way_back(using, has_pointer=pointed is not None))
     also += [_KEPT, *dict.fromkeys(hops_of(source, each.version.options).choice for each in launches)]
     return Remedy(language=Language.CLI, text=" &&\n".join(lines), says=f"{', and '.join(says)}. {' '.join(also)}")
 
 
-def _behind(launch: TemplateLaunch) -> str:
+def _way_back(using: Sequence[TemplateLaunch], *, has_pointer: bool) -> str:
+    """How a person undoes it, by how the source names each version."""
+    back = [
+        f"make version {each.version.number} the default of {each.template.name} again"
+        if each.ref.version == DEFAULT
+        else f"make another version from {each.version.number} with HttpTokens=optional, which is the latest then"
+        if each.ref.version == LATEST
+        else f"point {'the source' if has_pointer else 'whoever names the new one'} to version {each.version.number} again"
+        for each in using
+    ]
+    return f"To go back: {'; '.join(dict.fromkeys(back))}."
+
+
+def behind(launch: TemplateLaunch) -> str:
     """A warning where the new version, which becomes the latest one, is not made from the present latest."""
     template, version = launch.template, launch.version
     if version.number == template.latest:
@@ -164,15 +178,16 @@ def _pointed(
     named: Mapping[str, str], launches: Iterable[Launch], variables: Mapping[tuple[str, int], str]
 ) -> dict[str, str]:
     """A specification by id alone, because AWS refuses an id and a name beside each other."""
-    template, version = named.get("LaunchTemplateId", ""), named.get("Version") or DEFAULT
+    version = named.get("Version") or DEFAULT
     for each in launches:
         ref = each.ref
         if ref is None or each.template is None or ref.version != version or each.past:
             continue
-        if template == each.template.id or named.get("LaunchTemplateName") == each.template.name:
+        if named.get("LaunchTemplateId") == each.template.id or named.get("LaunchTemplateName") == each.template.name:
             variable = variables.get(_key(each)) if ref.is_pinned else None
             return {"LaunchTemplateId": each.template.id, "Version": f"<{variable}>" if variable else version}
-    return {"LaunchTemplateId": template, "Version": version}
+    by = "LaunchTemplateId" if named.get("LaunchTemplateId") else "LaunchTemplateName"
+    return {by: named.get(by, ""), "Version": version}
 
 
 def of_configuration(source: Source, group: Group, configuration: Configuration) -> Remedy:
@@ -212,7 +227,7 @@ def of_configuration(source: Source, group: Group, configuration: Configuration)
     lines += ["rm user-data.bin"] if configuration.has_user_data else []
     says = (
         "Makes a launch configuration like the present one that requires tokens, and points the group to it. Other groups that use "
-        "the present one are not changed. AWS takes no new launch configurations from newer accounts: there, move the group to a "
+        "the present one are not changed: for these, the last command alone is enough, with their names. AWS takes no new launch configurations from newer accounts: there, move the group to a "
         f"launch template. {_KEPT} {hops.choice}"
     )
     return Remedy(language=Language.CLI, text=" &&\n".join(lines), says=says)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from imdsv2.source import in_stack, in_terraform
 from imdsv2.source.effect import OPTIONAL
-from imdsv2.source.in_cli import command, new_version, option
-from imdsv2.source.in_services import BATCH_REPLACES
+from imdsv2.source.in_cli import behind, command, new_version, option
+from imdsv2.source.in_services import BATCH_REPLACES, BATCH_TAKES
 from imdsv2.source.origin import Kind
 from imdsv2.source.owner import CLOUDFORMATION, TERRAFORM, owner_of
 from imdsv2.source.quoting import shell_json
@@ -49,7 +49,15 @@ def _in_cli(source: Source, own: TemplateLaunch, replaces: str) -> Remedy:
     else:
         text = f"{new_version(source, own, 'version')} &&\n{_update(source, own, None)}"
         says = "Makes a version of your launch template that differs in its metadata options only, and has the service copy it anew."
+        says = f"{says} To go back, have the service copy version {own.version.number} again: the instances are replaced again."
+        says = f"{says} {behind(own)}".rstrip()
     choice = hops_of(source, own.version.options).choice
+    if source.origin.kind is Kind.BATCH:
+        choice = f"{BATCH_TAKES} {choice}"
+    elif not own.version.image:
+        choice = (
+            f"The nodes keep the release of their AMI; leave out --release-version to have the newest one. {choice}"
+        )
     return Remedy(language=Language.CLI, text=f"{text}\n", says=f"{says} {choice}", replaces=replaces)
 
 
@@ -63,4 +71,9 @@ def _update(source: Source, own: TemplateLaunch, number: str | None) -> str:
         return command("batch", "update-compute-environment", region, whom, "--compute-resources", word)
     whom = f"{option('cluster-name', source.origin.within)} {option('nodegroup-name', source.origin.name)}"
     named = f'--launch-template "id={template},version={number or "$version"}"'
-    return command("eks", "update-nodegroup-version", region, whom, named)
+    if own.version.image:
+        return command("eks", "update-nodegroup-version", region, whom, named)
+    # Without a release, EKS takes the newest one: another AMI, which nobody has asked for.
+    asked = command("eks", "describe-nodegroup", region, whom, "--query nodegroup.releaseVersion --output text")
+    updated = command("eks", "update-nodegroup-version", region, whom, named, '--release-version "$release"')
+    return f"release=$({asked}) &&\n{updated}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.graduation import BY_POLICY
 from imdsv2.source.in_cli import command, option
 from imdsv2.source.launches import newest_of
 from imdsv2.source.quoting import remark, shell, shell_json, yaml
@@ -14,18 +15,30 @@ if TYPE_CHECKING:
     from imdsv2.source.assembly import Source
     from imdsv2.source.launching import Image
 
-_CONTAINERS = "Hop limit 2 lets pods reach the instance role with tokens; write 1 if pods are to be kept from it."
 BATCH_REPLACES = (
     "Batch makes new instances for this change (an infrastructure update) and ends the old ones: when their jobs have ended, or after "
     "jobExecutionTimeoutMinutes of the environment's update policy."
 )
 _EMR_CONFIGURATION = "imdsv2-required"
+_SUFFIX = "-imdsv2"
+_LONGEST_NODE_GROUP = 63
+"""EKS API reference, CreateNodegroup, nodegroupName."""
+BATCH_TAKES = (
+    "Batch takes this change only of environments with its service-linked role and another allocation strategy than BEST_FIT; for others, "
+    "make a new environment with this launch template, and give it to the job queue."
+)
 _BEANSTALK_NAMESPACE = "aws:autoscaling:launchconfiguration"
 
 
+def _containers(hops: int = CONTAINER_HOPS) -> str:
+    return f"Hop limit {hops} lets pods reach the instance role with tokens; write 1 if pods are to be kept from it."
+
+
 def karpenter(source: Source) -> list[Remedy]:
-    """The patch of an EC2NodeClass. Where no tag names the class, the pool's reference to it does."""
-    options = {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": CONTAINER_HOPS}
+    """The patch of an EC2NodeClass. Where no tag names the class, the pool's reference to it does. A hop limit above 2 was chosen, for an
+    overlay network for example; one of 1 is also what a class has that says nothing."""
+    hops = max(CONTAINER_HOPS, *(each.options.hop_limit for each in source.instances))
+    options = {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": hops}
     patch = shell_json({"spec": {"metadataOptions": options}})
     name = source.origin.detail
     pool = f"nodepool {shell(source.origin.name)}"
@@ -37,8 +50,8 @@ def karpenter(source: Source) -> list[Remedy]:
         Remedy(
             language=Language.KARPENTER,
             text=f"kubectl patch ec2nodeclass {whom} --type merge --patch {patch}\n",
-            says=f"{cluster}Karpenter launches every further node of this node class with tokens required. {_CONTAINERS} Its newest node has hop "
-            f"limit {newest_of(source.instances).options.hop_limit}.",
+            says=f"{cluster}Karpenter launches every further node of this node class with tokens required. {_containers(hops)} Its newest node has hop "
+            f"limit {newest_of(source.instances).options.hop_limit}. To go back, patch httpTokens to optional: the nodes are replaced again.",
             replaces="Karpenter replaces the running nodes of this class, because they have drifted from it: at once, within the "
             "disruption budgets of their node pools. Set a budget of 0 nodes first if they are to stay.",
         )
@@ -57,7 +70,7 @@ def eks_node_group(source: Source) -> list[Remedy]:
         f"  region: {region}",
         "managedNodeGroups:",
         f"  # Copy what node group {remark(group)} says, and change these:",
-        f"  - name: {yaml(group + '-imdsv2')}",
+        f"  - name: {yaml(group[: _LONGEST_NODE_GROUP - len(_SUFFIX)] + _SUFFIX)}",
         "    disableIMDSv1: true",
         "    disablePodIMDS: false",
     ]
@@ -92,7 +105,7 @@ def beanstalk(source: Source) -> list[Remedy]:
         "Elastic Beanstalk replaces all running instances of the environment: as its deployment policy for configuration changes "
         "says, or all at once if rolling updates are off."
     )
-    says = "The environment launches with tokens required."
+    says = "The environment launches with tokens required. To go back, set the option to false: the instances are replaced again."
     config = "\n".join(
         [
             f"# .ebextensions/imdsv2.config of what is deployed to {remark(source.origin.name)}",
@@ -130,7 +143,7 @@ def emr(source: Source) -> list[Remedy]:
             text=made + "\n",
             says=f"Makes a security configuration that requires tokens (EMR 5.32, 6.2 and later). Cluster {source.origin.within} keeps "
             f"its own until it ends: make the next one with --security-configuration {_EMR_CONFIGURATION}, or add this part to the "
-            "one that it uses. Hop limit 1 is enough unless containers run on the cluster's instances; then write 2.",
+            "one that it uses. Where that name is taken already, leave the command out. Hop limit 1 is enough unless containers run on the cluster's instances; then write 2.",
         )
     ]
 
@@ -167,7 +180,7 @@ def batch(source: Source) -> list[Remedy]:
         Remedy(
             language=Language.CLI,
             text=f"{template} &&\n{update}\n",
-            says=f"Makes a launch template that requires tokens, and has the compute environment launch from it.{asks} {_CONTAINERS}",
+            says=f"Makes a launch template that requires tokens, and has the compute environment launch from it.{asks} {BATCH_TAKES} {_containers()}",
             replaces=BATCH_REPLACES,
         )
     ]
@@ -175,17 +188,40 @@ def batch(source: Source) -> list[Remedy]:
 
 def by_hand(source: Source) -> list[Remedy]:
     """The account's default, which decides where a launch says nothing."""
-    return [
-        Remedy(
-            language=Language.CLI,
-            text=command("ec2", "modify-instance-metadata-defaults", source.place.region, "--http-tokens required")
-            + "\n",
-            says=f"Every further launch in account {source.place.account}, {source.place.region}, that does not say HttpTokens requires "
-            "tokens: by hand, and from templates, groups and services that say nothing, also those with a verdict of hold here. "
-            "Look at all sources first. Running instances keep their options. To undo it, send --http-tokens no-preference. "
-            "A single launch: add --metadata-options HttpTokens=required,HttpEndpoint=enabled to aws ec2 run-instances.",
+    set_by_command = command("ec2", "modify-instance-metadata-defaults", source.place.region, "--http-tokens required")
+    says = (
+        f"Every further launch in account {source.place.account}, {source.place.region}, that does not say HttpTokens requires "
+        "tokens: by hand, and from templates, groups and services that say nothing, also those with a verdict of hold here. "
+        f"Look at all sources first. Running instances keep their options. {_default_back(source)} "
+        f"A single launch: add --metadata-options {_single_launch(source)} to aws ec2 run-instances.{_hops_by_hand(source)}"
+    )
+    return [Remedy(language=Language.CLI, text=set_by_command + "\n", says=says)]
+
+
+def _default_back(source: Source) -> str:
+    """How the default goes back; where a declarative policy sets it, that AWS refuses the command."""
+    defaults = source.defaults
+    if defaults is not None and defaults.managed_by == BY_POLICY:
+        return (
+            "AWS refuses the command here, because a declarative policy of the organisation sets this default: have the policy changed "
+            "(http_tokens of its instance_metadata_defaults)."
         )
-    ]
+    before = defaults.tokens if defaults is not None and defaults.tokens else "no-preference"
+    return f"To undo it, send --http-tokens {before}."
+
+
+def _single_launch(source: Source) -> str:
+    hops = f",HttpPutResponseHopLimit={CONTAINER_HOPS}" if source.runs_containers else ""
+    return f"HttpTokens=required,HttpEndpoint=enabled{hops}"
+
+
+def _hops_by_hand(source: Source) -> str:
+    if not source.runs_containers:
+        return ""
+    return (
+        " Containers run on its instances: with hop limit 1, which a launch has that says nothing, they cannot get a token, and are kept "
+        "from the instance role; with 2 they reach it."
+    )
 
 
 def spot_specifications(source: Source) -> list[Remedy]:
@@ -205,6 +241,6 @@ def image_attribute(image: Image, region: str) -> Remedy:
         language=Language.CLI,
         text=command("ec2", "modify-image-attribute", region, *whom) + "\n",
         says=f"Launches from {image.id} require tokens, with hop limit 2, unless they or the account's default say otherwise. This cannot be "
-        "undone on that AMI: copy it first if you may need it as it was. Running instances keep their options. The service does it, too, "
+        "undone on that AMI: copy it first if you may need it as it was. It concerns every account that the AMI is shared with. Running instances keep their options. The service does it, too, "
         f"and records who wanted it, unless a source that uses the AMI is held: imdsv2 images --require {image.id}.",
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.source.in_cli import command, option
+from imdsv2.source.launching import DEFAULT, LATEST
 from imdsv2.source.owner import CLOUDFORMATION, Owner, owner_of
 from imdsv2.source.quoting import remark, typescript, yaml
-from imdsv2.source.remedy import Language, Remedy, hops_of, options_to_launch
+from imdsv2.source.remedy import Language, Remedy, hops_of, options_to_launch, shown_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,11 +43,25 @@ def of_template(source: Source, launch: TemplateLaunch, owner: Owner) -> list[Re
     """The remedies for a launch template in a stack."""
     options = launch.version.options
     hops = hops_of(source, options)
-    named = f" Where a version is named, name !GetAtt {owner.logical_id}.LatestVersionNumber."
-    follows = named if launch.ref.is_pinned else ""
+    latest = f"!GetAtt {owner.logical_id}.LatestVersionNumber"
+    follows = {
+        DEFAULT: f" CloudFormation never moves the default, which this source follows: name {latest} in place of the default, or after the "
+        f"deployment send: {_moved_default(source, launch)}",
+        LATEST: "",
+    }.get(launch.ref.version, f" Where a version is named, name {latest}.")
     says = f"The stack makes a version of the launch template that requires tokens.{follows} {hops.choice}"
     path = ("LaunchTemplateData",)
     return _rendered(owner, "AWS::EC2::LaunchTemplate", path, options_to_launch(options, hops), says, _ROLLS)
+
+
+def _moved_default(source: Source, launch: TemplateLaunch) -> str:
+    """The command that makes the latest version the default; EC2 takes its number alone."""
+    region, whom = source.place.region, option("launch-template-id", launch.template.id)
+    number = "--query 'LaunchTemplates[0].LatestVersionNumber' --output text"
+    latest = command(
+        "ec2", "describe-launch-templates", region, option("launch-template-ids", launch.template.id), number
+    )
+    return command("ec2", "modify-launch-template", region, whom, f'--default-version "$({latest})"') + "."
 
 
 def of_configuration(source: Source, configuration: Configuration) -> list[Remedy]:
@@ -62,10 +78,11 @@ def of_configuration(source: Source, configuration: Configuration) -> list[Remed
 def of_instance(source: Source) -> list[Remedy]:
     """The remedies for a single instance in a stack. Its own options are changed even where it has a launch template: naming another
     version of that would replace it."""
-    hops = hops_of(source, {})
+    options = shown_options(source)
+    hops = hops_of(source, options)
     owner = Owner(manager=CLOUDFORMATION, stack=source.origin.within, logical_id=source.origin.name)
     says = f"{_STAYS} {_NO_L2} {hops.choice}"
-    return _rendered(owner, "AWS::EC2::Instance", (), options_to_launch({}, hops), says, None)
+    return _rendered(owner, "AWS::EC2::Instance", (), options_to_launch(options, hops), says, None)
 
 
 def _of_configuration(source: Source) -> Owner | None:
@@ -128,7 +145,7 @@ def _in_cdk_python(resource: _Resource) -> Remedy:
         "    for construct in stack.node.find_all():",
         "        if not CfnResource.is_cfn_resource(construct):",
         "            continue",
-        f"        if stack.get_logical_id(construct) == {typescript(resource.logical_id)}:",
+        f"        if stack.resolve(construct.logical_id) == {typescript(resource.logical_id)}:",
     ]
     lines += [
         f"            construct.add_property_override({typescript(path)}, {_literal(value)})"
@@ -147,7 +164,7 @@ def _in_cdk_typescript(resource: _Resource) -> Remedy:
         "export function requireImdsv2(stack: Stack): void {",
         "  for (const construct of stack.node.findAll()) {",
         "    if (!CfnResource.isCfnResource(construct)) continue;",
-        f"    if (stack.getLogicalId(construct) === {typescript(resource.logical_id)}) {{",
+        f"    if (stack.resolve(construct.logicalId) === {typescript(resource.logical_id)}) {{",
     ]
     lines += [
         f"      construct.addPropertyOverride({typescript(path)}, {_literal(value)});"

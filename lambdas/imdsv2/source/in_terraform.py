@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.source.launching import DEFAULT
 from imdsv2.source.quoting import hcl, identifier, remark
-from imdsv2.source.remedy import Language, Remedy, hops_of, options_to_launch
+from imdsv2.source.remedy import Language, Remedy, hops_of, options_to_launch, shown_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def of_template(source: Source, launch: TemplateLaunch) -> Remedy:
     )
     resource = identifier(template.name or template.id)
     latest = f" Where a version is named, name aws_launch_template.{resource}.latest_version."
-    named = latest if launch.ref.is_pinned else ""
+    named = latest if launch.ref.is_pinned else " Take out default_version if the resource has it." if follows else ""
     says = f"Terraform makes a version of the launch template that requires tokens.{named} {hops.choice}"
     return Remedy(language=Language.TERRAFORM, text=text, says=says, replaces=_REFRESH)
 
@@ -68,19 +68,22 @@ def of_configuration(source: Source, configuration: Configuration) -> Remedy:
 
 def of_instances(source: Source) -> list[Remedy]:
     """The block for the resources of single instances."""
-    hops = hops_of(source, {})
-    ids = ", ".join(each.arn.instance_id for each in source.instances[:5]) + (
-        ", ..." if len(source.instances) > 5 else ""
-    )
+    options = shown_options(source)
+    hops = hops_of(source, options)
+    # The block names the endpoint as enabled, which must not open what somebody has closed.
+    named = [each for each in source.instances if each.options.http_endpoint != "disabled"] or source.instances
+    ids = ", ".join(each.arn.instance_id for each in named[:5]) + (", ..." if len(named) > 5 else "")
     text = _resource(
         f"Merge the block into the resources of these instances: {ids}.",
         "aws_instance",
-        source.instances[0].tags.get("Name", "") or source.instances[0].arn.instance_id,
+        named[0].tags.get("Name", "") or named[0].arn.instance_id,
         [],
-        options_to_launch({}, hops),
+        options_to_launch(options, hops),
         hops,
     )
-    says = f"Terraform changes the options of the running instances in place. {hops.choice}"
+    closed = len(source.instances) - len(named)
+    kept = f" {closed:,} more of it have a disabled endpoint: leave their http_endpoint as it is." if closed else ""
+    says = f"Terraform changes the options of the running instances in place.{kept} {hops.choice}"
     return [Remedy(language=Language.TERRAFORM, text=text, says=says)]
 
 

@@ -31,6 +31,7 @@ class Launch:
         image: the AMI, None if it is not known.
         past: whether only past launches are known to have used it.
         silent: whether it says nothing of tokens, so that the account's default and the AMI decide.
+        shown: whether it cannot be asked, and its newest instance was taken for it: it may be silent, too.
     """
 
     what: str
@@ -41,6 +42,7 @@ class Launch:
     image: Image | None = None
     past: bool = False
     silent: bool = False
+    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,7 @@ def _as_shown(instances: Sequence[Instance], found: Found) -> Launch:
         effect = Effect(
             tokens=OPTIONAL, because="every instance that it launched allowed IMDSv1 until this service required tokens"
         )
-        return Launch(what="its own launches", effect=effect)
+        return Launch(what="its own launches", effect=effect, shown=True)
     newest = newest_of(untouched)
     closed = newest.options.http_endpoint == "disabled"
     effect = Effect(
@@ -159,4 +161,4 @@ def _as_shown(instances: Sequence[Instance], found: Found) -> Launch:
         because=f"its newest instance {newest.arn.instance_id} shows "
         + ("a disabled metadata endpoint" if closed else f"HttpTokens={newest.options.http_tokens}"),
     )
-    return Launch(what="its own launches", effect=effect, image=found.images.get(newest.image_id))
+    return Launch(what="its own launches", effect=effect, image=found.images.get(newest.image_id), shown=True)

@@ -105,9 +105,17 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """The account's metadata defaults in a Region. ``tokens``: `required`, `optional`, or "" for no preference."""
+    """The account's metadata defaults in a Region.
+
+    Args:
+        tokens: `required`, `optional`, or "" for no preference.
+        endpoint: `enabled`, `disabled`, or "" for no preference.
+        hop_limit: -1 for no preference.
+        managed_by: `account` or `declarative-policy`; "" if EC2 does not say.
+    """
 
     tokens: str = ""
+    endpoint: str = ""
     hop_limit: int = -1
     managed_by: str = ""
     enforced: bool = False

@@ -69,6 +69,7 @@ def _template(template_id: str, place: Place, sources: Sequence[Source], found: 
         instances=instances,
         launches=(launch,),
         images=(launch.image,) if launch.image is not None else (),
+        defaults=found.defaults,
         owners=owners,
         unread=_problem(found, "launch templates", "versions of launch templates") or gone,
     )

@@ -16,6 +16,19 @@ _TERRAFORM = re.compile(
     r"(hashicorp[/ -]?)?(terraform|opentofu|tofu|terragrunt)\b.*", re.ASCII | re.IGNORECASE | re.DOTALL
 )
 _TERRAFORM_KEYS = re.compile(r"(terraform|tf)(module|workspace|state|stack|repo|project|root)?", re.ASCII)
+_TOOLS = {
+    "pulumi": "Pulumi",
+    "kops": "kOps",
+    "crossplane": "Crossplane",
+    "cluster-api": "the Cluster API",
+    "ack": "AWS Controllers for Kubernetes",
+}
+"""Other tools that make launch templates and groups, and undo what somebody else changes of them."""
+_TOOL_KEYS = re.compile(
+    r"(?P<pulumi>pulumi(?::(?:project|stack|organization))?)|(?P<kops>kops\.k8s\.io/.*)|(?P<crossplane>crossplane-(?:kind|name|providerconfig))"
+    r"|(?P<cluster_api>sigs\.k8s\.io/cluster-api-provider-aws/.*)|(?P<ack>services\.k8s\.aws/.*)",
+    re.ASCII | re.IGNORECASE,
+)
 _NO = frozenset({"", "false", "no", "0", "none"})
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]", re.ASCII)
 _SERVICE_TEMPLATES = {
@@ -31,7 +44,7 @@ class Owner:
     """Who manages a thing.
 
     Args:
-        manager: ``cloudformation``, ``terraform``, or the name of an AWS service.
+        manager: ``cloudformation``, ``terraform``, one of `_TOOLS`, or the name of an AWS service.
         stack: the CloudFormation stack, or "".
         logical_id: the logical id in that stack, or "".
     """
@@ -45,6 +58,8 @@ class Owner:
         """The owner in words."""
         if self.manager == CLOUDFORMATION:
             return f"CloudFormation stack {self.stack}" + (f", logical id {self.logical_id}" if self.logical_id else "")
+        if self.manager in _TOOLS:
+            return _TOOLS[self.manager]
         return self.manager.capitalize() if self.manager == TERRAFORM else f"the AWS service {self.manager}"
 
 
@@ -55,7 +70,21 @@ def owner_of(tags: Mapping[str, str]) -> Owner | None:
             return Owner(manager=service)
     if stack := tags.get("aws:cloudformation:stack-name"):
         return Owner(manager=CLOUDFORMATION, stack=stack, logical_id=tags.get("aws:cloudformation:logical-id", ""))
-    return Owner(manager=TERRAFORM) if is_of_terraform(tags) else None
+    if is_of_terraform(tags):
+        return Owner(manager=TERRAFORM)
+    tool = _tool_of(tags)
+    return Owner(manager=tool) if tool is not None else None
+
+
+def _tool_of(tags: Mapping[str, str]) -> str | None:
+    """Another tool that says by its own tags, or by those that people usually set, that it manages a thing."""
+    for key, value in tags.items():
+        if (own := _TOOL_KEYS.fullmatch(key)) is not None:
+            return str(own.lastgroup).replace("_", "-")
+        named = value.strip().lower()
+        if _NOT_ALPHANUMERIC.sub("", key.lower()) in _MANAGER_KEYS and named in _TOOLS:
+            return named
+    return None
 
 
 def is_of_terraform(tags: Mapping[str, str]) -> bool:

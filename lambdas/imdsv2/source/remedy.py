@@ -60,8 +60,12 @@ class Hops:
 
 
 def hops_of(source: Source, options: Mapping[str, Any]) -> Hops:
-    """The hop limit of a remedy for a launch with these options. A limit that somebody chose is kept."""
+    """The hop limit of a remedy for a launch with these options. A limit that somebody chose is kept, for this launch or for all of the
+    account's."""
     said = options.get("HttpPutResponseHopLimit")
+    if said is None and source.runs_containers and (chosen := _of_the_account(source)):
+        says = f"Hop limit: the account's default, {chosen}, goes on applying; containers reach the instance role with tokens from 2 on."
+        return Hops(limit=None, choice=says)
     if not source.runs_containers:
         return Hops(
             limit=said,
@@ -81,6 +85,22 @@ def hops_of(source: Source, options: Mapping[str, Any]) -> Hops:
         else "lets containers reach the instance role with tokens"
     )
     return Hops(limit=said, choice=f"Hop limit {said} stays as it was chosen and {effect}; {other}.")
+
+
+def _of_the_account(source: Source) -> int:
+    """The account's default where it decides what launches get that say nothing; 0 if there is none, or if something else decides, as EKS
+    does, which gives nodes 2."""
+    chosen = source.defaults.hop_limit if source.defaults is not None else 0
+    newest = max(source.instances, key=lambda each: each.launched_at, default=None)
+    given = newest.options.hop_limit if newest is not None else chosen
+    return chosen if chosen >= CONTAINER_HOPS or (chosen > 0 and given == chosen) else 0
+
+
+def shown_options(source: Source) -> dict[str, Any]:
+    """What has to be kept of running instances that cannot be asked what launched them: the highest hop limit where containers run. A
+    limit of 1 is what a launch has that says nothing."""
+    highest = max((each.options.hop_limit for each in source.instances), default=1)
+    return {"HttpPutResponseHopLimit": highest} if source.runs_containers and highest > 1 else {}
 
 
 def options_to_launch(options: Mapping[str, Any], hops: Hops) -> dict[str, Any]:

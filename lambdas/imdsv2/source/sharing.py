@@ -50,11 +50,15 @@ def within_reach(chosen: Sequence[Source], everything: Iterable[Source]) -> list
 
 def reaches(source: Source, other: Source) -> bool:
     """Whether the remedy of a source changes what another one launches: a new version is the latest for all who follow the latest,
-    a new default the default for all who follow the default, and the account's default for every launch that says nothing."""
+    a new default the default for all who follow the default, and the account's default for every launch that says nothing, or of
+    which nobody can ask what it says. Karpenter says it in every case."""
     if source.place != other.place:
         return False
+    if source.origin.group and source.origin.group == other.origin.group:
+        return True  # One group, whose older members lack the tag of the service that uses it since.
     if source.origin.kind is Kind.BY_HAND:
-        return any(each.silent and not each.past for each in other.launches)
+        asked = other.origin.kind is Kind.KARPENTER
+        return any(each.silent or (each.shown and not asked) for each in other.launches if not each.past)
     changed = _changed(source)
     latest = {template for template, _ in changed}
     return any(

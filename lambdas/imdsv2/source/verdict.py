@@ -135,7 +135,7 @@ def judge(source: Source, words: Mapping[InstanceArn, Word]) -> Judged:
     held = {arn: _why(word) for arn, word in held_for_use(known).items()}
     if held:
         return Judged(verdict=SourceVerdict.HOLD, explanation=f"{allows} {_held(held, len(running))}", held=held)
-    clean = [each for each in running if _is_clean(each, words)]
+    clean = [each for each in running if is_clean(each, words)]
     if not clean:
         return Judged(verdict=SourceVerdict.HOLD, explanation=f"{allows} {_unproved(running, words)}")
     proved = (
@@ -229,7 +229,8 @@ def _what_to_do(source: Source) -> str:
     )
 
 
-def _is_clean(instance: Instance, words: Mapping[InstanceArn, Word]) -> bool:
+def is_clean(instance: Instance, words: Mapping[InstanceArn, Word]) -> bool:
+    """Whether an instance is known to do without IMDSv1, by the ledger's word or because it requires tokens."""
     word = words.get(instance.arn)
     if word is not None and (word.clean or word.used):
         return word.clean
