@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.fleet.joined import arn_of
@@ -64,12 +65,15 @@ def event_row(event: Mapping[str, Any]) -> Item:
     """The row of an event."""
     difference = json.loads(event["difference"]) if event.get("difference") else {}
     changes = "; ".join(f"{name}: {each['before']} -> {each['after']}" for name, each in difference.items())
-    names = ("status", "status_before", "reason", "reason_before", "because", "until", "request_id", "source", "cohort")
+    names = (
+        *("status", "status_before", "reason", "reason_before", "because", "until", "request_id", "source", "cohort"),
+        *("approved_by", "owner", "before", "after", "error", "left_because", "session"),
+    )
     return {
         "at": str(event["sk"]).split("#")[1],
         "kind": event.get("kind"),
         **place_of(str(event["pk"])),
-        **{name: event.get(name) for name in names},
+        **{name: _plain(event.get(name)) for name in names},
         "who": event.get("caller") or _SERVICE,
         "replaces": _said(event.get("replaces")),
         "explanation": changes or event.get("explanation"),
@@ -126,6 +130,13 @@ def _decided(record: Mapping[str, Any]) -> tuple[str, str | None]:
 def _named(by: object) -> str:
     """Of whom no name is known, or whose word has ended since, somebody is left."""
     return str(by) if by else _SOMEBODY
+
+
+def _plain(value: Any) -> Any:
+    """A value of the ledger as JSON has it: its numbers are whole."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return int(value) if isinstance(value, Decimal) else value
 
 
 def _said(word: Mapping[str, Any] | None) -> str | None:

@@ -142,7 +142,7 @@ def invoke(app: App, function: str, payload: Mapping[str, Any]) -> Any:
     refused = document.get("error") if isinstance(document, dict) else None
     if refused:
         if refused.get("code") != "InvalidRequest":
-            raise Failure("the service failed", str(refused["message"]))
+            raise Failure("the service failed", str(refused["message"]), f"its log is /aws/lambda/{function}")
         raise usage("the service refused the request", str(refused["message"]), other_version(app))
     return document
 
@@ -172,7 +172,7 @@ def _first_line(text: str) -> str:
         return text[:300]
 
 
-def code_of(error: Exception) -> str:
+def code_of(error: BaseException) -> str:
     """AWS's code of an error; empty if it is none of AWS."""
     response = getattr(error, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
@@ -202,7 +202,11 @@ def explain(error: Exception) -> Failure | None:
         case known.HTTPClientError() | known.ConnectionError():
             return _unanswered(error)
         case known.BotoCoreError():
-            return Failure("AWS was not asked", str(error))
+            return Failure(
+                "AWS was not asked",
+                str(error),
+                "correct the configuration of AWS that this shell uses (aws configure list)",
+            )
         case ValueError() if str(error).startswith("Invalid endpoint"):
             return usage("AWS was not asked", str(error), "correct AWS_ENDPOINT_URL, or unset it")
         case _:
@@ -236,4 +240,4 @@ def _refusal(error: Any) -> Failure:
         return Failure(what, why, "a part of the stack is missing: imdsv2 doctor says which, and how to mend it")
     if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:
         return Failure(what.replace("refused", "failed in"), why, f"wait a minute; {_LOOK_FIRST}")
-    return Failure(what, why)
+    return Failure(what, why, "imdsv2 doctor looks for what is wrong with the service")

@@ -6,7 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from imdsv2_cli.failure import Failure
+from imdsv2_cli.aws import code_of
+from imdsv2_cli.failure import Failure, usage
 from imdsv2_cli.output import note, progress
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.base import App
 
+_NONE = frozenset({"ExecutionDoesNotExist", "InvalidArn"})
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 
 
@@ -49,7 +51,10 @@ def follow(
                     shown = percent
                 time.sleep(pause)
                 pause = min(_LONGEST_PAUSE_SECONDS, pause * 1.5)
-    except BaseException:  # Whatever ends the watching, Ctrl-C or a lost network, ends nothing in AWS.
+    except BaseException as error:  # Whatever ends the watching, Ctrl-C or a lost network, ends nothing in AWS.
+        if code_of(error) in _NONE:
+            todo = "leave --execution out, and one is started"
+            raise usage(f"there is no execution {execution[:200]}", todo=todo) from error
         note(f"It goes on without you. To follow it again: {again}")
         raise
     if found["status"] != "SUCCEEDED":

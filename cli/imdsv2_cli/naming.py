@@ -14,7 +14,7 @@ from imdsv2_cli.failure import nearest, usage
 from imdsv2_cli.output import note, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from imdsv2_cli.base import App
 
@@ -72,16 +72,22 @@ def resolve(app: App, named: Iterable[str], account: str | None = None, region: 
     return list(dict.fromkeys(arns[name] for name in names))
 
 
-def find(app: App, **search: Any) -> dict[str, Any]:
+def find(app: App, **asked: Any) -> dict[str, Any]:
     """The service's answer to which instances there are. What it could not look at is noted."""
-    given = {name: value for name, value in search.items() if value}
-    with progress("Looking for instances"):
-        answer: dict[str, Any] = ask(app, {"find": given})
+    answer = search(app, asked)
     for problem in answer["problems"]:
         note(problem)
     if answer["count"] > len(answer["results"]):
         first = f"Only the first {len(answer['results'])} of {answer['count']} instances are looked at"
         note(f"{first}: choose by --account and --in-region.")
+    return answer
+
+
+def search(app: App, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The service's answer to which instances there are, with what it could not look at as `problems`."""
+    given = {name: value for name, value in asked.items() if value}
+    with progress("Looking for instances"):
+        answer: dict[str, Any] = ask(app, {"find": given})
     return answer
 
 
@@ -118,37 +124,46 @@ def _arn(name: str, account: str | None, region: str | None) -> str | None:
     try:
         return str(InstanceArn.parse(name))
     except ValueError as error:
-        raise usage(f"{name[:80]} is no instance", f"it {error}") from error
+        todo = "write it as arn:aws:ec2:<region>:<account>:instance/i-<hex>, or name the instance by its id or tag Name"
+        raise usage(f"{name[:80]} is no instance", todo=todo) from error
 
 
 def _found(app: App, names: Sequence[str], account: str | None, region: str | None) -> dict[str, str]:
     from imdsv2_cli.fleet.places import swept_places
 
-    found, likely = _looked_for(app, names, account=account, region=region)
+    found, likely, problems = _looked_for(app, names, account=account, region=region)
     missing = [name for name in names if not found[name]]
     # The ledger knows only what was judged for real: until then, a sweep knows more.
     if missing and (places := swept_places(app, account, region, quiet=True)):
-        more, meant = _looked_for(app, missing, account=account, region=region, places=places)
+        # What the narrower look could not see is no news where the wider one has seen it.
+        more, meant, problems = _looked_for(app, missing, account=account, region=region, places=places)
         found, likely = found | more, likely | meant
+    for problem in problems:
+        note(problem)
     for name in names:
         if len(found[name]) != 1:
             raise _unclear(name, found[name], likely.get(name), narrowed=bool(account and region))
     return {name: found[name][0] for name in names}
 
 
-def _looked_for(app: App, names: Sequence[str], **where: Any) -> tuple[dict[str, list[str]], dict[str, str | None]]:
-    """The ARNs that the service finds for each id and name, and for each name that it does not know the likely one."""
+def _looked_for(
+    app: App, names: Sequence[str], **where: Any
+) -> tuple[dict[str, list[str]], dict[str, str | None], list[str]]:
+    """The ARNs that the service finds for each id and name, for each name that it does not know the likely one, and what it could not
+    look at."""
     found: dict[str, list[str]] = defaultdict(list)
     likely: dict[str, str | None] = {}
+    problems: dict[str, None] = {}
     for start in range(0, len(names), _NAMES_A_CALL):
-        answer = find(app, names=list(names[start : start + _NAMES_A_CALL]), **where)
+        answer = search(app, {"names": list(names[start : start + _NAMES_A_CALL]), **where})
+        problems |= dict.fromkeys(answer["problems"])
         likely |= {each["name"]: each["likely"] for each in answer["unknown"]}
         for each in answer["results"]:
             found[each["target"].rpartition("/")[2]].append(each["target"])
             # An id means the instance of that id, whatever others, or itself, bear as their name.
             if each["name"] and not ID.fullmatch(each["name"]):
                 found[each["name"]].append(each["target"])
-    return found, likely
+    return found, likely, list(problems)
 
 
 def _unclear(name: str, found: Sequence[str], likely: str | None, *, narrowed: bool) -> click.ClickException:

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.output import Column
 
-_FOLDED = 24
-"""A longer text may be folded to so many characters; what is shorter stays on one line."""
+FOLDED = 24
+"""A longer text may be folded to so many characters; what is shorter stays on one line as long as there is room for it."""
 _BETWEEN = 3
 
 
@@ -43,4 +43,4 @@ def needed(column: Column, cells: Sequence[Mapping[str, str]]) -> int:
     from rich.cells import cell_len
 
     longest = max((cell_len(column.heading), *(cell_len(row[column.name]) for row in cells)))
-    return min(longest, _FOLDED)
+    return min(longest, FOLDED)

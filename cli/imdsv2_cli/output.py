@@ -15,7 +15,7 @@ import click
 
 from imdsv2_cli.clean import for_json, for_spreadsheet, for_terminal
 from imdsv2_cli.files import write_file
-from imdsv2_cli.narrow import fitting, left_out, needed
+from imdsv2_cli.narrow import FOLDED, fitting, left_out, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -149,7 +149,8 @@ def _drawn(columns: Sequence[Column], cells: Sequence[Mapping[str, str]]) -> str
     kept, fits = fitting(columns, cells, console.width)
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for each in kept:
-        drawn.add_column(Text(each.heading), overflow="fold", min_width=needed(each, cells) if fits else None)
+        width = needed(each, cells)
+        drawn.add_column(Text(each.heading), overflow="fold", min_width=width if fits or width < FOLDED else None)
     for row in cells:
         drawn.add_row(*(Text(row[each.name]) for each in kept))
     console.print(drawn)

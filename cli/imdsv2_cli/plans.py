@@ -81,7 +81,11 @@ def _is_result(each: Any) -> bool:
 def still_as_planned(app: App, plan: Mapping[str, Any]) -> list[str]:
     """The instances of a plan that would be changed then and now. What has changed since is left out and told. Raises Failure."""
     if plan["ledger"] != app.stack_output("LedgerTableName"):
-        raise usage("the plan is of another installation", f"it was made with the stack {plan['stack']}")
+        raise usage(
+            "the plan is of another installation",
+            f"it was made with the stack {plan['stack']}",
+            "make one with this stack, or name that one with --stack",
+        )
     planned = {each["target"]: each for each in plan["results"] if _is_planned(each)}
     if not planned:
         note("The plan has nothing to change.")

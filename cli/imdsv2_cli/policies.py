@@ -69,7 +69,11 @@ def earlier_version(app: App, found: Parameter, version: int) -> dict[str, Any]:
     except Exception as error:
         if code_of(error) != "ParameterVersionNotFound":
             raise
-        raise usage(f"there is no version {version} of {found.name}", f"the present one is {found.version}") from error
+        raise usage(
+            f"there is no version {version} of {found.name}",
+            f"the present one is {found.version}",
+            "name an earlier one",
+        ) from error
     return _parsed(earlier["Value"]) or {}
 
 

@@ -30,8 +30,10 @@ def scope_of(
     account: str | None = None,
     region: str | None = None,
     may_be_account: bool = True,
+    more: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The scope as the service takes it. Beside instances, account and Region say where they are. Raises Failure."""
+    """The scope as the service takes it. Beside instances, account and Region say where they are. ``more``: further options that would
+    have named something. Raises Failure."""
     if instances and cohort:
         raise usage("both instances and a cohort were named", todo="name the instances, or --cohort")
     if instances:
@@ -39,8 +41,8 @@ def scope_of(
     if cohort:
         return {"cohort": cohort_key(app, cohort, account, region)}
     if region and not account:
-        raise usage("--in-region needs --account beside it")
+        raise usage("--in-region needs --account", todo="name the account beside it")
     if account and may_be_account:
         return {"account": account, **({"region": region} if region else {})}
-    choices = ["instances", "--cohort", *(["--account"] if may_be_account else [])]
-    raise usage("nothing was named that this applies to", todo=f"name {' or '.join(choices)}")
+    choices = ["instances", "--cohort", *(["--account"] if may_be_account else []), *more]
+    raise usage("nothing was named that this applies to", todo=f"name {', '.join(choices[:-1])} or {choices[-1]}")

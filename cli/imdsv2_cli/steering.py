@@ -86,7 +86,12 @@ def steer(app: App, order: Order, *, yes: bool, dry_run: bool) -> Exit:
     if order.as_shown and not _unseen(preview):
         ready = ready if yes else _still_ready(app, order, ready)
         if not ready:
-            raise Failure("nothing was changed", "all of it has changed since it was shown", code=Exit.NOTHING)
+            raise Failure(
+                "nothing was changed",
+                "all of it has changed since it was shown",
+                "repeat the command",
+                code=Exit.NOTHING,
+            )
         scope = {"targets": [each["target"] for each in ready]}
     calls = order.shown_by(preview).calls(scope, dry_run=False, caller=app.caller)
     answer = _asked(app, calls, order.says)

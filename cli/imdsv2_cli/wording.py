@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from imdsv2.domain.pasting import inlined
+from imdsv2.domain.pasting import inlined, numbered
 from imdsv2.domain.words import are, count, were
 
-__all__ = ["are", "count", "of", "typed", "were"]
+__all__ = ["are", "count", "numbered", "of", "typed", "were"]
 
 
 def typed(text: object) -> str:

@@ -149,6 +149,44 @@ def test_it_tells_of_sources_amis_and_defaults(kind: str, pk: str, about: str, l
     assert [] == json.loads(run(*asked[:-1], "us-east-1", "--output", "json").stdout)["events"]
 
 
+def test_it_says_on_what_evidence_and_on_whose_word_an_instance_was_changed(ledger: list[dict[str, Any]]) -> None:
+    """What an auditor asks of one instance, in each form: the sentence, who approved, and the options before and after."""
+    options = {"HttpTokens": "optional", "HttpPutResponseHopLimit": 2}
+    why = "No IMDSv1 call since 2026-10-25."
+    said: dict[str, Any] = {
+        "status": "enforcing",
+        "explanation": why,
+        "approved_by": "dora, request r-9",
+        "before": options,
+    }
+    ledger.append(event("status_changed", 4, **said))
+    ledger.append(event("status_changed", 3, status="enforced", after={**options, "HttpTokens": "required"}))
+    ledger.append(event("status_changed", 2, status="failed", error={"code": "Unsupported", "message": "No."}))
+    asked = ("audit", "--instance", "i-0123456789abcdef0", "--kind", "status_changed")
+    began, ended, failed = json.loads(run(*asked, "--output", "json").stdout)["events"]
+    assert (why, "dora, request r-9", options) == tuple(
+        began[each] for each in ("explanation", "approved_by", "before")
+    )
+    assert ("required", None) == (ended["after"]["HttpTokens"], ended["approved_by"])
+    assert "Unsupported" == failed["error"]["code"]
+    assert "HttpTokens=optional, HttpPutResponseHopLimit=2" == rows(run(*asked, "--format", "csv").stdout)[0]["before"]
+    table = run(*asked).stdout
+    assert "dora, request r-9" in table
+    assert all(each in table for each in ("-> enforcing", "-> enforced", "-> failed")), (
+        "also where the status has no room"
+    )
+
+
+def test_a_caller_is_shown_by_account_and_name(ledger: list[dict[str, Any]]) -> None:
+    """What precedes these in an ARN takes the room of what counts; JSON has it all."""
+    caller = "arn:aws-us-gov:sts::111111111111:assumed-role/Operator/alice"
+    ledger.append(event("approved", 4, caller=caller))
+    asked = ("audit", "--kind", "approved")
+    assert caller not in (table := run(*asked).stdout)
+    assert "111111111111:assumed-role/Operator/alice" in table
+    assert caller == json.loads(run(*asked, "-o", "json").stdout)["events"][0]["who"]
+
+
 def test_an_empty_ledger_is_an_answer(ledger: list[dict[str, Any]]) -> None:
     """And says so; what was not looked at is not said."""
     assert ledger

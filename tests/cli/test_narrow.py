@@ -112,9 +112,10 @@ def test_a_small_terminal_has_the_list_and_the_verdicts(monkeypatch: pytest.Monk
     """Of 80 columns, as every terminal has."""
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")
-    for columns in (FLEET, TABLES["results"]):
-        text = as_table(Table(columns, [KNOWN]), to_screen=True)
-        assert INSTANCE in text
+    longest = {"name": "x" * 60, "reason": "exemption_unreadable", "kind": "status_changed", "because": "Change 4711."}
+    for columns in (FLEET, TABLES["results"], AUDIT):
+        text = as_table(Table(columns, [KNOWN, {**KNOWN, **longest}]), to_screen=True)
+        assert 2 == sum(INSTANCE in line for line in text.splitlines()), text
         assert max(map(len, text.split("\n\n")[0].splitlines())) <= 80
 
 

@@ -33,13 +33,12 @@ def has_payload(text: str) -> bool:
 
 
 def test_explain_shows_commands_as_they_are_typed(here: Installation) -> None:
-    """In a pipe as on a screen; JSON has the payloads."""
+    """In a pipe as on a screen, each on a line of its own that can be pasted; JSON has the payloads."""
     fill(here.bucket, [row(1, explanation=SAID)])
     told = here.said("explain", "web-1")
-    assert (
-        f"To settle it: imdsv2 clear {ARN}. For all: imdsv2 clear --cohort aws/222222222222/eu-west-1/group:web."
-        in told
-    )
+    assert "To settle it: [1]. For all: [2].\n" in told
+    assert f"\n  [1] imdsv2 clear {ARN}\n" in told
+    assert "\n  [2] imdsv2 clear --cohort aws/222222222222/eu-west-1/group:web\n" in told
     assert not has_payload(told)
     assert SAID == json.loads(here.said("explain", "web-1", "-o", "json"))["instance"]["explanation"]
 

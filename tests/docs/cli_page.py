@@ -35,7 +35,7 @@ $ imdsv2 undo --account 222222222222 --since 2h
   table stands on one line, with every column; a narrow terminal leaves out what can be spared, and says so. Everything else goes to standard error. `NO_COLOR` is obeyed. Names and reasons that others wrote cannot
   change the terminal, and are no formulas in CSV. Tables and CSV show commands as they are typed; JSON has the service's own answer, with
   the payloads. A file is written whole or not at all, and whether it can be is asked before anything is done.
-- **Scripts** read JSON: numbers are numbers, what is not known is `null`, times are UTC in ISO 8601, and the rows of `list`, `explain` and `audit` have every key always. What could not be looked at is told on standard error. A pipe gets every
+- **Scripts** read JSON: numbers are numbers, what is not known is `null`, times are UTC in ISO 8601, and the rows of `list`, `explain` and `audit` have every key always. An instance is `target`, its ARN, in every answer that names instances. What could not be looked at is told on standard error. A pipe gets every
   row of `imdsv2 list`, of which a terminal shows a hundred. Look at the exit code before you go on: an empty answer ends with 0, a change that was not made with 3.
 - **What changes anything** shows first what it will do, as the service itself answers, and asks for a typed `yes`. `--yes` answers
   before the question, `--dry-run` only shows. What nobody can undo (`images --require`) wants these very words instead. Where nobody can be asked, it ends without a change. The ledger keeps the ARN of your
@@ -56,7 +56,7 @@ In the security account, `imdsv2` needs `cloudformation:DescribeStacks` on the s
 | `policy`, `exempt` | `ssm:GetParameter`, `ssm:DescribeParameters`; `policy set`: `ssm:PutParameter` on the policy's parameter |
 | `policy check` | `dynamodb:Query` on the ledger's index `due`, `dynamodb:BatchGetItem` on the ledger, and the use of its key |
 | `status`, `list`, `explain`, `report`, `audit` | to read the ledger, the file of the fleet and the policy: [the list](fleet.md#what-the-caller-may-do); `audit` names who changed the policy if `cloudtrail:LookupEvents` is allowed, too |
-| `assess --tag`, `enforce --tag` | `s3:GetObject` and `s3:ListBucket` on the bucket of the sweep |
+| names of instances, and a choice by account, Region or tag | `s3:GetObject` and `s3:ListBucket` on the bucket of the sweep; without them, only places are searched in which the ledger knows instances |
 | `--cohort` by what follows the Region in its key | `s3:GetObject` and `s3:ListBucket` on the bucket of the sweep; `dynamodb:Query` and `dynamodb:BatchGetItem` on the ledger, and the use of its key |
 | `sweep`, `selftest` | `states:StartExecution`, `states:DescribeExecution`, `states:ListMapRuns`, `states:DescribeMapRun`; `s3:GetObject` on the results |
 | `exempt` | `ec2:CreateTags` and `ec2:DeleteTags` in the account of the instance, by your own role or profile there |

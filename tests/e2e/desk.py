@@ -37,6 +37,7 @@ APART: Final = "444444444444"
 """An account outside the organisation, whose roles nobody has deployed yet."""
 AS: Final[tuple[tuple[str, str, str], ...]] = (
     ("", "aws ec2 ", MEMBERS[0]),
+    ("docs/owners.md", "aws ", MEMBERS[0]),
     ("docs/install.md", "aws cloudformation deploy", APART),
 )
 """Page, beginning of a command, and the account whose credentials it takes; all others take those of the security account."""

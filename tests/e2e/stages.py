@@ -103,6 +103,7 @@ STAGES: Mapping[str, Callable[[Desk], None]] = {
     "docs/mend.md": _undone,
     "docs/rollout.md": swept,
     "docs/operations.md": _broken,
+    "docs/owners.md": enforced,
     "docs/undo.md": enforced,
     "docs/uninstall.md": enforced,
 }

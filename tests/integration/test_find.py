@@ -73,7 +73,9 @@ def test_without_an_account_it_looks_where_the_ledger_knows_instances(cloud: Clo
     cloud.line().run([asked(arn)], "request-1")
     for named in ({"names": ["web"]}, {"names": [arn.instance_id]}, {"account": MEMBER}, {"region": REGION}):
         assert [str(arn)] == [each["target"] for each in find(cloud, **named)["results"]]
-    assert 0 == find(cloud, names=["web"], region="us-east-1")["count"]
+    elsewhere = find(cloud, names=["web"], region="us-east-1")
+    assert (0, 1) == (elsewhere["count"], len(elsewhere["problems"]))
+    assert "us-east-1 yet, so nothing was searched: name the account" in elsewhere["problems"][0]
 
 
 def test_places_are_looked_at_beside_those_of_the_ledger(cloud: Cloud) -> None:

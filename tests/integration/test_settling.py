@@ -458,10 +458,10 @@ def test_what_a_cohort_does_after_somebody_has_looked_is_not_settled(cloud: Clou
     at = seen_at(cloud, {"cohort": COHORT})
     cloud.clock.move(hours=2)
     steer(cloud, clear={"cohort": COHORT}, at=at)
-    settled = cloud.function().people().pools.read([COHORT])[COHORT].settled_at
+    settled = cloud.function().pools.read([COHORT])[COHORT].settled_at
     assert settled == datetime.fromisoformat(at)
     steer(cloud, clear={"cohort": COHORT})
-    later = cloud.function().people().pools.read([COHORT])[COHORT].settled_at
+    later = cloud.function().pools.read([COHORT])[COHORT].settled_at
     assert later is not None
     assert later >= settled + timedelta(hours=2)
 

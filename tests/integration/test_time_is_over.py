@@ -9,6 +9,7 @@ from imdsv2.aws.pacing import Pacing
 from imdsv2.domain.request import Source
 from imdsv2.errors import TimeExhausted
 from imdsv2.line.intake import DeadLetters, process
+from imdsv2.wiring.intake import build_intake
 from tests.fixtures.events import config_change
 from tests.integration.builders import EVENT_NAMES, MEMBER, OTHER, asked
 
@@ -55,6 +56,6 @@ def test_the_messages_of_what_was_judged_do_not_come_back(cloud: Cloud, monkeypa
     cloud.wire.on("DescribeInstances", lambda _: time.end())
     records = [{"messageId": str(number), "body": body(arn)} for number, arn in enumerate((first, second))]
     letters = DeadLetters(cloud.client("sqs"), cloud.dead_letter_url)
-    intake = cloud.function(time.pacing).intake()
+    intake = build_intake(cloud.function(time.pacing))
     outcomes, again, poison = process(records, intake, letters, EVENT_NAMES, "request-1")
     assert ({first}, ["1"], 0) == ({*outcomes.judged}, again, poison)

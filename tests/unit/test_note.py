@@ -45,6 +45,15 @@ def test_what_fits_is_said_as_it_is() -> None:
     assert expected == note(record(f"It broke; then: {CLEAR}"))
 
 
+def test_what_was_changed_has_the_way_back() -> None:
+    """For whoever reads it because something fails; it names no instance, so that such notes go on sharing a call."""
+    said = note(record("No IMDSv1 call.", status="enforced", reason="unused"))
+    assert said.startswith(
+        "IMDSv1 switched off: enforce (unused). No IMDSv1 call. (More: imdsv2 explain INSTANCE; if something fails: imdsv2 undo INSTANCE)"
+    )
+    assert len(note(record(f"{LONG}{CLEAR}", status="enforced", reason="unused"))) <= LENGTH
+
+
 @pytest.mark.parametrize("room", range(0, 160, 7))
 def test_what_imdsv2_is_is_left_out_first(room: int) -> None:
     """The sentence itself stays whole for as long as it fits."""

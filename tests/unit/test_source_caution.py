@@ -171,6 +171,7 @@ def test_a_version_that_the_service_made_is_as_proved_as_its_base() -> None:
     """It differs in metadata options only: one that was made on the way back is the version before."""
     source = at_version(9, 7, 8)
     assert unproved_version(source, clean(source), {(TEMPLATE, 9): 7, (TEMPLATE, 8): 7}) is None
+    assert unproved_version(source, clean(source), {(TEMPLATE, 9): 8, (TEMPLATE, 8): 7}) is None
     assert unproved_version(source, clean(source), {(TEMPLATE, 9): 6}) is not None
 
 

@@ -20,6 +20,9 @@ from imdsv2_cli.wording import of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_NONE_THERE = "No instance was found there that allows IMDSv1."
+_NONE_KNOWN = "The ledger knows no instance that allows IMDSv1. To ask elsewhere, name instances, --account or --tag; imdsv2 sweep looks everywhere."
+
 tag_option = click.option(
     "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only instances with this tag; may be repeated."
 )
@@ -49,8 +52,8 @@ def assess(
 
     The service reads EC2 and CloudWatch as it would for a finding, and answers with its verdict, the evidence, and whether EC2 would
     permit the change. Name instances by ARN, by id or by the tag Name (`-` reads names from standard input), or choose by --account,
-    --in-region and --tag those that allow IMDSv1. Accounts and tags are looked for wherever the last sweep saw instances, or the ledger
-    knows some. Without any of these, all are judged of which the ledger knows.
+    --in-region and --tag those that allow IMDSv1. Accounts, Regions and tags are looked for wherever the last sweep saw instances, or the
+    ledger knows some. Without any of these, all are judged of which the ledger knows.
     """
     targets = chosen(app, instances, account, in_region, tags)
     answer = _judged(app, targets)
@@ -59,7 +62,7 @@ def assess(
         answer,
         table_of(answer["results"]),
         summary=summary_of(answer) if targets else "",
-        empty="No instance was found there that allows IMDSv1.",
+        empty=_NONE_THERE if instances or account or in_region or tags else _NONE_KNOWN,
     )
     if plan is not None:  # Also where nothing was found: what an earlier plan names was not asked for.
         write_plan(app, plan, answer)
@@ -144,6 +147,6 @@ def chosen(
         if not separator or not key:
             raise usage(f"{each[:80]} is no tag", todo="write --tag KEY=VALUE")
         pairs[key] = value
-    places = swept_places(app, account, region) if account or pairs else []
+    places = swept_places(app, account, region) if account or region or pairs else []
     found = find(app, account=account, region=region, tags=pairs, places=places)
     return [each["target"] for each in found["results"] if each["http_tokens"] != "required"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from imdsv2.ledger.trail import Kind
 from imdsv2_cli import times
 from imdsv2_cli.auditing import ALLOWS, event_row, open_row, place_of, swept_row, with_cloudtrail
 from imdsv2_cli.base import FORMATS, App, Command
@@ -27,14 +29,14 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("at"),
     Column("kind", "what"),
-    Column("account", spare=2),
-    Column("region", spare=4),
+    Column("account", spare=3),
+    Column("region", spare=5),
     Column("instance", "target"),
-    Column("status", spare=3),
-    Column("reason", spare=1),
+    Column("status", spare=4),
+    Column("reason", spare=2),
     Column("who"),
-    Column("because"),
-    Column("until", spare=5),
+    Column("because", spare=1),
+    Column("until", spare=6),
     Column("explanation", csv_only=True, speaks=True),
     Column("status_before", csv_only=True),
     Column("reason_before", csv_only=True),
@@ -47,7 +49,13 @@ _COLUMNS = (
     Column("cloudtrail_event", csv_only=True),
     Column("target", csv_only=True),
     Column("about", csv_only=True),
+    Column("approved_by", spare=7),
+    *(Column(each, csv_only=True) for each in ("owner", "before", "after", "error", "left_because", "session")),
 )
+
+
+_PRINCIPAL = re.compile(r"^arn:aws[a-z-]*:(?:iam|sts)::")
+"""What precedes the account and the name in the ARN of a caller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +193,17 @@ def _swept(app: App, asked: _Asked) -> tuple[list[Item], set[str]]:
 
 
 def _in_table(row: Item) -> Item:
-    return {**row, "at": short(str(row["at"] or "")), "instance": row["instance"] or row.get("about")}
+    """A row for people; JSON and CSV have everything in full."""
+    times = {name: short(str(row.get(name) or "")) for name in ("at", "until")}
+    kind, status = row["kind"], row.get("status")
+    return {
+        **row,
+        **times,
+        "instance": row["instance"] or row.get("about"),
+        # A narrow terminal has no room for the status, and that it changed says little.
+        "kind": f"-> {status}" if kind == Kind.STATUS_CHANGED and status else kind,
+        "who": _PRINCIPAL.sub("", str(row["who"])),
+    }
 
 
 def _allow(number: int) -> str:
@@ -207,7 +225,11 @@ def _place_of(
         arn = arn_of(row)
     place = place_of(arn)
     if (account not in {None, place["account"]}) or (region not in {None, place["region"]}):
-        raise usage(f"{named[:80]} is not there", f"it is in account {place['account']}, {place['region']}")
+        raise usage(
+            f"{named[:80]} is not there",
+            f"it is in account {place['account']}, {place['region']}",
+            "name that, or neither",
+        )
     return place["account"], place["region"], place["instance"]
 
 
@@ -228,13 +250,11 @@ def _with_cloudtrail(app: App, told: list[Item], begin: datetime, end: datetime)
 
 
 def _refuse_unknown(kinds: Sequence[str]) -> None:
-    from imdsv2.ledger.trail import Kind
-
     known = [str(each) for each in Kind]
     for each in kinds:
         if each not in known:
             raise usage(
-                f"there are no events of kind {each[:60]}", nearest(each, known), f"known are {', '.join(known)}"
+                f"there are no events of kind {each[:60]}", todo=nearest(each, known) or f"known are {', '.join(known)}"
             )
 
 

@@ -136,7 +136,11 @@ def _ec2(app: App, account: str, region: str, role: str | None, profile: str | N
         # A profile need not name a Region.
         session = boto3.Session(profile_name=profile, region_name=region)
         if (found := session.client("sts").get_caller_identity()["Account"]) != account:
-            raise usage(f"the profile {profile} is of account {found}", f"the instances are in {account}")
+            raise usage(
+                f"the profile {profile} is of account {found}",
+                f"the instances are in {account}",
+                "name a profile of that account",
+            )
         return session.client("ec2", region_name=region)
     if account == app.account:
         return app.client("ec2", region)
@@ -164,7 +168,7 @@ def _dry(ec2: Any, ids: Sequence[str], key: str, value: str | None) -> str | Non
         if error.response["Error"]["Code"] == "DryRunOperation":
             return None
         return f"EC2 refuses it: {error.response['Error'].get('Message') or error.response['Error']['Code']}"
-    raise Failure("EC2 did not answer the dry run")
+    raise Failure("the tag was not tried", "EC2 carried the dry run out instead of answering it", "look at the tags")
 
 
 def _tag(ec2: Any, ids: Sequence[str], key: str, value: str | None, **more: Any) -> None:

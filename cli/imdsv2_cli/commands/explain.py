@@ -12,14 +12,14 @@ from imdsv2_cli.clean import for_terminal
 from imdsv2_cli.failure import usage
 from imdsv2_cli.fleet import ledger
 from imdsv2_cli.fleet.asked import asked_for
-from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, arn_of
+from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, arn_of, with_target
 from imdsv2_cli.fleet.named import Found, NotThere, find
 from imdsv2_cli.fleet.plain import as_values
 from imdsv2_cli.fleet.story import chart, gates_of, next_of, timeline_of
 from imdsv2_cli.fleet.when import now, short
 from imdsv2_cli.naming import account_option, region_option
 from imdsv2_cli.output import Column, Table, as_csv, as_json, as_table, deliver, progress
-from imdsv2_cli.wording import count, typed
+from imdsv2_cli.wording import count, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.fleet.file import Row
 
+_CALLED = frozenset({"v1_in_use", "v1_refused", "v1_recurs", "v1_at_boot", "hop_limit_fallback", "broke_before"})
+"""Reasons for which somebody has to find the software that calls."""
 _TIMELINE = tuple(map(Column, ("at", "what", "status", "reason", "who", "because")))
 _GATES = tuple(map(Column, ("gate", "state", "detail")))
 _MEMBERS = (
@@ -105,7 +107,7 @@ def _explain_instance(app: App, row: Row, at: datetime) -> None:
     timeline = timeline_of(ledger.events(app, arn_of(row)))
     record = next(iter(ledger.records(app, [arn_of(row)])), None)
     gates = list(gates_of(row, policy, account, cohort, record, at)) if policy else [_refused(problem)]
-    document = {"instance": as_values(row), "gates": gates, "timeline": timeline, "next": next_of(row, at)}
+    document = {"instance": as_values(with_target(row)), "gates": gates, "timeline": timeline, "next": next_of(row, at)}
     _answer(app, document, Table(_TIMELINE, timeline), _instance_text(row, gates, timeline, at))
 
 
@@ -114,8 +116,13 @@ def _instance_text(
 ) -> Iterator[str]:
     yield f"{row['instance_id']} in {row['account']}, {row['region']}: {_verdict(row)}\n"
     if row["explanation"]:
-        yield f"\n{for_terminal(typed(row['explanation']))}\n"
+        # Each command on a line of its own: what follows it in the sentence must not be pasted with it.
+        why, commands = numbered(row["explanation"])
+        yield f"\n{for_terminal(why)}\n"
+        yield from (f"  [{number}] {for_terminal(each)}\n" for number, each in enumerate(commands, 1))
     yield f"\nNext: {next_of(row, at)}\n"
+    if row["reason"] in _CALLED:
+        yield f"Which software calls: imdsv2 culprit {row['instance_id']}\n"
     yield from _pairs("Facts", row, _FACTS)
     yield from _pairs("Evidence", row, _EVIDENCE)
     if lines := chart(row["calls_by_hour"]):
@@ -143,10 +150,16 @@ def _verdict(row: Row) -> str:
 
 
 def _pairs(title: str, row: Row, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    told = [(name, for_terminal(row[column])) for name, column in pairs if row[column]]
+    told = [(name, _told(column, row[column])) for name, column in pairs if row[column]]
     if told:
         width = max(len(name) for name, _ in told)
         yield f"\n{title}:\n" + "".join(f"  {name:<{width}}  {value}\n" for name, value in told)
+
+
+def _told(column: str, value: str) -> str:
+    """A value as people read it: times to the minute."""
+    is_time = column.endswith("_at") or column == "last_call"
+    return f"{short(value)} UTC" if is_time else for_terminal(value)
 
 
 def _explain_cohort(app: App, key: str, members: Sequence[Row]) -> None:
@@ -154,7 +167,12 @@ def _explain_cohort(app: App, key: str, members: Sequence[Row]) -> None:
     timeline = timeline_of(ledger.events(app, f"cohort#{key}"))
     names = ("canaries", "wanted", "opened_at", "broken_by", "broken_at", "denied_at", "denied_why")
     facts = {name: item[name] for name in names if item.get(name) not in (None, [])}
-    document = {"cohort": key, "facts": facts, "members": list(map(as_values, members)), "timeline": timeline}
+    document = {
+        "cohort": key,
+        "facts": facts,
+        "members": [as_values(with_target(each)) for each in members],
+        "timeline": timeline,
+    }
     rows = sorted(members, key=lambda row: (row["reason"], row["instance_id"]))
     _answer(app, document, Table(_MEMBERS, rows), _cohort_text(key, facts, rows, timeline))
 

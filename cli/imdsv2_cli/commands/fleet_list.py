@@ -9,7 +9,7 @@ import click
 
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.fleet.filters import EXACT, PATTERNS, Wanted, filter_of
-from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1
+from imdsv2_cli.fleet.joined import Fleet, allows_imdsv1, with_target
 from imdsv2_cli.fleet.plain import as_values
 from imdsv2_cli.fleet.strangers import note_stranger
 from imdsv2_cli.fleet.when import ago, now, short
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from imdsv2_cli.fleet.file import Row
 
 COLUMNS = (
-    Column("account", spare=2),
-    Column("region", spare=3),
+    Column("account", spare=4),
+    Column("region", spare=5),
     Column("instance_id", "instance"),
     Column("name"),
-    Column("owner", spare=6),
-    Column("cohort", spare=8),
-    Column("http_tokens", "HttpTokens"),
+    Column("owner", spare=8),
+    Column("cohort", spare=10),
+    Column("http_tokens", "HttpTokens", spare=2),
     Column("status", csv_only=True),
-    Column("decision", "verdict", spare=1),
+    Column("decision", "verdict", spare=3),
     Column("reason"),
-    Column("since", spare=7),
-    Column("calls", "IMDSv1 calls"),
-    Column("last_call", spare=5),
-    Column("next_at", "next step", spare=4),
+    Column("since", spare=9),
+    Column("calls", "IMDSv1 calls", spare=1),
+    Column("last_call", spare=7),
+    Column("next_at", "next step", spare=6),
     *(
         Column(each, csv_only=True, speaks=each == "explanation")
-        for each in ("source", "hop_limit", "http_endpoint", "state", "explanation", "as_of")
+        for each in ("source", "hop_limit", "http_endpoint", "state", "explanation", "as_of", "target")
     ),
 )
 _HINTED = {
@@ -127,7 +127,7 @@ def list_instances(
             if total % 1000 == 0:
                 advance(1000)
     found.sort(key=lambda row: _key(row, sort), reverse=sort in {"calls", "last_call"})
-    shown = _limited(app, found, limit)
+    shown = [with_target(row) for row in _limited(app, found, limit)]
     said = f"{of(len(found), total, 'instance')}; {open_} of all still allow IMDSv1. {_as_of(fleet, at)}"
     rows = [_readable(row) for row in shown] if app.output == "table" else shown
     document = {

@@ -10,7 +10,7 @@ from imdsv2_cli.base import App, Command
 from imdsv2_cli.commands.fleet_list import COLUMNS
 from imdsv2_cli.failure import usage
 from imdsv2_cli.files import refuse_unwritable
-from imdsv2_cli.fleet.joined import Fleet
+from imdsv2_cli.fleet.joined import Fleet, with_target
 from imdsv2_cli.fleet.when import now
 from imdsv2_cli.output import Table, as_csv, deliver, progress
 
@@ -43,7 +43,7 @@ def report(app: App, form: str | None) -> None:
         fleet = Fleet(app, at)
         if form == "csv":
             rows = sorted(fleet.rows(), key=lambda row: (row["account"], row["region"], row["instance_id"]))
-            text = as_csv(Table(COLUMNS, rows))
+            text = as_csv(Table(COLUMNS, list(map(with_target, rows))))
         else:
             from imdsv2_cli.report import markdown, page
             from imdsv2_cli.report.numbers import count

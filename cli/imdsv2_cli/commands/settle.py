@@ -60,7 +60,11 @@ def undo(
     limit = {"since": times.to_text(times.moment(since, "--since"))} if since else {}
     named = bool(instances or account or cohort or in_region)
     scope = {
-        **(scope_of(app, instances, cohort=cohort, account=account, region=in_region) if named or not since else {}),
+        **(
+            scope_of(app, instances, cohort=cohort, account=account, region=in_region, more=("--since", "--source"))
+            if named or not since
+            else {}
+        ),
         **limit,
     }
     order = Order(word="undo", says="Roll back", scope=scope, fields={"reason": reason})

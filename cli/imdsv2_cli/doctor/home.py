@@ -33,6 +33,7 @@ def version(app: App) -> Iterator[Finding]:
             f"The stack {app.stack} is in {status}.",
             f"aws cloudformation describe-stack-events --stack-name {app.stack}",
         )
+    deployed = deployed or app.outputs.get("Version")
     if deployed is None:
         yield unproved("version", "The stack does not tell its version.", _DEPLOY)
     elif deployed != VERSION:

@@ -9,7 +9,7 @@ from imdsv2_cli.aws import invoke
 from imdsv2_cli.doctor import recorders
 from imdsv2_cli.doctor.finding import Finding, fault, unproved, well
 from imdsv2_cli.fleet.places import swept_places
-from imdsv2_cli.naming import find
+from imdsv2_cli.naming import search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ _TARGETS_A_CALL = 500
 
 def roles(app: App) -> Iterator[Finding]:
     """The version of the roles of each account, what EC2 says to dry runs through them, and what Config records."""
-    found = find(app, places=swept_places(app))
+    found = search(app, {"places": swept_places(app)})
     for problem in found["problems"]:
         yield (fault("roles", problem, _DEPLOY) if "cannot be read" in problem else unproved("roles", problem))
     targets = _chosen(found["results"])

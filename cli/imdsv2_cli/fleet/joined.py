@@ -100,6 +100,11 @@ def arn_of(row: Row) -> str:
     return f"arn:{_partition(region)}:ec2:{region}:{row['account']}:instance/{row['instance_id']}"
 
 
+def with_target(row: Row) -> Row:
+    """A row with its ARN as `target`: what every command calls an instance by in JSON and CSV."""
+    return {**row, "target": arn_of(row)}
+
+
 @cache
 def _partition(region: str) -> str:
     from imdsv2.domain.instance import partition_of

@@ -31,8 +31,9 @@ class Some:
     def note(self, at: str, row: Row, *columns: str) -> None:
         """Count one; keep it if its time is among the first."""
         self.count += 1
+        target = arn_of(row)
         kept = {each: row[each] for each in ("account", "region", "instance_id", "name", "owner", *columns)}
-        self.first.append((at, arn_of(row), kept))
+        self.first.append((at, target, {**kept, "target": target}))
         if len(self.first) > 2 * _EXAMPLES:
             self._cut()
 

@@ -42,7 +42,7 @@ def from_siblings(
     if pool.problem is not None:
         why = (
             f"What others in its cohort ({describe_cohort(pool.key)}) did could not be read completely ({pool.problem}); without it "
-            "nothing is changed."
+            "nothing is changed. It is asked again in 15 minutes."
         )
         return Verdict.hold(Reason.EVIDENCE_INCOMPLETE, why, now + SOON)
     return None

@@ -60,13 +60,15 @@ def from_evidence(
     """The verdict on an instance that only the evidence can settle. ``pool``: that of its cohort, where it was asked for."""
     if evidence is None or evidence.problem is not None:
         problem = evidence.problem if evidence else "CloudWatch gave no answer"
+        passes = evidence is not None and evidence.passes
         why = f"The metric could not be read completely ({problem}); without it nothing is changed."
         if any(each in str(problem) for each in _DENIALS):
             why += (
                 " Deploy the member roles of this version there, or have lifted what keeps the read role from cloudwatch:GetMetricData; it "
                 "is asked again within a day."
             )
-        passes = evidence is not None and evidence.passes
+        else:
+            why += f" It is asked again {'in 15 minutes' if passes else 'within a day'}, and nobody has to do anything."
         return Verdict.hold(Reason.EVIDENCE_INCOMPLETE, why, now + (SOON if passes else DAILY))
     if evidence.stopped_too_long:
         return stopped_too_long(now)
@@ -127,7 +129,8 @@ def _from_coverage(instance: Instance, evidence: Evidence, policy: Policy, now: 
     if evidence.coverage < policy.min_coverage:
         why = (
             f"Only {evidence.coverage:.0%} of the hours in which it ran since {minute(evidence.window_start)} have a "
-            f"MetadataNoToken datapoint, {policy.min_coverage:.0%} are needed; {unknown}."
+            f"MetadataNoToken datapoint, {policy.min_coverage:.0%} are needed; {unknown}. It is judged again by itself, as hours come in; if that "
+            "takes more than days, see in CloudWatch whether its other metrics have gaps, too."
         )
         return Verdict.hold(Reason.NO_EVIDENCE, why, _after_first_hours(instance, evidence, now))
     if evidence.gap.hours > policy.max_gap_hours:

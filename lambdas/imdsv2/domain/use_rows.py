@@ -32,13 +32,13 @@ def from_use(instance: Instance, evidence: Evidence, policy: Policy, now: dateti
     after = f"After that {mended(instance.arn, now)}"
     if instance.options.hop_limit == 1 and is_container_host(instance.tags):
         why = (
-            f"{used} It is a container host with hop limit 1, so there are two possible causes. Containers: tokens do not reach "
-            "them there and their software falls back to IMDSv1; with hop limit 2 such calls end within the hour, but containers "
-            "can then reach the instance role, which many keep from them by the limit of 1. Or software of the host itself: AWS's "
-            f"IMDS packet analyzer on the host names it; update it. {after}"
+            f"{used} It is a container host with hop limit 1, so there are two possible causes. If containers call, raise it to "
+            "hop limit 2: tokens then reach them, and such calls end within the hour; but they can then use the instance role, from which "
+            "many keep them by the limit of 1. If software of the host itself calls (AWS's IMDS packet analyzer on the host names it), "
+            f"update it. {after}"
         )
         return Verdict.hold(Reason.HOP_LIMIT_FALLBACK, why, revisit_at)
-    why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it. {after}"
+    why = f"{used} Find the software that makes them (AWS's IMDS packet analyzer names the process), and update it."
     if instance.options.hop_limit == 1:
         why += (
             " If it runs containers: with the hop limit of 1 tokens do not reach them, and their software falls back to IMDSv1; "
@@ -50,7 +50,7 @@ def from_use(instance: Instance, evidence: Evidence, policy: Policy, now: dateti
             "own (an overlay), tokens need 3 to reach them, and their software falls back to IMDSv1; raise it to 3, and such calls end "
             "within the hour."
         )
-    return Verdict.hold(Reason.V1_IN_USE, why, revisit_at)
+    return Verdict.hold(Reason.V1_IN_USE, f"{why} {after}", revisit_at)
 
 
 def _ends_at(instance: Instance, last: datetime | None, policy: Policy) -> datetime | None:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.ledger.record import Record
 
+_UNDONE = "It is held, and what runs the same software waits, until a person clears it"
+_BROKEN = (
+    "Restart what gave up meanwhile. It is held, and what runs the same software waits, until the software is updated and a person "
+    "clears it"
+)
+"""What people have to do once it is put back, and a command follows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackRequest:
@@ -102,8 +109,8 @@ class RollbackResult:
             status=Status.ROLLED_BACK,
             decision=Decision.HOLD,
             reason=Reason.BROKE_BEFORE if asked.broken else Reason.UNDONE_BY_PERSON,
-            explanation=f"{asked.why} Tokens are optional again, as they were before. It is held, and what runs the same software "
-            f"waits, until a person clears it: {command('clear', self.arn)}",
+            explanation=f"{asked.why} Tokens are optional again, as they were before. {_BROKEN if asked.broken else _UNDONE}: "
+            f"{command('clear', self.arn)}",
             after={**(self.record.after or {}), "HttpTokens": "optional"},
             changed_at=now,
             decided_at=now,

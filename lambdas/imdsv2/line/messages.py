@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.commands import account_command
+from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.message import Message
 from imdsv2.domain.pasting import lines_to_paste, numbered
 from imdsv2.domain.verdict import Reason
@@ -67,15 +68,15 @@ _LEFT = {
 }
 _OPENED = "Somebody switched IMDSv1 on again"
 _OPENED_BROKEN = "Something broke, and somebody switched IMDSv1 on again"
-_NOTICE = "IMDSv1 will be switched off"
-_REMINDERS = {
+NOTICE = "IMDSv1 will be switched off"
+REMINDERS = {
     "ends": "What keeps IMDSv1 on ends soon",
     "ended": "What kept IMDSv1 on has ended",
     "cut": "An exemption is longer than the policy allows",
 }
 _WHERE = (
-    "The service imdsv2-remediation requires IMDSv2 where nothing needs IMDSv1 any more; imdsv2 is its command line. Put your name and your "
-    "reason in place of what stands in capitals."
+    "The service imdsv2-remediation requires IMDSv2 where nothing needs IMDSv1 any more; imdsv2 is its command line: if you do not "
+    "have it, ask your security team. Put your name and your reason in place of what stands in capitals."
 )
 
 
@@ -84,9 +85,9 @@ def headline(record: Record) -> str | None:
     if record.left_because is not None:
         return left_headline(record.left_because, is_broken=record.is_broken)
     if record.reminder is not None:
-        return _REMINDERS[record.reminder]
+        return REMINDERS[record.reminder]
     if record.reason == Reason.NOTICE_GIVEN:
-        return _NOTICE
+        return NOTICE
     return HEADLINES.get(str(record.status))
 
 
@@ -160,6 +161,8 @@ def _entry(record: Record, directions: Directions) -> str:
         lines.append(f"  Evidence: {_evidence(record.evidence)}")
     if commands:
         lines += _to_paste(str(record.explanation), directions)
+    if record.status == Status.ENFORCED and record.left_because is None:
+        lines.append(f"  If something fails: imdsv2 undo {record.arn.instance_id}")
     return "\n".join([*lines, f"  More, and what happens next: imdsv2 explain {record.arn.instance_id}"])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.security_hub import NOTE_LENGTH
 from imdsv2.domain.commands import commands_in
+from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.pasting import inlined
 from imdsv2.line.messages import VERIFIED, headline
 
@@ -34,7 +35,9 @@ def note(record: Record) -> str:
     said = f"{begin}{why}".rstrip()
     spans = [(len(begin) + first, len(begin) + last) for first, last in commands]
     # Findings with the same note share a call: a note that names no instance so far goes on naming none.
-    more = f" (More: imdsv2 explain {record.arn.instance_id if commands else 'INSTANCE'})"
+    name = record.arn.instance_id if commands else "INSTANCE"
+    back = f"; if something fails: imdsv2 undo {name}" if record.status == Status.ENFORCED else ""
+    more = f" (More: imdsv2 explain {name}{back})"
     if len(said) + len(more) + len(_ABOUT) <= NOTE_LENGTH:
         return f"{said}{more}{_ABOUT}"
     return f"{shortened(said, NOTE_LENGTH - len(more), spans)}{more}"

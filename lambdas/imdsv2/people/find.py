@@ -90,7 +90,12 @@ class Finder:
             return [home]
         if not places:
             problems.append("The ledger knows no instance yet: name the account and the Region.")
-        return sorted(each for each in places if search.region in {None, each.region})
+        there = sorted(each for each in places if search.region in {None, each.region})
+        if places and not there:
+            problems.append(
+                f"Nobody has told of an instance in {search.region} yet, so nothing was searched: name the account beside the Region."
+            )
+        return there
 
     def _is_in_scope(self, place: Place, problems: list[str]) -> bool:
         scoped = decide_scope(place, self.policies.current(self.now()).policy, self.now())

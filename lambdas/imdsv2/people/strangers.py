@@ -87,7 +87,8 @@ def known_in(ledger: Ledger, key: str) -> list[InstanceArn]:
 
 def _unknown(field: str, what: str, given: str, known: Iterable[str]) -> InvalidRequest:
     likely = get_close_matches(given, sorted(known), n=1, cutoff=_LIKE)
-    return InvalidRequest(field, f"the ledger knows no {what}{_did_you_mean(likely)}")
+    unjudged = "" if likely else ": nothing there was judged yet, and a dry sweep does not count"
+    return InvalidRequest(field, f"the ledger knows no {what}{unjudged}{_did_you_mean(likely)}")
 
 
 def _stranger(arn: InstanceArn, known: Sequence[InstanceArn]) -> str:

@@ -46,7 +46,7 @@ def _is_proved(
     """Whether a running instance of the version is known to do without IMDSv1; None if nothing that runs was launched from its
     template."""
     template, number = launch.version.template, launch.version.number
-    in_use = alike.get((template, number), number)
+    in_use = _first(template, number, alike)
     known = [(_version_of(each, launch, alike), is_clean(each, words)) for each in source.running]
     if not any(version for version, _ in known):
         return None
@@ -62,4 +62,11 @@ def _version_of(instance: Instance, launch: TemplateLaunch, alike: Mapping[tuple
         return launch.version.number if image.startswith("ami-") and image == instance.image_id else 0
     if template != launch.version.template or not version.isdecimal():
         return 0
-    return alike.get((template, int(version)), int(version))
+    return _first(template, int(version), alike)
+
+
+def _first(template: str, number: int, alike: Mapping[tuple[str, int], int]) -> int:
+    """The version like this one that somebody else made: the service may have made its versions from such of its own."""
+    while (template, number) in alike:
+        number = alike[template, number]
+    return number

@@ -68,7 +68,7 @@ def ending(row: Row, what: str) -> str:
             todo = f'imdsv2 hold {name} --owner {owner} --reason "YOUR REASON" --until 30d'
         case _:
             said = f"the exemption ends after {row['ends_on']} (UTC)"
-            todo = f"imdsv2 exempt {name} --until 30d"
+            todo = f"write a later day into its tag, or: imdsv2 exempt {name} --until 30d"
     return f"- {_named(row)}: {said}; after that it is judged like any other\n  To prolong it: {todo}"
 
 

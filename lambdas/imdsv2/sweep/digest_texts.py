@@ -24,8 +24,8 @@ _TITLES = {
 }
 _IN_SUBJECT = {BROKE: "broke", NEEDS: "to look at", CHANGED: "changed", ENDS: "ending soon"}
 _ABOUT = (
-    "The service imdsv2-remediation requires IMDSv2 on EC2 instances where the evidence says that nothing needs IMDSv1 any more. Without "
-    "IMDSv1, nobody can steal the credentials of an instance by making it fetch a URL."
+    "The service imdsv2-remediation requires IMDSv2 on EC2 instances where the evidence says that nothing needs IMDSv1 any more: by IMDSv1, "
+    "whoever makes an instance fetch a URL gets its credentials."
 )
 
 
@@ -61,10 +61,8 @@ def _section(name: str, section: Section, owner: str) -> Iterator[str]:
 def _where(owner: str) -> Iterator[str]:
     yield f"All of them: {_list(owner)}"
     yield "One of them, with its evidence and what happens next: imdsv2 explain INSTANCE"
-    yield (
-        f"Breakage is told at once; everything else once a day. What only still needs you comes again after {AGAIN_AFTER.days} days. "
-        "To get each message by itself instead: imdsv2 policy set digest=off"
-    )
+    yield "imdsv2 is the command line of the service: if you do not have it, ask your security team."
+    yield f"Breakage is told at once; everything else once a day. What only still needs you comes again after {AGAIN_AFTER.days} days."
 
 
 def _list(owner: str) -> str:
