@@ -359,7 +359,7 @@ def test_more_writings_than_a_transaction_takes_keep_nobody_waiting(world: World
 
 def test_what_is_due_within_the_hour_is_not_put_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """But it is brought forward, by a trifle: whoever judges it now by the old policy must not take the mark away."""
-    monkeypatch.setattr("imdsv2.line.concern._A_SECOND", 0.05)
+    monkeypatch.setattr("imdsv2.line.policy_change._A_SECOND", 0.05)
     soon = world.clock() + 22 * MINUTE
     arns = [world.waits(number, "switched_off", revisit_at=soon) for number in range(90)]
     world.ssm.put(mode="enforce")

@@ -48,7 +48,7 @@ class Captures:
         put: Any = {
             "TableName": self._table,
             "Item": claim,
-            "ConditionExpression": "attribute_not_exists(pk) OR #until < :now",
+            "ConditionExpression": "attribute_not_exists(pk) OR #until <= :now",
             "ExpressionAttributeNames": {"#until": "until"},
             "ExpressionAttributeValues": {":now": {"S": to_text(now)}},
         }

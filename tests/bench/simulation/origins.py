@@ -2,7 +2,8 @@
 
 The verdict on a source is the service's own word (`imdsv2.source.verdict`): some running member is known to do without IMDSv1, and
 none is held for its use. Owners who are told apply the remedy some days later; a source that is fixed launches members that
-require tokens, from new versions of the template as well. An owner whose new members break takes the remedy back.
+require tokens, from new versions of the template as well. The service itself waits until the version in use is proved. An owner
+whose new members break takes the remedy back.
 """
 
 from __future__ import annotations
@@ -78,7 +79,14 @@ class Origins:
         return 0.0 if self._source == FIX else APPLIED_AFTER_DAYS * self._chance.lognormvariate(0, APPLIED_SPREAD)
 
     def _may_be_fixed(self, origin: Origin) -> bool:
-        there = [each.machine.arn for each in origin.members if each.is_there and self._ledger.knows(each.machine.arn)]
-        words = {arn: word_of(record) for arn, record in self._ledger.read(there).items()}
-        is_new = all(each.machine.version != origin.taken_back for each in origin.members if each.machine.arn in words)
-        return is_new and any(each.clean for each in words.values()) and not held_for_use(words)
+        there = [each.machine for each in origin.members if each.is_there]
+        asked = [each.arn for each in there if self._ledger.knows(each.arn)]
+        words = {arn: word_of(record) for arn, record in self._ledger.read(asked).items()}
+        known = [each for each in there if each.arn in words]
+        is_new = all(each.version != origin.taken_back for each in known)
+        # The service waits until the version in use is proved; owners may apply a remedy as soon as any is.
+        proving = (
+            {max(each.version or 0 for each in there)} if self._source == FIX else {each.version for each in known}
+        )
+        clean = any(each.version in proving and words[each.arn].clean for each in known)
+        return is_new and clean and not held_for_use(words)
