@@ -30,9 +30,9 @@ def test_what_is_compared_is_what_was_simulated() -> None:
 
 def test_the_fleets_are_those_of_the_page() -> None:
     """How many, how large, for how long."""
-    assert "simulates 5 fleets of 10,000 instances for 90 days" in PAGES["docs/safety.md"]
+    assert "simulates 3 fleets of 10,000 instances for 90 days" in PAGES["docs/safety.md"]
     assert "2% of the instances are hidden breakers" in PAGES["docs/safety.md"]
-    assert "Five simulated fleets of 10,000 instances, 90 days, medians. 2% of the instances" in README
+    assert "Three simulated fleets of 10,000 instances, 90 days, medians. 2% of the instances" in README
 
 
 def test_the_costs_are_those_of_the_page() -> None:

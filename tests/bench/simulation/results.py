@@ -12,7 +12,6 @@ from tests.bench.simulation.machine import HIDDEN, Software
 from tests.bench.simulation.variants import (
     BENCH_FLEET,
     BENCH_HERD,
-    BENCH_SEEDS,
     FLEET,
     HERD,
     HERD_SEEDS,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 PROCESSES = 2
 
 
-def measure(seeds: Sequence[int] = BENCH_SEEDS, fleet: Variant = BENCH_FLEET) -> list[Measurement]:
+def measure(seeds: Sequence[int] = SEEDS, fleet: Variant = BENCH_FLEET) -> list[Measurement]:
     """The rows of the benchmarks."""
     old = [(seed, fleet) for seed in seeds]
     done = _simulate_all([*old, *((seed, BENCH_HERD) for seed in HERD_SEEDS)])

@@ -16,5 +16,6 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def spread(figures: Sequence[float]) -> str:
-    """The median, and the least and the most."""
-    return f"{statistics.median(figures):,.0f} ({min(figures):,.0f} .. {max(figures):,.0f})"
+    """The median, and the least and the most; of a single figure, only this."""
+    median = f"{statistics.median(figures):,.0f}"
+    return median if len(figures) == 1 else f"{median} ({min(figures):,.0f} .. {max(figures):,.0f})"
