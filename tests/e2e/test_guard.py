@@ -239,7 +239,7 @@ def test_a_container_that_falls_back_holds_its_host_before_anything_breaks(world
     assert "ok" == workloads.sdk(inside)
     [result] = world.ask({"targets": [one.arn], "dry_run": False})["results"]
     assert ("hold", "hop_limit_fallback") == (result["decision"], result["reason"])
-    assert "with hop limit 2" in result["explanation"]
+    assert "raise it to hop limit 2" in result["explanation"]
     ec2 = world.cloud.session(account=one.machine.account, region=one.machine.region).client("ec2")
     ec2.modify_instance_metadata_options(InstanceId=one.instance_id, HttpPutResponseHopLimit=2)
     eventually(lambda: True if world.options(one)["State"] == "applied" else None, "EC2 to apply it")

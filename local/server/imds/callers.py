@@ -1,6 +1,6 @@
 """Which process of this machine talks to an instance's metadata service: what a probe in the kernel of the instance would see.
 
-A test's clients are real processes, each connected from a port of its own: `/proc/net/tcp` knows the socket of a port, and
+A test's clients are real processes, each with a connection of its own: `/proc/net/tcp` knows its socket by the ports of both ends, and
 `/proc/<pid>/fd` who holds it. While an instance is watched, each request without a token becomes a line of a file, in the form of the
 messages of AWS's IMDS Packet Analyzer.
 """
@@ -33,12 +33,12 @@ def watching(place: Place, file: Path) -> Iterator[None]:
         _watched[place].remove(file)
 
 
-def note(place: Place, port: int, request: str) -> None:
-    """Write who makes a request without a token from a port, if the instance is watched."""
+def note(place: Place, ends: tuple[int, int], request: str) -> None:
+    """Write who makes a request without a token, if the instance is watched. ``ends``: the ports of the connection, the caller's first."""
     files = list(_watched.get(place, ()))
     if not files:
         return
-    chain = list(_chain(_pid_of(port)))
+    chain = list(_chain(_pid_of(*ends)))
     called_by = f" called by -> {' -> '.join(chain[1:])}" if len(chain) > 1 else ""
     line = f"IMDSv1(!) {chain[0]}{called_by} Req details: GET {request} HTTP/1.1".lower().replace("\n", " ")
     for each in files:
@@ -47,11 +47,11 @@ def note(place: Place, port: int, request: str) -> None:
             calls.write(f"{line}\n")
 
 
-def _pid_of(port: int) -> int | None:
-    """The process that holds the socket of a local port."""
+def _pid_of(port: int, served_at: int) -> int | None:
+    """The process that holds the socket of a connection. Its own port alone does not tell: another one to elsewhere may share it."""
     for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        if fields[1].endswith(f":{port:04X}"):
+        if fields[1].endswith(f":{port:04X}") and fields[2].endswith(f":{served_at:04X}"):
             return _holder_of(f"socket:[{fields[9]}]")
     return None
 

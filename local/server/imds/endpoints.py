@@ -182,8 +182,8 @@ async def _converse(service: Service, hops: int, reader: StreamReader, writer: S
         await reader.read()
         return
     if request.method == "GET" and not request.headers.get(TOKEN):
-        port = writer.get_extra_info("peername")[1]
-        callers.note((service.account, service.region, service.instance_id), port, request.path)
+        ends = writer.get_extra_info("peername")[1], writer.get_extra_info("sockname")[1]
+        callers.note((service.account, service.region, service.instance_id), ends, request.path)
     writer.write(_wire(service.answer(request, instance)))
     await writer.drain()
 
