@@ -98,7 +98,9 @@ def test_what_the_line_held_is_released_though_the_execution_was_stopped() -> No
 @pytest.mark.parametrize("seen", [replace(clean(), done=clean().done[:4]), replace(clean(), instances={})])
 def test_nothing_is_released_where_the_line_was_not_reached(seen: Seen) -> None:
     """There is nothing to release, and nobody is asked."""
-    selftest(keeping(seen), ec2=ec2_showing()).end_left(stopped())
+    told = Client(invoke=lambda **_sent: {"Payload": _payload({"results": []})})
+    selftest(keeping(seen), home={"lambda": told}, ec2=ec2_showing()).end_left(stopped())
+    assert [] == invoked(told)
 
 
 def test_an_execution_of_which_nothing_was_kept_is_ended_all_the_same() -> None:

@@ -177,8 +177,8 @@ class Ledger:
         return {arn: revisit_at for revisit_at, arn in sorted(found)[:limit]}
 
     def claim(self, due: Mapping[InstanceArn, str], until: Until) -> list[InstanceArn]:
-        """Claim due instances for this run, or make them due at their times. Those that were claimed or evaluated in the meantime are left out, and those
-        that cannot be written: they stay due. Raises if nothing can be written."""
+        """Claim due instances for this run, or make them due at their times. Those that were claimed or evaluated in the
+        meantime are left out, and those that cannot be written: they stay due. Raises if nothing can be written."""
         writes = {}
         for arn, revisit_at in due.items():
             update, write_id = Update(), new_id()
