@@ -82,10 +82,14 @@ class Enforcement:
         return self._untagged(list(ended.values()), set(untaggable))
 
     def _change_all(self, judgements: Sequence[Judgement]) -> dict[InstanceArn, Judgement]:
-        waiting = {each.arn: each for each in judgements}
+        """One of each cohort goes ahead: the others know then whether the organisation forbids the change to all of them."""
+        first, others = _one_of_each(judgements)
+        waiting = {each.arn: each for each in (*first, *others)}
         again = self.again(waiting=waiting, look=lambda arns: describe(self.read, arns))
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-            return {each.arn: each for each in pool.map(lambda each: self._change_alone(each, again), judgements)}
+            changed = [*pool.map(lambda each: self._change_alone(each, again), first)]
+            changed += pool.map(lambda each: self._change_alone(each, again), others)
+        return {each.arn: each for each in changed}
 
     def _change_alone(self, judgement: Judgement, again: LookAgain) -> Judgement:
         """Change one instance. Whatever goes wrong stops none of the others."""
@@ -152,6 +156,13 @@ class Enforcement:
         if left:
             self.logger.warning("tag left behind", extra={"targets": sorted(map(str, left))})
         return [replace(each, tag_left=each.arn in left) for each in ended]
+
+
+def _one_of_each(judgements: Sequence[Judgement]) -> tuple[list[Judgement], list[Judgement]]:
+    """The first of those to which a refusal would apply alike, and the others."""
+    by_cohort: dict[str, Judgement] = {}
+    others = [each for each in judgements if by_cohort.setdefault(each.denied_with or str(each.arn), each) is not each]
+    return [*by_cohort.values()], others
 
 
 def _bore_tag(judgement: Judgement) -> bool:
