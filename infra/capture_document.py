@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_cdk import Aws, CfnTag, Fn, aws_ssm
 
-from imdsv2.people.culprit_request import FETCH, LONGEST_PRINTED, SECONDS, WATCH
+from imdsv2.people.culprit.request import FETCH, LONGEST_PRINTED, SECONDS, WATCH
 from imdsv2.version import VERSION, VERSION_TAG
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from imdsv2 import telemetry
 from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
-from imdsv2.people.culprit_request import CulpritQuestion
+from imdsv2.people.culprit.request import CulpritQuestion
 from imdsv2.people.find_request import FindQuestion
-from imdsv2.people.graduate_request import GraduationOrder
-from imdsv2.people.guardrail_request import GuardrailQuestion
-from imdsv2.people.image_request import ImageOrder
+from imdsv2.people.graduation.guardrail_request import GuardrailQuestion
+from imdsv2.people.graduation.request import GraduationOrder
 from imdsv2.people.request import Command, JudgementOrder, parse
-from imdsv2.people.source_request import SourceQuestion
+from imdsv2.people.sources.image_request import ImageOrder
+from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.wiring.function import wire
 from imdsv2.wiring.people import (
     build_culprits,

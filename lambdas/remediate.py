@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
 from imdsv2.errors import SettingMissing
-from imdsv2.line.intake import process
+from imdsv2.intake.run import process
 from imdsv2.wiring.function import wire
 from imdsv2.wiring.intake import build_intake, wire_events
 from invocation import logger, metrics, request_id

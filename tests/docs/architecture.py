@@ -48,18 +48,18 @@ LINE = Way(
     trigger="SQS: findings",
     steps=(
         "handlers.remediate",
-        "line.intake",
-        "line.events",
+        "intake.run",
+        "intake.events",
         "line.run",
         "line.judge",
-        "line.gather",
-        "line.stops",
-        "line.reboots",
-        "line.siblings",
-        "line.membership",
-        "line.cohort_evidence",
-        "line.glance",
-        "line.closed_hours",
+        "line.evidence.gather",
+        "line.evidence.stops",
+        "line.evidence.reboots",
+        "line.evidence.siblings",
+        "line.evidence.membership",
+        "line.evidence.cohort_evidence",
+        "line.evidence.glance",
+        "line.evidence.closed_hours",
         "domain.decision",
         "line.act",
         "line.gate",
@@ -70,7 +70,7 @@ LINE = Way(
         "line.enforce",
         "line.look_again",
         "line.record",
-        "line.proofs",
+        "line.evidence.proofs",
         "line.notices",
         "line.tell",
         "line.note",
@@ -117,18 +117,18 @@ GUARD = Way(
     calls=("ledger", "aws.ec2", "aws.cloudwatch", "aws.metadata_options", "aws.security_hub", "aws.topic"),
 )
 ASIDE = {
-    *("line.policy_change", "line.policy_trail"),
-    *("line.source_findings", "line.source_judging", "line.source_book", "line.node", "line.started"),
-    *("line.source_events", "line.source_texts"),
+    *("revisit.policy_change", "revisit.policy_trail"),
+    *("line.sources.findings", "line.sources.judging", "line.sources.book", "domain.node", "intake.started"),
+    *("intake.source_events", "line.sources.texts"),
 }
 """What the revisit function does before it enters the line, and what answers messages about sources and starts of instances."""
-EVERYWHERE = {"line.judgement", "line.event_names"}
+EVERYWHERE = {"line.judgement", "intake.event_names"}
 """Values that travel along the line or are handed into it; they are no steps."""
 
-_TO_RUN = ("handlers.remediate", "line.intake", "line.run")
+_TO_RUN = ("handlers.remediate", "intake.run", "line.run")
 _TO_RESPONSE = ("handlers.guard", "wiring.guard", "guard.run", "guard.place", "guard.response")
 WALKS: Mapping[str, tuple[str, ...]] = {
-    "message to evidence": (*_TO_RUN, "line.judge", "line.gather", "aws.cloudwatch", "CloudWatch"),
+    "message to evidence": (*_TO_RUN, "line.judge", "line.evidence.gather", "aws.cloudwatch", "CloudWatch"),
     "message to ledger": (*_TO_RUN, "line.act", "ledger.table", "DynamoDB"),
     "message to EC2": (*_TO_RUN, "line.act", "line.enforce", "aws.metadata_options", "EC2"),
     "message to note on the finding": (*_TO_RUN, "line.tell", "aws.security_hub", "Security Hub"),

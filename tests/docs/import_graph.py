@@ -35,7 +35,8 @@ def package_of(module: str) -> str:
 
 def import_graph() -> dict[str, set[str]]:
     """Every module of the functions, with what it imports at run time or as types."""
-    trees = {name: tree for name, tree in MODULES.items() if name not in {*MAY_IMPORT, "__init__"}}
+    packages = {"__init__", *(name.rpartition(".")[0] for name in MODULES)}
+    trees = {name: tree for name, tree in MODULES.items() if name not in packages}
     graph = {name: _known(imports(tree, with_types=True), trees) for name, tree in trees.items()}
     return graph | {
         f"handlers.{name}": _known(imports(tree, with_types=True), trees) for name, tree in HANDLERS.items()

@@ -10,7 +10,7 @@ import pytest
 
 from imdsv2.aws.past_launches import PAGES
 from imdsv2.domain.graduation import Lock
-from imdsv2.people.graduate_request import GraduationOrder
+from imdsv2.people.graduation.request import GraduationOrder
 from imdsv2.people.request import parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def test_everything_that_can_be_open_is_explained(what: str) -> None:
     assert f"`{what}`" in PAGE
     code = "".join(
         (ROOT / "lambdas/imdsv2" / each).read_text()
-        for each in ("source/readiness.py", "people/graduation.py", "people/graduation_look.py")
+        for each in ("source/readiness.py", "people/graduation/run.py", "people/graduation/look.py")
     )
     assert f'what="{what}"' in code
 

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from imdsv2.domain.commands import commands_in
-from imdsv2.people.image_request import ImageOrder
 from imdsv2.people.request import Command, CommandKind, parse
-from imdsv2.people.source_request import SOURCES, SourceQuestion
+from imdsv2.people.sources.image_request import ImageOrder
+from imdsv2.people.sources.request import SOURCES, SourceQuestion
 from tests.docs.pages import all_pages
 
 PAGES = all_pages()

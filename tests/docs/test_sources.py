@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imdsv2.domain.verdict import Reason
-from imdsv2.people.source_answer import source_document
+from imdsv2.people.sources.answer import source_document
 from imdsv2.source.origin import Kind
 from imdsv2.source.verdict import USED, SourceVerdict, judge
 from tests.unit.source_builders import with_template

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.people.culprit_request import FETCH, WATCH
+from imdsv2.people.culprit.request import FETCH, WATCH
 from infra.errors import SettingRefused
 from tests.infra.templates import MEMBER_ACCOUNT, REGION, SECURITY_ACCOUNT, Template, synthesise
 from tests.infra.test_cfn_lint import CFN_LINT, IGNORED

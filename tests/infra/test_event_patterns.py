@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
-from imdsv2.line.event_names import EventNames
-from imdsv2.line.events import parse
+from imdsv2.intake.event_names import EventNames
+from imdsv2.intake.events import parse
 from infra.event_patterns import LONGEST_PATTERN, config_pattern
 from tests.fixtures.events import (
     CONFIG_RULES,

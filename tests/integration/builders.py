@@ -17,10 +17,10 @@ from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding, Request, Source
+from imdsv2.intake.event_names import EventNames
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.table import Ledger
-from imdsv2.line.event_names import EventNames
 from imdsv2.line.messages import Directions
 from imdsv2.settings import Names, Settings
 from imdsv2.wiring.guard import build_guard

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.line.intake import DeadLetters, process
+from imdsv2.intake.run import DeadLetters, process
 from imdsv2.wiring.intake import build_intake
 from tests.integration.builders import EVENT_NAMES, IMAGE, MEMBER, REGION
 
 if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
-    from imdsv2.line.intake import Intake
+    from imdsv2.intake.run import Intake
     from tests.integration.builders import Cloud
 
 NO_DEFAULTS = {"AccountLevel": {"HttpTokens": "no-preference", "HttpPutResponseHopLimit": -1}}

@@ -11,7 +11,7 @@ from botocore.stub import ANY
 from imdsv2.aws.ec2 import describe, every_instance, list_instances
 from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.domain.instance import Instance, Place, Unreachable
-from imdsv2.line import started as starts
+from imdsv2.intake import started as starts
 from imdsv2.line.run import Line
 from tests.fixtures.events import config_change
 from tests.integration.builders import MEMBER, NOW, arn_of, asked

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from imdsv2.people.culprit_request import CulpritQuestion
+from imdsv2.people.culprit.request import CulpritQuestion
 from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_culprits
 from tests.integration.builders import asked

@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
-from imdsv2.line.gather import gather
+from imdsv2.line.evidence.gather import gather
 from tests.unit.builders import NOW, REGION, arn, instance
 from tests.world.cloudwatch import HOUR, CloudWatch, hour_of
 

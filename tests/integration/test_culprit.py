@@ -12,7 +12,7 @@ import pytest
 from imdsv2.aws.role_deliveries import PAGES
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.culprit_request import CulpritQuestion
+from imdsv2.people.culprit.request import CulpritQuestion
 from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_culprits
 from tests.integration.builders import MEMBER, REGION, asked

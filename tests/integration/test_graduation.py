@@ -11,7 +11,7 @@ import pytest
 
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.detail import is_event
-from imdsv2.people.graduate_request import GraduationOrder
+from imdsv2.people.graduation.request import GraduationOrder
 from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_graduates
 from tests.integration.builders import MEMBER, REGION, asked

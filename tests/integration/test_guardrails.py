@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.guardrail_request import GuardrailQuestion
+from imdsv2.people.graduation.guardrail_request import GuardrailQuestion
 from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_guardrails
 from tests.integration.builders import MEMBER, REGION, asked

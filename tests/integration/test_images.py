@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from imdsv2.people.image_request import CONFIRMATION, ImageOrder
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import SourceQuestion
+from imdsv2.people.sources.image_request import CONFIRMATION, ImageOrder
+from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.wiring.people import build_images, build_sources
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, asked
 from tests.integration.sourcing import group, know_defaults, template

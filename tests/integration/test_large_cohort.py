@@ -11,8 +11,8 @@ from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.domain.policy import Canary, Policy
 from imdsv2.ledger.record import Record
 from imdsv2.line import judge as judging
+from imdsv2.line.evidence.membership import Memberships
 from imdsv2.line.judge import Judge
-from imdsv2.line.membership import Memberships
 from tests.unit import builders
 
 if TYPE_CHECKING:

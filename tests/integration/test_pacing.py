@@ -25,7 +25,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Reason
-from imdsv2.line.gather import gather
+from imdsv2.line.evidence.gather import gather
 from tests.integration.builders import NOW, ROLES, arn_of, asked
 from tests.unit.builders import instance
 from tests.world.clock import Clock

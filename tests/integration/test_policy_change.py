@@ -16,7 +16,7 @@ from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
 from imdsv2.ledger.walk import Walks
-from imdsv2.line.policy_change import PolicyChange
+from imdsv2.revisit.policy_change import PolicyChange
 from tests.integration.builders import NOW, PARAMETER, TABLE, arn_of
 from tests.world.clock import Clock
 from tests.world.dynamodb import Table
@@ -359,7 +359,7 @@ def test_more_writings_than_a_transaction_takes_keep_nobody_waiting(world: World
 
 def test_what_is_due_within_the_hour_is_not_put_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """But it is brought forward, by a trifle: whoever judges it now by the old policy must not take the mark away."""
-    monkeypatch.setattr("imdsv2.line.policy_change._A_SECOND", 0.05)
+    monkeypatch.setattr("imdsv2.revisit.policy_change._A_SECOND", 0.05)
     soon = world.clock() + 22 * MINUTE
     arns = [world.waits(number, "switched_off", revisit_at=soon) for number in range(90)]
     world.ssm.put(mode="enforce")

@@ -12,7 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 from imdsv2.domain.instance import Place
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import SourceQuestion
+from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.wiring.fixing import build_fixing
 from imdsv2.wiring.people import build_source_fixing
 from tests.integration.builders import IMAGE, MEMBER, REGION, asked

@@ -8,7 +8,7 @@ import pytest
 
 from imdsv2.ledger.detail import ALWAYS, SOMETIMES
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import SourceQuestion
+from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.wiring.people import build_source_fixing
 from tests.integration.builders import MEMBER, REGION
 from tests.integration.guarding import guard, live, reject

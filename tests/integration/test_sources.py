@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import SourceQuestion
+from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.wiring.people import build_sources
 from tests.integration.builders import IMAGE, MEMBER, REGION, asked
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.pacing import Pacing
 from imdsv2.domain.request import Source
 from imdsv2.errors import TimeExhausted
-from imdsv2.line.intake import DeadLetters, process
+from imdsv2.intake.run import DeadLetters, process
 from imdsv2.wiring.intake import build_intake
 from tests.fixtures.events import config_change
 from tests.integration.builders import EVENT_NAMES, MEMBER, OTHER, asked

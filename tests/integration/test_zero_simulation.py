@@ -12,7 +12,7 @@ from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.pool import Member
 from imdsv2.ledger.record import Record
-from imdsv2.line.glance import glance, look_closely
+from imdsv2.line.evidence.glance import glance, look_closely
 from tests.bench.simulation.assumptions import BEGIN, DAY, DAYS, END, HOUR
 from tests.bench.simulation.cloud import SimulatedInstance, places
 from tests.bench.simulation.fates import SERVICE, Fate

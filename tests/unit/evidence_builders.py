@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.decision import decide
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
-from imdsv2.line.gather import gather
+from imdsv2.line.evidence.gather import gather
 from tests.unit.builders import NOW, instance
 from tests.world.cloudwatch import HOUR, hour_of
 

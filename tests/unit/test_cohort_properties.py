@@ -12,7 +12,7 @@ from imdsv2.domain.decision import decide
 from imdsv2.domain.policy import BootEvidence, Policy
 from imdsv2.domain.pool import Member, pool_of
 from imdsv2.domain.verdict import Decision
-from imdsv2.line.glance import look_closely
+from imdsv2.line.evidence.glance import look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, instance
 from tests.unit.evidence_builders import DAY, MINUTE, RAN, REFUSED, START, UNKNOWN, USE, look, lose, periods, report
 from tests.world.cloudwatch import HOUR, CloudWatch

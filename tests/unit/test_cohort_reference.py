@@ -15,7 +15,7 @@ from imdsv2.domain import strays
 from imdsv2.domain.decision import decide
 from imdsv2.domain.pool import Member, pool_of
 from imdsv2.domain.verdict import Decision, Verdict
-from imdsv2.line.glance import look_closely
+from imdsv2.line.evidence.glance import look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, options
 from tests.unit.evidence_builders import DAY, USE, look
 from tests.unit.plain_cohort import Cohort, Sibling, plain_verdict_in

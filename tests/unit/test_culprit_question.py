@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.culprit_request import INSTANCES_A_CALL, CulpritQuestion
+from imdsv2.people.culprit.request import INSTANCES_A_CALL, CulpritQuestion
 from imdsv2.people.request import parse
 
 ARN = "arn:aws:ec2:eu-west-1:222222222222:instance/i-0123456789abcdef0"

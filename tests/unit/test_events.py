@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.line.event_names import EventNames
-from imdsv2.line.events import Parsed, parse
+from imdsv2.intake.event_names import EventNames
+from imdsv2.intake.events import Parsed, parse
 from imdsv2.people.request import parse_order
 from tests.fixtures.events import (
     CONFIG_RULES,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from imdsv2.domain.decision import decide
 from imdsv2.ledger.record import Record
-from imdsv2.line.gather import gather
-from imdsv2.line.proofs import with_proofs
+from imdsv2.line.evidence.gather import gather
+from imdsv2.line.evidence.proofs import with_proofs
 from tests.unit.builders import NOW, arn, instance
 from tests.unit.evidence_builders import DAY, POLICY, REFUSED, UNKNOWN, USE, call, look, report, verdict_on
 from tests.unit.evidence_fleets import BRIEF, fleets

@@ -15,7 +15,7 @@ from imdsv2.domain.documents import evidence_document
 from imdsv2.domain.history import Acceptance, History
 from imdsv2.domain.policy import BootEvidence
 from imdsv2.domain.verdict import Decision
-from imdsv2.line.gather import gather
+from imdsv2.line.evidence.gather import gather
 from tests.unit.builders import NOW, arn, instance
 from tests.unit.evidence_builders import DAY, MINUTE, RAN, REFUSED, START, USE, hours, look, verdict_on
 from tests.unit.evidence_fleets import BRIEF, PAST, fleets, plain_reason, quiet

@@ -9,7 +9,7 @@ import pytest
 
 from imdsv2.domain.history import History
 from imdsv2.domain.verdict import Decision, Reason
-from imdsv2.line.gather import gather
+from imdsv2.line.evidence.gather import gather
 from tests.unit.builders import NOW, arn, at, instance
 from tests.unit.evidence_builders import (
     DAY,

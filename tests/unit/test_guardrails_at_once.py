@@ -11,8 +11,8 @@ from botocore.exceptions import ClientError
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import Policy
-from imdsv2.people.guardrail_request import GuardrailQuestion
-from imdsv2.people.guardrails import Guardrails
+from imdsv2.people.graduation.guardrail_request import GuardrailQuestion
+from imdsv2.people.graduation.guardrails import Guardrails
 from imdsv2.source.impact import Known
 
 NOW = datetime(2027, 5, 3, 8, tzinfo=UTC)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.image_request import CONFIRMATION, ImageOrder
 from imdsv2.people.request import parse
+from imdsv2.people.sources.image_request import CONFIRMATION, ImageOrder
 
 IMAGE = "ami-0123456789abcdef0"
 GIVEN = {"account": "222222222222", "region": "eu-west-1", "image_ids": [IMAGE]}

@@ -20,11 +20,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": {"domain", "aws"},
     "line": {"domain", "source", "aws", "ledger"},
     "fix": {"domain", "source", "aws", "ledger"},
+    "intake": {"domain", "aws", "ledger", "line"},
+    "revisit": {"domain", "aws", "ledger", "line"},
     "guard": {"domain", "aws", "ledger", "line", "fix"},
     "people": {"domain", "source", "culprit", "aws", "ledger", "line", "guard", "fix"},
     "sweep": {"domain", "source", "aws", "ledger", "line"},
     "selftest": {"domain", "aws"},
-    "wiring": {"domain", "aws", "ledger", "line", "guard", "people", "fix", "sweep", "settings"},
+    "wiring": {
+        *("domain", "aws", "ledger", "line", "fix", "settings"),
+        *("intake", "revisit", "guard", "people", "sweep"),
+    },
 }
 """The packages of the service, each with the packages it may import. All may import `errors` and `version`."""
 
@@ -42,9 +47,8 @@ DOMAIN = sorted(name for name in MODULES if name.startswith(("domain.", "source.
 PURE = [
     *DOMAIN,
     "errors",
-    "line.events",
-    "line.node",
-    "line.source_events",
+    "intake.events",
+    "intake.source_events",
     "people.request",
     "selftest.beliefs",
     "selftest.report",

@@ -11,7 +11,7 @@ from imdsv2.domain.history import History
 from imdsv2.domain.hours import HOUR as SECONDS
 from imdsv2.domain.pool import Member, Pool, pool_of
 from imdsv2.ledger.pool import KeptPool
-from imdsv2.line.glance import glance, look_closely
+from imdsv2.line.evidence.glance import glance, look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, instance
 from tests.unit.evidence_builders import DAY, MINUTE, POLICY, RAN, REFUSED, START, USE, call, report, report_start
 from tests.world.cloudwatch import HOUR

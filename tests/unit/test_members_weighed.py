@@ -11,7 +11,7 @@ import pytest
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.pool import Member, Pool, Trace, pool_of
-from imdsv2.line.glance import glance, look_closely
+from imdsv2.line.evidence.glance import glance, look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, instance
 from tests.unit.evidence_builders import DAY, MINUTE, POLICY, RAN, REFUSED, START, USE, call, report, report_start
 from tests.world.cloudwatch import HOUR

@@ -17,7 +17,7 @@ ALLOWED = {
     # Who made a version of a launch template, as its description says.
     ("domain.source_fix", PRODUCT),
     # Who watches an instance, as Systems Manager shows beside the command.
-    ("people.capture", f"{PRODUCT} for "),
+    ("people.culprit.capture", f"{PRODUCT} for "),
     # Who a command of the self-test says that it is.
     ("selftest.deeds", f"{PRODUCT}-selftest"),
     # The tag of the version is how the product's own parts are told from others, whatever their names.

@@ -11,8 +11,8 @@ import pytest
 from imdsv2.domain.instance import InstanceArn, partition_of
 from imdsv2.domain.regions import REGIONS, wrong_partition
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.line.event_names import EventNames
-from imdsv2.line.events import parse
+from imdsv2.intake.event_names import EventNames
+from imdsv2.intake.events import parse
 from imdsv2.people.fields import instance
 from imdsv2.people.request import parse as parse_request
 from tests.fixtures.events import finding, finding_v2, imported, imported_v2, instance_arn, started

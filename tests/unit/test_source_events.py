@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imdsv2.domain.request import Source
-from imdsv2.line.event_names import EventNames
-from imdsv2.line.events import Parsed, parse
+from imdsv2.intake.event_names import EventNames
+from imdsv2.intake.events import Parsed, parse
 from tests.fixtures.events import (
     CONFIGURATION,
     MEMBER,

@@ -9,7 +9,7 @@ import pytest
 from imdsv2.domain.instance import Place
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.request import parse
-from imdsv2.people.source_request import SourceQuestion
+from imdsv2.people.sources.request import SourceQuestion
 from tests.fixtures.events import INSTANCE_ID, MEMBER, REGION, REGION_OF_PARTITION, instance_arn
 
 THERE: dict[str, Any] = {"account": MEMBER, "region": REGION}

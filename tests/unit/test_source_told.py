@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imdsv2.domain.source_name import SourceName
-from imdsv2.line.source_judging import JudgedSource
-from imdsv2.line.source_texts import owner_message
+from imdsv2.line.sources.judging import JudgedSource
+from imdsv2.line.sources.texts import owner_message
 from imdsv2.source.remedies import remedies_of
 from imdsv2.source.verdict import Judged, SourceVerdict
 from imdsv2_cli.commands.sources import _as_text

@@ -14,9 +14,9 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
 from imdsv2.line.canary_records import may_be_summoned
-from imdsv2.line.gather import gather
+from imdsv2.line.evidence.gather import gather
+from imdsv2.line.evidence.reboots import with_reboots
 from imdsv2.line.judgement import STATUS_OF, Case, Further, Judgement, willing
-from imdsv2.line.reboots import with_reboots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.line.siblings import Siblings
+    from imdsv2.line.evidence.siblings import Siblings
 
 _CANDIDATES_AT_ONCE = 100
 """The evidence of so many is in memory at a time: up to 350 KiB each, if the policy looks back for a year."""

@@ -14,8 +14,8 @@ from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.record_values import OPEN, UNTAG
 from imdsv2.ledger.trail import Author
+from imdsv2.line.evidence.proofs import with_proofs
 from imdsv2.line.notices import jittered, with_notice, with_reminder
-from imdsv2.line.proofs import with_proofs
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.table import Ledger
     from imdsv2.people.request import Command
     from imdsv2.people.scope import Scopes
-    from imdsv2.people.source_undo import SourceUndoing
+    from imdsv2.people.sources.undo import SourceUndoing
     from imdsv2.people.undo import Undoing
 
 RESULTS_SHOWN = 5_000

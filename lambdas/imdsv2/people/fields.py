@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from imdsv2.domain.cohort import KINDS
 from imdsv2.domain.instance import ACCOUNT, REGION, InstanceArn, Place, partition_of
+from imdsv2.domain.node import shown
 from imdsv2.domain.regions import unknown_region, wrong_partition
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.line.node import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,16 +8,16 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from imdsv2.domain.node import shown
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import InvalidRequest, TargetRefused
-from imdsv2.line.node import shown
 from imdsv2.people import fields
-from imdsv2.people.culprit_request import CULPRIT, CulpritQuestion, parse_culprit
+from imdsv2.people.culprit.request import CULPRIT, CulpritQuestion, parse_culprit
 from imdsv2.people.find_request import FIND, FindQuestion, parse_find
-from imdsv2.people.graduate_request import GRADUATE, GraduationOrder, parse_graduate
-from imdsv2.people.guardrail_request import GUARDRAILS, GuardrailQuestion, parse_guardrails
-from imdsv2.people.image_request import IMAGES, ImageOrder, parse_images
-from imdsv2.people.source_request import SOURCES, SourceQuestion, parse_sources
+from imdsv2.people.graduation.guardrail_request import GUARDRAILS, GuardrailQuestion, parse_guardrails
+from imdsv2.people.graduation.request import GRADUATE, GraduationOrder, parse_graduate
+from imdsv2.people.sources.image_request import IMAGES, ImageOrder, parse_images
+from imdsv2.people.sources.request import SOURCES, SourceQuestion, parse_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn, Place
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.table import Ledger
+    from imdsv2.line.evidence.membership import Memberships
     from imdsv2.line.judgement import Judgement
-    from imdsv2.line.membership import Memberships
     from imdsv2.sweep.rows import Row
 
 _ROWS_AT_ONCE = 500

@@ -10,7 +10,7 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.documents import to_seconds
 from imdsv2.errors import LedgerContended
-from imdsv2.line.source_book import owner_of_source
+from imdsv2.line.sources.book import owner_of_source
 from imdsv2.source.effect import REQUIRED
 from imdsv2.source.remedies import remedies_of
 from imdsv2.source.verdict import SourceVerdict
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import Place
     from imdsv2.ledger.source_verdicts import SourceRecord
-    from imdsv2.line.source_book import SourceBook
-    from imdsv2.line.source_judging import JudgedSource, Seen, SourceJudge
+    from imdsv2.line.sources.book import SourceBook
+    from imdsv2.line.sources.judging import JudgedSource, Seen, SourceJudge
 
 LEFT = "~"
 """Stands for the last instance of a place of which only the sources are left: it sorts after every id."""

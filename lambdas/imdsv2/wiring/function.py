@@ -14,7 +14,7 @@ from imdsv2.aws.retries import pace
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.sessions import CONFIG, Members, metrics_session
 from imdsv2.domain.instance import Place
-from imdsv2.line.intake import DeadLetters
+from imdsv2.intake.run import DeadLetters
 from imdsv2.settings import Settings
 from imdsv2.wiring.service import Edge, assemble
 

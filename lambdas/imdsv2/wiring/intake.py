@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imdsv2.line.event_names import EventNames
-from imdsv2.line.intake import Intake
+from imdsv2.intake.event_names import EventNames
+from imdsv2.intake.run import Intake
 from imdsv2.settings import EventSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imdsv2.line.source_findings import SourceFindings
-    from imdsv2.line.started import Started
+    from imdsv2.intake.started import Started
+    from imdsv2.line.sources.findings import SourceFindings
     from imdsv2.wiring.service import Service
 
 
@@ -33,7 +33,7 @@ def build_intake(service: Service) -> Intake:
 
 
 def _build_source_findings(service: Service) -> SourceFindings:
-    from imdsv2.line.source_findings import SourceFindings
+    from imdsv2.line.sources.findings import SourceFindings
     from imdsv2.wiring.sources import build_source_book, build_source_judge
 
     line = service.line
@@ -47,7 +47,7 @@ def _build_source_findings(service: Service) -> SourceFindings:
 
 
 def _build_started(service: Service) -> Started:
-    from imdsv2.line.started import Started
+    from imdsv2.intake.started import Started
 
     line = service.line
     return Started(

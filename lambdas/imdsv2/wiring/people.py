@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from imdsv2.people.command import People
 from imdsv2.people.scope import Scopes
-from imdsv2.people.source_undo import SourceUndoing
+from imdsv2.people.sources.undo import SourceUndoing
 from imdsv2.people.undo import Undoing
 from imdsv2.wiring.fixing import build_fixing
 from imdsv2.wiring.guard import build_response
 
 if TYPE_CHECKING:
-    from imdsv2.people.culprit import Culprits
+    from imdsv2.people.culprit.run import Culprits
     from imdsv2.people.find import Finder
-    from imdsv2.people.graduation import Graduates
-    from imdsv2.people.guardrails import Guardrails
-    from imdsv2.people.images import Images
-    from imdsv2.people.source_fix import SourceFixing
-    from imdsv2.people.sources import Sources
+    from imdsv2.people.graduation.guardrails import Guardrails
+    from imdsv2.people.graduation.run import Graduates
+    from imdsv2.people.sources.fix import SourceFixing
+    from imdsv2.people.sources.images import Images
+    from imdsv2.people.sources.run import Sources
     from imdsv2.wiring.service import Service
 
 
@@ -51,7 +51,7 @@ def build_people(service: Service) -> People:
 
 def build_source_fixing(service: Service) -> SourceFixing:
     """Build the answer to a person who has sources changed."""
-    from imdsv2.people.source_fix import SourceFixing
+    from imdsv2.people.sources.fix import SourceFixing
 
     return SourceFixing(fixing=build_fixing(service))
 
@@ -59,7 +59,7 @@ def build_source_fixing(service: Service) -> SourceFixing:
 def build_images(service: Service) -> Images:
     """Build what has AMIs require tokens."""
     from imdsv2.ledger.images import ImageEvents
-    from imdsv2.people.images import Images
+    from imdsv2.people.sources.images import Images
     from imdsv2.wiring.sources import build_source_judge
 
     line = service.line
@@ -74,7 +74,7 @@ def build_images(service: Service) -> Images:
 
 def build_sources(service: Service) -> Sources:
     """Build the answer to where instances come from."""
-    from imdsv2.people.sources import Sources
+    from imdsv2.people.sources.run import Sources
 
     line = service.line
     return Sources(members=service.members, ledger=line.ledger, policies=line.policies, now=line.now)
@@ -98,8 +98,8 @@ def build_finder(service: Service) -> Finder:
 def build_graduates(service: Service) -> Graduates:
     """Build what locks the metadata defaults of accounts."""
     from imdsv2.ledger.graduation import Graduations
-    from imdsv2.people.graduation import Graduates
-    from imdsv2.people.graduation_look import Looking
+    from imdsv2.people.graduation.look import Looking
+    from imdsv2.people.graduation.run import Graduates
 
     line = service.line
     return Graduates(
@@ -113,8 +113,8 @@ def build_graduates(service: Service) -> Graduates:
 
 def build_guardrails(service: Service) -> Guardrails:
     """Build the answer to what guardrails would block."""
-    from imdsv2.people.guardrail_use import Uses
-    from imdsv2.people.guardrails import Guardrails
+    from imdsv2.people.graduation.guardrail_use import Uses
+    from imdsv2.people.graduation.guardrails import Guardrails
 
     line = service.line
     return Guardrails(
@@ -131,8 +131,8 @@ def build_guardrails(service: Service) -> Guardrails:
 def build_culprits(service: Service) -> Culprits:
     """Build the answer to which software calls IMDSv1."""
     from imdsv2.ledger.captures import Captures
-    from imdsv2.people.capture import Capturing
-    from imdsv2.people.culprit import Culprits
+    from imdsv2.people.culprit.capture import Capturing
+    from imdsv2.people.culprit.run import Culprits
 
     line, settings = service.line, service.settings
     captures = Captures(service.dynamodb, settings.ledger_table, line.ledger.provenance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsv2.ledger.walk import Walks
-from imdsv2.line.policy_change import PolicyChange
+from imdsv2.revisit.policy_change import PolicyChange
 
 if TYPE_CHECKING:
     from imdsv2.wiring.service import Service

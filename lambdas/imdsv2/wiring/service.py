@@ -18,12 +18,12 @@ from imdsv2.ledger.trail import Provenance
 from imdsv2.line.act import Action
 from imdsv2.line.canaries import Canaries
 from imdsv2.line.denials import Denials
+from imdsv2.line.evidence.membership import Memberships
+from imdsv2.line.evidence.siblings import Siblings
 from imdsv2.line.gate import Gates
 from imdsv2.line.judge import Judge
-from imdsv2.line.membership import Memberships
 from imdsv2.line.messages import Directions
 from imdsv2.line.run import Line
-from imdsv2.line.siblings import Siblings
 from imdsv2.line.tell import Teller
 
 if TYPE_CHECKING:

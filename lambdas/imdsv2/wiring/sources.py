@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsv2.ledger.source_verdicts import SourceVerdicts
-from imdsv2.line.source_book import SourceBook
-from imdsv2.line.source_judging import SourceJudge
+from imdsv2.line.sources.book import SourceBook
+from imdsv2.line.sources.judging import SourceJudge
 
 if TYPE_CHECKING:
     from imdsv2.wiring.service import Service

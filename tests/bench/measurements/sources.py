@@ -18,8 +18,8 @@ from imdsv2.domain.instance import Place
 from imdsv2.domain.policy import Policy
 from imdsv2.ledger.source_verdicts import SourceVerdicts
 from imdsv2.ledger.table import Ledger
-from imdsv2.line.source_book import SourceBook
-from imdsv2.line.source_judging import SourceJudge
+from imdsv2.line.sources.book import SourceBook
+from imdsv2.line.sources.judging import SourceJudge
 from imdsv2.sweep.sources import SourceSweep
 from tests.bench.measurement import Measurement
 from tests.world.dynamodb import Table

@@ -19,7 +19,7 @@ from imdsv2.aws import metadata_options as action
 from imdsv2.domain.request import Request, Source
 from imdsv2.ledger.items import account_key, to_text
 from imdsv2.ledger.trail import Author
-from imdsv2.line.siblings import Siblings
+from imdsv2.line.evidence.siblings import Siblings
 from imdsv2.people.request import parse
 from imdsv2.sweep.run import INSTANCES_A_BATCH
 from imdsv2.wiring.guard import build_guard

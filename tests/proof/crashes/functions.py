@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Request, Source
-from imdsv2.line.intake import DeadLetters, process
+from imdsv2.intake.run import DeadLetters, process
 from imdsv2.people.request import Command, JudgementOrder, parse
 from imdsv2.sweep.run import go_through
 from imdsv2.sweep.tally import Tally

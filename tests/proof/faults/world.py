@@ -17,15 +17,15 @@ from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.sessions import Members
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import RemediationError
-from imdsv2.line.intake import DeadLetters, process
+from imdsv2.intake.run import DeadLetters, process
 from imdsv2.people.answer import answer_document
-from imdsv2.people.culprit_request import CulpritQuestion
+from imdsv2.people.culprit.request import CulpritQuestion
 from imdsv2.people.find_request import FindQuestion
-from imdsv2.people.graduate_request import GraduationOrder
-from imdsv2.people.guardrail_request import GuardrailQuestion
-from imdsv2.people.image_request import ImageOrder
+from imdsv2.people.graduation.guardrail_request import GuardrailQuestion
+from imdsv2.people.graduation.request import GraduationOrder
 from imdsv2.people.request import Command, parse
-from imdsv2.people.source_request import SourceQuestion
+from imdsv2.people.sources.image_request import ImageOrder
+from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.sweep.join import join
 from imdsv2.sweep.plan import active_accounts, plan
 from imdsv2.sweep.run import go_through

@@ -1,0 +1,1 @@
+"""What is known of IMDSv1 on an instance and in its cohort, gathered for the verdict."""

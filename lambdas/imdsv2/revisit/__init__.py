@@ -1,0 +1,1 @@
+"""What becomes due without an event: where the policy has changed, or the change calendar."""
