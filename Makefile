@@ -109,6 +109,7 @@ proof: setup .venv-custodian/.done .venv-prowler/.done ## the long proofs: every
 	PROOF_TALLY=$(TALLY) $(PY) -m tests.proof.tally
 
 proof-of-the-code: # the part of `proof` that runs in small worlds: it takes what the other part leaves of the processors
+	$(LONG) nice $(PYTEST) -n 2 -m hypothesis tests/unit tests/cli tests/integration
 	$(LONG) nice $(PYTEST) -n 2 --dist worksteal tests/proof/faults tests/proof/crashes tests/proof/pairs
 
 proof-of-the-stack: # the part of `proof` that runs on the local AWS, and mostly waits; then the walks, which need one processor
