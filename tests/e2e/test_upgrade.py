@@ -33,6 +33,7 @@ class Releases:
 
     def __init__(self, cloud: LocalCloud, earlier: Deployment) -> None:
         self._cloud, self._earlier = cloud, earlier
+        self.earlier_version = release.version(earlier.assembly)
         self._today = Deployment.synthesised(ROOT, {})
         self.world = World(cloud)
 
@@ -51,28 +52,18 @@ class Releases:
         self._deploy_members(self._today)
 
     def upgrade_service(self) -> None:
-        """The stack of the security account, whose policy is kept by hand, as docs/deployment.md says: the earlier stack owns it."""
-        kept = self._policy()
+        """The stack of the security account."""
         self._deploy_service(self._today)
-        self._write(kept)
 
     def go_back(self) -> None:
-        """The other way round: the earlier stack makes the parameter anew."""
-        kept = self._policy()
-        self._ssm.delete_parameter(Name=POLICY)
+        """The other way round."""
         self._deploy_service(self._earlier)
-        self._write(kept)
         self._deploy_members(self._earlier)
 
-    @property
-    def _ssm(self) -> Any:
-        return self._cloud.session().client("ssm")
-
-    def _policy(self) -> str:
-        return str(self._ssm.get_parameter(Name=POLICY)["Parameter"]["Value"])
-
-    def _write(self, policy: str) -> None:
-        self._ssm.put_parameter(Name=POLICY, Value=policy, Type="String", Overwrite=True)
+    def policy(self) -> str:
+        """The document, as somebody has written it."""
+        ssm = self._cloud.session().client("ssm")
+        return str(ssm.get_parameter(Name=POLICY)["Parameter"]["Value"])
 
     def versions(self, one: Launched) -> Any:
         """What the check says of the account of an instance."""
@@ -178,11 +169,12 @@ def test_what_is_in_flight_survives_an_upgrade_and_the_way_back(releases: Releas
     world.messages()
     for redeploy, version, at_once in (
         (releases.upgrade, VERSION, TOLD_BY_EARLIER_FIRST),
-        (releases.go_back, None, TOLD_BY_EARLIER_LAST),
+        (releases.go_back, releases.earlier_version, TOLD_BY_EARLIER_LAST),
     ):
         fleet = begin(world)
-        changes = world.calls(CHANGE)
+        changes, policy = world.calls(CHANGE), releases.policy()
         redeploy()
+        assert policy == releases.policy()
         finish(world, fleet)
         assert ENDS == {name: state(world, one) for name, one in fleet.items()}
         assert LIVES == {name: world.history(one) for name, one in fleet.items()}
@@ -194,11 +186,11 @@ def test_what_is_in_flight_survives_an_upgrade_and_the_way_back(releases: Releas
 
 
 def test_the_check_tells_which_accounts_are_yet_to_be_upgraded(releases: Releases) -> None:
-    """Roles of the earlier release do not tell; today's do."""
+    """By the version that their roles are of."""
     one = releases.world.launch_one()
     releases.upgrade_service()
     before = releases.versions(one)
-    assert (VERSION, {one.machine.account: None}) == (before["service"], before["accounts"])
+    assert (VERSION, {one.machine.account: releases.earlier_version}) == (before["service"], before["accounts"])
     assert [True] == [one.machine.account in each for each in before["outdated"]]
     releases.upgrade_members()
     assert {"service": VERSION, "accounts": {one.machine.account: VERSION}, "outdated": []} == releases.versions(one)
