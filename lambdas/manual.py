@@ -9,11 +9,12 @@ from imdsv2 import telemetry
 from imdsv2.domain.request import Request
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.answer import answer_document, error_document
+from imdsv2.people.command_request import BaseCommand
 from imdsv2.people.culprit.request import CulpritQuestion
 from imdsv2.people.find_request import FindQuestion
 from imdsv2.people.graduation.guardrail_request import GuardrailQuestion
 from imdsv2.people.graduation.request import GraduationOrder
-from imdsv2.people.request import Command, JudgementOrder, parse
+from imdsv2.people.request import JudgementOrder, parse
 from imdsv2.people.sources.image_request import ImageOrder
 from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.wiring.function import wire
@@ -32,6 +33,7 @@ from invocation import logger, metrics, request_id
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from imdsv2.people.command_request import Command
     from imdsv2.people.request import Asked
 
 function = wire(os.environ, logger, request_id)
@@ -62,7 +64,7 @@ def _answer(asked: Asked, context: LambdaContext) -> dict[str, Any]:
     match asked:
         case JudgementOrder():
             return _judge(asked, context.aws_request_id)
-        case Command():
+        case BaseCommand():
             return _carry_out(asked, context)
         case SourceQuestion():
             return _fix_sources(asked, context) if asked.fix else _tell_sources(asked)

@@ -35,7 +35,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
     policy_change.make_due(has_time)
     while has_time():
         now = line.now()
-        claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + function.service.settings.lease)
+        claimed = line.ledger.claim(line.ledger.indexes.due(now, _BATCH), now + function.service.settings.lease)
         outcomes = line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], context.aws_request_id)
         telemetry.report(outcomes, line.policies.current(line.now()), logger, metrics)
         judged += len(outcomes.judged)

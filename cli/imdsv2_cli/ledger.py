@@ -16,8 +16,8 @@ _ITEMS_A_CALL = 100
 
 def waiting(app: App) -> list[str]:
     """The ARNs of all instances that will be judged again, by the index of what is due."""
+    from imdsv2.ledger.indexes import DUE_INDEX
     from imdsv2.ledger.serialisation import REVISIT_SHARDS
-    from imdsv2.ledger.table import DUE_INDEX
 
     table, dynamodb = app.stack_output("LedgerTableName"), app.client("dynamodb")
 

@@ -45,8 +45,8 @@ def events(
 
 def waiting(app: App, is_wanted: Callable[[str], bool], advance: Callable[[int], None]) -> list[Item]:
     """The records of instances that wait for anything, by their ARN; plain values by the names of attributes."""
+    from imdsv2.ledger.indexes import DUE_INDEX
     from imdsv2.ledger.serialisation import REVISIT_SHARDS
-    from imdsv2.ledger.table import DUE_INDEX
 
     def ids(shard: int) -> list[str]:
         found = _query(app, DUE_INDEX, "revisit_shard = :shard", {":shard": shard})

@@ -70,6 +70,7 @@ LINE = Way(
         "line.enforce",
         "line.look_again",
         "line.record",
+        "line.verdict_record",
         "line.evidence.proofs",
         "line.notices",
         "line.tell",

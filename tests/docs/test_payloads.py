@@ -8,7 +8,8 @@ import re
 import pytest
 
 from imdsv2.domain.commands import commands_in
-from imdsv2.people.request import Command, CommandKind, parse
+from imdsv2.people.command_request import Command, CommandKind
+from imdsv2.people.request import parse
 from imdsv2.people.sources.image_request import ImageOrder
 from imdsv2.people.sources.request import SOURCES, SourceQuestion
 from tests.docs.pages import all_pages

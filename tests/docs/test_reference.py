@@ -11,7 +11,8 @@ import pytest
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
-from imdsv2.people.request import Command, CommandKind, parse, parse_order
+from imdsv2.people.command_request import Command, CommandKind
+from imdsv2.people.request import parse, parse_order
 from imdsv2.sweep.order import parse_order as parse_sweep_order
 from infra.names import Names
 from tests.docs.pages import DOCS, REFERENCE, ROOT, table

@@ -14,12 +14,13 @@ from botocore.stub import Stubber
 from moto.ec2.models import ec2_backends
 
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, Members, metrics_session
+from imdsv2.aws.sessions import CONFIG, MemberClients, metrics_session
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.intake.event_names import EventNames
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
+from imdsv2.ledger.last_good_policy import LastGoodPolicy
 from imdsv2.ledger.table import Ledger
 from imdsv2.line.messages import Directions
 from imdsv2.settings import Names, Settings
@@ -120,6 +121,10 @@ class Cloud:
         """Write what need not be a policy."""
         self.as_account(HUB, "ssm").put_parameter(Name=PARAMETER, Value=text, Type="String", Overwrite=True)
 
+    def last_good_policy(self) -> LastGoodPolicy:
+        """The policy that the ledger keeps."""
+        return LastGoodPolicy(self.client("dynamodb"), TABLE)
+
     def ledger(self) -> Ledger:
         """A ledger with a client of its own."""
         return Ledger(self.client("dynamodb"), TABLE)
@@ -136,7 +141,7 @@ class Cloud:
         """Another function instance: the same AWS, nothing else shared but the clock, and ``pacing`` where it is given."""
         logger, now = Logger(service="test"), self.clock.tick
         edge = Edge(
-            members=Members(
+            clients=MemberClients(
                 self.session,
                 metrics_session(self.session),
                 self.client("sts"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.request import Source
-from imdsv2.people.request import Command, parse
+from imdsv2.people.command_request import Command
+from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_people
 from tests.integration.builders import asked
 from tests.world.records import change
@@ -55,7 +56,7 @@ def reason(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG, **how
 
 def due(cloud: Cloud) -> set[InstanceArn]:
     """The instances that are due by now."""
-    return set(cloud.ledger().due(cloud.clock.tick(), 100))
+    return set(cloud.ledger().indexes.due(cloud.clock.tick(), 100))
 
 
 def events(cloud: Cloud, arn: InstanceArn, status: str) -> list[dict[str, Any]]:

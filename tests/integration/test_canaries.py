@@ -607,7 +607,7 @@ def test_a_canary_that_nobody_asked_about_has_its_turn_with_what_is_due(cloud: C
     current = cloud.current(canary)
     assert ("would_enforce", "enforce", "unused") == (current["status"], current["decision"], current["reason"])
     assert 839 == current["evidence"]["observed_hours"]
-    due = cloud.ledger().due(cloud.clock.tick(), 10)
+    due = cloud.ledger().indexes.due(cloud.clock.tick(), 10)
     assert [canary] == list(due)
     assert [] == cloud.changes()
     run(cloud, *due, source=Source.REVISIT)

@@ -33,7 +33,7 @@ from tests.world.clock import Clock
 from tests.world.cloudwatch import CloudWatch
 from tests.world.dynamodb import Table
 from tests.world.ec2 import Ec2, Instance
-from tests.world.edge import Members, Place, Sns, Ssm
+from tests.world.edge import MemberClients, Place, Sns, Ssm
 from tests.world.security_hub import Findings
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Mill:
         self.judged |= set(names)
         logger = Logger(service="test")
         edge = Edge(
-            members=cast("Any", Members({(MEMBER, REGION): Place(cast("Any", self.ec2), self.cloudwatch)})),
+            clients=cast("Any", MemberClients({(MEMBER, REGION): Place(cast("Any", self.ec2), self.cloudwatch)})),
             dynamodb=self.table.client,
             ssm=cast("Any", Ssm(lambda _: json.dumps(GATES_OFF | {"mode": "observe"} | dict(FIELDS)), lambda _: True)),
             sns=cast("Any", Sns(lambda _: None)),

@@ -15,7 +15,8 @@ from imdsv2.domain.commands import CALLER, commands_in
 from imdsv2.domain.pasting import numbered
 from imdsv2.domain.request import Source
 from imdsv2.line.messages import breaker_opened
-from imdsv2.people.request import Command, CommandKind, parse
+from imdsv2.people.command_request import Command, CommandKind
+from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_people
 from tests.fixtures.events import finding
 from tests.integration.builders import DIRECTIONS, IMAGE, MEMBER, REGION, asked, count_broken

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.errors import may_have_been_done
-from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.aws.sessions import MemberClients, metrics_session
 from tests.integration.builders import NOW, ROLES, arn_of
 from tests.unit.builders import instance
 from tests.world.clock import Clock
@@ -49,7 +49,7 @@ class World:
         self.stub, self.clock, self.answers = stub, Clock(NOW), list[Response]()
         self.sts = stub.client("sts")
         session = botocore.session.Session()
-        self.members = Members(
+        self.clients = MemberClients(
             session, metrics_session(session), self.sts, ROLES, lambda: "request-1", self.clock, sleep=lambda _: None
         )
         keys = {"AccessKeyId": "A" * 20, "SecretAccessKey": "secret", "SessionToken": "first"}
@@ -62,7 +62,7 @@ class World:
                 "RoleSessionName": "request-1",
             },
         )
-        self.ec2: Any = self.members.ec2(HERE, "write")
+        self.ec2: Any = self.clients.ec2(HERE, "write")
         events: Any = self.ec2.meta.events
         events.register("before-send", self._answer)
 

@@ -60,7 +60,7 @@ def enforce(
 ) -> dict[InstanceArn, Judgement]:
     """Run the enforcement; both roles are the same here."""
     judgements = [judged(cloud, arn) for arn in arns]
-    ec2 = cloud.function().members.ec2(arns[0], "write")
+    ec2 = cloud.function().clients.ec2(arns[0], "write")
     enforcement = Enforcement(
         read=ec2,
         write=ec2,

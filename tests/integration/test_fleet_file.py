@@ -69,7 +69,7 @@ class Nights:
             left = iter([True] * (batches - 1) + [False] * 99)
             with closing(build_fleet_writer(service, tally.place, str(tally.fleet), self.files.write_packed)) as fleet:
                 done = go_through(
-                    line, service.members, tally, "sweep", dry_run=dry_run, has_time=left.__next__, fleet=fleet
+                    line, service.clients, tally, "sweep", dry_run=dry_run, has_time=left.__next__, fleet=fleet
                 )
             document = json.loads(json.dumps(done.document()))
             if done.after is None:

@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.people.request import Command, parse
+from imdsv2.people.command_request import Command
+from imdsv2.people.request import parse
 from imdsv2.version import VERSION
 from imdsv2.wiring.people import build_people
 from tests.fixtures.events import finding

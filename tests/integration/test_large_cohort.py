@@ -72,7 +72,7 @@ class Place:
         images: Any = type("Images", (), {"foreign": lambda *_: set()})()
         siblings: Any = type("Siblings", (), {"pooled": lambda *_, **__: {}})()
         siblings.memberships = Memberships(clients=members, images=images)
-        judge = Judge(members=members, ledger=ledger, policies=policies, siblings=siblings, now=lambda: builders.NOW)
+        judge = Judge(clients=members, ledger=ledger, policies=policies, siblings=siblings, now=lambda: builders.NOW)
         return judge.look_further([asked], {str(cohort_of(one))})
 
 

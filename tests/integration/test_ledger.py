@@ -375,8 +375,8 @@ def test_the_longest_overdue_come_first_from_all_shards(ledger: Ledger) -> None:
     write(ledger, arn=arn_of("fff"), revisit_at=NOW + timedelta(seconds=1))
     write(ledger, arn=arn_of("eee"), revisit_at=NOW - timedelta(days=1))
     write(ledger, arn=arn_of("eee"), revisit_at=None)
-    assert list(reversed(arns))[:30] == list(ledger.due(NOW, 30))
-    assert set(arns) == set(ledger.due(NOW, 100))
+    assert list(reversed(arns))[:30] == list(ledger.indexes.due(NOW, 30))
+    assert set(arns) == set(ledger.indexes.due(NOW, 100))
 
 
 def test_of_many_who_claim_what_is_due_each_gets_his_own(ledger: Ledger, cloud: Cloud) -> None:
@@ -384,18 +384,18 @@ def test_of_many_who_claim_what_is_due_each_gets_his_own(ledger: Ledger, cloud: 
     arns = [arn_of(f"{number:x}") for number in range(20)]
     for arn in arns:
         write(ledger, arn=arn, revisit_at=NOW)
-    due = ledger.due(NOW, 100)
+    due = ledger.indexes.due(NOW, 100)
     claimants = [cloud.ledger() for _ in range(4)]
     with ThreadPoolExecutor(len(claimants)) as pool:
         taken = list(pool.map(lambda each: each.claim(due, NOW + timedelta(minutes=6)), claimants))
     assert sorted(arns) == sorted(arn for each in taken for arn in each)
-    assert {} == ledger.due(NOW, 100)
+    assert {} == ledger.indexes.due(NOW, 100)
 
 
 def test_what_was_judged_meanwhile_cannot_be_claimed(ledger: Ledger) -> None:
     """The claim requires the due time at which the instance was found."""
     write(ledger, revisit_at=NOW)
-    due = ledger.due(NOW, 10)
+    due = ledger.indexes.due(NOW, 10)
     write(ledger, revisit_at=NOW + timedelta(hours=24))
     assert [] == ledger.claim(due, NOW + timedelta(minutes=6))
 
@@ -403,15 +403,16 @@ def test_what_was_judged_meanwhile_cannot_be_claimed(ledger: Ledger) -> None:
 def test_a_claim_does_not_overtake_whoever_is_judging(ledger: Ledger) -> None:
     """It changes only the time; a function that has read the item may still write it."""
     read = write(ledger, revisit_at=NOW)
-    assert [ARN] == ledger.claim(ledger.due(NOW, 10), NOW + timedelta(minutes=6))
+    assert [ARN] == ledger.claim(ledger.indexes.due(NOW, 10), NOW + timedelta(minutes=6))
     assert set() == ledger.write([change(read, **HELD)], NOW).lost
 
 
-def test_the_last_good_policy_is_remembered(ledger: Ledger) -> None:
+def test_the_last_good_policy_is_remembered(cloud: Cloud) -> None:
     """With the time at which it was read; initially there is none."""
-    assert ledger.last_good_policy() is None
-    ledger.keep_policy('{"mode": "enforce"}', NOW, 1, NOW)
-    assert ('{"mode": "enforce"}', NOW) == ledger.last_good_policy()
+    kept = cloud.last_good_policy()
+    assert kept.read() is None
+    kept.keep('{"mode": "enforce"}', NOW, 1, NOW)
+    assert ('{"mode": "enforce"}', NOW) == kept.read()
 
 
 def enforce(ledger: Ledger, arn: InstanceArn, when: datetime = NOW, **attributes: Any) -> Record:
@@ -434,7 +435,7 @@ def test_what_is_watched_in_an_account_is_found_without_looking_at_the_rest(ledg
         Enforced(arn=here, restarted_at=NOW + timedelta(hours=1), asked_back=False, **seen),
         Enforced(arn=there, restarted_at=None, asked_back=True, **seen),
     ]
-    assert expected == sorted(ledger.watched(ACCOUNT), key=lambda each: each.arn.instance_id)
+    assert expected == sorted(ledger.indexes.watched(ACCOUNT), key=lambda each: each.arn.instance_id)
     assert ["enforced"] == [call.params["IndexName"] for call in cloud.wire.made("Query")]
 
 
@@ -445,7 +446,7 @@ def test_what_was_enforced_since_a_time_is_found_whether_or_not_it_is_still_watc
         enforce(ledger, arn, NOW + timedelta(hours=hours))
     write(ledger, arn=over, watch=OVER)
     enforce(ledger, arn_of("5", account=OTHER), NOW + timedelta(hours=1))
-    assert [at, after, over] == sorted(each.arn for each in ledger.enforced_since(ACCOUNT, NOW))
+    assert [at, after, over] == sorted(each.arn for each in ledger.indexes.enforced_since(ACCOUNT, NOW))
 
 
 def test_an_enforcement_anew_stands_at_its_new_time(ledger: Ledger) -> None:
@@ -454,7 +455,7 @@ def test_an_enforcement_anew_stands_at_its_new_time(ledger: Ledger) -> None:
     enforce(ledger, arn, NOW - timedelta(days=30))
     write(ledger, arn=arn, watch=OVER)
     enforce(ledger, arn, NOW)
-    assert [NOW] == [each.enforced_at for each in ledger.enforced_since(ACCOUNT, NOW - timedelta(days=60))]
+    assert [NOW] == [each.enforced_at for each in ledger.indexes.enforced_since(ACCOUNT, NOW - timedelta(days=60))]
 
 
 def test_however_many_are_watched_all_are_found(ledger: Ledger, cloud: Cloud) -> None:
@@ -470,7 +471,7 @@ def test_however_many_are_watched_all_are_found(ledger: Ledger, cloud: Cloud) ->
         return page
 
     cloud.wire.on("Query", one_a_page)
-    assert arns == sorted(each.arn for each in ledger.watched(ACCOUNT))
+    assert arns == sorted(each.arn for each in ledger.indexes.watched(ACCOUNT))
     assert len(cloud.wire.made("Query")) >= 3
 
 
@@ -481,8 +482,8 @@ def test_what_waits_in_an_account_is_found_in_all_shards(ledger: Ledger) -> None
         write(ledger, arn=arn, revisit_at=NOW + timedelta(days=3))
     write(ledger, arn=arn_of("aaa"), status="skipped")
     write(ledger, arn=arn_of("bbb", account=OTHER), revisit_at=NOW)
-    assert arns == ledger.waiting(ACCOUNT)
-    assert [] == ledger.waiting(f"aws-cn/{MEMBER}")
+    assert arns == ledger.indexes.waiting(ACCOUNT)
+    assert [] == ledger.indexes.waiting(f"aws-cn/{MEMBER}")
 
 
 @pytest.mark.parametrize("status", [Status.ENFORCING, Status.ROLLING_BACK])

@@ -171,10 +171,10 @@ def told_of(record: Record) -> Told:
 def test_one_item_that_cannot_be_claimed_stays_due(ledger: Ledger, table: LossyTable) -> None:
     """The others of the batch are evaluated now, it is at the next run."""
     write(ledger, revisit_at=NOW)
-    due = ledger.due(NOW, 300)
+    due = ledger.indexes.due(NOW, 300)
     table.refuse = hot("TransactionConflict")
     assert set(ARNS) - {HOT} == set(ledger.claim(due, NOW.replace(hour=13)))
-    assert {HOT} == set(ledger.due(NOW, 300))
+    assert {HOT} == set(ledger.indexes.due(NOW, 300))
 
 
 def test_a_claim_of_which_nothing_can_be_written_is_an_error(ledger: Ledger, table: LossyTable) -> None:
@@ -182,4 +182,4 @@ def test_a_claim_of_which_nothing_can_be_written_is_an_error(ledger: Ledger, tab
     write(ledger, [HOT], revisit_at=NOW)
     table.refuse = hot("AccessDeniedException", whole=True)
     with pytest.raises(Exception, match="AccessDenied"):
-        ledger.claim(ledger.due(NOW, 300), NOW.replace(hour=13))
+        ledger.claim(ledger.indexes.due(NOW, 300), NOW.replace(hour=13))

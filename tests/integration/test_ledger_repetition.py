@@ -86,7 +86,7 @@ def test_a_claim_that_is_repeated_is_ours(ledger: Ledger, table: LossyTable) -> 
     """Otherwise the instance would be claimed by nobody until the lease ends."""
     ledger.write([change(ledger.read([ARN])[ARN], revisit_at=NOW, **ENFORCING)], NOW)
     table.loses, table.forgets = 1, True
-    due = ledger.due(NOW, 10)
+    due = ledger.indexes.due(NOW, 10)
     assert [[ARN], []] == [ledger.claim(due, UNTIL), ledger.claim(due, UNTIL)]
 
 

@@ -527,7 +527,7 @@ def test_what_was_left_half_done_before_ec2_is_judged_anew_after_the_lease(cloud
     cloud.hub.holds(late)
     run(cloud, arn, Source.SECURITYHUB, finding=late)
     cloud.clock.move(seconds=LEASE.total_seconds())
-    due = cloud.ledger().due(cloud.clock(), 10)
+    due = cloud.ledger().indexes.due(cloud.clock(), 10)
     assert [arn] == list(due)
     assert ("enforce", "unused", "enforced") == verdict(run(cloud, arn, Source.REVISIT))
     assert ["enforcing", "enforced"] == cloud.history(arn)

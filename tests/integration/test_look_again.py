@@ -153,7 +153,7 @@ def test_switching_off_stops_what_waits_for_its_quota(cloud: Cloud) -> None:
     for _ in range(100):
         pacing.reserve(place, "ModifyInstanceMetadataOptions")
     function = cloud.function(pacing)
-    function.members._sleep = wait
+    function.clients._sleep = wait
     function.line.run([asked(arn, Source.CONFIG) for arn in arns], "request-1")
     assert waits
     assert [] == cloud.changes()

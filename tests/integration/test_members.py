@@ -11,7 +11,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.aws.sessions import MemberClients, metrics_session
 from imdsv2.domain.instance import InstanceArn
 from tests.integration.builders import MEMBER, NOW, OTHER, ROLES, arn_of
 from tests.world.clock import Clock
@@ -50,7 +50,7 @@ class World:
     def __init__(self, stub: Stub) -> None:
         self.clock, self.name, self.sts = Clock(NOW), "request-1", stub.client("sts")
         session = botocore.session.Session()
-        self.members = Members(session, metrics_session(session), self.sts, ROLES, lambda: self.name, self.clock)
+        self.clients = MemberClients(session, metrics_session(session), self.sts, ROLES, lambda: self.name, self.clock)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_role_is_that_of_the_instances_account_and_partition(
     world = World(stub)
     stub.answer(world.sts, "assume_role", granted("k"), assumed(role_of(role, partition=partition)))
     arn = InstanceArn.of(region=region, account=MEMBER, instance_id="i-0123456789abcdef0")
-    client: Any = world.members.ec2(arn, role)
+    client: Any = world.clients.ec2(arn, role)
     assert region == client.meta.region_name
     assert "token-k" == client._request_signer._credentials.token
 
@@ -80,10 +80,10 @@ def test_a_role_is_assumed_once_for_all_regions_and_services(stub: Stub) -> None
     world = World(stub)
     stub.answer(world.sts, "assume_role", granted("k"), assumed(role_of("read")))
     here, there = arn_of("1"), arn_of("1", region="us-east-1")
-    first = world.members.ec2(here, "read")
-    assert first is world.members.ec2(arn_of("2"), "read")
-    assert "us-east-1" == world.members.ec2(there, "read").meta.region_name
-    assert "cloudwatch" == world.members.cloudwatch(here).meta.service_model.service_name
+    first = world.clients.ec2(here, "read")
+    assert first is world.clients.ec2(arn_of("2"), "read")
+    assert "us-east-1" == world.clients.ec2(there, "read").meta.region_name
+    assert "cloudwatch" == world.clients.cloudwatch(here).meta.service_model.service_name
 
 
 def test_each_account_and_role_has_a_session_of_its_own(stub: Stub) -> None:
@@ -92,7 +92,7 @@ def test_each_account_and_role_has_a_session_of_its_own(stub: Stub) -> None:
     places: list[tuple[str, Role]] = [(MEMBER, "read"), (MEMBER, "write"), (OTHER, "read")]
     for number, (account, role) in enumerate(places):
         stub.answer(world.sts, "assume_role", granted(f"{number}"), assumed(role_of(role, account)))
-    clients: list[Any] = [world.members.ec2(arn_of("1", account=account), role) for account, role in places]
+    clients: list[Any] = [world.clients.ec2(arn_of("1", account=account), role) for account, role in places]
     assert ["token-0", "token-1", "token-2"] == [each._request_signer._credentials.token for each in clients]
 
 
@@ -101,23 +101,23 @@ def test_a_role_that_cannot_be_assumed_is_tried_again_next_time(stub: Stub) -> N
     world = World(stub)
     stub.refuse(world.sts, "assume_role", "AccessDenied", "not authorized to perform: sts:AssumeRole")
     with pytest.raises(ClientError, match="AssumeRole"):
-        world.members.ec2(arn_of("1"), "read")
+        world.clients.ec2(arn_of("1"), "read")
     stub.answer(world.sts, "assume_role", granted("k"), assumed(role_of("read")))
-    assert world.members.ec2(arn_of("1"), "read") is not None
+    assert world.clients.ec2(arn_of("1"), "read") is not None
 
 
 def test_many_threads_that_need_a_client_at_once_assume_the_role_once(cloud: Cloud) -> None:
     """Creating clients and sessions is not thread-safe, and each unneeded session costs a call of STS."""
-    members = cloud.function().members
+    clients = cloud.function().clients
     with ThreadPoolExecutor(8) as pool:
-        clients = list(pool.map(lambda _: members.ec2(arn_of("1"), "write"), range(8)))
+        made = list(pool.map(lambda _: clients.ec2(arn_of("1"), "write"), range(8)))
     assert 1 == len(cloud.wire.made("AssumeRole"))
-    assert 1 == len({id(each) for each in clients})
+    assert 1 == len({id(each) for each in made})
 
 
 def test_an_account_that_is_slow_to_let_us_in_holds_up_no_other(cloud: Cloud) -> None:
     """The roles of different accounts are assumed in parallel."""
-    members = cloud.function().members
+    clients = cloud.function().clients
     other_is_in = Event()
 
     def wait_for_the_other(call: Call) -> None:
@@ -126,7 +126,7 @@ def test_an_account_that_is_slow_to_let_us_in_holds_up_no_other(cloud: Cloud) ->
 
     cloud.wire.on("AssumeRole", wait_for_the_other)
     with ThreadPoolExecutor(2) as pool:
-        slow = pool.submit(members.ec2, arn_of("1", account=OTHER), "read")
-        members.ec2(arn_of("1"), "read")
+        slow = pool.submit(clients.ec2, arn_of("1", account=OTHER), "read")
+        clients.ec2(arn_of("1"), "read")
         other_is_in.set()
         assert slow.result() is not None

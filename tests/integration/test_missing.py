@@ -45,7 +45,7 @@ def ask(cloud: Cloud, arn: InstanceArn, source: Source = Source.CONFIG) -> Outco
 def revisit(cloud: Cloud, arn: InstanceArn) -> list[str]:
     """Let a quarter of an hour pass with its jitter, and evaluate what is due. Returns the reasons."""
     cloud.clock.move(minutes=17)
-    found = [each for each in cloud.ledger().due(cloud.clock(), 10) if each == arn]
+    found = [each for each in cloud.ledger().indexes.due(cloud.clock(), 10) if each == arn]
     outcomes = cloud.line().run([asked(each, Source.REVISIT) for each in found], "request-2")
     return [str(each.verdict.reason) for each in outcomes.judged.values()]
 

@@ -141,7 +141,7 @@ def swept(cloud: Cloud, **tally: Any) -> dict[str, Any]:
     """The tally of a sweep of the account and Region."""
     service = cloud.function()
     begun = Tally.from_document({"account": MEMBER, "region": REGION, **tally})
-    return go_through(service.line, service.members, begun, "sweep", dry_run=False, has_time=lambda: True).document()
+    return go_through(service.line, service.clients, begun, "sweep", dry_run=False, has_time=lambda: True).document()
 
 
 def test_the_nightly_sweep_spares_what_was_judged_in_the_hours_before(cloud: Cloud) -> None:

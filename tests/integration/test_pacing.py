@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.pacing import Pacing
-from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.aws.sessions import MemberClients, metrics_session
 from imdsv2.domain.history import History
 from imdsv2.domain.instance import ENFORCED_TAG, Place, Unreachable
 from imdsv2.domain.lifecycle import Status
@@ -80,18 +80,18 @@ class World:
         self.sts = stub.client("sts")
         self.stub = stub
         self.granted: list[str] = []
-        self.members = self.members_of_a_new_function()
+        self.clients = self.clients_of_a_new_function()
 
     def sleep(self, seconds: float) -> None:
         """Advance the clock."""
         self.slept.append(seconds)
         self.seconds += seconds
 
-    def members_of_a_new_function(self) -> Members:
+    def clients_of_a_new_function(self) -> MemberClients:
         """Members without role sessions."""
         session = botocore.session.Session()
         sessions = (session, metrics_session(session))
-        return Members(*sessions, self.sts, ROLES, lambda: "request-1", Clock(NOW), self.pacing, self.sleep)
+        return MemberClients(*sessions, self.sts, ROLES, lambda: "request-1", Clock(NOW), self.pacing, self.sleep)
 
     def grant(self, role: str) -> None:
         """Let the next role be assumed."""
@@ -114,7 +114,7 @@ class World:
         """EC2 through the write role and the wire."""
         if not self.granted:
             self.grant("write")
-        client: Any = self.members.ec2(HERE, "write")
+        client: Any = self.clients.ec2(HERE, "write")
         client.meta.events.register("before-send", self.wire.answer, unique_id="wire")
         return client
 
@@ -152,7 +152,7 @@ def test_another_role_session_does_not_begin_with_a_full_bucket(world: World) ->
     """The quota belongs to the account, not to the session."""
     change(world.ec2(), BURST)
     world.grant("write")
-    world.members = world.members_of_a_new_function()
+    world.clients = world.clients_of_a_new_function()
     change(world.ec2())
     assert pytest.approx(1 / A_SECOND) == world.seconds
 
@@ -256,7 +256,7 @@ def test_a_look_that_there_is_no_time_for_is_soon_taken_again(world: World) -> N
     assert isinstance(target, Unreachable)
     assert target.throttled
     world.grant("read")
-    evidence = gather(world.members.cloudwatch(HERE), [instance(arn=HERE)], {HERE: History()}, Policy(), NOW)[HERE]
+    evidence = gather(world.clients.cloudwatch(HERE), [instance(arn=HERE)], {HERE: History()}, Policy(), NOW)[HERE]
     assert evidence.passes
     assert "QuotaExhausted" in str(evidence.problem)
     assert [] == world.wire.sent
@@ -265,7 +265,7 @@ def test_a_look_that_there_is_no_time_for_is_soon_taken_again(world: World) -> N
 def test_metrics_cost_their_datapoints(world: World) -> None:
     """A hundred days of an hourly metric of four instances are 9,600; that of one instance counts as one call."""
     world.grant("read")
-    client: Any = world.members.cloudwatch(HERE)
+    client: Any = world.clients.cloudwatch(HERE)
     client.meta.events.register("before-call", lambda **_: (SimpleNamespace(status_code=200), {}))
     for count in (4, 1):
         query = {"Id": "m", "MetricStat": {"Metric": {"MetricName": "m"}, "Period": 3600, "Stat": "Sum"}}
@@ -294,7 +294,7 @@ def test_what_has_to_wait_too_long_waits_in_the_ledger_and_is_done_later(cloud: 
         assert cloud.current(arn)["revisit_at"] < (cloud.clock() + timedelta(minutes=1)).isoformat()
         assert ENFORCED_TAG not in cloud.tags(arn)
     cloud.clock.move(minutes=1)
-    due = cloud.ledger().due(cloud.clock(), 10)
+    due = cloud.ledger().indexes.due(cloud.clock(), 10)
     assert set(held) == set(due)
     cloud.line().run([asked(arn, Source.REVISIT) for arn in due], "request-2")
     assert ["enforced"] * 5 == [cloud.current(arn)["status"] for arn in arns]

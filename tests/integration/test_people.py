@@ -22,7 +22,8 @@ from imdsv2.ledger.trail import Author
 from imdsv2.people import command as command_module
 from imdsv2.people import undo as undo_module
 from imdsv2.people.command import People
-from imdsv2.people.request import Command, CommandKind, parse
+from imdsv2.people.command_request import Command, CommandKind
+from imdsv2.people.request import parse
 from imdsv2.people.scope import Scopes
 from imdsv2.people.undo import Undoing
 from tests.fixtures.events import finding
@@ -985,7 +986,7 @@ def test_a_scope_of_1500_instances_is_looked_at_and_marked_in_a_few_calls(monkey
     accounts = Accounts(table.client, "ledger")
     scopes = Scopes(ledger=ledger, accounts=accounts, region=REGION)
     nobody = cast("Any", None)
-    undoing = Undoing(members=nobody, ledger=ledger, scopes=scopes, response=nobody, policies=nobody, now=lambda: NOW)
+    undoing = Undoing(clients=nobody, ledger=ledger, scopes=scopes, response=nobody, policies=nobody, now=lambda: NOW)
     pools: Any = None  # Nothing here is about a cohort.
     no_sources: Any = SimpleNamespace(undo=lambda *_: [])
     people = People(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.aws.sessions import MemberClients, metrics_session
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.permissions_check import check
 from imdsv2.version import VERSION, VERSION_TAG
@@ -44,7 +44,7 @@ class Here(local):
     role: Role | None = None
 
 
-class Entered(Members):
+class Entered(MemberClients):
     """Records the role of the last call, for each thread: instances are tried at once."""
 
     here = Here()
@@ -266,6 +266,6 @@ def test_the_accounts_of_an_organisation_are_tried_at_once() -> None:
 
     accounts = [f"{number:012}" for number in range(1, 9)]
     asked = [str(arn_of("1", account=each)) for each in accounts]
-    answer = check(cast("Members", Closed()), {"targets": asked})
+    answer = check(cast("MemberClients", Closed()), {"targets": asked})
     assert asked == [each["target"] for each in answer["results"]], "in the order in which they were named"
     assert all("AccessDenied" in each["problem"] for each in answer["results"])

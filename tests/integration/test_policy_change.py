@@ -12,6 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from imdsv2.aws.change_calendar import ChangeCalendar
 from imdsv2.ledger.change import Change
+from imdsv2.ledger.last_good_policy import LastGoodPolicy
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.record import Record
 from imdsv2.ledger.table import Ledger
@@ -81,7 +82,7 @@ class World:
         return PolicyChange(
             ledger=ledger,
             walks=Walks(client, TABLE),
-            policies=PolicySource(ssm, ledger, PARAMETER),
+            policies=PolicySource(ssm, LastGoodPolicy(client, TABLE), PARAMETER),
             calendar=ChangeCalendar(ssm),
             now=self.clock,
             logger=cast("Any", logging.getLogger("test")),

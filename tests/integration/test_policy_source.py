@@ -20,7 +20,7 @@ MINUTE = timedelta(minutes=1)
 
 def source(cloud: Cloud) -> PolicySource:
     """The policy source of another function instance."""
-    return PolicySource(cloud.client("ssm"), cloud.ledger(), PARAMETER)
+    return PolicySource(cloud.client("ssm"), cloud.last_good_policy(), PARAMETER)
 
 
 def current(cloud: Cloud) -> PolicyInForce:
@@ -130,7 +130,7 @@ def test_without_any_good_policy_nothing_is_enforced(cloud: Cloud, unreadable: l
 
 def test_a_kept_policy_that_this_version_refuses_is_no_policy(cloud: Cloud, unreadable: list[bool]) -> None:
     """Another version stored it; its rules cannot be guessed."""
-    cloud.ledger().keep_policy('{"mode": "enforce", "field_of_tomorrow": 1}', NOW, 1, NOW)
+    cloud.last_good_policy().keep('{"mode": "enforce", "field_of_tomorrow": 1}', NOW, 1, NOW)
     in_force = current(cloud)
     assert Policy() == in_force.policy
     assert in_force.problem is not None
@@ -140,7 +140,7 @@ def test_what_is_kept_is_the_whole_policy(cloud: Cloud) -> None:
     """A later version's defaults do not change its meaning."""
     cloud.raw_policy('{"mode": "enforce"}')
     keep(cloud)
-    kept = cloud.ledger().last_good_policy()
+    kept = cloud.last_good_policy().read()
     assert kept is not None
     assert Policy.from_json(kept[0]) == Policy(mode=Mode.ENFORCE)
     assert '"lookback_days": 35' in kept[0]
@@ -179,7 +179,7 @@ def test_a_refused_policy_is_not_kept(cloud: Cloud) -> None:
     keep(cloud)
     cloud.raw_policy('{"mode": "of"}')
     keep(cloud)
-    assert '"mode": "enforce"' in str(cloud.ledger().last_good_policy())
+    assert '"mode": "enforce"' in str(cloud.last_good_policy().read())
 
 
 def test_an_older_reading_does_not_undo_a_newer_one(cloud: Cloud, unreadable: list[bool]) -> None:
@@ -199,18 +199,18 @@ def test_an_older_reading_does_not_undo_a_newer_one(cloud: Cloud, unreadable: li
 
 def test_an_older_reading_is_not_newer_for_being_read_later(cloud: Cloud) -> None:
     """A function whose clock is ahead, or that was answered late, keeps version 1 after version 2."""
-    ledger = cloud.ledger()
-    ledger.keep_policy("two", NOW, 2, NOW)
-    ledger.keep_policy("one", NOW + MINUTE, 1, NOW - MINUTE)
-    assert ("two", NOW) == ledger.last_good_policy()
+    kept = cloud.last_good_policy()
+    kept.keep("two", NOW, 2, NOW)
+    kept.keep("one", NOW + MINUTE, 1, NOW - MINUTE)
+    assert ("two", NOW) == kept.read()
 
 
 def test_an_earlier_reading_of_the_same_version_does_not_shorten_its_five_minutes(cloud: Cloud) -> None:
     """Two functions keep the same version in the other order than they have read it."""
-    ledger = cloud.ledger()
-    ledger.keep_policy("one", NOW + MINUTE, 1, NOW)
-    ledger.keep_policy("one", NOW, 1, NOW)
-    assert ("one", NOW + MINUTE) == ledger.last_good_policy()
+    kept = cloud.last_good_policy()
+    kept.keep("one", NOW + MINUTE, 1, NOW)
+    kept.keep("one", NOW, 1, NOW)
+    assert ("one", NOW + MINUTE) == kept.read()
 
 
 def test_a_parameter_that_was_created_anew_is_newer(cloud: Cloud, unreadable: list[bool]) -> None:
@@ -231,16 +231,16 @@ def test_a_parameter_that_was_created_anew_is_newer(cloud: Cloud, unreadable: li
 
 def test_versions_of_the_same_moment_are_told_apart(cloud: Cloud) -> None:
     """Ten of them: as numbers, not as text."""
-    ledger = cloud.ledger()
-    ledger.keep_policy("ten", NOW, 10, NOW)
-    ledger.keep_policy("nine", NOW + MINUTE, 9, NOW)
-    assert ("ten", NOW) == ledger.last_good_policy()
+    kept = cloud.last_good_policy()
+    kept.keep("ten", NOW, 10, NOW)
+    kept.keep("nine", NOW + MINUTE, 9, NOW)
+    assert ("ten", NOW) == kept.read()
 
 
 def test_a_policy_that_an_earlier_version_of_the_service_kept_is_replaced(cloud: Cloud) -> None:
     """It did not note which version of the parameter it was."""
     kept = {"pk": {"S": "policy"}, "sk": {"S": "current"}, "document": {"S": "{}"}, "read_at": {"S": NOW.isoformat()}}
     cloud.as_account(HUB, "dynamodb").put_item(TableName=TABLE, Item=kept)
-    assert ("{}", NOW) == cloud.ledger().last_good_policy()
+    assert ("{}", NOW) == cloud.last_good_policy().read()
     keep(cloud)
-    assert '"mode": "enforce"' in str(cloud.ledger().last_good_policy())
+    assert '"mode": "enforce"' in str(cloud.last_good_policy().read())

@@ -10,7 +10,8 @@ import pytest
 from imdsv2.domain.commands import command
 from imdsv2.domain.request import Request, Source
 from imdsv2.people.answer import result_document
-from imdsv2.people.request import Command, parse
+from imdsv2.people.command_request import Command
+from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_people
 from tests.fixtures.events import finding
 from tests.integration.guarding import enforced, guard, live, probe, reject, restart

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.aws.sessions import MemberClients, metrics_session
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.recorders import PLACES_A_CALL, answer_recorders, records_instances
 from tests.integration.builders import MEMBER, OTHER, ROLES
@@ -22,10 +22,10 @@ HERE = {"account": MEMBER, "region": "eu-west-1"}
 
 def ask(cloud: Cloud, event: dict[str, Any]) -> list[dict[str, Any]]:
     """The results of an answer, which must survive JSON."""
-    members = Members(
+    clients = MemberClients(
         cloud.session, metrics_session(cloud.session), cloud.client("sts"), ROLES, lambda: "request-1", cloud.clock.tick
     )
-    answer: dict[str, Any] = json.loads(json.dumps(answer_recorders(members, event)))
+    answer: dict[str, Any] = json.loads(json.dumps(answer_recorders(clients, event)))
     results: list[dict[str, Any]] = answer["results"]
     return results
 

@@ -27,7 +27,7 @@ from tests.bench.simulation.machine import Machine, Mix, Software
 from tests.bench.simulation.results import hidden
 from tests.bench.simulation.variants import Variant
 from tests.world.clock import Clock
-from tests.world.edge import Members
+from tests.world.edge import MemberClients
 from tests.world.records import change
 
 ARN = InstanceArn("aws", "eu-west-1", "000000000001", "i-00000000000000001")
@@ -52,7 +52,7 @@ def instance(story: Machine, **fields: Any) -> SimulatedInstance:
 def look(seen: SimulatedInstance, metric: Metric, now: float, hours: int = 3, period: int = HOUR) -> Series:
     """What the service's own code reads of the last hours."""
     seen.clock.seconds = now
-    cloudwatch = Members(places(seen.clock, [seen])).cloudwatch(ARN)
+    cloudwatch = MemberClients(places(seen.clock, [seen])).cloudwatch(ARN)
     end = int(now // HOUR) + 1
     return read(cloudwatch, metric, {ARN: Hours(end - hours, end)}, period)[ARN]
 

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutErr
 
 from imdsv2.aws import sessions as aws
 from imdsv2.aws.ec2 import describe
-from imdsv2.aws.sessions import Members, metrics_session
+from imdsv2.aws.sessions import MemberClients, metrics_session
 from imdsv2.domain.instance import Unreachable
 from tests.integration.builders import MEMBER, NOW, ROLES, arn_of
 from tests.world.clock import Clock
@@ -47,7 +47,7 @@ class World:
         self.sts = self.stub.client("sts")
         session = botocore.session.Session()
         sessions = (session, metrics_session(session))
-        self.members = Members(*sessions, self.sts, ROLES, lambda: "request-1", self.clock)
+        self.clients = MemberClients(*sessions, self.sts, ROLES, lambda: "request-1", self.clock)
 
     def grant(self, *names: str, role: str = "read", account: str = MEMBER) -> None:
         """The next sessions; each is valid for an hour from now."""
@@ -62,7 +62,7 @@ class World:
 
     def ec2(self) -> Any:
         """EC2 through the read role."""
-        client: Any = self.members.ec2(HERE, "read")
+        client: Any = self.clients.ec2(HERE, "read")
         client.meta.events.register("before-send", self._answer, unique_id="wire")
         return client
 
@@ -202,9 +202,9 @@ def test_only_so_many_clients_are_kept(world: World, monkeypatch: pytest.MonkeyP
     accounts = ["1" * 12, "2" * 12, "3" * 12]
     for account in accounts:
         world.grant(account, account=account)
-    first, second = (world.members.ec2(arn_of("1", account=account), "read") for account in accounts[:2])
-    assert world.members.ec2(arn_of("1", account=accounts[0]), "read") is first
-    third = world.members.ec2(arn_of("1", account=accounts[2]), "read")
-    kept = [world.members.ec2(arn_of("1", account=account), "read") for account in (accounts[0], accounts[2])]
+    first, second = (world.clients.ec2(arn_of("1", account=account), "read") for account in accounts[:2])
+    assert world.clients.ec2(arn_of("1", account=accounts[0]), "read") is first
+    third = world.clients.ec2(arn_of("1", account=accounts[2]), "read")
+    kept = [world.clients.ec2(arn_of("1", account=account), "read") for account in (accounts[0], accounts[2])]
     assert [first, third] == kept
-    assert world.members.ec2(arn_of("1", account=accounts[1]), "read") is not second
+    assert world.clients.ec2(arn_of("1", account=accounts[1]), "read") is not second

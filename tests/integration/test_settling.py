@@ -11,7 +11,7 @@ from imdsv2.domain.cohort import Cohort
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Source
 from imdsv2.errors import InvalidRequest
-from imdsv2.people.request import CommandKind
+from imdsv2.people.command_request import CommandKind
 from tests.integration.builders import IMAGE, MEMBER, OTHER, REGION, arn_of
 from tests.integration.guarding import enforced, guard, live, reject, watch_use
 from tests.integration.steering import answer, due, events, judge, named, reason, said, steer, write

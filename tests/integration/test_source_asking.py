@@ -29,7 +29,7 @@ def left(cloud: Cloud, **policy: Any) -> str:
     """What the sweep says of the only source there."""
     cloud.policy(**{"mode": "enforce", "source": "fix", **policy})
     does = build_fixing(cloud.function())
-    several = survey(does.members, does.ledger, does.fixes, Place("aws", REGION, MEMBER))
+    several = survey(does.clients, does.ledger, does.fixes, Place("aws", REGION, MEMBER))
     [(_, ended)] = list(does.fix_all(several, None, "request-8", dry_run=False))
     return ended.why
 

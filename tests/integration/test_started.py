@@ -59,7 +59,7 @@ def test_a_new_member_is_due_when_its_start_is_over_and_enforced_then(cloud: Clo
     cloud.quiet(arn, 3.2)
     see_start(cloud, arn, launched)
     ledger = cloud.ledger()
-    claimed = ledger.claim(ledger.due(cloud.clock(), 10), cloud.clock() + timedelta(minutes=6))
+    claimed = ledger.claim(ledger.indexes.due(cloud.clock(), 10), cloud.clock() + timedelta(minutes=6))
     assert arn in claimed
     cloud.line().run([asked(arn, Source.REVISIT)], "request")
     assert ("enforced", "cohort_unused") == (cloud.current(arn)["status"], cloud.current(arn)["reason"])

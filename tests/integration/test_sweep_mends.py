@@ -25,10 +25,10 @@ PLACE = Place("aws", REGION, MEMBER)
 def sweep(cloud: Cloud, *, dry_run: bool = False) -> Tally:
     """One place of a sweep, with what the ledger waits for there."""
     service = cloud.function()
-    known = [arn.instance_id for arn in service.line.ledger.waiting() if arn.region == REGION]
+    known = [arn.instance_id for arn in service.line.ledger.indexes.waiting() if arn.region == REGION]
     return go_through(
         service.line,
-        service.members,
+        service.clients,
         Tally(place=PLACE),
         "sweep",
         dry_run=dry_run,

@@ -68,7 +68,7 @@ def teller(cloud: Cloud) -> Teller:
     """The component that writes notes and messages."""
     logger = Logger(service="test")
     hub = SecurityHub(cloud.client("securityhub"), logger)
-    policies = PolicySource(cloud.client("ssm"), cloud.ledger(), PARAMETER)
+    policies = PolicySource(cloud.client("ssm"), cloud.last_good_policy(), PARAMETER)
     topic = Topic(cloud.client("sns"), cloud.topic_arn)
     return Teller(cloud.ledger(), hub, topic, DIRECTIONS, logger, policies, cloud.clock.tick)
 

@@ -38,7 +38,7 @@ def test_what_could_not_be_told_is_due_soon(refused: str, revisit_at: datetime |
     due = due_in(cloud, arn)
     assert due is not None
     assert due < SOON
-    assert [arn] == list(cloud.ledger().due(NOW + SOON, 10))
+    assert [arn] == list(cloud.ledger().indexes.due(NOW + SOON, 10))
 
 
 def test_a_verified_one_whose_note_failed_is_due_soon(cloud: Cloud) -> None:

@@ -23,7 +23,7 @@ from tests.bench.simulation.origins import FIX, REPORT, Origins
 from tests.bench.simulation.owners import Acts
 from tests.bench.simulation.zero import ALL, BEFORE, BEFORE_ALL, BEFORE_STARTS, STARTS, WAYS, rows, shares, variant
 from tests.world.clock import Clock
-from tests.world.edge import Members
+from tests.world.edge import MemberClients
 from tests.world.records import change
 
 CLOCK = Clock(datetime.fromtimestamp(BEGIN, UTC))
@@ -188,7 +188,7 @@ def closely(one: SimulatedInstance, history: History, tokens: str = "required") 
         stopped_at=None,
         options=MetadataOptions(http_tokens=tokens, http_endpoint="enabled", hop_limit=1),
     )
-    cloudwatch = Members(places(CLOCK, [one])).cloudwatch(target.arn)
+    cloudwatch = MemberClients(places(CLOCK, [one])).cloudwatch(target.arn)
     (seen,) = look_closely(
         cloudwatch,
         [Member(arn=target.arn, launched_at=launched)],
@@ -244,5 +244,5 @@ def test_a_short_look_keeps_the_hours_that_are_certainly_in_the_window() -> None
         for number, each in enumerate(stories, 1)
     ]
     one_place = places(CLOCK, [SimulatedInstance(each, CLOCK) for each in stories])
-    quiet, loud = glance(Members(one_place).cloudwatch(stories[0].arn), asked, since, now)
+    quiet, loud = glance(MemberClients(one_place).cloudwatch(stories[0].arn), asked, since, now)
     assert ([169, 200, 169], []) == ([each.hours for each in quiet], loud)

@@ -32,8 +32,8 @@ def test_accounts_and_regions_are_looked_at_at_once_and_told_in_their_order() ->
         for region in ("eu-west-1", "us-east-2")
     ]
     asked = Guardrails(
-        members=cast("Any", SimpleNamespace(ec2_of_sources=refuse)),
-        ledger=cast("Any", SimpleNamespace(waiting=lambda: waiting)),
+        clients=cast("Any", SimpleNamespace(ec2_of_sources=refuse)),
+        ledger=cast("Any", SimpleNamespace(indexes=SimpleNamespace(waiting=lambda: waiting))),
         uses=cast("Any", SimpleNamespace(told=lambda _: {}, of=lambda *_: Known(), closed_lately=lambda *_: {})),
         accounts=cast("Any", SimpleNamespace(all=list)),
         policies=cast("Any", SimpleNamespace(current=lambda _: SimpleNamespace(policy=Policy()))),

@@ -49,6 +49,7 @@ PURE = [
     "errors",
     "intake.events",
     "intake.source_events",
+    "people.command_request",
     "people.request",
     "selftest.beliefs",
     "selftest.report",

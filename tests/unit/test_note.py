@@ -13,7 +13,8 @@ from imdsv2.domain.commands import account_command, command, commands_in, hold_c
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.ledger.record import Record
 from imdsv2.line.note import note, shortened
-from imdsv2.people.request import Command, parse
+from imdsv2.people.command_request import HoldCommand
+from imdsv2.people.request import parse
 
 ARN = InstanceArn.of(region="eu-west-1", account="222222222222", instance_id="i-0123456789abcdef0")
 LENGTH = 512
@@ -122,5 +123,5 @@ def test_a_command_is_taken_between_single_quotes_of_a_shell(owner: str) -> None
     text = hold_command(ARN, owner, date(2026, 12, 20))
     assert "'" not in text
     parsed = parse(json.loads(text))
-    assert isinstance(parsed, Command)
+    assert isinstance(parsed, HoldCommand)
     assert "".join(each if each.isprintable() else " " for each in owner) == parsed.owner

@@ -12,7 +12,8 @@ from imdsv2.domain.commands import account_command, cohort_command, command, hol
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.pasting import lines_to_paste
 from imdsv2.fix.tell import undo_command
-from imdsv2.people.request import Command, parse
+from imdsv2.people.command_request import Command
+from imdsv2.people.request import parse
 
 ARN = InstanceArn.of(account="222222222222", region="eu-west-1", instance_id="i-0123456789abcdef0")
 FUNCTION = "imdsv2-remediation-manual"

@@ -20,7 +20,7 @@ from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.record import Record
 from imdsv2.line import record as recording
-from imdsv2.line.record import Signature
+from imdsv2.line.verdict_record import Signature
 from tests.unit.builders import (
     NOW,
     arn,

@@ -21,7 +21,7 @@ from imdsv2.ledger.record import Record
 from imdsv2.line import record as recording
 from imdsv2.line.judgement import Case, Judgement
 from imdsv2.line.messages import headline
-from imdsv2.line.record import Signature
+from imdsv2.line.verdict_record import Signature
 from tests.unit.builders import arn, at, evidence, instance, request
 from tests.world.records import record_with
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_organizations import OrganizationsClient
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.request import Request
     from imdsv2.line.run import Line
 
@@ -135,7 +135,7 @@ def _go(
     left = iter([True] * (batches - 1) + [False] * 99)
     return go_through(
         cast("Line", line),
-        cast("Members", line.members),
+        cast("MemberClients", line.members),
         tally,
         "request",
         dry_run=dry_run,
@@ -321,7 +321,7 @@ def test_a_place_of_which_nothing_can_be_judged_has_failed() -> None:
 def test_a_plan_has_every_enabled_region_of_every_account() -> None:
     """Accounts that cannot be entered are named with their reason."""
     members = Entered({"1" * 12: Fleet(regions=("us-east-1", "eu-west-1")), "2" * 12: Fleet(regions=("eu-west-1",))})
-    planned = plan(cast("Members", members), ["1" * 12, "2" * 12, "3" * 12], "eu-west-1", [])
+    planned = plan(cast("MemberClients", members), ["1" * 12, "2" * 12, "3" * 12], "eu-west-1", [])
     expected = [("1" * 12, "eu-west-1"), ("1" * 12, "us-east-1"), ("2" * 12, "eu-west-1")]
     assert expected == [(each["account"], each["region"]) for each in planned.places]
     assert {"3" * 12} == planned.unreachable.keys()
@@ -330,7 +330,7 @@ def test_a_plan_has_every_enabled_region_of_every_account() -> None:
 def test_a_plan_can_be_kept_to_regions() -> None:
     """Restricted to those that are enabled."""
     members = Entered({"1" * 12: Fleet(regions=("us-east-1", "eu-west-1"))})
-    planned = plan(cast("Members", members), ["1" * 12], "eu-west-1", ["us-east-1", "me-south-1"])
+    planned = plan(cast("MemberClients", members), ["1" * 12], "eu-west-1", ["us-east-1", "me-south-1"])
     assert ["us-east-1"] == [each["region"] for each in planned.places]
 
 

@@ -47,7 +47,7 @@ class Unpaced:
         return True
 
 
-class Members(Unpaced):
+class MemberClients(Unpaced):
     """The member accounts, by account and Region; those that are closed let no role in."""
 
     def __init__(self, places: Mapping[tuple[str, str], Place[Any]]) -> None:

@@ -42,8 +42,8 @@ def changed_since(app: App, since: str, now: datetime) -> dict[str, str]:
 
 def known(app: App) -> set[str]:
     """The ARNs of all instances that wait for anything, or that the service has enforced."""
+    from imdsv2.ledger.indexes import DUE_INDEX, ENFORCED_INDEX
     from imdsv2.ledger.serialisation import REVISIT_SHARDS
-    from imdsv2.ledger.table import DUE_INDEX, ENFORCED_INDEX
 
     def due(shard: int) -> list[str]:
         return [each["pk"]["S"] for each in _query(app, DUE_INDEX, "revisit_shard = :shard", {":shard": shard}, "pk")]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import DescribeInstancesResultTypeDef, InstanceTypeDef
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Placed
 
 IDS_A_CALL = 1000
@@ -44,12 +44,12 @@ _STOPPED_AT = re.compile(r"\((\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}) (?:GMT|UTC)\)
 """EC2 API reference, Instance: StateTransitionReason, e.g. "User initiated (2026-01-31 07:00:00 GMT)"; it may be empty."""
 
 
-def look(members: Members, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
+def look(clients: MemberClients, arns: Sequence[InstanceArn]) -> dict[InstanceArn, Target]:
     """Describe instances of one account and Region with its read role; Unreachable if the role cannot be assumed."""
     if not arns:
         return {}
     try:
-        ec2 = members.ec2(arns[0], "read")
+        ec2 = clients.ec2(arns[0], "read")
     except CALL_FAILURES as error:
         return {arn: unreachable(arn, error) for arn in arns}
     return describe(ec2, arns)

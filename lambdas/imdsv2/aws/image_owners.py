@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Placed
 
 
 class ImageOwners:
     """Knows which AMIs belong to others than the account that uses them; remembers it, because that never changes."""
 
-    def __init__(self, members: Members, logger: Logger) -> None:
-        self._members = members
+    def __init__(self, clients: MemberClients, logger: Logger) -> None:
+        self._clients = clients
         self._logger = logger
         self._foreign: dict[tuple[str, str, str], bool | None] = {}
 
@@ -42,7 +42,7 @@ class ImageOwners:
         return self._foreign.get((place.account, place.region, image)) is False
 
     def _ask(self, place: Placed, images: list[str]) -> None:
-        shown = described_images(self._members.ec2(place, "read"), images)
+        shown = described_images(self._clients.ec2(place, "read"), images)
         owners = {each["ImageId"]: each.get("OwnerId") for each in shown}
         for image in images:
             foreign = owners[image] != place.account if image in owners else None

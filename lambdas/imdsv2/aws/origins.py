@@ -18,7 +18,7 @@ from imdsv2.source.origin import TEMPLATE_TAG, VERSION_TAG, Kind, Origin, origin
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Instance, Placed
     from imdsv2.source.launching import Configuration, Defaults, Fleet, Group, Service, Template
 
@@ -73,24 +73,24 @@ class Beside:
 NOTHING_BESIDE = Beside()
 
 
-def trace(members: Members, place: Placed, beside: Beside = NOTHING_BESIDE) -> Traced:
+def trace(clients: MemberClients, place: Placed, beside: Beside = NOTHING_BESIDE) -> Traced:
     """Trace all instances of an account and Region: also what launches a single one may be shared. Raises what calls raise if the
     instances themselves cannot be read; the rest is told in `Found.problems`."""
-    ec2 = members.ec2_of_sources(place, "read")
+    ec2 = clients.ec2_of_sources(place, "read")
     instances = every_instance(ec2, place)
     origins: dict[Origin, list[Instance]] = {}
     for each in instances:
         origins.setdefault(origin_of(each), []).append(each)
-    return Traced(instances=instances, origins=origins, found=_read(members, place, ec2, origins, beside))
+    return Traced(instances=instances, origins=origins, found=_read(clients, place, ec2, origins, beside))
 
 
 def _read(
-    members: Members, place: Placed, ec2: Any, origins: Mapping[Origin, Sequence[Instance]], beside: Beside
+    clients: MemberClients, place: Placed, ec2: Any, origins: Mapping[Origin, Sequence[Instance]], beside: Beside
 ) -> Found:
     trouble = _Trouble()
-    groups, configurations = _read_groups(members, place, origins, beside.configurations, trouble)
+    groups, configurations = _read_groups(clients, place, origins, beside.configurations, trouble)
     fleets = _read_fleets(ec2, origins, trouble)
-    services = _read_services(members, place, origins, trouble)
+    services = _read_services(clients, place, origins, trouble)
     refs = {*_refs(groups.values()), *_refs(fleets.values()), *_refs_of_instances(origins)}
     refs |= {each.own for each in services.values() if each.own is not None}
     refs |= {Ref(id=each) for each in beside.templates}
@@ -119,14 +119,14 @@ def _read(
 
 
 def _read_groups(
-    members: Members, place: Placed, origins: Iterable[Origin], beside: Collection[str], trouble: _Trouble
+    clients: MemberClients, place: Placed, origins: Iterable[Origin], beside: Collection[str], trouble: _Trouble
 ) -> tuple[dict[str, Group], dict[str, Configuration]]:
     names = {origin.group for origin in origins if origin.group}
     if not names and not beside:
         return {}, {}
 
     def groups() -> dict[str, Group]:
-        return read_groups(members.other("autoscaling", place), names)
+        return read_groups(clients.other("autoscaling", place), names)
 
     found = trouble.avoid("Auto Scaling groups", groups) if names else {}
     configured = {*beside, *(each.configuration for each in found.values() if each.configuration)}
@@ -134,13 +134,13 @@ def _read_groups(
         return found, {}
 
     def configurations() -> dict[str, Configuration]:
-        return read_configurations(members.other("autoscaling", place), configured)
+        return read_configurations(clients.other("autoscaling", place), configured)
 
     return found, trouble.avoid("launch configurations", configurations)
 
 
 def _read_services(
-    members: Members, place: Placed, origins: Mapping[Origin, Sequence[Instance]], trouble: _Trouble
+    clients: MemberClients, place: Placed, origins: Mapping[Origin, Sequence[Instance]], trouble: _Trouble
 ) -> dict[Origin, Service]:
     """What EKS and Batch say. EKS is asked for one node group at a time, so for those that allow most IMDSv1, and for so many only
     that the calls stay in proportion to the instances."""
@@ -153,10 +153,10 @@ def _read_services(
     environments = [each for each in origins if each.kind is Kind.BATCH]
     found: dict[Origin, Service] = {}
     if node_groups:
-        found |= trouble.avoid("EKS node groups", lambda: read_node_groups(members.other("eks", place), node_groups))
+        found |= trouble.avoid("EKS node groups", lambda: read_node_groups(clients.other("eks", place), node_groups))
     if environments:
         found |= trouble.avoid(
-            "Batch compute environments", lambda: read_environments(members.other("batch", place), environments)
+            "Batch compute environments", lambda: read_environments(clients.other("batch", place), environments)
         )
     return found
 

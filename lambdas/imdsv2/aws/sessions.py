@@ -77,7 +77,7 @@ class _RoleSession:
     ends_at: datetime
 
 
-class Members:
+class MemberClients:
     """Clients for the accounts in which the instances live, each through a role of that account.
 
     Each request is signed with the current credentials of the role session. A session is reused until shortly before it

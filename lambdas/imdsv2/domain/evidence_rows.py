@@ -58,18 +58,10 @@ def from_evidence(
     pool: Pool | None = None,
 ) -> Verdict:
     """The verdict on an instance that only the evidence can settle. ``pool``: that of its cohort, where it was asked for."""
-    if evidence is None or evidence.problem is not None:
-        problem = evidence.problem if evidence else "CloudWatch gave no answer"
-        passes = evidence is not None and evidence.passes
-        why = f"The metric could not be read completely ({problem}); without it nothing is changed."
-        if any(each in str(problem) for each in _DENIALS):
-            why += (
-                " Deploy the member roles of this version there, or have lifted what keeps the read role from cloudwatch:GetMetricData; it "
-                "is asked again within a day."
-            )
-        else:
-            why += f" It is asked again {'in 15 minutes' if passes else 'within a day'}, and nobody has to do anything."
-        return Verdict.hold(Reason.EVIDENCE_INCOMPLETE, why, now + (SOON if passes else DAILY))
+    if evidence is None:
+        return _incomplete("CloudWatch gave no answer", now, passes=False)
+    if evidence.problem is not None:
+        return _incomplete(evidence.problem, now, passes=evidence.passes)
     if evidence.stopped_too_long:
         return stopped_too_long(now)
     acceptance = history.acceptance if history.acceptance and history.acceptance.in_force(now) else None
@@ -98,6 +90,19 @@ def from_evidence(
         return _accepted(acceptance, accepted, now)
     verdict = _unused(instance, evidence, policy, now)
     return replace(verdict, explanation=verdict.explanation + others_told(instance, pool, policy))
+
+
+def _incomplete(problem: str, now: datetime, *, passes: bool) -> Verdict:
+    """Row 12. ``passes``: whether it may have gone by the next time, without anybody."""
+    why = f"The metric could not be read completely ({problem}); without it nothing is changed."
+    if any(each in problem for each in _DENIALS):
+        why += (
+            " Deploy the member roles of this version there, or have lifted what keeps the read role from cloudwatch:GetMetricData; it "
+            "is asked again within a day."
+        )
+    else:
+        why += f" It is asked again {'in 15 minutes' if passes else 'within a day'}, and nobody has to do anything."
+    return Verdict.hold(Reason.EVIDENCE_INCOMPLETE, why, now + (SOON if passes else DAILY))
 
 
 def stopped_too_long(now: datetime) -> Verdict:

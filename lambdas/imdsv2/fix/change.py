@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from mypy_boto3_ec2 import EC2Client
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.aws.source_change import Now
     from imdsv2.domain.source_fix import SourceFix, Step
     from imdsv2.ledger.sources import SourceFixes
@@ -64,7 +64,7 @@ class Hands:
 class Changing:
     """Carries out what the ledger says is under way, `fixing` or `going_back`. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     fixes: SourceFixes
     now: Callable[[], datetime]
     logger: Logger
@@ -105,10 +105,10 @@ class Changing:
     def _hands(self, fix: SourceFix) -> Hands:
         place = fix.place
         return Hands(
-            read=self.members.ec2_of_sources(place, "read"),
-            looking=self.members.autoscaling(place, "read"),
-            write=self.members.ec2_of_sources(place, "source"),
-            pointing=self.members.autoscaling(place, "source"),
+            read=self.clients.ec2_of_sources(place, "read"),
+            looking=self.clients.autoscaling(place, "read"),
+            write=self.clients.ec2_of_sources(place, "source"),
+            pointing=self.clients.autoscaling(place, "source"),
         )
 
     def _forward(self, hands: Hands, fix: SourceFix, shut: Shut) -> SourceFix:
@@ -220,7 +220,7 @@ class Changing:
         for number, step in enumerate(fix.steps):
             if step.made is not None:
                 continue
-            known = action.versions_from(self.members.ec2_of_sources(fix.place, "read"), step)
+            known = action.versions_from(self.clients.ec2_of_sources(fix.place, "read"), step)
             made = ours(known, fix, step)
             if made is None:
                 continue

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Place
     from imdsv2.domain.source_fix import SourceFix
     from imdsv2.fix.change import Changing
@@ -61,7 +61,7 @@ class Ended:
 class Fixing:
     """Changes sources, and takes that back. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     fixes: SourceFixes
     gates: SourceGates
@@ -77,11 +77,11 @@ class Fixing:
         counts: Counter[str] = Counter()
         try:
             for _, ended in self.fix_all(
-                survey(self.members, self.ledger, self.fixes, place), None, request_id, dry_run=False
+                survey(self.clients, self.ledger, self.fixes, place), None, request_id, dry_run=False
             ):
                 if ended.status is not None:
                     counts[ended.status] += 1
-                if not self.members.has_time():
+                if not self.clients.has_time():
                     self.logger.warning(
                         "no time for more sources; the next sweep looks again", extra={"region": place.region}
                     )

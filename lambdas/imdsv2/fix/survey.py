@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from imdsv2.aws.origins import Traced
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Instance, InstanceArn, Place
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.record import Record
@@ -71,9 +71,9 @@ class Seen:
         return next((tags[policy.owner_tag] for tags in tagged if tags.get(policy.owner_tag)), source.place.account)
 
 
-def survey(members: Members, ledger: Ledger, fixes: SourceFixes, place: Place) -> list[Seen]:
+def survey(clients: MemberClients, ledger: Ledger, fixes: SourceFixes, place: Place) -> list[Seen]:
     """Look at an account and Region once. Raises what calls raise if its instances cannot be read, or the ledger cannot."""
-    traced = trace(members, place)
+    traced = trace(clients, place)
     sources = assemble(place, traced.origins, traced.found)
     asked = holding(sources)
     records = ledger.read([*asked, *_resting(sources, asked)])
@@ -94,7 +94,7 @@ def survey(members: Members, ledger: Ledger, fixes: SourceFixes, place: Place) -
     seen = [
         _seen(source, judged, why, sources, records) for (source, judged), why in zip(together, hindered, strict=True)
     ]
-    return _beside_idle_groups(seen, members, place, traced)
+    return _beside_idle_groups(seen, clients, place, traced)
 
 
 def _resting(sources: Iterable[Source], asked: Sequence[InstanceArn]) -> list[InstanceArn]:
@@ -127,13 +127,13 @@ def _seen(
     )
 
 
-def _beside_idle_groups(several: list[Seen], members: Members, place: Place, traced: Traced) -> list[Seen]:
+def _beside_idle_groups(several: list[Seen], clients: MemberClients, place: Place, traced: Traced) -> list[Seen]:
     """A group that has no instance now, at night or until it is needed, shows nothing of what its software needs; the change of a
     template that it follows would reach it all the same. All groups are listed only where something is to be changed."""
     if all(each.hindrance is not None for each in several):
         return several
     busy = {each.tags.get(GROUP_TAG, "") for each in traced.instances}
-    groups = read_all_groups(members.other("autoscaling", place))
+    groups = read_all_groups(clients.other("autoscaling", place))
     idle = [each for each in groups if each.name not in busy]
     return [
         replace(each, hindrance=idle_follower(each.source, idle)) if each.hindrance is None else each

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.health import Signs
     from imdsv2.domain.instance import InstanceArn, Place, Target
     from imdsv2.domain.policy import Policy
@@ -127,7 +127,7 @@ class _Departure:
 class Departures:
     """Lets go of instances of one account and Region at a time. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     response: Response
     writer: Writer
     now: Callable[[], datetime]
@@ -177,7 +177,7 @@ class Departures:
     ) -> list[_Departure]:
         now = self.now()
         begins = {each.arn: Begin(watch=now, count=counted_from(each)) for each in records}
-        signs = gather_signs(self.members.cloudwatch(place), begins, set(), now)
+        signs = gather_signs(self.clients.cloudwatch(place), begins, set(), now)
         departures = []
         for record in records:
             target, seen = targets[record.arn], signs[record.arn]

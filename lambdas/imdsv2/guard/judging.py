@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.health import Signs
     from imdsv2.domain.instance import InstanceArn, Place, Unreachable
     from imdsv2.domain.policy import Policy
@@ -52,7 +52,7 @@ class Judged:
 class Judging:
     """Judges instances of one account and Region at a time, and records what came out. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     response: Response
     writer: Writer
@@ -156,7 +156,7 @@ class Judging:
             for arn, each in under_watch.items()
             if arn not in recalled and now - each.since >= timedelta(hours=each.hours) + LATE
         }
-        return gather_signs(self.members.cloudwatch(place), begins, ripe, now)
+        return gather_signs(self.clients.cloudwatch(place), begins, ripe, now)
 
     def _of_cohorts(
         self, under_watch: Mapping[InstanceArn, Watched], signs: Mapping[InstanceArn, Signs], policy: Policy
@@ -170,7 +170,7 @@ class Judging:
         if not several:
             return {}
         place = next(iter(under_watch))
-        rows = self.ledger.enforced_since(account_key(place), self.now() - MEMORY)
+        rows = self.ledger.indexes.enforced_since(account_key(place), self.now() - MEMORY)
         standing = Counter(row.cohort for row in rows if row.status in {Status.ENFORCED, Status.VERIFIED})
         return {
             arn: words
@@ -193,7 +193,7 @@ class Judging:
             record = unclear[arn].record
             begin = max(oldest, record.mended_at or oldest)
             spans[arn] = (begin, max(begin, record.enforced_at or begin))
-        used = hours_of_use(self.members.cloudwatch(place), spans)
+        used = hours_of_use(self.clients.cloudwatch(place), spans)
         found = {arn: returning(signs[arn].refused, used[arn], policy.rejected_threshold) for arn in enough}
         return {arn: words for arn, words in found.items() if words is not None}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn, Place, Target
     from imdsv2.domain.policy import Policy
     from imdsv2.guard.departures import Departures
@@ -84,7 +84,7 @@ class _Rest:
 class Places:
     """Looks after one account and Region at a time. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     policies: PolicySource
     judging: Judging
@@ -108,7 +108,7 @@ class Places:
             request_id: of the invocation.
         """
         done = Pass(watched=len(rows))
-        targets = look(self.members, list({*(each.arn for each in rows), *refusing}))
+        targets = look(self.clients, list({*(each.arn for each in rows), *refusing}))
         awake = {each.arn for each in rows if not is_dormant(each, targets[each.arn])}
         recalled = {arn for arn in refusing if arn not in awake and isinstance(targets[arn], Instance)}
         records = self._in_force(awake, recalled)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.account import Account
     from imdsv2.ledger.table import Ledger
 
@@ -38,7 +38,7 @@ class Refusing:
 class Recall:
     """Finds what refuses calls, whether its watch goes on or not."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     logger: Logger
 
@@ -76,7 +76,7 @@ class Recall:
         call fails: None, and whether it may succeed at the next pass. What is not permitted (member roles of an older stack) is not
         asked again within the hour."""
         try:
-            return frozenset(instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS, lately=lately)), False
+            return frozenset(instances_with_news(self.clients.cloudwatch(place), REJECTED_CALLS, lately=lately)), False
         except CALL_FAILURES as error:
             self.logger.warning(
                 "not known which instances refuse calls",

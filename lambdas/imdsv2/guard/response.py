@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.account import Account
     from imdsv2.domain.cohort import Cohort
     from imdsv2.domain.instance import InstanceArn
@@ -69,7 +69,7 @@ class Answered:
 class Response:
     """Responds for instances of one account and Region at a time. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     accounts: Accounts
     cohorts: Cohorts
@@ -164,7 +164,7 @@ class Response:
 
     def _count_in(self, account: str, several: Iterable[Record]) -> None:
         now = self.now()
-        enforced = len(self.ledger.enforced_since(account, now - A_DAY))
+        enforced = len(self.ledger.indexes.enforced_since(account, now - A_DAY))
         broken = {each.arn.instance_id: each.enforced_at or now for each in several}
         known = self.accounts.count_broken(account, broken, enforced, now)
         if known.breaker_opened_at == now:
@@ -211,7 +211,7 @@ class Response:
         now = self.now()
         begins = {arn: Begin(watch=now, count=counted_from(record)) for arn, record in asked.items()}
         try:
-            signs = gather_signs(self.members.cloudwatch(next(iter(asked))), begins, set(), now)
+            signs = gather_signs(self.clients.cloudwatch(next(iter(asked))), begins, set(), now)
         except CALL_FAILURES as error:
             signs = dict.fromkeys(asked, Signs(problem=describe_error(error)))
         return [_with_signs(each, signs[each.arn]) if each.arn in asked else each for each in wanted]

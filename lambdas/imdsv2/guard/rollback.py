@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from mypy_boto3_ec2 import EC2Client
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.guard.rollback_request import RollbackRequest
     from imdsv2.guard.writer import Writer
@@ -61,7 +61,7 @@ class Rollback:
         now: the clock.
     """
 
-    members: Members
+    clients: MemberClients
     writer: Writer
     lease: timedelta
     now: Callable[[], datetime]
@@ -88,7 +88,7 @@ class Rollback:
         if not records:
             return set()
         try:
-            left = self._mark([each.arn for each in records], self.members.ec2(records[0].arn, "rollback"))
+            left = self._mark([each.arn for each in records], self.clients.ec2(records[0].arn, "rollback"))
         except CALL_FAILURES as error:
             self._log_tags_left({each.arn: error for each in records})
             return set()
@@ -102,8 +102,8 @@ class Rollback:
 
     def _put_back_all(self, willing: Sequence[RollbackRequest], request_id: str) -> list[RollbackResult]:
         try:
-            read = self.members.ec2(willing[0].arn, "read")
-            way_back = self.members.ec2(willing[0].arn, "rollback")
+            read = self.clients.ec2(willing[0].arn, "read")
+            way_back = self.clients.ec2(willing[0].arn, "rollback")
         except CALL_FAILURES as error:
             shut_out = [self._refused(each, each.record, error) for each in willing]
             begun = [each for each in shut_out if each.is_begun_in_vain]
@@ -144,7 +144,7 @@ class Rollback:
             source=each.source,
             caller=each.caller,
             request_id=request_id,
-            session=self.members.session_name(each.arn, "rollback"),
+            session=self.clients.session_name(each.arn, "rollback"),
         )
 
     def _put_back(self, each: RollbackRequest, record: Record, ec2: EC2Client, read: EC2Client) -> RollbackResult:
@@ -152,7 +152,7 @@ class Rollback:
         if each.is_done_already:
             return done
         try:
-            with self.members.turn(each.arn, "ModifyInstanceMetadataOptions"):
+            with self.clients.turn(each.arn, "ModifyInstanceMetadataOptions"):
                 answer = action.set_tokens(
                     ec2,
                     lambda: describe(read, [each.arn])[each.arn],

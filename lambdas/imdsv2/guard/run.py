@@ -145,7 +145,7 @@ class Guard:
     ) -> tuple[Pass, list[Callable[[], Pass]], bool]:
         done, laters = Pass(), []
         rows: dict[Place, list[Enforced]] = defaultdict(list)
-        for each in self.ledger.watched(account.key):
+        for each in self.ledger.indexes.watched(account.key):
             rows[Place.of(each.arn)].append(each)
         recalls = _is_first_of_the_hour(account, now)
         watched = [place for place, several in rows.items() if not all(each.awaits_start for each in several)]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.health import Signs
     from imdsv2.domain.instance import Instance, Place
     from imdsv2.domain.policy import Policy
@@ -61,7 +61,7 @@ _LATELY = timedelta(days=7)
 class SourceWatch:
     """Watches sources, and brings to its end what was left under way or owed. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     fixing: Fixing
     response: Response
     writer: Writer
@@ -153,7 +153,7 @@ class SourceWatch:
     ) -> None:
         """What needs IMDSv1 once a month fails long after its source was proved. One request tells whether anything refuses calls."""
         lately = account_key(place) not in paused
-        named = instances_with_news(self.members.cloudwatch(place), REJECTED_CALLS, lately=lately)
+        named = instances_with_news(self.clients.cloudwatch(place), REJECTED_CALLS, lately=lately)
         if not named:
             return
         policy, launched = self.policies.current(self.now()).policy, self._launched(place, fixes)
@@ -176,7 +176,7 @@ class SourceWatch:
             for number in several
         }
         launched: dict[str, list[Instance]] = {fix.key: [] for fix in fixes}
-        ec2 = self.members.ec2(place, "read")
+        ec2 = self.clients.ec2(place, "read")
         for templates in batched(sorted({template for template, _ in made}), _TEMPLATES_A_CALL):
             for each in instances_of(ec2, place, f"tag:{_TEMPLATE_TAG}", templates):
                 key = made.get((each.tags.get(_TEMPLATE_TAG, ""), each.tags.get(_VERSION_TAG, "")))
@@ -200,7 +200,7 @@ class SourceWatch:
         }
         watch = timedelta(hours=policy.watch_hours)
         ripe = {arn for arn, each in members.items() if oldest is None and self.now() - each.launched_at >= watch}
-        return gather_signs(self.members.cloudwatch(place), begins, ripe, self.now())
+        return gather_signs(self.clients.cloudwatch(place), begins, ripe, self.now())
 
     def _respond(self, fix: SourceFix, broken: Broken, policy: Policy, request_id: str, done: Pass) -> None:
         """Hold the cohort, and take the source back, unless the policy says that people alone put it back. One that cannot be put
@@ -244,7 +244,7 @@ class SourceWatch:
         """Count the source once towards the circuit breaker, however many of its instances broke."""
         now, account = self.now(), account_key(fix.place)
         accounts = self.response.accounts
-        enforced = len(self.response.ledger.enforced_since(account, now - A_DAY))
+        enforced = len(self.response.ledger.indexes.enforced_since(account, now - A_DAY))
         known = accounts.count_broken(account, {fix.key: fix.fixed_at or now}, enforced, now)
         self.response.tell_breaker(known)
         return self.fixing.fixes.save(replace(fix, owes=fix.owes - {COUNT})) or fix

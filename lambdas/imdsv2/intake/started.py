@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.policy import PolicySource
@@ -47,7 +47,7 @@ _WAITING = frozenset({Status.HELD, Status.WOULD_ENFORCE})
 class Started:
     """Makes new instances of proved cohorts due. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     pools: Pools
     memberships: Memberships
@@ -81,7 +81,7 @@ class Started:
         if not policy.cohort_evidence or decide_scope(arns[0], policy, now) is not None:
             return {}
         new = [
-            each for each in look(self.members, arns).values() if isinstance(each, Instance) and _is_of_concern(each)
+            each for each in look(self.clients, arns).values() if isinstance(each, Instance) and _is_of_concern(each)
         ]
         cohorts = self.memberships.cohorts(new, policy) if new else {}
         proved = self._proved({key for key in cohorts.values() if key is not None}, policy, now)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from imdsv2.domain.instance import Placed
+    from imdsv2.domain.instance import InstanceArn, Placed
 
 CURRENT = "current"
 """The sort key of items that are updated in place."""
@@ -30,6 +30,11 @@ _OVERTAKEN = {"ConditionalCheckFailed", "TransactionConflict"}
 def account_key(there: Placed) -> str:
     """The ledger's key of an account: ``<partition>/<account>``."""
     return f"{there.partition}/{there.account}"
+
+
+def record_key(arn: InstanceArn) -> dict[str, Any]:
+    """The key of an instance's record."""
+    return {"pk": {"S": str(arn)}, "sk": {"S": CURRENT}}
 
 
 def to_text(when: datetime) -> str:

@@ -13,13 +13,14 @@ from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.domain.policy import Policy
 from imdsv2.errors import PolicyRefused
 from imdsv2.ledger.items import to_text
+from imdsv2.ledger.trail import Provenance
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from mypy_boto3_ssm import SSMClient
 
-    from imdsv2.ledger.table import Ledger
+    from imdsv2.ledger.last_good_policy import LastGoodPolicy
 
 _FRESH_FOR = timedelta(seconds=5)
 _GOOD_FOR = timedelta(minutes=5)
@@ -57,12 +58,15 @@ class Writing:
 
 
 class PolicySource:
-    """Reads the policy parameter; a change takes effect within a minute in every function."""
+    """Reads the policy parameter; a change takes effect within a minute in every function. ``provenance``: is told of the version."""
 
-    def __init__(self, ssm: SSMClient, ledger: Ledger, parameter: str) -> None:
+    def __init__(
+        self, ssm: SSMClient, last_good: LastGoodPolicy, parameter: str, provenance: Provenance | None = None
+    ) -> None:
         self._ssm = ssm
-        self._ledger = ledger
+        self._last_good = last_good
         self._parameter = parameter
+        self._provenance = provenance or Provenance()
         self._last: Reading | None = None
         self._kept: Reading | None = None
 
@@ -76,7 +80,7 @@ class PolicySource:
         if reading.version is None or reading.modified_at is None or reading is self._kept:
             return
         document = json.dumps(reading.in_force.policy.to_document())
-        self._ledger.keep_policy(document, reading.at, reading.version, reading.modified_at)
+        self._last_good.keep(document, reading.at, reading.version, reading.modified_at)
         self._kept = reading
 
     def read(self, now: datetime) -> Reading:
@@ -87,7 +91,7 @@ class PolicySource:
         reading = self._load(now)
         if self._last is None or self._last.at <= reading.at:
             self._last = reading
-            self._ledger.provenance.policy_version = reading.version
+            self._provenance.policy_version = reading.version
         return reading
 
     def writings(self, stamp: str | None) -> list[Writing]:
@@ -112,15 +116,15 @@ class PolicySource:
             policy = Policy.from_json(parameter["Value"])
         except PolicyRefused as error:
             problem = f"The policy in {self._parameter} is refused ({error}); correct it."
-            return Reading(now, replace(self._last_good(now, problem, timedelta()), is_refused=True))
+            return Reading(now, replace(self._fallback(now, problem, timedelta()), is_refused=True))
         except CALL_FAILURES as error:
             problem = f"The policy in {self._parameter} cannot be read ({describe_error(error)})."
-            return Reading(now, self._last_good(now, problem, _GOOD_FOR))
+            return Reading(now, self._fallback(now, problem, _GOOD_FOR))
         in_force = PolicyInForce(policy=policy)
         return Reading(now, in_force, parameter["Version"], parameter["LastModifiedDate"])
 
-    def _last_good(self, now: datetime, problem: str, good_for: timedelta) -> PolicyInForce:
-        kept = self._ledger.last_good_policy()
+    def _fallback(self, now: datetime, problem: str, good_for: timedelta) -> PolicyInForce:
+        kept = self._last_good.read()
         if kept is None:
             return PolicyInForce(policy=Policy(), problem=problem)
         document, read_at = kept

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from imdsv2.ledger.values import serialize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Update:
@@ -32,6 +35,10 @@ class Update:
         else:
             self.set_path(self.name(name), value)
 
+    def set_all(self, attributes: Mapping[str, Any]) -> None:
+        for name, value in attributes.items():
+            self.set(name, value)
+
     def set_path(self, path: str, value: object) -> None:
         self._sets.append(f"{path} = {self.value(value)}")
 
@@ -40,6 +47,10 @@ class Update:
 
     def require(self, condition: str) -> None:
         self._conditions.append(condition)
+
+    def require_equal(self, name: str, value: object) -> None:
+        """``name``: an attribute whose name DynamoDB has not reserved."""
+        self.require(f"{name} = {self.value(value)}")
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of ``UpdateItem``, or of an ``Update`` in a transaction."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import InstanceArn
+from imdsv2.ledger.indexes import DUE_INDEX
 from imdsv2.ledger.items import put_unless_overtaken, to_text, to_time
 from imdsv2.ledger.serialisation import REVISIT_SHARDS
-from imdsv2.ledger.table import DUE_INDEX
 from imdsv2.ledger.trail import Provenance, puts
 from imdsv2.ledger.values import deserialize
 

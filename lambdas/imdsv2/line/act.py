@@ -22,7 +22,7 @@ from imdsv2.line import record
 from imdsv2.line.enforce import Enforcement
 from imdsv2.line.judgement import willing
 from imdsv2.line.look_again import LookAgain
-from imdsv2.line.record import Signature
+from imdsv2.line.verdict_record import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from imdsv2.aws.sessions import Members, Role
+    from imdsv2.aws.sessions import MemberClients, Role
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.change import Change
     from imdsv2.ledger.record import Record
@@ -51,7 +51,7 @@ class Action:
         now: the clock.
     """
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     gates: Gates
     lease: timedelta
@@ -89,7 +89,7 @@ class Action:
 
     def _ask_ec2(self, judgement: Judgement) -> Judgement:
         try:
-            permitted, problem = action.is_permitted(self.members.ec2(judgement.arn, "write"), judgement.arn)
+            permitted, problem = action.is_permitted(self.clients.ec2(judgement.arn, "write"), judgement.arn)
         except CALL_FAILURES as error:
             permitted, problem = None, describe_error(error)
         unknown = {"code": "PermissionUnknown", "message": problem} if problem else None
@@ -125,10 +125,10 @@ class Action:
             return None
         there = open_to[0].arn
         return Enforcement(
-            read=self.members.ec2(there, "read"),
-            write=self.members.ec2(there, "write"),
-            turn=partial(self.members.turn, there, "ModifyInstanceMetadataOptions"),
-            has_time=self.members.has_time,
+            read=self.clients.ec2(there, "read"),
+            write=self.clients.ec2(there, "write"),
+            turn=partial(self.clients.turn, there, "ModifyInstanceMetadataOptions"),
+            has_time=self.clients.has_time,
             again=partial(
                 LookAgain,
                 request_id=request_id,
@@ -176,7 +176,7 @@ class Action:
 
     def _signed(self, judgement: Judgement, request_id: str) -> Signature:
         role: Role = "write" if judgement.verdict.decision is Decision.ENFORCE else "read"
-        return Signature(request_id=request_id, session=self.members.session_name(judgement.arn, role))
+        return Signature(request_id=request_id, session=self.clients.session_name(judgement.arn, role))
 
     def _unwritable(self, judgement: Judgement, error: Exception) -> Judgement:
         verdict = decide_unseen(unreachable(judgement.arn, error), History(), Policy(), self.now())
@@ -199,7 +199,7 @@ class Action:
         left = {each.arn for each in ended if _left_its_tag(each)}
         tagged = [each.arn for each in ended if each.arn in left and _shows_tag(each)]
         try:
-            still = action.untag(self.members.ec2(tagged[0], "write"), tagged) if tagged else set()
+            still = action.untag(self.clients.ec2(tagged[0], "write"), tagged) if tagged else set()
         except CALL_FAILURES as error:
             self.logger.warning("tag left behind", extra={"targets": tagged, "problem": describe_error(error)})
             still = set(tagged)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import InstanceArn, Target
@@ -43,7 +43,7 @@ _KEEPS_ROLLED_BACK = frozenset({Reason.BROKE_BEFORE, Reason.UNDONE_BY_PERSON})
 class Judge:
     """Evaluates instances of one account and Region. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     policies: PolicySource
     siblings: Siblings
@@ -64,14 +64,14 @@ class Judge:
         histories = {case.arn: records[case.arn].history for case in cases}
         scoped = {case.arn: decide_scope(case.arn, policy, now) for case in cases}
         in_doubt = {arn for arn in scoped if records[arn].is_unfinished}
-        targets = seen or look(self.members, [arn for arn, out in scoped.items() if out is None or arn in in_doubt])
+        targets = seen or look(self.clients, [arn for arn, out in scoped.items() if out is None or arn in in_doubt])
         instances = [each for each in targets.values() if isinstance(each, Instance)]
         unsettled = [
             each for each in instances if decide_without_evidence(each, histories[each.arn], policy, now) is None
         ]
         evidence = self._gather(unsettled, histories, policy, now)
         if seen is None:  # Of candidates nothing is written, so that they would be asked about each time.
-            evidence = with_reboots(self.members, unsettled, evidence, histories, policy, now)
+            evidence = with_reboots(self.clients, unsettled, evidence, histories, policy, now)
         cohorts = self.siblings.memberships.cohorts(instances, policy)
         judged = []
         for case in cases:
@@ -115,7 +115,7 @@ class Judge:
         policy = self.policies.current(self.now()).policy
         running = {
             each.arn: each
-            for each in running_instances(self.members.ec2(place, "read"), place)
+            for each in running_instances(self.clients.ec2(place, "read"), place)
             if each.arn not in asked
         }
         named = self.siblings.memberships.cohorts(running.values(), policy)
@@ -151,7 +151,7 @@ class Judge:
     ) -> dict[InstanceArn, Evidence]:
         if not instances:
             return {}
-        return gather(self.members.cloudwatch(instances[0].arn), instances, histories, policy, now)
+        return gather(self.clients.cloudwatch(instances[0].arn), instances, histories, policy, now)
 
 
 def _next(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import command
-from imdsv2.domain.documents import evidence_document, options_document
-from imdsv2.domain.instance import ENFORCED_TAG, Missing
+from imdsv2.domain.documents import options_document
+from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import DAILY, SOON, Reason
 from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.record_values import OPEN, UNTAG
 from imdsv2.ledger.trail import Author
-from imdsv2.line.evidence.proofs import with_proofs
 from imdsv2.line.notices import jittered, with_notice, with_reminder
+from imdsv2.line.verdict_record import Signature, with_verdict
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -37,15 +36,6 @@ _LEFT_TO_GUARD = frozenset(
     }
 )
 """Somebody has ended an enforcement: the guard lets it go, once it has seen whether calls had been refused."""
-_TELLS_WHAT_HAPPENED = frozenset({Reason.BROKE_BEFORE, Reason.UNDONE_BY_PERSON, Reason.CHANGED_BACK})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """Who acted: the invocation, and its role session in the instance's account (None: no session was opened)."""
-
-    request_id: str
-    session: str | None
 
 
 def taken_over(known: Record, request_id: str, lease: timedelta, now: datetime) -> Change:
@@ -61,7 +51,7 @@ def enforcing(judgement: Judgement, signature: Signature, lease: timedelta, now:
     """
     known, instance = judgement.record, judgement.instance
     after = replace(
-        _with_verdict(known, judgement, signature, now).no_longer_watched(),
+        with_verdict(known, judgement, signature, now).no_longer_watched(),
         status=Status.ENFORCING,
         enforcing_at=now,
         endpoint_wanted_at=known.endpoint_wanted_at,
@@ -129,7 +119,7 @@ def _judged(judgement: Judgement, signature: Signature, now: datetime) -> Record
     """The record with a verdict that takes the place of what was there."""
     known = judgement.record
     after = replace(
-        _with_verdict(known, judgement, signature, now),
+        with_verdict(known, judgement, signature, now),
         status=judgement.status,
         revisit_at=jittered(_revisit_at(judgement, now), now),
         owner=None,
@@ -172,7 +162,7 @@ def _revisit_at(judgement: Judgement, now: datetime) -> datetime | None:
 
 def summoned(judgement: Judgement, signature: Signature, now: datetime) -> Change:
     """The write for a canary that nobody requested: it is due for evaluation at once."""
-    known = _with_verdict(judgement.record, judgement, signature, now).no_longer_watched()
+    known = with_verdict(judgement.record, judgement, signature, now).no_longer_watched()
     after = replace(known, status=Status.WOULD_ENFORCE, revisit_at=now)
     return Change(before=judgement.record, after=after, says=VERDICT, by=_author(judgement, signature))
 
@@ -181,53 +171,6 @@ def _author(judgement: Judgement, signature: Signature) -> Author:
     """Who looked, and on whose word: the record may go on telling who did what happened before."""
     case = judgement.case
     return Author(caller=case.lead.caller, request_id=signature.request_id, source=str(case.source))
-
-
-def _with_verdict(record: Record, judgement: Judgement, signature: Signature, now: datetime) -> Record:
-    after = replace(
-        with_proofs(_seen(record, judgement), judgement.evidence),
-        decision=judgement.verdict.decision,
-        reason=judgement.verdict.reason,
-        evidence=evidence_document(judgement.evidence),
-        error=dict(judgement.error) if judgement.error else None,
-        missing_since=_missing_since(record, judgement, now),
-        endpoint_wanted_at=(record.endpoint_wanted_at or now) if judgement.wants_endpoint else None,
-        decided_at=now,
-    )
-    if _stands_told(record, judgement):
-        return after
-    return replace(
-        after,
-        explanation=judgement.verdict.explanation,
-        source=judgement.case.source,
-        request_id=signature.request_id,
-        session=signature.session,
-        caller=judgement.case.lead.caller,
-    )
-
-
-def _seen(record: Record, judgement: Judgement) -> Record:
-    """The record with what EC2 shows of the instance and its owner; as it was last seen, if it was not now."""
-    if judgement.instance is None:
-        return record
-    if (cut := judgement.verdict.cut_exemption) is not None:
-        record = replace(record, exemption_until=cut.until, exemption_seen_at=cut.seen_at)
-    name = judgement.instance.tags.get("Name")
-    return replace(record, cohort=judgement.cohort, name=name or None, belongs_to=judgement.owner or None)
-
-
-def _stands_told(record: Record, judgement: Judgement) -> bool:
-    """Whether the record tells already what happened, who did it and what to do: whoever merely looks does not change that."""
-    reason = judgement.verdict.reason
-    if reason not in _TELLS_WHAT_HAPPENED or record.reason != reason:
-        return False
-    return command("clear", record.arn) in str(record.explanation)
-
-
-def _missing_since(record: Record, judgement: Judgement, now: datetime) -> datetime | None:
-    if isinstance(judgement.target, Missing):
-        return record.missing_since or now
-    return None if judgement.instance is not None else record.missing_since
 
 
 def _enforced(record: Record, after: MetadataOptions | None, now: datetime, *, confirmed: bool) -> Record:
@@ -261,9 +204,8 @@ def _standing(judgement: Judgement, now: datetime) -> Record:
         later = now + SOON  # Nobody watches what is in doubt, so that it is not left there for a day.
     after = replace(known, revisit_at=None if settled else later)
     if known.status != Status.ENFORCING:
-        return replace(
-            after, owner=None, lease_until=None
-        )  # It was taken over for its tag alone: the guard goes on at once.
+        # It was taken over for its tag alone: the guard goes on at once.
+        return replace(after, owner=None, lease_until=None)
     if not required:
         return after
     instance = judgement.instance

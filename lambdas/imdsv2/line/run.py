@@ -92,7 +92,7 @@ class Line:
         """Run one group. If one instance triggers a defect, the group is halved so that the others go on. Where no time is left, it is
         not begun: whatever this function has done would come back with it, if it were ended meanwhile."""
         place = {"account": group[0].arn.account, "region": group[0].arn.region}
-        if not self.judge.members.has_time():
+        if not self.judge.clients.has_time():
             self.logger.warning("group put off", extra=place)
             outcomes.failed.update({case.arn: TimeExhausted("judgement", Place.of(case.arn)) for case in group})
             return

@@ -15,20 +15,29 @@ from imdsv2.domain.verdict import Reason
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import to_text
 from imdsv2.people import effects
-from imdsv2.people.mark import author, make_due, mark
-from imdsv2.people.request import CommandKind
+from imdsv2.people.command_request import (
+    AcceptCommand,
+    ApproveCommand,
+    ClearCommand,
+    CloseBreakerCommand,
+    HoldCommand,
+    MendedCommand,
+    RefuseCommand,
+    ReleaseCommand,
+    UndoCommand,
+)
+from imdsv2.people.mark import Word, author, make_due, mark
 from imdsv2.people.scope import awaits_answer
 from imdsv2.people.settle import Settling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
 
-    from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.request import Command
+    from imdsv2.people.command_request import Command
     from imdsv2.people.scope import Scopes
     from imdsv2.people.sources.undo import SourceUndoing
     from imdsv2.people.undo import Undoing
@@ -57,8 +66,9 @@ _ALLOWED = frozenset(
 
 def _refuse_times(command: Command, now: datetime) -> None:
     """Raises InvalidRequest for a last day that is past, and for a beginning that is still to come."""
-    if command.until is not None and command.until < now.astimezone(UTC).date():
-        raise InvalidRequest("until", f"takes today or a day that is still to come, not {command.until}")
+    until = command.until if isinstance(command, ApproveCommand | HoldCommand | AcceptCommand) else None
+    if until is not None and until < now.astimezone(UTC).date():
+        raise InvalidRequest("until", f"takes today or a day that is still to come, not {until}")
     since = command.scope.since
     if since is not None and since > now:
         why = f"takes a time that is past, not {since:%Y-%m-%dT%H:%M:%SZ}: nothing has been changed since then"
@@ -81,25 +91,9 @@ class People:
         """Carry out a command and return the answer. Raises InvalidRequest, or ClientError if the ledger fails."""
         asked_at = self.now()
         _refuse_times(command, asked_at)
-        match command.kind:
-            case CommandKind.CLOSE_BREAKER:
-                results = [self._close_breaker(command, request_id)]
-            case CommandKind.UNDO:
-                results = self._undo(command, request_id, has_time)
-            case CommandKind.APPROVE | CommandKind.REFUSE:
-                results = self._answer(command, request_id)
-            case CommandKind.HOLD:
-                results = self._hold(command, request_id)
-            case CommandKind.RELEASE:
-                results = self._release(command, request_id)
-            case CommandKind.CLEAR:
-                results = self._settling.clear(command, request_id)
-            case CommandKind.ACCEPT:
-                results = self._settling.accept(command, request_id)
-            case CommandKind.MENDED:
-                results = self._settling.mended(command, request_id)
+        results = self._results(command, request_id, has_time)
         # What a person has seen is cleared with this as its time, and no more.
-        as_of = {"as_of": to_text(asked_at)} if command.kind is CommandKind.CLEAR else {}
+        as_of = {"as_of": to_text(asked_at)} if isinstance(command, ClearCommand) else {}
         return {
             "command": command.kind,
             "dry_run": command.dry_run,
@@ -108,11 +102,32 @@ class People:
             "results": results[:RESULTS_SHOWN],
         }
 
+    def _results(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
+        match command:
+            case UndoCommand():
+                return self._undo(command, request_id, has_time)
+            case ApproveCommand():
+                return self._approve(command, request_id)
+            case RefuseCommand():
+                return self._refuse(command, request_id)
+            case HoldCommand():
+                return self._hold(command, request_id)
+            case ReleaseCommand():
+                return self._release(command, request_id)
+            case CloseBreakerCommand():
+                return [self._close_breaker(command, request_id)]
+            case ClearCommand():
+                return self._settling.clear(command, request_id)
+            case AcceptCommand():
+                return self._settling.accept(command, request_id)
+            case MendedCommand():
+                return self._settling.mended(command, request_id)
+
     @property
     def _settling(self) -> Settling:
         return Settling(ledger=self.ledger, scopes=self.scopes, pools=self.pools, look=self.undoing.look, now=self.now)
 
-    def _undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
+    def _undo(self, command: UndoCommand, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
         """Put back the instances of a scope, and the sources."""
         sources = self.source_undoing.undo(command, request_id, has_time)
         if command.scope.source is not None:
@@ -124,7 +139,7 @@ class People:
                 return sources
             raise
 
-    def _close_breaker(self, command: Command, request_id: str) -> dict[str, Any]:
+    def _close_breaker(self, command: CloseBreakerCommand, request_id: str) -> dict[str, Any]:
         number = command.scope.account
         assert number is not None  # noqa: S101 - an order to close a breaker names its account
         there = self.scopes.account(number)
@@ -144,32 +159,47 @@ class People:
             "problem": None if opened_at else "Its breaker is not open.",
         }
 
-    def _answer(self, command: Command, request_id: str) -> list[dict[str, Any]]:
-        """Approve or refuse the named instances, or all that wait for approval in an account or cohort."""
+    def _approve(self, command: ApproveCommand, request_id: str) -> list[dict[str, Any]]:
         now = self.now()
         expires_at = datetime.combine(command.until, time.max, UTC) if command.until else now + _APPROVED_FOR
-        refuses = command.kind is CommandKind.REFUSE
+        return self._answer(command, "approved", request_id, now, expires_at)
+
+    def _refuse(self, command: RefuseCommand, request_id: str) -> list[dict[str, Any]]:
+        return self._answer(command, "refused", request_id, self.now(), None)
+
+    def _answer(
+        self,
+        command: ApproveCommand | RefuseCommand,
+        said: str,
+        request_id: str,
+        now: datetime,
+        expires_at: datetime | None,
+    ) -> list[dict[str, Any]]:
+        """Approve or refuse the named instances, or all that wait for approval in an account or cohort."""
         answer = Answer(
-            word="refused" if refuses else "approved",
+            word=said,
             by=command.caller,
             request_id=request_id,
             at=now,
-            expires_at=None if refuses else expires_at,
+            expires_at=expires_at,
             reason=command.reason,
         )
         records = self.scopes.waiting(command)
         problems = {each.arn: problem for each in records if (problem := _unanswerable(each, command)) is not None}
         problems |= self.scopes.strangers.among(records)
-        word = partial(replace, approval=answer, revisit_at=now)
-        return self._mark(records, word, problems, command, request_id, tells=effects.of_answer(answer, now))
+        word = Word(
+            into=partial(replace, approval=answer, revisit_at=now),
+            by=author(command, request_id),
+            tells=effects.of_answer(answer, now),
+        )
+        return mark(self.ledger, records, word, problems, self.now(), dry_run=command.dry_run)
 
-    def _hold(self, command: Command, request_id: str) -> list[dict[str, Any]]:
+    def _hold(self, command: HoldCommand, request_id: str) -> list[dict[str, Any]]:
         """Hold instances through a day. An instance need not be in the ledger, if EC2 knows it."""
         now = self.now()
-        assert command.until is not None  # noqa: S101 - an order to hold has its last day
         hold = Hold(
-            owner=str(command.owner),
-            reason=str(command.reason),
+            owner=command.owner,
+            reason=command.reason,
             until=command.until,
             by=command.caller,
             request_id=request_id,
@@ -177,40 +207,37 @@ class People:
         )
         records = self.scopes.named(command.scope)
         problems = self.scopes.strangers.unseen(records, self.undoing.look)
-        word = partial(replace, hold=hold, released_by=None, revisit_at=now)
-        return self._mark(records, word, problems, command, request_id, tells=effects.of_hold(hold))
+        word = Word(
+            into=partial(replace, hold=hold, released_by=None, revisit_at=now),
+            by=author(command, request_id),
+            tells=effects.of_hold(hold),
+        )
+        return mark(self.ledger, records, word, problems, self.now(), dry_run=command.dry_run)
 
-    def _release(self, command: Command, request_id: str) -> list[dict[str, Any]]:
+    def _release(self, command: ReleaseCommand, request_id: str) -> list[dict[str, Any]]:
         now = self.now()
-        released = partial(replace, hold=None, released_by=command.signed(request_id), revisit_at=now)
         records = self.scopes.named(command.scope)
         problems = {each.arn: "Nobody holds it." for each in records if each.hold is None}
         problems |= self.scopes.strangers.among(records)
-        return self._mark(records, released, problems, command, request_id, tells=effects.of_release(now))
-
-    def _mark(
-        self,
-        records: Sequence[Record],
-        word: Callable[[Record], Record],
-        problems: Mapping[InstanceArn, str],
-        command: Command,
-        request_id: str,
-        tells: effects.Tells,
-    ) -> list[dict[str, Any]]:
-        by = author(command, request_id)
-        return mark(self.ledger, records, word, problems, self.now(), by, dry_run=command.dry_run, tells=tells)
+        word = Word(
+            into=partial(replace, hold=None, released_by=command.signed(request_id), revisit_at=now),
+            by=author(command, request_id),
+            tells=effects.of_release(now),
+        )
+        return mark(self.ledger, records, word, problems, self.now(), dry_run=command.dry_run)
 
 
 def _waits_for_breaker(record: Record) -> bool:
     return record.reason == Reason.BREAKER_OPEN
 
 
-def _unanswerable(record: Record, command: Command) -> str | None:
+def _unanswerable(record: Record, command: ApproveCommand | RefuseCommand) -> str | None:
     """Why a record cannot be approved or refused, or None. A refused one can be approved only by name."""
     may_be_answered = record.reason in _ALLOWED and record.status not in OURS
     if not may_be_answered and not awaits_answer(record):
         return "It does not wait for approval."
     answer = record.approval
-    if command.kind is CommandKind.APPROVE and answer is not None and answer.is_refusal and not command.scope.targets:
+    is_approved = isinstance(command, ApproveCommand)
+    if is_approved and answer is not None and answer.is_refusal and not command.scope.targets:
         return f"{answer.by} refused it on {answer.at:%Y-%m-%d}; name it under targets to approve it."
     return None

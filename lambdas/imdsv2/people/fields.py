@@ -30,19 +30,25 @@ def flag(event: Mapping[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def text(event: Mapping[str, Any], name: str, *, required: bool) -> str | None:
+def text(event: Mapping[str, Any], name: str) -> str | None:
+    """A text; None if there is none."""
+    return None if event.get(name) is None else needed_text(event, name)
+
+
+def needed_text(event: Mapping[str, Any], name: str) -> str:
     value = event.get(name)
-    if value is None and not required:
-        return None
     if not (isinstance(value, str) and 1 <= len(value) <= 256 and value.isprintable()):
         raise InvalidRequest(name, "takes a text of 1 to 256 printable characters")
     return value
 
 
-def day(event: Mapping[str, Any], name: str, *, required: bool) -> date | None:
+def day(event: Mapping[str, Any], name: str) -> date | None:
+    """A date; None if there is none."""
+    return None if event.get(name) is None else needed_day(event, name)
+
+
+def needed_day(event: Mapping[str, Any], name: str) -> date:
     value = event.get(name)
-    if value is None and not required:
-        return None
     try:
         if isinstance(value, str) and _DATE.fullmatch(value):
             return date.fromisoformat(value)
@@ -51,10 +57,13 @@ def day(event: Mapping[str, Any], name: str, *, required: bool) -> date | None:
     raise InvalidRequest(name, f"takes a date, YYYY-MM-DD, not {shown(value)}")
 
 
-def moment(given: Mapping[str, Any], name: str, path: str = "", *, required: bool = False) -> datetime | None:
-    """A time in UTC; None if the field is absent and not required. ``path`` precedes the field's name in errors."""
-    if name not in given and not required:
-        return None
+def moment(given: Mapping[str, Any], name: str, path: str = "") -> datetime | None:
+    """A time in UTC; None if the field is absent. ``path`` precedes the field's name in errors."""
+    return needed_moment(given, name, path) if name in given else None
+
+
+def needed_moment(given: Mapping[str, Any], name: str, path: str = "") -> datetime:
+    """As `moment`, of a field that must be there."""
     value = given.get(name)
     try:
         when = datetime.fromisoformat(value) if isinstance(value, str) else None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Instance
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.policy import PolicySource
@@ -42,7 +42,7 @@ _PLACES_SEARCHED = 5
 class Finder:
     """Answers the question. ``region``: the home Region; ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     accounts: Accounts
     policies: PolicySource
@@ -80,7 +80,9 @@ class Finder:
             arns = known_in(self.ledger, account_key(home))
         else:
             keys = [each.key for each in self.accounts.all()]
-            arns = sorted({*self.ledger.waiting(), *(arn for key in keys for arn in known_in(self.ledger, key))})
+            arns = sorted(
+                {*self.ledger.indexes.waiting(), *(arn for key in keys for arn in known_in(self.ledger, key))}
+            )
         given = {each for each in search.places if search.account in {None, each.account}}
         places = given | {Place.of(arn) for arn in arns}
         if not places and search.account:
@@ -107,7 +109,7 @@ class Finder:
         self, place: Place, requests: Sequence[Mapping[str, Sequence[str]]], problems: list[str]
     ) -> list[Instance]:
         try:
-            ec2 = self.members.ec2(place, "read")
+            ec2 = self.clients.ec2(place, "read")
             return [each for filters in requests for each in select_instances(ec2, place, filters)]
         except CALL_FAILURES as error:
             problems.append(
@@ -131,7 +133,7 @@ class Finder:
         names: set[str] = set()
         for place in places:
             try:
-                there = every_instance(self.members.ec2(place, "read"), place)
+                there = every_instance(self.clients.ec2(place, "read"), place)
             except CALL_FAILURES:
                 continue
             names.update(name for each in there for name in (each.arn.instance_id, each.tags.get("Name")) if name)

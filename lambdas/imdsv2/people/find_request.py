@@ -41,7 +41,7 @@ def parse_find(event: Mapping[str, Any]) -> FindQuestion:
     fields.refuse_unknown(event, {FIND, "dry_run", "caller", "reason"})
     dry_run = fields.flag(event, "dry_run", default=True)
     for name in ("caller", "reason"):
-        fields.text(event, name, required=False)
+        fields.text(event, name)
     given = event[FIND]
     if not isinstance(given, dict):
         raise InvalidRequest(FIND, f"takes an object, e.g. {_EXAMPLE}")

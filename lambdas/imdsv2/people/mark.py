@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
     from imdsv2.domain.lifecycle import Status
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.request import Command
+    from imdsv2.people.command_request import Command
+    from imdsv2.people.effects import Tells
 
 _BUSY = "Somebody is changing it right now; ask again in a few minutes."
 _OVERTAKEN = "Somebody else was quicker; ask again."
+
+
+def _nothing_more(_record: Record) -> Mapping[str, Any]:
+    return {}
 
 
 def author(command: Command, request_id: str) -> Author:
@@ -31,24 +37,32 @@ def author(command: Command, request_id: str) -> Author:
     return Author(caller=command.caller, request_id=request_id, source=str(Source.MANUAL), because=command.reason)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a person says of records. ``into``: the record with it. ``would_be``: the status that it leads to. ``tells``: more of a
+    result, from the record as it was."""
+
+    into: Callable[[Record], Record]
+    by: Author
+    would_be: Status | None = None
+    tells: Tells = _nothing_more
+
+
 def mark(
     ledger: Ledger,
     records: Sequence[Record],
-    word: Callable[[Record], Record],
+    word: Word,
     problems: Mapping[InstanceArn, str],
     now: datetime,
-    by: Author,
     *,
     dry_run: bool,
-    would_be: Status | None = None,
-    tells: Callable[[Record], Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Apply ``word`` to every record without a problem, unless it is a dry run. Returns one result per record, in order.
-    ``by``: who gives the command; ``would_be``: the status that the command leads to; ``tells``: more of a result, from the
-    record as it was."""
+    """Write a word into every record without a problem, unless it is a dry run. Returns one result per record, in order."""
     hindered = {**problems, **{each.arn: _BUSY for each in records if each.is_leased(now)}}
     if not dry_run:
-        changes = [Change(before=each, after=word(each), by=by) for each in records if each.arn not in hindered]
+        changes = [
+            Change(before=each, after=word.into(each), by=word.by) for each in records if each.arn not in hindered
+        ]
         written = ledger.write(changes, now)
         hindered |= dict.fromkeys(written.overtaken, _OVERTAKEN)
         hindered |= {arn: f"The ledger refuses it ({describe_error(error)})." for arn, error in written.failed.items()}
@@ -57,10 +71,10 @@ def mark(
             "target": str(each.arn),
             "status": each.status,
             "reason": each.reason,
-            "would_be": would_be if each.arn not in hindered else None,
+            "would_be": word.would_be if each.arn not in hindered else None,
             "done": not dry_run and each.arn not in hindered,
             "problem": hindered.get(each.arn),
-            **{name: None if each.arn in hindered else value for name, value in (tells(each) if tells else {}).items()},
+            **{name: None if each.arn in hindered else value for name, value in word.tells(each).items()},
         }
         for each in records
     ]
@@ -71,6 +85,6 @@ def make_due(ledger: Ledger, accounts: Iterable[str], waits: Callable[[Record], 
     AWS answers: the gate is open, and what cannot be written is judged within a day."""
     with suppress(*CALL_FAILURES, LedgerContended):
         for account in accounts:
-            records = ledger.read(ledger.waiting(account)).values()
+            records = ledger.read(ledger.indexes.waiting(account)).values()
             later = {each.arn: each.revisit_at for each in records if waits(each) and not each.is_leased(now)}
             ledger.claim({arn: to_text(when) for arn, when in later.items() if when is not None and when > now}, now)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from imdsv2.aws.sessions import Members, Role
+    from imdsv2.aws.sessions import MemberClients, Role
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Request
 
@@ -133,7 +133,7 @@ def _of_rollback(*, opened: bool, ours: bool) -> list[Probe]:
     ]
 
 
-def check(members: Members, event: object) -> dict[str, Any]:
+def check(clients: MemberClients, event: object) -> dict[str, Any]:
     """Run the probes for each instance under ``targets``, in the formats of a manual invoke.
 
     Returns the answer; ``unproved`` lists the kind of instance that is still missing for each account, ``versions`` what
@@ -143,27 +143,27 @@ def check(members: Members, event: object) -> dict[str, Any]:
         raise InvalidRequest(unknown[0][:100], "is no field; known is targets")
     order = parse_order(event)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        examined = list(pool.map(partial(_examine, members), order.names, order.targets))
+        examined = list(pool.map(partial(_examine, clients), order.names, order.targets))
     unproved = _unproved(examined)
     return {
         "passed": not unproved and all(each.passed for each in examined),
         "unproved": unproved,
-        "versions": versions(members, [each.arn for each in examined if each.arn is not None]),
+        "versions": versions(clients, [each.arn for each in examined if each.arn is not None]),
         "results": [each.document() for each in examined],
     }
 
 
-def _examine(members: Members, name: str, target: Request | TargetRefused) -> Examined:
+def _examine(clients: MemberClients, name: str, target: Request | TargetRefused) -> Examined:
     if isinstance(target, TargetRefused):
         return Examined(name=name, problem=str(target))
     arn = target.arn
     try:
-        seen = describe(members.ec2(arn, "read"), [arn])[arn]
+        seen = describe(clients.ec2(arn, "read"), [arn])[arn]
         if isinstance(seen, Unreachable):
             return Examined(name=name, arn=arn, problem=seen.problem)
         if not isinstance(seen, Instance):
             return Examined(name=name, arn=arn, problem="There is no such instance.")
-        answers = [_answer(members.ec2(arn, probe.role), arn.instance_id, probe) for probe in _probes_for(seen)]
+        answers = [_answer(clients.ec2(arn, probe.role), arn.instance_id, probe) for probe in _probes_for(seen)]
     except CALL_FAILURES as error:
         return Examined(name=name, arn=arn, problem=describe_error(error))
     return Examined(name=name, arn=arn, endpoint=seen.options.http_endpoint, answers=answers)

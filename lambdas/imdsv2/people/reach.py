@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.aws.origins import Traced
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Place
     from imdsv2.domain.policy import Policy
 
 
-def traced_for(members: Members, place: Place, policy: Policy, now: datetime, problems: list[str]) -> Traced | None:
+def traced_for(
+    clients: MemberClients, place: Place, policy: Policy, now: datetime, problems: list[str]
+) -> Traced | None:
     """What runs in a place and what launched it. None where it is out of scope or cannot be read; ``problems`` grows by the reason, and
     by what was not answered."""
     scoped = decide_scope(place, policy, now)
@@ -25,7 +27,7 @@ def traced_for(members: Members, place: Place, policy: Policy, now: datetime, pr
         problems.append(scoped.explanation)
         return None
     try:
-        traced = trace(members, place)
+        traced = trace(clients, place)
     except CALL_FAILURES as error:
         problems.append(
             f"Instances in account {place.account}, {place.region} cannot be read ({describe_error(error)}): deploy the member "

@@ -14,7 +14,7 @@ from imdsv2.people import fields
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Place
 
 PLACES = "places"
@@ -22,13 +22,13 @@ PLACES_A_CALL = 100
 INSTANCE = "AWS::EC2::Instance"
 
 
-def answer_recorders(members: Members, event: Mapping[str, Any]) -> dict[str, Any]:
+def answer_recorders(clients: MemberClients, event: Mapping[str, Any]) -> dict[str, Any]:
     """What Config records in each account and Region under ``places``.
 
     Each result has ``account``, ``region``, ``recorders`` (``name``, ``recording``: whether it is started, ``instances``: whether it is told
     to record EC2 instances, ``role``) and ``problem``: why it could not be asked. Raises InvalidRequest, which names the field.
     """
-    return {"results": [_examined(members, place) for place in _places(event)]}
+    return {"results": [_examined(clients, place) for place in _places(event)]}
 
 
 def records_instances(group: Mapping[str, Any]) -> bool:
@@ -54,10 +54,10 @@ def recorders_of(config: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _examined(members: Members, place: Place) -> dict[str, Any]:
+def _examined(clients: MemberClients, place: Place) -> dict[str, Any]:
     recorders, problem = [], None
     try:
-        recorders = recorders_of(members.other("config", place))
+        recorders = recorders_of(clients.other("config", place))
     except CALL_FAILURES as error:
         problem = describe_error(error)
     return {"account": place.account, "region": place.region, "recorders": recorders, "problem": problem}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.request import Command, Scope
+    from imdsv2.people.command_request import Command, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,9 @@ class Scopes:
         if scope.targets:
             return self.named(scope)
         known = [
-            each for key in self._accounts_of(scope) for each in self.ledger.read(self.ledger.waiting(key)).values()
+            each
+            for key in self._accounts_of(scope)
+            for each in self.ledger.read(self.ledger.indexes.waiting(key)).values()
         ]
         return self._known([each for each in known if awaits_answer(each) and _is_within(each, scope)], command)
 
@@ -55,7 +57,7 @@ class Scopes:
         if scope.targets:
             return self.named(scope)
         since = max(scope.since or BEGINNING, BEGINNING)
-        arns = [row.arn for key in self._accounts_of(scope) for row in self.ledger.enforced_since(key, since)]
+        arns = [row.arn for key in self._accounts_of(scope) for row in self.ledger.indexes.enforced_since(key, since)]
         records = self.ledger.read(arns).values()
         return self._known([each for each in records if each.stands and _is_within(each, scope)], command)
 

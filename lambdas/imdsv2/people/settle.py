@@ -23,7 +23,7 @@ from imdsv2.ledger.items import account_key, to_text
 from imdsv2.ledger.record_values import PROBE
 from imdsv2.ledger.trail import Event, Kind
 from imdsv2.people.effects import at_its_turn, of_acceptance
-from imdsv2.people.mark import author, make_due, mark
+from imdsv2.people.mark import Word, author, make_due, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.request import Command
+    from imdsv2.people.command_request import AcceptCommand, ClearCommand, MendedCommand
     from imdsv2.people.scope import Scopes
 
 ACCEPTED_FOR_DAYS = 400
@@ -60,7 +60,7 @@ class Settling:
     look: Callable[[Iterable[InstanceArn]], Mapping[InstanceArn, Target]]
     now: Callable[[], datetime]
 
-    def clear(self, command: Command, request_id: str) -> list[dict[str, Any]]:
+    def clear(self, command: ClearCommand, request_id: str) -> list[dict[str, Any]]:
         """Void what is held against instances; each is judged anew at its turn. Of a command with a time, only what was so until then: a
         person has seen no more. Raises InvalidRequest for a time to come."""
         now, signature = self.now(), command.signed(request_id)
@@ -101,8 +101,8 @@ class Settling:
             return {"voids": voids, "outcome": _STAYS if stays else f"cleared, {at_its_turn(now)}"}
 
         self._settle_cohort(command, until or now, Kind.CLEARED, request_id)
-        by = author(command, request_id)
-        results = mark(self.ledger, records, cleared, problems, now, by, dry_run=command.dry_run, tells=tells)
+        word = Word(into=cleared, by=author(command, request_id), tells=tells)
+        results = mark(self.ledger, records, word, problems, now, dry_run=command.dry_run)
         self._make_cohorts_due(records, results)
         return results
 
@@ -133,7 +133,9 @@ class Settling:
             self.now(),
         )
 
-    def _settle_cohort(self, command: Command, until: datetime, kind: Kind, request_id: str) -> None:
+    def _settle_cohort(
+        self, command: ClearCommand | MendedCommand, until: datetime, kind: Kind, request_id: str
+    ) -> None:
         """Settle what all members of a cohort did until then, those included that have ended and that no record names."""
         cohort = command.scope.cohort
         if cohort is None or command.dry_run:
@@ -141,16 +143,15 @@ class Settling:
         details = {"cohort": cohort, "until": to_text(until), **author(command, request_id).said()}
         self.pools.settle(cohort, until, Event(kind=kind, details=details), self.now())
 
-    def accept(self, command: Command, request_id: str) -> list[dict[str, Any]]:
+    def accept(self, command: AcceptCommand, request_id: str) -> list[dict[str, Any]]:
         """Let instances be changed in spite of what their evidence says."""
         now = self.now()
-        assert command.until is not None  # noqa: S101 - an acceptance has its last day
         latest = now.astimezone(UTC).date() + timedelta(days=ACCEPTED_FOR_DAYS)
         if command.until > latest:
             raise InvalidRequest("until", f"takes a day within {ACCEPTED_FOR_DAYS} days, {latest} at the latest")
         acceptance = Acceptance(
-            owner=str(command.owner),
-            reason=str(command.reason),
+            owner=command.owner,
+            reason=command.reason,
             until=command.until,
             by=command.caller,
             request_id=request_id,
@@ -158,21 +159,17 @@ class Settling:
         )
         records = self.scopes.named(command.scope)
         problems = {each.arn: problem for each in records if (problem := _unacceptable(each)) is not None}
-        return mark(
-            self.ledger,
-            records,
-            partial(replace, acceptance=acceptance, revisit_at=now),
-            problems | self.scopes.strangers.among(records),
-            now,
-            author(command, request_id),
-            dry_run=command.dry_run,
+        problems |= self.scopes.strangers.among(records)
+        word = Word(
+            into=partial(replace, acceptance=acceptance, revisit_at=now),
+            by=author(command, request_id),
             tells=of_acceptance(acceptance, now),
         )
+        return mark(self.ledger, records, word, problems, now, dry_run=command.dry_run)
 
-    def mended(self, command: Command, request_id: str) -> list[dict[str, Any]]:
+    def mended(self, command: MendedCommand, request_id: str) -> list[dict[str, Any]]:
         """Note when the software of instances was updated and run anew: their evidence begins there."""
         now = self.now()
-        assert command.at is not None  # noqa: S101 - the command has its time
         at = _past(command.at, now)
         if at < now - timedelta(days=LONGEST_MEMORY_DAYS):
             raise InvalidRequest("at", f"takes a time of the last {LONGEST_MEMORY_DAYS} days, not {to_seconds(at)}")
@@ -181,17 +178,14 @@ class Settling:
         unknown = self.scopes.strangers.among(records)
         seen = self.look(unknown)
         self._settle_cohort(command, at, Kind.MENDED, request_id)
-        results = mark(
-            self.ledger,
-            records,
+        problems = {arn: why for arn, why in unknown.items() if not isinstance(seen[arn], Instance)}
+        word = Word(
             # What is known to be quiet may have been known only from an earlier such word on.
-            partial(replace, mended_at=at, mended_by=command.signed(request_id), quiet_until=None, revisit_at=now),
-            {arn: why for arn, why in unknown.items() if not isinstance(seen[arn], Instance)},
-            now,
-            author(command, request_id),
-            dry_run=command.dry_run,
+            into=partial(replace, mended_at=at, mended_by=command.signed(request_id), quiet_until=None, revisit_at=now),
+            by=author(command, request_id),
             tells=lambda record: {"mended_at": to_seconds(at), "mended_before": to_seconds(record.mended_at)},
         )
+        results = mark(self.ledger, records, word, problems, now, dry_run=command.dry_run)
         self._make_cohorts_due(records, results)
         return results
 
@@ -227,7 +221,7 @@ def _has_changed(record: Record, since: datetime | None) -> bool:
     return since is not None and any(when is not None and when > since for when in times)
 
 
-def _waits_for_cohort(record: Record, command: Command) -> bool:
+def _waits_for_cohort(record: Record, command: ClearCommand) -> bool:
     """Whether it is held by what another of the cohort did that the command is about."""
     return command.scope.cohort is not None and record.reason == Reason.COHORT_USES_V1
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.account import Accounts
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.request import Command
+    from imdsv2.people.command_request import Command
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 """Earlier than any enforcement; the index compares times as text, so years must have four digits."""
@@ -82,7 +82,7 @@ class Strangers:
 
 def known_in(ledger: Ledger, key: str) -> list[InstanceArn]:
     """The instances of an account that wait for anything, or were ever enforced."""
-    return sorted({*ledger.waiting(key), *(row.arn for row in ledger.enforced_since(key, BEGINNING))})
+    return sorted({*ledger.indexes.waiting(key), *(row.arn for row in ledger.indexes.enforced_since(key, BEGINNING))})
 
 
 def _unknown(field: str, what: str, given: str, known: Iterable[str]) -> InvalidRequest:

@@ -20,19 +20,19 @@ from imdsv2.errors import LedgerContended
 from imdsv2.guard.obstacle import obstacle
 from imdsv2.guard.rollback_request import RollbackRequest
 from imdsv2.ledger.record_values import OPEN
-from imdsv2.people.mark import author, mark
+from imdsv2.people.mark import Word, author, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.guard.response import Response
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
-    from imdsv2.people.request import Command
+    from imdsv2.people.command_request import UndoCommand
     from imdsv2.people.scope import Scopes
 
 _PLACES_AT_ONCE = 8
@@ -45,14 +45,14 @@ _LATER = "It is put back within the next minutes, by the guard."
 class Undoing:
     """Rolls back instances at a person's request. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     scopes: Scopes
     response: Response
     policies: PolicySource
     now: Callable[[], datetime]
 
-    def undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
+    def undo(self, command: UndoCommand, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
         """Roll back what is still as the service left it. If time runs out, the guard's next passes finish."""
         records = self.scopes.enforced(command)
         problems = self.scopes.strangers.among(records)
@@ -72,12 +72,14 @@ class Undoing:
         results = mark(
             self.ledger,
             records,
-            partial(replace, undo=undo, watch=OPEN),
+            Word(
+                into=partial(replace, undo=undo, watch=OPEN),
+                by=author(command, request_id),
+                would_be=Status.ROLLED_BACK,
+            ),
             problems,
             self.now(),
-            author(command, request_id),
             dry_run=command.dry_run,
-            would_be=Status.ROLLED_BACK,
         )
         if command.dry_run:
             return results
@@ -87,7 +89,12 @@ class Undoing:
         return [_ended(result, ended.get(each.arn)) for each, result in zip(records, results, strict=True)]
 
     def _put_back(
-        self, marked: Iterable[InstanceArn], why: str, command: Command, request_id: str, has_time: Callable[[], bool]
+        self,
+        marked: Iterable[InstanceArn],
+        why: str,
+        command: UndoCommand,
+        request_id: str,
+        has_time: Callable[[], bool],
     ) -> None:
         """Roll back accounts and Regions in parallel, each in batches until time runs out."""
 
@@ -96,7 +103,7 @@ class Undoing:
                 if not has_time():
                     return
                 # Read again: earlier batches may have taken minutes, in which others may have changed instances.
-                targets = look(self.members, batch)
+                targets = look(self.clients, batch)
                 wanted = [
                     RollbackRequest(
                         record=record,
@@ -124,11 +131,11 @@ class Undoing:
         """What EC2 shows of instances, or why it does not."""
         by_place = _by_place(arns)
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
-            looks = pool.map(partial(look, self.members), by_place.values())
+            looks = pool.map(partial(look, self.clients), by_place.values())
             return {arn: target for seen in looks for arn, target in seen.items()}
 
 
-def _hindrance(record: Record, target: Target, command: Command) -> str | None:
+def _hindrance(record: Record, target: Target, command: UndoCommand) -> str | None:
     """Why an instance cannot be rolled back at a person's request; None if it can."""
     since, enforced_at = command.scope.since, record.enforced_at
     if since is not None and enforced_at is not None and enforced_at < since:

@@ -13,11 +13,11 @@ from imdsv2.version import VERSION, VERSION_TAG
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
 
 
-def versions(members: Members, instances: Iterable[InstanceArn]) -> dict[str, Any]:
+def versions(clients: MemberClients, instances: Iterable[InstanceArn]) -> dict[str, Any]:
     """The versions of the service and of the roles in the accounts of some instances.
 
     Returns ``service``, ``accounts`` (None: its roles do not tell) and ``outdated``: for each account whose roles are of another
@@ -29,7 +29,7 @@ def versions(members: Members, instances: Iterable[InstanceArn]) -> dict[str, An
         if arn.account in known:
             continue
         try:
-            known[arn.account] = _version_in(members, arn)
+            known[arn.account] = _version_in(clients, arn)
         except CALL_FAILURES as error:
             known[arn.account], problems[arn.account] = None, describe_error(error)
     outdated = [
@@ -38,8 +38,8 @@ def versions(members: Members, instances: Iterable[InstanceArn]) -> dict[str, An
     return {"service": VERSION, "accounts": known, "outdated": outdated}
 
 
-def _version_in(members: Members, arn: InstanceArn) -> str | None:
-    tags = members.iam(arn).list_role_tags(RoleName=members.role_name("read"))["Tags"]
+def _version_in(clients: MemberClients, arn: InstanceArn) -> str | None:
+    tags = clients.iam(arn).list_role_tags(RoleName=clients.role_name("read"))["Tags"]
     return next((str(each["Value"]) for each in tags if each["Key"] == VERSION_TAG), None)
 
 

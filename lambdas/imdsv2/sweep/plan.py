@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
     from mypy_boto3_organizations import OrganizationsClient
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.s3 import SweepFiles
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
+    from imdsv2.ledger.table import Ledger
+    from imdsv2.sweep.order import SweepOrder
 
 _ACCOUNTS_AT_ONCE = 16
 
@@ -28,6 +31,56 @@ class Plan:
 
     places: list[dict[str, Any]]
     unreachable: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What the next steps go on with. ``key``: the file of the places. ``unreachable``: the file of the accounts that could not be
+    entered, of which there are ``blocked``."""
+
+    dry_run: bool
+    key: str
+    places: int
+    unreachable: str
+    blocked: int
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, for the state machine."""
+        return {"dry_run": self.dry_run, "key": self.key, "places": self.places, "unreachable": self.unreachable}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planning:
+    """The first step. ``accounts``: lists those to go through where the order names none."""
+
+    clients: MemberClients
+    ledger: Ledger
+    files: SweepFiles
+    home_region: str
+    accounts: Callable[[], list[str]]
+
+    def run(self, order: SweepOrder, execution: str) -> Planned:
+        """Write the places of a sweep, and the accounts that could not be entered. Raises ClientError."""
+        planned = plan(self.clients, order.accounts or self.accounts(), self.home_region, order.regions)
+        places = with_files(planned.places, execution, order.spare_hours)
+        if not order.dry_run:
+            places = with_known(places, self.ledger.indexes.waiting(), self.files.write, f"{execution}/known")
+        key, unreachable = f"{execution}/plan.json", f"{execution}/unreachable.json"
+        self.files.write(key, places)
+        self.files.write(unreachable, planned.unreachable)
+        self.files.write(order_key(execution), {"whole": not (order.accounts or order.regions)})
+        return Planned(
+            dry_run=order.dry_run,
+            key=key,
+            places=len(places),
+            unreachable=unreachable,
+            blocked=len(planned.unreachable),
+        )
+
+
+def order_key(execution: str) -> str:
+    """The key of the file that says whether a sweep looks at everything."""
+    return f"{execution}/order.json"
 
 
 def active_accounts(organizations: OrganizationsClient) -> list[str]:
@@ -44,12 +97,12 @@ def active_accounts(organizations: OrganizationsClient) -> list[str]:
     ]
 
 
-def plan(members: Members, accounts: Iterable[str], home_region: str, only_regions: Sequence[str]) -> Plan:
+def plan(clients: MemberClients, accounts: Iterable[str], home_region: str, only_regions: Sequence[str]) -> Plan:
     """List each account's enabled Regions. An account that cannot be accessed is left out, with the reason."""
 
     def regions_of(account: str) -> tuple[str, list[str], str | None]:
         try:
-            ec2 = members.ec2(Place(partition_of(home_region), home_region, account), "read")
+            ec2 = clients.ec2(Place(partition_of(home_region), home_region, account), "read")
             enabled = [each["RegionName"] for each in listed(ec2.describe_regions(), "Regions")]
         except CALL_FAILURES as error:
             return account, [], describe_error(error)

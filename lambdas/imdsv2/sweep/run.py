@@ -1,13 +1,14 @@
 """The sweep: sends every instance that still allows IMDSv1, in every account and Region, through the line.
 
 It also covers instances that no finding reported. Three steps, each an invocation of the function: `plan` lists
-accounts and Regions, `region` processes one of them, `summarise` adds up the results. This module is the second. Only a Region's
+accounts and Regions, `region` processes one of them, `summarise` adds up the results. This module is the heart of the second. Only a Region's
 ids and one batch are in memory; if an invocation runs out of time, the next continues after the last instance.
 """
 
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from imdsv2.aws.ec2 import Listing
-    from imdsv2.aws.sessions import Members
-    from imdsv2.domain.instance import InstanceArn, Place
+    from imdsv2.aws.sessions import MemberClients
+    from imdsv2.domain.instance import InstanceArn
     from imdsv2.line.judgement import Judgement
     from imdsv2.line.run import Line
     from imdsv2.sweep.fleet import FleetWriter
@@ -35,7 +36,7 @@ INSTANCES_A_BATCH = 1000
 
 def go_through(
     line: Line,
-    members: Members,
+    clients: MemberClients,
     tally: Tally,
     request_id: str,
     *,
@@ -53,56 +54,80 @@ def go_through(
     sweep tolerates a few failed places, and a redrive repeats them.
     """
     try:
-        listing = list_instances(members.ec2(tally.place, "read"), fleet.note if fleet else None)
+        listing = list_instances(clients.ec2(tally.place, "read"), fleet.note if fleet else None)
     except CALL_FAILURES as error:
         if may_pass(error):
             raise
         tally.error, tally.after = describe_error(error), None
         return tally
-    batches = _batches(line, tally, listing, known, dry_run=dry_run)
-    for number, batch in enumerate(batches, 1):
-        is_last = number == len(batches)
-        _go_through_batch(line, tally, listing, batch, request_id, dry_run=dry_run, is_last=is_last, fleet=fleet)
-        if not is_last and not has_time():
-            break
+    way = _Way(line=line, tally=tally, listing=listing, request_id=request_id, dry_run=dry_run, fleet=fleet)
+    *batches, last = way.batches(known)
+    for batch in batches:
+        way.go_through(batch, up_to=batch[-1])
+        if not has_time():
+            return tally
         gc.collect()  # What a batch leaves behind that refers to itself would stay for several batches.
+    way.go_through(last, up_to=None)
     return tally
 
 
-def _batches(line: Line, tally: Tally, listing: Listing, known: Iterable[str], *, dry_run: bool) -> list[list[str]]:
-    """What is left to be evaluated, in order. The last batch may be empty, for those that only count."""
-    open_ = listing.allowing_imdsv1 | listing.endpoint_disabled
-    stale = _stale(line, tally.place, {*known} - open_) if not dry_run else set()
-    remaining = sorted(each for each in open_ | stale if tally.after is None or each > tally.after)
-    return [*batched(remaining, INSTANCES_A_BATCH)] or [[]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """The way through what EC2 lists of a place."""
 
+    line: Line
+    tally: Tally
+    listing: Listing
+    request_id: str
+    dry_run: bool
+    fleet: FleetWriter | None
 
-def _go_through_batch(
-    line: Line,
-    tally: Tally,
-    listing: Listing,
-    batch: Sequence[str],
-    request_id: str,
-    *,
-    dry_run: bool,
-    is_last: bool,
-    fleet: FleetWriter | None,
-) -> None:
-    """A function of its own, so that all evidence of a batch is let go before the next one is read."""
-    begins_after = tally.after
-    spared = {} if dry_run else _spared(line, tally, listing.allowing_imdsv1.intersection(batch))
-    judged = _judge(line, tally, batch, spared, request_id, dry_run=dry_run)
-    tally.after = None if is_last else batch[-1]
-    required = _count(tally, listing, batch, begins_after)
-    if fleet is not None:
-        fleet.write(tally.parts, required.union(batch), judged, listing)
-        tally.parts += 1
+    def batches(self, known: Iterable[str]) -> list[list[str]]:
+        """What is left to be evaluated, in order. The last batch may be empty, for those that only count."""
+        open_ = self.listing.allowing_imdsv1 | self.listing.endpoint_disabled
+        stale = self._stale({*known} - open_) if not self.dry_run else set()
+        after = self.tally.after
+        remaining = sorted(each for each in open_ | stale if after is None or each > after)
+        return [*batched(remaining, INSTANCES_A_BATCH)] or [[]]
 
+    def go_through(self, batch: Sequence[str], up_to: str | None) -> None:
+        """Evaluate a batch, and count what is listed up to its last instance; None: all that is left. When it returns, all evidence
+        of the batch is let go."""
+        begins_after = self.tally.after
+        judged = self._judge(batch)
+        self.tally.after = up_to
+        required = _count(self.tally, self.listing, batch, begins_after)
+        if self.fleet is not None:
+            self.fleet.write(self.tally.parts, required.union(batch), judged, self.listing)
+            self.tally.parts += 1
 
-def _stale(line: Line, place: Place, instance_ids: Iterable[str]) -> set[str]:
-    """Those that the ledger holds, of which EC2 says otherwise. What the service enforced is the guard's."""
-    records = line.ledger.read(_arns(place, instance_ids)).values()
-    return {each.arn.instance_id for each in records if each.status not in OURS | UNDER_WAY}
+    def _stale(self, instance_ids: Iterable[str]) -> set[str]:
+        """Those that the ledger holds, of which EC2 says otherwise. What the service enforced is the guard's."""
+        records = self.line.ledger.read(self._arns(instance_ids)).values()
+        return {each.arn.instance_id for each in records if each.status not in OURS | UNDER_WAY}
+
+    def _judge(self, batch: Iterable[str]) -> dict[InstanceArn, Judgement]:
+        spared = self._spared(self.listing.allowing_imdsv1.intersection(batch))
+        self.tally.by_verdict.update(spared.values())
+        requests = [Request(arn=arn, source=Source.SWEEP) for arn in self._arns(batch) if arn not in spared]
+        if not requests:
+            return {}
+        outcomes = self.line.run(requests, self.request_id, dry_run=self.dry_run)
+        if outcomes.failed and not outcomes.judged:
+            raise next(iter(outcomes.failed.values()))
+        self.tally.by_verdict.update(str(each.verdict.reason) for each in outcomes.judged.values())
+        self.tally.failed += len(outcomes.failed)
+        return outcomes.judged
+
+    def _spared(self, instance_ids: Iterable[str]) -> Mapping[InstanceArn, str]:
+        """The verdicts of those that were judged of late. A dry run spares nobody."""
+        if self.dry_run or not self.tally.spare_hours:
+            return {}
+        since = self.line.now() - timedelta(hours=self.tally.spare_hours)
+        return self.line.judged_since(since, self._arns(instance_ids))
+
+    def _arns(self, instance_ids: Iterable[str]) -> list[InstanceArn]:
+        return [*map(self.tally.place.instance, sorted(instance_ids))]
 
 
 def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> set[str]:
@@ -122,35 +147,3 @@ def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: s
     if unjudged:
         tally.by_verdict[Reason.ALREADY_REQUIRED] += unjudged
     return required
-
-
-def _spared(line: Line, tally: Tally, instance_ids: Iterable[str]) -> dict[InstanceArn, str]:
-    """The verdicts of those that were judged of late."""
-    if not tally.spare_hours:
-        return {}
-    return line.judged_since(line.now() - timedelta(hours=tally.spare_hours), _arns(tally.place, instance_ids))
-
-
-def _judge(
-    line: Line,
-    tally: Tally,
-    instance_ids: Iterable[str],
-    spared: Mapping[InstanceArn, str],
-    request_id: str,
-    *,
-    dry_run: bool,
-) -> dict[InstanceArn, Judgement]:
-    tally.by_verdict.update(spared.values())
-    arns = [arn for arn in _arns(tally.place, instance_ids) if arn not in spared]
-    if not arns:
-        return {}
-    outcomes = line.run([Request(arn=arn, source=Source.SWEEP) for arn in arns], request_id, dry_run=dry_run)
-    if outcomes.failed and not outcomes.judged:
-        raise next(iter(outcomes.failed.values()))
-    tally.by_verdict.update(str(each.verdict.reason) for each in outcomes.judged.values())
-    tally.failed += len(outcomes.failed)
-    return outcomes.judged
-
-
-def _arns(place: Place, instance_ids: Iterable[str]) -> list[InstanceArn]:
-    return [*map(place.instance, sorted(instance_ids))]

@@ -35,11 +35,11 @@ def build_fixing(service: Service) -> Fixing:
         logger=line.logger,
     )
     return Fixing(
-        members=service.members,
+        clients=service.clients,
         ledger=line.ledger,
         fixes=fixes,
         gates=gates,
-        changing=Changing(members=service.members, fixes=fixes, now=line.now, logger=line.logger),
+        changing=Changing(clients=service.clients, fixes=fixes, now=line.now, logger=line.logger),
         teller=teller,
         lease=lease,
         now=line.now,

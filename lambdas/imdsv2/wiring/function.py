@@ -12,7 +12,7 @@ from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.parsing import new_session
 from imdsv2.aws.retries import pace
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, Members, metrics_session
+from imdsv2.aws.sessions import CONFIG, MemberClients, metrics_session
 from imdsv2.domain.instance import Place
 from imdsv2.intake.run import DeadLetters
 from imdsv2.settings import Settings
@@ -60,7 +60,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     hub = client("securityhub")
     pace(hub, _home(settings), pacing)
     edge = Edge(
-        members=Members(
+        clients=MemberClients(
             session, metrics_session(session), client("sts"), settings.names.member_roles, request_id, now, pacing
         ),
         dynamodb=client("dynamodb"),

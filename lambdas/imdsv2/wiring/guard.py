@@ -28,10 +28,10 @@ def build_guard(service: Service) -> Guard:
         ledger=line.ledger,
         accounts=service.accounts,
         policies=line.policies,
-        recall=Recall(members=service.members, ledger=line.ledger, logger=line.logger),
+        recall=Recall(clients=service.clients, ledger=line.ledger, logger=line.logger),
         places=_build_places(service, response),
         sources=SourceWatch(
-            members=service.members,
+            clients=service.clients,
             fixing=build_fixing(service),
             response=response,
             writer=response.writer,
@@ -49,13 +49,13 @@ def build_response(service: Service) -> Response:
     line = service.line
     writer = Writer(ledger=line.ledger, now=line.now, logger=line.logger)
     return Response(
-        members=service.members,
+        clients=service.clients,
         ledger=line.ledger,
         accounts=service.accounts,
         cohorts=service.cohorts,
         policies=line.policies,
         rollback=Rollback(
-            members=service.members, writer=writer, lease=service.settings.lease, now=line.now, logger=line.logger
+            clients=service.clients, writer=writer, lease=service.settings.lease, now=line.now, logger=line.logger
         ),
         writer=writer,
         teller=line.teller,
@@ -65,13 +65,13 @@ def build_response(service: Service) -> Response:
 
 
 def _build_places(service: Service, response: Response) -> Places:
-    line, members, writer = service.line, service.members, response.writer
+    line, clients, writer = service.line, service.clients, response.writer
     return Places(
-        members=members,
+        clients=clients,
         ledger=line.ledger,
         policies=line.policies,
-        judging=Judging(members=members, ledger=line.ledger, response=response, writer=writer, now=line.now),
-        departures=Departures(members=members, response=response, writer=writer, now=line.now),
+        judging=Judging(clients=clients, ledger=line.ledger, response=response, writer=writer, now=line.now),
+        departures=Departures(clients=clients, response=response, writer=writer, now=line.now),
         untagged=Untagged(ledger=line.ledger, writer=writer, now=line.now),
         response=response,
         writer=writer,

@@ -51,7 +51,7 @@ def _build_started(service: Service) -> Started:
 
     line = service.line
     return Started(
-        members=service.members,
+        clients=service.clients,
         ledger=line.ledger,
         pools=service.pools,
         memberships=service.memberships,

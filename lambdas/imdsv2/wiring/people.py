@@ -31,7 +31,7 @@ def build_people(service: Service) -> People:
     line, region = service.line, service.settings.region
     scopes = Scopes(ledger=line.ledger, accounts=service.accounts, region=region)
     undoing = Undoing(
-        members=service.members,
+        clients=service.clients,
         ledger=line.ledger,
         scopes=scopes,
         response=build_response(service),
@@ -64,7 +64,7 @@ def build_images(service: Service) -> Images:
 
     line = service.line
     return Images(
-        members=service.members,
+        clients=service.clients,
         judge=build_source_judge(service),
         events=ImageEvents(service.dynamodb, service.settings.ledger_table, line.ledger.provenance),
         policies=line.policies,
@@ -77,7 +77,7 @@ def build_sources(service: Service) -> Sources:
     from imdsv2.people.sources.run import Sources
 
     line = service.line
-    return Sources(members=service.members, ledger=line.ledger, policies=line.policies, now=line.now)
+    return Sources(clients=service.clients, ledger=line.ledger, policies=line.policies, now=line.now)
 
 
 def build_finder(service: Service) -> Finder:
@@ -86,7 +86,7 @@ def build_finder(service: Service) -> Finder:
 
     line = service.line
     return Finder(
-        members=service.members,
+        clients=service.clients,
         ledger=line.ledger,
         accounts=service.accounts,
         policies=line.policies,
@@ -103,8 +103,8 @@ def build_graduates(service: Service) -> Graduates:
 
     line = service.line
     return Graduates(
-        members=service.members,
-        looking=Looking(members=service.members, ledger=line.ledger, now=line.now),
+        clients=service.clients,
+        looking=Looking(clients=service.clients, ledger=line.ledger, now=line.now),
         graduations=Graduations(service.dynamodb, service.settings.ledger_table, line.ledger.provenance),
         policies=line.policies,
         now=line.now,
@@ -118,9 +118,9 @@ def build_guardrails(service: Service) -> Guardrails:
 
     line = service.line
     return Guardrails(
-        members=service.members,
+        clients=service.clients,
         ledger=line.ledger,
-        uses=Uses(members=service.members, ledger=line.ledger, pools=service.pools),
+        uses=Uses(clients=service.clients, ledger=line.ledger, pools=service.pools),
         accounts=service.accounts,
         policies=line.policies,
         region=service.settings.region,
@@ -136,9 +136,9 @@ def build_culprits(service: Service) -> Culprits:
 
     line, settings = service.line, service.settings
     captures = Captures(service.dynamodb, settings.ledger_table, line.ledger.provenance)
-    capturing = Capturing(members=service.members, captures=captures, document=settings.capture_document, now=line.now)
+    capturing = Capturing(clients=service.clients, captures=captures, document=settings.capture_document, now=line.now)
     return Culprits(
-        members=service.members,
+        clients=service.clients,
         ledger=line.ledger,
         captures=captures,
         capturing=capturing,

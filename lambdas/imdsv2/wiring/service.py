@@ -10,6 +10,7 @@ from imdsv2.aws.image_owners import ImageOwners
 from imdsv2.aws.topic import Topic
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
+from imdsv2.ledger.last_good_policy import LastGoodPolicy
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.pool import Pools
 from imdsv2.ledger.sweeps import Sweeps
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
     from imdsv2.aws.security_hub import SecurityHub
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.settings import Settings
 
 
@@ -45,7 +46,7 @@ class Edge:
     """External dependencies: clients for member accounts and for the function's own role, clock, logger, and the id of the
     current invocation."""
 
-    members: Members
+    clients: MemberClients
     dynamodb: DynamoDBClient
     ssm: SSMClient
     sns: SNSClient
@@ -60,7 +61,7 @@ class Service:
     """The line, and what the guard, people's commands and the sweep are built from."""
 
     line: Line
-    members: Members
+    clients: MemberClients
     accounts: Accounts
     cohorts: Cohorts
     pools: Pools
@@ -80,8 +81,9 @@ def assemble(edge: Edge, settings: Settings) -> Service:
     accounts = Accounts(edge.dynamodb, settings.ledger_table, provenance)
     cohorts = Cohorts(edge.dynamodb, settings.ledger_table)
     pools = Pools(edge.dynamodb, settings.ledger_table, provenance)
-    memberships = Memberships(clients=edge.members, images=ImageOwners(edge.members, edge.logger))
-    policies = PolicySource(edge.ssm, ledger, settings.policy_parameter)
+    memberships = Memberships(clients=edge.clients, images=ImageOwners(edge.clients, edge.logger))
+    last_good = LastGoodPolicy(edge.dynamodb, settings.ledger_table)
+    policies = PolicySource(edge.ssm, last_good, settings.policy_parameter, provenance)
     topic = Topic(edge.sns, settings.notifications_topic_arn, for_chat=settings.chat_messages)
     calendar = ChangeCalendar(edge.ssm)
     gates = Gates(
@@ -94,14 +96,14 @@ def assemble(edge: Edge, settings: Settings) -> Service:
         lease=settings.lease,
         now=edge.now,
     )
-    siblings = Siblings(clients=edge.members, ledger=ledger, pools=pools, memberships=memberships)
+    siblings = Siblings(clients=edge.clients, ledger=ledger, pools=pools, memberships=memberships)
     directions = Directions(settings.names.manual_function)
     line = Line(
         ledger=ledger,
         policies=policies,
-        judge=Judge(members=edge.members, ledger=ledger, policies=policies, siblings=siblings, now=edge.now),
+        judge=Judge(clients=edge.clients, ledger=ledger, policies=policies, siblings=siblings, now=edge.now),
         action=Action(
-            members=edge.members, ledger=ledger, gates=gates, lease=settings.lease, now=edge.now, logger=edge.logger
+            clients=edge.clients, ledger=ledger, gates=gates, lease=settings.lease, now=edge.now, logger=edge.logger
         ),
         teller=Teller(ledger, edge.hub, topic, directions, edge.logger, policies, edge.now),
         now=edge.now,
@@ -109,7 +111,7 @@ def assemble(edge: Edge, settings: Settings) -> Service:
     )
     return Service(
         line=line,
-        members=edge.members,
+        clients=edge.clients,
         accounts=accounts,
         cohorts=cohorts,
         pools=pools,

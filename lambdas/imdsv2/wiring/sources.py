@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def build_source_judge(service: Service) -> SourceJudge:
     """Build what judges sources."""
-    return SourceJudge(members=service.members, ledger=service.line.ledger)
+    return SourceJudge(clients=service.clients, ledger=service.line.ledger)
 
 
 def build_source_book(service: Service) -> SourceBook:

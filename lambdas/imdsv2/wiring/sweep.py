@@ -1,8 +1,9 @@
-"""Builds what the sweep needs beside the line: its files and accounts, its look at sources, and the digest."""
+"""Builds the steps of the sweep: its plan, its way through a place, and its summary with the digest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.parsing import new_session
@@ -12,14 +13,15 @@ from imdsv2.ledger.digests import Digests
 from imdsv2.settings import SweepSettings
 from imdsv2.sweep.digest import DailyDigest
 from imdsv2.sweep.fleet import FleetWriter
-from imdsv2.sweep.plan import active_accounts
+from imdsv2.sweep.plan import Planning, active_accounts
+from imdsv2.sweep.region import RegionStep
 from imdsv2.sweep.sources import SourceSweep
+from imdsv2.sweep.summary import Summing
+from imdsv2.wiring.fixing import build_fixing
 from imdsv2.wiring.sources import build_source_book, build_source_judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from mypy_boto3_organizations import OrganizationsClient
 
     from imdsv2.domain.instance import Place
     from imdsv2.wiring.service import Service
@@ -27,24 +29,54 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Additional dependencies of the sweep: its S3 files, its settings and the list of accounts."""
+    """The steps of a sweep, and the files through which they pass on what they find."""
 
     files: SweepFiles
-    settings: SweepSettings
-    organizations: OrganizationsClient
-
-    def accounts(self) -> list[str]:
-        """The accounts from the settings, else the organisation's active accounts. Raises ClientError."""
-        return list(self.settings.accounts) or active_accounts(self.organizations)
+    planning: Planning
+    region: RegionStep
+    summing: Summing
 
 
-def wire_sweep(environment: Mapping[str, str]) -> Sweep:
-    """Build the sweep's additional dependencies. Raises SettingMissing, which names the variable."""
+def wire_sweep(service: Service, environment: Mapping[str, str]) -> Sweep:
+    """Build the steps of the sweep. Raises SettingMissing, which names the variable."""
     settings = SweepSettings.from_environment(environment)
     session = new_session()
     s3: Any = session.create_client("s3", config=CONFIG)
     organizations: Any = session.create_client("organizations", config=CONFIG)
-    return Sweep(files=SweepFiles(s3, settings.bucket), settings=settings, organizations=organizations)
+    return build_sweep(
+        service, SweepFiles(s3, settings.bucket), lambda: [*settings.accounts] or active_accounts(organizations)
+    )
+
+
+def build_sweep(service: Service, files: SweepFiles, accounts: Callable[[], list[str]]) -> Sweep:
+    """Build the steps of the sweep. ``accounts``: lists those to go through where an order names none."""
+    line = service.line
+    return Sweep(
+        files=files,
+        planning=Planning(
+            clients=service.clients,
+            ledger=line.ledger,
+            files=files,
+            home_region=service.settings.region,
+            accounts=accounts,
+        ),
+        region=RegionStep(
+            line=line,
+            clients=service.clients,
+            files=files,
+            sources=build_source_sweep(service),
+            fleet_writer=partial(build_fleet_writer, service, write=files.write_packed),
+            fix_sources=build_fixing(service).sweep,
+        ),
+        summing=Summing(
+            files=files,
+            policies=line.policies,
+            sweeps=service.sweeps,
+            digest=build_digest(service),
+            now=line.now,
+            logger=line.logger,
+        ),
+    )
 
 
 def build_fleet_writer(service: Service, place: Place, prefix: str, write: Callable[[str, bytes], None]) -> FleetWriter:

@@ -51,7 +51,7 @@ def watch(instances: int, **policy: Any) -> Counts:
     if world.statuses() != {"verified": instances}:
         raise RuntimeError(f"not all were verified: {world.statuses()}")
     world.restart()
-    while world.service.line.ledger.watched("aws/222222222222"):
+    while world.service.line.ledger.indexes.watched("aws/222222222222"):
         passes += _pass(world)
     return {**world.bill, "passes": passes}
 

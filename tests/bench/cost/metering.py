@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.policy import Policy
+from imdsv2.ledger.indexes import ENFORCED_INDEX
 from imdsv2.ledger.items import to_text
 from imdsv2.ledger.record_values import OPEN
-from imdsv2.ledger.table import ENFORCED_INDEX
 from infra.asset import assemble
 from local.cloud.run import HOME, MEMBERS, REGIONS, LocalCloud
 from tests.bench.cost.assumptions import BATCH, LATENCY_MS

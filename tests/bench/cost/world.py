@@ -26,7 +26,7 @@ from tests.world.clock import Clock
 from tests.world.cloudwatch import CloudWatch
 from tests.world.dynamodb import Table
 from tests.world.ec2 import Ec2, Instance
-from tests.world.edge import Members, Sns, Ssm
+from tests.world.edge import MemberClients, Sns, Ssm
 from tests.world.edge import Place as Contents
 from tests.world.security_hub import Findings
 from tests.world.serial import THREADED, SerialPool
@@ -100,7 +100,7 @@ class World:
         logger: Any = logging.getLogger("cost")
         logger.addHandler(logging.NullHandler())
         edge = Edge(
-            members=cast("Any", Members({(ACCOUNT, REGION): place})),
+            clients=cast("Any", MemberClients({(ACCOUNT, REGION): place})),
             dynamodb=cast("Any", Metered(Table(), "dynamodb", _OPERATIONS, self.bill)),
             ssm=cast("Any", Ssm(lambda _: self._policy, lambda _: True)),
             sns=cast("Any", Sns(lambda _: None)),
@@ -140,15 +140,15 @@ class World:
     def sweep(self) -> None:
         """The nightly sweep of the place."""
         tally = Tally(place=Place("aws", REGION, ACCOUNT), spare_hours=SPARED_HOURS)
-        line, members = self.service.line, self.service.members
-        done = go_through(line, members, tally, "sweep", dry_run=False, has_time=lambda: True)
+        line, clients = self.service.line, self.service.clients
+        done = go_through(line, clients, tally, "sweep", dry_run=False, has_time=lambda: True)
         if done.failed or done.error:
             raise RuntimeError(f"not swept: {done}")
 
     def revisit(self) -> None:
         """The revisit function, as its handler does it, where anything is due: an idle one is counted elsewhere."""
         line, now, before = self.service.line, self.clock(), Counter(self.bill)
-        due = line.ledger.due(now, A_REVISIT)
+        due = line.ledger.indexes.due(now, A_REVISIT)
         if not due:
             self.bill.clear()
             self.bill.update(before)

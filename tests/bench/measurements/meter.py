@@ -69,7 +69,7 @@ def do(job: dict[str, Any]) -> None:
         return
     service = remediate.function.service
     tally = go_through(
-        service.line, service.members, Tally.from_document(job), "metered", dry_run=False, has_time=lambda: True
+        service.line, service.clients, Tally.from_document(job), "metered", dry_run=False, has_time=lambda: True
     )
     if tally.error or tally.failed:
         raise RuntimeError(f"{tally.failed} failed: {tally.error}")

@@ -263,7 +263,7 @@ def measure_sweep() -> Measurement:
         now=lambda: LAUNCHED,
         logger=nothing,
     )
-    judge = SourceJudge(members=members, ledger=Ledger(table.client, "ledger"))
+    judge = SourceJudge(clients=members, ledger=Ledger(table.client, "ledger"))
     found = SourceSweep(judge=judge, book=book, logger=nothing).go_through(PLACE, dry_run=False)
     return Measurement(
         name="source.sweep",

@@ -25,9 +25,9 @@ BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 
 OURS = """
 import remediate
-members = remediate.function.service.members
+clients = remediate.function.service.clients
 for service in ("ec2", "cloudwatch"):  # The other services in accounts are entered when somebody asks.
-    members._sessions[service].create_client(service, region_name="eu-west-1")
+    clients._sessions[service].create_client(service, region_name="eu-west-1")
 """
 CLIENTS = """
 session = botocore.session.Session()

@@ -53,7 +53,7 @@ def main() -> None:
     writer = build_fleet_writer(service, tally.place, "fleet", lambda *_: None)
     with closing(writer) as fleet:
         tally = go_through(
-            line, service.members, tally, "fleet", dry_run=order["dry_run"], has_time=lambda: True, fleet=fleet
+            line, service.clients, tally, "fleet", dry_run=order["dry_run"], has_time=lambda: True, fleet=fleet
         )
     if tally.error or tally.failed:
         raise RuntimeError(f"{tally.failed} failed: {tally.error}")

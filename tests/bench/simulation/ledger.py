@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from imdsv2.domain.lifecycle import Status, check
 from imdsv2.domain.verdict import Reason
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.change import Change, Until
+    from imdsv2.ledger.indexes import Indexes
     from imdsv2.ledger.told import Told
 
 
@@ -61,6 +62,7 @@ class MemoryLedger(Ledger):
     def __init__(self) -> None:
         self._records: dict[InstanceArn, Record] = {}
         self.provenance = Provenance()
+        self.indexes = cast("Indexes", self)  # It finds its rows without any.
         self.touched: set[InstanceArn] = set()
         self.looked_at: Collection[InstanceArn] | None = None
         """What the guard gets to see of the watched; None: all."""

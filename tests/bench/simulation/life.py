@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
-    from imdsv2.people.request import Command
+    from imdsv2.people.command_request import Command
     from tests.bench.simulation.cloud import SimulatedEc2
     from tests.bench.simulation.ledger import Standing
     from tests.bench.simulation.machine import Machine

@@ -15,7 +15,7 @@ from imdsv2.settings import Names, Settings
 from imdsv2.wiring import service as wiring
 from tests.bench.simulation.ledger import MemoryAccounts
 from tests.world.dynamodb import Table
-from tests.world.edge import Members
+from tests.world.edge import MemberClients
 from tests.world.security_hub import Findings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def assembled(
     table = Table().client
     accounts = MemoryAccounts(table, SETTINGS.ledger_table)
     edge = wiring.Edge(
-        members=cast("Any", Members(places)),
+        clients=cast("Any", MemberClients(places)),
         dynamodb=table,
         ssm=cast("Any", None),
         sns=cast("Any", None),

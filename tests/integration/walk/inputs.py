@@ -12,6 +12,7 @@ from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.people import request as orders
+from imdsv2.people.command_request import Command
 from imdsv2.wiring.guard import build_guard
 from imdsv2.wiring.people import build_people
 from tests.integration.builders import MEMBER, OTHER, REGION
@@ -80,7 +81,7 @@ class Inputs(Troubles):
 
         def act(function: Service) -> Outcomes:
             now = function.line.now()
-            due = function.line.ledger.due(now, 300)
+            due = function.line.ledger.indexes.due(now, 300)
             claimed = function.line.ledger.claim(due, now + function.settings.lease)
             return function.line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], "revisit")
 
@@ -121,7 +122,7 @@ class Inputs(Troubles):
         if steer == "hold" and self.world.clock().date().isoformat() > order["until"]:
             return
         command = orders.parse({"caller": "ops"} | order | {steer: {"targets": [str(arn)]}, "dry_run": False})
-        assert isinstance(command, orders.Command)
+        assert isinstance(command, Command)
         how = Run(by_person=True, clears=frozenset({arn} if steer == "clear" else ()))
         answer = self.do(lambda function: build_people(function).carry_out(command, "steer", lambda: True), how)
         if steer in {"approve", "refuse"}:
@@ -133,7 +134,7 @@ class Inputs(Troubles):
     def person_closes_the_breaker(self, account: str) -> None:
         """Whether or not it is open."""
         command = orders.parse({"close_breaker": {"account": account}, "dry_run": False, "caller": "boss"})
-        assert isinstance(command, orders.Command)
+        assert isinstance(command, Command)
         self.do(lambda function: build_people(function).carry_out(command, "close", lambda: True), Run(by_person=True))
 
     @rule()

@@ -11,7 +11,7 @@ from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG
 from imdsv2.errors import LedgerContended
 from tests.integration.walk.faults import Part
 from tests.world.ec2 import Ec2
-from tests.world.edge import Members
+from tests.world.edge import MemberClients
 from tests.world.refusal import refusal
 from tests.world.security_hub import Findings
 
@@ -31,7 +31,7 @@ _OWN_TAGS: Mapping[str, set[str]] = {"write": {ENFORCED_TAG, ROLLED_BACK_TAG}, "
 """What the policy of a role lets it write."""
 
 
-class WatchedMembers(Members):
+class WatchedMembers(MemberClients):
     """The member accounts, whose EC2 is watched."""
 
     def __init__(self, world: World) -> None:

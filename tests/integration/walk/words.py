@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from imdsv2.people import request as orders
+from imdsv2.people.command_request import Command
 from imdsv2.wiring.people import build_people
 from tests.integration.builders import MEMBER, OTHER
 from tests.integration.walk.running import Running
@@ -92,5 +93,5 @@ class Words(Running):
 
     def _say(self, order: dict[str, Any], how: Run) -> Any:
         command = orders.parse({"caller": "ops"} | order)
-        assert isinstance(command, orders.Command)
+        assert isinstance(command, Command)
         return self.do(lambda function: build_people(function).carry_out(command, "say", lambda: True), how)

@@ -264,7 +264,7 @@ class World:
         """Another function instance: nothing shared but the AWS it meets."""
         logger: Any = Log(self)
         edge = Edge(
-            members=cast("Any", self.members),
+            clients=cast("Any", self.members),
             dynamodb=self.dynamodb,
             ssm=cast("Any", Ssm(self._parameter, self._is_open)),
             sns=cast("Any", Sns(self._deliver)),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from imdsv2.domain.instance import Place
 from imdsv2.domain.request import Request, Source
 from imdsv2.intake.run import DeadLetters, process
-from imdsv2.people.request import Command, JudgementOrder, parse
+from imdsv2.people.command_request import Command
+from imdsv2.people.request import JudgementOrder, parse
 from imdsv2.sweep.run import go_through
 from imdsv2.sweep.tally import Tally
 from imdsv2.wiring.guard import build_guard
@@ -65,7 +66,7 @@ def revisit(world: World, run: Process) -> None:
     service = world.function(run)
     line = service.line
     now = line.now()
-    claimed = line.ledger.claim(line.ledger.due(now, _BATCH), now + service.settings.lease)
+    claimed = line.ledger.claim(line.ledger.indexes.due(now, _BATCH), now + service.settings.lease)
     line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], "revisit")
 
 
@@ -78,7 +79,7 @@ def sweep(world: World, run: Process, account: str) -> None:
     """Judge what allows IMDSv1 in a place."""
     service = world.function(run)
     tally = Tally(place=Place("aws", REGION, account))
-    go_through(service.line, service.members, tally, "sweep", dry_run=False, has_time=lambda: True)
+    go_through(service.line, service.clients, tally, "sweep", dry_run=False, has_time=lambda: True)
 
 
 def manual(world: World, run: Process, arns: Iterable[InstanceArn]) -> None:

@@ -21,7 +21,7 @@ from tests.world.clock import Clock
 from tests.world.cloudwatch import CloudWatch
 from tests.world.dynamodb import Table
 from tests.world.ec2 import Ec2, Instance
-from tests.world.edge import Members, Place, Sns, Ssm
+from tests.world.edge import MemberClients, Place, Sns, Ssm
 from tests.world.security_hub import Findings
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class World:
     def function(self, process: Process) -> Service:
         """Another function instance, whose calls are made by a process."""
         edge = Edge(
-            members=cast("Any", _MembersOf(self, process)),
+            clients=cast("Any", _MembersOf(self, process)),
             dynamodb=cast("Any", Client(self.table, process)),
             ssm=cast("Any", Client(Ssm(self._parameter, lambda _: True), process)),
             sns=cast("Any", Client(Sns(self._deliver), process)),
@@ -152,7 +152,7 @@ class World:
         return [str(each["status"]) for each in sorted(events, key=lambda each: str(each["sk"]))]
 
 
-class _MembersOf(Members):
+class _MembersOf(MemberClients):
     """The member accounts as one process meets them, under the eyes of the witness."""
 
     def __init__(self, world: World, process: Process) -> None:

@@ -14,16 +14,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import Members
+from imdsv2.aws.sessions import MemberClients
 from imdsv2.domain.request import Request, Source
 from imdsv2.errors import RemediationError
 from imdsv2.intake.run import DeadLetters, process
 from imdsv2.people.answer import answer_document
+from imdsv2.people.command_request import Command
 from imdsv2.people.culprit.request import CulpritQuestion
 from imdsv2.people.find_request import FindQuestion
 from imdsv2.people.graduation.guardrail_request import GuardrailQuestion
 from imdsv2.people.graduation.request import GraduationOrder
-from imdsv2.people.request import Command, parse
+from imdsv2.people.request import parse
 from imdsv2.people.sources.image_request import ImageOrder
 from imdsv2.people.sources.request import SourceQuestion
 from imdsv2.sweep.join import join
@@ -90,7 +91,7 @@ class World(Fleet):
         if name not in self._functions:
             logger: Any = Log(self)
             edge = Edge(
-                members=self._members(),
+                clients=self._members(),
                 dynamodb=self._own("dynamodb"),
                 ssm=self._own("ssm"),
                 sns=self._own("sns"),
@@ -112,7 +113,7 @@ class World(Fleet):
     def _members(self) -> Any:
         if self.is_calm:
             return DirectMembers(self.aws)
-        return Members(
+        return MemberClients(
             self._clients.service,
             self._clients.metrics,
             self._own("sts"),
@@ -158,7 +159,7 @@ class World(Fleet):
         line = service.line
         try:
             now = line.now()
-            claimed = line.ledger.claim(line.ledger.due(now, 300), now + service.settings.lease)
+            claimed = line.ledger.claim(line.ledger.indexes.due(now, 300), now + service.settings.lease)
             outcomes = line.run([Request(arn=arn, source=Source.REVISIT) for arn in claimed], "invocation")
             self.failed += len(outcomes.failed)
         except Exception as error:  # noqa: BLE001 - as Lambda, which calls again whatever it was
@@ -211,7 +212,7 @@ class World(Fleet):
         files = self._files()
 
         def planned() -> list[dict[str, Any]]:
-            made = plan(service.members, active_accounts(self._own("organizations")), REGION, ())
+            made = plan(service.clients, active_accounts(self._own("organizations")), REGION, ())
             files.write("plan.json", made.places)
             files.write("unreachable.json", made.unreachable)
             return made.places
@@ -221,7 +222,7 @@ class World(Fleet):
             with closing(build_fleet_writer(service, tally.place, str(tally.fleet), files.write_packed)) as fleet:
                 tally = go_through(
                     service.line,
-                    service.members,
+                    service.clients,
                     tally,
                     "invocation",
                     dry_run=dry_run,

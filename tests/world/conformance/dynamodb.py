@@ -12,6 +12,7 @@ from imdsv2.domain.request import Finding
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.cohort import Cohorts
 from imdsv2.ledger.finding_key import key_of
+from imdsv2.ledger.last_good_policy import LastGoodPolicy
 from imdsv2.ledger.record import Record
 from imdsv2.ledger.record_values import OPEN, OVER
 from imdsv2.ledger.table import Ledger
@@ -82,10 +83,15 @@ def what_is_due(cloud: Cloud) -> Any:
     ledger = _ledger(cloud)
     for arn, minutes in ((ONE, 2), (TWO, 1), (ABROAD, 9)):
         ledger.write([_change(ledger, arn, revisit_at=NOW + timedelta(minutes=minutes))], NOW)
-    due = ledger.due(NOW + timedelta(minutes=5), 10)
+    due = ledger.indexes.due(NOW + timedelta(minutes=5), 10)
     claims = [ledger.claim(due, NOW + timedelta(minutes=30)) for _ in range(2)]
     later = NOW + timedelta(hours=1)
-    return list(due.items()), claims, list(ledger.due(later, 2).items()), list(ledger.due(NOW, 10).items())
+    return (
+        list(due.items()),
+        claims,
+        list(ledger.indexes.due(later, 2).items()),
+        list(ledger.indexes.due(NOW, 10).items()),
+    )
 
 
 def what_waits_in_an_account(cloud: Cloud) -> Any:
@@ -93,9 +99,9 @@ def what_waits_in_an_account(cloud: Cloud) -> Any:
     ledger = _ledger(cloud)
     ledger.write([_change(ledger, arn, revisit_at=NOW) for arn in (ONE, ABROAD)], NOW)
     ledger.write([_change(ledger, TWO)], NOW)
-    before = ledger.waiting(f"aws/{MEMBER}")
+    before = ledger.indexes.waiting(f"aws/{MEMBER}")
     ledger.write([_change(ledger, ONE, revisit_at=None)], NOW)
-    return before, ledger.waiting(f"aws/{MEMBER}"), ledger.waiting(f"aws/{OTHER}")
+    return before, ledger.indexes.waiting(f"aws/{MEMBER}"), ledger.indexes.waiting(f"aws/{OTHER}")
 
 
 def what_was_enforced(cloud: Cloud) -> Any:
@@ -105,17 +111,17 @@ def what_was_enforced(cloud: Cloud) -> Any:
         enforced = {"watch": watch, "enforced_at": NOW - timedelta(hours=hours), "cohort": "web"}
         ledger.write([_change(ledger, arn, **enforced)], NOW)
     account = f"aws/{MEMBER}"
-    since = [ledger.enforced_since(account, NOW - timedelta(hours=hours)) for hours in (4, 2)]
-    return ledger.watched(account), since
+    since = [ledger.indexes.enforced_since(account, NOW - timedelta(hours=hours)) for hours in (4, 2)]
+    return ledger.indexes.watched(account), since
 
 
 def the_last_good_policy(cloud: Cloud) -> Any:
     """None before there is one, then the newest."""
-    ledger = _ledger(cloud)
-    seen = [ledger.last_good_policy()]
+    kept = LastGoodPolicy(cloud.dynamodb, TABLE)
+    seen = [kept.read()]
     for mode, version in (("observe", 1), ("enforce", 2), ("older", 1)):
-        ledger.keep_policy(mode, NOW, version, NOW)
-        seen.append(ledger.last_good_policy())
+        kept.keep(mode, NOW, version, NOW)
+        seen.append(kept.read())
     return seen
 
 

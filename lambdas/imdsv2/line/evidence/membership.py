@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.aws.image_owners import ImageOwners
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Instance, InstanceArn, Placed
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.pool import KeptPool
@@ -52,7 +52,7 @@ class Membership:
 class Memberships:
     """Finds out who belongs to cohorts of one account and Region at a time."""
 
-    clients: Members
+    clients: MemberClients
     images: ImageOwners
 
     def cohorts(self, instances: Collection[Instance], policy: Policy) -> dict[InstanceArn, str | None]:

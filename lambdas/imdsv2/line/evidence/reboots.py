@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.evidence import Evidence
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance, InstanceArn
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def with_reboots(
-    members: Members,
+    clients: MemberClients,
     instances: Sequence[Instance],
     evidence: Mapping[InstanceArn, Evidence],
     histories: Mapping[InstanceArn, History],
@@ -45,7 +45,7 @@ def with_reboots(
     ]
     if not asked:
         return dict(evidence)
-    found = _found(members, asked, now)
+    found = _found(clients, asked, now)
     if found is None:
         return dict(evidence)
     moved = {
@@ -54,7 +54,7 @@ def with_reboots(
         if each.arn.instance_id in found and is_later(found[each.arn.instance_id], each, histories[each.arn])
     }
     rebooted = [each for each in asked if each.arn in moved]
-    anew = gather(members.cloudwatch(asked[0].arn), rebooted, moved, policy, now) if rebooted else {}
+    anew = gather(clients.cloudwatch(asked[0].arn), rebooted, moved, policy, now) if rebooted else {}
     sought = {each.arn: replace(anew.get(each.arn, evidence[each.arn]), reboot_sought_at=now) for each in asked}
     return {**evidence, **sought}
 
@@ -72,10 +72,10 @@ def _lacks_a_start(instance: Instance, evidence: Evidence, history: History, pol
     return may_be_sought(decide(instance, evidence, history, policy, now), evidence, history, now)
 
 
-def _found(members: Members, asked: Sequence[Instance], now: datetime) -> Mapping[str, datetime] | None:
+def _found(clients: MemberClients, asked: Sequence[Instance], now: datetime) -> Mapping[str, datetime] | None:
     """Reboots by instance id; None where CloudTrail may answer when it is asked again, and has not been asked."""
     try:
-        cloudtrail = members.other("cloudtrail", asked[0].arn)
+        cloudtrail = clients.other("cloudtrail", asked[0].arn)
         return last_reboots(cloudtrail, {each.arn.instance_id for each in asked}, now)
     except CALL_FAILURES as error:
         return None if may_pass(error) else {}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn, Placed
     from imdsv2.domain.policy import Policy
     from imdsv2.domain.pool import Pool, Trace
@@ -47,7 +47,7 @@ _LOOKED_AT_CLOSELY = 100
 class Siblings:
     """Puts the evidence of cohorts together. Methods may raise ClientError or LedgerContended."""
 
-    clients: Members
+    clients: MemberClients
     ledger: Ledger
     pools: Pools
     memberships: Memberships

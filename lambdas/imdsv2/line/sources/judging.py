@@ -19,7 +19,7 @@ from imdsv2.source.verdict import Judged, SourceVerdict, Word, holding, word_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn, Place
     from imdsv2.ledger.table import Ledger
     from imdsv2.source.assembly import Source
@@ -89,7 +89,7 @@ class Seen:
 class SourceJudge:
     """Traces and judges sources. Methods may raise what calls raise, and LedgerContended."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
 
     def look(self, place: Place, names: Iterable[SourceName] = ()) -> Seen:
@@ -99,7 +99,7 @@ class SourceJudge:
             templates={each.name for each in named if each.kind == Named.TEMPLATE_DEFAULT},
             configurations={each.name for each in named if each.kind == Named.LAUNCH_CONFIGURATION},
         )
-        traced = trace(self.members, place, beside)
+        traced = trace(self.clients, place, beside)
         seen = Seen(place=place, sources=assemble(place, traced.origins, traced.found), found=traced.found)
         self._hear(seen, seen.sources)
         seen.verdicts = judge_together(seen.sources, seen.words)
@@ -146,11 +146,11 @@ class SourceJudge:
         } - found.configurations.keys()
         if not wanted and not unread:
             return
-        ec2 = self.members.ec2_of_sources(seen.place, "read")
+        ec2 = self.clients.ec2_of_sources(seen.place, "read")
         versions = read_versions(ec2, found.templates, wanted) if wanted else {}
         configurations: dict[str, Configuration] = {}
         if unread:
-            configurations = read_configurations(self.members.other("autoscaling", seen.place), unread)
+            configurations = read_configurations(self.clients.other("autoscaling", seen.place), unread)
         launched = [*(each.image for each in versions.values()), *(each.image for each in configurations.values())]
         of_them = {*launched} - found.images.keys() - {""}
         seen.found = replace(

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.aws.run_command import Ran
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.captures import Captures
     from imdsv2.people.culprit.answer import Seen
@@ -61,7 +61,7 @@ _LAST_CHARACTER = 4
 class Capturing:
     """Carries it out. ``document``: the installation's document in every account and Region; None where it was not deployed."""
 
-    members: Members
+    clients: MemberClients
     captures: Captures
     document: str | None
     now: Callable[[], datetime]
@@ -116,7 +116,7 @@ class Capturing:
         if sent is None or self.now() > sent.at + timedelta(seconds=sent.seconds + _LATEST):
             return None
         try:
-            ran = ask(self.members.ssm(arn, "capture"), sent.command_id, arn.instance_id, WATCH)
+            ran = ask(self.clients.ssm(arn, "capture"), sent.command_id, arn.instance_id, WATCH)
         except CALL_FAILURES:
             ran = None
         if ran is not None and not ran.runs:
@@ -150,7 +150,7 @@ class Capturing:
     ) -> tuple[dict[str, Any], str | None, bool]:
         """Ask Systems Manager. Besides, whether others can know by now if a watch runs."""
         try:
-            ssm = self.members.ssm(arn, "capture")
+            ssm = self.clients.ssm(arn, "capture")
             command_id = start(
                 ssm,
                 str(self.document),
@@ -182,13 +182,13 @@ class Capturing:
                 if outcome is not None:
                     outcomes[arn] = outcome
                     del waiting[arn]
-            if not waiting or not self.members.has_time():
+            if not waiting or not self.clients.has_time():
                 break
         return outcomes | {arn: runs_on(arn, command_id) for arn, command_id in waiting.items()}
 
     def _look(self, arn: InstanceArn, command_id: str, question: CulpritQuestion) -> dict[str, Any] | None:
         try:
-            ran = ask(self.members.ssm(arn, "capture"), command_id, arn.instance_id, WATCH)
+            ran = ask(self.clients.ssm(arn, "capture"), command_id, arn.instance_id, WATCH)
         except CALL_FAILURES as error:
             if may_pass(error) and question.collect is None:
                 return None  # The next look asks again.
@@ -223,7 +223,7 @@ class Capturing:
     def _fetched(self, arn: InstanceArn, command_id: str) -> Ran | None:
         """What came of the step before: without the artefact, the step that watches can only say that there is none."""
         try:
-            return ask(self.members.ssm(arn, "capture"), command_id, arn.instance_id, FETCH)
+            return ask(self.clients.ssm(arn, "capture"), command_id, arn.instance_id, FETCH)
         except CALL_FAILURES:
             return None
 

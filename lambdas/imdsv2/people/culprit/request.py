@@ -73,8 +73,8 @@ def parse_culprit(event: Mapping[str, Any]) -> CulpritQuestion:
         seconds=given.get("seconds", SECONDS[1]),
         collect=collect,
         dry_run=dry_run,
-        caller=fields.text(event, "caller", required=False),
-        reason=fields.text(event, "reason", required=False),
+        caller=fields.text(event, "caller"),
+        reason=fields.text(event, "reason"),
     )
 
 

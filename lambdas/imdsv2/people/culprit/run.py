@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.captures import Captures
@@ -56,7 +56,7 @@ _REMEMBERED = timedelta(days=90)
 class Culprits:
     """Answers the question. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     captures: Captures
     capturing: Capturing
@@ -159,7 +159,7 @@ class Culprits:
         )
 
     def _look(self, records: Mapping[InstanceArn, Record]) -> dict[InstanceArn, Target]:
-        return look(self.members, list(records))
+        return look(self.clients, list(records))
 
     def _timings(
         self, arns: Sequence[InstanceArn], targets: Mapping[InstanceArn, Target], policy: Policy, now: datetime
@@ -167,7 +167,7 @@ class Culprits:
         """When instances of one account and Region called in the window, as far as CloudWatch answers; the first problem."""
         spans = {arn: Hours.touching(now - timedelta(days=policy.lookback_days), now) for arn in arns}
         try:
-            cloudwatch = self.members.cloudwatch(arns[0])
+            cloudwatch = self.clients.cloudwatch(arns[0])
         except CALL_FAILURES as error:
             return {}, f"CloudWatch cannot be asked ({describe_error(error)}): deploy the member roles there."
         accepted, refused = (read(cloudwatch, metric, spans) for metric in (TOKENLESS_CALLS, REJECTED_CALLS))
@@ -185,7 +185,7 @@ class Culprits:
 
     def _deliveries(self, arn: InstanceArn, now: datetime) -> tuple[Deliveries, str | None]:
         try:
-            cloudtrail = self.members.other("cloudtrail", arn)
+            cloudtrail = self.clients.other("cloudtrail", arn)
             found = read_deliveries(cloudtrail, arn.instance_id, now - _REMEMBERED, now)
         except CALL_FAILURES as error:
             return (
@@ -198,7 +198,7 @@ class Culprits:
 
     def _inventory(self, arn: InstanceArn) -> tuple[Inventory, str | None]:
         try:
-            found = read_inventory(self.members.other("ssm", arn), arn.instance_id)
+            found = read_inventory(self.clients.other("ssm", arn), arn.instance_id)
         except CALL_FAILURES as error:
             return (
                 Inventory(),

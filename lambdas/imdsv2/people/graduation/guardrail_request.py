@@ -35,7 +35,7 @@ def parse_guardrails(event: Mapping[str, Any]) -> GuardrailQuestion:
     fields.refuse_unknown(event, {GUARDRAILS, "dry_run", "caller", "reason"})
     dry_run = fields.flag(event, "dry_run", default=True)
     for name in ("caller", "reason"):
-        fields.text(event, name, required=False)
+        fields.text(event, name)
     given = event[GUARDRAILS]
     if not isinstance(given, dict):
         example = '{} for every account that the ledger knows, or {"account": "222222222222", "region": "eu-west-1"}'

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.hours import Series
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.pool import Pools
@@ -54,7 +54,7 @@ class Told:
 class Uses:
     """Asks. Methods may raise ClientError if the ledger fails."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     pools: Pools
 
@@ -126,10 +126,10 @@ class Uses:
 
     def _cloudwatch(self, place: Place) -> tuple[CloudWatchClient | None, str]:
         """The client, or why CloudWatch is not asked."""
-        if not self.members.has_time():
+        if not self.clients.has_time():
             return None, "there was no time left to ask CloudWatch; ask about this account and Region alone"
         try:
-            return self.members.cloudwatch(place), ""
+            return self.clients.cloudwatch(place), ""
         except CALL_FAILURES as error:
             return None, f"CloudWatch cannot be asked ({describe_error(error)}); deploy the member roles there"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.account import Accounts
@@ -50,7 +50,7 @@ _SAYS = {
 class Guardrails:
     """Answers the question. ``region``: the home Region, to whose partition account ids belong; ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     uses: Uses
     accounts: Accounts
@@ -83,7 +83,7 @@ class Guardrails:
             return [Place(partition_of(question.region), question.region, question.account)]
         if question.account is None:
             keys = [each.key for each in self.accounts.all()]
-            arns = {*self.ledger.waiting(), *(arn for key in keys for arn in known_in(self.ledger, key))}
+            arns = {*self.ledger.indexes.waiting(), *(arn for key in keys for arn in known_in(self.ledger, key))}
         else:
             arns = set(known_in(self.ledger, f"{partition_of(self.region)}/{question.account}"))
             if not arns:
@@ -113,7 +113,7 @@ class Guardrails:
 
     def _sources(self, place: Place, policy: Policy, now: datetime) -> tuple[Sequence[Source], list[str]]:
         problems: list[str] = []
-        traced = traced_for(self.members, place, policy, now, problems)
+        traced = traced_for(self.clients, place, policy, now, problems)
         return (assemble(place, traced.origins, traced.found) if traced else []), problems
 
 

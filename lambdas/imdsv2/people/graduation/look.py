@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Instance, InstanceArn, Place
     from imdsv2.ledger.table import Ledger
     from imdsv2.source.readiness import PastLaunch
@@ -41,7 +41,7 @@ class Look:
 class Looking:
     """Looks. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     now: Callable[[], datetime]
 
@@ -49,7 +49,7 @@ class Looking:
         """Everything that may be open. What cannot be read counts as open. ``locked_at``: since when the place's default requires tokens.
         Raises ClientError if the ledger fails."""
         try:
-            traced = trace(self.members, place)
+            traced = trace(self.clients, place)
         except CALL_FAILURES as error:
             told = f"Instances cannot be read ({describe_error(error)}): deploy the member roles there, and ask again."
             return Look(open=[Open(what="account", name=place.account, because=told)], launches=[])
@@ -63,7 +63,7 @@ class Looking:
     def _launches(self, place: Place) -> tuple[list[PastLaunch], Open | None]:
         until = self.now()
         try:
-            launches, complete = read_past_launches(self.members.other("cloudtrail", place), until - _REMEMBERED, until)
+            launches, complete = read_past_launches(self.clients.other("cloudtrail", place), until - _REMEMBERED, until)
         except CALL_FAILURES as error:
             told = f"CloudTrail cannot be asked for launches ({describe_error(error)}): deploy the member roles of this version there."
             return [], Open(what="launch", name="CloudTrail", because=told)
@@ -82,7 +82,7 @@ class Looking:
         if not refs:
             return launches, None
         try:
-            ec2 = self.members.ec2_of_sources(place, "read")
+            ec2 = self.clients.ec2_of_sources(place, "read")
             found = Found(templates=read_templates(ec2))
             wanted = {
                 (template.id, template.number(ref.version))

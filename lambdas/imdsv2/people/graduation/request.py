@@ -73,8 +73,8 @@ def parse_graduate(event: Mapping[str, Any]) -> GraduationOrder:
         place=Place(partition_of(region), region, account),
         hop_limit=hops,
         dry_run=dry_run,
-        caller=fields.text(event, "caller", required=False),
-        reason=fields.text(event, "reason", required=False),
+        caller=fields.text(event, "caller"),
+        reason=fields.text(event, "reason"),
         **switches,
     )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Place
     from imdsv2.ledger.graduation import Graduations
     from imdsv2.ledger.policy import PolicySource
@@ -40,7 +40,7 @@ SHOWN = 500
 class Graduates:
     """Carries out the command. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     looking: Looking
     graduations: Graduations
     policies: PolicySource
@@ -51,7 +51,7 @@ class Graduates:
         are answered, and those of the ledger after that."""
         known = self.graduations.of(asked.place)
         try:
-            now, manager = read_metadata_defaults(self.members.ec2_of_sources(asked.place, "read"))
+            now, manager = read_metadata_defaults(self.clients.ec2_of_sources(asked.place, "read"))
         except CALL_FAILURES as error:
             told = f"EC2 there cannot be read ({describe_error(error)}): deploy the member roles of this version there and enable the Region."
             return _answer(asked, known, {}, result="refused", explanation=told)
@@ -101,7 +101,7 @@ class Graduates:
     def _changed_since(self, place: Place, now: Mapping[str, Any]) -> str | None:
         """Why nothing is to be changed on the grounds of what was read before a look that took seconds; None if nothing is in the way."""
         try:
-            fresh, _ = read_metadata_defaults(self.members.ec2_of_sources(place, "read"))
+            fresh, _ = read_metadata_defaults(self.clients.ec2_of_sources(place, "read"))
         except CALL_FAILURES as error:
             return f"The defaults cannot be read again ({describe_error(error)}); nothing is changed. Ask again."
         return "Somebody has changed the defaults meanwhile; nothing is changed. Ask again." if fresh != now else None
@@ -143,7 +143,7 @@ class Graduates:
         written = self.graduations.save(begun, self.now(), asked.author)
         try:
             if planned:
-                set_metadata_defaults(self.members.ec2_of_sources(asked.place, "source"), planned)
+                set_metadata_defaults(self.clients.ec2_of_sources(asked.place, "source"), planned)
         except CALL_FAILURES as error:
             problem = describe_error(error)
             failed = replace(written, status=Lock.FAILED, error=problem)

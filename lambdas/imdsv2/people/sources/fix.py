@@ -54,7 +54,7 @@ class SourceFixing:
 
     def _of_place(self, place: Place, ids: frozenset[str], problems: list[str]) -> list[Seen]:
         try:
-            everything = survey(self.fixing.members, self.fixing.ledger, self.fixing.fixes, place)
+            everything = survey(self.fixing.clients, self.fixing.ledger, self.fixing.fixes, place)
         except CALL_FAILURES as error:
             problems.append(
                 f"Account {place.account}, {place.region} cannot be read ({describe_error(error)}): deploy the member roles there and "

@@ -39,8 +39,8 @@ def parse_images(event: Mapping[str, Any]) -> ImageOrder:
     """Parse the command. Raises InvalidRequest, which names the field."""
     fields.refuse_unknown(event, {IMAGES, "dry_run", "caller", "reason"})
     dry_run = fields.flag(event, "dry_run", default=True)
-    caller = fields.text(event, "caller", required=False)
-    reason = fields.text(event, "reason", required=False)
+    caller = fields.text(event, "caller")
+    reason = fields.text(event, "reason")
     given = event[IMAGES]
     if not isinstance(given, dict) or not given:
         raise InvalidRequest(IMAGES, f"takes an object with account, region and image_ids, e.g. {_EXAMPLE}")

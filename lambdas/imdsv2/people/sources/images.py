@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import Place
     from imdsv2.ledger.images import ImageEvents
     from imdsv2.ledger.policy import PolicySource
@@ -49,7 +49,7 @@ _UNSET, _V2 = {"ImdsSupport": "unset"}, {"ImdsSupport": "v2.0"}
 class Images:
     """Carries out the command. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     judge: SourceJudge
     events: ImageEvents
     policies: PolicySource
@@ -63,7 +63,7 @@ class Images:
         if scoped is not None:
             raise InvalidRequest("images.account", scoped.explanation)
         try:
-            known = read_images(self.members.ec2(place, "read"), order.image_ids, place.account)
+            known = read_images(self.clients.ec2(place, "read"), order.image_ids, place.account)
             seen = self.judge.look(place)
         except CALL_FAILURES as error:
             raise InvalidRequest(
@@ -87,7 +87,7 @@ class Images:
         permitted, done = None, False
         if problem is None and order.dry_run:
             try:
-                permitted = may_require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
+                permitted = may_require_imdsv2(self.clients.ec2_of_sources(order.place, "source"), image_id)
             except CALL_FAILURES as error:
                 problem = _refused(error)
         elif problem is None:
@@ -115,7 +115,7 @@ class Images:
         except CALL_FAILURES as error:
             return False, f"The ledger cannot be written ({describe_error(error)}), so EC2 was not asked. Ask again."
         try:
-            require_imdsv2(self.members.ec2_of_sources(order.place, "source"), image_id)
+            require_imdsv2(self.clients.ec2_of_sources(order.place, "source"), image_id)
         except CALL_FAILURES as error:
             problem = self._problem(error, order.place, image_id)
             if problem is not None:
@@ -133,7 +133,7 @@ class Images:
         if isinstance(error, QuotaExhausted) or (isinstance(error, ClientError) and not may_have_been_done(error)):
             return _refused(error)
         with suppress(*CALL_FAILURES):
-            image = read_images(self.members.ec2(place, "read"), [image_id], place.account).get(image_id)
+            image = read_images(self.clients.ec2(place, "read"), [image_id], place.account).get(image_id)
             if image is not None and image.requires:
                 return None
         return (

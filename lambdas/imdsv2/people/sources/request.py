@@ -54,8 +54,8 @@ def parse_sources(event: Mapping[str, Any]) -> SourceQuestion:
     field."""
     fields.refuse_unknown(event, {SOURCES, "dry_run", "caller", "reason"})
     dry_run = fields.flag(event, "dry_run", default=True)
-    reason = fields.text(event, "reason", required=False)
-    caller = fields.text(event, "caller", required=False)
+    reason = fields.text(event, "reason")
+    caller = fields.text(event, "caller")
     given = event[SOURCES]
     if not isinstance(given, dict) or not given.keys() & {"account", "targets"}:
         raise InvalidRequest(SOURCES, f"takes an object with account and region, or with targets, e.g. {_EXAMPLE}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.aws.launchers import Launcher
-    from imdsv2.aws.sessions import Members
+    from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn, Place, Placed
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.table import Ledger
@@ -40,7 +40,7 @@ _ASKED_OF_A_PLACE = 20
 class Sources:
     """Answers the question. ``now``: the clock."""
 
-    members: Members
+    clients: MemberClients
     ledger: Ledger
     policies: PolicySource
     now: Callable[[], datetime]
@@ -76,7 +76,7 @@ class Sources:
 
     def _of_place(self, place: Place, ids: frozenset[str], problems: list[str]) -> Sequence[Source]:
         now = self.now()
-        traced = traced_for(self.members, place, self.policies.current(now).policy, now, problems)
+        traced = traced_for(self.clients, place, self.policies.current(now).policy, now, problems)
         if traced is None:
             return []
         known = {each.arn.instance_id for each in traced.instances}
@@ -96,7 +96,7 @@ class Sources:
         found: dict[InstanceArn, Launcher] = {}
         for place, arns in wanted.items():
             try:
-                found |= read_launchers(self.members.other("cloudtrail", place), arns[:_ASKED_OF_A_PLACE])
+                found |= read_launchers(self.clients.other("cloudtrail", place), arns[:_ASKED_OF_A_PLACE])
             except CALL_FAILURES as error:
                 problems.append(
                     f"CloudTrail in account {place.account}, {place.region} cannot be asked ({describe_error(error)}): deploy the member "

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from imdsv2.domain.source_fix import SourceFix
     from imdsv2.fix.run import Fixing
-    from imdsv2.people.request import Command, Scope
+    from imdsv2.people.command_request import Scope, UndoCommand
 
 _GOES_BACK = frozenset({FixStatus.FIXED, FixStatus.VERIFIED, FixStatus.FIXING})
 _NOTHING = "There is nothing to put back: the service has not changed it, or it has been put back."
@@ -31,12 +31,12 @@ class SourceUndoing:
     fixing: Fixing
     region: str
 
-    def undo(self, command: Command, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
+    def undo(self, command: UndoCommand, request_id: str, has_time: Callable[[], bool]) -> list[dict[str, Any]]:
         """One result for each source of the scope. Raises InvalidRequest for a source that the service never changed."""
         return [self._undone(each, command, request_id, has_time) for each in self._of(command.scope)]
 
     def _undone(
-        self, fix: SourceFix, command: Command, request_id: str, has_time: Callable[[], bool]
+        self, fix: SourceFix, command: UndoCommand, request_id: str, has_time: Callable[[], bool]
     ) -> dict[str, Any]:
         status, problem, explanation = fix.status, None, fix.explanation
         if fix.status is FixStatus.GOING_BACK:
