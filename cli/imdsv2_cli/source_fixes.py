@@ -143,9 +143,10 @@ def _ended(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _code(answer: Mapping[str, Any], wanted: int) -> Exit:
-    """Done if something was changed and nothing went wrong; a gate that has closed since is no failure."""
+    """Done if something was changed and nothing went wrong. A gate that has closed since is no failure, nor is an instance that has ended:
+    a problem that matters leaves a source out of the answer."""
     results = answer["results"]
     wrong = [each for each in results if not _is_changed(each) and each["fix"]["status"] not in {_HELD, _WOULD, None}]
-    if wrong or answer["problems"] or len(results) < wanted:
+    if wrong or len(results) < wanted:
         return Exit.FAILED
     return Exit.DONE if any(map(_is_changed, results)) else Exit.NOTHING

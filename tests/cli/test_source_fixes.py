@@ -134,6 +134,15 @@ def test_what_is_gone_meanwhile_is_a_failure(aws: Aws) -> None:
     assert (1, True) == (done.exit_code, "No Region." in done.stderr)
 
 
+def test_an_instance_that_has_ended_meanwhile_is_told_and_no_failure(aws: Aws) -> None:
+    """Each source is named by several, and was changed."""
+    answering(aws)
+    service, ended = aws.functions["imdsv2-remediation-manual"], f"Instance {READY} does not exist."
+    aws.on_invoke("manual", lambda asked: {**service(asked), "problems": [] if asked["dry_run"] else [ended]})
+    done = run("sources", *THERE, "--fix", "--yes")
+    assert (0, True) == (done.exit_code, ended in done.stderr), done.output
+
+
 @pytest.mark.parametrize(
     "shown", [(), SHOWN[:1], (source("old", None), source("new", "verified", None, "already_required"))]
 )

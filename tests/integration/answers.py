@@ -6,6 +6,7 @@ step in (refuse, wait, look, change the world meanwhile), and lets a fake answer
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
@@ -69,14 +70,12 @@ class Wire:
         status: int = 400,
     ) -> None:
         """Refuse calls of an operation, all that `when` chooses or only the first ones."""
-        left = [times]
+        # Calls come on several threads: each takes one of these, and none takes the same.
+        left = itertools.repeat(True) if times is None else iter([True] * times)
 
         def step(call: Call) -> None:
-            if not when(call) or left[0] == 0:
-                return
-            if left[0] is not None:
-                left[0] -= 1
-            raise refusal(code, message, operation, status=status)
+            if when(call) and next(left, False):
+                raise refusal(code, message, operation, status=status)
 
         self.on(operation, step)
 

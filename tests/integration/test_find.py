@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.people.find_request import FindQuestion
 from imdsv2.people.request import parse
 from imdsv2.wiring.people import build_finder
-from tests.integration.builders import MEMBER, REGION, asked
+from tests.integration.builders import MEMBER, OTHER, REGION, asked
+from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
+    from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
 THERE = {"account": MEMBER, "region": REGION}
@@ -96,6 +99,23 @@ def test_an_account_that_the_ledger_does_not_know_is_searched_at_home(cloud: Clo
     answer = find(cloud, account=MEMBER)
     assert [str(arn)] == [each["target"] for each in answer["results"]]
     assert ["name the Region"] == [each.rpartition(": ")[2].rstrip(".") for each in answer["problems"]]
+
+
+def test_what_cannot_be_read_is_told_in_the_order_of_accounts_and_regions(cloud: Cloud) -> None:
+    """Whichever of them answers first."""
+    last_has_answered = threading.Event()
+
+    def refuse(call: Call) -> None:
+        if call.account == MEMBER:
+            assert last_has_answered.wait(60)
+        else:
+            last_has_answered.set()
+        raise refusal("UnauthorizedOperation", "no", call.operation)
+
+    cloud.wire.on("DescribeInstances", refuse)
+    places = [{"account": account, "region": REGION} for account in (OTHER, MEMBER)]
+    told = find(cloud, names=["web"], places=places)["problems"]
+    assert [MEMBER, OTHER] == [each.split("account ")[1].split(",")[0] for each in told]
 
 
 def test_an_account_out_of_scope_is_not_entered(cloud: Cloud) -> None:

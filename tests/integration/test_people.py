@@ -435,6 +435,25 @@ def test_a_breaker_that_is_not_open_is_said_to_be_so(cloud: Cloud, dry_run: bool
     assert before == cloud.items()
 
 
+def test_a_breaker_that_two_close_at_once_keeps_the_name_of_the_first(cloud: Cloud) -> None:
+    """What broke after the first had closed it counts on, and the second is told."""
+    open_breaker(cloud)
+    quicker: list[bool] = []
+
+    def be_quicker(_: Call) -> None:
+        if not quicker:
+            quicker.append(True)
+            steer(cloud, close_breaker={"account": MEMBER}, caller="ann")
+            count_broken(cloud.accounts(), KEY, 1, 10, cloud.clock())
+
+    cloud.wire.on("TransactWriteItems", be_quicker)
+    assert [(False, "Somebody else was quicker, and has closed it.")] == said(
+        steer(cloud, close_breaker={"account": MEMBER}, caller="ben")
+    )
+    known = cloud.accounts().of(arn_of("a"))
+    assert ("ann, request request-9", 1) == (known.breaker_closed_by, len(known.rollbacks))
+
+
 # --- Undo: what is rolled back -------------------------------------------------------------------------------------
 
 

@@ -252,7 +252,7 @@ def test_roles_of_a_time_before_versions_are_outdated(cloud: Cloud) -> None:
 
 def test_the_accounts_of_an_organisation_are_tried_at_once() -> None:
     """One after another, the eighteen dry runs of some hundreds of accounts would take longer than a function may."""
-    together = Barrier(8, timeout=5)
+    together = Barrier(8, timeout=60)
 
     class Closed:
         """Accounts that refuse everybody, once eight have been asked."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from threading import Thread
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from imdsv2.domain.instance import Place
+from imdsv2.line.sources.findings import Remembered
 from imdsv2.wiring.intake import build_intake
 from tests.fixtures.events import (
     custom_action,
@@ -16,7 +20,7 @@ from tests.fixtures.events import (
     source_finding_v2,
     template_arn,
 )
-from tests.integration.builders import MEMBER, REGION, asked
+from tests.integration.builders import MEMBER, NOW, REGION, asked
 from tests.integration.sourcing import (
     configuration,
     deliver,
@@ -29,6 +33,9 @@ from tests.integration.sourcing import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imdsv2.line.sources.judging import Seen
     from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
@@ -188,14 +195,49 @@ def test_findings_of_one_account_trace_it_once(cloud: Cloud) -> None:
         assert "delete the launch template" in item["explanation"]
 
 
-def test_a_person_s_click_is_judged_anew(cloud: Cloud) -> None:
-    """However lately it was judged; what has changed since shows, with an event."""
+def test_findings_that_come_in_another_order_leave_the_newest_state(cloud: Cloud) -> None:
+    """Within a batch, or in two functions at once: what was answered last is an echo when it comes again."""
+    made = template(cloud)
+    newer = source_finding("EC2.170", template_arn(made), UpdatedAt="2026-11-20T09:00:00.000Z")
+    older = {**newer, "UpdatedAt": "2026-11-20T07:00:00.000Z"}
+    cloud.hub.holds(newer)
+    assert ([], 0) == deliver(cloud, imported(newer), imported(older))
+    [[_, _, _, updated_at, _]] = json.loads(source_item(cloud, key_of(made))["findings"])
+    assert updated_at.startswith("2026-11-20T09:00:00")
+
+
+def test_places_that_are_traced_at_once_forget_each_place_once(cloud: Cloud) -> None:
+    """A function remembers a few places; those that come at the same time take each other's room."""
+
+    class Kept(dict[Any, Any]):
+        """What is kept, while another thread keeps a place at the worst moment."""
+
+        def __iter__(self) -> Iterator[Any]:
+            first = super().__iter__()
+            if not other.ident:
+                other.start()
+                other.join(timeout=0.2)  # It waits, unless nothing keeps it from going on.
+            return iter([next(first)])
+
+    places = [Place("aws", REGION, f"{number:012}") for number in range(6)]
+    remembered, seen = Remembered(), cast("Seen", object())
+    remembered._seen = Kept(dict.fromkeys(places[:4], (NOW, seen)))
+    other = Thread(target=remembered.keep, args=(places[5], seen, NOW))
+    remembered.keep(places[4], seen, NOW)
+    other.join()
+    assert places[2:] == [each for each in places if remembered.of(each, NOW)]
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_person_s_click_is_judged_anew(warm: bool, cloud: Cloud) -> None:
+    """However lately it was judged, in the same function or another; what has changed since shows, with an event."""
     made = template(cloud)
     asff = source_finding("EC2.170", template_arn(made))
     cloud.hub.holds(asff)
-    deliver(cloud, imported(asff))
+    intake = build_intake(cloud.function())
+    deliver(cloud, imported(asff), intake=intake)
     new_default(cloud, made, HttpTokens="required")
-    deliver(cloud, custom_action(asff))
+    deliver(cloud, custom_action(asff), intake=intake if warm else None)
     assert [("hold", "unproved"), ("already_required", "already_required")] == source_events(cloud, key_of(made))
 
 

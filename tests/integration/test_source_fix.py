@@ -122,6 +122,17 @@ def writes(cloud: Cloud) -> list[str]:
     return [call.operation for call in cloud.wire.made(*WRITES)]
 
 
+def test_an_instance_that_is_not_there_is_told(cloud: Cloud) -> None:
+    """Its mistyped id is not taken for one that needs no change."""
+    there, other = proved(cloud, LaunchTemplate={"LaunchTemplateId": template(cloud)})
+    mistyped = str(there)[:-4] + "beef"
+    question = parse({"sources": {"targets": [mistyped, str(other)], "fix": True}})
+    assert isinstance(question, SourceQuestion)
+    told = build_source_fixing(cloud.function()).answer(question, "request-7", lambda: True)
+    assert ["would_fix"] == [each["fix"]["status"] for each in told["results"]]
+    assert [f"Instance {mistyped[-19:]} does not exist in account {MEMBER}, {REGION}."] == told["problems"]
+
+
 def test_a_group_that_follows_the_default_gets_another_default(cloud: Cloud) -> None:
     """A version that differs in its metadata options only; the group itself is not touched."""
     made = template(cloud, HttpPutResponseHopLimit=3, InstanceMetadataTags="enabled")

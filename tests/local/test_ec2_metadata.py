@@ -21,14 +21,15 @@ ENDPOINT_REFUSAL = "The HttpEndpoint is not set to 'enabled' in this request. To
 
 
 def test_a_change_on_a_running_instance_is_pending_and_then_applied(ec2: EC2Client) -> None:
-    """The answer says pending, and so does a look right after it; a moment later it is applied."""
-    [instance] = launch(ec2)
-    answer = ec2.modify_instance_metadata_options(InstanceId=instance, HttpTokens="required")
-    assert "pending" == answer["InstanceMetadataOptions"]["State"]
-    assert "pending" == describe(ec2, instance)["MetadataOptions"]["State"]
+    """The answer says pending, and so does a look until it is applied: a moment later, or as late as a tag says."""
+    [quick], [slow] = launch(ec2), launch(ec2, tags={"local:applied-after": "600"})
+    for each in (quick, slow):
+        answer = ec2.modify_instance_metadata_options(InstanceId=each, HttpTokens="required")
+        assert "pending" == answer["InstanceMetadataOptions"]["State"]
+    assert "pending" == describe(ec2, slow)["MetadataOptions"]["State"]
     time.sleep(0.4)
     assert ("applied", "required") == tuple(
-        describe(ec2, instance)["MetadataOptions"][name] for name in ("State", "HttpTokens")
+        describe(ec2, quick)["MetadataOptions"][name] for name in ("State", "HttpTokens")
     )
 
 

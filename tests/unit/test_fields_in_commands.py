@@ -112,3 +112,11 @@ def test_a_question_that_is_mistyped_is_told_with_the_likely_one() -> None:
     """The culprit's, too."""
     with pytest.raises(InvalidRequest, match=r"did you mean culprit\?"):
         parse({"culprits": TARGETS})
+
+
+def test_targets_that_are_mistyped_are_told_as_well() -> None:
+    """Their field is what judges instances; it is no command."""
+    with pytest.raises(InvalidRequest, match=r"'Target': is no command; did you mean targets\? Known are accept, "):
+        parse({"Target": [instance_arn()], "dry_run": True})
+    with pytest.raises(InvalidRequest, match=r"'xyz': is no command\. Known are accept, "):
+        parse({"xyz": {}})

@@ -198,7 +198,7 @@ LISTS = [None, "222222222222", 222222222222, {"222222222222": True}, [None], [["
         ),
         *(("exclude_regions", value, "Regions") for value in LISTS),
         *(
-            ("exclude_regions", ["eu-west-1", value], "Regions")
+            ("exclude_regions", ["eu-west-1", value], "Region")
             for value in ("EU-WEST-1", "eu-west", "eu-west-1a", "*", "eu-*", "Ireland", "eu-west-1 ", "eu-west-1\n")
         ),
         *(

@@ -25,6 +25,7 @@ MISTYPED = {
     "us-gov-wst-1": "us-gov-west-1",
     "eu-central-11": "eu-central-1",
     "cn-nort-1": "cn-north-1",
+    "eu-west1": "eu-west-1",
 }
 PEOPLE = ["approve", "refuse", "clear", "undo"]
 
@@ -64,7 +65,28 @@ def _by_target(region: str) -> object:
     )
 
 
-WAYS = {"policy": _by_policy, "sweep": _by_sweep, "target": _by_target} | {each: _by_command(each) for each in PEOPLE}
+def _by_question(name: str, **more: Any) -> Callable[[str], object]:
+    return lambda region: parse({name: {"account": ACCOUNT, "region": region, **more}})
+
+
+def _by_place(region: str) -> object:
+    return parse({"find": {"places": [{"account": ACCOUNT, "region": region}]}})
+
+
+QUESTIONS = {
+    "sources": _by_question("sources"),
+    "sources, to be changed": _by_question("sources", fix=True),
+    "images": _by_question("images", image_ids=["ami-0123456789abcdef0"]),
+    "find": _by_question("find"),
+    "find in places": _by_place,
+    "graduate": _by_question("graduate"),
+    "guardrails": _by_question("guardrails"),
+}
+WAYS = (
+    QUESTIONS
+    | {"policy": _by_policy, "sweep": _by_sweep, "target": _by_target}
+    | {each: _by_command(each) for each in PEOPLE}
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -74,6 +96,14 @@ def test_a_mistyped_one_is_refused_with_the_likely_one(way: str, region: str) ->
     with pytest.raises((PolicyRefused, InvalidRequest)) as refused:
         WAYS[way](region)
     assert f"{region} is no Region that this version knows; did you mean {MISTYPED[region]}?" in str(refused.value)
+
+
+def test_capitals_are_no_reason_to_know_none() -> None:
+    """As whoever reads the name in a console may write it."""
+    with pytest.raises(
+        InvalidRequest, match=r"EU-West-1 is no Region that this version knows; did you mean eu-west-1\?"
+    ):
+        parse({"sources": {"account": ACCOUNT, "region": "EU-West-1"}})
 
 
 def test_what_is_like_none_is_refused_without_a_guess() -> None:

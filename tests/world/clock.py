@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 
 @dataclass(slots=True)
 class Clock:
-    """A clock that stands still until it is moved, or read by the service with `tick`."""
+    """A clock that stands still until it is moved, or read by the service with `tick`, on whatever thread."""
 
     time: datetime
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def __call__(self) -> datetime:
         return self.time
@@ -26,9 +28,11 @@ class Clock:
 
     def tick(self) -> datetime:
         """The service's clock: never twice the same, as no real one is, so that what the service writes has an order."""
-        self.time += timedelta(microseconds=1)
-        return self.time
+        with self._lock:
+            self.time += timedelta(microseconds=1)
+            return self.time
 
     def move(self, **by: float) -> None:
         """Let time pass, in the units of `timedelta`."""
-        self.time += timedelta(**by)
+        with self._lock:
+            self.time += timedelta(**by)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import ACCOUNT, REGION
 from imdsv2.domain.json_values import shown
-from imdsv2.domain.regions import unknown_region
+from imdsv2.domain.regions import LIKE_A_REGION, unknown_region
 from imdsv2.errors import PolicyRefused
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def accounts(name: str, value: object) -> frozenset[str]:
 
 
 def regions(name: str, value: object) -> frozenset[str]:
-    named = _all_matching(name, value, REGION, 'a list of Regions, e.g. ["us-east-1"]')
+    named = _all_matching(name, value, LIKE_A_REGION, 'a list of Regions, e.g. ["us-east-1"]')
     for each in sorted(named):
         if (problem := unknown_region(each)) is not None:
             raise PolicyRefused(name, problem)

@@ -3,6 +3,8 @@ stays in, or is left out."""
 
 from __future__ import annotations
 
+import re
+
 from imdsv2.domain.instance import partition_of
 
 _NUMBERS = {
@@ -43,13 +45,17 @@ REGIONS = frozenset(f"{place}-{number}" for place, numbers in _NUMBERS.items() f
 """The Regions of all partitions that the SDK of this version knows; a test compares them."""
 
 
+LIKE_A_REGION = re.compile(r"[\w-]{1,40}", re.ASCII)
+"""The form of a name that is looked up here: wide enough for typing errors, so that the likely one is told."""
+
+
 def unknown_region(given: str) -> str | None:
     """What is wrong with the name of a Region, with the likely one; None if it is one."""
     if given in REGIONS:
         return None
     from difflib import get_close_matches
 
-    likely = get_close_matches(given, sorted(REGIONS), n=1)
+    likely = get_close_matches(given.lower(), sorted(REGIONS), n=1)
     meant = f"; did you mean {likely[0]}?" if likely else ""
     return f"{given[:40]} is no Region that this version knows{meant}"
 

@@ -154,12 +154,14 @@ class Accounts:
         self._change(account.key, told)
 
     def close_breaker(self, account: str, closed_by: str, by: Author, now: datetime) -> Account:
-        """Close the circuit breaker on behalf of a person; earlier rollbacks no longer count."""
-        return self._change(
-            account,
-            lambda known: replace(known, breaker_opened_at=None, rollbacks=(), breaker_closed_by=closed_by),
-            _Telling(at=now, by=by),
-        )
+        """Close the circuit breaker on behalf of a person; earlier rollbacks no longer count. One that another has closed stays as it is."""
+
+        def closed(known: Account) -> Account:
+            if known.breaker_opened_at is None:
+                return known
+            return replace(known, breaker_opened_at=None, rollbacks=(), breaker_closed_by=closed_by)
+
+        return self._change(account, closed, _Telling(at=now, by=by))
 
     def _read(self, key: str) -> Account:
         answer = self._dynamodb.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)

@@ -82,7 +82,7 @@ class SourceRecord:
             known = next((one for one in kept if _same(one, each)), None)
             if known is not None:
                 kept.remove(known)
-                each = replace(each, annotated_at=known.annotated_at)
+                each = replace(_newer(known, each), annotated_at=known.annotated_at)
             kept.append(each)
         return replace(self, findings=tuple(kept[-_FINDINGS_KEPT:]))
 
@@ -219,6 +219,12 @@ def _finding(row: Sequence[Any]) -> Finding:
         updated_at=to_time(updated_at),
         annotated_at=to_time(annotated_at),
     )
+
+
+def _newer(known: Finding, other: Finding) -> Finding:
+    """The newer state of a finding: events come in any order."""
+    is_late = known.updated_at is not None and other.updated_at is not None and other.updated_at < known.updated_at
+    return known if is_late else other
 
 
 def _same(one: Finding, other: Finding) -> bool:

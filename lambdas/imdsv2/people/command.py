@@ -146,18 +146,14 @@ class People:
         known = self.accounts.of(there)
         if not known.version:
             self.scopes.strangers.refuse(command, known.key)
-        opened_at = known.breaker_opened_at
-        closes = opened_at is not None and not command.dry_run
-        if closes:
-            by, now = author(command, request_id), self.now()
-            self.accounts.close_breaker(known.key, command.signed(request_id), by, now)
+        opened_at, done = known.breaker_opened_at, False
+        problem = None if opened_at else "Its breaker is not open."
+        if opened_at is not None and not command.dry_run:
+            signed, by = command.signed(request_id), author(command, request_id)
+            done = self.accounts.close_breaker(known.key, signed, by, self.now()).breaker_closed_by == signed
+            problem = None if done else "Somebody else was quicker, and has closed it."
             make_due(self.ledger, [known.key], _waits_for_breaker, self.now())
-        return {
-            "account": number,
-            "opened_at": to_seconds(opened_at),
-            "done": closes,
-            "problem": None if opened_at else "Its breaker is not open.",
-        }
+        return {"account": number, "opened_at": to_seconds(opened_at), "done": done, "problem": problem}
 
     def _approve(self, command: ApproveCommand, request_id: str) -> list[dict[str, Any]]:
         now = self.now()

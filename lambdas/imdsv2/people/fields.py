@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from imdsv2.domain.cohort import KINDS
-from imdsv2.domain.instance import ACCOUNT, REGION, InstanceArn, Place, partition_of
+from imdsv2.domain.instance import ACCOUNT, InstanceArn, Place, partition_of
 from imdsv2.domain.node import shown
-from imdsv2.domain.regions import unknown_region, wrong_partition
+from imdsv2.domain.regions import LIKE_A_REGION, unknown_region, wrong_partition
 from imdsv2.errors import InvalidRequest, TargetRefused
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def account(given: Mapping[str, Any], path: str) -> str | None:
 
 def region(given: Mapping[str, Any], path: str) -> str | None:
     """A Region of AWS; None if the field is absent."""
-    name = matching(given, "region", path, REGION, "a Region")
+    name = matching(given, "region", path, LIKE_A_REGION, "a Region")
     if name is not None and (problem := unknown_region(name)) is not None:
         raise InvalidRequest(f"{path}region", problem)
     return name

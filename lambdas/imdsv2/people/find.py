@@ -58,9 +58,11 @@ class Finder:
         """
         problems: list[str] = []
         places = [each for each in self._places(search, problems) if self._is_in_scope(each, problems)]
-        look = partial(self._look, requests=_requests(search), problems=problems)
+        look = partial(self._look, requests=_requests(search))
         with ThreadPoolExecutor(_PLACES_AT_ONCE) as pool:
-            found = {each.arn: each for several in pool.map(look, places) for each in several}
+            looked = list(pool.map(look, places))
+        found = {each.arn: each for several, _ in looked for each in several}
+        problems += [problem for _, problem in looked if problem is not None]
         instances = sorted(found.values(), key=lambda each: each.arn)
         return {
             "command": "find",
@@ -105,18 +107,17 @@ class Finder:
             problems.append(scoped.explanation)
         return scoped is None
 
-    def _look(
-        self, place: Place, requests: Sequence[Mapping[str, Sequence[str]]], problems: list[str]
-    ) -> list[Instance]:
+    def _look(self, place: Place, requests: Sequence[Mapping[str, Sequence[str]]]) -> tuple[list[Instance], str | None]:
+        """The instances there that fit, and why they cannot be read, if so."""
         try:
             ec2 = self.clients.ec2(place, "read")
-            return [each for filters in requests for each in select_instances(ec2, place, filters)]
+            return [each for filters in requests for each in select_instances(ec2, place, filters)], None
         except CALL_FAILURES as error:
-            problems.append(
+            problem = (
                 f"Instances in account {place.account}, {place.region} cannot be read ({describe_error(error)}): deploy the member "
                 "roles there and enable the Region, then ask again."
             )
-            return []
+            return [], problem
 
     def _unknown(
         self, search: FindQuestion, found: Iterable[Instance], places: Sequence[Place]

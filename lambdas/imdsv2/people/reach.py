@@ -9,6 +9,7 @@ from imdsv2.aws.origins import trace
 from imdsv2.domain.decision import decide_scope
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from imdsv2.aws.origins import Traced
@@ -36,3 +37,8 @@ def traced_for(
         return None
     problems += traced.found.problems.values()
     return traced
+
+
+def not_there(place: Place, ids: Iterable[str]) -> list[str]:
+    """The problem of each instance that was named and is not in the place."""
+    return [f"Instance {each} does not exist in account {place.account}, {place.region}." for each in sorted(ids)]

@@ -57,10 +57,10 @@ def _refuse_unknown_command(event: Mapping[str, Any]) -> None:
     known = sorted({*map(str, CommandKind), *_QUESTIONS})
     unknown = sorted(str(name) for name in event.keys() - {"dry_run", "caller", "reason", "owner", "until", "at"})
     if unknown:
-        likely = get_close_matches(unknown[0].lower(), known, n=1)
-        meant = f"did you mean {likely[0]}? " if likely else ""
+        likely = get_close_matches(unknown[0].lower(), [*known, "targets"], n=1)
+        meant = f"; did you mean {likely[0]}?" if likely else "."
         raise InvalidRequest(
-            shown(unknown[0]), f"is no command; {meant}Known are {', '.join(known)}, and targets to judge instances"
+            shown(unknown[0]), f"is no command{meant} Known are {', '.join(known)}, and targets to judge instances"
         )
 
 

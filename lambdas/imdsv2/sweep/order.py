@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.instance import ACCOUNT, REGION
-from imdsv2.domain.regions import unknown_region
+from imdsv2.domain.instance import ACCOUNT
+from imdsv2.domain.regions import LIKE_A_REGION, unknown_region
 from imdsv2.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def parse_order(document: object) -> SweepOrder:
     spare_hours = document.get("spare_hours", 0)
     if type(spare_hours) is not int or not 0 <= spare_hours <= _LONGEST_SPARED_HOURS:
         raise InvalidRequest("spare_hours", f"takes a whole number of hours from 0 to {_LONGEST_SPARED_HOURS}")
-    regions = _texts(document, "regions", REGION, "Regions")
+    regions = _texts(document, "regions", LIKE_A_REGION, "Regions")
     for each in regions:
         if (problem := unknown_region(each)) is not None:
             raise InvalidRequest("regions", problem)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
@@ -38,16 +39,37 @@ _SEEN_FOR = timedelta(minutes=10)
 _PLACES_REMEMBERED = 4
 
 
+class Remembered:
+    """The places that were traced last. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Place, tuple[datetime, Seen]] = {}
+        self._lock = Lock()
+
+    def of(self, place: Place, now: datetime) -> Seen | None:
+        """A place as it was traced lately; None if it was not."""
+        at, seen = self._seen.get(place, (now, None))
+        return seen if now - at < _SEEN_FOR else None
+
+    def keep(self, place: Place, seen: Seen, now: datetime) -> None:
+        """Keep a place in place of the one that was kept first."""
+        with self._lock:
+            self._seen.pop(place, None)
+            while len(self._seen) >= _PLACES_REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            self._seen[place] = now, seen
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFindings:
-    """Answers requests about sources. ``now``: the clock. ``remembered``: the places that were traced last, with the time."""
+    """Answers requests about sources. ``now``: the clock."""
 
     judge: SourceJudge
     book: SourceBook
     policies: PolicySource
     now: Callable[[], datetime]
     logger: Logger
-    remembered: dict[Place, tuple[datetime, Seen]] = field(default_factory=dict)
+    remembered: Remembered = field(default_factory=Remembered)
 
     def run(self, requests: Iterable[SourceRequest]) -> dict[SourceName, Exception]:
         """Answer requests. Returns what failed and is to be tried again, by the source's name. Never raises what AWS answers."""
@@ -84,7 +106,8 @@ class SourceFindings:
         for each in fresh:
             findings[each.name.key] += [each.finding] if each.finding is not None else []
         to_judge = {each.name for each in fresh if each.asked_by_person or not _serves(known[each.name.key], now)}
-        judged = self._judged(place, to_judge, now)
+        # A person has just changed something, and wants to know what comes of it.
+        judged = self._judged(place, to_judge, now, anew=any(each.asked_by_person for each in fresh))
         records = self.book.record(judged, findings)
         others = {key: several for key, several in findings.items() if key not in records}
         records |= self.book.change(others, {key: _Heard(tuple(several)) for key, several in others.items()})
@@ -92,27 +115,23 @@ class SourceFindings:
         echoes = {each.name.key: known[each.name.key] for each in requests if each.name.key not in records}
         self.book.annotate([*records.values(), *echoes.values()], dict.fromkeys([*records, *echoes], place))
 
-    def _judged(self, place: Place, names: set[SourceName], now: datetime) -> list[JudgedSource]:
+    def _judged(self, place: Place, names: set[SourceName], now: datetime, *, anew: bool) -> list[JudgedSource]:
         if not names:
             return []
         try:
-            return self.judge.named(self._seen(place, names, now), sorted(names))
+            return self.judge.named(self._seen(place, names, now, anew=anew), sorted(names))
         except CALL_FAILURES as error:
             if may_pass(error):
                 raise
             return [_unreachable(name, place, error) for name in sorted(names)]
 
-    def _seen(self, place: Place, names: set[SourceName], now: datetime) -> Seen:
+    def _seen(self, place: Place, names: set[SourceName], now: datetime, *, anew: bool) -> Seen:
         """The place as it was traced lately, if that covers these names; else traced anew."""
-        if place in self.remembered:
-            at, seen = self.remembered[place]
-            if now - at < _SEEN_FOR and all(seen.knows(each) for each in names):
-                return seen
+        known = None if anew else self.remembered.of(place, now)
+        if known is not None and all(map(known.knows, names)):
+            return known
         seen = self.judge.look(place, names)
-        self.remembered.pop(place, None)
-        while len(self.remembered) >= _PLACES_REMEMBERED:
-            self.remembered.pop(next(iter(self.remembered)))
-        self.remembered[place] = now, seen
+        self.remembered.keep(place, seen, now)
         return seen
 
 

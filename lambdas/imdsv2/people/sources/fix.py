@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.fix.survey import survey
+from imdsv2.people.reach import not_there
 from imdsv2.people.sources.answer import fix_document, source_document
 from imdsv2.people.sources.run import SOURCES_SHOWN
 
@@ -53,6 +54,7 @@ class SourceFixing:
         }
 
     def _of_place(self, place: Place, ids: frozenset[str], problems: list[str]) -> list[Seen]:
+        """The sources that are meant. ``problems`` grows by why a place cannot be looked at, and by what is not in it."""
         try:
             everything = survey(self.fixing.clients, self.fixing.ledger, self.fixing.fixes, place)
         except CALL_FAILURES as error:
@@ -61,6 +63,8 @@ class SourceFixing:
                 "enable the Region, then ask again."
             )
             return []
+        known = {one.arn.instance_id for each in everything for one in each.source.instances}
+        problems += not_there(place, ids - known)
         return [
             each for each in everything if not ids or any(one.arn.instance_id in ids for one in each.source.instances)
         ]

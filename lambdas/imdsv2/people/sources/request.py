@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.instance import REGION, Place, partition_of
+from imdsv2.domain.instance import Place, partition_of
 from imdsv2.domain.node import shown
 from imdsv2.errors import InvalidRequest
 from imdsv2.people import fields
@@ -67,7 +67,7 @@ def parse_sources(event: Mapping[str, Any]) -> SourceQuestion:
             raise InvalidRequest(SOURCES, "takes either targets, or account and region")
         return SourceQuestion(targets=fields.instances(given, path), **asked)
     account = fields.account(given, path)
-    region = fields.matching(given, "region", path, REGION, "a Region")
+    region = fields.region(given, path)
     if account is None or region is None:
         raise InvalidRequest(f"{SOURCES}.region", "is needed beside account: sources are regional")
     return SourceQuestion(place=Place(partition_of(region), region, account), **asked)

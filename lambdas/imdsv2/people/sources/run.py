@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.launchers import read_launchers
-from imdsv2.people.reach import traced_for
+from imdsv2.people.reach import not_there, traced_for
 from imdsv2.people.sources.answer import image_document, source_document
 from imdsv2.source.assembly import assemble
 from imdsv2.source.origin import Kind
@@ -80,10 +80,7 @@ class Sources:
         if traced is None:
             return []
         known = {each.arn.instance_id for each in traced.instances}
-        problems += [
-            f"Instance {each} does not exist in account {place.account}, {place.region}."
-            for each in sorted(ids - known)
-        ]
+        problems += not_there(place, ids - known)
         return assemble(place, traced.origins, traced.found)
 
     def _launchers(self, sources: Iterable[Source], problems: list[str]) -> dict[InstanceArn, Launcher]:
