@@ -188,7 +188,74 @@ def test_what_an_earlier_version_is_known_to_use_keeps_the_new_one_from_being_ju
     scaled(cloud, *(("ended", arn, 1) for arn in old))
     verdict = run(cloud, members[0])[members[0]]
     assert "too_young" == verdict.reason
-    assert "of another version from the same source, made 7 IMDSv1 calls" in verdict.explanation
+    assert "of another version or nobody knows of which, made 7 IMDSv1 calls" in verdict.explanation
+    cloud.clock.move(minutes=5)
+    source = str(cloud.current(members[0])["cohort"]).partition("@")[0]
+    steer(cloud, clear={"cohort": source}, caller="alice", reason="They read their name.", dry_run=False)
+    cloud.quiet(members[0], 2)
+    assert "cohort_unused" == reason(cloud, members[0])
+
+
+def dead(cloud: Cloud, name: str, *, launched: int, ended: int) -> InstanceArn:
+    """It ran from so many hours ago until so many hours ago, and the ledger never heard of it."""
+    arn, hour = arn_of(name), int(NOW.timestamp() // 3600)
+    cloud.metrics.put(arn.instance_id, USE, range(hour - launched, hour - ended))
+    see_start(cloud, arn, NOW - timedelta(hours=launched))
+    return arn
+
+
+@pytest.mark.parametrize("metric", [USE, REFUSED])
+@pytest.mark.parametrize(("launched", "ended"), [(200, 100), (61, 1), (800, 61)])
+def test_what_ended_before_the_version_is_known_keeps_the_young_from_being_judged(
+    cloud: Cloud, launched: int, ended: int, metric: str
+) -> None:
+    """It ran this version or an earlier one: nobody knows which, and neither may have made calls."""
+    members = young(cloud, hours=60, count=4, tags=IN_GROUP)
+    loud = dead(cloud, "dead1", launched=launched, ended=ended)
+    for hours in range(ended + 5, ended + 25):
+        cloud.metrics.put_at(loud.instance_id, metric, NOW - timedelta(hours=hours), 3)
+    scaled(cloud, ("launched", loud, launched), ("ended", loud, ended))
+    verdict = run(cloud, members[0])[members[0]]
+    assert "too_young" == verdict.reason
+    assert f"{loud.instance_id}, from the same source" in verdict.explanation
+    cloud.quiet(members[1], 0.5)
+    assert "too_young" == reason(cloud, members[1])
+    assert "unused" == reason(cloud, cloud.one(tags=IN_GROUP))
+
+
+def test_what_ended_under_another_name_of_the_cohort_keeps_the_young_from_being_judged(cloud: Cloud) -> None:
+    """The policy named cohorts by a tag when it was judged: of its version the ledger says nothing."""
+    cloud.policy(cohort_tag="app")
+    loud = cloud.one(days=20, tags=IN_GROUP | {"app": "mill"})
+    for hours in range(30, 50):
+        use(cloud, loud, hours_ago=hours)
+    run(cloud, loud)
+    end(cloud, loud)
+    cloud.policy(cohort_tag=None)
+    members = young(cloud, hours=60, count=4, tags=IN_GROUP)
+    scaled(cloud, ("ended", loud, 2))
+    verdict = run(cloud, members[0])[members[0]]
+    assert "too_young" == verdict.reason
+    assert loud.instance_id in verdict.explanation
+
+
+def test_the_hours_of_what_ended_before_the_version_is_known_prove_nothing(cloud: Cloud) -> None:
+    """They may have been another version's."""
+    members = young(cloud, hours=30, count=4, tags=IN_GROUP)
+    gone = [dead(cloud, f"dead{number}", launched=300, ended=100) for number in (1, 2, 3)]
+    scaled(cloud, *(("launched", arn, 300) for arn in gone), *(("ended", arn, 100) for arn in gone))
+    verdict = run(cloud, members[0])[members[0]]
+    assert "too_young" == verdict.reason
+    assert "4 instances were observed for 120 hours" in verdict.explanation
+
+
+def test_a_stray_call_before_the_version_is_known_is_outweighed_by_what_ended_with_it(cloud: Cloud) -> None:
+    """Many others that ended then made none."""
+    members = young(cloud, hours=60, count=4, tags=IN_GROUP)
+    gone = [dead(cloud, f"dead{number:x}", launched=400, ended=100) for number in range(1, 20)]
+    use(cloud, gone[0], hours_ago=250, calls=1)
+    scaled(cloud, *(("launched", arn, 400) for arn in gone), *(("ended", arn, 100) for arn in gone))
+    assert "cohort_unused" == reason(cloud, members[0])
 
 
 def test_what_was_seen_alive_is_remembered(cloud: Cloud) -> None:

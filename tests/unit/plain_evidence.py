@@ -230,14 +230,16 @@ def clean_starts(told: Told, hours: Hours) -> int:
 
 
 def _earlier_starts(told: Told, hours: Hours) -> Iterator[datetime]:
-    """An hour in which it began to run, seen, and the next, too. It did not run in the hour before, which is known of."""
+    """An hour in which it began to run, seen, and the next, too, unless it was off by then. It did not run in the hour before, which is
+    known of."""
     if told.target.hibernates:
         return
     lived = {hour_of(each) for metric in (USE, RAN, REFUSED) for each in told.points(metric)}
     required, used = _required(told), {hour_of(each) for each in told.calls(USE)}
     for before, hour, after in _threes(hours.inside):
         began = hour in lived and before not in lived and not _touches(before, required)
-        is_seen = {hour, after} <= hours.seen and not {hour, after} & used
+        ran = {hour, after} if after in lived or _touches(after, required) else {hour}
+        is_seen = ran <= hours.seen and not ran & used
         if began and is_seen and after < hour_of(told.started):
             yield hour
 

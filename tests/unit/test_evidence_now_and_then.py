@@ -58,6 +58,45 @@ def test_three_days_a_week_of_eight_hours(cloudwatch: CloudWatch) -> None:
     assert Reason.UNUSED is verdict_on(cloudwatch, target).reason
 
 
+def job(cloudwatch: CloudWatch, minutes: int, *, runs: int = 34) -> Instance:
+    """It is started for a job of so many minutes at 02:10 every night, and stopped when that is done."""
+    nights = [NOW.replace(hour=2, minute=10) - number * DAY for number in range(runs)]
+    end = nights[0] + timedelta(minutes=minutes)
+    target = replace(instance(launched_at=nights[0], first_launched_at=nights[-1]), state="stopped", stopped_at=end)
+    for began in nights:
+        report(cloudwatch, target, began, began + timedelta(minutes=minutes))
+    return target
+
+
+@pytest.mark.parametrize("minutes", [10, 45, 50, 70])
+def test_a_nightly_job_of_less_than_an_hour(minutes: int, cloudwatch: CloudWatch) -> None:
+    """Its run lies in one hour of the clock or in two, as it happens: all of it was seen."""
+    target = job(cloudwatch, minutes)
+    assert look(cloudwatch, target).observed_hours < 70
+    assert Reason.UNUSED is verdict_on(cloudwatch, target).reason
+
+
+def test_a_short_run_is_no_start_where_it_ran_on_unseen(cloudwatch: CloudWatch) -> None:
+    """By its other metric it ran for another hour each time but the last: whether it called then, nobody saw."""
+    target = job(cloudwatch, 45)
+    for number in range(1, 34):
+        cloudwatch.put(RAN, target.arn.instance_id, NOW.replace(hour=3, minute=0) - number * DAY, 0)
+    assert 1 == look(cloudwatch, target).clean_starts
+
+
+@pytest.mark.parametrize(("nights", "seen"), [((1, 3), 32), ((5,), 33)])
+def test_a_short_run_without_a_datapoint_is_no_start(
+    nights: tuple[int, ...], seen: int, cloudwatch: CloudWatch
+) -> None:
+    """It ran, by its other metric."""
+    target = job(cloudwatch, 45)
+    for number in nights:
+        began = target.launched_at - number * DAY
+        lose(cloudwatch, target, began - HOUR, began + HOUR)
+    # The first night begins with the window.
+    assert seen - 1 == look(cloudwatch, target).clean_starts
+
+
 @pytest.mark.parametrize(("wanted", "reason"), [(7, Reason.UNUSED), (8, Reason.TOO_YOUNG)])
 def test_the_policy_says_how_many(wanted: int, reason: Reason, cloudwatch: CloudWatch) -> None:
     """`min_clean_starts`."""

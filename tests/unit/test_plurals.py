@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from imdsv2.culprit.when import Sharing
+from imdsv2.domain.decision import decide
+from imdsv2.domain.evidence import Recurrence
 from imdsv2.domain.exemption import from_tags
 from imdsv2.domain.gates import notice_not_given
+from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.words import sentence
+from tests.unit import builders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +48,18 @@ def test_one_is_one_and_two_are_two(text: str) -> None:
     assert WRONG.search(one) is None, one
     assert re.search(r"\b1 (hour|day|other)\b", one)
     assert re.search(r"\b2 (hours|days|others)\b", two)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(1, "there was 1 IMDSv1 call, "), (2, "there were 2 IMDSv1 calls, ")],
+)
+def test_older_calls_are_told_as_many_as_they_are(number: int, said: str) -> None:
+    """With the verb that belongs to it."""
+    older = Recurrence(calls=number, last=builders.NOW - timedelta(days=90), bursts=1)
+    told = decide(builders.instance(), builders.evidence(older=older), History(), Policy(), builders.NOW).explanation
+    assert said in told
+    assert ("it is too old" in told) == (number == 1)
 
 
 @pytest.mark.parametrize(

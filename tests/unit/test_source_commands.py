@@ -22,7 +22,9 @@ from tests.unit.source_builders import (
     copied,
     fleet,
     found,
+    instance,
     mixed,
+    source_of,
     with_template,
 )
 from tests.unit.source_shell import ANSWER, calls_of, parameters
@@ -257,6 +259,16 @@ def test_karpenter_is_patched_by_name(name: str, tmp_path: Path) -> None:
         assert {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 2} == json.loads(
             patch[patch.index("--patch") + 1]
         )["spec"]["metadataOptions"]
+
+
+def test_karpenter_before_its_version_0_32_is_patched_by_its_own_names(tmp_path: Path) -> None:
+    """The provisioner names an AWSNodeTemplate; a pool of the newer names is none of its kind."""
+    source = source_of([instance({"karpenter.sh/provisioner-name": "gpu"}, hop_limit=2)], found())
+    (remedy,) = remedies_of(source)
+    asked, patch = calls_of(remedy.text, tmp_path)
+    assert ["kubectl", "get", "provisioner", "gpu", "--output", "jsonpath={.spec.providerRef.name}"] == asked
+    assert ["kubectl", "patch", "awsnodetemplate", ANSWER] == patch[:4]
+    assert "driftEnabled" in (remedy.replaces or "")
 
 
 def test_an_ami_is_changed_for_good_and_the_text_says_so(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.cohort import describe_cohort, shares_user_data
+from imdsv2.domain.cohort import describe_cohort, lineage_of, shares_user_data
 from imdsv2.domain.commands import cohort_command, command, mended
 from imdsv2.domain.pool import FEW_OF
 from imdsv2.domain.strays import hours_to_outweigh
@@ -113,7 +113,7 @@ def with_cohort(
     if not policy.cohort_evidence or pool.quiet_members < 2:
         return verdict
     if pool.before is not None:
-        return _behind(verdict, pool.before, policy)
+        return _behind(verdict, pool.before, pool.key, policy)
     if pool.doubt is not None:
         return replace(verdict, explanation=f"{verdict.explanation} Its cohort cannot speak for it: {pool.doubt}.")
     if not pool.is_quiet(policy) or not evidence.fresh or not evidence.window_known:
@@ -198,10 +198,11 @@ def _waiting(verdict: Verdict, evidence: Evidence, pool: Pool, policy: Policy, n
     return replace(verdict, revisit_at=min(latest, now + DAILY))
 
 
-def _behind(verdict: Verdict, before: Trace, policy: Policy) -> Verdict:
+def _behind(verdict: Verdict, before: Trace, key: str, policy: Policy) -> Verdict:
     ends_at = before.over_at + timedelta(days=policy.lookback_days)
     why = (
-        f" Its cohort cannot speak for it until {minute(ends_at)}: {before.arn.instance_id}, of another version from the same source, "
-        f"{'was refused' if before.refused else 'made'} {calls(before.calls)}."
+        f" Its cohort cannot speak for it until {minute(ends_at)}: {before.arn.instance_id}, from the same source, of another version "
+        f"or nobody knows of which, {'was refused' if before.refused else 'made'} {calls(before.calls)}. If that is settled, say so: "
+        f"{cohort_command('clear', lineage_of(key))}"
     )
     return replace(verdict, explanation=verdict.explanation + why, revisit_at=verdict.revisit_at)

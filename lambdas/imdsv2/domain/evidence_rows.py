@@ -232,8 +232,8 @@ def _unused(instance: Instance, evidence: Evidence, policy: Policy, now: datetim
         why += f" {calls(evidence.refused.earlier)} {were(evidence.refused.earlier)} refused before {_since(evidence)}; a person has settled these."
     if evidence.older.calls:
         why += (
-            f" Before that there were {calls(evidence.older.calls)}, the last in the week from {day(evidence.older.last)}; "
-            "they are too old, and too rare, to hold it."
+            f" Before that there {were(evidence.older.calls)} {calls(evidence.older.calls)}, the last in the week from {day(evidence.older.last)}; "
+            f"{'it is' if evidence.older.calls == 1 else 'they are'} too old, and too rare, to hold it."
         )
     if instance.state == "stopped":
         why += " It is stopped: the change applies when it starts."

@@ -171,8 +171,8 @@ class Pool:
     ``since``: the window's beginning. ``living``, ``gone``: how many members were looked at, ``quiet_members`` of them without any
     call that is known. ``hours``: in which the quiet ones were observed, together. ``starts``: how many of these were observed to
     start. ``traces``: calls in the window, the newest first, of different members. ``settled``: how many others made calls in it, of
-    which a person says that they are settled. ``before``: calls in the window by an earlier version from the same source.
-    ``problem``: what could not be read of living members; ``doubt``: why nobody can tell whether others belong to it; with either,
+    which a person says that they are settled. ``before``: calls in the window by another version from the same source, or by
+    what has ended and nobody knows of which. ``problem``: what could not be read of living members; ``doubt``: why nobody can tell whether others belong to it; with either,
     the pool proves nothing.
     """
 

@@ -229,7 +229,8 @@ def day_with(when: datetime) -> int:
 
 
 def earlier_starts(window: Window, tokenless: Series, ran: Series | None) -> int:
-    """How many starts before the last one were observed, without a call: an hour in which it began to run, and the one after it.
+    """How many starts before the last one were observed, without a call: an hour in which it began to run, and the one after it, unless
+    it was stopped by then.
 
     Where nothing but a missing datapoint tells of a start, it is none: whether it ran in the hours before has to be known, and in
     those in which the service required tokens it is not. Nor is one what may have been a resume from hibernation.
@@ -241,16 +242,17 @@ def earlier_starts(window: Window, tokenless: Series, ran: Series | None) -> int
     """
     if ran is None or window.instance.hibernates:
         return 0
-    required = _required(window)
     inside, last = window.inside, math.floor(window.started_at.timestamp() / HOUR)
-    seen = tokenless.values
-    began = [
-        hour
-        for hour in range(inside.first + 1, min(inside.end, last) - 1)
-        if (hour in seen or hour in ran.values)
-        and not (hour - 1 in seen or hour - 1 in ran.values or hour - 1 in required)
-    ]
-    return sum(hour in seen and hour + 1 in seen and not (seen[hour] or seen[hour + 1]) for hour in began)
+    seen, required = tokenless.values, _required(window)
+
+    def was_off(hour: int) -> bool:
+        return hour not in seen and hour not in ran.values and hour not in required
+
+    def was_quiet(hour: int) -> bool:
+        return hour in seen and not seen[hour]
+
+    hours = range(inside.first + 1, min(inside.end, last) - 1)
+    return sum(was_off(hour - 1) and was_quiet(hour) and (was_quiet(hour + 1) or was_off(hour + 1)) for hour in hours)
 
 
 def starts_suffice(evidence: Evidence, policy: Policy, *, of_others: int = 0) -> bool:

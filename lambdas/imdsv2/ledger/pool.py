@@ -39,7 +39,7 @@ class KeptPool:
     """What is remembered of a cohort, or of its source.
 
     ``read_at``: when all its members were last looked at (None: never), and ``lookback_days`` how far back (None: not known). ``before``: the newest calls of another version from the
-    same source, ``before_key`` that version. ``settled_at``: until when a person has settled all calls. ``doubt``: as in `Pool`.
+    same source, or of what has ended and nobody knows of which; ``before_key`` that version. ``settled_at``: until when a person has settled all calls. ``doubt``: as in `Pool`.
     """
 
     key: str

@@ -9,7 +9,7 @@ from imdsv2.domain.container_host import is_container_host
 from imdsv2.source.effect import OPTIONAL, REQUIRED, UNKNOWN
 from imdsv2.source.launches import Launch, launch_of, launches_of
 from imdsv2.source.origin import FLEETS, Kind
-from imdsv2.source.owner import Owner, owner_of
+from imdsv2.source.owner import KARPENTER, Owner, owner_of, owner_of_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 _CONTAINER_KINDS = frozenset(
     {Kind.KARPENTER, Kind.EKS_NODE_GROUP, Kind.BATCH, Kind.ECS_CAPACITY_PROVIDER, Kind.EKS_AUTO_MODE}
 )
-_OF_SERVICES: Mapping[Kind, str] = {
+OF_SERVICES: Mapping[Kind, str] = {
     Kind.BEANSTALK: "elastic beanstalk",
     Kind.EMR: "emr",
     Kind.EKS_NODE_GROUP: "eks",
     Kind.BATCH: "batch",
-    Kind.KARPENTER: "karpenter",
+    Kind.KARPENTER: KARPENTER,
 }
 """Kinds that make their templates and groups themselves: a person changes the service's own setting."""
 
@@ -155,7 +155,7 @@ def _owners(
     launches: Iterable[Launch],
     own: Launch | None,
 ) -> Iterator[tuple[str, Owner]]:
-    if service := _OF_SERVICES.get(origin.kind):
+    if service := OF_SERVICES.get(origin.kind):
         yield str(origin.kind), Owner(manager=service)
         if own is None:
             return
@@ -166,8 +166,7 @@ def _owners(
     if origin.kind in {Kind.STACK_INSTANCE, Kind.TERRAFORM_INSTANCE} and (owner := owner_of(instances[0].tags)):
         yield "instances", owner
     for template in (each.template for each in ((own,) if own else launches) if each.template):
-        owner = Owner(manager=template.managed_by) if template.managed_by else owner_of(template.tags)
-        if owner:
+        if owner := owner_of_template(template):
             yield f"launch template {template.name}", owner
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imdsv2.source import in_cli, in_stack, in_terraform
-from imdsv2.source.owner import CLOUDFORMATION, TERRAFORM, Owner, owner_of
+from imdsv2.source import in_cli, in_services, in_stack, in_terraform
+from imdsv2.source.owner import CLOUDFORMATION, EKSCTL, TERRAFORM, Owner, owner_of, owner_of_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 
 def of_templates(source: Source, launches: Sequence[TemplateLaunch]) -> list[Remedy]:
-    """The remedies of a source's launches from templates."""
+    """The remedies of a source's launches from templates; none for one that a service made for itself."""
     found: list[Remedy] = []
     free: list[TemplateLaunch] = []
     for launch in launches:
-        owner = owner_of(launch.template.tags)
+        owner = owner_of_template(launch.template)
+        if owner is not None and owner.made_it:
+            continue
         if owner is not None and owner.manager == CLOUDFORMATION and owner.logical_id:
             found += in_stack.of_template(source, launch, owner)
+        elif owner is not None and owner.manager == EKSCTL:
+            found.append(in_services.of_eksctl(source, owner))
         elif owner is not None and owner.manager == TERRAFORM:
             found.append(in_terraform.of_template(source, launch))
         else:

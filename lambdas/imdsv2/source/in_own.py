@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from imdsv2.source import in_stack, in_terraform
 from imdsv2.source.effect import OPTIONAL
 from imdsv2.source.in_cli import behind, command, new_version, option
-from imdsv2.source.in_services import BATCH_REPLACES, BATCH_TAKES
+from imdsv2.source.in_services import BATCH_REPLACES, BATCH_TAKES, of_eksctl
 from imdsv2.source.origin import Kind
-from imdsv2.source.owner import CLOUDFORMATION, TERRAFORM, owner_of
+from imdsv2.source.owner import CLOUDFORMATION, EKSCTL, TERRAFORM, owner_of
 from imdsv2.source.quoting import shell_json
 from imdsv2.source.remedy import Language, Remedy, hops_of
 
@@ -30,6 +30,8 @@ def of_own(source: Source, own: TemplateLaunch) -> list[Remedy]:
     owner = owner_of(own.template.tags)
     alone = replace(source, launches=(own,), group=None, configuration=None, fleet=None, own=None)
     if own.effect.tokens == OPTIONAL and owner is not None:
+        if owner.manager == EKSCTL:
+            return [of_eksctl(source, owner)]
         found: list[Remedy] = []
         if owner.manager == CLOUDFORMATION and owner.logical_id:
             found = in_stack.of_template(alone, own, owner)

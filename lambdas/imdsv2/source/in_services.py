@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.graduation import BY_POLICY
 from imdsv2.source.in_cli import command, option
 from imdsv2.source.launches import newest_of
+from imdsv2.source.origin import POOL_TAG, Kind
 from imdsv2.source.quoting import remark, shell, shell_json, yaml
 from imdsv2.source.remedy import CONTAINER_HOPS, Language, Remedy
 
 if TYPE_CHECKING:
     from imdsv2.source.assembly import Source
     from imdsv2.source.launching import Image
+    from imdsv2.source.owner import Owner
 
 BATCH_REPLACES = (
     "Batch makes new instances for this change (an infrastructure update) and ends the old ones: when their jobs have ended, or after "
@@ -30,30 +32,41 @@ BATCH_TAKES = (
 _BEANSTALK_NAMESPACE = "aws:autoscaling:launchconfiguration"
 
 
+_KARPENTER = ("nodepool", "ec2nodeclass", ".spec.template.spec.nodeClassRef.name")
+_OLD_KARPENTER = ("provisioner", "awsnodetemplate", ".spec.providerRef.name")
+"""What launches nodes, what says with which options, and where the first names the second. Karpenter 0.32 renamed them."""
+_DRIFT = (
+    "Karpenter replaces the running nodes of this class, because they have drifted from it: at once, within the disruption budgets of their "
+    "node pools. Set a budget of 0 nodes first if they are to stay."
+)
+_OLD_DRIFT = (
+    "None, unless Karpenter's setting featureGates.driftEnabled is true: then it replaces the running nodes, because they have drifted. Set it to "
+    "false first if they are to stay."
+)
+
+
 def _containers(hops: int = CONTAINER_HOPS) -> str:
     return f"Hop limit {hops} lets pods reach the instance role with tokens; write 1 if pods are to be kept from it."
 
 
 def karpenter(source: Source) -> list[Remedy]:
-    """The patch of an EC2NodeClass. Where no tag names the class, the pool's reference to it does. A hop limit above 2 was chosen, for an
-    overlay network for example; one of 1 is also what a class has that says nothing."""
+    """The patch of an EC2NodeClass, or before Karpenter 0.32 of an AWSNodeTemplate. Where no tag names it, the pool's reference to it does. A
+    hop limit above 2 was chosen, for an overlay network for example; one of 1 is also what a class has that says nothing."""
     hops = max(CONTAINER_HOPS, *(each.options.hop_limit for each in source.instances))
     options = {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": hops}
     patch = shell_json({"spec": {"metadataOptions": options}})
-    name = source.origin.detail
-    pool = f"nodepool {shell(source.origin.name)}"
-    whom = (
-        shell(name) if name else f'"$(kubectl get {pool} --output jsonpath={{.spec.template.spec.nodeClassRef.name}})"'
-    )
+    old = not any(POOL_TAG in each.tags for each in source.instances)
+    pool, kind, reference = _OLD_KARPENTER if old else _KARPENTER
+    asked = f'"$(kubectl get {pool} {shell(source.origin.name)} --output jsonpath={{{reference}}})"'
+    whom = shell(source.origin.detail) if source.origin.detail else asked
     cluster = f"In cluster {source.origin.within}, " if source.origin.within else ""
     return [
         Remedy(
             language=Language.KARPENTER,
-            text=f"kubectl patch ec2nodeclass {whom} --type merge --patch {patch}\n",
+            text=f"kubectl patch {kind} {whom} --type merge --patch {patch}\n",
             says=f"{cluster}Karpenter launches every further node of this node class with tokens required. {_containers(hops)} Its newest node has hop "
             f"limit {newest_of(source.instances).options.hop_limit}. To go back, patch httpTokens to optional: the nodes are replaced again.",
-            replaces="Karpenter replaces the running nodes of this class, because they have drifted from it: at once, within the "
-            "disruption budgets of their node pools. Set a budget of 0 nodes first if they are to stay.",
+            replaces=_OLD_DRIFT if old else _DRIFT,
         )
     ]
 
@@ -62,25 +75,7 @@ def eks_node_group(source: Source) -> list[Remedy]:
     """A node group beside the present one, where it has no template of one's own, or EKS was not asked whether it has one: EKS
     copies it into one that it makes itself, so that no tag tells."""
     group, cluster, region = source.origin.name, source.origin.within, source.place.region
-    lines = [
-        "apiVersion: eksctl.io/v1alpha5",
-        "kind: ClusterConfig",
-        "metadata:",
-        f"  name: {yaml(cluster)}",
-        f"  region: {region}",
-        "managedNodeGroups:",
-        f"  # Copy what node group {remark(group)} says, and change these:",
-        f"  - name: {yaml(group[: _LONGEST_NODE_GROUP - len(_SUFFIX)] + _SUFFIX)}",
-        "    disableIMDSv1: true",
-        "    disablePodIMDS: false",
-    ]
-    eksctl = Remedy(
-        language=Language.EKSCTL,
-        text="\n".join(lines) + "\n",
-        says="eksctl makes a node group beside the present one, with a template that requires tokens. disablePodIMDS: false lets pods "
-        "reach the instance role with tokens (hop limit 2); write true to keep them from it (hop limit 1).",
-        replaces="None until you delete the present node group: its nodes are then drained and terminated.",
-    )
+    eksctl = _in_eksctl(cluster, group, region, "managedNodeGroups")
     whom = (option("cluster-name", cluster), option("nodegroup-name", group))
     if source.service is not None:
         return [eksctl]
@@ -94,6 +89,38 @@ def eks_node_group(source: Source) -> list[Remedy]:
         replaces="None by itself; update-nodegroup-version replaces all nodes of the group, a few at a time.",
     )
     return [eksctl, own]
+
+
+def of_eksctl(source: Source, owner: Owner) -> Remedy:
+    """A node group beside the present one, which eksctl made with a stack and a template that it does not change later. Only the stack
+    names both, whether the node group is one of EKS or a group of its own."""
+    if source.origin.kind is Kind.EKS_NODE_GROUP:
+        return _in_eksctl(source.origin.within, source.origin.name, source.place.region, "managedNodeGroups")
+    cluster, _, group = owner.stack.removeprefix("eksctl-").rpartition("-nodegroup-")
+    groups = "managedNodeGroups" if owner.logical_id == "LaunchTemplate" else "nodeGroups"
+    return _in_eksctl(cluster, group, source.place.region, groups)
+
+
+def _in_eksctl(cluster: str, group: str, region: str, groups: str) -> Remedy:
+    lines = [
+        "apiVersion: eksctl.io/v1alpha5",
+        "kind: ClusterConfig",
+        "metadata:",
+        f"  name: {yaml(cluster)}",
+        f"  region: {region}",
+        f"{groups}:",
+        f"  # Copy what node group {remark(group)} says, and change these:",
+        f"  - name: {yaml(group[: _LONGEST_NODE_GROUP - len(_SUFFIX)] + _SUFFIX)}",
+        "    disableIMDSv1: true",
+        "    disablePodIMDS: false",
+    ]
+    return Remedy(
+        language=Language.EKSCTL,
+        text="\n".join(lines) + "\n",
+        says="eksctl makes a node group beside the present one, with a template that requires tokens. disablePodIMDS: false lets pods "
+        "reach the instance role with tokens (hop limit 2); write true to keep them from it (hop limit 1).",
+        replaces="None until you delete the present node group: its nodes are then drained and terminated.",
+    )
 
 
 def beanstalk(source: Source) -> list[Remedy]:

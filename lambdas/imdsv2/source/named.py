@@ -1,5 +1,5 @@
 """What findings name beside instances: the default version of a launch template, a launch configuration. Each is judged as a source,
-by the instances of all sources that use it."""
+by the instances of all sources that use it; a template that a service made for itself, as what that service launches with it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.source_name import Named
-from imdsv2.source.assembly import Source
+from imdsv2.source.assembly import OF_SERVICES, Source
 from imdsv2.source.effect import OPTIONAL, UNKNOWN, effect_of
 from imdsv2.source.launches import Launch, launch_of, newest_of
 from imdsv2.source.launching import Ref
-from imdsv2.source.origin import TEMPLATE_TAG, Kind, Origin
-from imdsv2.source.owner import Owner, owner_of
+from imdsv2.source.origin import MANAGED, TEMPLATE_TAG, Kind, Origin
+from imdsv2.source.owner import owner_of_template
 from imdsv2.source.verdict import Judged, SourceVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from imdsv2.domain.instance import Instance, InstanceArn, Place
     from imdsv2.domain.source_name import SourceName
@@ -41,6 +41,13 @@ def unused(source: Source, kind: str) -> Judged | None:
     """The verdict on what nothing that exists was launched from; None for others."""
     if source.instances or source.unread is not None or source.tokens != OPTIONAL:
         return None
+    owner = next((each for each in source.owners.values() if each.made_it), None)
+    if owner is not None:
+        why = (
+            "Nothing that exists was launched from it, so nothing proves that what it launches does without IMDSv1. It was made by "
+            f"{owner.said} for itself: neither change nor delete it. Wait for what is launched from it, or delete there what it is for."
+        )
+        return Judged(verdict=SourceVerdict.HOLD, explanation=why)
     why = (
         "Nothing that exists was launched from it, so nothing proves that what it launches does without IMDSv1. If nobody needs it, "
         f"delete the {'launch template' if kind == Named.TEMPLATE_DEFAULT else 'launch configuration'}; otherwise launch one instance "
@@ -50,16 +57,14 @@ def unused(source: Source, kind: str) -> Judged | None:
 
 
 def _template(template_id: str, place: Place, sources: Sequence[Source], found: Found) -> Source:
+    if of_service := [each for each in sources if _is_made_for(each, template_id)]:
+        return _together(of_service)
     ref = Ref(id=template_id)
     instances = _instances(
         each for source in sources for each in source.instances if _launches_from(source, template_id, each)
     )
     launch = launch_of(ref, found, newest_of(instances).image_id if instances else "")
-    owners: Mapping[str, Owner] = {}
-    if launch.template is not None:
-        tags, manager = launch.template.tags, launch.template.managed_by
-        owner = Owner(manager=manager) if manager else owner_of(tags)
-        owners = {f"launch template {launch.template.name}": owner} if owner else {}
+    owner = owner_of_template(launch.template) if launch.template is not None else None
     gone = None
     if launch.effect.tokens == UNKNOWN:
         gone = f"The launch template {template_id}{'' if launch.template is None else ', or its default version,'} is gone."
@@ -70,7 +75,7 @@ def _template(template_id: str, place: Place, sources: Sequence[Source], found: 
         launches=(launch,),
         images=(launch.image,) if launch.image is not None else (),
         defaults=found.defaults,
-        owners=owners,
+        owners={f"launch template {launch.template.name}": owner} if launch.template and owner else {},
         unread=_problem(found, "launch templates", "versions of launch templates") or gone,
     )
 
@@ -78,9 +83,7 @@ def _template(template_id: str, place: Place, sources: Sequence[Source], found: 
 def _configuration(name: str, place: Place, sources: Sequence[Source], found: Found) -> Source:
     users = [each for each in sources if each.configuration is not None and each.configuration.name == name]
     if users:
-        owners = {what: owner for each in users for what, owner in each.owners.items()}
-        instances = _instances(one for each in users for one in each.instances)
-        return replace(users[0], instances=instances, owners=owners)
+        return _together(users)
     configuration = found.configurations.get(name)
     origin = Origin(kind=Kind.AUTO_SCALING_GROUP, name=name)
     if configuration is None:
@@ -95,6 +98,22 @@ def _configuration(name: str, place: Place, sources: Sequence[Source], found: Fo
         silent="HttpTokens" not in configuration.options,
     )
     return Source(place=place, origin=origin, instances=(), launches=(launch,))
+
+
+def _together(users: Sequence[Source]) -> Source:
+    """Sources that launch from the same, as one of them with the instances of all."""
+    owners = {what: owner for each in users for what, owner in each.owners.items()}
+    return replace(users[0], instances=_instances(one for each in users for one in each.instances), owners=owners)
+
+
+def _is_made_for(source: Source, template_id: str) -> bool:
+    """Whether a service made a template for what it launches; not so one of the customer's own, which it copies."""
+    if source.origin.kind not in {*OF_SERVICES, *MANAGED}:
+        return False
+    of_launches = (each.template for each in source.launches if each.template is not None)
+    return any(each.id == template_id for each in of_launches) or any(
+        each.tags.get(TEMPLATE_TAG) == template_id for each in source.instances
+    )
 
 
 def _launches_from(source: Source, template_id: str, instance: Instance) -> bool:

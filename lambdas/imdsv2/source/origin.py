@@ -20,7 +20,9 @@ VERSION_TAG = "aws:ec2launchtemplate:version"
 STACK_TAG = "aws:cloudformation:stack-name"
 LOGICAL_ID_TAG = "aws:cloudformation:logical-id"
 
-_POOL_TAGS = ("karpenter.sh/nodepool", "karpenter.sh/provisioner-name")
+POOL_TAG = "karpenter.sh/nodepool"
+
+_POOL_TAGS = (POOL_TAG, "karpenter.sh/provisioner-name")
 _CLUSTER_TAGS = ("eks:cluster-name", "aws:eks:cluster-name", "eks:eks-cluster-name", "alpha.eksctl.io/cluster-name")
 _CLUSTER_PREFIX = "kubernetes.io/cluster/"
 _BATCH_GROUP = re.compile(

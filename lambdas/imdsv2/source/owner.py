@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CLOUDFORMATION, TERRAFORM = "cloudformation", "terraform"
+    from imdsv2.source.launching import Template
+
+CLOUDFORMATION, TERRAFORM, KARPENTER, EKSCTL = "cloudformation", "terraform", "karpenter", "eksctl"
 
 _MANAGER_KEYS = frozenset({"managedby", "provisioner", "provisionedby", "createdby", "iac", "iactool", "deployedby"})
 _TERRAFORM = re.compile(
@@ -22,15 +24,19 @@ _TOOLS = {
     "crossplane": "Crossplane",
     "cluster-api": "the Cluster API",
     "ack": "AWS Controllers for Kubernetes",
+    KARPENTER: "Karpenter",
+    EKSCTL: "eksctl",
 }
 """Other tools that make launch templates and groups, and undo what somebody else changes of them."""
 _TOOL_KEYS = re.compile(
     r"(?P<pulumi>pulumi(?::(?:project|stack|organization))?)|(?P<kops>kops\.k8s\.io/.*)|(?P<crossplane>crossplane-(?:kind|name|providerconfig))"
-    r"|(?P<cluster_api>sigs\.k8s\.io/cluster-api-provider-aws/.*)|(?P<ack>services\.k8s\.aws/.*)",
+    r"|(?P<cluster_api>sigs\.k8s\.io/cluster-api-provider-aws/.*)|(?P<ack>services\.k8s\.aws/.*)|(?P<karpenter>karpenter\.k8s\.aws/cluster)",
     re.ASCII | re.IGNORECASE,
 )
 _NO = frozenset({"", "false", "no", "0", "none"})
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]", re.ASCII)
+_EKSCTL_STACK = re.compile(r"eksctl-.+-nodegroup-.+", re.ASCII)
+"""eksctl makes a stack for each node group."""
 _SERVICE_TEMPLATES = {
     "eks:nodegroup-name": "eks",
     "elasticbeanstalk:environment-name": "elastic beanstalk",
@@ -54,6 +60,11 @@ class Owner:
     logical_id: str = ""
 
     @property
+    def made_it(self) -> bool:
+        """Whether it made the thing for itself, and alone may change it: a service, or Karpenter, by a setting of its own."""
+        return self.manager not in {CLOUDFORMATION, TERRAFORM, *_TOOLS} or self.manager == KARPENTER
+
+    @property
     def said(self) -> str:
         """The owner in words."""
         if self.manager == CLOUDFORMATION:
@@ -69,11 +80,17 @@ def owner_of(tags: Mapping[str, str]) -> Owner | None:
         if tags.get(key):
             return Owner(manager=service)
     if stack := tags.get("aws:cloudformation:stack-name"):
-        return Owner(manager=CLOUDFORMATION, stack=stack, logical_id=tags.get("aws:cloudformation:logical-id", ""))
+        manager = EKSCTL if _EKSCTL_STACK.fullmatch(stack) else CLOUDFORMATION
+        return Owner(manager=manager, stack=stack, logical_id=tags.get("aws:cloudformation:logical-id", ""))
     if is_of_terraform(tags):
         return Owner(manager=TERRAFORM)
     tool = _tool_of(tags)
     return Owner(manager=tool) if tool is not None else None
+
+
+def owner_of_template(template: Template) -> Owner | None:
+    """The owner of a launch template: the service that EC2 says manages it, else by its tags."""
+    return Owner(manager=template.managed_by) if template.managed_by else owner_of(template.tags)
 
 
 def _tool_of(tags: Mapping[str, str]) -> str | None:

@@ -40,8 +40,8 @@ class CohortEvidence:
 
     ``before``, ``of_source``: the newest calls that are known of another version, and that its source tells of. ``taken``: the members
     that the batch at hand knows. ``is_read``: whether its membership was read. ``settled_at``, ``settled``: until when a person has
-    settled calls, of all or of one. ``mute``: whose endpoint was disabled when they were last judged. ``other_versions``: instances of other versions from the same source; ``calls_of_others``: what
-    was heard of their calls, by cohort.
+    settled calls, of all or of one; ``settled_of_source``: of all versions. ``mute``: whose endpoint was disabled when they were last judged. ``other_versions``: instances of other versions from the same source; ``calls_of_others``: what
+    was heard of their calls, by cohort. ``unplaced``: what has ended, of this version or of an earlier one: nobody knows.
     """
 
     key: str
@@ -49,6 +49,7 @@ class CohortEvidence:
     before: Trace | None = None
     of_source: Trace | None = None
     settled_at: datetime | None = None
+    settled_of_source: datetime | None = None
     doubt: str | None = None
     problem: str | None = None
     is_read: bool = False
@@ -60,6 +61,7 @@ class CohortEvidence:
     settled: dict[InstanceArn, datetime] = field(default_factory=dict)
     doubtful: set[InstanceArn] = field(default_factory=set)
     calls_of_others: dict[str, list[Trace]] = field(default_factory=dict)
+    unplaced: dict[InstanceArn, Member] = field(default_factory=dict)
     mute: set[InstanceArn] = field(default_factory=set)
 
     @classmethod
@@ -72,6 +74,7 @@ class CohortEvidence:
             before=known.before,
             of_source=of_source,
             settled_at=max((when for when in (known.settled_at, source.settled_at) if when), default=None),
+            settled_of_source=source.settled_at if source.key != known.key else None,
             doubt=known.doubt,
         )
 
@@ -110,7 +113,10 @@ class CohortEvidence:
         if arn in self.ended:
             ended = self.ended.pop(arn)
             if not self._is_of_this_version(ended, record, now):
-                self._hear_of_other_version(record, since)
+                if self._is_of_this_source(record):
+                    self._hear_of_other_version(record, since)
+                else:
+                    self.unplaced[arn] = ended
                 return
             self.members[arn] = ended
         self._settle(record)
@@ -166,7 +172,8 @@ class CohortEvidence:
         everyone = dict.fromkeys(self.members, self.settled_at) if self.settled_at is not None else {}
         settled = {arn: when for arn, when in (everyone | self.settled).items() if when is not None}
         newest = _newer(self.before, self.of_source)
-        before = newest if newest is not None and newest.over_at > since else None
+        counts_from = max(since, self.settled_of_source or since)
+        before = newest if newest is not None and newest.over_at > counts_from else None
         members = self.members.values()
         pool = pool_of(self.key, members, since=since, now=now, settled=settled, before=before, doubt=self.doubt)
         return replace(pool, problem=self.problem or pool.problem)
@@ -201,11 +208,15 @@ class CohortEvidence:
 
     def _hear_of_other_version(self, record: Record, since: datetime) -> None:
         """What another version from the same source is known to use."""
-        if record.cohort is None or record.cohort == self.key or lineage_of(record.cohort) != lineage_of(self.key):
+        if record.cohort is None or record.cohort == self.key or not self._is_of_this_source(record):
             return
         seen = _served(Member(arn=record.arn), record, since, record.decided_at or since)
         settled_at = max((when for when in (record.cleared_at, record.mended_at) if when), default=None)
         self.calls_of_others.setdefault(record.cohort, []).extend(seen.traces(since, settled_at))
+
+    def _is_of_this_source(self, record: Record) -> bool:
+        """Whether the ledger says so; what it judged under another ``cohort_tag`` has another name there."""
+        return record.cohort is not None and lineage_of(record.cohort) == lineage_of(self.key)
 
     def weigh_other_versions(
         self, known: Mapping[str, KeptPool], since: datetime, now: datetime, policy: Policy
@@ -226,10 +237,21 @@ class CohortEvidence:
             for trace in (*held, *(each for each in heard if each.arn not in told)):
                 self.before = _newer(self.before, trace)
 
+    def of_unplaced(self) -> CohortEvidence:
+        """What has ended and nobody knows of which version, as a cohort of its own."""
+        return CohortEvidence(key=self.key, members=self.unplaced, settled_at=self.settled_at)
+
+    def weigh_unplaced(self, unplaced: CohortEvidence, since: datetime, now: datetime, policy: Policy) -> None:
+        """Take in what these used: of whichever version they were, the cohort cannot speak then. Their hours count for nobody."""
+        pool = unplaced.pool(since, now)
+        self.problem = self.problem or pool.problem
+        for trace in pool.binding(policy):
+            self.before = _newer(self.before, trace)
+
     def _is_of_this_version(self, ended: Member, record: Record, now: datetime) -> bool:
         """Whether an instance that the group has ended was of this version. The ledger knows; where it does not, what was launched
         after the first that is known of this version was."""
-        if record.cohort is not None:
+        if self._is_of_this_source(record):
             return record.cohort == self.key
         first = min((each.launched_at for each in self.members.values() if each.launched_at), default=None)
         forgotten_at = now - timedelta(days=ACTIVITIES_KEPT_DAYS)

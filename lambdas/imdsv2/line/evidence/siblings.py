@@ -120,8 +120,10 @@ class Siblings:
         now: datetime,
     ) -> None:
         """Ask CloudWatch about those of whom nothing recent is known; and closely about some, where hours and starts are wanting."""
-        asked = [member for each in found for member in each.unknown(now)]
-        wanting = [each for each in found if policy.cohort_evidence]
+        unplaced = {each.key: each.of_unplaced() for each in found if each.unplaced and policy.cohort_evidence}
+        everyone = [*found, *unplaced.values()]
+        asked = [member for each in everyone for member in each.unknown(now)]
+        wanting = [each for each in everyone if policy.cohort_evidence]
         if not asked and not wanting:
             return
         try:
@@ -130,7 +132,7 @@ class Siblings:
             for each in found:
                 each.problem = each.problem or describe_error(error)
             return
-        owner = {arn: each for each in found for arn in each.members}
+        owner = {arn: each for each in everyone for arn in each.members}
         if asked:
             quiet, loud = glance(cloudwatch, asked, since, now)
             for member in quiet:
@@ -139,6 +141,9 @@ class Siblings:
         for each in wanting:
             members = self._worth_looking_at(each, each.key in unproved, policy, since, now)
             self._look_closely(cloudwatch, members, owner, policy, now)
+        for each in found:
+            if each.key in unplaced:
+                each.weigh_unplaced(unplaced[each.key], since, now, policy)
 
     @staticmethod
     def _worth_looking_at(
