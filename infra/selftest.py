@@ -10,6 +10,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 
 from infra.names import SELFTEST
+from infra.room import wait_for_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -146,13 +147,16 @@ class SelfTest(Construct):
         self, function: aws_lambda.Function, name: str, step: str, state: dict[str, Any] | None = None
     ) -> tasks.LambdaInvoke:
         handed_on: dict[str, Any] = {"state.$": "$"} if state is None else {"state": state}
-        return tasks.LambdaInvoke(
+        invoking = tasks.LambdaInvoke(
             self,
             name,
             lambda_function=function,
             payload=sfn.TaskInput.from_object({"step": step, **handed_on}),
             payload_response_only=True,
         )
+        # What was not started did nothing, a launch included; the agenda goes by the minute.
+        wait_for_room(invoking, longest=Duration.minutes(1))
+        return invoking
 
     def _grant(
         self,

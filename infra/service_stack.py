@@ -159,7 +159,8 @@ class ServiceStack(Stack):
             environment={
                 "DEAD_LETTER_QUEUE_URL": self.findings.dead_letters.queue_url,
                 "CUSTOM_ACTION_ID": self._names.custom_action_id,
-                "CONFIG_RULE_NAMES": " ".join(self._settings.config_rule_names),
+                # One a line: names may have spaces.
+                "CONFIG_RULE_NAMES": "\n".join(self._settings.config_rule_names),
             },
         )
         self.findings.feed(
@@ -294,6 +295,7 @@ class ServiceStack(Stack):
             timeout=timeout,
             memory_size=memory_size,
             log_retention_days=self._settings.log_retention_days,
+            architecture=self._settings.architecture,
             failed_invocations=self.failed.queue if keeps_failed else None,
             environment=environment,
             in_the_role_of=in_the_role_of,

@@ -16,7 +16,7 @@ from infra.event_patterns import LONGEST_PATTERN, config_pattern
 from infra.guardrails.options import GuardrailOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LONGEST_BATCHING_WINDOW_SECONDS = 10
 """The longest that a finding waits for its batch."""
@@ -53,12 +53,15 @@ LOG_RETENTION_DAYS = (
 CALLERS = ("DELEGATED_ADMIN", "SELF")
 """The role in which the security account calls StackSets: delegated administrator or management account."""
 
+ARCHITECTURES = ("arm64", "x86_64")
+"""What Lambda calls the processors; the functions hold nothing that is compiled for one."""
+
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 _ORGANIZATIONAL_UNIT = re.compile(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}|r-[a-z0-9]{4,32}")
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-_RULE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,127}\*?")
+_RULE_NAME = re.compile(r"(?! )[ -)+-~]{1,128}(\*|(?<! ))")
 _NAME_PREFIX = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _ROLE_PREFIX = re.compile(r"[A-Za-z0-9+=,.@_-]*")
 _ROLE_PATH = re.compile(r"/([A-Za-z0-9+=,.@_-]+/)*")
@@ -127,10 +130,13 @@ def _organization(name: str, value: object) -> str | None:
     raise SettingRefused(name, f'takes the id of an organisation (o-...), or "" for none, not {json.dumps(value)}')
 
 
-def _caller(name: str, value: object) -> str:
-    if isinstance(value, str) and value in CALLERS:
-        return value
-    raise SettingRefused(name, f"takes {' or '.join(CALLERS)}, not {json.dumps(value)}")
+def _one_of(words: Sequence[str]) -> Callable[[str, object], str]:
+    def check(name: str, value: object) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        raise SettingRefused(name, f"takes {' or '.join(words)}, not {json.dumps(value)}")
+
+    return check
 
 
 def _email(name: str, value: object) -> str | None:
@@ -191,7 +197,7 @@ def _accounts(name: str, value: object) -> tuple[str, ...]:
 
 
 def _rule_names(name: str, value: object) -> tuple[str, ...]:
-    what = "names of Config rules, or beginnings of names that end with a star,"
+    what = "names of Config rules (up to 128 characters of ASCII), or beginnings of names that end with a star,"
     rules = _list_of(what, _RULE_NAME, "require-imdsv2")(name, value)
     if len(json.dumps(config_pattern(rules))) > LONGEST_PATTERN:
         remedy = "name their common beginning once, with a star behind it"
@@ -259,10 +265,11 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "organization_id": _organization,
     "organizational_units": _list_of("ids of organisational units or roots", _ORGANIZATIONAL_UNIT, "ou-ab12-cd34ef56"),
     "member_regions": _regions,
-    "call_as": _caller,
+    "call_as": _one_of(CALLERS),
     "notification_email": _email,
     "chat_messages": _switch,
     "log_retention_days": _retention,
+    "architecture": _one_of(ARCHITECTURES),
     "quota_share": _quota_share,
     "guardrails": lambda name, value: GuardrailOptions.from_setting(name, _from_command_line(value)),
     "capture": lambda name, value: CaptureOptions.from_setting(name, _from_command_line(value)),

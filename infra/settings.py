@@ -43,6 +43,8 @@ class Settings:
     chat_messages: bool
     """Whether messages have the form that Amazon Q Developer shows in chats; mail then shows that form, too."""
     log_retention_days: int
+    architecture: str
+    """Of the functions' processors; Lambda does not have arm64 in every Region."""
     quota_share: float
     """The share of AWS's request quotas that the service uses; people share these quotas."""
     guardrails: GuardrailOptions

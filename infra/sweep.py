@@ -20,6 +20,7 @@ from constructs import Construct
 
 from infra.function_schedule import scheduler_of_this_account
 from infra.names import SERVICE, SPARED_HOURS
+from infra.room import wait_for_room
 
 if TYPE_CHECKING:
     from infra.encryption import ServiceKey
@@ -35,8 +36,6 @@ PLACE_ATTEMPTS = 2
 PLACE_PAUSE = Duration.seconds(30)
 """A place that fails is tried so often again, within half a minute first, and within two minutes then: with few places one is
 more than the tolerance, and a minute of trouble at AWS would cost the night's result and the digest."""
-BUSY_ATTEMPTS = 100
-"""About four hours, each wait at most five minutes and half of that on average."""
 RESULTS_KEPT = Duration.days(90)
 LONGEST_SWEEP = Duration.hours(20)
 LATEST_START = Duration.hours(1)
@@ -148,16 +147,7 @@ class Sweep(Construct):
             result_path=result_path,
             payload_response_only=result_path is not None,
         )
-        # Step Functions' own retries of Lambda leave this error out. Where the account has few concurrent executions,
-        # a hundred places would fail at once; with jitter they come back one by one.
-        step.add_retry(
-            errors=["Lambda.TooManyRequestsException"],
-            interval=Duration.seconds(5),
-            backoff_rate=2,
-            max_delay=Duration.minutes(5),
-            max_attempts=BUSY_ATTEMPTS,
-            jitter_strategy=sfn.JitterType.FULL,
-        )
+        wait_for_room(step, longest=Duration.minutes(5))
         return step
 
     def _schedule(self, machine: sfn.StateMachine, failed: FailedInvocations) -> None:

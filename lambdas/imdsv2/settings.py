@@ -98,7 +98,7 @@ class EventSettings:
         """Raises SettingMissing, which names the variable."""
         return cls(
             custom_action_id=_required(environment, "CUSTOM_ACTION_ID"),
-            config_rules=tuple(environment.get("CONFIG_RULE_NAMES", "").split()),
+            config_rules=tuple(environment.get("CONFIG_RULE_NAMES", "").splitlines()),
         )
 
 

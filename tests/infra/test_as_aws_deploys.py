@@ -195,11 +195,23 @@ def test_a_place_that_fails_is_tried_again_before_it_counts_as_failed(template: 
     assert not any("States." in str(step["Retry"]) for step in steps(machine) if step is not region)
 
 
-def test_a_sweep_takes_as_many_places_at_once_as_the_settings_say(tmp_path: Path) -> None:
-    """An account with ten concurrent executions works slowly, and works."""
-    run = synthesise(tmp_path / "out", sweep_concurrency=2, remediate_concurrency=2)
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The service for an account with few concurrent executions, in a Region where Lambda has no arm64."""
+    outdir = tmp_path_factory.mktemp("few") / "out"
+    run = synthesise(outdir, sweep_concurrency=2, remediate_concurrency=2, architecture="x86_64")
     assert 0 == run.returncode, run.stderr
-    few = Template.of(tmp_path / "out" / "Imdsv2Remediation.template.json", account=SECURITY_ACCOUNT)
+    return Template.of(outdir / "Imdsv2Remediation.template.json", account=SECURITY_ACCOUNT)
+
+
+def test_functions_run_on_the_processors_of_the_settings(few: Template) -> None:
+    """Lambda refuses arm64 in Regions that do not have it, at the first function of a deployment."""
+    functions = few.resources("AWS::Lambda::Function").values()
+    assert {("x86_64",)} == {tuple(each["Architectures"]) for each in functions}
+
+
+def test_a_sweep_takes_as_many_places_at_once_as_the_settings_say(few: Template) -> None:
+    """An account with ten concurrent executions works slowly, and works."""
     machine = json.loads(few.one("AWS::StepFunctions::StateMachine")["DefinitionString"])
     assert 2 == machine["States"]["Places"]["MaxConcurrency"]
     sources = few.resources("AWS::Lambda::EventSourceMapping").values()

@@ -240,9 +240,22 @@ def verdicts(patterns: dict[str, dict[str, Json]]) -> dict[str, dict[str, Any]]:
 
 def test_rules_and_parser_know_the_same_names_of_config_rules() -> None:
     """What a person names in the settings, in upper or lower case, passes both; other names pass neither."""
-    sought = ("EC2_IMDSV2_CHECK", "require-imdsv2", "Baseline-Ec2Imdsv2Check*")
-    ours = ("ec2_imdsv2_check", "Require-IMDSv2", "baseline-ec2imdsv2check-1AB2CD3E", "acme-ec2-imdsv2-check")
-    others = ("require-imdsv2-on-templates", "my-require-imdsv2", "baseline", "ec2-imdsv2", "required-tags")
+    sought = (
+        "EC2_IMDSV2_CHECK",
+        "require-imdsv2",
+        "Baseline-Ec2Imdsv2Check*",
+        "Metadata (IMDS): tokens",
+        "EC2 tokens *",
+    )
+    ours = (
+        "ec2_imdsv2_check",
+        "Require-IMDSv2",
+        "baseline-ec2imdsv2check-1AB2CD3E",
+        "acme-ec2-imdsv2-check",
+        "metadata (imds): tokens",
+        "ec2 Tokens required",
+    )
+    others = ("require-imdsv2-on-templates", "my-require-imdsv2", "baseline", "ec2-imdsv2", "required-tags", "Metadata")
     names = [*ours, *others, *CONFIG_RULES.values()]
     answers = matches([(config_change(rule=name), config_pattern(sought)) for name in names])
     expected = {name: name not in others for name in names}

@@ -47,7 +47,9 @@ def pilot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The assembly of an installation with another name, whose organisation demands something of roles."""
     outdir = tmp_path_factory.mktemp("names") / "pilot"
     organization = {"organization_id": "o-a1b2c3d4e5", "organizational_units": ["ou-ab12-cd34ef56"]}
-    run = synthesise(outdir, name_prefix=PILOT, config_rule_names=["require-imdsv2"], **organization, **CONFORMING)
+    run = synthesise(
+        outdir, name_prefix=PILOT, config_rule_names=["require-imdsv2", "EC2 tokens"], **organization, **CONFORMING
+    )
     assert 0 == run.returncode, run.stderr
     return outdir
 
@@ -166,7 +168,7 @@ def test_functions_are_told_their_names(name: str, variables: tuple[str, ...], s
         "MANUAL_FUNCTION": "imdsv2-pilot-manual",
         "POWERTOOLS_SERVICE_NAME": "imdsv2-pilot",
         "CUSTOM_ACTION_ID": action,
-        "CONFIG_RULE_NAMES": "require-imdsv2",
+        "CONFIG_RULE_NAMES": "EC2 tokens\nrequire-imdsv2",
     }
     asked = ("MANUAL_FUNCTION", "POWERTOOLS_SERVICE_NAME", *variables)
     assert {each: expected[each] for each in asked} == {each: told[each] for each in asked}

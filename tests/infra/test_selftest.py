@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from botocore.loaders import Loader
 from infra.asset import SELFTEST_MODELS
 from infra.service_models import SELFTEST_OPERATIONS
 from tests.infra.templates import MEMBER_ACCOUNT, ORGANIZATION, REGION, SECURITY_ACCOUNT, Template
+from tests.infra.test_as_aws_deploys import steps
 from tests.infra.test_asset import described, model
 from tests.infra.test_permissions import (
     ENTRANTS,
@@ -264,3 +266,18 @@ def test_an_operation_that_is_shipped_is_whole(service: str, operation: str, sel
     assert described(model(Loader(), service).operation_model(operation)) == described(
         model(shipped, service).operation_model(operation)
     )
+
+
+def test_a_self_test_waits_for_lambda_to_have_room(selftest_template: Template) -> None:
+    """In an account with few concurrent executions, one refused start would end a test of hours, or an instance later."""
+    name = "imdsv2-remediation-selftest"
+    machine = selftest_template.one("AWS::StepFunctions::StateMachine", StateMachineName=name)
+    invoking = steps(json.loads(machine["DefinitionString"]))
+    assert 6 == len(invoking)
+    for step in invoking:
+        errors = [each["ErrorEquals"] for each in step["Retry"]]
+        busy = errors.index(["Lambda.TooManyRequestsException"])
+        assert all(errors.index(each) > busy for each in errors if "States.ALL" in each), "the first that fits is taken"
+        assert (100, 60, "FULL") == tuple(
+            step["Retry"][busy][each] for each in ("MaxAttempts", "MaxDelaySeconds", "JitterStrategy")
+        )

@@ -89,3 +89,11 @@ def test_a_path_that_iam_keeps_for_aws_is_refused(path: str) -> None:
     assert said.startswith("cdk.json, context: role_path must not begin with ")
     assert "/security/" in said
     assert "/aws/" == Settings.from_context({**DEFAULTS, "role_path": "/aws/"}).role_path
+
+
+@pytest.mark.parametrize(
+    "name", ["Require IMDSv2", "EC2.8 (IMDS): tokens/required", "r" * 128, f"{'r' * 128}*", "EC2 tokens *"]
+)
+def test_config_rules_are_named_as_config_lets_people_name_them(name: str) -> None:
+    """Anything of 1 to 128 characters, spaces included; the events of a rule that cannot be named would never be answered."""
+    assert (name,) == Settings.from_context({**DEFAULTS, "config_rule_names": [name]}).config_rule_names

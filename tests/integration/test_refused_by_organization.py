@@ -60,7 +60,13 @@ def refused(code: str, message: str) -> ClientError:
         ),
         ("AccessDenied", denial("with an explicit deny in a resource control policy"), Cause.RESOURCE_CONTROL_POLICY),
         ("UnauthorizedOperation", denial("with an explicit deny in an identity-based policy"), Cause.PERMISSIONS),
-        ("UnauthorizedOperation", denial("because no permissions boundary allows the action"), Cause.PERMISSIONS),
+        (
+            "UnauthorizedOperation",
+            denial("because no permissions boundary allows the action"),
+            Cause.PERMISSIONS_BOUNDARY,
+        ),
+        ("AccessDenied", denial("with an explicit deny in a permissions boundary"), Cause.PERMISSIONS_BOUNDARY),
+        ("UnauthorizedOperation", denial("because no session policy allows the action"), Cause.PERMISSIONS),
         ("UnauthorizedOperation", "You are not authorized to perform this operation.", Cause.PERMISSIONS),
         (
             "UnsupportedOperation",
@@ -190,6 +196,21 @@ def test_what_is_denied_to_all_is_tried_once_a_day_and_said_once(cloud: Cloud, c
     assert 1 == len(days.said())
     for each in cloud.ledger().read(days.arns).values():
         assert POLICY in str(each.explanation)
+
+
+def test_a_permissions_boundary_is_tried_and_told_like_a_policy_of_the_organisation(cloud: Cloud) -> None:
+    """It binds the role, and so every instance; what has to change is the boundary, not what requires tokens."""
+    cloud.policy(mode="enforce", canary=None)
+    days = Days(cloud, cloud.launch(count=4))
+    cloud.wire.refuse(
+        CHANGE, "UnauthorizedOperation", denial(f"because no permissions boundary allows the ec2:{CHANGE} action")
+    )
+    days.begin()
+    days.live(23)
+    assert ({"managed_elsewhere"}, 1, 1) == (days.reasons(), days.attempts(), len(days.said()))
+    for each in cloud.ledger().read(days.arns).values():
+        assert "forbidden by the role's permissions boundary" in str(each.explanation)
+        assert "docs/reference/permissions.md" in str(each.explanation)
 
 
 def test_once_it_is_allowed_the_others_follow(cloud: Cloud) -> None:

@@ -310,6 +310,15 @@ def test_without_its_tag_it_is_left_alone_until_the_tag_is_back(cloud: Cloud) ->
         ),
         (
             "UnauthorizedOperation",
+            "You are not authorized because no permissions boundary allows the action",
+            (
+                "The permissions boundary of the account's rollback role forbids going back (UnauthorizedOperation: You are not authorized "
+                "because no permissions boundary allows the action). Have that policy allow all that the role does "
+                "(docs/reference/permissions.md), and put the instance back by hand until then, or update its software."
+            ),
+        ),
+        (
+            "UnauthorizedOperation",
             "You are not authorized.",
             (
                 "The account's rollback role cannot be used or may not do it (UnauthorizedOperation: You are not authorized.). "

@@ -242,6 +242,24 @@ def test_a_hub_that_does_not_evaluate_the_control_contradicts_nothing(config: di
 
 
 @pytest.mark.parametrize(
+    ("rules", "outcome"),
+    [
+        (["Require IMDSv2"], NOT_TRIED),
+        (["EC2_IMDSV2_CHECK", "baseline-Ec2Imdsv2Check-1AB2CD3E"], NOT_TRIED),
+        (["Require IMDSv2", "acme-ec2-imdsv2-check"], CONTRADICTED),
+    ],
+)
+def test_a_rule_of_config_that_the_service_may_not_know_contradicts_nothing(rules: list[str], outcome: str) -> None:
+    """People name rules as they like; the service takes the events of those that a setting names."""
+    none = replace(clean(), entries=tuple(each for each in clean().entries if each.source != "config"))
+    seen = answered(none, "config", OK, rules=rules)
+    assert outcome == outcomes(seen)["config-event-arrives"]
+    if outcome == NOT_TRIED:
+        assert f"({', '.join(rules)})" in why(seen, "config-event-arrives")
+        assert "config_rule_names" in why(seen, "config-event-arrives")
+
+
+@pytest.mark.parametrize(
     ("instances", "outcome"),
     [
         ([{"status": "OUTDATED", "detail": "RUNNING"}], NOT_TRIED),

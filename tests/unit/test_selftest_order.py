@@ -32,7 +32,8 @@ def test_account_and_region_are_enough() -> None:
     [
         ({"account": "33333333333"}, "account", "12 digits"),
         ({"account": 333333333333}, "account", "12 digits"),
-        ({"region": "Virginia"}, "region", "us"),
+        ({"region": "Virginia"}, "region", "no Region"),
+        ({"region": ["us-east-1"]}, "region", "eu-west-1"),
         ({"subnet": "vpc-0123456789abcdef0"}, "subnet", "subnet"),
         ({"confirm": "yes"}, "confirm", "true or false"),
         ({"line": 1}, "line", "true or false"),
@@ -51,8 +52,18 @@ def test_an_impossible_input_is_named_with_what_it_takes(changes: dict[str, Any]
     with pytest.raises(InvalidRequest) as refusal:
         parse_order({**GIVEN, **changes})
     assert refusal.value.field == field
-    if takes != "us":
-        assert takes in str(refusal.value)
+    assert takes in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "likely"),
+    [("ap-souteast-2", "ap-southeast-2"), ("us-gov-west-2", "us-gov-west-1"), ("cn-nort-1", "cn-north-1")],
+)
+def test_a_region_that_does_not_exist_is_refused_with_the_likely_one(written: str, likely: str) -> None:
+    """With consent, the launch would fail with a host that nobody can reach."""
+    with pytest.raises(InvalidRequest, match=f"did you mean {likely}") as refusal:
+        parse_order({**GIVEN, "region": written, "confirm": True})
+    assert "region" == refusal.value.field
 
 
 @pytest.mark.parametrize("document", [None, "us-east-1", [GIVEN]])

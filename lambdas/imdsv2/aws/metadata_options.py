@@ -24,7 +24,7 @@ from imdsv2.aws.errors import (
     may_have_been_done,
     may_pass,
 )
-from imdsv2.aws.refusals import OF_ALL, cause_of, wants_endpoint
+from imdsv2.aws.refusals import OF_ALL, Cause, cause_of, wants_endpoint
 from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG, Instance
 from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
@@ -269,9 +269,14 @@ def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
         return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now))
     cause = cause_of(error)
     if cause in OF_ALL:
+        remedy = (
+            "Have it allow all that the role does (docs/reference/permissions.md)."
+            if cause is Cause.PERMISSIONS_BOUNDARY
+            else "Let the account's write role do it there, or require tokens by that policy."
+        )
         why = (
-            f"The change is forbidden by {cause} ({code}: {message}). Let the account's write role do it there, or require tokens "
-            "by that policy. One of the instances that run the same software is tried again each day."
+            f"The change is forbidden by {cause} ({code}: {message}). {remedy} One of the instances that run the same software is tried "
+            "again each day."
         )
         return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now), is_of_all=True)
     why = f"EC2 refused the change ({code}: {message})."

@@ -22,6 +22,9 @@ _ORGANIZATION_DENIES = re.compile(
 control policy allows the ... action". Recorded with the policy's ARN and an encoded message behind it: "is not authorized to
 perform: ec2:CreateKeyPair on resource: ... with an explicit deny in a service control policy: arn:aws:organizations::..."."""
 
+_BOUNDARY_DENIES = re.compile(r"explicit deny in a permissions boundary|because no permissions boundary allows")
+"""The same page: "with an explicit deny in a permissions boundary" and "because no permissions boundary allows the ... action"."""
+
 _TOKENS_ENFORCED = re.compile(r"httpTokensEnforced is enabled", re.I)
 """EC2 User Guide, "Troubleshoot issues with IMDS": UnsupportedOperation, "You can't launch instances with IMDSv1 because
 httpTokensEnforced is enabled for this account."; reported of a live account: "You can't set httpTokens to 'optional' because
@@ -46,10 +49,18 @@ class Cause(StrEnum):
     RESOURCE_CONTROL_POLICY = "a resource control policy"
     TOKENS_ENFORCED = "the account's setting HttpTokensEnforced"
     DECLARATIVE_POLICY = "a declarative policy"
+    PERMISSIONS_BOUNDARY = "the role's permissions boundary"
     PERMISSIONS = "the role's permissions"
 
 
-OF_ALL = frozenset({Cause.SERVICE_CONTROL_POLICY, Cause.RESOURCE_CONTROL_POLICY, Cause.DECLARATIVE_POLICY})
+OF_ALL = frozenset(
+    {
+        Cause.SERVICE_CONTROL_POLICY,
+        Cause.RESOURCE_CONTROL_POLICY,
+        Cause.DECLARATIVE_POLICY,
+        Cause.PERMISSIONS_BOUNDARY,
+    }
+)
 """What the organisation forbids, it mostly forbids for all instances of an account and Region alike."""
 
 
@@ -57,16 +68,23 @@ def cause_of(error: Exception) -> Cause | None:
     """What a refusal comes from; None where nobody can tell."""
     code, message = error_code(error), readable_message(error)
     if code in DENIED:
-        denied = _ORGANIZATION_DENIES.search(message)
-        if denied is None:
-            return Cause.DECLARATIVE_POLICY if _DECLARED.search(message) else Cause.PERMISSIONS
-        which = denied["denied"] or denied["missing"]
-        return Cause.SERVICE_CONTROL_POLICY if which == "service" else Cause.RESOURCE_CONTROL_POLICY
+        return _cause_of_denial(message)
     if _TOKENS_ENFORCED.search(message):
         return Cause.TOKENS_ENFORCED
     if code == _NOT_PERMITTED or _DECLARED.search(message):
         return Cause.DECLARATIVE_POLICY
     return None
+
+
+def _cause_of_denial(message: str) -> Cause:
+    """The kind of policy that the message names; where it names none, the role's own."""
+    denied = _ORGANIZATION_DENIES.search(message)
+    if denied is not None:
+        which = denied["denied"] or denied["missing"]
+        return Cause.SERVICE_CONTROL_POLICY if which == "service" else Cause.RESOURCE_CONTROL_POLICY
+    if _BOUNDARY_DENIES.search(message):
+        return Cause.PERMISSIONS_BOUNDARY
+    return Cause.DECLARATIVE_POLICY if _DECLARED.search(message) else Cause.PERMISSIONS
 
 
 def wants_endpoint(error: Exception) -> bool:

@@ -201,8 +201,8 @@ def _waiting(verdict: Verdict, evidence: Evidence, pool: Pool, policy: Policy, n
 def _behind(verdict: Verdict, before: Trace, key: str, policy: Policy) -> Verdict:
     ends_at = before.over_at + timedelta(days=policy.lookback_days)
     why = (
-        f" Its cohort cannot speak for it until {minute(ends_at)}: {before.arn.instance_id}, from the same source, of another version "
-        f"or nobody knows of which, {'was refused' if before.refused else 'made'} {calls(before.calls)}. If that is settled, say so: "
+        f" Its cohort cannot speak for it until {minute(ends_at)}: {before.arn.instance_id}, from the same source, of another version (or one "
+        f"that nobody knows), {'was refused' if before.refused else 'made'} {calls(before.calls)}. If that is settled, say so: "
         f"{cohort_command('clear', lineage_of(key))}"
     )
     return replace(verdict, explanation=verdict.explanation + why, revisit_at=verdict.revisit_at)

@@ -71,6 +71,11 @@ def _refusal(cause: Cause | None, said: str) -> str:
             return f"A declarative policy or another service forbids going back {said}. Change it there, or update the software."
         case Cause.SERVICE_CONTROL_POLICY | Cause.RESOURCE_CONTROL_POLICY:
             return f"{cause.capitalize()} forbids going back {said}. Change it, or update the software."
+        case Cause.PERMISSIONS_BOUNDARY:
+            return (
+                f"The permissions boundary of the account's rollback role forbids going back {said}. Have that policy allow all that the "
+                "role does (docs/reference/permissions.md), and put the instance back by hand until then, or update its software."
+            )
         case Cause.PERMISSIONS:
             return f"The account's rollback role cannot be used or may not do it {said}. Deploy the member roles again."
         case _:

@@ -15,7 +15,7 @@ from imdsv2.errors import PolicyRefused
 from imdsv2.selftest.agenda import CALLER, CLOSED, HOP_LIMIT_WHILE_STOPPED, LINE, QUIET
 from imdsv2.selftest.looks import metric_query, sights
 from imdsv2.selftest.metrics import ACCEPTED, REJECTED
-from imdsv2.selftest.seen import OK, Answer, Sight
+from imdsv2.selftest.seen import CONFIG_RULE, OK, Answer, Sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 REQUIRED: dict[str, Any] = {"HttpTokens": "required"}
 CALLED_BY = "imdsv2-remediation-selftest"
-CONFIG_RULE = "ec2-imdsv2-check"
 _INSTANCE, _CONTINUOUS = "AWS::EC2::Instance", "CONTINUOUS"
 
 _UNKNOWN_ID, _MALFORMED_ID = "i-0ffffffffffffffff", "i-selftest"

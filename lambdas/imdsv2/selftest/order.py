@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.regions import unknown_region
 from imdsv2.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ SELFTEST_TAG = "imdsv2:selftest"
 """Tag of every instance that a self-test launches. Its role may touch no other instance."""
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
-_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}", re.ASCII)
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}", re.ASCII)
 _MOST_TAGS, _LONGEST_KEY, _LONGEST_VALUE = 20, 128, 256
 """Of an instance; EC2 takes 50 tags, and these lengths."""
@@ -58,7 +58,7 @@ def parse_order(document: object) -> Order:
         raise InvalidRequest(unknown[0][:60], f"is no field; known are {', '.join(known)}")
     return Order(
         account=_matching(document, "account", _ACCOUNT, "an account id of 12 digits"),
-        region=_matching(document, "region", _REGION, "a Region, e.g. eu-west-1"),
+        region=_region(document),
         subnet=None if document.get("subnet") is None else _matching(document, "subnet", _SUBNET, "a subnet's id"),
         line=_flag(document, "line", default=True),
         line_at=None if document.get("line_at") is None else round(_number(document, "line_at", 5, _LONGEST_LINE_AT)),
@@ -74,6 +74,15 @@ def _matching(document: Mapping[str, Any], name: str, pattern: re.Pattern[str], 
     if not isinstance(value, str) or pattern.fullmatch(value) is None:
         raise InvalidRequest(name, f"takes {what}")
     return value
+
+
+def _region(document: Mapping[str, Any]) -> str:
+    region = document.get("region")
+    if not isinstance(region, str):
+        raise InvalidRequest("region", "takes a Region, e.g. eu-west-1")
+    if (problem := unknown_region(region)) is not None:
+        raise InvalidRequest("region", f"takes a Region: {problem}")
+    return region
 
 
 def _flag(document: Mapping[str, Any], name: str, *, default: bool) -> bool:

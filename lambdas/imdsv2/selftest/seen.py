@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Raw = Mapping[str, Any]
 Kind = TypeVar("Kind")
 
+CONFIG_RULE = "ec2-imdsv2-check"
+"""In the names of Config's rules for IMDSv2, but for those that people have named otherwise."""
+
 OK = "ok"
 """The code of a call that AWS carried out."""
 LOOK, CONSOLES = "look", "consoles"

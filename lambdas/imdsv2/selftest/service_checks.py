@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from imdsv2.selftest.line_checks import entries_told
 from imdsv2.selftest.result import Expectation
-from imdsv2.selftest.seen import OK
+from imdsv2.selftest.seen import CONFIG_RULE, OK
 
 if TYPE_CHECKING:
     from imdsv2.selftest.result import Result
     from imdsv2.selftest.seen import Seen
 
 PRODUCT, PRODUCT_V2 = ":product/aws/securityhub", ":productv2/aws/securityhub"
-HUB_RULE = "securityhub-ec2-imdsv2-check"
+HUB_RULE = f"securityhub-{CONFIG_RULE}"
 """The beginning of the name of the rule in Config by which Security Hub evaluates EC2.8: where there is none, the control is off."""
 _MAY_BE_LATE = "If the ledger has it since (`imdsv2 explain`), it only came later than the self-test waits."
 _CURRENT, _SKIPPED = "CURRENT", "SKIPPED_SUSPENDED_ACCOUNT"
@@ -32,8 +32,14 @@ def config_event_arrives(seen: Seen) -> Result:
         )
         return expect.not_tried(f"Config does not record instances at once in this account and Region: {why}.")
     entries = [entry for entry in seen.entries if entry.source == "config"]
-    if not entries and not answer.raw.get("rules"):
-        return expect.not_tried("Config records, but no rule there evaluates IMDSv2 (ec2-imdsv2-check).")
+    rules = [str(each) for each in answer.raw.get("rules", [])]
+    if not entries and not rules:
+        return expect.not_tried(f"Config records, but no rule there evaluates IMDSv2 ({CONFIG_RULE}).")
+    if not entries and not any(CONFIG_RULE in each for each in rules):
+        return expect.not_tried(
+            f"Only rules with names of your own evaluate IMDSv2 there ({', '.join(rules)}): name them in the setting config_rule_names, "
+            "and deploy the rules that forward their events again. If you have, look for the event in the queue next to those."
+        )
     hint = "" if entries else f" Is the stack that forwards its events deployed there? {_MAY_BE_LATE}"
     return expect.judged(bool(entries), f"{len(entries)} entries come from Config.{hint}", **entries_told(entries))
 
