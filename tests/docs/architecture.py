@@ -108,6 +108,7 @@ GUARD = Way(
         "guard.departures",
         "guard.untagged",
         "guard.response",
+        "guard.holding",
         "guard.obstacle",
         "guard.rollback",
         "guard.rollback_request",

@@ -151,9 +151,9 @@ class Departures:
         departures = self._departures(place, records, targets, policy)
         departures = [each for each in departures if not self._is_asked_again(each)]
         broken = [each.record for each in departures if each.broke]
-        self.response.hold_cohorts(broken, unexplained=False)
+        self.response.holds.hold(broken, unexplained=False)
         unknown = [each.record for each in departures if each.is_news and not each.broke]
-        self.response.hold_cohorts(unknown, unexplained=True)
+        self.response.holds.hold(unknown, unexplained=True)
         changes = {each.record.arn: each.change(self.now(), request_id) for each in departures}
         lost = self.writer.write(changes.values()).lost
         return [

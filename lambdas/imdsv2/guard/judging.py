@@ -127,7 +127,7 @@ class Judging:
         holds its cohort, until a person has said what they were."""
         now = self.now()
         unexplained = [record for record, why in unproven if why == _UNEXPLAINED and record.awaits_canary_proof]
-        self.response.hold_cohorts(unexplained, unexplained=True)
+        self.response.holds.hold(unexplained, unexplained=True)
         changes = [
             Change(
                 before=record,

@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
-from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.health import Signs
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
@@ -35,13 +33,12 @@ if TYPE_CHECKING:
 
     from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.account import Account
-    from imdsv2.domain.cohort import Cohort
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
+    from imdsv2.guard.holding import CohortHolds
     from imdsv2.guard.rollback import Rollback
     from imdsv2.guard.writer import Writer
     from imdsv2.ledger.account import Accounts
-    from imdsv2.ledger.cohort import Cohorts
     from imdsv2.ledger.policy import PolicySource
     from imdsv2.ledger.record import Record
     from imdsv2.ledger.table import Ledger
@@ -72,7 +69,7 @@ class Response:
     clients: MemberClients
     ledger: Ledger
     accounts: Accounts
-    cohorts: Cohorts
+    holds: CohortHolds
     policies: PolicySource
     rollback: Rollback
     writer: Writer
@@ -84,7 +81,7 @@ class Response:
         """Put back what broke, or what a person wants back, as far as policy and EC2 let it. What is owed then is left to
         `discharge`, which may take its time."""
         wanted = self._remembered(self._with_breakage(wanted))
-        unheld = self._hold_cohorts(wanted)
+        unheld = self.holds.hold_each_source(wanted)
         wanted = [each for each in wanted if each.arn not in {one.arn for one in unheld}]
         alerted = {each.arn: why for each in wanted if (why := _only_told(each, policy)) is not None}
         due = [each for each in wanted if each.arn not in alerted and self._may_try(each)]
@@ -128,23 +125,6 @@ class Response:
             return
         workflow = self.policies.current(self.now()).policy.mode is not Mode.OBSERVE
         self.teller.tell(arns, self.now(), workflow=workflow, paid=paid)
-
-    def hold_cohorts(self, records: Iterable[Record], *, unexplained: bool) -> None:
-        """One that breaks holds all that run the same software, and what its source launches next, until a person clears it.
-        ``unexplained``: nobody knows yet whether it broke. Another that holds the cohort already goes on doing so, unless that
-        is now known to be breakage."""
-        records = list(records)
-        by_cohort = {
-            key: each.arn
-            for each in records
-            if each.cohort is not None
-            for key in (each.cohort, lineage_of(each.cohort))
-        }
-        known = unexplained or any(each.is_broken for each in records)
-        held = self._held(by_cohort, unexplained=unexplained) if known and by_cohort else set()
-        for cohort, arn in by_cohort.items():
-            if cohort not in held:
-                self.cohorts.change(cohort, partial(_held_by, arn, self.now(), unexplained=unexplained))
 
     def _count(self, broken: Iterable[Record]) -> set[InstanceArn]:
         """Count what broke towards the breakers of its accounts, and tell people of those that open. Returns what is counted."""
@@ -216,34 +196,6 @@ class Response:
             signs = dict.fromkeys(asked, Signs(problem=describe_error(error)))
         return [_with_signs(each, signs[each.arn]) if each.arn in asked else each for each in wanted]
 
-    def _hold_cohorts(self, wanted: Iterable[RollbackRequest]) -> list[RollbackRequest]:
-        """Hold each source by itself. Returns those whose cohort could not be held: they are the next pass's, and keep no other back."""
-        by_source: dict[str, list[RollbackRequest]] = defaultdict(list)
-        for each in wanted:
-            by_source[lineage_of(each.record.cohort or "")].append(each)
-        unheld: list[RollbackRequest] = []
-        for source, several in by_source.items():
-            wanted = [each for each in several if not each.broken and obstacle(each.record, each.target) is None]
-            try:
-                self.hold_cohorts([each.record for each in several if each.broken], unexplained=False)
-                self.hold_cohorts([each.record for each in wanted], unexplained=True)
-            except (*CALL_FAILURES, LedgerContended) as error:
-                self.logger.warning("cohort not held", extra={"cohort": source, "problem": describe_error(error)})
-                unheld += several
-        return unheld
-
-    def _held(self, keys: Iterable[str], *, unexplained: bool) -> set[str]:
-        """The cohorts that are held already; not ``unexplained``: because something broke."""
-        cohorts = self.cohorts.read(keys)
-        records = self.ledger.read({each.broken_by for each in cohorts.values() if each.broken_by is not None})
-        return {
-            key
-            for key, each in cohorts.items()
-            if each.broken_by
-            and each.is_held(records[each.broken_by].cleared_at)
-            and (unexplained or not each.unexplained)
-        }
-
     def _may_try(self, each: RollbackRequest) -> bool:
         """Whether to try to put it back now: not again and again where EC2 has just refused."""
         refused_at = each.record.left_at
@@ -264,10 +216,6 @@ def _found_broken(record: Record, now: datetime) -> Record:
         broken_at=record.broken_at if record.is_broken else now,
         left_because=None if record.left_because == UNPROVEN else record.left_because,
     )
-
-
-def _held_by(arn: InstanceArn, now: datetime, known: Cohort, *, unexplained: bool) -> Cohort:
-    return replace(known.renewed(), broken_by=arn, broken_at=now, unexplained=unexplained)
 
 
 def _with_signs(each: RollbackRequest, signs: Signs) -> RollbackRequest:

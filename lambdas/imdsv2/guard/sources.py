@@ -259,7 +259,7 @@ class SourceWatch:
         if not record.is_broken:
             # By its own record a person clears it, and its cohort with it.
             self.writer.write([known])
-        self.response.hold_cohorts([known.after], unexplained=False)
+        self.response.holds.hold([known.after], unexplained=False)
 
     def _verified(self, fix: SourceFix, members: int, policy: Policy) -> None:
         why = (

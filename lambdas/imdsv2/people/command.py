@@ -17,6 +17,7 @@ from imdsv2.ledger.items import to_text
 from imdsv2.people import effects
 from imdsv2.people.command_request import (
     AcceptCommand,
+    AccountedFor,
     ApproveCommand,
     ClearCommand,
     CloseBreakerCommand,
@@ -66,7 +67,7 @@ _ALLOWED = frozenset(
 
 def _refuse_times(command: Command, now: datetime) -> None:
     """Raises InvalidRequest for a last day that is past, and for a beginning that is still to come."""
-    until = command.until if isinstance(command, ApproveCommand | HoldCommand | AcceptCommand) else None
+    until = command.until if isinstance(command, ApproveCommand | AccountedFor) else None
     if until is not None and until < now.astimezone(UTC).date():
         raise InvalidRequest("until", f"takes today or a day that is still to come, not {until}")
     since = command.scope.since

@@ -64,6 +64,15 @@ class BaseCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountedFor(BaseCommand):
+    """What an ``owner`` answers for, through its last day."""
+
+    reason: str
+    owner: str
+    until: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UndoCommand(BaseCommand):
     kind: ClassVar = CommandKind.UNDO
 
@@ -82,13 +91,8 @@ class RefuseCommand(BaseCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HoldCommand(BaseCommand):
-    """``owner`` answers for the hold, through its last day."""
-
+class HoldCommand(AccountedFor):
     kind: ClassVar = CommandKind.HOLD
-    reason: str
-    owner: str
-    until: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +114,8 @@ class ClearCommand(BaseCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptCommand(BaseCommand):
-    """``owner`` answers for the acceptance, through its last day."""
-
+class AcceptCommand(AccountedFor):
     kind: ClassVar = CommandKind.ACCEPT
-    reason: str
-    owner: str
-    until: date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

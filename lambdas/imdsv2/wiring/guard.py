@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsv2.guard.departures import Departures
+from imdsv2.guard.holding import CohortHolds
 from imdsv2.guard.judging import Judging
 from imdsv2.guard.place import Places
 from imdsv2.guard.recall import Recall
@@ -52,7 +53,7 @@ def build_response(service: Service) -> Response:
         clients=service.clients,
         ledger=line.ledger,
         accounts=service.accounts,
-        cohorts=service.cohorts,
+        holds=CohortHolds(ledger=line.ledger, cohorts=service.cohorts, now=line.now, logger=line.logger),
         policies=line.policies,
         rollback=Rollback(
             clients=service.clients, writer=writer, lease=service.settings.lease, now=line.now, logger=line.logger
