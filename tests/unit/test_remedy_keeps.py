@@ -179,6 +179,39 @@ def test_the_way_back_is_told(kind: str, told: str) -> None:
     assert f"To go back: {told}" in in_language(catalogue("web")[kind], Language.CLI).says
 
 
+@pytest.mark.parametrize(
+    ("tags", "languages"),
+    [
+        (STACK, ["cloudformation", "cdk-python", "cdk-typescript"]),
+        (TERRAFORM, ["terraform"]),
+        ({}, ["aws-cli", "terraform"]),
+    ],
+)
+def test_two_versions_of_one_template_are_one_resource_where_it_is_managed(
+    tags: dict[str, str], languages: list[str]
+) -> None:
+    """It has one text there, with what the newer version says; as commands, each version gets its own."""
+    group = Group(
+        name="two",
+        arn="arn:two",
+        refs=(Ref(id=TEMPLATE, version="1"), Ref(id=TEMPLATE, version="2", types=("m7g.large",))),
+        policy={
+            "LaunchTemplate": {
+                "LaunchTemplateSpecification": {"LaunchTemplateId": TEMPLATE, "Version": "1"},
+                "Overrides": [{"LaunchTemplateSpecification": {"LaunchTemplateId": TEMPLATE, "Version": "2"}}],
+            }
+        },
+    )
+    made = versions(v1={"HttpPutResponseHopLimit": 1}, v2={"HttpPutResponseHopLimit": 3})
+    source = grouped(group, templates={TEMPLATE: template(tags=tags)}, versions=made)
+    remedies = remedies_of(source)
+    assert languages == [str(each.language) for each in remedies]
+    for each in remedies:
+        lower = '"HttpPutResponseHopLimit":1' in each.text
+        assert (each.language is Language.CLI) == lower
+        assert re.search(r"(?i)hop_?limit\W+3", each.text)
+
+
 def test_a_template_that_cannot_be_read_keeps_its_name_in_a_policy(tmp_path: Path) -> None:
     """AWS takes a name as well as an id, and refuses an empty one."""
     main = {"LaunchTemplateId": TEMPLATE, "Version": "2"}

@@ -19,26 +19,31 @@ if TYPE_CHECKING:
 
 
 def of_templates(source: Source, launches: Sequence[TemplateLaunch]) -> list[Remedy]:
-    """The remedies of a source's launches from templates; none for one that a service made for itself."""
-    found: list[Remedy] = []
-    free: list[TemplateLaunch] = []
-    for launch in launches:
-        owner = owner_of_template(launch.template)
-        if owner is not None and owner.made_it:
-            continue
-        if owner is not None and owner.manager == CLOUDFORMATION and owner.logical_id:
-            found += in_stack.of_template(source, launch, owner)
-        elif owner is not None and owner.manager == EKSCTL:
-            found.append(in_services.of_eksctl(source, owner))
-        elif owner is not None and owner.manager == TERRAFORM:
-            found.append(in_terraform.of_template(source, launch))
-        else:
-            free.append(launch)
+    """The remedies of a source's launches from templates, older versions first. Where a template is managed it is one thing, however many
+    of its versions are launched: its text is made from the newest."""
+    newest = {each.version.template: each for each in launches}
+    managed = {template: _where_managed(source, each) for template, each in newest.items()}
+    found = [each for several in managed.values() for each in several or ()]
+    free = [each for each in launches if managed[each.version.template] is None]
     if free:
         found.append(_minding(source, in_cli.of_templates(source, free)))
     if not source.owners:
-        found += [_perhaps(in_terraform.of_template(source, each)) for each in free]
+        found += [_perhaps(in_terraform.of_template(source, each)) for each in newest.values()]
     return found
+
+
+def _where_managed(source: Source, launch: TemplateLaunch) -> list[Remedy] | None:
+    """The remedies where a template is managed: none for one that a service made for itself. None where commands change it."""
+    owner = owner_of_template(launch.template)
+    if owner is None:
+        return None
+    if owner.made_it:
+        return []
+    if owner.manager == CLOUDFORMATION and owner.logical_id:
+        return in_stack.of_template(source, launch, owner)
+    if owner.manager == EKSCTL:
+        return [in_services.of_eksctl(source, owner)]
+    return [in_terraform.of_template(source, launch)] if owner.manager == TERRAFORM else None
 
 
 def of_configuration(source: Source, group: Group, configuration: Configuration) -> list[Remedy]:
