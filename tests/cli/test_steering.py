@@ -194,6 +194,19 @@ def test_a_breaker_is_closed_once_somebody_says_so(aws: Aws) -> None:
     assert expected == aws.payloads()[1]
 
 
+@pytest.mark.parametrize("since", ["2027-05-01T06:20:00Z", None])
+def test_a_breaker_that_opens_anew_while_somebody_reads_stays_open(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, since: str | None
+) -> None:
+    """Or that another has closed meanwhile: what broke since was not shown."""
+    looks = iter([{}, {"opened_at": since}])
+    aws.on_invoke("manual", lambda payload: breaker(**next(looks))(payload))
+    monkeypatch.setattr(confirming, "is_terminal", lambda _: True)
+    done = run("close-breaker", "--account", "222222222222", stdin="yes\n")
+    assert (3, [True, True]) == (done.exit_code, [each["dry_run"] for each in aws.payloads()]), done.output
+    assert "has opened anew, since it was shown" in done.stderr
+
+
 def test_a_breaker_that_is_closed_is_nothing_to_do(aws: Aws) -> None:
     """Exit code 3."""
     aws.on_invoke("manual", breaker(opened_at=None, problem="Its breaker is not open."))

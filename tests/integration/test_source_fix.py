@@ -260,6 +260,20 @@ def test_an_undo_puts_back_what_was_there(cloud: Cloud, named: str) -> None:
     assert [False] == [each["done"] for each in steer(cloud, undo={"source": KEY})]
 
 
+def test_an_undo_of_what_is_being_changed_is_to_be_asked_for_again(cloud: Cloud) -> None:
+    """The guard does not know of it, and is not said to bring it to its end."""
+    made = template(cloud)
+    proved(cloud, LaunchTemplate={"LaunchTemplateId": made})
+    answers: list[dict[str, Any]] = []
+    cloud.wire.on("ModifyLaunchTemplate", lambda _: answers.extend(steer(cloud, undo={"source": KEY})))
+    assert ["fixed"] == [each["status"] for each in fix(cloud)]
+    (undone,) = answers
+    assert (False, "Somebody is changing it right now; ask again in a few minutes.") == (
+        undone["done"],
+        undone["problem"],
+    )
+
+
 def test_an_undo_of_a_mixed_group_puts_back_every_number(cloud: Cloud) -> None:
     """As the policy was."""
     main, arm = template(cloud), template(cloud, "arm")

@@ -8,7 +8,7 @@ from imdsv2_cli import times
 from imdsv2_cli.aws import ask
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.confirm import confirm, dry_run_option, reason_option, yes_option
-from imdsv2_cli.failure import Exit, usage
+from imdsv2_cli.failure import Exit, Failure, usage
 from imdsv2_cli.naming import account_option, instances_argument, needed_account_option, region_option
 from imdsv2_cli.output import Column, Table, note, show
 from imdsv2_cli.scope import cohort_option, scope_of
@@ -161,6 +161,10 @@ def close_breaker(app: App, account: str, reason: str | None, yes: bool, dry_run
         return Exit.NOTHING if breaker["problem"] else Exit.DONE
     note(f"The circuit breaker of account {account} has been open since {breaker['opened_at']}.")
     confirm(f"Close the circuit breaker of account {account}", yes=yes)
+    # Somebody may have read for minutes, and what broke since is for nobody's yes.
+    if not yes and ask(app, {**payload, "dry_run": True})["results"][0]["opened_at"] != breaker["opened_at"]:
+        why = "the breaker has been closed, or has opened anew, since it was shown"
+        raise Failure("nothing was changed", why, "look with imdsv2 status, and repeat the command", code=Exit.NOTHING)
     done = ask(app, {**payload, "dry_run": False, "caller": app.caller})
     show(app, done, Table(_BREAKERS, done["results"]))
     return Exit.DONE if done["results"][0]["done"] else Exit.FAILED

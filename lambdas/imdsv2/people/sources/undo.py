@@ -58,7 +58,7 @@ class SourceUndoing:
             else:
                 status = ended.fix.status if ended.fix is not None else fix.status
                 explanation = ended.why
-                problem = None if status is FixStatus.GONE_BACK else f"{ended.why} The guard brings it to its end."
+                problem = _why_not(status, ended.why)
         return {
             "source": fix.key,
             "status": status,
@@ -87,6 +87,13 @@ class SourceUndoing:
             and (scope.cohort is None or lineage_of(scope.cohort) in each.cohorts)
             and (scope.since is None or (each.fixed_at is not None and each.fixed_at >= scope.since))
         ]
+
+
+def _why_not(status: FixStatus | None, why: str) -> str | None:
+    """Why it is not back. What is not begun, because somebody else is changing it, nobody brings to its end."""
+    if status is FixStatus.GONE_BACK:
+        return None
+    return f"{why} The guard brings it to its end." if status is FixStatus.GOING_BACK else why
 
 
 def _goes_back(fix: SourceFix) -> bool:
