@@ -117,6 +117,7 @@ def what_was_enforced(cloud: Cloud) -> Any:
 
 def the_last_good_policy(cloud: Cloud) -> Any:
     """None before there is one, then the newest."""
+    cloud.create_ledger()
     kept = LastGoodPolicy(cloud.dynamodb, TABLE)
     seen = [kept.read()]
     for mode, version in (("observe", 1), ("enforce", 2), ("older", 1)):
