@@ -54,7 +54,7 @@ def test_an_instance_whose_software_breaks_is_put_back_by_itself(world: World) -
     endpoint = _imds(world, canary)
     eventually(lambda: workloads.old_sdk(endpoint) == "denied" or None, "EC2 to apply the change")
     world.reject(canary)
-    assert 1 <= world.guard()["rolled_back"]
+    world.guard_until("rolled_back")
     assert "optional" == world.options(canary)["HttpTokens"]
     assert "ok" == workloads.old_sdk(endpoint)
 

@@ -62,7 +62,7 @@ from boto.utils import get_instance_metadata
 
 path, patience = "meta-data/iam/security-credentials/", float(os.environ["PATIENCE"])
 roles = get_instance_metadata(url=os.environ["IMDS"], data=path, timeout=patience, num_retries=1)
-print(list(roles.values()) or "denied")
+print([each for each in roles.values() if each] or "denied")
 """
 
 
