@@ -190,6 +190,25 @@ def test_instances_with_one_past_part_when_one_of_them_publishes(
     assert [[1.0], [1.0, 5.0], [1.0, 7.0]] == seen
 
 
+def test_instances_with_one_past_have_one_in_common_with_what_follows_it(
+    cloud: LocalCloud, cloudwatch: CloudWatchClient, account: str
+) -> None:
+    """What is loaded for several goes to these and to nobody else, and parts none of them from the others."""
+    hour = _this_hour() - HOUR
+    instances = [f"i-{number:017x}" for number in range(4)]
+
+    def load(several: list[str], at: datetime, value: float) -> None:
+        series = {each: [(int(at.timestamp()), [value])] for each in several}
+        cloud.history("MetadataNoToken", series, account=account, region="eu-west-1")
+
+    load(instances[:3], hour - HOUR, 1.0)
+    load(instances[1:], hour, 2.0)
+    _put(cloudwatch, [_datum(hour + timedelta(minutes=5), instance=instances[2], Value=3.0)])
+    load(instances[1:3], hour, 4.0)
+    seen = [[value for _, value in _values(cloudwatch, _query(each), hour - HOUR, hour + HOUR)] for each in instances]
+    assert [[1.0], [1.0, 6.0], [1.0, 9.0], [2.0]] == seen
+
+
 def _shape(result: Any) -> tuple[str, str, int]:
     return result["Id"], result["StatusCode"], len(result["Values"])
 

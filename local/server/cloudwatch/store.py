@@ -74,6 +74,13 @@ class Series:
         self.minutes.setdefault(minute, Datapoint()).add(total, count, low, high)
         self.by_period.clear()
 
+    def followed_by(self, points: Iterable[tuple[int, float]]) -> Series:
+        """A common series: this one's points, and these single values."""
+        series = Series(common=True, minutes={at: replace(point) for at, point in self.minutes.items()})
+        for at, value in points:
+            series.put(at, value, 1.0, value, value)
+        return series
+
     def periods(self, *, start: int, end: int, period: int) -> tuple[list[int], list[Datapoint]]:
         """Start times and points of the nonempty periods from `start` to `end` (exclusive), ascending; times in epoch seconds."""
         offset = start % period
@@ -92,6 +99,9 @@ class Series:
         return self.by_period[period, offset]
 
 
+_NOTHING: Final = Series(common=True)
+
+
 @dataclass(slots=True)
 class MetricStore:
     """The metrics of one account and Region."""
@@ -107,14 +117,18 @@ class MetricStore:
         series.put(timestamp, total, count, low, high)
 
     def load(self, keys: Iterable[MetricKey], points: Sequence[tuple[int, float]]) -> None:
-        """Publish the same single values for many metrics. New metrics share one series, as a series for each would need too much memory."""
-        common = Series(common=True)
-        for at, value in points:
-            common.put(at, value, 1.0, value, value)
+        """Publish the same single values for many metrics. Metrics that have had the same values so far share one series, as a series for
+        each would need too much memory, and as much time to be rolled up."""
+        followed: dict[int, Series] = {}
         for key in keys:
-            if self.series.setdefault(key, common) is not common:
+            series = self.series.get(key, _NOTHING)
+            if not series.common:
                 for at, value in points:
                     self.put(key, at, value, 1.0, value, value)
+            elif id(series) in followed:
+                self.series[key] = followed[id(series)]
+            else:
+                self.series[key] = followed[id(series)] = series.followed_by(points)
 
     def read(
         self, key: MetricKey, *, start: float, end: float, period: int, now: float
