@@ -13,8 +13,9 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.stub import Stubber
 from moto.ec2.models import ec2_backends
 
+from imdsv2.aws.parsing import metrics_session
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, MemberClients, metrics_session
+from imdsv2.aws.sessions import CONFIG, MemberClients
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Finding, Request, Source
 from imdsv2.intake.event_names import EventNames

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.domain.fleet_file import LATEST
-from imdsv2.domain.request import Source
+from imdsv2.domain.request import Request, Source
 from imdsv2.ledger.digests import DigestState
 from imdsv2.sweep.digest_rows import AGAIN_AFTER, ENTRIES, NO_OWNER
 from imdsv2.wiring.sweep import build_digest
@@ -103,6 +103,18 @@ def test_each_owner_gets_one_message_a_day(cloud: Cloud, days: Days) -> None:
     assert f"NEEDS YOU: 1 instance (1 v1_in_use)\n- web-1 ({busy.instance_id}, " in told["blue"]
     assert stray.instance_id in told[NO_OWNER]
     assert stray.instance_id not in told["blue"]
+
+
+def test_what_the_digest_tells_is_not_written_twice(cloud: Cloud, days: Days) -> None:
+    """The verdict says that it is left to the digest: with a message of its own, what was told is a write more."""
+    for digest, writes in (("daily", 1), ("off", 2)):
+        cloud.policy(mode="observe", digest=digest)
+        arn = cloud.one(use=3.0)
+        before = len(cloud.wire.made("TransactWriteItems"))
+        cloud.line().run([Request(arn=arn, source=Source.SWEEP)], "request-1")
+        assert writes == len(cloud.wire.made("TransactWriteItems")) - before
+        assert cloud.current(arn)["notified_at"] >= cloud.current(arn)["changed_at"]
+    assert ["held"] == at_once(cloud)
 
 
 def test_a_message_says_what_it_is_about_and_what_to_do(cloud: Cloud, days: Days) -> None:

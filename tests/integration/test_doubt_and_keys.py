@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.errors import may_have_been_done
-from imdsv2.aws.sessions import MemberClients, metrics_session
+from imdsv2.aws.parsing import metrics_session
+from imdsv2.aws.sessions import MemberClients
 from tests.integration.builders import NOW, ROLES, arn_of
 from tests.unit.builders import instance
 from tests.world.clock import Clock

@@ -11,7 +11,8 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
-from imdsv2.aws.sessions import MemberClients, metrics_session
+from imdsv2.aws.parsing import metrics_session
+from imdsv2.aws.sessions import MemberClients
 from imdsv2.domain.instance import InstanceArn
 from tests.integration.builders import MEMBER, NOW, OTHER, ROLES, arn_of
 from tests.world.clock import Clock

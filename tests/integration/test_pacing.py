@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.pacing import Pacing
-from imdsv2.aws.sessions import MemberClients, metrics_session
+from imdsv2.aws.parsing import metrics_session
+from imdsv2.aws.sessions import MemberClients
 from imdsv2.domain.history import History
 from imdsv2.domain.instance import ENFORCED_TAG, Place, Unreachable
 from imdsv2.domain.lifecycle import Status

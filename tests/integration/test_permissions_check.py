@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from imdsv2.aws.sessions import MemberClients, metrics_session
+from imdsv2.aws.parsing import metrics_session
+from imdsv2.aws.sessions import MemberClients
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.permissions_check import check
 from imdsv2.version import VERSION, VERSION_TAG

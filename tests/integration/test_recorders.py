@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.aws.sessions import MemberClients, metrics_session
+from imdsv2.aws.parsing import metrics_session
+from imdsv2.aws.sessions import MemberClients
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.recorders import PLACES_A_CALL, answer_recorders, records_instances
 from tests.integration.builders import MEMBER, OTHER, ROLES

@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutErr
 
 from imdsv2.aws import sessions as aws
 from imdsv2.aws.ec2 import describe
-from imdsv2.aws.sessions import MemberClients, metrics_session
+from imdsv2.aws.parsing import metrics_session
+from imdsv2.aws.sessions import MemberClients
 from imdsv2.domain.instance import Unreachable
 from tests.integration.builders import MEMBER, NOW, ROLES, arn_of
 from tests.world.clock import Clock

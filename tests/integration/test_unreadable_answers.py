@@ -10,8 +10,7 @@ from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from imdsv2.aws.parsing import new_session
-from imdsv2.aws.sessions import metrics_session
+from imdsv2.aws.parsing import metrics_session, new_session
 from tests.integration.builders import MEMBER, OTHER, REGION
 from tests.integration.guarding import enforced, guard, live, reject
 from tests.world.refusal import refusal

@@ -14,7 +14,7 @@ from imdsv2.domain import lifecycle
 from imdsv2.domain.decision import decide
 from imdsv2.domain.instance import Unreachable
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.policy import Policy
+from imdsv2.domain.policy import Digest, Policy
 from imdsv2.domain.request import Finding, Source
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.ledger.finding_key import key_of
@@ -61,7 +61,7 @@ def record(status: Status, *, findings: Iterable[Finding] = (), **attributes: An
 
 def final(judged: Judgement, now: datetime = NOW) -> Change:
     """The item written at the end; the ledger accepts it."""
-    change = recording.final(judged, SIGNATURE, now)
+    change = recording.final(judged, SIGNATURE, now, Digest.OFF)
     lifecycle.check(judged.record.status, str(change.applied().status))
     return change
 
@@ -113,7 +113,7 @@ def test_a_notice_is_over_once_the_change_is_made(status: Status, is_over: bool)
     """The next change needs a new notice; a change that was stopped before EC2, or refused there, keeps its notice."""
     known = record(Status.HELD, notice_ends_at="2026-11-20T12:00:00.000000Z")
     ahead = recording.enforcing(judgement(record=known), SIGNATURE, LEASE, NOW).applied()
-    ended = recording.final(judgement(record=ahead, status=status), SIGNATURE, NOW).applied()
+    ended = recording.final(judgement(record=ahead, status=status), SIGNATURE, NOW, Digest.OFF).applied()
     assert is_over == (ended.notice_ends_at is None)
 
 
@@ -478,3 +478,44 @@ def test_a_look_that_leaves_an_enforcement_standing_leaves_no_lease(reason: Reas
     seen = verdict(decision=Decision.SKIP, reason=reason, revisit_at=NOW + DAY)
     written = final(judgement(record=known, verdict=seen, status=Status.SKIPPED, target=REQUIRED)).applied()
     assert ("enforced", None) == (written.status, written.lease_until)
+
+
+# --- What the digest tells ------------------------------------------------------------------------------------------
+
+BEFORE = NOW - DAY
+
+
+@pytest.mark.parametrize(
+    ("known", "status", "told"),
+    [
+        (record(Status.ENFORCING), Status.ENFORCED, NOW),
+        (Record(arn=arn()), Status.WOULD_ENFORCE, NOW),
+        (record(Status.WOULD_ENFORCE, changed_at=BEFORE, notified_at=BEFORE), Status.WOULD_ENFORCE, BEFORE),
+        (Record(arn=arn()), Status.SKIPPED, None),
+    ],
+    ids=["enforced", "would be", "as before", "no news"],
+)
+def test_what_the_digest_tells_is_told_with_the_verdict(known: Record, status: Status, told: datetime | None) -> None:
+    """So that no second write has to say so; without a digest, news are owed."""
+    judged = judgement(record=known, status=status)
+    with_digest = recording.final(judged, SIGNATURE, NOW, Digest.DAILY).applied()
+    assert (told, told is None) == (with_digest.notified_at, with_digest.owes_notification())
+    without = recording.final(judged, SIGNATURE, NOW, Digest.OFF).applied()
+    assert (known.notified_at, told != BEFORE) == (without.notified_at, without.owes_notification())
+
+
+def test_what_is_urgent_is_told_at_once_all_the_same() -> None:
+    """Nothing in an account that cannot be reached is looked after: that does not wait for the night."""
+    unreachable = verdict(decision=Decision.HOLD, reason=Reason.UNREACHABLE)
+    judged = judgement(verdict=unreachable, target=Unreachable(arn=arn(), problem="AccessDenied"), status=Status.HELD)
+    told = recording.final(judged, SIGNATURE, NOW, Digest.DAILY).applied()
+    assert told.notified_at is None
+    assert told.owes_notification()
+
+
+def test_what_nobody_has_heard_of_yet_does_not_wait_for_the_digest() -> None:
+    """The guard has left it broken, and could not tell; the verdict that comes next says it once more."""
+    left = record(Status.ENFORCED, left_because="NoTag", explanation="Left.", changed_at=BEFORE, broken_at=BEFORE)
+    held = verdict(decision=Decision.HOLD, reason=Reason.NO_EVIDENCE)
+    told = recording.final(judgement(record=left, verdict=held, status=Status.HELD), SIGNATURE, NOW, Digest.DAILY)
+    assert ("NoTag", True) == (told.applied().left_because, told.applied().owes_notification())

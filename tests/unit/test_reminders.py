@@ -14,7 +14,7 @@ from imdsv2.domain.decision import decide
 from imdsv2.domain.history import History, Hold
 from imdsv2.domain.instance import Unreachable
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.policy import Policy
+from imdsv2.domain.policy import Digest, Policy
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Decision
 from imdsv2.ledger.record import Record
@@ -56,7 +56,7 @@ def judged(record: Record, target: Target, now: datetime) -> Record:
     verdict = decide(target, evidence(), record.history, Policy(), now)
     case = Case(arn=record.arn, requests=(request(source=Source.REVISIT, finding=None),))
     judgement = Judgement(case=case, record=record, verdict=verdict, status=STATUSES[verdict.decision], target=target)
-    return recording.final(judgement, Signature(request_id="request-1", session=None), now).applied()
+    return recording.final(judgement, Signature(request_id="request-1", session=None), now, Digest.OFF).applied()
 
 
 def told(record: Record, now: datetime) -> Record:
@@ -197,7 +197,7 @@ def test_an_enforcement_is_greater_news_than_the_end_that_allowed_it() -> None:
         status=Status.ENFORCED,
         target=instance(),
     )
-    record = recording.final(judgement, Signature(request_id="request-1", session=None), AFTER).applied()
+    record = recording.final(judgement, Signature(request_id="request-1", session=None), AFTER, Digest.OFF).applied()
     assert "IMDSv1 switched off" == news(record)
     assert str(record.explanation).startswith("What kept it from being changed ended on 2026-12-31.")
 

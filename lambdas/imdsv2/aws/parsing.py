@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_OF_NUMBERS = frozenset({"double", "timestamp"})
+_NUMBERS = frozenset({int, float})
 _SOURCE_MODELS = Path(__file__).parents[2] / "source_models"
 
 
@@ -34,6 +36,20 @@ class _Parsers(ResponseParserFactory):
         return parser
 
 
+class _NumberParsers(_Parsers):
+    """Parsers that leave numbers as they are sent, and times too where they are sent as numbers. botocore would take up each datapoint by
+    itself, and make a datetime of each time: together ten times what it takes to read the JSON of a page of 100,800."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_parser_defaults(timestamp_parser=_seconds_or_time)
+
+    def create_parser(self, protocol_name: str) -> Any:
+        parser = super().create_parser(protocol_name)
+        parser._handle_list = _with_numbers_as_sent(parser._handle_list)  # noqa: SLF001 - botocore looks the method up by this name
+        return parser
+
+
 def new_session() -> botocore.session.Session:
     """A session of botocore with these parsers."""
     session = botocore.session.Session()
@@ -47,6 +63,13 @@ def session_beside(first: botocore.session.Session) -> botocore.session.Session:
     session = botocore.session.Session(event_hooks=first.get_component("event_emitter"), include_builtin_handlers=False)
     session.register_component("data_loader", first.get_component("data_loader"))
     session.register_component("response_parser_factory", _Parsers())
+    return session
+
+
+def metrics_session(beside: botocore.session.Session) -> botocore.session.Session:
+    """A session for CloudWatch only, see ``session_beside``: its clients leave timestamps as the epoch seconds that CloudWatch sends."""
+    session = session_beside(beside)
+    session.register_component("response_parser_factory", _NumberParsers())
     return session
 
 
@@ -68,6 +91,18 @@ def to_time(value: Any) -> datetime:
             pass
     parsed: datetime = parse_timestamp(value)
     return parsed
+
+
+def _seconds_or_time(value: Any) -> Any:
+    return value if isinstance(value, int | float) else parse_timestamp(value)
+
+
+def _with_numbers_as_sent(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def handle_list(shape: Any, value: Any) -> Any:
+        is_of_numbers = shape.member.type_name in _OF_NUMBERS and isinstance(value, list)
+        return value if is_of_numbers and _NUMBERS.issuperset(map(type, value)) else handle(shape, value)
+
+    return handle_list
 
 
 def _readable(parse: Callable[..., Any]) -> Callable[..., Any]:

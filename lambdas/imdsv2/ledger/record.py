@@ -139,7 +139,7 @@ class Record:
     reminded_of: date | None = None
     """The `ends_on` of the last advance reminder. Line."""
     notified_at: datetime | None = None
-    """When people were last notified of the verdict, or that was left to the digest. Last step of the line."""
+    """When people were last notified of the verdict, which is the last step of the line; or that was left to the digest."""
 
     # The watch. Started by the line, then set by the guard.
     watch: str | None = None

@@ -131,6 +131,8 @@ class Transactions:
     def _run(self, writes: Mapping[InstanceArn, Write]) -> Written:
         patience = _Patience()
         batches = [_Batch(writes=each, patience=patience) for each in _packed(writes)]
+        if len(batches) == 1:  # As most are: a thread of its own would cost as much as the transaction's request.
+            return self._commit(batches[0])
         with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
             return reduce(or_, pool.map(self._commit, batches), Written())
 

@@ -17,6 +17,7 @@ from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.errors import LedgerContended
+from imdsv2.ledger.shared_writes import SharedWrites
 from imdsv2.ledger.transactions import Written
 from imdsv2.line import record
 from imdsv2.line.enforce import Enforcement
@@ -138,16 +139,20 @@ class Action:
                 now=self.now,
             ),
             ask_policy=self.gates.ask_policy,
-            record=partial(self._record_enforced, request_id=request_id),
+            record=partial(
+                self._record_enforced,
+                SharedWrites(lambda changes: self.ledger.write(changes, self.now())),
+                request_id=request_id,
+            ),
             now=self.now,
             logger=self.logger,
         )
 
-    def _record_enforced(self, judgement: Judgement, *, request_id: str) -> Judgement:
+    def _record_enforced(self, writes: SharedWrites, judgement: Judgement, *, request_id: str) -> Judgement:
         """Write that EC2 has taken the change. What could not be written is written with the rest, at the end; what another run
         has taken over is left to it."""
-        change = record.final(judgement, self._signed(judgement, request_id), self.now())
-        written = self.ledger.write([change], self.now()).logged(self.logger)
+        change = self._final_write(judgement, request_id)
+        written = writes.write(change).logged(self.logger)
         if written.overtaken:
             return replace(judgement, status=Status.ENFORCING)
         return judgement if written.failed else replace(judgement, record=change.applied())
@@ -172,7 +177,12 @@ class Action:
             return None
         if judgement.status is Status.ENFORCED and judgement.record.status == Status.ENFORCED:
             return record.read_back(judgement)
-        return record.final(judgement, self._signed(judgement, request_id), self.now())
+        return self._final_write(judgement, request_id)
+
+    def _final_write(self, judgement: Judgement, request_id: str) -> Change:
+        now = self.now()
+        digest = self.gates.policies.current(now).policy.digest
+        return record.final(judgement, self._signed(judgement, request_id), now, digest)
 
     def _signed(self, judgement: Judgement, request_id: str) -> Signature:
         role: Role = "write" if judgement.verdict.decision is Decision.ENFORCE else "read"

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.documents import options_document
 from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.policy import Digest
 from imdsv2.domain.verdict import DAILY, SOON, Reason
 from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.record_values import OPEN, UNTAG
 from imdsv2.ledger.trail import Author
 from imdsv2.line.notices import jittered, with_notice, with_reminder
+from imdsv2.line.urgent import is_urgent
 from imdsv2.line.verdict_record import Signature, with_verdict
 
 if TYPE_CHECKING:
@@ -89,8 +91,9 @@ def _approved_by(known: Record, now: datetime) -> str | None:
     return "; ".join(said) or None
 
 
-def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
-    """The final write: the verdict, and what was done."""
+def final(judgement: Judgement, signature: Signature, now: datetime, digest: Digest) -> Change:
+    """The final write: the verdict, and what was done. What the ``digest`` tells in place of a message of its own is told with it: it
+    reads the events of the trail, which are written with the verdict."""
     known = judgement.record
     says: tuple[str, ...] = VERDICT
     if judgement.leaves_enforcement_standing:
@@ -103,7 +106,8 @@ def final(judgement: Judgement, signature: Signature, now: datetime) -> Change:
         after = replace(after, required_seen_at=now)
     if (known.status, known.decision, known.reason) != (after.status, after.decision, after.reason):
         after = replace(after, changed_at=now)
-        if judgement.is_told_already:
+        is_left_to_digest = digest is Digest.DAILY and after.has_news and not is_urgent(after)
+        if judgement.is_told_already or is_left_to_digest:
             after = replace(after, notified_at=now)
     return Change(
         before=known,

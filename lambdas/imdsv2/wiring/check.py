@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.parsing import new_session
-from imdsv2.aws.sessions import CONFIG, MemberClients, metrics_session
+from imdsv2.aws.parsing import metrics_session, new_session
+from imdsv2.aws.sessions import CONFIG, MemberClients
 from imdsv2.settings import Names
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.pacing import Pacing
-from imdsv2.aws.parsing import new_session
+from imdsv2.aws.parsing import metrics_session, new_session
 from imdsv2.aws.retries import pace
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, MemberClients, metrics_session
+from imdsv2.aws.sessions import CONFIG, MemberClients
 from imdsv2.domain.instance import Place
 from imdsv2.intake.run import DeadLetters
 from imdsv2.settings import Settings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.retries.quota import RetryQuota
 from botocore.session import Session
 
-from imdsv2.aws.parsing import new_session
-from imdsv2.aws.sessions import CONFIG, metrics_session
+from imdsv2.aws.parsing import metrics_session, new_session
+from imdsv2.aws.sessions import CONFIG
 from tests.proof.faults.wire import Network
 
 if TYPE_CHECKING:
