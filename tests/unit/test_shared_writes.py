@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 SECONDS = 30
+AT_ONCE = 4
 
 
 def change(number: int) -> Change:
@@ -45,7 +46,7 @@ class Slow:
             self.asked.append(list(changes))
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-            if len(self.asked) == 2:
+            if len(self.asked) == AT_ONCE:
                 self.begun.set()
         assert self.may_answer.wait(SECONDS)
         with self.lock:
@@ -72,19 +73,19 @@ def test_one_alone_is_written_at_once() -> None:
 
 
 def test_those_who_come_while_others_write_share_the_next_transaction() -> None:
-    """Two are under way at most; whoever comes meanwhile is in one of the next, once."""
+    """Four are under way at most; whoever comes meanwhile is in one of the next, once."""
     ledger = Slow()
     writes = SharedWrites(ledger.write)
     with ThreadPoolExecutor(16) as pool:
-        first = [pool.submit(writes.write, change(number)) for number in (0, 1)]
+        first = [pool.submit(writes.write, change(number)) for number in range(AT_ONCE)]
         assert ledger.begun.wait(SECONDS)
-        others = [pool.submit(writes.write, change(number)) for number in range(2, 16)]
-        wait_until(lambda: len(writes._waiting) == 14)
+        others = [pool.submit(writes.write, change(number)) for number in range(AT_ONCE, 16)]
+        wait_until(lambda: len(writes._waiting) == 16 - AT_ONCE)
         ledger.may_answer.set()
         assert [Written()] * 16 == [each.result(SECONDS) for each in (*first, *others)]
-    assert [1, 1, 14] == sorted(map(len, ledger.asked))
+    assert [1, 1, 1, 1, 12] == sorted(map(len, ledger.asked))
     assert {change(number).arn for number in range(16)} == {each.arn for several in ledger.asked for each in several}
-    assert 2 == ledger.most
+    assert AT_ONCE == ledger.most
 
 
 def test_each_learns_what_became_of_its_own() -> None:

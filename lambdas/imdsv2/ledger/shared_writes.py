@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imdsv2.ledger.change import Change
     from imdsv2.ledger.transactions import Written
 
-_AT_ONCE = 2
+_AT_ONCE = 4
 
 
 @dataclass(slots=True)
