@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from imdsv2 import telemetry
-from imdsv2.domain.words import are, count
+from imdsv2.domain.texts.words import are, count
 from imdsv2.errors import NotGuarded
 from imdsv2.wiring.function import wire
 from imdsv2.wiring.guard import build_guard

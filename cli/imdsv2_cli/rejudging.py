@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import Approval, BootEvidence, Mode
 from imdsv2.domain.policy_change import RESTS_ON
 from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict_table.decision import decide_scope
 
 if TYPE_CHECKING:
     from imdsv2.domain.policy import Policy

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from imdsv2.domain.pasting import inlined, numbered
-from imdsv2.domain.words import are, count, were
+from imdsv2.domain.texts.pasting import inlined, numbered
+from imdsv2.domain.texts.words import are, count, were
 
 __all__ = ["are", "count", "numbered", "of", "typed", "were"]
 

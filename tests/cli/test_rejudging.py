@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
 from imdsv2.domain.documents import evidence_document
-from imdsv2.domain.evidence import Evidence, Gap, Refused, Start
+from imdsv2.domain.evidence.values import Evidence, Gap, Refused, Start
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Approval, BootEvidence, Mode, Policy
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2_cli.rejudging import Outcome, rejudge
 from tests.unit.builders import ACCOUNT, NOW, REGION, evidence, instance, use
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imdsv2.domain.commands import cohort_command, command
 from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.texts.commands import cohort_command, command
 from imdsv2_cli.output import Column, Table, as_csv, as_table
 from tests.cli import test_fleet, test_verdicts
 from tests.cli.conftest import run

@@ -60,7 +60,7 @@ LINE = Way(
         "line.evidence.cohort_evidence",
         "line.evidence.glance",
         "line.evidence.closed_hours",
-        "domain.decision",
+        "domain.verdict_table.decision",
         "line.act",
         "line.gate",
         "line.denials",

@@ -81,7 +81,7 @@ def test_no_package_imports_upwards() -> None:
 
 @pytest.mark.parametrize(
     ("module", "imported"),
-    [("domain.decision", "line.judge"), ("line.run", "guard.run"), ("aws.ec2", "handlers.guard")],
+    [("domain.verdict_table.decision", "line.judge"), ("line.run", "guard.run"), ("aws.ec2", "handlers.guard")],
 )
 def test_an_import_upwards_is_noticed(module: str, imported: str) -> None:
     """An assertion of absence needs a proof that it can detect presence."""

@@ -11,7 +11,7 @@ import pytest
 
 from imdsv2.aws.role_deliveries import PAGES
 from imdsv2.culprit.known import AGENTS, SDKS
-from imdsv2.domain.pattern import AT_STARTS, IRREGULAR, ONCE, STEADY
+from imdsv2.domain.evidence.pattern import AT_STARTS, IRREGULAR, ONCE, STEADY
 from imdsv2.people.culprit.request import INSTANCES_A_CALL, CulpritQuestion
 from imdsv2.people.culprit.run import MEMBERS_COMPARED
 from imdsv2.people.request import parse

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from imdsv2.domain.commands import commands_in
+from imdsv2.domain.texts.commands import commands_in
 from imdsv2.people.command_request import Command, CommandKind
 from imdsv2.people.request import parse
 from imdsv2.people.sources.image_request import ImageOrder

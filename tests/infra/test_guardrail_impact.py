@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.pool import Trace
+from imdsv2.domain.evidence.pool import Trace
 from imdsv2.source.impact import Guardrail as Named
 from imdsv2.source.impact import Known, exposed, impact, of_concern, unclear
 from imdsv2.source.origin import TEMPLATE_TAG, VERSION_TAG, Kind

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imdsv2.domain.cohort import Cohort, canaries_wanted, in_order
-from imdsv2.domain.commands import command
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Canary
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import command
 from imdsv2.domain.verdict import Decision
 from imdsv2.errors import LedgerContended
 from imdsv2.line.canaries import Canaries

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.ec2.models import ec2_backends
 
-from imdsv2.domain.pool import Member, Trace
+from imdsv2.domain.evidence.pool import Member, Trace
 from imdsv2.ledger.pool import MOST_MEMBERS, KeptPool, Pools
 from tests.integration.builders import MEMBER, NOW, REGION, TABLE, arn_of, asked
 from tests.integration.steering import steer

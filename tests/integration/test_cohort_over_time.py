@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from imdsv2.aws.ec2 import parsed
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.domain import strays
 from imdsv2.domain.cohort import cohort_of
+from imdsv2.domain.evidence import strays
 from imdsv2.domain.history import History
 from imdsv2.domain.instance import Place as Where
 from imdsv2.domain.policy import Policy

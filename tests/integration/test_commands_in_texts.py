@@ -11,9 +11,9 @@ import pytest
 
 from imdsv2.domain.account import Account
 from imdsv2.domain.cohort import Cohort
-from imdsv2.domain.commands import CALLER, commands_in
-from imdsv2.domain.pasting import numbered
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import CALLER, commands_in
+from imdsv2.domain.texts.pasting import numbered
 from imdsv2.line.messages import breaker_opened
 from imdsv2.people.command_request import Command, CommandKind
 from imdsv2.people.request import parse

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.commands import command
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import command
 from tests.fixtures.events import finding
 from tests.integration.builders import asked
 from tests.integration.guarding import enforced, guard, live, probe, reject, restart, set_state, watch_use

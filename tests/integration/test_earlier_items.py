@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.commands import command
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import command
 from imdsv2.ledger.serialisation import changed_attributes, record_from
 from tests.integration.builders import HUB, TABLE, asked
 from tests.integration.guarding import HOUR, enforced, guard, live, probe, reject

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import Instance, InstanceArn
     from imdsv2.line.judgement import Further
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from imdsv2.domain.commands import command
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import command
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.account import Accounts
 from imdsv2.ledger.record import Record

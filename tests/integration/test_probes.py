@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.commands import command
 from imdsv2.domain.request import Request, Source
+from imdsv2.domain.texts.commands import command
 from imdsv2.people.answer import result_document
 from imdsv2.people.command_request import Command
 from imdsv2.people.request import parse

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imdsv2.domain.commands import command
+from imdsv2.domain.texts.commands import command
 from tests.integration.builders import LEASE, MEMBER, OTHER
 from tests.integration.guarding import Died, enforced, guard, live, probe, reject, restart, set_state
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from imdsv2.domain.commands import command
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import command
 from tests.fixtures.events import finding
 from tests.integration.builders import LEASE, MEMBER, OTHER, asked
 from tests.integration.guarding import (

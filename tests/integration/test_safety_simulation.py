@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, UTILIZATION, Metric, read
-from imdsv2.domain.hours import Hours, Series
+from imdsv2.domain.evidence.hours import Hours, Series
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode, Policy

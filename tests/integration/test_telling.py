@@ -14,8 +14,8 @@ from moto.sns.models import sns_backends
 from imdsv2.aws.security_hub import SecurityHub
 from imdsv2.aws.topic import Topic
 from imdsv2.domain.account import Account
-from imdsv2.domain.commands import commands_in
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.texts.commands import commands_in
 from imdsv2.ledger.policy import PolicySource
 from imdsv2.ledger.record import Record
 from imdsv2.line.tell import Teller

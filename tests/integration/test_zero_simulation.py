@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from imdsv2.domain.evidence.pool import Member
 from imdsv2.domain.history import History
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.policy import Policy
-from imdsv2.domain.pool import Member
 from imdsv2.ledger.record import Record
 from imdsv2.line.evidence.glance import glance, look_closely
 from tests.bench.simulation.assumptions import BEGIN, DAY, DAYS, END, HOUR

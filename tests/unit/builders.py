@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from imdsv2.domain.cohort import cohort_of
-from imdsv2.domain.evidence import Evidence, Gap, Recurrence, Refused, Start, Use
+from imdsv2.domain.evidence.values import Evidence, Gap, Recurrence, Refused, Start, Use
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Finding, Request, Source

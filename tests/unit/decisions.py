@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.decision import decide
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit.builders import NOW, evidence, instance
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.verdict import Verdict
 

@@ -6,9 +6,9 @@ import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.decision import decide
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.line.evidence.gather import gather
 from tests.unit.builders import NOW, instance
 from tests.world.cloudwatch import HOUR, hour_of
@@ -16,7 +16,7 @@ from tests.world.cloudwatch import HOUR, hour_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imdsv2.domain.evidence import Evidence, Start
+    from imdsv2.domain.evidence.values import Evidence, Start
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.verdict import Verdict
     from tests.world.cloudwatch import CloudWatch

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
+from imdsv2.domain.evidence.pool import Member, pool_of
 from imdsv2.domain.policy import BootEvidence, Policy
-from imdsv2.domain.pool import Member, pool_of
 from imdsv2.domain.verdict import Decision
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.line.evidence.glance import look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, instance
 from tests.unit.evidence_builders import DAY, MINUTE, RAN, REFUSED, START, UNKNOWN, USE, look, lose, periods, report

@@ -11,10 +11,10 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imdsv2.domain import strays
-from imdsv2.domain.decision import decide
-from imdsv2.domain.pool import Member, pool_of
+from imdsv2.domain.evidence import strays
+from imdsv2.domain.evidence.pool import Member, pool_of
 from imdsv2.domain.verdict import Decision, Verdict
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.line.evidence.glance import look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, options
 from tests.unit.evidence_builders import DAY, USE, look

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from imdsv2.culprit.when import Timing, sharing_of, timing_of, where_to_look
-from imdsv2.domain.hours import HOUR, at
+from imdsv2.domain.evidence.hours import HOUR, at
 
 FIRST = 500_000 // 24 * 24
 """An hour that begins a day."""

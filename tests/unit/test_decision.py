@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.decision import decide, decide_without_evidence
 from imdsv2.domain.history import History
 from imdsv2.domain.instance import Missing, Unreachable
 from imdsv2.domain.policy import Mode, Policy
+from imdsv2.domain.verdict_table.decision import decide, decide_without_evidence
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, at, evidence, instance, options
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import Target
     from imdsv2.domain.verdict import Verdict
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.domain.decision import decide, decide_without_evidence
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import BootEvidence, Policy
+from imdsv2.domain.verdict_table.decision import decide, decide_without_evidence
 from tests.unit.builders import (
     NOW,
     at,
@@ -25,7 +25,7 @@ from tests.unit.builders import (
 from tests.unit.decisions import judge, row
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

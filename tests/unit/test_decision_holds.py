@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide, decide_without_evidence
 from imdsv2.domain.history import History, Hold
 from imdsv2.domain.instance import Missing, Unreachable
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Decision, Reason, Verdict
+from imdsv2.domain.verdict_table.decision import decide, decide_without_evidence
 from tests.unit.builders import ACCOUNT, NOW, arn, at, evidence, instance, options
 
 DAY = timedelta(days=1)

@@ -22,7 +22,7 @@ from tests.unit.builders import (
 from tests.unit.decisions import judge, row
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Start
+    from imdsv2.domain.evidence.values import Start
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
-from imdsv2.domain.evidence import Evidence, Gap, Recurrence, Refused, Start, Use
-from imdsv2.domain.evidence_rows import ACCEPTABLE
+from imdsv2.domain.evidence.values import Evidence, Gap, Recurrence, Refused, Start, Use
 from imdsv2.domain.history import Acceptance, History, Hold
 from imdsv2.domain.instance import Instance, Missing, Unreachable
 from imdsv2.domain.policy import BootEvidence, Mode, Policy
 from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.domain.verdict_table.decision import decide
+from imdsv2.domain.verdict_table.evidence_rows import ACCEPTABLE
 from tests.unit.builders import (
     ACCOUNT,
     NOW,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.commands import CALLER, account_command, command
-from imdsv2.domain.decision import decide
 from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.texts.commands import CALLER, account_command, command
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit.builders import ACCOUNT, NOW, arn
 from tests.unit.test_decision_table import ROWS, combined
 

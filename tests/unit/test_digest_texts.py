@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from imdsv2.domain.commands import command, hold_command
 from imdsv2.domain.fleet_file import COLUMNS
 from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.texts.commands import command, hold_command
 from imdsv2.ledger.digests import TrailEvent
 from imdsv2.sweep.digest_rows import ENTRIES, Happened, OwnerDigest, note_event
 from imdsv2.sweep.digest_texts import digest_message

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imdsv2.domain.evidence.pool import Member, Pool, pool_of
 from imdsv2.domain.policy import Policy
-from imdsv2.domain.pool import Member, Pool, pool_of
 from tests.unit.builders import NOW, arn
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imdsv2.domain.decision import decide
 from imdsv2.domain.history import Acceptance, History
 from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit.builders import NOW, at, instance
 from tests.unit.evidence_builders import (
     DAY,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from imdsv2.domain.decision import decide
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit.builders import NOW, arn, instance
 from tests.unit.evidence_builders import (
     DAY,

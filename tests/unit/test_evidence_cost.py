@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imdsv2.aws.cloudwatch import DATAPOINTS_A_CALL, QUERIES_A_CALL, pack
-from imdsv2.domain.hours import Hours
+from imdsv2.domain.evidence.hours import Hours
 from imdsv2.line.evidence.gather import gather
 from tests.unit.builders import ACCOUNT, NOW, arn, instance
 from tests.unit.evidence_builders import (

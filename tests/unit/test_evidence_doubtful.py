@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, read
-from imdsv2.domain.decision import decide
-from imdsv2.domain.hours import Hours
+from imdsv2.domain.evidence.hours import Hours
 from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.guard.signs import Begin, gather_signs
 from tests.unit.builders import NOW, arn, instance
 from tests.unit.evidence_builders import (

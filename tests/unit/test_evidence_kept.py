@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.ledger.record import Record
 from imdsv2.line.evidence.gather import gather
 from imdsv2.line.evidence.proofs import with_proofs

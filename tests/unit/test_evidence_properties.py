@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
 from imdsv2.domain.documents import evidence_document
 from imdsv2.domain.history import Acceptance, History
 from imdsv2.domain.policy import BootEvidence
 from imdsv2.domain.verdict import Decision
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.line.evidence.gather import gather
 from tests.unit.builders import NOW, arn, instance
 from tests.unit.evidence_builders import DAY, MINUTE, RAN, REFUSED, START, USE, hours, look, verdict_on

@@ -19,7 +19,7 @@ from tests.world.cloudwatch import HOUR, CloudWatch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imdsv2.domain.evidence import Recurrence
+    from imdsv2.domain.evidence.values import Recurrence
     from imdsv2.domain.instance import Instance
 
 WEEK = 7 * DAY

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from imdsv2.domain import gates as gate
 from imdsv2.domain.account import Account
-from imdsv2.domain.commands import account_command, command, hold_command
 from imdsv2.domain.gates import CalendarState
 from imdsv2.domain.history import Answer
 from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.domain.policy import Approval, Mode, Policy
+from imdsv2.domain.texts.commands import account_command, command, hold_command
 from imdsv2.domain.verdict import Decision, Reason
 from tests.unit.builders import NOW, arn, at
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imdsv2.domain.evidence.hours import HOUR as SECONDS
+from imdsv2.domain.evidence.pool import Member, Pool, pool_of
 from imdsv2.domain.history import History
-from imdsv2.domain.hours import HOUR as SECONDS
-from imdsv2.domain.pool import Member, Pool, pool_of
 from imdsv2.ledger.pool import KeptPool
 from imdsv2.line.evidence.glance import glance, look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, instance

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from imdsv2.domain.evidence.pool import Member, Pool, Trace, pool_of
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
-from imdsv2.domain.pool import Member, Pool, Trace, pool_of
 from imdsv2.line.evidence.glance import glance, look_closely
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, instance
 from tests.unit.evidence_builders import DAY, MINUTE, POLICY, RAN, REFUSED, START, USE, call, report, report_start

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.commands import account_command, command, commands_in, hold_command
 from imdsv2.domain.instance import InstanceArn
+from imdsv2.domain.texts.commands import account_command, command, commands_in, hold_command
 from imdsv2.ledger.record import Record
 from imdsv2.line.note import note, shortened
 from imdsv2.people.command_request import HoldCommand

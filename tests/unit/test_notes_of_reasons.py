@@ -10,14 +10,14 @@ import pytest
 
 from imdsv2.domain import gates
 from imdsv2.domain.account import Account
-from imdsv2.domain.commands import cohort_command
-from imdsv2.domain.decision import decide
 from imdsv2.domain.history import Answer, History
 from imdsv2.domain.in_force import PolicyInForce
 from imdsv2.domain.instance import Unreachable
-from imdsv2.domain.pasting import inlined
 from imdsv2.domain.policy import Approval, Mode, Policy
+from imdsv2.domain.texts.commands import cohort_command
+from imdsv2.domain.texts.pasting import inlined
 from imdsv2.domain.verdict import Decision, Reason, Verdict
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.ledger.record import Record
 from imdsv2.line.judgement import STATUS_OF
 from imdsv2.line.note import note

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from imdsv2.domain.decision import decide, decide_without_evidence
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict_table.decision import decide, decide_without_evidence
 from imdsv2.guard.watch import is_lost
 from imdsv2.ledger.record import Record
 from tests.unit.builders import NOW, evidence, instance, options

@@ -8,9 +8,9 @@ from datetime import date
 
 import pytest
 
-from imdsv2.domain.commands import account_command, cohort_command, command, hold_command
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.domain.pasting import lines_to_paste
+from imdsv2.domain.texts.commands import account_command, cohort_command, command, hold_command
+from imdsv2.domain.texts.pasting import lines_to_paste
 from imdsv2.fix.tell import undo_command
 from imdsv2.people.command_request import Command
 from imdsv2.people.request import parse

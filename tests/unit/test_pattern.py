@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.pattern import pattern_of
+from imdsv2.domain.evidence.pattern import pattern_of
 from imdsv2.domain.verdict import Reason
 from tests.unit.builders import NOW, at
 from tests.unit.evidence_builders import call, verdict_on

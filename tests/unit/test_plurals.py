@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imdsv2.culprit.when import Sharing
-from imdsv2.domain.decision import decide
-from imdsv2.domain.evidence import Recurrence
+from imdsv2.domain.evidence.values import Recurrence
 from imdsv2.domain.exemption import from_tags
 from imdsv2.domain.gates import notice_not_given
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
-from imdsv2.domain.words import sentence
+from imdsv2.domain.texts.words import sentence
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit import builders
 
 if TYPE_CHECKING:

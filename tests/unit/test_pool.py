@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
+from imdsv2.domain.evidence.pool import Member, Pool, Trace, member_of, pool_of, to_keep
 from imdsv2.domain.history import Acceptance, History
 from imdsv2.domain.policy import BootEvidence, Policy
-from imdsv2.domain.pool import Member, Pool, Trace, member_of, pool_of, to_keep
 from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, evidence, gap, instance, recurring, refused, start, use
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.verdict import Verdict
 

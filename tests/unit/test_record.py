@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdsv2.domain import lifecycle
-from imdsv2.domain.decision import decide
 from imdsv2.domain.instance import Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Digest, Policy
 from imdsv2.domain.request import Finding, Source
 from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.record import Record
 from imdsv2.line import record as recording

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
 from imdsv2.domain.history import History, Hold
 from imdsv2.domain.instance import Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Digest, Policy
 from imdsv2.domain.request import Source
 from imdsv2.domain.verdict import Decision
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.ledger.record import Record
 from imdsv2.line import record as recording
 from imdsv2.line.judgement import Case, Judgement

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
+from imdsv2.domain.evidence.pool import Member, Pool, Trace, pool_of
 from imdsv2.domain.history import History
 from imdsv2.domain.policy import Policy
-from imdsv2.domain.pool import Member, Pool, Trace, pool_of
 from imdsv2.domain.verdict import Decision, Reason, Verdict
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, evidence, instance
 
 DAY = timedelta(days=1)

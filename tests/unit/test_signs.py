@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imdsv2.aws.cloudwatch import QUERIES_A_CALL
+from imdsv2.domain.evidence.hours import at as hour_at
 from imdsv2.domain.health import Signs
-from imdsv2.domain.hours import at as hour_at
 from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
 from tests.unit.builders import NOW, arn, at
 from tests.world.cloudwatch import CloudWatch, hour_of

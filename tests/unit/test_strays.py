@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.domain.decision import decide
+from imdsv2.domain.evidence.hours import HOUR, Series
+from imdsv2.domain.evidence.pool import Member, Pool, Trace, member_of, pool_of
+from imdsv2.domain.evidence.weighing import use_of
+from imdsv2.domain.evidence.window import window_of
 from imdsv2.domain.history import History
-from imdsv2.domain.hours import HOUR, Series
 from imdsv2.domain.policy import Policy
-from imdsv2.domain.pool import Member, Pool, Trace, member_of, pool_of
 from imdsv2.domain.verdict import Decision, Reason
-from imdsv2.domain.weighing import use_of
-from imdsv2.domain.window import window_of
+from imdsv2.domain.verdict_table.decision import decide
 from tests.unit.builders import ACCOUNT, NOW, REGION, arn, evidence, instance, refused, start, unseen_start, use
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Evidence, Refused, Use
+    from imdsv2.domain.evidence.values import Evidence, Refused, Use
     from imdsv2.domain.verdict import Verdict
 
 AN_HOUR, DAY = timedelta(hours=1), timedelta(days=1)

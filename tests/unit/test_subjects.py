@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from imdsv2.aws.topic import Topic
-from imdsv2.domain.message import Message
+from imdsv2.domain.texts.message import Message
 
 
 class Sns:

@@ -6,7 +6,7 @@ import json
 from typing import Any, cast
 
 from imdsv2.aws.topic import Topic
-from imdsv2.domain.message import Message
+from imdsv2.domain.texts.message import Message
 
 ATTRIBUTES = {"kind": "broke", "owner": "team red"}
 

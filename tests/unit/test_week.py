@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from imdsv2.domain.documents import evidence_document
-from imdsv2.domain.evidence import Evidence, Use
-from imdsv2.domain.weighing import _week_of
+from imdsv2.domain.evidence.values import Evidence, Use
+from imdsv2.domain.evidence.weighing import _week_of
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

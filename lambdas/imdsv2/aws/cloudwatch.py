@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
 from imdsv2.aws.pages import listed, pages
-from imdsv2.domain.hours import HOUR, Hours, Series, at
+from imdsv2.domain.evidence.hours import HOUR, Hours, Series, at
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 
 if TYPE_CHECKING:

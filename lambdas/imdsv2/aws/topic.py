@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
-    from imdsv2.domain.message import Message
+    from imdsv2.domain.texts.message import Message
 
 _SUBJECT_LENGTH = 99
 """Maximum length in characters (SNS API reference: fewer than 100)."""

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.hours import at
-from imdsv2.domain.pattern import AT_STARTS, IRREGULAR, ONCE, STEADY, pattern_of
-from imdsv2.domain.words import count
+from imdsv2.domain.evidence.hours import at
+from imdsv2.domain.evidence.pattern import AT_STARTS, IRREGULAR, ONCE, STEADY, pattern_of
+from imdsv2.domain.texts.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -11,9 +11,9 @@ from collections import Counter
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.hours import at
-from imdsv2.domain.window import first_fine
-from imdsv2.domain.words import count, minute
+from imdsv2.domain.evidence.hours import at
+from imdsv2.domain.evidence.window import first_fine
+from imdsv2.domain.texts.words import count, minute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

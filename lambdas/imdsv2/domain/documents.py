@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import MetadataOptions
 
 

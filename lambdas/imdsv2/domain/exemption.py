@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.texts.words import count
 from imdsv2.domain.verdict import DAILY, Decision, Reason, Verdict
-from imdsv2.domain.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import account_command, command, hold_command
 from imdsv2.domain.policy import Approval, Mode
+from imdsv2.domain.texts.commands import account_command, command, hold_command
+from imdsv2.domain.texts.words import are, count
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
-from imdsv2.domain.words import are, count
 
 if TYPE_CHECKING:
     from datetime import datetime

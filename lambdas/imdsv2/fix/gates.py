@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain import gates as gate
 from imdsv2.domain.cohort import describe_cohort
-from imdsv2.domain.commands import command
-from imdsv2.domain.decision import decide_by_people, decide_scope
 from imdsv2.domain.policy import Approval, Mode
+from imdsv2.domain.texts.commands import command
 from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict_table.decision import decide_by_people, decide_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

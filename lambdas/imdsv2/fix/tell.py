@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, KEYS_REFUSED, describe_error
-from imdsv2.domain.commands import CALLER
-from imdsv2.domain.message import Message
-from imdsv2.domain.pasting import lines_to_paste
 from imdsv2.domain.source_fix import TELL, FixStatus
+from imdsv2.domain.texts.commands import CALLER
+from imdsv2.domain.texts.message import Message
+from imdsv2.domain.texts.pasting import lines_to_paste
 
 if TYPE_CHECKING:
     from collections.abc import Callable

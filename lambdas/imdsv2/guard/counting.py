@@ -6,9 +6,9 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.evidence.window import FINE, first_fine
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.window import FINE, first_fine
-from imdsv2.domain.words import calls, minute
+from imdsv2.domain.texts.words import calls, minute
 
 if TYPE_CHECKING:
     from imdsv2.domain.health import Signs

@@ -11,10 +11,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.breakage import pattern
-from imdsv2.domain.commands import command
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import command
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.guard.counting import counted_from, rejected, starts_of
 from imdsv2.guard.signs import Begin, gather_signs

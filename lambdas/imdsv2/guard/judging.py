@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.breakage import of_a_cohort, returning
+from imdsv2.domain.evidence.window import MEMORY
 from imdsv2.domain.health import LATE, LONGEST_LIFE, Health
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.window import MEMORY
 from imdsv2.guard.signs import Begin, gather_signs, hours_of_use
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import account_key

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.evidence.hours import HOUR
 from imdsv2.domain.health import LATE
-from imdsv2.domain.hours import HOUR
 from imdsv2.domain.policy import Watch
 
 if TYPE_CHECKING:

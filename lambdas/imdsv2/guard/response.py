@@ -14,7 +14,7 @@ from imdsv2.domain.health import Signs
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode, RollbackMode
-from imdsv2.domain.words import minute
+from imdsv2.domain.texts.words import minute
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.counting import counted_from, rejected
 from imdsv2.guard.obstacle import obstacle

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import command
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
+from imdsv2.domain.texts.commands import command
 from imdsv2.domain.verdict import DAILY, Decision, Reason
 from imdsv2.guard.obstacle import obstacle
 from imdsv2.ledger.change import Change

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, UTILIZATION, read
+from imdsv2.domain.evidence.hours import Hours
+from imdsv2.domain.evidence.window import FINE, FINE_MEMORY
 from imdsv2.domain.health import Signs
-from imdsv2.domain.hours import Hours
-from imdsv2.domain.window import FINE, FINE_MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-    from imdsv2.domain.hours import Series
+    from imdsv2.domain.evidence.hours import Series
     from imdsv2.domain.instance import InstanceArn
 
 

@@ -16,13 +16,13 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.account import A_DAY
 from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import cohort_of
-from imdsv2.domain.commands import command
+from imdsv2.domain.evidence.window import FINE
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import RollbackMode
 from imdsv2.domain.source_fix import COUNT, TELL, UNDER_WAY, FixStatus
 from imdsv2.domain.source_health import Broken, broken_of, is_clean
-from imdsv2.domain.window import FINE
-from imdsv2.domain.words import count
+from imdsv2.domain.texts.commands import command
+from imdsv2.domain.texts.words import count
 from imdsv2.errors import LedgerContended
 from imdsv2.guard.place import Pass
 from imdsv2.guard.signs import Begin, gather_signs

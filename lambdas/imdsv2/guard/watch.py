@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain import breakage, health
-from imdsv2.domain.commands import command
-from imdsv2.domain.decision import is_settling
 from imdsv2.domain.health import Health
 from imdsv2.domain.instance import Instance, Missing, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Source
-from imdsv2.domain.words import count, minute
+from imdsv2.domain.texts.commands import command
+from imdsv2.domain.texts.words import count, minute
+from imdsv2.domain.verdict_table.decision import is_settling
 from imdsv2.guard.counting import counted_from, rejected, rejected_calls, starts_of
 from imdsv2.guard.rollback_request import RollbackRequest
 from imdsv2.ledger.change import Change

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.ec2 import look
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.cohort import lineage_of
-from imdsv2.domain.decision import decide_scope
+from imdsv2.domain.evidence.window import START
 from imdsv2.domain.instance import Instance, Place
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import HOURLY
-from imdsv2.domain.window import START
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.change import Change
 from imdsv2.ledger.items import to_text

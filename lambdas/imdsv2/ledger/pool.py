@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.batches import batched
+from imdsv2.domain.evidence.pool import Member, Trace
 from imdsv2.domain.instance import InstanceArn
-from imdsv2.domain.pool import Member, Trace
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.items import pause, put_unless_overtaken, read_batch, to_text, to_time
 from imdsv2.ledger.trail import Provenance, puts

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from imdsv2.aws import metadata_options as action
 from imdsv2.aws.ec2 import unreachable
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.decision import decide_unseen
 from imdsv2.domain.history import History
 from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
 from imdsv2.domain.verdict import Decision, Reason
+from imdsv2.domain.verdict_table.decision import decide_unseen
 from imdsv2.errors import LedgerContended
 from imdsv2.ledger.shared_writes import SharedWrites
 from imdsv2.ledger.transactions import Written

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from imdsv2.domain import gates as gate
 from imdsv2.domain.cohort import Cohort, canaries_wanted, describe_cohort, in_order, lineage_of
-from imdsv2.domain.commands import command
+from imdsv2.domain.texts.commands import command
+from imdsv2.domain.texts.words import count
 from imdsv2.domain.verdict import DAILY
-from imdsv2.domain.words import count
 from imdsv2.errors import LedgerContended
 from imdsv2.line.canary_records import (
     CHANGED,

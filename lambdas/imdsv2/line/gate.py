@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.security_hub import Closed
 from imdsv2.domain import gates as gate
 from imdsv2.domain.account import Reservation
-from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
 from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.line.denials import Denied
 from imdsv2.line.judgement import Notice

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look, running_instances
 from imdsv2.domain.cohort import canaries_wanted, in_order
-from imdsv2.domain.decision import decide, decide_doubt, decide_scope, decide_without_evidence
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
+from imdsv2.domain.verdict_table.decision import decide, decide_doubt, decide_scope, decide_without_evidence
 from imdsv2.line.canary_records import may_be_summoned
 from imdsv2.line.evidence.gather import gather
 from imdsv2.line.evidence.reboots import with_reboots
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.aws.sessions import MemberClients
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import InstanceArn, Target
     from imdsv2.domain.policy import Policy

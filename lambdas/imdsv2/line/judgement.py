@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import InstanceArn, MetadataOptions, Target
     from imdsv2.domain.request import Finding, Request, Source
     from imdsv2.domain.verdict import Verdict

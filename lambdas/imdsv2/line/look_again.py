@@ -14,10 +14,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.decision import decide_unseen, decide_without_evidence
 from imdsv2.domain.instance import Instance, Unreachable
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.verdict import SOON, Decision, Reason, Verdict
+from imdsv2.domain.verdict_table.decision import decide_unseen, decide_without_evidence
 from imdsv2.errors import LedgerContended
 
 if TYPE_CHECKING:

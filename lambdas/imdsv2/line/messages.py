@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.commands import account_command
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.message import Message
-from imdsv2.domain.pasting import lines_to_paste, numbered
+from imdsv2.domain.texts.commands import account_command
+from imdsv2.domain.texts.message import Message
+from imdsv2.domain.texts.pasting import lines_to_paste, numbered
+from imdsv2.domain.texts.words import calls, count
 from imdsv2.domain.verdict import Reason
-from imdsv2.domain.words import calls, count
 from imdsv2.ledger.record_values import ENDED, ENDED_UNEXPLAINED, OPENED, PROBE, UNPROVEN, UNTAGGED
 
 if TYPE_CHECKING:

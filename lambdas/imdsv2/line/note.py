@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.security_hub import NOTE_LENGTH
-from imdsv2.domain.commands import commands_in
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.pasting import inlined
+from imdsv2.domain.texts.commands import commands_in
+from imdsv2.domain.texts.pasting import inlined
 from imdsv2.line.messages import VERIFIED, headline
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from imdsv2.aws.errors import error_code, error_message
 from imdsv2.aws.metadata_options import PLANNED_CALL
 from imdsv2.domain.documents import evidence_document, options_document
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.texts.words import minute
 from imdsv2.domain.verdict import MAY_CHANGE, Decision, Reason
-from imdsv2.domain.words import minute
 from imdsv2.errors import TargetRefused
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.words import minute
+from imdsv2.domain.texts.words import minute
 from imdsv2.ledger.values import plain
 
 if TYPE_CHECKING:

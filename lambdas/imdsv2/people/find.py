@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.aws.ec2 import every_instance, select_instances
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.batches import batched
-from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.instance import Place, partition_of
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.ledger.items import account_key
 from imdsv2.people.strangers import known_in
 

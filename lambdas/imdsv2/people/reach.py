@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.origins import trace
-from imdsv2.domain.decision import decide_scope
+from imdsv2.domain.verdict_table.decision import decide_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.cohort import lineage_of
 from imdsv2.domain.documents import to_seconds
-from imdsv2.domain.evidence_rows import ACCEPTABLE
 from imdsv2.domain.history import Acceptance
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import OURS
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
+from imdsv2.domain.texts.words import minute
 from imdsv2.domain.verdict import Reason
-from imdsv2.domain.words import minute
+from imdsv2.domain.verdict_table.evidence_rows import ACCEPTABLE
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key, to_text
 from imdsv2.ledger.record_values import PROBE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.container_host import is_container_host
+from imdsv2.domain.verdict_table.container_host import is_container_host
 from imdsv2.source.effect import OPTIONAL, REQUIRED, UNKNOWN
 from imdsv2.source.launches import Launch, launch_of, launches_of
 from imdsv2.source.origin import FLEETS, Kind

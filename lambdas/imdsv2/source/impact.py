@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import ENFORCED_TAG
-from imdsv2.domain.words import calls, day
+from imdsv2.domain.texts.words import calls, day
 from imdsv2.source.effect import OPTIONAL, REQUIRED
 from imdsv2.source.launches import newest_of
 from imdsv2.source.origin import MANAGED, Kind
@@ -18,8 +18,8 @@ from imdsv2.source.origin import MANAGED, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from imdsv2.domain.evidence.pool import Trace
     from imdsv2.domain.instance import Instance, InstanceArn
-    from imdsv2.domain.pool import Trace
     from imdsv2.source.assembly import Source
     from imdsv2.source.launches import Launch
     from imdsv2.source.verdict import Word

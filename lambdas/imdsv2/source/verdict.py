@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from imdsv2.domain.pool import runs_one_software
+from imdsv2.domain.evidence.pool import runs_one_software
 from imdsv2.domain.verdict import MAY_CHANGE, Decision, Reason
 from imdsv2.source.effect import OPTIONAL, REQUIRED
 from imdsv2.source.origin import MANAGED, Kind

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.lifecycle import Status
-from imdsv2.domain.pasting import numbered
+from imdsv2.domain.texts.pasting import numbered
 from imdsv2.ledger.trail import Kind
 from imdsv2.line.messages import HEADLINES, VERIFIED, left_headline
 

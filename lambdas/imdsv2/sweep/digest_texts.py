@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.message import Message
-from imdsv2.domain.words import count, minute
+from imdsv2.domain.texts.message import Message
+from imdsv2.domain.texts.words import count, minute
 from imdsv2.line.messages import DIGEST_KIND
 from imdsv2.sweep.digest_rows import AGAIN_AFTER, BROKE, CHANGED, ENDS, NEEDS, NO_OWNER
 

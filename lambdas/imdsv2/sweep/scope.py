@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.decision import decide_scope, why_left_out
 from imdsv2.domain.instance import Place, partition_of
+from imdsv2.domain.verdict_table.decision import decide_scope, why_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

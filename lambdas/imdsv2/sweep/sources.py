@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.documents import to_seconds
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.errors import LedgerContended
 from imdsv2.line.sources.book import owner_of_source
 from imdsv2.source.effect import REQUIRED

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.strays import TIMES_THE_HOURS
+from imdsv2.domain.evidence.strays import TIMES_THE_HOURS
 from tests.bench.simulation import page_herd, page_zero
 from tests.bench.simulation.assumptions import DAYS, MINUTE
 from tests.bench.simulation.cloud import ARRIVES_AFTER, PERIOD

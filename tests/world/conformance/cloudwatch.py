@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, UTILIZATION, instances_with_news, read
-from imdsv2.domain.hours import Hours
+from imdsv2.domain.evidence.hours import Hours
 from tests.world.conformance.asking import arn_of, code_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import TOKENLESS_CALLS, UTILIZATION, read
-from imdsv2.domain.hours import HOUR, Hours, at
+from imdsv2.domain.evidence.hours import HOUR, Hours, at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance, InstanceArn
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS
 from imdsv2.domain.cohort import lineage_of
+from imdsv2.domain.evidence.hours import hours_left
+from imdsv2.domain.evidence.pool import Member, Trace, pool_of
+from imdsv2.domain.evidence.strays import MOST_A_MEMBER, MOST_CALLS
 from imdsv2.domain.history import History
-from imdsv2.domain.hours import hours_left
 from imdsv2.domain.lifecycle import OURS
-from imdsv2.domain.pool import Member, Trace, pool_of
-from imdsv2.domain.strays import MOST_A_MEMBER, MOST_CALLS
 from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imdsv2.domain.evidence.pool import Pool
     from imdsv2.domain.instance import Instance, InstanceArn
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.pool import Pool
     from imdsv2.ledger.pool import KeptPool
     from imdsv2.ledger.record import Record
     from imdsv2.line.evidence.membership import Membership

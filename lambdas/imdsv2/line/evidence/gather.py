@@ -18,11 +18,11 @@ from imdsv2.aws.cloudwatch import (
     read,
 )
 from imdsv2.aws.errors import CALL_FAILURES
-from imdsv2.domain.evidence import Evidence, Recurrence, Refused, Use
-from imdsv2.domain.hours import HOUR, WEEK_HOURS, Hours, Series, at
-from imdsv2.domain.recurrence import recurrence_of
-from imdsv2.domain.start import start_of
-from imdsv2.domain.weighing import (
+from imdsv2.domain.evidence.hours import HOUR, WEEK_HOURS, Hours, Series, at
+from imdsv2.domain.evidence.recurrence import recurrence_of
+from imdsv2.domain.evidence.start import start_of
+from imdsv2.domain.evidence.values import Evidence, Recurrence, Refused, Use
+from imdsv2.domain.evidence.weighing import (
     day_with,
     earlier_starts,
     hours_unexplained,
@@ -33,7 +33,7 @@ from imdsv2.domain.weighing import (
     speaks_for_enforcing,
     use_of,
 )
-from imdsv2.domain.window import FINE, FINE_MEMORY, MEMORY, window_of
+from imdsv2.domain.evidence.window import FINE, FINE_MEMORY, MEMORY, window_of
 from imdsv2.line.evidence.stops import stop_times
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
     from imdsv2.aws.cloudwatch import Metric
-    from imdsv2.domain.evidence import Start
+    from imdsv2.domain.evidence.values import Start
+    from imdsv2.domain.evidence.window import Window
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance, InstanceArn
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.window import Window
 
 _DAY = 24 * HOUR
 _WEEK = WEEK_HOURS * HOUR

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, read
 from imdsv2.domain.batches import batched
+from imdsv2.domain.evidence.hours import HOUR, Hours
+from imdsv2.domain.evidence.pool import member_of
+from imdsv2.domain.evidence.weighing import day_with, problem_of
+from imdsv2.domain.evidence.window import MEMORY
 from imdsv2.domain.history import History
-from imdsv2.domain.hours import HOUR, Hours
 from imdsv2.domain.instance import Instance, MetadataOptions
-from imdsv2.domain.pool import member_of
-from imdsv2.domain.weighing import day_with, problem_of
-from imdsv2.domain.window import MEMORY
 from imdsv2.line.evidence.closed_hours import with_closed_hours
 from imdsv2.line.evidence.gather import gather
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from mypy_boto3_cloudwatch import CloudWatchClient
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.pool import Member
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.pool import Member
 
 _DAY = 24 * HOUR
 _HOUR = timedelta(hours=1)

@@ -12,8 +12,8 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.scaling import ACTIVITIES_KEPT_DAYS, scaling_of
 from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import cohort_of, filter_of, is_named_by_image, kind_of, lineage_of, source_name
+from imdsv2.domain.evidence.pool import Member
 from imdsv2.domain.instance import Place
-from imdsv2.domain.pool import Member
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -10,7 +10,7 @@ from imdsv2.line.evidence.reboots import noted
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.ledger.record import Record
 
 

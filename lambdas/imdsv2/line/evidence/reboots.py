@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, may_pass
 from imdsv2.aws.reboots import last_reboots
-from imdsv2.domain.decision import decide
-from imdsv2.domain.reboot import is_later, may_be_sought
+from imdsv2.domain.evidence.reboot import is_later, may_be_sought
+from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.line.evidence.gather import gather
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from imdsv2.aws.sessions import MemberClients
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance, InstanceArn
     from imdsv2.domain.policy import Policy

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import lineage_of
-from imdsv2.domain.evidence_rows import OF_LITTLE_EVIDENCE
-from imdsv2.domain.pool import Member, member_of, to_keep
-from imdsv2.domain.strays import may_be_strays
+from imdsv2.domain.evidence.pool import Member, member_of, to_keep
+from imdsv2.domain.evidence.strays import may_be_strays
 from imdsv2.domain.verdict import MAY_CHANGE
+from imdsv2.domain.verdict_table.evidence_rows import OF_LITTLE_EVIDENCE
 from imdsv2.ledger.pool import MOST_MEMBERS, KeptPool
 from imdsv2.line.evidence.cohort_evidence import CohortEvidence
 from imdsv2.line.evidence.glance import glance, look_closely
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
     from imdsv2.aws.sessions import MemberClients
+    from imdsv2.domain.evidence.pool import Pool, Trace
     from imdsv2.domain.instance import InstanceArn, Placed
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.pool import Pool, Trace
     from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.table import Ledger
     from imdsv2.line.evidence.membership import Memberships

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import UTILIZATION, read
-from imdsv2.domain.evidence import Evidence
-from imdsv2.domain.hours import HOUR, Hours, at
-from imdsv2.domain.weighing import day_with, problem_of
-from imdsv2.domain.window import MEMORY
+from imdsv2.domain.evidence.hours import HOUR, Hours, at
+from imdsv2.domain.evidence.values import Evidence
+from imdsv2.domain.evidence.weighing import day_with, problem_of
+from imdsv2.domain.evidence.window import MEMORY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

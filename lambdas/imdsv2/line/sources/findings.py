@@ -10,8 +10,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
-from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.instance import Place
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.errors import LedgerContended
 from imdsv2.line.sources.judging import JudgedSource
 from imdsv2.source.assembly import Source

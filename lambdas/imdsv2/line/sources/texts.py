@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.security_hub import NOTE_LENGTH
-from imdsv2.domain.message import Message
+from imdsv2.domain.texts.message import Message
 from imdsv2.line.note import shortened
 from imdsv2.source.remedies import remedies_of
 from imdsv2.source.verdict import SourceVerdict

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.culprit.plain import plain
-from imdsv2.domain.commands import CALLER
+from imdsv2.domain.texts.commands import CALLER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

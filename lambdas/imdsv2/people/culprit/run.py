@@ -21,10 +21,10 @@ from imdsv2.culprit.known import suspects_in
 from imdsv2.culprit.when import Timing, sharing_of, timing_of
 from imdsv2.domain.batches import batched
 from imdsv2.domain.cohort import lineage_of
-from imdsv2.domain.decision import decide_scope
-from imdsv2.domain.hours import Hours
+from imdsv2.domain.evidence.hours import Hours
 from imdsv2.domain.instance import Instance, Missing, Place, Unreachable
-from imdsv2.domain.words import count, were
+from imdsv2.domain.texts.words import count, were
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.errors import InvalidRequest
 from imdsv2.ledger.items import account_key
 from imdsv2.people.culprit.answer import Seen, culprit_document

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.cloudwatch import REJECTED_CALLS, TOKENLESS_CALLS, read
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
-from imdsv2.domain.hours import HOUR, Hours, at
+from imdsv2.domain.evidence.hours import HOUR, Hours, at
+from imdsv2.domain.evidence.pool import Trace
 from imdsv2.domain.instance import Place
-from imdsv2.domain.pool import Trace
-from imdsv2.domain.words import day, minute
+from imdsv2.domain.texts.words import day, minute
 from imdsv2.source.impact import Known
 from imdsv2.source.verdict import Word, word_of
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
 
     from imdsv2.aws.sessions import MemberClients
-    from imdsv2.domain.hours import Series
+    from imdsv2.domain.evidence.hours import Series
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.ledger.pool import Pools
     from imdsv2.ledger.record import Record

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.instance import Place, partition_of
-from imdsv2.domain.words import are, count
+from imdsv2.domain.texts.words import are, count
 from imdsv2.errors import InvalidRequest
 from imdsv2.people.reach import traced_for
 from imdsv2.people.strangers import known_in

@@ -13,11 +13,11 @@ from botocore.exceptions import ClientError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done
 from imdsv2.aws.metadata_defaults import read_metadata_defaults, set_metadata_defaults
-from imdsv2.domain.decision import decide_scope
 from imdsv2.domain.graduation import BY_POLICY, ENFORCED, TOKENS, Graduation, Lock, as_before, missing, wanted_of
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.policy import Mode
-from imdsv2.domain.words import are, count
+from imdsv2.domain.texts.words import are, count
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.errors import LedgerContended
 from imdsv2.source.effect import REQUIRED
 from imdsv2.source.readiness import Open, newest_launches, would_change

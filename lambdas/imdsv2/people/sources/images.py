@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done
 from imdsv2.aws.image_change import may_require_imdsv2, require_imdsv2
 from imdsv2.aws.images import read_images
-from imdsv2.domain.decision import decide_scope
+from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.errors import InvalidRequest, QuotaExhausted
 from imdsv2.ledger.trail import Author, Kind
 from imdsv2.source.verdict import SourceVerdict, judge

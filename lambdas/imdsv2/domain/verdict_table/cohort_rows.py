@@ -7,20 +7,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort import describe_cohort, lineage_of, shares_user_data
-from imdsv2.domain.commands import cohort_command, command, mended
-from imdsv2.domain.pool import FEW_OF
-from imdsv2.domain.strays import hours_to_outweigh
+from imdsv2.domain.evidence.pool import FEW_OF
+from imdsv2.domain.evidence.strays import hours_to_outweigh
+from imdsv2.domain.evidence.weighing import is_covered, is_young, starts_suffice
+from imdsv2.domain.texts.commands import cohort_command, command, mended
+from imdsv2.domain.texts.words import calls, count, day, hour, minute, were
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
-from imdsv2.domain.weighing import is_covered, is_young, starts_suffice
-from imdsv2.domain.words import calls, count, day, hour, minute, were
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.pool import Pool, Trace
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.pool import Pool, Trace
 
 _STRAYS_TOLD = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.hours import at
+from imdsv2.domain.evidence.hours import at
 
 if TYPE_CHECKING:
     from collections.abc import Collection

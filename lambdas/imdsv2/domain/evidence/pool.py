@@ -11,14 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort import kind_of
-from imdsv2.domain.hours import hours_left
-from imdsv2.domain.strays import MOST_A_MEMBER, binding, refused_strays_of, strays_of
+from imdsv2.domain.evidence.hours import hours_left
+from imdsv2.domain.evidence.strays import MOST_A_MEMBER, binding, refused_strays_of, strays_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence, Use
+    from imdsv2.domain.evidence.values import Evidence, Use
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.policy import Policy
 

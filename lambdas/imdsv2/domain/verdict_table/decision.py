@@ -9,22 +9,22 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import command
-from imdsv2.domain.evidence_rows import from_evidence, stopped_too_long
 from imdsv2.domain.exemption import day_after, from_tags
 from imdsv2.domain.instance import ROLLED_BACK_TAG, Instance, Missing, Unreachable
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
+from imdsv2.domain.texts.commands import command
+from imdsv2.domain.texts.words import minute, sentence
 from imdsv2.domain.verdict import DAILY, SOON, Reason, Verdict
-from imdsv2.domain.words import minute, sentence
+from imdsv2.domain.verdict_table.evidence_rows import from_evidence, stopped_too_long
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.pool import Pool
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.history import History, Hold
     from imdsv2.domain.instance import Placed, Target
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.pool import Pool
 
 
 _SETTLING = timedelta(minutes=10)

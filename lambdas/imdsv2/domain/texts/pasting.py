@@ -6,7 +6,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.domain.commands import commands_in
+from imdsv2.domain.texts.commands import commands_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

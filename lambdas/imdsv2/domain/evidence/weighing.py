@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.evidence import Gap, Refused, Use
-from imdsv2.domain.hours import HOUR, WEEK_HOURS, Hours, Series, at
-from imdsv2.domain.pattern import pattern_of
-from imdsv2.domain.window import START, first_fine
+from imdsv2.domain.evidence.hours import HOUR, WEEK_HOURS, Hours, Series, at
+from imdsv2.domain.evidence.pattern import pattern_of
+from imdsv2.domain.evidence.values import Gap, Refused, Use
+from imdsv2.domain.evidence.window import START, first_fine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
+    from imdsv2.domain.evidence.window import Window
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.window import Window
 
 FRESH_HOURS = 3
 """One of so many newest whole hours must have a datapoint."""

@@ -7,12 +7,12 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.evidence import Recurrence
-from imdsv2.domain.hours import WEEK_HOURS, at
+from imdsv2.domain.evidence.hours import WEEK_HOURS, at
+from imdsv2.domain.evidence.values import Recurrence
 
 if TYPE_CHECKING:
-    from imdsv2.domain.hours import Series
-    from imdsv2.domain.window import Window
+    from imdsv2.domain.evidence.hours import Series
+    from imdsv2.domain.evidence.window import Window
 
 _WEEK = timedelta(days=7)
 

@@ -9,7 +9,7 @@ from imdsv2.domain.verdict import DAILY, HOURLY, Reason
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.history import History
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.verdict import Verdict

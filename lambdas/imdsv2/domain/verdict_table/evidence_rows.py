@@ -7,22 +7,22 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.cohort_rows import from_siblings, others_told, with_cohort
-from imdsv2.domain.commands import how_to_move, how_to_show_a_start
+from imdsv2.domain.evidence.weighing import FRESH_HOURS, starts_suffice
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS, BootEvidence
-from imdsv2.domain.use_rows import from_recurrence, from_refused, from_start, from_use
+from imdsv2.domain.texts.commands import how_to_move, how_to_show_a_start
+from imdsv2.domain.texts.words import are, calls, count, day, minute, sentence, were
 from imdsv2.domain.verdict import DAILY, HOURLY, SOON, Decision, Reason, Verdict
-from imdsv2.domain.weighing import FRESH_HOURS, starts_suffice
-from imdsv2.domain.words import are, calls, count, day, minute, sentence, were
+from imdsv2.domain.verdict_table.cohort_rows import from_siblings, others_told, with_cohort
+from imdsv2.domain.verdict_table.use_rows import from_recurrence, from_refused, from_start, from_use
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence, Start
+    from imdsv2.domain.evidence.pool import Pool
+    from imdsv2.domain.evidence.values import Evidence, Start
     from imdsv2.domain.history import Acceptance, History
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.pool import Pool
 
 ACCEPTABLE = frozenset(
     {

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.pool import Trace
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.policy import Policy
-    from imdsv2.domain.pool import Trace
 
 MOST_CALLS = 2
 """Of an isolated use: more in an hour are software that goes on."""

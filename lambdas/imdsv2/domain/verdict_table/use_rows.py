@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.commands import how_to_restart, mended
-from imdsv2.domain.container_host import is_container_host
+from imdsv2.domain.texts.commands import how_to_restart, mended
+from imdsv2.domain.texts.words import calls, count, day, hour, minute, were
 from imdsv2.domain.verdict import DAILY, Reason, Verdict
-from imdsv2.domain.words import calls, count, day, hour, minute, were
+from imdsv2.domain.verdict_table.container_host import is_container_host
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from imdsv2.domain.evidence import Evidence
+    from imdsv2.domain.evidence.values import Evidence
     from imdsv2.domain.instance import Instance
     from imdsv2.domain.policy import Policy
 

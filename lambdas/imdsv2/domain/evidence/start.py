@@ -6,15 +6,15 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.evidence import Start
-from imdsv2.domain.hours import HOUR, at
-from imdsv2.domain.window import FINE, first_fine
+from imdsv2.domain.evidence.hours import HOUR, at
+from imdsv2.domain.evidence.values import Start
+from imdsv2.domain.evidence.window import FINE, first_fine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imdsv2.domain.hours import Series
-    from imdsv2.domain.window import Window
+    from imdsv2.domain.evidence.hours import Series
+    from imdsv2.domain.evidence.window import Window
 
 _WORTH_OBSERVING = timedelta(minutes=15)
 """What is left of the hour of the start must have a datapoint where it is at least this long."""

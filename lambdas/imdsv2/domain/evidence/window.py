@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from imdsv2.domain.hours import Hours, at
+from imdsv2.domain.evidence.hours import Hours, at
 from imdsv2.domain.policy import LONGEST_MEMORY_DAYS
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""How numbers, times and commands are said in texts. Pure."""
