@@ -158,6 +158,7 @@ def month(metered: Mapping[str, Any], instances: int) -> Usage:
         by_queue(metered, "again", held * FINDINGS_A_MONTH, batch=1),
         *[sweeping(metered, held, accounts * regions)] * DAYS,
         recalling(accounts * regions),
+        {"publishes": accounts * DAYS},  # The digest: a message a day for each owner, who by default is the account's.
         waiting(metered, instances - held, accounts=accounts, regions=regions),
         standing(metered, instances),
     )
