@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Wanted:
     """A thread's change, and what became of it: one of the other two, once it is known."""
 
