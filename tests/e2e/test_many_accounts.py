@@ -34,7 +34,7 @@ def test_an_account_that_answers_slowly_holds_up_only_its_own(world: World) -> N
     eventually(lambda: True if world.options(good)["HttpTokens"] == "required" else None, "the good account's instance")
     assert {} == world.current(slow)
     assert ("enforced", "unused") == world.verdicts([slow])[0]
-    eventually(lambda: world.current(slow).get("notified_at"), "the end of the batch, after its read-back")
+    world.batches_end()
 
 
 def test_an_account_that_answers_too_late_is_left_for_later(world: World) -> None:

@@ -260,6 +260,17 @@ class World:
 
         return eventually(look, f"{number} dead letters") if number else []
 
+    def batches_end(self) -> None:
+        """Wait until the function is done with every message of the findings queue: it may work on after the ledger shows its verdict."""
+        url = self.cloud.outputs["FindingsQueueUrl"]
+
+        def look() -> bool | None:
+            names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            left: Any = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)  # type: ignore[arg-type]
+            return {"0"} == {*left["Attributes"].values()} or None
+
+        eventually(look, "the end of all batches")
+
     def empty_queue(self) -> None:
         """Delete all messages in the findings queue."""
         self._sqs.purge_queue(QueueUrl=self.cloud.outputs["FindingsQueueUrl"])
