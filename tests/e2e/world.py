@@ -92,8 +92,8 @@ class World:
         return done
 
     def guard_until(self, count: str) -> None:
-        """Run passes until one counts something. What another function is at work on is left to the next pass, and of a finding
-        that came by an event nobody can tell when the last function is done with it."""
+        """Run passes until one counts something. What another function is at work on is left to the next pass; each note of a finding
+        comes back as an event, and is work once more."""
         passes: list[dict[str, int]] = []
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:

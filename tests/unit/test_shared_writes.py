@@ -108,13 +108,14 @@ def test_each_learns_what_became_of_its_own() -> None:
     assert 200 == sum(map(len, ledger.asked))
 
 
-def test_an_error_is_raised_by_all_whom_it_concerns_and_by_nobody_else() -> None:
-    """What comes after it is written."""
+@pytest.mark.parametrize("failure", [ConnectionError("away"), SystemExit(1)], ids=["error", "end of the process"])
+def test_an_error_is_raised_by_all_whom_it_concerns_and_by_nobody_else(failure: BaseException) -> None:
+    """Nobody waits for ever, and what comes after it is written."""
     broken = [True]
 
     def fails(_: Sequence[Change]) -> Written:
         if broken[0]:
-            raise ConnectionError("away")
+            raise failure
         return Written()
 
     ledger = Slow(fails)
@@ -124,7 +125,7 @@ def test_an_error_is_raised_by_all_whom_it_concerns_and_by_nobody_else() -> None
         wait_until(lambda: len(writes._waiting) + sum(map(len, ledger.asked)) == 8)
         ledger.may_answer.set()
         for each in asked:
-            with pytest.raises(ConnectionError):
+            with pytest.raises(type(failure)):
                 each.result(SECONDS)
     broken[0] = False
     assert Written() == writes.write(change(9))

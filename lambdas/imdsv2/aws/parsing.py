@@ -37,8 +37,9 @@ class _Parsers(ResponseParserFactory):
 
 
 class _NumberParsers(_Parsers):
-    """Parsers that leave numbers as they are sent, and times too where they are sent as numbers. botocore would take up each datapoint by
-    itself, and make a datetime of each time: together ten times what it takes to read the JSON of a page of 100,800."""
+    """Parsers that leave numbers as they are sent, and times too where they are sent as numbers. botocore would make a
+    datetime of each time, which took nine tenths of the time for a page of 100,800 datapoints, and take up each number by itself, which took
+    most of the rest."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ class _Wanted:
 
     change: Change
     written: Written | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     @property
     def is_done(self) -> bool:
@@ -61,7 +61,7 @@ class SharedWrites:
         written, failure = None, None
         try:
             written = self._write([each.change for each in several])
-        except Exception as error:  # noqa: BLE001 - every thread that waits raises it
+        except BaseException as error:  # noqa: BLE001 - every thread that waits raises it, and none may wait for ever
             failure = error
         with self._news:
             for each in several:

@@ -52,7 +52,7 @@ class Datapoint:
         return float(getattr(self, FIELDS[statistic]))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Series:
     """One metric: its points by the minute, and a cache of longer periods that were read.
 
@@ -119,16 +119,16 @@ class MetricStore:
     def load(self, keys: Iterable[MetricKey], points: Sequence[tuple[int, float]]) -> None:
         """Publish the same single values for many metrics. Metrics that have had the same values so far share one series, as a series for
         each would need too much memory, and as much time to be rolled up."""
-        followed: dict[int, Series] = {}
+        followed: dict[Series, Series] = {}
         for key in keys:
             series = self.series.get(key, _NOTHING)
             if not series.common:
                 for at, value in points:
                     self.put(key, at, value, 1.0, value, value)
-            elif id(series) in followed:
-                self.series[key] = followed[id(series)]
+            elif series in followed:
+                self.series[key] = followed[series]
             else:
-                self.series[key] = followed[id(series)] = series.followed_by(points)
+                self.series[key] = followed[series] = series.followed_by(points)
 
     def read(
         self, key: MetricKey, *, start: float, end: float, period: int, now: float
