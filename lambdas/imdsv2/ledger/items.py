@@ -39,7 +39,7 @@ def record_key(arn: InstanceArn) -> dict[str, Any]:
 
 def to_text(when: datetime) -> str:
     """Format a time for the ledger: UTC, fixed width, so that it sorts as text."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{when.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def to_time(text: str | None) -> datetime | None:

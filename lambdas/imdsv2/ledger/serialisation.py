@@ -10,6 +10,7 @@ import zlib
 from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.history import Acceptance, Answer, Hold, Undo
@@ -32,6 +33,8 @@ _NESTED = {each.__name__: each for each in (Acceptance, Answer, Hold, Undo)}
 """What a map in an item stands for, by the name of its class."""
 _NOT_ATTRIBUTES = {"arn", "version", "written_by", "findings"}
 _ATTRIBUTES = tuple(each for each in fields(Record) if each.name not in _NOT_ATTRIBUTES)
+_NAMES = tuple(each.name for each in _ATTRIBUTES)
+_values_of = attrgetter(*_NAMES)
 
 
 def record_from(item: Mapping[str, Any]) -> Record:
@@ -53,13 +56,21 @@ def typed_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def changed_attributes(before: Record, after: Record) -> dict[str, Any]:
     """The attributes that a write must set, in stored form; None for those that it must remove."""
-    old, new = _attributes(before), _attributes(after)
-    return {name: new.get(name) for name in [*new, *(old.keys() - new.keys())] if old.get(name) != new.get(name)}
+    changed = {}
+    for name, old, new in zip(_NAMES, _values_of(before), _values_of(after), strict=True):
+        if old is new or old == new:  # As most are, of which the stored form need not be made.
+            continue
+        if (written := _written(name, new)) != _written(name, old):
+            changed[name] = written
+    old_keys = _index_keys(before)
+    return changed | {name: key for name, key in _index_keys(after).items() if key != old_keys[name]}
 
 
 def stored(value: object) -> Any:
     """A value in its stored form, before DynamoDB's own encoding."""
     match value:
+        case str() | None | bool() | int():
+            return value
         case datetime():
             return to_text(value)
         case date():
@@ -109,17 +120,19 @@ def shard_of(arn: InstanceArn) -> int:
     return zlib.crc32(arn.instance_id.encode()) % REVISIT_SHARDS
 
 
-def _attributes(record: Record) -> dict[str, Any]:
-    """All attributes of a record that are set, in stored form, with the keys of the indexes."""
-    values = {each.name: stored(getattr(record, each.name)) for each in _ATTRIBUTES}
-    present = {name: value for name, value in values.items() if value is not None and (value or name == "confirmed")}
-    if record.revisit_at is not None:
-        present["revisit_shard"] = shard_of(record.arn)
-    if record.watch is not None:
-        present["enforced_in"] = account_key(record.arn)
-        if record.enforced_at is not None:
-            present["enforced_key"] = enforced_key(record)
-    return present
+def _written(name: str, value: object) -> Any:
+    """The stored form of an attribute; None for what is omitted."""
+    return stored(value) if value or (name == "confirmed" and value is not None) else None
+
+
+def _index_keys(record: Record) -> dict[str, Any]:
+    """The keys of the indexes that follow from a record; None for those that it does not have."""
+    is_watched = record.watch is not None
+    return {
+        "revisit_shard": shard_of(record.arn) if record.revisit_at is not None else None,
+        "enforced_in": account_key(record.arn) if is_watched else None,
+        "enforced_key": enforced_key(record) if is_watched else None,
+    }
 
 
 def _typed(type_name: object, value: Any) -> Any:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from imdsv2.ledger.change import Change
     from imdsv2.ledger.transactions import Written
 
-_AT_ONCE = 4
+_AT_ONCE = 2
+"""Transactions under way. More would each carry fewer changes, and take more calls and more time for all of them."""
 
 
 @dataclass(slots=True, eq=False)

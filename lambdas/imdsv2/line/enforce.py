@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imdsv2.line.judgement import Judgement
     from imdsv2.line.look_again import LookAgain
 
-_CALLS_AT_ONCE = 16
+_CALLS_AT_ONCE = 32
 _TO_ASK = timedelta(seconds=3)
 """How long after a look EC2 is asked at the latest: together with what a look is good for, 15 seconds."""
 

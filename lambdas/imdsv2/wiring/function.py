@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.pacing import Pacing
-from imdsv2.aws.parsing import metrics_session, new_session
+from imdsv2.aws.parsing import ledger_session, metrics_session, new_session
 from imdsv2.aws.retries import pace
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, MemberClients
+from imdsv2.aws.sessions import CONFIG, LEDGER_CONFIG, MemberClients
 from imdsv2.domain.instance import Place
 from imdsv2.intake.run import DeadLetters
 from imdsv2.settings import Settings
@@ -63,7 +63,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
         clients=MemberClients(
             session, metrics_session(session), client("sts"), settings.names.member_roles, request_id, now, pacing
         ),
-        dynamodb=client("dynamodb"),
+        dynamodb=ledger_session(session).create_client("dynamodb", region_name=settings.region, config=LEDGER_CONFIG),
         ssm=client("ssm"),
         sns=client("sns"),
         hub=SecurityHub(hub, logger),
