@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from local.server import platform as ms
@@ -63,6 +64,7 @@ def install() -> None:
     ms.iam_actions.SERVICE_TO_IAM_NAMESPACE["securityhub"] = "securityhub"
     ms.iam_actions._BOTOCORE_SERVICE_MAP["securityhub"] = ["securityhub"]
     _remember_policies()
+    _remember_bodies()
     _correct_actions()
     _correct_principal_arn()
     _correct_resources()
@@ -76,6 +78,11 @@ def _remember_policies() -> None:
     read = ms.iam_evaluator.parse_policy_document
     remembered = lru_cache(maxsize=1000)(read)
     ms.iam_evaluator.parse_policy_document = lambda text: remembered(text) if isinstance(text, str) else read(text)
+
+
+def _remember_bodies() -> None:
+    """Cache parsed requests, as ministack parses each several times to learn what it concerns; it only reads them."""
+    ms.iam_actions.json = SimpleNamespace(**vars(json) | {"loads": lru_cache(maxsize=8)(json.loads)})
 
 
 def _correct_actions() -> None:

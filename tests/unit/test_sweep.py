@@ -6,6 +6,7 @@ import weakref
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from threading import Event, Lock
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -178,11 +179,51 @@ class HeavyLine(CountingLine):
         return Outcomes(judged=cast("Any", judged), echoes=set(), failed={})
 
 
-def test_a_batch_is_let_go_before_the_next_one() -> None:
-    """Otherwise a large Region would need more memory than a small one."""
-    line = HeavyLine(Entered({PLACE.account: Fleet([["a", "b", "c", "d", "e", "f"]])}))
+def test_a_batch_is_let_go_before_the_next_but_one() -> None:
+    """Two are under way; otherwise a large Region would need more memory than a small one."""
+    line = HeavyLine(Entered({PLACE.account: Fleet([list("abcdefghij")])}))
     _go(line, Tally(place=PLACE))
-    assert [0, 0, 0] == line.left
+    assert 5 == len(line.left)
+    assert 2 >= max(line.left)
+
+
+@dataclass
+class SlowLine(CountingLine):
+    """A line whose first batch ends only when the second has begun, and which notes how many were under way."""
+
+    under_way: int = 0
+    most: int = 0
+    begun: Event = field(default_factory=Event)
+    lock: Lock = field(default_factory=Lock)
+
+    def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool) -> Outcomes:
+        with self.lock:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+        if self.most > 1:
+            self.begun.set()
+        assert self.begun.wait(10), "no other batch was begun meanwhile"
+        outcomes = super().run(requests, request_id, dry_run=dry_run)
+        with self.lock:
+            self.under_way -= 1
+        return outcomes
+
+
+def test_a_batch_is_judged_while_the_one_before_is_changed() -> None:
+    line = SlowLine(Entered({PLACE.account: Fleet([list("abcdefghij")])}))
+    tally = _go(line, Tally(place=PLACE))
+    assert 2 == line.most
+    assert (10, None) == (tally.by_verdict["judged"], tally.after)
+
+
+@pytest.mark.parametrize("batches", [1, 2, 3])
+def test_no_batch_is_begun_when_there_is_no_time_for_it(batches: int) -> None:
+    """What has been begun is ended and counted: the next invocation goes on after it."""
+    line = CountingLine(Entered({PLACE.account: Fleet([list("abcdefghij")])}))
+    tally = _go(line, Tally(place=PLACE), batches=batches)
+    assert batches == len(line.handed)
+    assert 2 * batches == tally.imdsv1_allowed == tally.by_verdict["judged"]
+    assert tally.after == max(request.arn.instance_id for batch in line.handed for request in batch)
 
 
 def test_a_place_without_any_ends_at_once() -> None:

@@ -45,7 +45,7 @@ _SESSION, _RENEWED = "imdsv2-session", "imdsv2-renewed"
 CONFIG = Config(
     connect_timeout=5,
     read_timeout=30,
-    max_pool_connections=32,  # As many as changes are made at a time: a connection more would be opened anew for each call.
+    max_pool_connections=64,  # As many as changes are made at a time: a connection more would be opened anew for each call.
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     user_agent_extra="imdsv2-remediation",
 )

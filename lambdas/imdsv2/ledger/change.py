@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.replacing import replace
 from imdsv2.ledger.finding_key import key_of
 
 if TYPE_CHECKING:

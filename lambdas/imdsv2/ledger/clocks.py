@@ -3,9 +3,10 @@ seen all that was written before."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from imdsv2.domain.replacing import replace
 
 if TYPE_CHECKING:
     from imdsv2.ledger.record import Record

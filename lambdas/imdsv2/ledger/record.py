@@ -6,12 +6,13 @@ back), or people (through commands). Attributes of other versions of the service
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.exemption import LongExemption
 from imdsv2.domain.history import History
 from imdsv2.domain.lifecycle import NEWS, UNDER_WAY, Status
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import NOTHING_TO_DO, Reason
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.record_values import LET_GO, OPEN, OVER, UNTAG

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.domain.lifecycle import check
+from imdsv2.domain.replacing import replace
 from imdsv2.ledger.change_events import events_of, notice_delivered
 from imdsv2.ledger.clocks import in_order
 from imdsv2.ledger.findings import chunks, merges

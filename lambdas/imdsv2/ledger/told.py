@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.lifecycle import UNDER_WAY
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import SOON
 from imdsv2.ledger.record_values import OVER
 

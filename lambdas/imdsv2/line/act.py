@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from imdsv2.domain.history import History
 from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Policy
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.domain.verdict_table.decision import decide_unseen
 from imdsv2.errors import LedgerContended

@@ -7,7 +7,7 @@ first ledger entry, and the last one of what was not changed.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from imdsv2.aws.ec2 import describe
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.instance import ENFORCED_TAG, Instance
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import Decision, Reason
 from imdsv2.errors import QuotaExhausted
 from imdsv2.line.look_again import too_late

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look, running_instances
 from imdsv2.domain.cohort import canaries_wanted, in_order
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.request import Request
 from imdsv2.domain.verdict import Reason
 from imdsv2.domain.verdict_table.decision import decide, decide_doubt, decide_scope, decide_without_evidence

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.cohort import image_key
 from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import OURS, Status
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import Decision, Reason
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ at together, and again whenever the last look has become too old.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from threading import Lock
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.instance import Instance, Unreachable
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import SOON, Decision, Reason, Verdict
 from imdsv2.domain.verdict_table.decision import decide_unseen, decide_without_evidence
 from imdsv2.errors import LedgerContended

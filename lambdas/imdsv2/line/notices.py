@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.lifecycle import Status
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.documents import options_document
 from imdsv2.domain.instance import ENFORCED_TAG
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Digest
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import DAILY, SOON, Reason
 from imdsv2.ledger.change import VERDICT, Change
 from imdsv2.ledger.finding_key import key_of

@@ -6,7 +6,7 @@ Work is grouped by account and Region; groups run in parallel and fail independe
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from imdsv2.aws.errors import CALL_FAILURES
 from imdsv2.domain.instance import Place
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.policy import Mode
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict import Decision, Reason, Verdict
 from imdsv2.errors import LedgerContended, TimeExhausted
 from imdsv2.ledger.finding_key import key_of

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imdsv2.domain.documents import evidence_document
 from imdsv2.domain.instance import Missing
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.texts.commands import command
 from imdsv2.domain.verdict import Reason
 from imdsv2.line.evidence.proofs import with_proofs

@@ -2,13 +2,15 @@
 
 It also covers instances that no finding reported. Three steps, each an invocation of the function: `plan` lists
 accounts and Regions, `region` processes one of them, `summarise` adds up the results. This module is the heart of the second. Only a Region's
-ids and one batch are in memory; if an invocation runs out of time, the next continues after the last instance.
+ids and two batches are in memory; if an invocation runs out of time, the next continues after the last instance.
 """
 
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from imdsv2.aws.ec2 import Listing
     from imdsv2.aws.sessions import MemberClients
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
     from imdsv2.sweep.fleet import FleetWriter
     from imdsv2.sweep.tally import Tally
 
-INSTANCES_A_BATCH = 1000
-"""The maximum of one DescribeInstances call, and what a function can keep in memory with all evidence."""
+INSTANCES_A_BATCH = 500
+"""The maximum of one GetMetricData call, and what a function can keep in memory twice with all evidence."""
+_BATCHES_AT_ONCE = 2
+"""While EC2 takes the changes of one batch, which may take minutes, the next one is judged."""
 
 
 def go_through(
@@ -61,14 +66,17 @@ def go_through(
         tally.error, tally.after = describe_error(error), None
         return tally
     way = _Way(line=line, tally=tally, listing=listing, request_id=request_id, dry_run=dry_run, fleet=fleet)
-    *batches, last = way.batches(known)
-    for batch in batches:
-        way.go_through(batch, up_to=batch[-1])
-        if not has_time():
-            return tally
-        gc.collect()  # What a batch leaves behind that refers to itself would stay for several batches.
-    way.go_through(last, up_to=None)
+    way.go_through(way.batches(known), has_time)
     return tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """What came of a batch. ``spared``: the verdicts of those that were judged of late, and not again."""
+
+    spared: Mapping[InstanceArn, str]
+    judged: Mapping[InstanceArn, Judgement] = field(default_factory=dict)
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +98,35 @@ class _Way:
         remaining = sorted(each for each in open_ | stale if after is None or each > after)
         return [*batched(remaining, INSTANCES_A_BATCH)] or [[]]
 
-    def go_through(self, batch: Sequence[str], up_to: str | None) -> None:
-        """Evaluate a batch, and count what is listed up to its last instance; None: all that is left. When it returns, all evidence
-        of the batch is let go."""
+    def go_through(self, batches: Iterable[Sequence[str]], has_time: Callable[[], bool]) -> None:
+        """Evaluate batches, and count each when those before it are counted. The first one is begun in any case, so that every
+        invocation gets on; what has been begun is ended."""
+        waiting = deque(batches)
+        under_way: deque[tuple[Sequence[str], Future[_Judged]]] = deque()
+        with ThreadPoolExecutor(_BATCHES_AT_ONCE) as pool:
+
+            def begin() -> None:
+                under_way.append((waiting[0], pool.submit(self._judge, waiting.popleft())))
+
+            begin()
+            while under_way:
+                while waiting and len(under_way) < _BATCHES_AT_ONCE and has_time():
+                    begin()
+                self._take(*under_way.popleft(), is_last=not waiting and not under_way)
+                gc.collect()  # What a batch leaves behind that refers to itself would stay for several batches.
+
+    def _take(self, batch: Sequence[str], judging: Future[_Judged], *, is_last: bool) -> None:
+        """Count what came of a batch, and what is listed up to its last instance, or all that is left. Nothing keeps the evidence of
+        the batch after that."""
+        came = judging.result()
+        self.tally.by_verdict.update(came.spared.values())
+        self.tally.by_verdict.update(str(each.verdict.reason) for each in came.judged.values())
+        self.tally.failed += came.failed
         begins_after = self.tally.after
-        judged = self._judge(batch)
-        self.tally.after = up_to
+        self.tally.after = None if is_last else batch[-1]
         required = _count(self.tally, self.listing, batch, begins_after)
         if self.fleet is not None:
-            self.fleet.write(self.tally.parts, required.union(batch), judged, self.listing)
+            self.fleet.write(self.tally.parts, required.union(batch), came.judged, self.listing)
             self.tally.parts += 1
 
     def _stale(self, instance_ids: Iterable[str]) -> set[str]:
@@ -106,18 +134,15 @@ class _Way:
         records = self.line.ledger.read(self._arns(instance_ids)).values()
         return {each.arn.instance_id for each in records if each.status not in OURS | UNDER_WAY}
 
-    def _judge(self, batch: Iterable[str]) -> dict[InstanceArn, Judgement]:
+    def _judge(self, batch: Sequence[str]) -> _Judged:
         spared = self._spared(self.listing.allowing_imdsv1.intersection(batch))
-        self.tally.by_verdict.update(spared.values())
         requests = [Request(arn=arn, source=Source.SWEEP) for arn in self._arns(batch) if arn not in spared]
         if not requests:
-            return {}
+            return _Judged(spared=spared)
         outcomes = self.line.run(requests, self.request_id, dry_run=self.dry_run)
         if outcomes.failed and not outcomes.judged:
             raise next(iter(outcomes.failed.values()))
-        self.tally.by_verdict.update(str(each.verdict.reason) for each in outcomes.judged.values())
-        self.tally.failed += len(outcomes.failed)
-        return outcomes.judged
+        return _Judged(spared=spared, judged=outcomes.judged, failed=len(outcomes.failed))
 
     def _spared(self, instance_ids: Iterable[str]) -> Mapping[InstanceArn, str]:
         """The verdicts of those that were judged of late. A dry run spares nobody."""

@@ -56,6 +56,9 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     def client(service: str) -> Any:
         return session.create_client(service, region_name=settings.region, config=CONFIG)
 
+    def ledger_client() -> Any:
+        return ledger_session(session).create_client("dynamodb", region_name=settings.region, config=LEDGER_CONFIG)
+
     pacing = Pacing(share=settings.quota_share, clock=time.monotonic, chance=random.random)
     hub = client("securityhub")
     pace(hub, _home(settings), pacing)
@@ -63,7 +66,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
         clients=MemberClients(
             session, metrics_session(session), client("sts"), settings.names.member_roles, request_id, now, pacing
         ),
-        dynamodb=ledger_session(session).create_client("dynamodb", region_name=settings.region, config=LEDGER_CONFIG),
+        dynamodb=ledger_client(),
         ssm=client("ssm"),
         sns=client("sns"),
         hub=SecurityHub(hub, logger),

@@ -40,7 +40,7 @@ class Watched:
     def run(self, *args: Any, **kwargs: Any) -> Outcomes:
         outcomes = self._line.run(*args, **kwargs)
         judged = [(each.arn.instance_id, each.verdict.reason, each.status) for each in outcomes.judged.values()]
-        print(json.dumps(judged))  # noqa: T201 - the answer to the parent
+        sys.stdout.write(f"{json.dumps(judged)}\n")  # In one piece: two batches are under way.
         return outcomes
 
 

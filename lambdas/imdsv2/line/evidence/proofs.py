@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from imdsv2.domain.replacing import replace
 from imdsv2.line.evidence.reboots import noted
 
 if TYPE_CHECKING:

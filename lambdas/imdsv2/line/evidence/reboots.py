@@ -7,12 +7,12 @@ updated. What CloudTrail does not tell, or what fails, leaves the instance held.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, may_pass
 from imdsv2.aws.reboots import last_reboots
 from imdsv2.domain.evidence.reboot import is_later, may_be_sought
+from imdsv2.domain.replacing import replace
 from imdsv2.domain.verdict_table.decision import decide
 from imdsv2.line.evidence.gather import gather
 
