@@ -12,7 +12,7 @@ from botocore.utils import parse_timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imdsv2.aws.parsing import ledger_session, metrics_session, new_session, to_time
+from imdsv2.aws.parsing import metrics_session, new_session, to_time
 
 FORMS = (
     "%Y-%m-%dT%H:%M:%S.%fZ",
@@ -93,64 +93,3 @@ def test_a_time_that_is_none_makes_the_answer_unreadable(stamps: Any) -> None:
     """As everywhere."""
     with pytest.raises(ResponseParserError):
         read(page({"Id": "m0", "Timestamps": stamps, "Values": [1.0]}))
-
-
-ITEMS: Any = new_session().get_service_model("dynamodb").operation_model("Query").output_shape
-VALUES = st.recursive(
-    st.fixed_dictionaries({"S": st.text()})
-    | st.fixed_dictionaries({"N": st.integers().map(str)})
-    | st.fixed_dictionaries({"BOOL": st.booleans()})
-    | st.just({"NULL": True})
-    | st.fixed_dictionaries({"SS": st.lists(st.text(), min_size=1)})
-    | st.fixed_dictionaries({"NS": st.lists(st.integers().map(str), min_size=1)})
-    | st.fixed_dictionaries({"B": st.just("AP8=")})
-    | st.fixed_dictionaries({"BS": st.just(["AP8=", "AQ=="])})
-    | st.fixed_dictionaries({"X": st.text()})
-    | st.just({}),
-    lambda inner: (
-        st.fixed_dictionaries({"M": st.dictionaries(st.text(), inner, max_size=4)})
-        | st.fixed_dictionaries({"L": st.lists(inner, max_size=4)})
-    ),
-)
-
-
-def items_read(factory: ResponseParserFactory, *items: Any) -> Any:
-    """The items of an answer to a query, as these parsers read them."""
-    answer = {"body": json.dumps({"Items": items}).encode(), "headers": {}, "status_code": 200}
-    return factory.create_parser("json").parse(answer, ITEMS)["Items"]
-
-
-def ledger_parsers() -> Any:
-    """What the clients for DynamoDB read with."""
-    return ledger_session(new_session()).get_component("response_parser_factory")
-
-
-@given(st.lists(st.dictionaries(st.text(), VALUES, max_size=6), max_size=4))
-def test_items_are_what_botocore_makes_of_them(items: list[dict[str, Any]]) -> None:
-    """Bytes too, which nobody here writes, and types that DynamoDB does not have."""
-    assert items_read(ResponseParserFactory(), *items) == items_read(ledger_parsers(), *items)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "text",
-        5,
-        [],
-        None,
-        {"S": None},
-        {"M": {"a": {"N": None}}},
-        {"M": 5},
-        {"L": {"S": "a"}},
-        {"M": {"a": 5}},
-        {"L": ["a"]},
-    ],
-)
-def test_items_that_are_none_are_refused_or_read_as_botocore_does(value: Any) -> None:
-    try:
-        theirs = items_read(ResponseParserFactory(), {"a": value})
-    except Exception:  # noqa: BLE001 - whatever it is, ours says it as one error
-        with pytest.raises(ResponseParserError):
-            items_read(ledger_parsers(), {"a": value})
-    else:
-        assert theirs == items_read(ledger_parsers(), {"a": value})

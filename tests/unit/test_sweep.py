@@ -179,17 +179,17 @@ class HeavyLine(CountingLine):
         return Outcomes(judged=cast("Any", judged), echoes=set(), failed={})
 
 
-def test_a_batch_is_let_go_before_the_next_but_one() -> None:
-    """Two are under way; otherwise a large Region would need more memory than a small one."""
+def test_a_batch_is_let_go_before_the_third_after_it() -> None:
+    """Three are under way; otherwise a large Region would need more memory than a small one."""
     line = HeavyLine(Entered({PLACE.account: Fleet([list("abcdefghij")])}))
     _go(line, Tally(place=PLACE))
     assert 5 == len(line.left)
-    assert 2 >= max(line.left)
+    assert 4 >= max(line.left)
 
 
 @dataclass
 class SlowLine(CountingLine):
-    """A line whose first batch ends only when the second has begun, and which notes how many were under way."""
+    """A line whose first batch ends only when the third has begun, and which notes how many were under way."""
 
     under_way: int = 0
     most: int = 0
@@ -200,19 +200,19 @@ class SlowLine(CountingLine):
         with self.lock:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
-        if self.most > 1:
+        if self.most > 2:
             self.begun.set()
-        assert self.begun.wait(10), "no other batch was begun meanwhile"
+        assert self.begun.wait(10), "the next batches were not begun meanwhile"
         outcomes = super().run(requests, request_id, dry_run=dry_run)
         with self.lock:
             self.under_way -= 1
         return outcomes
 
 
-def test_a_batch_is_judged_while_the_one_before_is_changed() -> None:
+def test_batches_are_judged_while_the_one_before_is_changed() -> None:
     line = SlowLine(Entered({PLACE.account: Fleet([list("abcdefghij")])}))
     tally = _go(line, Tally(place=PLACE))
-    assert 2 == line.most
+    assert 3 == line.most
     assert (10, None) == (tally.by_verdict["judged"], tally.after)
 
 

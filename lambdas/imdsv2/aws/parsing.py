@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 
 _OF_NUMBERS = frozenset({"double", "timestamp"})
 _NUMBERS = frozenset({int, float})
-_AS_SENT = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
-"""Types of DynamoDB's values; the others hold bytes, or other values."""
 _SOURCE_MODELS = Path(__file__).parents[2] / "source_models"
 
 
-class _Parsers(ResponseParserFactory):
+class Parsers(ResponseParserFactory):
     """botocore's parsers, of which nothing else than ResponseParserError comes."""
 
     def __init__(self) -> None:
@@ -38,7 +36,7 @@ class _Parsers(ResponseParserFactory):
         return parser
 
 
-class _NumberParsers(_Parsers):
+class _NumberParsers(Parsers):
     """Parsers that leave numbers as they are sent, and times too where they are sent as numbers. botocore would make a
     datetime of each time, which took nine tenths of the time for a page of 100,800 datapoints, and take up each number by itself, which took
     most of the rest."""
@@ -53,20 +51,10 @@ class _NumberParsers(_Parsers):
         return parser
 
 
-class _ItemParsers(_Parsers):
-    """Parsers that leave the values of items as DynamoDB sends them, which is how botocore gives them, but for bytes. botocore takes up
-    every value and every type by itself, which took most of the time of a read."""
-
-    def create_parser(self, protocol_name: str) -> Any:
-        parser = super().create_parser(protocol_name)
-        parser._handle_map = _with_items_as_sent(parser._handle_map)  # noqa: SLF001 - botocore looks the method up by this name
-        return parser
-
-
 def new_session() -> botocore.session.Session:
     """A session of botocore with these parsers."""
     session = botocore.session.Session()
-    session.register_component("response_parser_factory", _Parsers())
+    session.register_component("response_parser_factory", Parsers())
     return session
 
 
@@ -75,7 +63,7 @@ def session_beside(first: botocore.session.Session) -> botocore.session.Session:
     Clients copy the handlers; what is registered with one does not concern another."""
     session = botocore.session.Session(event_hooks=first.get_component("event_emitter"), include_builtin_handlers=False)
     session.register_component("data_loader", first.get_component("data_loader"))
-    session.register_component("response_parser_factory", _Parsers())
+    session.register_component("response_parser_factory", Parsers())
     return session
 
 
@@ -83,13 +71,6 @@ def metrics_session(beside: botocore.session.Session) -> botocore.session.Sessio
     """A session for CloudWatch only, see ``session_beside``: its clients leave timestamps as the epoch seconds that CloudWatch sends."""
     session = session_beside(beside)
     session.register_component("response_parser_factory", _NumberParsers())
-    return session
-
-
-def ledger_session(beside: botocore.session.Session) -> botocore.session.Session:
-    """A session for DynamoDB only, see ``session_beside``: its clients read items quickly."""
-    session = session_beside(beside)
-    session.register_component("response_parser_factory", _ItemParsers())
     return session
 
 
@@ -123,26 +104,6 @@ def _with_numbers_as_sent(handle: Callable[[Any, Any], Any]) -> Callable[[Any, A
         return value if is_of_numbers and _NUMBERS.issuperset(map(type, value)) else handle(shape, value)
 
     return handle_list
-
-
-def _with_items_as_sent(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def handle_map(shape: Any, value: Any) -> Any:
-        is_of_values = shape.value.name == "AttributeValue" and isinstance(value, dict)
-        return value if is_of_values and all(map(_has_no_bytes, value.values())) else handle(shape, value)
-
-    return handle_map
-
-
-def _has_no_bytes(value: Any) -> bool:
-    """Whether a value of an item is one that botocore gives as it was sent."""
-    if not isinstance(value, dict) or len(value) != 1:
-        return False
-    ((kind, content),) = value.items()
-    if kind == "M":
-        return isinstance(content, dict) and all(map(_has_no_bytes, content.values()))
-    if kind == "L":
-        return isinstance(content, list) and all(map(_has_no_bytes, content))
-    return kind in _AS_SENT and content is not None
 
 
 def _readable(parse: Callable[..., Any]) -> Callable[..., Any]:

@@ -45,12 +45,10 @@ _SESSION, _RENEWED = "imdsv2-session", "imdsv2-renewed"
 CONFIG = Config(
     connect_timeout=5,
     read_timeout=30,
-    max_pool_connections=64,  # As many as changes are made at a time: a connection more would be opened anew for each call.
+    max_pool_connections=96,  # As many as changes are made at a time: a connection more would be opened anew for each call.
     retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
     user_agent_extra="imdsv2-remediation",
 )
-LEDGER_CONFIG = CONFIG.merge(Config(parameter_validation=False))
-"""For DynamoDB, which checks what it is sent: botocore's check of every value took a tenth of a sweep's processor time."""
 _ONCE = CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 """For commands to instances, which would run again."""
 

@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 else:
 
     def replace(value: Any, /, **changes: Any) -> Any:
-        """A copy of a value with other fields. Raises TypeError for a field that it does not have."""
+        """A copy of a value with other fields; the value itself where they are as they were. Raises TypeError for a field that it does
+        not have."""
         contents, setters = _parts(type(value))
+        if not changes.keys() <= setters.keys():
+            raise TypeError(f"{type(value).__name__} has no field {', '.join(sorted(changes.keys() - setters.keys()))}")
+        if all(getattr(value, name) is content for name, content in changes.items()):
+            return value
         copy = object.__new__(type(value))
         for put, content in zip(setters.values(), contents(value), strict=True):
             put(copy, content)
-        try:
-            for name, content in changes.items():
-                setters[name](copy, content)
-        except KeyError as error:
-            raise TypeError(f"{type(value).__name__} has no field {error}") from None
+        for name, content in changes.items():
+            setters[name](copy, content)
         return copy
 
 

@@ -2,7 +2,7 @@
 
 It also covers instances that no finding reported. Three steps, each an invocation of the function: `plan` lists
 accounts and Regions, `region` processes one of them, `summarise` adds up the results. This module is the heart of the second. Only a Region's
-ids and two batches are in memory; if an invocation runs out of time, the next continues after the last instance.
+ids and three batches are in memory; if an invocation runs out of time, the next continues after the last instance.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from imdsv2.sweep.fleet import FleetWriter
     from imdsv2.sweep.tally import Tally
 
-INSTANCES_A_BATCH = 500
-"""The maximum of one GetMetricData call, and what a function can keep in memory twice with all evidence."""
-_BATCHES_AT_ONCE = 2
-"""While EC2 takes the changes of one batch, which may take minutes, the next one is judged."""
+INSTANCES_A_BATCH = 340
+"""Batches under way have together no more than one DescribeInstances call takes: so many a function can keep in memory with all evidence."""
+_BATCHES_AT_ONCE = 3
+"""While EC2 takes the changes of one batch, which may take minutes, the next ones are judged."""
 
 
 def go_through(
@@ -113,7 +113,8 @@ class _Way:
                 while waiting and len(under_way) < _BATCHES_AT_ONCE and has_time():
                     begin()
                 self._take(*under_way.popleft(), is_last=not waiting and not under_way)
-                gc.collect()  # What a batch leaves behind that refers to itself would stay for several batches.
+                if len(waiting) % _BATCHES_AT_ONCE == 0:
+                    gc.collect()  # What a batch leaves behind that refers to itself would stay for many batches.
 
     def _take(self, batch: Sequence[str], judging: Future[_Judged], *, is_last: bool) -> None:
         """Count what came of a batch, and what is listed up to its last instance, or all that is left. Nothing keeps the evidence of

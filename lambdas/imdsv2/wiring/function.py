@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.aws.dynamodb import ledger_client
 from imdsv2.aws.pacing import Pacing
-from imdsv2.aws.parsing import ledger_session, metrics_session, new_session
+from imdsv2.aws.parsing import metrics_session, new_session
 from imdsv2.aws.retries import pace
 from imdsv2.aws.security_hub import SecurityHub
-from imdsv2.aws.sessions import CONFIG, LEDGER_CONFIG, MemberClients
+from imdsv2.aws.sessions import CONFIG, MemberClients
 from imdsv2.domain.instance import Place
 from imdsv2.intake.run import DeadLetters
 from imdsv2.settings import Settings
@@ -56,9 +57,6 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
     def client(service: str) -> Any:
         return session.create_client(service, region_name=settings.region, config=CONFIG)
 
-    def ledger_client() -> Any:
-        return ledger_session(session).create_client("dynamodb", region_name=settings.region, config=LEDGER_CONFIG)
-
     pacing = Pacing(share=settings.quota_share, clock=time.monotonic, chance=random.random)
     hub = client("securityhub")
     pace(hub, _home(settings), pacing)
@@ -66,7 +64,7 @@ def wire(environment: Mapping[str, str], logger: Logger, request_id: Callable[[]
         clients=MemberClients(
             session, metrics_session(session), client("sts"), settings.names.member_roles, request_id, now, pacing
         ),
-        dynamodb=ledger_client(),
+        dynamodb=ledger_client(session, settings.region),
         ssm=client("ssm"),
         sns=client("sns"),
         hub=SecurityHub(hub, logger),
