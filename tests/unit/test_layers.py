@@ -70,6 +70,7 @@ STANDARD = {
         "itertools",
         "json",
         "math",
+        "operator",
     ),
     *("re", "shlex", "types", "typing"),
 }
