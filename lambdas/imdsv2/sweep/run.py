@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imdsv2.sweep.tally import Tally
 
 INSTANCES_A_BATCH = 340
-"""Batches under way have together no more than one DescribeInstances call takes: so many a function can keep in memory with all evidence."""
+"""Those under way are together about as many as one DescribeInstances call takes: a function can keep them in memory with all evidence."""
 _BATCHES_AT_ONCE = 3
 """While EC2 takes the changes of one batch, which may take minutes, the next ones are judged."""
 
@@ -113,7 +113,7 @@ class _Way:
                 while waiting and len(under_way) < _BATCHES_AT_ONCE and has_time():
                     begin()
                 self._take(*under_way.popleft(), is_last=not waiting and not under_way)
-                if len(waiting) % _BATCHES_AT_ONCE == 0:
+                if waiting and len(waiting) % _BATCHES_AT_ONCE == 0:
                     gc.collect()  # What a batch leaves behind that refers to itself would stay for many batches.
 
     def _take(self, batch: Sequence[str], judging: Future[_Judged], *, is_last: bool) -> None:
