@@ -30,6 +30,8 @@ NOTICE_HOLDS_FOR = timedelta(days=7)
 _ANNOUNCED, _UNDELIVERED = "IMDSv1 will be switched off after", "The notice to its owner,"
 """How the two texts about a notice begin."""
 
+_OF_LATENESS = 4
+"""Canaries that are late by so many hours are asked about in an hour."""
 _HOLD_FOR = timedelta(days=30)
 """How long the hold lasts that a notice proposes to whoever objects."""
 
@@ -179,12 +181,15 @@ def cap_reached(policy: Policy, opens_at: datetime, now: datetime) -> Verdict:
 
 
 def canary_wait(explanation: str, opens_at: datetime | None, now: datetime) -> Verdict:
-    """The hold for an instance whose cohort waits for its canaries, or is broken."""
+    """The hold for an instance whose cohort waits for its canaries, or is broken. ``opens_at``: when the wait ends at the earliest, None
+    where that is not known. The later canaries are, because they are off or publish nothing, the less often is asked, once a day at least:
+    each time, all evidence is read."""
+    opens_at = opens_at or now + HOURLY
     return Verdict(
         decision=Decision.HOLD,
         reason=Reason.CANARY_WAIT,
         explanation=explanation,
-        revisit_at=max(opens_at or now + HOURLY, now + SOON),
+        revisit_at=max(opens_at, now + min(max((now - opens_at) / _OF_LATENESS, SOON), DAILY)),
     )
 
 
