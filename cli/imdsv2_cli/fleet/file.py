@@ -44,9 +44,12 @@ def _unpacked(body: bytes) -> Iterator[Row]:
     from imdsv2.domain.fleet_file import COLUMNS
 
     with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
-        listed = csv.DictReader(text)
-        lacking = dict.fromkeys(COLUMNS.keys() - set(listed.fieldnames or ()), "")
-        yield from ({**lacking, **row} for row in listed) if lacking else listed
+        listed = csv.reader(text)  # Its DictReader would take twice the time.
+        names = next(listed, [])
+        lacking = dict.fromkeys(COLUMNS.keys() - set(names), "")
+        for values in listed:
+            row = dict(zip(names, values, strict=True))
+            yield {**lacking, **row} if lacking else row
 
 
 def places(app: App) -> list[tuple[str, str]] | None:

@@ -131,13 +131,14 @@ def _read_group(
     period: int,
 ) -> dict[InstanceArn, Series]:
     answers = {_id(index): _Answer() for index in range(len(group))}
+    datapoints = _Datapoints(_hour if period >= HOUR else _second)
     request = _request(metric, group, spans, period)
     said: dict[str, None] = {}
     for page in pages(cloudwatch.get_metric_data, **request):
         said |= dict.fromkeys(_messages(page))
         for result in listed(page, "MetricDataResults"):
             if (answer := answers.get(result.get("Id", ""))) is not None:
-                answer.add(result, _hour if period >= HOUR else _second)
+                answer.add(result, datapoints)
     for each in dict.fromkeys(itertools.chain(said, *(answer.said for answer in answers.values()))):
         _log.warning("CloudWatch says with its answer about %d instances: %s", len(group), each)
     missing = _missing(said)
@@ -155,51 +156,69 @@ def _read_group(
 
 
 @dataclass(slots=True)
+class _Datapoints:
+    """The values of results by their period. Most instances of a call have the same, one of zero for every hour: they share what was made
+    of the first, which nobody changes. Each would take 40 KiB."""
+
+    period_of: Callable[[datetime], int]
+    _sent: tuple[Sequence[datetime], Sequence[float]] = ((), ())
+    _known: Mapping[int, float] = field(default_factory=dict)
+
+    def of(self, stamps: Sequence[datetime], values: Sequence[float]) -> Mapping[int, float]:
+        """The values by period, in which one that is shown twice is there once."""
+        sent = (stamps, values)
+        if sent != self._sent:
+            # Most values are zero; `or 0.0` maps them to one shared object: a page has up to 100,800 values.
+            periods = map(self.period_of, stamps)
+            self._known = dict(zip(periods, (value or 0.0 for value in values), strict=True))
+            self._sent = sent
+        return self._known
+
+
+@dataclass(slots=True)
 class _Answer:
     """What the pages of an answer say of one query. ``doubt``: why it is not to be relied on, whatever its status; ``values`` are then
     what can be read of it, of two that contradict each other the larger one."""
 
-    values: dict[int, float] = field(default_factory=dict)
+    values: Mapping[int, float] = field(default_factory=dict)
     statuses: set[str] = field(default_factory=set)
     last_status: str = "no answer"
     said: dict[str, None] = field(default_factory=dict)
     doubt: str | None = None
 
-    def add(self, result: MetricDataResultTypeDef, period_of: Callable[[datetime], int]) -> None:
+    def add(self, result: MetricDataResultTypeDef, datapoints: _Datapoints) -> None:
         """Take in a result."""
         self.last_status = result.get("StatusCode", "no status")
         self.statuses.add(self.last_status)
         self.said |= dict.fromkeys(_messages(result))
         try:
-            self._add_values(result.get("Timestamps", []), result.get("Values", []), period_of)
+            self._add_values(result.get("Timestamps", []), result.get("Values", []), datapoints)
         except (TypeError, ValueError, OverflowError) as error:
             self.doubt = f"CloudWatch answered what cannot be read ({type(error).__name__}: {error})"
 
-    def _add_values(
-        self, stamps: Sequence[datetime], values: Sequence[float], period_of: Callable[[datetime], int]
-    ) -> None:
+    def _add_values(self, stamps: Sequence[datetime], values: Sequence[float], datapoints: _Datapoints) -> None:
         if not (min(values, default=0.0) >= 0.0 and sum(values) < math.inf):
             self.doubt = "CloudWatch answered a value below zero, or one that is no number"
             fit = [0.0 <= each < math.inf for each in values]
             stamps, values = [*itertools.compress(stamps, fit)], [*itertools.compress(values, fit)]
-        # Most values are zero; `or 0.0` maps them to one shared object, which saves memory: a page has up to
-        # 100,800 values.
-        new = dict(zip(map(period_of, stamps), (value or 0.0 for value in values), strict=True))
+        new = datapoints.of(stamps, values)
         if len(new) < len(values) or not self.values.keys().isdisjoint(new):
-            self._compare(stamps, values, period_of)
+            self._compare(stamps, values, datapoints.period_of)
         else:
-            self.values |= new
+            self.values = {**self.values, **new} if self.values else new
 
     def _compare(
         self, stamps: Sequence[datetime], values: Sequence[float], period_of: Callable[[datetime], int]
     ) -> None:
         """A period that is shown twice with the same value is shown once too often; with another, nobody knows which is true."""
+        compared = dict(self.values)
         for stamp, value in zip(stamps, values, strict=True):
             period = period_of(stamp)
-            known = self.values.setdefault(period, value)
+            known = compared.setdefault(period, value)
             if known != value:
                 self.doubt = "CloudWatch answered two values for the same period"
-                self.values[period] = max(known, value)
+                compared[period] = max(known, value)
+        self.values = compared
 
 
 def _request(
@@ -243,7 +262,7 @@ def _missing(said: Iterable[str]) -> str | None:
     return next((f"CloudWatch says: {each}" for each in said if _SAYS_MISSING.search(each)), None)
 
 
-def _of(values: dict[int, float], span: Hours, request: Mapping[str, Any], period: int) -> dict[int, float]:
+def _of(values: Mapping[int, float], span: Hours, request: Mapping[str, Any], period: int) -> Mapping[int, float]:
     """What lies in an instance's own hours: the range of a call is that of all whom it asks about."""
     if at(span.first) <= request["StartTime"] and at(span.end) >= request["EndTime"]:
         return values
