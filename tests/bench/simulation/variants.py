@@ -38,8 +38,8 @@ HERD_SEEDS = (1, 2, 3)
 HERD_PLACES = 3_000
 HERD = Variant(name="as most are", mix=Mix(instances=HERD_PLACES), herd=True)
 """The fleet whose instances come and go."""
-BENCH_FLEET = replace(FLEET, mix=Mix(instances=3_000))
-BENCH_HERD = replace(HERD, mix=Mix(instances=400))
+BENCH_FLEET = replace(FLEET, mix=Mix(instances=2_000))
+BENCH_HERD = replace(HERD, mix=Mix(instances=300))
 """What the benchmarks have time for: smaller fleets than the page tells of."""
 
 
