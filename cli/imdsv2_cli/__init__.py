@@ -29,5 +29,5 @@ Rules that all commands keep:
   previews, questions, errors) goes to standard error through `note`.
 - An error is a `Failure`: one line that says what failed, why, and what to do. Errors of AWS become one by themselves.
 - The callback returns None for success, or an `Exit`. Nothing is changed before `confirm` has returned.
-- boto3 and rich are imported where they are used, never at the top of a module: `imdsv2 --help` takes less than 0.3 s.
+- botocore and rich are imported where they are used, never at the top of a module: `imdsv2 --help` takes less than 0.3 s.
 """

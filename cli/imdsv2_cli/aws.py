@@ -67,6 +67,16 @@ _LOOK_FIRST = "look with imdsv2 status before you ask again"
 _SIGN_IN = "sign in (e.g. aws sso login), or name another profile with --profile"
 
 
+def session_of(profile: str | None, region: str | None) -> Any:
+    """A session with the credentials and the Region that a shell has, or those named. botocore's: boto3 adds nothing here but a wait."""
+    from botocore.session import Session
+
+    session = Session(profile=profile)
+    if region is not None:
+        session.set_config_variable("region", region)
+    return session
+
+
 def stack_outputs(app: App) -> dict[str, str]:
     """The outputs of the service's stack. Raises Failure if there is no such stack in the Region."""
     from botocore.exceptions import ClientError
@@ -78,12 +88,12 @@ def stack_outputs(app: App) -> dict[str, str]:
         if code_of(error) in DENIED:
             # A role that may see this stack only is refused in every other account and Region.
             why = error.response["Error"].get("Message", "") or code_of(error)
-            where = f"{app.session.region_name} is not that of the stack, name that with --region"
+            where = f"{app.home} is not that of the stack, name that with --region"
             todo = f"have this allowed for your role, or use another profile; if {where}"
             raise Failure("AWS refused DescribeStacks", why, todo) from error
         if "does not exist" not in str(error):
             raise
-        where = f"account {app.account}, {app.session.region_name}"
+        where = f"account {app.account}, {app.home}"
         raise usage(f"the stack {app.stack} is not in {where}", todo=_other_stacks(app)) from error
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
     if _OUR_OUTPUT not in outputs:

@@ -46,19 +46,23 @@ class App:
     @cached_property
     def session(self) -> Any:
         """The caller's own session. Raises Failure without a Region."""
-        import boto3
+        from imdsv2_cli.aws import session_of
 
-        # boto3 itself knows only AWS_DEFAULT_REGION.
-        region = self.region or os.environ.get("AWS_REGION")
-        session = boto3.Session(profile_name=self.profile, region_name=region)
-        if not session.region_name:
+        # botocore itself knows only AWS_DEFAULT_REGION.
+        session = session_of(self.profile, self.region or os.environ.get("AWS_REGION"))
+        if not session.get_config_variable("region"):
             raise usage("no Region is set", todo="name that of the stack with --region or AWS_REGION")
         return session
+
+    @property
+    def home(self) -> str:
+        """The Region in which the stack is looked for. Raises Failure if none is set."""
+        return str(self.session.get_config_variable("region"))
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A client of the caller's, in the stack's Region unless another is named."""
         if (service, region) not in self._clients:
-            self._clients[service, region] = self.session.client(service, region_name=region)
+            self._clients[service, region] = self.session.create_client(service, region_name=region)
         return self._clients[service, region]
 
     @cached_property
@@ -66,7 +70,7 @@ class App:
         """A client that waits for a function's answer and never asks twice: a repeated command would be carried out twice."""
         from botocore.config import Config
 
-        return self.session.client(
+        return self.session.create_client(
             "lambda",
             config=Config(
                 read_timeout=LONGEST_ANSWER_SECONDS,

@@ -110,8 +110,8 @@ def test_the_region_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) 
     """AWS's command line reads AWS_REGION, too."""
     monkeypatch.setenv("AWS_REGION", "eu-north-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert "eu-north-1" == App().session.region_name
-    assert "eu-west-3" == App(region="eu-west-3").session.region_name
+    assert "eu-north-1" == App().home
+    assert "eu-west-3" == App(region="eu-west-3").home
 
 
 LAZY = {"boto3", "botocore", "rich", "imdsv2.domain", "imdsv2_cli.aws", "imdsv2_cli.commands.policy"}

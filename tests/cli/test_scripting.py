@@ -22,6 +22,8 @@ from tests.cli.test_verdicts import Fleet as Verdicts
 from tests.world.rows import KEY, fill, row
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Aws
     from tests.cli.test_fleet import Installation
 
@@ -182,22 +184,19 @@ def test_the_list_of_a_forgotten_file_is_that_of_the_ledger(here: Installation) 
     assert {test_fleet.arn(3).instance_id} == here.listed().keys()
 
 
-def test_the_region_of_a_profile_in_the_account_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_region_of_a_profile_in_the_account_is_not_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The instances say it."""
+    from botocore.client import BaseClient
+
     from imdsv2_cli.commands.exempt import _ec2
 
-    asked: list[dict[str, Any]] = []
-
-    class Session:
-        def __init__(self, **given: Any) -> None:
-            asked.append(given)
-
-        def client(self, service: str, **_: Any) -> Any:
-            return type("Client", (), {"get_caller_identity": lambda _: {"Account": ACCOUNT}, "name": service})()
-
-    monkeypatch.setattr("boto3.Session", Session)
-    assert "ec2" == _ec2(App(), ACCOUNT, "eu-north-1", None, "member").name
-    assert [{"profile_name": "member", "region_name": "eu-north-1"}] == asked
+    config = tmp_path / "config"
+    config.write_text("[profile member]\naws_access_key_id = AKIA\naws_secret_access_key = secret\n")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setattr(BaseClient, "_make_api_call", lambda *_: {"Account": ACCOUNT})
+    assert "eu-north-1" == _ec2(App(), ACCOUNT, "eu-north-1", None, "member").meta.region_name
 
 
 @pytest.mark.parametrize(

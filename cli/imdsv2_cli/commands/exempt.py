@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from imdsv2_cli import times
+from imdsv2_cli.aws import session_of
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.confirm import confirm, dry_run_option, yes_option
 from imdsv2_cli.failure import Exit, Failure, usage
@@ -130,18 +131,16 @@ def _by_place(rows: Iterable[dict[str, Any]]) -> Iterable[tuple[tuple[str, str],
 
 def _ec2(app: App, account: str, region: str, role: str | None, profile: str | None) -> Any:
     """EC2 in an account, with the caller's own rights. Raises Failure where none were named."""
-    import boto3
-
     if profile is not None:
         # A profile need not name a Region.
-        session = boto3.Session(profile_name=profile, region_name=region)
-        if (found := session.client("sts").get_caller_identity()["Account"]) != account:
+        session = session_of(profile, region)
+        if (found := session.create_client("sts").get_caller_identity()["Account"]) != account:
             raise usage(
                 f"the profile {profile} is of account {found}",
                 f"the instances are in {account}",
                 "name a profile of that account",
             )
-        return session.client("ec2", region_name=region)
+        return session.create_client("ec2")
     if account == app.account:
         return app.client("ec2", region)
     if role is None:
@@ -155,7 +154,7 @@ def _ec2(app: App, account: str, region: str, role: str | None, profile: str | N
         RoleArn=f"arn:{partition}:iam::{account}:role/{role}", RoleSessionName="imdsv2-exempt"
     )["Credentials"]
     keys = {"aws_access_key_id": granted["AccessKeyId"], "aws_secret_access_key": granted["SecretAccessKey"]}
-    return boto3.client("ec2", region_name=region, aws_session_token=granted["SessionToken"], **keys)
+    return app.session.create_client("ec2", region_name=region, aws_session_token=granted["SessionToken"], **keys)
 
 
 def _dry(ec2: Any, ids: Sequence[str], key: str, value: str | None) -> str | None:

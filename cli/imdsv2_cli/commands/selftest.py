@@ -55,7 +55,7 @@ def selftest(
     if machine is None:
         raise Failure("the self-test is not deployed", todo='set "selftest": true in cdk.json and deploy the stack')
     if execution is None:
-        given: dict[str, Any] = {"account": account, "region": in_region or app.session.region_name, "line": line}
+        given: dict[str, Any] = {"account": account, "region": in_region or app.home, "line": line}
         given |= {"subnet": subnet} if subnet else {}
         planned = start(app, machine, given)
         plan = follow(app, planned, "Planning", again=f"imdsv2 selftest --account {account}", counts=lambda: None)

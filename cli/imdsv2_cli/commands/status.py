@@ -9,7 +9,7 @@ import click
 from imdsv2_cli.base import App, Command
 from imdsv2_cli.fleet import ledger
 from imdsv2_cli.fleet.joined import Fleet
-from imdsv2_cli.fleet.open import Open, breakers
+from imdsv2_cli.fleet.open import COLUMNS, Open, breakers
 from imdsv2_cli.fleet.sources import left_broken
 from imdsv2_cli.fleet.when import ago, now, short
 from imdsv2_cli.output import Column, Table, progress, show
@@ -34,7 +34,7 @@ def status(app: App) -> None:
     at = now()
     with progress("Reading the fleet") as advance:
         fleet, open_ = Fleet(app, at), Open(at=at)
-        for row in fleet.rows():
+        for row in fleet.rows(COLUMNS):
             open_.note(row)
             if open_.instances % 1000 == 0:
                 advance(1000)

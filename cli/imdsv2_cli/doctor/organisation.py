@@ -18,7 +18,7 @@ def security_hub(app: App) -> Iterator[Finding]:
     """Security Hub is on here, and aggregates its findings here."""
     from botocore.exceptions import ClientError
 
-    hub, here = app.client("securityhub"), app.session.region_name
+    hub, here = app.client("securityhub"), app.home
     try:
         hub.describe_hub()
     except ClientError as error:

@@ -20,14 +20,14 @@ def at_home(app: App) -> Iterator[Finding]:
     """Config in the account and Region of the stack, asked with the caller's rights. There need not be any instance."""
     from imdsv2.people.recorders import recorders_of
 
-    yield _judged(app.account, app.session.region_name, recorders_of(app.client("config")), finding=unproved)
+    yield _judged(app.account, app.home, recorders_of(app.client("config")), finding=unproved)
 
 
 def in_accounts(app: App, instances: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
     """Config in every other account and Region with instances, asked by the service through the read roles."""
     from imdsv2.people.recorders import PLACES, PLACES_A_CALL
 
-    home = (app.account, app.session.region_name)
+    home = (app.account, app.home)
     places = sorted({(each["target"].split(":")[4], each["target"].split(":")[3]) for each in instances} - {home})
     for start in range(0, len(places), PLACES_A_CALL):
         asked = [{"account": account, "region": region} for account, region in places[start : start + PLACES_A_CALL]]

@@ -6,16 +6,18 @@ import csv
 import gzip
 import io
 import json
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from imdsv2_cli.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from imdsv2_cli.base import App
 
 Row = dict[str, str]
+_PLACE = ("account", "region")
 
 
 def newest(app: App) -> Mapping[str, Any] | None:
@@ -33,29 +35,34 @@ def newest(app: App) -> Mapping[str, Any] | None:
     return document
 
 
-def rows(app: App, document: Mapping[str, Any]) -> Iterator[Row] | None:
-    """The rows of the file that a document names; None if the bucket has forgotten it."""
-    body = _read(app, document["key"])
-    return None if body is None else _unpacked(body)
+def rows(app: App, document: Mapping[str, Any], columns: Collection[str] = ()) -> Iterator[Row] | None:
+    """The rows of the file that a document names; None if the bucket has forgotten it.
 
-
-def _unpacked(body: bytes) -> Iterator[Row]:
-    """The rows with every column that this version knows: a service that was not upgraded yet, or has not swept since, wrote fewer."""
+    ``columns``: at least two that are wanted; all of them otherwise. A row of a few takes half the time.
+    """
     from imdsv2.domain.fleet_file import COLUMNS
 
+    body = _read(app, document["key"])
+    return None if body is None else _unpacked(body, columns or COLUMNS)
+
+
+def _unpacked(body: bytes, columns: Collection[str]) -> Iterator[Row]:
+    """The rows with every column that is wanted: a service that was not upgraded yet, or has not swept since, wrote fewer."""
     with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
         listed = csv.reader(text)  # Its DictReader would take twice the time.
         names = next(listed, [])
-        lacking = dict.fromkeys(COLUMNS.keys() - set(names), "")
+        there = [name for name in names if name in columns]
+        of_these = itemgetter(*map(names.index, there))
+        lacking = dict.fromkeys(set(columns) - set(there), "")
         for values in listed:
-            row = dict(zip(names, values, strict=True))
+            row = dict(zip(there, of_these(values), strict=True))
             yield {**lacking, **row} if lacking else row
 
 
 def places(app: App) -> list[tuple[str, str]] | None:
     """The accounts and Regions in which the last sweep saw instances, sorted; None before the first sweep. Raises Failure."""
     document = newest(app)
-    listed = rows(app, document) if document is not None else None
+    listed = rows(app, document, _PLACE) if document is not None else None
     return None if listed is None else sorted({(each["account"], each["region"]) for each in listed})
 
 

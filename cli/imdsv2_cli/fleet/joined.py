@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2_cli.fleet import file, ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from imdsv2.ledger.record import Record
@@ -24,6 +24,8 @@ _BLIND = frozenset({None, GONE, "out_of_scope", "unreachable"})
 _SHUT = {"already_required": {"http_tokens": "required"}, "endpoint_disabled": {"http_endpoint": "disabled"}}
 """With every other reason EC2 showed tokens as optional and the endpoint as enabled: these come first in the verdict table."""
 
+_JOINED_BY = ("account", "region", "instance_id", "as_of")
+
 
 class Fleet:
     """The fleet of an installation. ``swept``: the document of the last sweep's file; None before the first."""
@@ -38,9 +40,13 @@ class Fleet:
         swept = self.swept or {}
         return {**swept.get("unreachable", {}), **swept.get("errors", {})}
 
-    def rows(self) -> Iterator[Row]:
-        """Every instance, in no certain order. An instance that is gone since is left out."""
-        listed = file.rows(self._app, self.swept) if self.swept is not None else None
+    def rows(self, columns: Collection[str] = ()) -> Iterator[Row]:
+        """Every instance, in no certain order. An instance that is gone since is left out.
+
+        ``columns``: those that are wanted, all of them otherwise; a row may have others, of which it may not know the values.
+        """
+        wanted = {*columns, *_JOINED_BY} if columns else ()
+        listed = file.rows(self._app, self.swept, wanted) if self.swept is not None else None
         if self.swept is None or listed is None:  # A file that the bucket has forgotten is no empty fleet.
             self.swept = None
             yield from self._recorded({arn: {} for arn in ledger.known(self._app)})

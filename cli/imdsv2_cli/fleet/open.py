@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
     from imdsv2_cli.fleet.file import Row
 
+COLUMNS = frozenset(
+    {
+        *("account", "region", "instance_id", "name", "owner", "cohort", "http_tokens", "http_endpoint"),
+        *("status", "reason", "since", "watch", "enforced_at", "broken_at", "left_because"),
+        *("notice_ends_at", "hold_until", "hold_owner", "ends_on"),
+    }
+)
+"""What is read of a row."""
+
 ENDS_WITHIN = timedelta(days=30)
 _EXAMPLES = 20
 _SETTLED_BY_PERSONS = frozenset({"broke_before", "undone_by_person", "changed_back"})
