@@ -13,7 +13,7 @@ from imdsv2.ledger import transactions
 from imdsv2.ledger.finding_key import key_of
 from imdsv2.ledger.told import Told
 from tests.integration.builders import NOW, arn_of, known_finding
-from tests.world.lossy import LossyTable, throttled
+from tests.world.lossy import LossyTable, is_record_of, throttled
 from tests.world.records import change
 from tests.world.refusal import refusal
 
@@ -49,7 +49,7 @@ def written(ledger: Ledger, arns: Sequence[InstanceArn] = ARNS) -> set[InstanceA
 
 def concerns(arn: InstanceArn, actions: Sequence[Item]) -> bool:
     """Whether an instance is among a transaction's."""
-    return any(str(arn) in str(each.get("Key")) for each in actions)
+    return any(is_record_of(arn, each) for each in actions)
 
 
 def hot(code: str, *, whole: bool = False, status: int = 400) -> Callable[[Sequence[Item]], None]:
@@ -60,7 +60,7 @@ def hot(code: str, *, whole: bool = False, status: int = 400) -> Callable[[Seque
             return
         if whole:
             raise refusal(code, "no", "TransactWriteItems", status=status)
-        codes = [code if str(HOT) in str(each.get("Key")) else "None" for each in actions]
+        codes = [code if is_record_of(HOT, each) else "None" for each in actions]
         reasons = [{"Code": each} for each in codes]
         raise refusal("TransactionCanceledException", "no", "TransactWriteItems", CancellationReasons=reasons)
 

@@ -12,6 +12,7 @@ from imdsv2.domain.request import Source
 from imdsv2.ledger import transactions
 from tests.integration.builders import asked
 from tests.integration.guarding import watch_use
+from tests.world.lossy import is_record_of
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def refuse(cloud: Cloud, arn: InstanceArn, code: str, status: str = "") -> None:
 
     def step(call: Call) -> None:
         actions = [next(iter(each.values())) for each in call.params["TransactItems"]]
-        bad = [str(arn) in str(each.get("Key")) and status in str(each) for each in actions]
+        bad = [is_record_of(arn, each) and status in str(each) for each in actions]
         if any(bad):
             reasons = [{"Code": code if each else "None"} for each in bad]
             raise refusal("TransactionCanceledException", "no", call.operation, CancellationReasons=reasons)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from tests.integration.builders import HUB, NOW, PARAMETER, TABLE
 
 if TYPE_CHECKING:
     from imdsv2.domain.in_force import PolicyInForce
+    from tests.integration.answers import Call
     from tests.integration.builders import Cloud
 
 MINUTE = timedelta(minutes=1)
@@ -46,6 +49,45 @@ def test_the_parameter_is_the_policy(cloud: Cloud) -> None:
     cloud.raw_policy('{"mode": "enforce", "lookback_days": 10}')
     in_force = current(cloud)
     assert (Policy(mode=Mode.ENFORCE, lookback_days=10), None) == (in_force.policy, in_force.problem)
+
+
+def test_threads_that_need_it_at_once_read_it_once(cloud: Cloud) -> None:
+    """A sweep has a hundred of them, and Systems Manager answers 40 calls a second."""
+    policies, now = source(cloud), cloud.clock()
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda _: policies.read(now), range(50)))
+    assert 1 == len(cloud.wire.made("GetParameter"))
+    assert [read[0]] * 50 == read
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(4, False), (5, True)])
+def test_while_one_thread_reads_it_anew_others_go_on_as_long_as_theirs_is_fresh(
+    cloud: Cloud, seconds: int, *, waits: bool
+) -> None:
+    """After five seconds they wait for the one that reads."""
+    policies = source(cloud)
+    first = policies.read(cloud.clock())
+    cloud.policy(mode="off")
+    now = cloud.clock() + timedelta(seconds=seconds)
+    asked, may_answer = Event(), Event()
+
+    def slow(_: Call) -> None:
+        asked.set()
+        assert may_answer.wait(30)
+
+    cloud.wire.on("GetParameter", slow)
+    with ThreadPoolExecutor(2) as pool:
+        reads = pool.submit(policies.read, now)
+        assert asked.wait(30)
+        other = pool.submit(policies.read, now)
+        if waits:
+            assert not wait([other], 0.2).done
+        else:
+            assert first is other.result(30)
+        may_answer.set()
+        assert Mode.OFF is reads.result(30).in_force.policy.mode
+        assert (reads.result() if waits else first) is other.result(30)
+    assert 2 == len(cloud.wire.made("GetParameter"))
 
 
 def test_a_change_is_live_within_a_minute(cloud: Cloud) -> None:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+def is_record_of(arn: object, action: Item) -> bool:
+    """Whether an action of a transaction writes an instance's record: as an update, or as a new item."""
+    key = action.get("Key") or action["Item"]
+    return (key["pk"], key["sk"]) == ({"S": str(arn)}, {"S": "current"})
+
+
 class LossyTable(Table):
     """A table in memory.
 

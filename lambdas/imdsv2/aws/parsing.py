@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
+from botocore.config import Config
 from botocore.parsers import ResponseParserError, ResponseParserFactory
 from botocore.utils import parse_timestamp
 
@@ -68,8 +69,10 @@ def session_beside(first: botocore.session.Session) -> botocore.session.Session:
 
 
 def metrics_session(beside: botocore.session.Session) -> botocore.session.Session:
-    """A session for CloudWatch only, see ``session_beside``: its clients leave timestamps as the epoch seconds that CloudWatch sends."""
+    """A session for CloudWatch only, see ``session_beside``: its clients leave timestamps as the epoch seconds that CloudWatch sends, and
+    leave it to CloudWatch to check the 500 queries of a call."""
     session = session_beside(beside)
+    session.set_default_client_config(Config(parameter_validation=False))
     session.register_component("response_parser_factory", _NumberParsers())
     return session
 

@@ -1,5 +1,5 @@
-"""What ``dataclasses.replace`` does, in less than half of its time, for frozen values with slots: on its way, a verdict makes twenty new
-records of 70 fields each, and that module's own function has `__init__` set each of them."""
+"""What ``dataclasses.replace`` does, in a fraction of its time, for frozen values: on its way, a verdict makes thirty new records of 70
+fields each, and that module's own function has `__init__` set each of them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,47 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from dataclasses import replace
 else:
 
     def replace(value: Any, /, **changes: Any) -> Any:
         """A copy of a value with other fields; the value itself where they are as they were. Raises TypeError for a field that it does
         not have."""
-        contents, setters = _parts(type(value))
-        if not changes.keys() <= setters.keys():
-            raise TypeError(f"{type(value).__name__} has no field {', '.join(sorted(changes.keys() - setters.keys()))}")
-        if all(getattr(value, name) is content for name, content in changes.items()):
-            return value
-        copy = object.__new__(type(value))
-        for put, content in zip(setters.values(), contents(value), strict=True):
-            put(copy, content)
-        for name, content in changes.items():
-            setters[name](copy, content)
-        return copy
+        held = getattr(value, "__dict__", None)
+        return _with_slots(value, changes) if held is None else _with_dict(value, held, changes)
 
 
 __all__ = ["replace"]
+
+
+def _with_dict(value: Any, held: dict[str, Any], changes: dict[str, Any]) -> Any:
+    """A copy of a value without slots: its fields are taken over in one step, which pays for those that have many."""
+    if not changes.keys() <= held.keys():
+        raise _no_field(value, changes.keys() - held.keys())
+    if all(held[name] is content for name, content in changes.items()):
+        return value
+    copy = object.__new__(type(value))
+    object.__setattr__(copy, "__dict__", held | changes)
+    return copy
+
+
+def _with_slots(value: Any, changes: dict[str, Any]) -> Any:
+    contents, setters = _parts(value.__class__)
+    if not changes.keys() <= setters.keys():
+        raise _no_field(value, changes.keys() - setters.keys())
+    if all(getattr(value, name) is content for name, content in changes.items()):
+        return value
+    copy = object.__new__(type(value))
+    for put, content in zip(setters.values(), contents(value), strict=True):
+        put(copy, content)
+    for name, content in changes.items():
+        setters[name](copy, content)
+    return copy
+
+
+def _no_field(value: Any, names: Collection[str]) -> TypeError:
+    return TypeError(f"{type(value).__name__} has no field {', '.join(sorted(names))}")
 
 
 @cache

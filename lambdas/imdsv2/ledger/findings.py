@@ -30,17 +30,13 @@ _OVERHEAD_BYTES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """What one write does to the findings of an item. ``is_first``: the item is new."""
+    """What one write does to the findings of an item."""
 
     new: Mapping[str, Mapping[str, Any]]
     gone: Sequence[str] = ()
-    is_first: bool = False
 
     def into(self, update: Update) -> None:
-        """Add it to a write."""
-        if self.is_first:
-            update.set("findings", self.new)
-            return
+        """Add it to the update of an item."""
         for key, item in self.new.items():
             update.set_path(f"findings.{update.name(key)}", item)
         for key in self.gone:
@@ -53,7 +49,7 @@ def merges(record: Record, findings: Sequence[Finding]) -> list[Merge]:
     kept = _newest({**record.findings, **named})
     new = {key: finding_item(finding) for key, finding in named.items() if key in kept}
     if not record.version:
-        return [Merge(new=new, is_first=True)]
+        return [Merge(new=new)]  # A new item takes them all at once.
     # In turns, so that no write adds much more than it drops: an item that is nearly full could not take it.
     turns = zip_longest(sorted(record.findings.keys() - kept), new)
     keys = [key for turn in turns for key in turn if key is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from imdsv2.ledger.last_good_policy import LastGoodPolicy
 
 _FRESH_FOR = timedelta(seconds=5)
+_RENEWED_AFTER = timedelta(seconds=3)
+"""When the next thread reads it anew, while the others go on with what they have: all of those that change instances would stop and wait
+for the one that reads."""
 _GOOD_FOR = timedelta(minutes=5)
 """How long the last valid policy may stand in for an unreadable one; for a refused one, enforcement stops at once."""
 
@@ -40,6 +44,10 @@ class Reading:
     def stamp(self) -> str | None:
         """By which one writing of the parameter is told from another."""
         return _stamp(self.modified_at, self.version)
+
+    def is_older(self, age: timedelta, now: datetime) -> bool:
+        """Whether it was read that long ago."""
+        return now - self.at >= age
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +77,7 @@ class PolicySource:
         self._provenance = provenance or Provenance()
         self._last: Reading | None = None
         self._kept: Reading | None = None
+        self._reading = Lock()
 
     def current(self, now: datetime) -> PolicyInForce:
         """The policy in force now. Writes nothing. Raises ClientError only if the ledger fails."""
@@ -86,13 +95,15 @@ class PolicySource:
     def read(self, now: datetime) -> Reading:
         """The policy in force now, and the parameter that it was read from. Writes nothing. Raises as `current`."""
         last = self._last
-        if last is not None and now - last.at < _FRESH_FOR:
-            return last
-        reading = self._load(now)
-        if self._last is None or self._last.at <= reading.at:
-            self._last = reading
-            self._provenance.policy_version = reading.version
-        return reading
+        if last is None or last.is_older(_FRESH_FOR, now):
+            with self._reading:
+                return self._read_anew(now)
+        if last.is_older(_RENEWED_AFTER, now) and self._reading.acquire(blocking=False):
+            try:
+                return self._read_anew(now)
+            finally:
+                self._reading.release()
+        return last
 
     def writings(self, stamp: str | None) -> list[Writing]:
         """The writings of the parameter later than a `stamp`, oldest first; without one, the last. Raises ClientError, and also where
@@ -109,6 +120,16 @@ class PolicySource:
         ]
         found.sort(key=lambda each: (str(each.stamp), each.version or 0))
         return found[-1:] if stamp is None else [each for each in found if str(each.stamp) > stamp]
+
+    def _read_anew(self, now: datetime) -> Reading:
+        last = self._last
+        if last is not None and not last.is_older(
+            _RENEWED_AFTER, now
+        ):  # Another thread has read it while this one waited.
+            return last
+        self._last = reading = self._load(now)
+        self._provenance.policy_version = reading.version
+        return reading
 
     def _load(self, now: datetime) -> Reading:
         try:

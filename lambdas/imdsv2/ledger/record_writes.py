@@ -16,6 +16,7 @@ from imdsv2.ledger.told import due_to_tell
 from imdsv2.ledger.trail import puts
 from imdsv2.ledger.transactions import Write
 from imdsv2.ledger.update import Update
+from imdsv2.ledger.values import serialize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,13 +41,15 @@ class RecordWrites:
         """The write of a change, then those of the findings that are too many for it. Raises IllegalMove."""
         after = _as_written(change, now)
         first, *more = merges(change.before, change.findings)
-        update, write_id = Update(), new_id()
-        _require_unchanged(update, change, after)
-        update.set_all(changed_attributes(change.before, after))
-        update.set("version", change.before.version + 1)
-        update.set("written_by", write_id)
-        first.into(update)
-        actions = [self._action(change.arn, update), *self._events(change.arn, events_of(change, after, now), now)]
+        write_id = new_id()
+        attributes = changed_attributes(change.before, after)
+        attributes |= {"version": change.before.version + 1, "written_by": write_id}
+        written = (
+            self._changed(change, after, attributes, first)
+            if change.before.version
+            else self._created(change, attributes, first)
+        )
+        actions = [written, *self._events(change.arn, events_of(change, after, now), now)]
         return [Write(actions=actions, write_id=write_id), *(self._merge(change, each) for each in more)]
 
     def of_claim(self, arn: InstanceArn, due_at: str, until: datetime) -> list[Write]:
@@ -116,6 +119,19 @@ class RecordWrites:
         merge.into(update)
         return Write(actions=[self._action(change.arn, update)])
 
+    def _changed(self, change: Change, after: Record, attributes: Mapping[str, Any], findings: Merge) -> dict[str, Any]:
+        update = Update()
+        _require_unchanged(update, change.before, after, unless_due=change.unless_due)
+        update.set_all(attributes)
+        findings.into(update)
+        return self._action(change.arn, update)
+
+    def _created(self, change: Change, attributes: Mapping[str, Any], findings: Merge) -> dict[str, Any]:
+        """The first item of an instance, as it is: an update would name every attribute twice, and DynamoDB would set each by itself."""
+        named = {name: value for name, value in attributes.items() if value is not None} | {"findings": findings.new}
+        item = {**record_key(change.arn), **{name: serialize(value) for name, value in named.items()}}
+        return {"Put": {"TableName": self.table, "Item": item, "ConditionExpression": "attribute_not_exists(pk)"}}
+
     def _action(self, arn: InstanceArn, update: Update) -> dict[str, Any]:
         return {"Update": {"TableName": self.table, "Key": record_key(arn), **update.arguments()}}
 
@@ -133,16 +149,12 @@ def _as_written(change: Change, now: datetime) -> Record:
     return after
 
 
-def _require_unchanged(update: Update, change: Change, after: Record) -> None:
+def _require_unchanged(update: Update, before: Record, after: Record, *, unless_due: bool) -> None:
     """Make a write fail if the record is no longer what the change was decided on."""
-    before = change.before
-    if before.version:
-        update.require_equal("version", before.version)
-    else:
-        update.require("attribute_not_exists(pk)")
+    update.require_equal("version", before.version)
     if before.written_by is not None and after.changed_at != before.changed_at:
         # Whoever has just told of the verdict before would have told of this one, as far as the item says.
         update.require_equal("written_by", before.written_by)
-    if change.unless_due and before.revisit_at is not None:
+    if unless_due and before.revisit_at is not None:
         # Whoever makes an instance due brings it forward; whoever claims it for work puts it off.
         update.require(f"revisit_at >= {update.value(to_text(before.revisit_at))}")

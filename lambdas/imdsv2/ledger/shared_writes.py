@@ -3,8 +3,8 @@ change."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from threading import Condition
+from dataclasses import dataclass, field
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,15 +19,14 @@ _AT_ONCE = 2
 
 @dataclass(slots=True, eq=False)
 class _Wanted:
-    """A thread's change, and what became of it: one of the other two, once it is known."""
+    """A thread's change. The thread is called once: when it is its turn to write several, or when others have written its change and
+    know what became of it, which is one of the last two."""
 
     change: Change
+    called: Event = field(default_factory=Event)
+    to_write: Sequence[_Wanted] = ()
     written: Written | None = None
     error: BaseException | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return self.written is not None or self.error is not None
 
 
 class SharedWrites:
@@ -38,25 +37,28 @@ class SharedWrites:
         self._write = write
         self._waiting: list[_Wanted] = []
         self._under_way = 0
-        self._news = Condition()
+        self._lock = Lock()
 
     def write(self, change: Change) -> Written:
         """Write a change. Returns what became of it, and raises what the write raises."""
         mine = _Wanted(change)
-        with self._news:
+        with self._lock:
             self._waiting.append(mine)
-            self._news.wait_for(lambda: mine.is_done or (mine in self._waiting and self._under_way < _AT_ONCE))
-            several = [] if mine.is_done else self._taken()
-        if several:
-            self._write_all(several)
+            if self._under_way < _AT_ONCE:
+                self._under_way += 1
+                self._call_next()
+        mine.called.wait()
+        if mine.to_write:
+            self._write_all(mine.to_write)
         if mine.written is None:
             raise mine.error or RuntimeError("a write that was shared has no result")
         return mine.written
 
-    def _taken(self) -> list[_Wanted]:
+    def _call_next(self) -> None:
+        """Have the first of those that wait write for all of them."""
         several, self._waiting = self._waiting, []
-        self._under_way += 1
-        return several
+        several[0].to_write = several
+        several[0].called.set()
 
     def _write_all(self, several: Sequence[_Wanted]) -> None:
         written, failure = None, None
@@ -64,8 +66,11 @@ class SharedWrites:
             written = self._write([each.change for each in several])
         except BaseException as error:  # noqa: BLE001 - every thread that waits raises it, and none may wait for ever
             failure = error
-        with self._news:
-            for each in several:
-                each.written, each.error = written and written.of({each.change.arn}), failure
-            self._under_way -= 1
-            self._news.notify_all()
+        with self._lock:
+            if self._waiting:
+                self._call_next()
+            else:
+                self._under_way -= 1
+        for each in several:
+            each.written, each.error = written and written.of({each.change.arn}), failure
+            each.called.set()

@@ -198,7 +198,8 @@ class Transactions:
         if write.write_id is None:
             return False
         (current,) = list(write.actions[0].values())
-        return is_written(self.dynamodb, current["TableName"], current["Key"], write.write_id)
+        key = current["Key"] if "Key" in current else {name: current["Item"][name] for name in ("pk", "sk")}
+        return is_written(self.dynamodb, current["TableName"], key, write.write_id)
 
 
 _HELD = "other writers hold the same ledger items, or DynamoDB throttles them; this is tried again"
