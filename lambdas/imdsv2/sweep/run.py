@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -110,8 +110,11 @@ class _Way:
 
             begin()
             while under_way:
-                while waiting and len(under_way) < _BATCHES_AT_ONCE and has_time():
+                while waiting and _may_begin([each for _, each in under_way]) and has_time():
                     begin()
+                if not under_way[0][1].done():
+                    wait([each for _, each in under_way if not each.done()], return_when=FIRST_COMPLETED)
+                    continue
                 self._take(*under_way.popleft(), is_last=not waiting and not under_way)
                 if waiting and len(waiting) % _BATCHES_AT_ONCE == 0:
                     gc.collect()  # What a batch leaves behind that refers to itself would stay for many batches.
@@ -154,6 +157,13 @@ class _Way:
 
     def _arns(self, instance_ids: Iterable[str]) -> list[InstanceArn]:
         return [*map(self.tally.place.instance, sorted(instance_ids))]
+
+
+def _may_begin(begun: Sequence[Future[_Judged]]) -> bool:
+    """Whether another batch may be under way. Those that have ended wait with their evidence for those before them, one at most for
+    each that is under way."""
+    running = sum(not each.done() for each in begun)
+    return running < _BATCHES_AT_ONCE and len(begun) - running < _BATCHES_AT_ONCE
 
 
 def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> set[str]:
