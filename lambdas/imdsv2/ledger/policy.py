@@ -1,4 +1,4 @@
-"""The policy in force: read from SSM, cached for 5 seconds, with the last valid policy in the ledger as a fallback."""
+"""The policy in force: read from SSM by one thread for all, kept for 5 seconds, with the last valid policy in the ledger as a fallback."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 It also covers instances that no finding reported. Three steps, each an invocation of the function: `plan` lists
 accounts and Regions, `region` processes one of them, `summarise` adds up the results. This module is the heart of the second. Only a Region's
-ids and three batches are in memory; if an invocation runs out of time, the next continues after the last instance.
+ids and four batches are in memory; if an invocation runs out of time, the next continues after the last instance.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Way:
         return [*batched(remaining, INSTANCES_A_BATCH)] or [[]]
 
     def go_through(self, batches: Iterable[Sequence[str]], has_time: Callable[[], bool]) -> None:
-        """Evaluate batches, and count each when those before it are counted. The first one is begun in any case, so that every
+        """Evaluate batches, begin the next when any has ended, and count each when those before it are counted. The first one is begun in any case, so that every
         invocation gets on; what has been begun is ended."""
         waiting = deque(batches)
         under_way: deque[tuple[Sequence[str], Future[_Judged]]] = deque()
@@ -160,10 +160,8 @@ class _Way:
 
 
 def _may_begin(begun: Sequence[Future[_Judged]]) -> bool:
-    """Whether another batch may be under way. Those that have ended wait with their evidence for those before them, one at most for
-    each that is under way."""
-    running = sum(not each.done() for each in begun)
-    return running < _BATCHES_AT_ONCE and len(begun) - running < _BATCHES_AT_ONCE
+    """Whether another batch may be under way: beside what is, one that has ended may wait with its evidence for those before it."""
+    return sum(not each.done() for each in begun) < _BATCHES_AT_ONCE >= len(begun)
 
 
 def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> set[str]:
