@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event, Lock
@@ -181,8 +180,8 @@ class HeavyLine(CountingLine):
 
 
 def test_batches_are_let_go_while_others_follow() -> None:
-    """Two may be under way beside the one that begins, one wait to be counted, and some to be collected; otherwise a large Region would
-    need more memory than a small one."""
+    """Two may be under way beside the one that begins, and three wait to be collected; otherwise a large Region would need more memory
+    than a small one."""
     line = HeavyLine(Entered({PLACE.account: Fleet([[f"x{number:03}" for number in range(60)]])}))
     _go(line, Tally(place=PLACE))
     assert 30 == len(line.left)
@@ -216,39 +215,6 @@ def test_batches_are_judged_while_the_one_before_is_changed() -> None:
     tally = _go(line, Tally(place=PLACE))
     assert 3 == line.most
     assert (10, None) == (tally.by_verdict["judged"], tally.after)
-
-
-@dataclass
-class LateLine(CountingLine):
-    """A line whose first batch ends only when it may."""
-
-    may_end: Event = field(default_factory=Event)
-    ended: list[str] = field(default_factory=list)
-
-    def run(self, requests: Iterable[Request], request_id: str, *, dry_run: bool) -> Outcomes:
-        outcomes = super().run(requests, request_id, dry_run=dry_run)
-        is_first = _id("a") in {arn.instance_id for arn in outcomes.judged}
-        assert not is_first or self.may_end.wait(10), "the first batch was not let go"
-        self.ended += sorted(arn.instance_id for arn in outcomes.judged)
-        return outcomes
-
-
-def test_a_late_batch_holds_up_no_more_than_those_that_memory_has_no_room_for() -> None:
-    """The fourth begins while the first is under way; a fifth would be one more that has ended and cannot be counted yet."""
-    line, tally = LateLine(Entered({PLACE.account: Fleet([list("abcdefghijkl")])})), Tally(place=PLACE)
-    pause = Event()
-    with ThreadPoolExecutor(1) as pool:
-        going = pool.submit(_go, line, tally)
-        for _ in range(1000):
-            if len(line.ended) == 6:
-                break
-            pause.wait(0.01)
-        pause.wait(0.2)
-        assert [_id(each) for each in "cdefgh"] == sorted(line.ended)
-        assert 4 == len(line.handed)
-        assert 0 == tally.imdsv1_allowed
-        line.may_end.set()
-        assert (12, None) == (going.result(10).by_verdict["judged"], tally.after)
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3])

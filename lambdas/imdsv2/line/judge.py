@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import look, running_instances
 from imdsv2.domain.cohort import canaries_wanted, in_order
-from imdsv2.domain.instance import Instance, Place
+from imdsv2.domain.instance import Instance
 from imdsv2.domain.lifecycle import Status
 from imdsv2.domain.replacing import replace
 from imdsv2.domain.request import Request
@@ -51,9 +49,6 @@ class Judge:
     policies: PolicySource
     siblings: Siblings
     now: Callable[[], datetime]
-    _turns: dict[Place, Lock] = field(default_factory=dict)
-    """Batches of one account and Region are judged one after the other. They would share its quota of CloudWatch, and the processor; one
-    after the other, the first can be changed while the next is judged."""
 
     def judge(
         self,
@@ -65,17 +60,6 @@ class Judge:
     ) -> list[Judgement]:
         """Evaluate each case with its record; neither EC2 nor CloudTrail is called for targets in ``seen``. ``keep``: whether the
         ledger learns what was found of cohorts."""
-        with self._turns.setdefault(Place.of(cases[0].arn), Lock()) if cases else nullcontext():
-            return self._judge(cases, records, seen, keep=keep)
-
-    def _judge(
-        self,
-        cases: Sequence[Case],
-        records: Mapping[InstanceArn, Record],
-        seen: Mapping[InstanceArn, Target] | None,
-        *,
-        keep: bool,
-    ) -> list[Judgement]:
         now = self.now()
         policy = self.policies.current(now).policy
         histories = {case.arn: records[case.arn].history for case in cases}

@@ -2,14 +2,14 @@
 
 It also covers instances that no finding reported. Three steps, each an invocation of the function: `plan` lists
 accounts and Regions, `region` processes one of them, `summarise` adds up the results. This module is the heart of the second. Only a Region's
-ids and four batches are in memory; if an invocation runs out of time, the next continues after the last instance.
+ids and three batches are in memory; if an invocation runs out of time, the next continues after the last instance.
 """
 
 from __future__ import annotations
 
 import gc
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -99,7 +99,7 @@ class _Way:
         return [*batched(remaining, INSTANCES_A_BATCH)] or [[]]
 
     def go_through(self, batches: Iterable[Sequence[str]], has_time: Callable[[], bool]) -> None:
-        """Evaluate batches, begin the next when any has ended, and count each when those before it are counted. The first one is begun in any case, so that every
+        """Evaluate batches, and count each when those before it are counted. The first one is begun in any case, so that every
         invocation gets on; what has been begun is ended."""
         waiting = deque(batches)
         under_way: deque[tuple[Sequence[str], Future[_Judged]]] = deque()
@@ -110,11 +110,8 @@ class _Way:
 
             begin()
             while under_way:
-                while waiting and _may_begin([each for _, each in under_way]) and has_time():
+                while waiting and len(under_way) < _BATCHES_AT_ONCE and has_time():
                     begin()
-                if not under_way[0][1].done():
-                    wait([each for _, each in under_way if not each.done()], return_when=FIRST_COMPLETED)
-                    continue
                 self._take(*under_way.popleft(), is_last=not waiting and not under_way)
                 if waiting and len(waiting) % _BATCHES_AT_ONCE == 0:
                     gc.collect()  # What a batch leaves behind that refers to itself would stay for many batches.
@@ -157,11 +154,6 @@ class _Way:
 
     def _arns(self, instance_ids: Iterable[str]) -> list[InstanceArn]:
         return [*map(self.tally.place.instance, sorted(instance_ids))]
-
-
-def _may_begin(begun: Sequence[Future[_Judged]]) -> bool:
-    """Whether another batch may be under way: beside what is, one that has ended may wait with its evidence for those before it."""
-    return sum(not each.done() for each in begun) < _BATCHES_AT_ONCE >= len(begun)
 
 
 def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> set[str]:
