@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from imdsv2_cli.fleet.ledger import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -53,16 +55,9 @@ def read_attributes(app: App, arns: Sequence[str], names: Sequence[str]) -> dict
 
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
         items = [item for found in pool.map(some, _batches(arns)) for item in found]
-    return {str(plain["pk"]): plain for plain in map(_plain, items)}
+    return {str(each["pk"]): each for each in map(plain, items)}
 
 
 def _batches(arns: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(arns), _ITEMS_A_CALL):
         yield arns[start : start + _ITEMS_A_CALL]
-
-
-def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    from boto3.dynamodb.types import TypeDeserializer
-
-    read = TypeDeserializer().deserialize
-    return {name: read(value) for name, value in item.items()}
