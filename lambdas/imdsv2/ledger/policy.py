@@ -123,9 +123,8 @@ class PolicySource:
 
     def _read_anew(self, now: datetime) -> Reading:
         last = self._last
-        if last is not None and not last.is_older(
-            _RENEWED_AFTER, now
-        ):  # Another thread has read it while this one waited.
+        # Another thread may have read it while this one waited.
+        if last is not None and not last.is_older(_RENEWED_AFTER, now):
             return last
         self._last = reading = self._load(now)
         self._provenance.policy_version = reading.version
