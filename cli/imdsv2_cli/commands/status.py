@@ -34,22 +34,23 @@ def status(app: App) -> None:
     at = now()
     with progress("Reading the fleet") as advance:
         fleet, open_ = Fleet(app, at), Open(at=at)
-        for row in fleet.rows(COLUMNS):
-            open_.note(row)
-            if open_.instances % 1000 == 0:
+        for number, values in enumerate(fleet.values(COLUMNS), start=1):
+            open_.note(values)
+            if number % 1000 == 0:
                 advance(1000)
+    by_reason = open_.by_reason
     document = {
         "at": to_text(at),
         "policy": _policy(app),
         "sweep": _sweep(app, fleet),
         "fleet": {
             "instances": open_.instances,
-            "imdsv1_allowed": open_.allow_imdsv1,
+            "imdsv1_allowed": by_reason.total(),
             "required": open_.required,
-            "by_reason": dict(open_.by_reason.most_common()),
-            "enforced": open_.enforced,
-            "verified": open_.verified,
-            "rolled_back": open_.rolled_back,
+            "by_reason": dict(by_reason.most_common()),
+            "enforced": open_.are("enforced"),
+            "verified": open_.are("verified"),
+            "rolled_back": open_.are("rolled_back"),
         },
         "breakers": breakers(ledger.accounts(app)),
         "sources_left_broken": left_broken(app),

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from imdsv2_cli.failure import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imdsv2_cli.base import App
 
 Row = dict[str, str]
+Values = tuple[str, ...]
 _PLACE = ("account", "region")
 _AT_ONCE = 2**17
 """Bytes that are unpacked at a time: text alone would ask for 8 KiB of them, four thousand times for a large fleet."""
@@ -37,36 +38,31 @@ def newest(app: App) -> Mapping[str, Any] | None:
     return document
 
 
-def rows(app: App, document: Mapping[str, Any], columns: Collection[str] = ()) -> Iterator[Row] | None:
-    """The rows of the file that a document names; None if the bucket has forgotten it.
-
-    ``columns``: at least two that are wanted; all of them otherwise. A row of a few takes half the time.
-    """
-    from imdsv2.domain.fleet_file import COLUMNS
-
+def rows(app: App, document: Mapping[str, Any], columns: Sequence[str]) -> Iterator[Values] | None:
+    """The rows of the file that a document names, each as the values of at least two columns, in their order; None if the bucket has
+    forgotten the file."""
     body = _read(app, document["key"])
-    return None if body is None else _unpacked(body, columns or COLUMNS)
+    return None if body is None else _unpacked(body, columns)
 
 
-def _unpacked(body: bytes, columns: Collection[str]) -> Iterator[Row]:
-    """The rows with every column that is wanted: a service that was not upgraded yet, or has not swept since, wrote fewer."""
+def _unpacked(body: bytes, columns: Sequence[str]) -> Iterator[Values]:
+    """The values of every column that is wanted: a service that was not upgraded yet, or has not swept since, wrote fewer."""
     packed = io.BufferedReader(gzip.GzipFile(fileobj=io.BytesIO(body)), _AT_ONCE)
     with packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
-        listed = csv.reader(text)  # Its DictReader would take twice the time.
-        names = next(listed, [])
-        there = [name for name in names if name in columns]
-        of_these = itemgetter(*map(names.index, there))
-        lacking = dict.fromkeys(set(columns) - set(there), "")
-        for values in listed:
-            row = dict(zip(there, of_these(values), strict=True))
-            yield {**lacking, **row} if lacking else row
+        listed = csv.reader(text)
+        where = {name: index for index, name in enumerate(next(listed, []))}
+        # Dictionaries of all rows would take as long as the reading.
+        if where.keys() >= set(columns):
+            yield from map(itemgetter(*(where[name] for name in columns)), listed)
+        else:
+            yield from (tuple(values[where[name]] if name in where else "" for name in columns) for values in listed)
 
 
 def places(app: App) -> list[tuple[str, str]] | None:
     """The accounts and Regions in which the last sweep saw instances, sorted; None before the first sweep. Raises Failure."""
     document = newest(app)
     listed = rows(app, document, _PLACE) if document is not None else None
-    return None if listed is None else sorted({(each["account"], each["region"]) for each in listed})
+    return None if listed is None else sorted({(account, region) for account, region in listed})
 
 
 def _read(app: App, key: str) -> bytes | None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from imdsv2_cli.fleet import file, ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from imdsv2.ledger.record import Record
     from imdsv2_cli.base import App
-    from imdsv2_cli.fleet.file import Row
+    from imdsv2_cli.fleet.file import Row, Values
 
 _TOKENS = {"enforced": "required", "verified": "required", "rolled_back": "optional", "rolling_back": "required"}
 GONE = "gone"
@@ -24,7 +24,8 @@ _BLIND = frozenset({None, GONE, "out_of_scope", "unreachable"})
 _SHUT = {"already_required": {"http_tokens": "required"}, "endpoint_disabled": {"http_endpoint": "disabled"}}
 """With every other reason EC2 showed tokens as optional and the endpoint as enabled: these come first in the verdict table."""
 
-_JOINED_BY = ("account", "region", "instance_id", "as_of")
+JOINED_BY = ("account", "region", "instance_id", "as_of")
+"""The columns by which rows of the file and the ledger are joined."""
 
 
 class Fleet:
@@ -40,30 +41,45 @@ class Fleet:
         swept = self.swept or {}
         return {**swept.get("unreachable", {}), **swept.get("errors", {})}
 
-    def rows(self, columns: Collection[str] = ()) -> Iterator[Row]:
-        """Every instance, in no certain order. An instance that is gone since is left out.
+    def rows(self) -> Iterator[Row]:
+        """Every instance, in no certain order. An instance that is gone since is left out."""
+        from imdsv2.domain.fleet_file import COLUMNS
 
-        ``columns``: those that are wanted, all of them otherwise; a row may have others, of which it may not know the values.
-        """
-        wanted = {*columns, *_JOINED_BY} if columns else ()
-        listed = file.rows(self._app, self.swept, wanted) if self.swept is not None else None
+        for values in self.values(COLUMNS):
+            yield dict(zip(COLUMNS, values, strict=True))
+
+    def values(self, columns: Iterable[str]) -> Iterator[Values]:
+        """As `rows`, of each the values of some columns, those of JOINED_BY among them."""
+        columns = tuple(columns)
+        listed = file.rows(self._app, self.swept, columns) if self.swept is not None else None
         if self.swept is None or listed is None:  # A file that the bucket has forgotten is no empty fleet.
             self.swept = None
-            yield from self._recorded({arn: {} for arn in ledger.known(self._app)})
-            return
-        since = self.swept["oldest"] or f"{self.swept['ended_at'].removesuffix('Z')}.000000Z"
+            recorded = self._recorded({arn: {} for arn in ledger.known(self._app)})
+        else:
+            outdated: dict[str, Row] = {}
+            yield from self._unchanged(self.swept, columns, listed, outdated)
+            recorded = self._recorded(outdated)
+        for row in recorded:
+            yield tuple(row[name] for name in columns)
+
+    def _unchanged(
+        self, swept: Mapping[str, Any], columns: Values, listed: Iterator[Values], outdated: dict[str, Row]
+    ) -> Iterator[Values]:
+        """What still stands of a file. The other rows are put in `outdated` by ARN, with empty ones for what has come since."""
+        since = swept["oldest"] or f"{swept['ended_at'].removesuffix('Z')}.000000Z"
         changed = ledger.changed_since(self._app, since, self._now)
-        outdated: dict[str, Row] = {}
         # To make the ARN of every row would take a tenth of the time.
-        ids = {arn.rpartition("/")[2] for arn in changed}
-        for row in listed:
-            at = changed.pop(arn_of(row), None) if row["instance_id"] in ids else None
-            if at is None or at <= row["as_of"]:
-                yield row
-            else:
-                outdated[arn_of(row)] = row
+        ids, at = {arn.rpartition("/")[2] for arn in changed}, columns.index("instance_id")
+        for values in listed:
+            if values[at] in ids:
+                row = dict(zip(columns, values, strict=True))
+                arn = arn_of(row)
+                if changed.pop(arn, "") > row["as_of"]:
+                    outdated[arn] = row
+                    continue
+            yield values
         # What is left has come since, or is gone and was not in the file.
-        yield from self._recorded(outdated | {arn: {} for arn in changed if arn not in outdated})
+        outdated.update({arn: {} for arn in changed if arn not in outdated})
 
     def _recorded(self, rows: Mapping[str, Row]) -> Iterator[Row]:
         judged = set()
@@ -122,4 +138,9 @@ def _partition(region: str) -> str:
 
 def allows_imdsv1(row: Row) -> bool:
     """Whether anybody can call IMDSv1 on it."""
-    return row["http_tokens"] != "required" and row["http_endpoint"] != "disabled"
+    return is_open(row["http_tokens"], row["http_endpoint"])
+
+
+def is_open(http_tokens: str, http_endpoint: str) -> bool:
+    """Whether metadata options allow IMDSv1."""
+    return http_tokens != "required" and http_endpoint != "disabled"

@@ -7,9 +7,11 @@ import logging
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
@@ -36,6 +38,9 @@ _FINE_STAMPS = 63 * 24 * 12
 _CALLS_AT_ONCE = 3
 """CloudWatch returns a page about as fast as the previous one is parsed; more calls would only use more memory."""
 
+_LARGE = DATAPOINTS_A_CALL // 4
+_large_answers = Semaphore(_CALLS_AT_ONCE)
+"""Answers of so many datapoints, 100 bytes each while they are parsed, are not read by more threads at once, in all batches together."""
 
 _MESSAGE_LENGTH = 300
 _SAYS_MISSING = re.compile(
@@ -74,8 +79,10 @@ def read(
     """
 
     def read_alone(group: Sequence[InstanceArn]) -> dict[InstanceArn, Series]:
+        is_large = sum(len(spans[arn]) for arn in group) * HOUR // period >= _LARGE
         try:
-            return _read_group(cloudwatch, metric, group, spans, period)
+            with _large_answers if is_large else nullcontext():
+                return _read_group(cloudwatch, metric, group, spans, period)
         except CALL_FAILURES as error:
             return dict.fromkeys(group, Series(problem=describe_error(error), passes=may_pass(error)))
 
