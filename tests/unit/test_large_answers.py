@@ -1,49 +1,69 @@
-"""Large answers of CloudWatch are read by three threads at once, whatever asks for them; small ones wait for nobody."""
+"""Large answers are parsed one after the other, whatever asked for them; small ones wait for nobody."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Semaphore
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.cloudwatch import DATAPOINTS_A_CALL, TOKENLESS_CALLS, read
-from imdsv2.domain.evidence.hours import Hours
-from imdsv2.domain.instance import InstanceArn
+import pytest
+from botocore.parsers import ResponseParserError, ResponseParserFactory
 
-ARN = InstanceArn("aws", "eu-west-1", "111111111111", "i-0123456789abcdef0")
-LARGE, SMALL = Hours(0, DATAPOINTS_A_CALL // 2), Hours(0, 24)
-AT_ONCE = 3
+from imdsv2.aws.parsing import Parsers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PATIENCE_SECONDS = 10
+LARGE, SMALL = b"x" * 1_000_000, b"x" * 1_000
 
 
 class Slow:
-    """A client that answers when it is let."""
+    """A parser that goes on when it is let."""
 
     def __init__(self) -> None:
-        self.asked, self.let = Semaphore(0), Event()
+        self.begun, self.let = Semaphore(0), Event()
 
-    def get_metric_data(self, **_: Any) -> dict[str, Any]:
-        self.asked.release()
+    def parse(self, response: Mapping[str, Any], _: Any) -> dict[str, Any]:
+        self.begun.release()
         assert self.let.wait(PATIENCE_SECONDS)
-        return {"MetricDataResults": [{"Id": "m0", "StatusCode": "Complete", "Timestamps": [], "Values": []}]}
+        if response["status_code"] != 200:
+            raise ValueError("no answer of AWS")
+        return {}
 
 
-def test_no_more_than_three_large_answers_are_read_at_once() -> None:
-    """Each takes ten megabytes while it is parsed: batches that are judged together share three. All are read in the end."""
+def parser_like(made: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client's parser, of which the work is done by another."""
+    monkeypatch.setattr(ResponseParserFactory, "create_parser", lambda *_: made)
+    return Parsers().create_parser("query")
+
+
+def answer(body: object, status: int = 200) -> dict[str, Any]:
+    return {"status_code": status, "headers": {}, "body": body}
+
+
+def test_large_answers_are_parsed_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small one, or a stream, is not kept waiting."""
     slow, quick = Slow(), Slow()
     quick.let.set()
-
-    def ask(client: Any, span: Hours) -> str | None:
-        return read(client, TOKENLESS_CALLS, {ARN: span})[ARN].problem
-
-    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
-        asked = [pool.submit(ask, slow, LARGE) for _ in range(AT_ONCE + 1)]
+    parser, other = parser_like(slow, monkeypatch), parser_like(quick, monkeypatch)
+    with ThreadPoolExecutor(2) as pool:
+        parsed = [pool.submit(parser.parse, answer(LARGE), None) for _ in range(2)]
         try:
-            for _ in range(AT_ONCE):
-                assert slow.asked.acquire(timeout=PATIENCE_SECONDS)
-            assert not slow.asked.acquire(timeout=0.2), "a fourth was asked for"
-            assert ask(quick, SMALL) is None
+            assert slow.begun.acquire(timeout=PATIENCE_SECONDS)
+            assert not slow.begun.acquire(timeout=0.2), "two are parsed at once"
+            assert other.parse(answer(SMALL), None) == other.parse(answer(object()), None) == {}
         finally:
             slow.let.set()
-        assert [each.result() for each in asked] == [None] * len(asked)
-    assert slow.asked.acquire(timeout=PATIENCE_SECONDS), "the fourth was never asked for"
+        assert [each.result(PATIENCE_SECONDS) for each in parsed] == [{}, {}]
+
+
+def test_an_unreadable_large_answer_keeps_none_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one is parsed."""
+    quick = Slow()
+    quick.let.set()
+    parser = parser_like(quick, monkeypatch)
+    with pytest.raises(ResponseParserError, match="no answer of AWS"):
+        parser.parse(answer(LARGE, status=500), None)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(parser.parse, answer(LARGE), None).result(PATIENCE_SECONDS) == {}

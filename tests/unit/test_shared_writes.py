@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -70,6 +72,18 @@ def test_one_alone_is_written_at_once() -> None:
     ledger.may_answer.set()
     assert Written() == SharedWrites(ledger.write).write(change(1))
     assert [[change(1)]] == ledger.asked
+
+
+def test_what_is_written_leaves_memory() -> None:
+    """At once, not when Python next looks for what refers to itself: a sweep writes thousands, each with two records."""
+    writes, written = SharedWrites(lambda _: Written()), change(0)
+    gc.disable()
+    try:
+        before = sys.getrefcount(written)
+        writes.write(written)
+        assert sys.getrefcount(written) == before
+    finally:
+        gc.enable()
 
 
 def test_those_who_come_while_others_write_share_the_next_transaction() -> None:

@@ -7,11 +7,9 @@ import logging
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from threading import Semaphore
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
@@ -38,9 +36,9 @@ _FINE_STAMPS = 63 * 24 * 12
 _CALLS_AT_ONCE = 3
 """CloudWatch returns a page about as fast as the previous one is parsed; more calls would only use more memory."""
 
-_LARGE = DATAPOINTS_A_CALL // 4
-_large_answers = Semaphore(_CALLS_AT_ONCE)
-"""Answers of so many datapoints, 100 bytes each while they are parsed, are not read by more threads at once, in all batches together."""
+
+_SENT_LATELY = 4
+"""With so many that were sent before it a result is compared: a group of machines at work has a few patterns."""
 
 _MESSAGE_LENGTH = 300
 _SAYS_MISSING = re.compile(
@@ -79,10 +77,8 @@ def read(
     """
 
     def read_alone(group: Sequence[InstanceArn]) -> dict[InstanceArn, Series]:
-        is_large = sum(len(spans[arn]) for arn in group) * HOUR // period >= _LARGE
         try:
-            with _large_answers if is_large else nullcontext():
-                return _read_group(cloudwatch, metric, group, spans, period)
+            return _read_group(cloudwatch, metric, group, spans, period)
         except CALL_FAILURES as error:
             return dict.fromkeys(group, Series(problem=describe_error(error), passes=may_pass(error)))
 
@@ -165,21 +161,34 @@ def _read_group(
 @dataclass(slots=True)
 class _Datapoints:
     """The values of results by their period. Most instances of a call have the same, one of zero for every hour: they share what was made
-    of the first, which nobody changes. Each would take 40 KiB."""
+    of the first, which nobody changes, though others stand between them. Each would take 40 KiB."""
 
     period_of: Callable[[datetime], int]
-    _sent: tuple[Sequence[datetime], Sequence[float]] = ((), ())
-    _known: Mapping[int, float] = field(default_factory=dict)
+    _lately: list[_Sent] = field(default_factory=list)
 
     def of(self, stamps: Sequence[datetime], values: Sequence[float]) -> Mapping[int, float]:
         """The values by period, in which one that is shown twice is there once."""
-        sent = (stamps, values)
-        if sent != self._sent:
+        for each in self._lately:
+            if each.values == values and each.stamps == stamps:
+                self._lately.remove(each)
+                break
+        else:
             # Most values are zero; `or 0.0` maps them to one shared object: a page has up to 100,800 values.
             periods = map(self.period_of, stamps)
-            self._known = dict(zip(periods, (value or 0.0 for value in values), strict=True))
-            self._sent = sent
-        return self._known
+            known = dict(zip(periods, (value or 0.0 for value in values), strict=True))
+            each = _Sent(stamps, values, known)
+            del self._lately[_SENT_LATELY - 1 :]
+        self._lately.insert(0, each)
+        return each.known
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sent:
+    """What CloudWatch sent of an instance, and what was made of it."""
+
+    stamps: Sequence[datetime]
+    values: Sequence[float]
+    known: Mapping[int, float]
 
 
 @dataclass(slots=True)

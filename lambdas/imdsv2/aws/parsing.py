@@ -6,8 +6,10 @@ that is a word, bytes that are no UTF-8) as ValueError, KeyError and the like, w
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_LARGE_BYTES = 100_000
+_large_one = Lock()
+"""Large answers are parsed one after the other: a page of instances takes twenty megabytes for that, and as Python runs one thread at a
+time, several at once would be done no sooner."""
 _OF_NUMBERS = frozenset({"double", "timestamp"})
 _NUMBERS = frozenset({int, float})
 _SOURCE_MODELS = Path(__file__).parents[2] / "source_models"
@@ -110,9 +116,12 @@ def _with_numbers_as_sent(handle: Callable[[Any, Any], Any]) -> Callable[[Any, A
 
 
 def _readable(parse: Callable[..., Any]) -> Callable[..., Any]:
-    def parse_or_say(*arguments: Any, **named: Any) -> Any:
+    def parse_or_say(response: dict[str, Any], shape: Any) -> Any:
+        body = response["body"]  # A stream is not read here.
+        is_large = isinstance(body, bytes) and len(body) >= _LARGE_BYTES
         try:
-            return parse(*arguments, **named)
+            with _large_one if is_large else nullcontext():
+                return parse(response, shape)
         except ResponseParserError:
             raise
         except Exception as error:

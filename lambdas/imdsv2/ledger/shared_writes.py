@@ -48,8 +48,10 @@ class SharedWrites:
                 self._under_way += 1
                 self._call_next()
         mine.called.wait()
-        if mine.to_write:
-            self._write_all(mine.to_write)
+        # Its own change is one of these: kept, it would refer to itself, and hold them all in memory until Python looks for such.
+        to_write, mine.to_write = mine.to_write, ()
+        if to_write:
+            self._write_all(to_write)
         if mine.written is None:
             raise mine.error or RuntimeError("a write that was shared has no result")
         return mine.written
