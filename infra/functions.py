@@ -157,8 +157,8 @@ def _environment(names: Names) -> dict[str, str]:
         "POWERTOOLS_SERVICE_NAME": names.prefix,
         "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
         "POWERTOOLS_LOG_LEVEL": "INFO",
-        # Otherwise each thread keeps memory that it has freed, and so does the process of large answers, and memory use grows during a
-        # long sweep.
+        # Otherwise each thread keeps memory that it has freed, and the process that of large answers, so that memory use grows during
+        # a long sweep.
         "MALLOC_ARENA_MAX": "2",
         "MALLOC_MMAP_THRESHOLD_": "131072",
     }

@@ -36,7 +36,6 @@ _FINE_STAMPS = 63 * 24 * 12
 _CALLS_AT_ONCE = 3
 """CloudWatch returns a page about as fast as the previous one is parsed; more calls would only use more memory."""
 
-
 _SENT_LATELY = 4
 """With so many that were sent before it a result is compared: a group of machines at work has a few patterns."""
 
