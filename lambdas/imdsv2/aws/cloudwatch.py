@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
@@ -33,8 +34,9 @@ DATAPOINTS_A_CALL = 100_800
 _FINE_STAMPS = 63 * 24 * 12
 """As many periods of five minutes as CloudWatch remembers."""
 
-_CALLS_AT_ONCE = 3
-"""CloudWatch returns a page about as fast as the previous one is parsed; more calls would only use more memory."""
+_CALLS_AT_ONCE = 2
+"""CloudWatch's quota is a few pages a second; more calls, of all batches together, would only use more memory: a page has two megabytes."""
+_calling = BoundedSemaphore(_CALLS_AT_ONCE)
 
 _SENT_LATELY = 4
 """With so many that were sent before it a result is compared: a group of machines at work has a few patterns."""
@@ -77,7 +79,8 @@ def read(
 
     def read_alone(group: Sequence[InstanceArn]) -> dict[InstanceArn, Series]:
         try:
-            return _read_group(cloudwatch, metric, group, spans, period)
+            with _calling:
+                return _read_group(cloudwatch, metric, group, spans, period)
         except CALL_FAILURES as error:
             return dict.fromkeys(group, Series(problem=describe_error(error), passes=may_pass(error)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from botocore.parsers import ResponseParserError
 
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, is_throttling, may_pass
 from imdsv2.aws.isolating import NO_SUCH_INSTANCE, Answer, isolate
+from imdsv2.aws.listing import Access, Listing
 from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.batches import batched
 from imdsv2.domain.instance import Instance, InstanceArn, MetadataOptions, Missing, Place, Target, Unreachable
@@ -133,18 +133,8 @@ def _listed(ec2: EC2Client, place: Placed, filters: Sequence[Mapping[str, Any]])
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """The ids of all instances of a place that have not ended, each in one of the three: those that allow IMDSv1, those that
-    would if their endpoint were not disabled, and those that require tokens."""
-
-    allowing_imdsv1: frozenset[str]
-    endpoint_disabled: frozenset[str]
-    required: frozenset[str]
-
-
 def list_instances(ec2: EC2Client, note: Callable[[Sequence[InstanceTypeDef]], None] | None = None) -> Listing:
-    """List all instances of a place by what their options allow.
+    """List all instances of a place by what their options allow; of what it shows twice, what allows more counts.
 
     Only ids are kept, so even a large Region needs little memory. The listing is complete before anything is changed:
     EC2 does not document how a page token behaves when instances change in between. Raises ClientError or
@@ -155,24 +145,27 @@ def list_instances(ec2: EC2Client, note: Callable[[Sequence[InstanceTypeDef]], N
         "MaxResults": IDS_A_CALL,
         "Filters": [{"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}],
     }
-    allowing, disabled, required = set[str](), set[str](), set[str]()
-    for page in pages(ec2.describe_instances, **request):
+
+    def take(page: DescribeInstancesResultTypeDef) -> list[str]:
         shown = _instances_on(page)
         if note is not None:
             note(shown)
-        for each in shown:
-            options = each.get("MetadataOptions", {})
-            if options.get("HttpTokens") == "required":
-                required.add(each["InstanceId"])
-            elif options.get("HttpEndpoint") == "disabled":
-                disabled.add(each["InstanceId"])
-            else:
-                allowing.add(each["InstanceId"])
-    return Listing(
-        allowing_imdsv1=frozenset(allowing),
-        endpoint_disabled=frozenset(disabled) - allowing,
-        required=frozenset(required) - allowing - disabled,
-    )
+        # In one text: ids as objects of their own would keep, each a part, the memory that a page takes while it is parsed.
+        return [" ".join(each["InstanceId"] for each in shown if _access(each) is access) for access in Access]
+
+    found: dict[str, Access] = {}
+    for access, texts in zip(
+        Access, zip(*map(take, pages(ec2.describe_instances, **request)), strict=True), strict=True
+    ):
+        found |= dict.fromkeys(" ".join(texts).split(), access)
+    return Listing(found)
+
+
+def _access(seen: InstanceTypeDef) -> Access:
+    options = seen.get("MetadataOptions", {})
+    if options.get("HttpTokens") == "required":
+        return Access.TOKEN_REQUIRED
+    return Access.ENDPOINT_DISABLED if options.get("HttpEndpoint") == "disabled" else Access.WITHOUT_TOKEN
 
 
 def parsed(place: Placed, shown: Iterable[InstanceTypeDef]) -> list[Instance]:

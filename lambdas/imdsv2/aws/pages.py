@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 def pages(call: Callable[..., _Page], **request: Any) -> Iterator[_Page]:
-    """Every page of an answer, each asked for when it is wanted. Raises what the call raises, and PaginationError where AWS names a page
-    that was read already: such an answer has no end, and what was read of it may not be all."""
+    """Every page of an answer, each asked for when it is wanted, and not kept while the next one is read. Raises what the call raises, and
+    PaginationError where AWS names a page that was read already: such an answer has no end, and what was read of it may not be all."""
     asked: set[object] = set()
     while True:
         page = call(**request)
-        yield page
         token = page.get("NextToken")
+        yield page
+        del page
         if not token:
             return
         if token in asked:

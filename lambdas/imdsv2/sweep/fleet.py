@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
-import tempfile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import parsed
+from imdsv2.aws.listing import Access
 from imdsv2.domain.batches import batched
 from imdsv2.domain.fleet_file import COLUMNS
 from imdsv2.ledger.items import to_text
+from imdsv2.sweep.facts import Facts
 from imdsv2.sweep.rows import facts_of, judged_row, recorded_row, required_row
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from imdsv2.aws.ec2 import Listing
+    from imdsv2.aws.listing import Listing
     from imdsv2.domain.instance import InstanceArn, Place
     from imdsv2.domain.policy import Policy
     from imdsv2.ledger.table import Ledger
@@ -33,7 +33,7 @@ _ROWS_AT_ONCE = 500
 
 
 class FleetWriter:
-    """Keeps what EC2 lists of a place in a temporary file, and writes the rows of one batch at a time."""
+    """Keeps what EC2 lists of a place, and writes the rows of one batch at a time."""
 
     def __init__(
         self,
@@ -54,24 +54,19 @@ class FleetWriter:
         self._policy = policy
         self._write = write
         self._now = now
-        self._facts: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        self._where: dict[str, int] = {}
+        self._facts = Facts()
 
     def note(self, page: Sequence[InstanceTypeDef]) -> None:
         """Keep a page of the listing."""
         instances = parsed(self._place, page)
         cohorts = self._memberships.cohorts(instances, self._policy)
-        self._facts.seek(0, io.SEEK_END)
-        for each in instances:
-            self._where[each.arn.instance_id] = self._facts.tell()
-            row = facts_of(each, cohorts[each.arn], self._policy.owner_tag)
-            self._facts.write(json.dumps(row).encode() + b"\n")
+        self._facts.add(facts_of(each, cohorts[each.arn], self._policy.owner_tag) for each in instances)
 
     def write(
         self, number: int, instance_ids: Iterable[str], judged: Mapping[InstanceArn, Judgement], listing: Listing
     ) -> None:
-        """Write a part: the rows of the listed instances of one batch, in order. Who was not judged is as the ledger knows it.
-        Raises ClientError or LedgerContended."""
+        """Write a part: the rows of the listed instances of one batch, in order; batches come in order too. Who was not judged is as the
+        ledger knows it. Raises ClientError or LedgerContended."""
         # What this run has judged is written by now; what changes while the rows are put together is later than they are.
         as_of, packed = to_text(self._now()), io.BytesIO()
         with (
@@ -79,31 +74,23 @@ class FleetWriter:
             io.TextIOWrapper(file, "utf-8", newline="") as text,
         ):
             rows = csv.DictWriter(text, [*COLUMNS], restval="", lineterminator="\n")
-            located = (each for each in sorted(instance_ids) if each in self._where)
-            for several in batched(located, _ROWS_AT_ONCE):
-                rows.writerows({**row, "as_of": as_of} for row in self._rows(several, judged, listing))
+            for facts in batched(self._facts.of(sorted(instance_ids)), _ROWS_AT_ONCE):
+                rows.writerows({**row, "as_of": as_of} for row in self._rows(facts, judged, listing))
         self._write(part_key(self._prefix, self._place, number), packed.getvalue())
 
-    def _rows(
-        self, instance_ids: Sequence[str], judged: Mapping[InstanceArn, Judgement], listing: Listing
-    ) -> Iterator[Row]:
-        arns = [*map(self._place.instance, instance_ids)]
-        records = self._ledger.read(arn for arn in arns if arn not in judged)
-        for arn in arns:
+    def _rows(self, facts: Iterable[Row], judged: Mapping[InstanceArn, Judgement], listing: Listing) -> Iterator[Row]:
+        seen = {self._place.instance(row["instance_id"]): row for row in facts}
+        records = self._ledger.read(arn for arn in seen if arn not in judged)
+        for arn, row in seen.items():
             if arn in judged:
-                yield self._seen(arn) | judged_row(judged[arn], self._now())
-            elif arn.instance_id in listing.required:
-                yield self._seen(arn) | required_row(records[arn])
+                yield row | judged_row(judged[arn], self._now())
+            elif listing.access(arn.instance_id) is Access.TOKEN_REQUIRED:
+                yield row | required_row(records[arn])
             else:
-                yield self._seen(arn) | recorded_row(records[arn])
-
-    def _seen(self, arn: InstanceArn) -> Row:
-        self._facts.seek(self._where[arn.instance_id])
-        row: Row = json.loads(self._facts.readline())
-        return row
+                yield row | recorded_row(records[arn])
 
     def close(self) -> None:
-        """Remove the temporary file."""
+        """Forget what EC2 listed."""
         self._facts.close()
 
 

@@ -8,7 +8,9 @@ ids and three batches are in memory; if an invocation runs out of time, the next
 from __future__ import annotations
 
 import gc
-from collections import deque
+import heapq
+import itertools
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,16 +18,17 @@ from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import list_instances
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
+from imdsv2.aws.listing import Access
 from imdsv2.domain.batches import batched
 from imdsv2.domain.lifecycle import OURS, UNDER_WAY
 from imdsv2.domain.request import Request, Source
 from imdsv2.domain.verdict import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from imdsv2.aws.ec2 import Listing
+    from imdsv2.aws.listing import Listing
     from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.line.judgement import Judgement
@@ -90,31 +93,31 @@ class _Way:
     dry_run: bool
     fleet: FleetWriter | None
 
-    def batches(self, known: Iterable[str]) -> list[list[str]]:
+    def batches(self, known: Iterable[str]) -> Iterator[list[str]]:
         """What is left to be evaluated, in order. The last batch may be empty, for those that only count."""
-        open_ = self.listing.allowing_imdsv1 | self.listing.endpoint_disabled
-        stale = self._stale({*known} - open_) if not self.dry_run else set()
         after = self.tally.after
-        remaining = sorted(each for each in open_ | stale if after is None or each > after)
-        return [*batched(remaining, INSTANCES_A_BATCH)] or [[]]
+        left = (each for each, access in self.listing.between(after, None) if access is not Access.TOKEN_REQUIRED)
+        stale = sorted(each for each in self._stale(known) if after is None or each > after)
+        several = batched(heapq.merge(left, stale), INSTANCES_A_BATCH)
+        return itertools.chain([next(several, [])], several)
 
-    def go_through(self, batches: Iterable[Sequence[str]], has_time: Callable[[], bool]) -> None:
+    def go_through(self, batches: Iterator[Sequence[str]], has_time: Callable[[], bool]) -> None:
         """Evaluate batches, and count each when those before it are counted. The first one is begun in any case, so that every
         invocation gets on; what has been begun is ended."""
-        waiting = deque(batches)
+        waiting = next(batches, None)
+        may_begin, taken = True, 0
         under_way: deque[tuple[Sequence[str], Future[_Judged]]] = deque()
         with ThreadPoolExecutor(_BATCHES_AT_ONCE) as pool:
-
-            def begin() -> None:
-                under_way.append((waiting[0], pool.submit(self._judge, waiting.popleft())))
-
-            begin()
-            while under_way:
-                while waiting and len(under_way) < _BATCHES_AT_ONCE and has_time():
-                    begin()
-                self._take(*under_way.popleft(), is_last=not waiting and not under_way)
-                if waiting and len(waiting) % _BATCHES_AT_ONCE == 0:
-                    gc.collect()  # What a batch leaves behind that refers to itself would stay for many batches.
+            while under_way or (waiting is not None and may_begin):
+                if waiting is not None and may_begin and len(under_way) < _BATCHES_AT_ONCE:
+                    under_way.append((waiting, pool.submit(self._judge, waiting)))
+                    waiting = next(batches, None)
+                else:
+                    self._take(*under_way.popleft(), is_last=waiting is None and not under_way)
+                    taken += 1
+                    if taken % _BATCHES_AT_ONCE == 0:
+                        gc.collect()  # What a batch leaves behind that refers to itself would stay for many batches.
+                may_begin = has_time()
 
     def _take(self, batch: Sequence[str], judging: Future[_Judged], *, is_last: bool) -> None:
         """Count what came of a batch, and what is listed up to its last instance, or all that is left. Nothing keeps the evidence of
@@ -130,13 +133,16 @@ class _Way:
             self.fleet.write(self.tally.parts, required.union(batch), came.judged, self.listing)
             self.tally.parts += 1
 
-    def _stale(self, instance_ids: Iterable[str]) -> set[str]:
-        """Those that the ledger holds, of which EC2 says otherwise. What the service enforced is the guard's."""
-        records = self.line.ledger.read(self._arns(instance_ids)).values()
+    def _stale(self, known: Iterable[str]) -> set[str]:
+        """Those that the ledger holds, of which EC2 says otherwise. What the service enforced is the guard's. None in a dry run."""
+        if self.dry_run:
+            return set()
+        closed = {each for each in known if self.listing.access(each) in {None, Access.TOKEN_REQUIRED}}
+        records = self.line.ledger.read(self._arns(closed)).values()
         return {each.arn.instance_id for each in records if each.status not in OURS | UNDER_WAY}
 
     def _judge(self, batch: Sequence[str]) -> _Judged:
-        spared = self._spared(self.listing.allowing_imdsv1.intersection(batch))
+        spared = self._spared(each for each in batch if self.listing.access(each) is Access.WITHOUT_TOKEN)
         requests = [Request(arn=arn, source=Source.SWEEP) for arn in self._arns(batch) if arn not in spared]
         if not requests:
             return _Judged(spared=spared)
@@ -159,17 +165,14 @@ class _Way:
 def _count(tally: Tally, listing: Listing, batch: Sequence[str], begins_after: str | None) -> set[str]:
     """Count the instances up to the last one of a batch, those included that there was no need to evaluate: they require tokens, and
     are returned."""
-    judged = set(batch)
-    required = {
-        each
-        for each in listing.required
-        if (begins_after is None or each > begins_after) and (tally.after is None or each <= tally.after)
-    }
-    tally.imdsv1_allowed += len(judged & listing.allowing_imdsv1)
-    tally.endpoint_disabled += len(judged & listing.endpoint_disabled)
+    within = listing.between(begins_after, tally.after)
+    required = {each for each, access in within if access is Access.TOKEN_REQUIRED}
+    listed = Counter(map(listing.access, batch))
+    tally.imdsv1_allowed += listed[Access.WITHOUT_TOKEN]
+    tally.endpoint_disabled += listed[Access.ENDPOINT_DISABLED]
     tally.already_required += len(required)
-    tally.not_there += len(judged - listing.allowing_imdsv1 - listing.endpoint_disabled - required)
-    unjudged = len(required - judged)
+    tally.not_there += listed[None]
+    unjudged = len(required.difference(batch))
     if unjudged:
         tally.by_verdict[Reason.ALREADY_REQUIRED] += unjudged
     return required

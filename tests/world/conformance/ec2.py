@@ -75,8 +75,7 @@ def pages(cloud: Cloud) -> Any:
 def every_instance_by_its_state(cloud: Cloud) -> Any:
     """Those that are terminated are neither listed nor counted."""
     _fleet(cloud)
-    listing = list_instances(cloud.ec2)
-    return set(listing.allowing_imdsv1), set(listing.endpoint_disabled), set(listing.required)
+    return {instance: access.name for instance, access in list_instances(cloud.ec2).between(None, None)}
 
 
 def what_runs_and_allows_imdsv1(cloud: Cloud) -> Any:
