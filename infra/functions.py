@@ -159,6 +159,6 @@ def _environment(names: Names) -> dict[str, str]:
         "POWERTOOLS_LOG_LEVEL": "INFO",
         # Otherwise each thread keeps memory that it has freed, and the process that of large answers, so that memory use grows during
         # a long sweep.
-        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "131072",
     }

@@ -118,7 +118,7 @@ def test_functions_are_told_where_everything_is(name: str, template: Template) -
         "NOTIFICATIONS_TOPIC_ARN": outputs["NotificationsTopicArn"],
         "POWERTOOLS_SERVICE_NAME": "imdsv2-remediation",
         "POWERTOOLS_METRICS_NAMESPACE": "Imdsv2Remediation",
-        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": "131072",
         "QUOTA_SHARE": "0.5",
         "CHAT_MESSAGES": "false",

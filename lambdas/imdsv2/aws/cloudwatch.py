@@ -7,6 +7,7 @@ import logging
 import math
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -34,9 +35,11 @@ DATAPOINTS_A_CALL = 100_800
 _FINE_STAMPS = 63 * 24 * 12
 """As many periods of five minutes as CloudWatch remembers."""
 
-_CALLS_AT_ONCE = 2
-"""CloudWatch's quota is a few pages a second; more calls, of all batches together, would only use more memory: a page has two megabytes."""
-_calling = BoundedSemaphore(_CALLS_AT_ONCE)
+_CALLS_AT_ONCE = 3
+_LARGE_DATAPOINTS = DATAPOINTS_A_CALL // 2
+_large = BoundedSemaphore(2)
+"""Large answers have two megabytes each, and CloudWatch's quota for datapoints allows for about two a second: more of them at once, for
+all batches that are under way, would only use more memory."""
 
 _SENT_LATELY = 4
 """With so many that were sent before it a result is compared: a group of machines at work has a few patterns."""
@@ -79,7 +82,7 @@ def read(
 
     def read_alone(group: Sequence[InstanceArn]) -> dict[InstanceArn, Series]:
         try:
-            with _calling:
+            with _large if _datapoints(group, spans, period) > _LARGE_DATAPOINTS else nullcontext():
                 return _read_group(cloudwatch, metric, group, spans, period)
         except CALL_FAILURES as error:
             return dict.fromkeys(group, Series(problem=describe_error(error), passes=may_pass(error)))
@@ -118,7 +121,7 @@ def pack(spans: Mapping[InstanceArn, Hours], period: int = HOUR) -> list[list[In
     for arn in sorted(spans, key=lambda each: (spans[each], each)):
         span = spans[arn]
         wider = Hours(min(reach.first, span.first), max(reach.end, span.end)) if groups else span
-        datapoints = math.ceil(len(wider) * HOUR / period) * (len(groups[-1]) + 1 if groups else 1)
+        datapoints = _periods(wider, period) * (len(groups[-1]) + 1 if groups else 1)
         if not groups or len(groups[-1]) == QUERIES_A_CALL or datapoints > DATAPOINTS_A_CALL:
             groups.append([arn])
             reach = span
@@ -126,6 +129,16 @@ def pack(spans: Mapping[InstanceArn, Hours], period: int = HOUR) -> list[list[In
             groups[-1].append(arn)
             reach = wider
     return groups
+
+
+def _datapoints(group: Sequence[InstanceArn], spans: Mapping[InstanceArn, Hours], period: int) -> int:
+    """The most that a call for a group may return."""
+    own = [spans[arn] for arn in group]
+    return _periods(Hours(min(each.first for each in own), max(each.end for each in own)), period) * len(group)
+
+
+def _periods(hours: Hours, period: int) -> int:
+    return math.ceil(len(hours) * HOUR / period)
 
 
 def _read_group(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
-_FED_BYTES = 65_536
+_FED_BYTES = 16_384
 
 
 def read(parser: Any, body: bytes, shape: Any) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from imdsv2.ledger.record import Record
 from imdsv2.ledger.record_writes import RecordWrites
 from imdsv2.ledger.serialisation import record_from
 from imdsv2.ledger.trail import Provenance
-from imdsv2.ledger.transactions import Transactions, Write, Written
+from imdsv2.ledger.transactions import Patience, Transactions, Write, Written
 from imdsv2.ledger.update import Update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _READS_A_CALL = 100
 _CALLS_AT_ONCE = 4
+_COMPOSED_AT_ONCE = 100
+"""A few transactions. What is written of a change takes a dozen kilobytes: those of a whole batch would be more than all else of it."""
 
 
 class Ledger:
@@ -65,8 +67,14 @@ class Ledger:
             record_from(item) for item in read_batch(self._dynamodb, self._table, [record_key(arn) for arn in batch])
         ]
 
-    def write(self, changes: Sequence[Change], now: datetime) -> Written:
+    def write(self, changes: Iterable[Change], now: datetime) -> Written:
         """Write changes conditionally, each for itself: what cannot be written is returned and keeps no other back."""
+        written, patience = Written(), Patience()
+        for several in batched(changes, _COMPOSED_AT_ONCE):
+            written |= self._write(several, now, patience)
+        return written
+
+    def _write(self, changes: Iterable[Change], now: datetime, patience: Patience) -> Written:
         writes: dict[InstanceArn, list[Write]] = {}
         refused: dict[InstanceArn, Exception] = {}
         for change in changes:
@@ -74,7 +82,7 @@ class Ledger:
                 writes[change.arn] = self._writes.of_change(change, now)
             except IllegalMove as error:
                 refused[change.arn] = error
-        return self._transactions.run(writes) | Written(failed=refused)
+        return self._transactions.run(writes, patience) | Written(failed=refused)
 
     def add_finding(self, record: Record, finding: Finding) -> Record | None:
         """Add a finding to an item that another invocation works on. Returns the new record, None if it is gone.

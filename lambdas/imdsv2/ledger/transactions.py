@@ -74,7 +74,7 @@ class Write:
     write_id: str | None = None
 
 
-class _Patience:
+class Patience:
     """What the transactions of one run have met so far, on all threads. ``outage``: the error because of which nothing
     more is sent."""
 
@@ -104,7 +104,7 @@ class _Batch:
     ``tries``: how many are left."""
 
     writes: Mapping[InstanceArn, Write]
-    patience: _Patience
+    patience: Patience
     token: str = field(default_factory=new_id)
     tries: int = _TRIES
 
@@ -119,17 +119,17 @@ class Transactions:
 
     dynamodb: DynamoDBClient
 
-    def run(self, writes: Mapping[InstanceArn, Sequence[Write]]) -> Written:
+    def run(self, writes: Mapping[InstanceArn, Sequence[Write]], patience: Patience | None = None) -> Written:
         """Run each instance's writes one after the other, many instances per transaction. The first that is lost is the
-        last of its instance."""
+        last of its instance. ``patience``: that of the run to which these writes belong; without, they are a run of their own."""
+        patience = patience or Patience()
         done = Written()
         for number in range(max(map(len, writes.values()), default=0)):
             due = {arn: own[number] for arn, own in writes.items() if number < len(own) and arn not in done.lost}
-            done |= self._run(due)
+            done |= self._run(due, patience)
         return done
 
-    def _run(self, writes: Mapping[InstanceArn, Write]) -> Written:
-        patience = _Patience()
+    def _run(self, writes: Mapping[InstanceArn, Write], patience: Patience) -> Written:
         batches = [_Batch(writes=each, patience=patience) for each in _packed(writes)]
         if len(batches) == 1:  # As most are: a thread of its own would cost as much as the transaction's request.
             return self._commit(batches[0])

@@ -2,7 +2,7 @@
 
 It also covers instances that no finding reported. Three steps, each an invocation of the function: `plan` lists
 accounts and Regions, `region` processes one of them, `summarise` adds up the results. This module is the heart of the second. Only a Region's
-ids and three batches are in memory; if an invocation runs out of time, the next continues after the last instance.
+ids, packed, and three batches are in memory; if an invocation runs out of time, the next continues after the last instance.
 """
 
 from __future__ import annotations

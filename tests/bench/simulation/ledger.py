@@ -22,7 +22,7 @@ from imdsv2.ledger.trail import Provenance
 from imdsv2.ledger.transactions import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
 
     from imdsv2.domain.account import Account
     from imdsv2.domain.instance import InstanceArn
@@ -91,7 +91,7 @@ class MemoryLedger(Ledger):
     def read(self, arns: Iterable[InstanceArn]) -> dict[InstanceArn, Record]:
         return {arn: self._records.get(arn) or Record(arn=arn) for arn in arns}
 
-    def write(self, changes: Sequence[Change], now: datetime) -> Written:
+    def write(self, changes: Iterable[Change], now: datetime) -> Written:
         overtaken: set[InstanceArn] = set()
         for change in changes:
             known = self._records.get(change.arn)
