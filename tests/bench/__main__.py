@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING
 from local.cloud.run import LocalCloud
 from tests.bench import safety
 from tests.bench.cost import bars
-from tests.bench.measurements import batch, command_line, culprits, guardrails, latency, regions, sources, start
+from tests.bench.measurements import (
+    batch,
+    command_line,
+    culprits,
+    deploying,
+    guardrails,
+    latency,
+    regions,
+    sources,
+    start,
+)
 from tests.bench.measurements.quota import drain
 from tests.bench.simulation import zero
 from tests.e2e.world import World
@@ -39,6 +49,8 @@ def main() -> None:
     measured.append(start.remediate())
     _say("cli.help: a prompt's wait ...")
     measured.append(command_line.help_())
+    _say("deploy.cold: the stack into a new account, three times ...")
+    measured.append(deploying.cold())
     _say("source.calls: tracing where 1,000 instances come from ...")
     measured.append(sources.measure())
     measured.append(sources.measure_sweep())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.version import VERSION
 from local.cloud.run import HOME, SECURITY
 from tests.e2e.world import eventually
 from tests.fixtures import events
@@ -31,7 +32,7 @@ def _seen(world: World, finding: dict[str, Any]) -> dict[str, Any]:
 def _noted(world: World, finding: dict[str, Any]) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
         seen = _seen(world, finding)
-        return seen if seen.get("Note", {}).get("UpdatedBy") == "imdsv2-remediation" else None
+        return seen if seen.get("Note", {}).get("UpdatedBy") == f"imdsv2-remediation {VERSION}" else None
 
     return eventually(look, "our note on the finding")
 

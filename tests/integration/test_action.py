@@ -146,7 +146,11 @@ def test_what_ec2_says_to_the_second_call_is_final(stub: Stub) -> None:
         ("Client.RequestLimitExceeded", "Request limit exceeded.", Reason.NOT_READY),
         ("ThrottlingException", "Rate exceeded", Reason.NOT_READY),
         ("IncorrectInstanceState", "The instance is not in a state", Reason.NOT_READY),
-        ("UnsupportedOperation", "This is blocked by a declarative policy", Reason.MANAGED_ELSEWHERE),
+        (
+            "OperationNotPermitted",
+            "This action is denied due to an organizational policy in effect",
+            Reason.MANAGED_ELSEWHERE,
+        ),
         ("DeclarativePolicyViolation", "Denied by a Declarative Policies rule", Reason.MANAGED_ELSEWHERE),
         ("OperationNotPermitted", "This instance is a managed instance", Reason.MANAGED_ELSEWHERE),
     ],

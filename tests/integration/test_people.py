@@ -732,7 +732,7 @@ def test_an_instance_that_ec2_knows_no_longer_is_left(cloud: Cloud) -> None:
 def test_what_ec2_forbids_is_left_in_its_words(cloud: Cloud) -> None:
     """Its status is restored, the request for an undo is dropped, and people are notified."""
     arn, fine = enforced(cloud), enforced(cloud)
-    message = "You can't set HttpTokens to optional because HttpTokensEnforced is enabled"
+    message = "You can't set httpTokens to 'optional' because httpTokensEnforced is enabled for this account."
     cloud.wire.refuse(
         CHANGE, "UnsupportedOperation", message, when=lambda call: call.params["InstanceId"] == arn.instance_id
     )

@@ -285,35 +285,35 @@ def test_without_its_tag_it_is_left_alone_until_the_tag_is_back(cloud: Cloud) ->
     [
         (
             "UnsupportedOperation",
-            "HttpTokensEnforced is enabled in this account.",
+            "You can't set httpTokens to 'optional' because httpTokensEnforced is enabled for this account.",
             (
-                "The account's setting HttpTokensEnforced forbids going back (UnsupportedOperation: HttpTokensEnforced is enabled in this "
-                "account.). Set it to disabled for as long (ModifyInstanceMetadataDefaults) and put the instance back by hand, or update "
+                "The account's setting HttpTokensEnforced forbids going back (UnsupportedOperation: You can't set httpTokens to "
+                "'optional' because httpTokensEnforced is enabled for this account.). Set it to disabled for as long (ModifyInstanceMetadataDefaults) and put the instance back by hand, or update "
                 "its software."
             ),
         ),
         (
-            "InvalidOperation",
-            "Blocked by a declarative policy.",
+            "OperationNotPermitted",
+            "This action is denied due to an organizational policy in effect",
             (
-                "A declarative policy or another service forbids going back (InvalidOperation: Blocked by a declarative policy.). Change it "
-                "there, or update the software."
+                "A declarative policy or another service forbids going back (OperationNotPermitted: This action is denied due to an "
+                "organizational policy in effect). Change it there, or update the software."
             ),
         ),
         (
             "UnauthorizedOperation",
-            "You are not authorized: explicit deny in a service control policy",
+            "You are not authorized to perform this operation with an explicit deny in a service control policy",
             (
-                "A service control policy forbids going back (UnauthorizedOperation: You are not authorized: explicit deny in a service "
-                "control policy). Change it, or update the software."
+                "A service control policy forbids going back (UnauthorizedOperation: You are not authorized to perform this operation "
+                "with an explicit deny in a service control policy). Change it, or update the software."
             ),
         ),
         (
             "UnauthorizedOperation",
-            "You are not authorized because no permissions boundary allows the action",
+            "You are not authorized because no permissions boundary allows the ec2:ModifyInstanceMetadataOptions action",
             (
                 "The permissions boundary of the account's rollback role forbids going back (UnauthorizedOperation: You are not authorized "
-                "because no permissions boundary allows the action). Have that policy allow all that the role does "
+                "because no permissions boundary allows the ec2:ModifyInstanceMetadataOptions action). Have that policy allow all that the role does "
                 "(docs/reference/permissions.md), and put the instance back by hand until then, or update its software."
             ),
         ),

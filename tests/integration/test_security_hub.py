@@ -10,8 +10,9 @@ import pytest
 from aws_lambda_powertools import Logger
 from botocore.exceptions import EndpointConnectionError
 
-from imdsv2.aws.security_hub import SecurityHub
+from imdsv2.aws.security_hub import NOTE_LENGTH, SecurityHub
 from imdsv2.domain.request import Finding
+from imdsv2.version import VERSION
 from tests.integration.builders import MEMBER, NOW, OTHER, REGION, arn_of, known_finding
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ V2 = Finding(
     updated_at=NOW,
 )
 ARN = arn_of("a")
+SIGNATURE = f"imdsv2-remediation {VERSION}"
+"""Of the version that wrote a note: its author in the older hub, the end of the comment in the newer one."""
 
 
 class Hub:
@@ -49,7 +52,7 @@ class Hub:
         """The next update writes this note on these findings, and nothing else but `more`."""
         expected = {
             "FindingIdentifiers": [{"Id": each.id, "ProductArn": each.product_arn} for each in updated],
-            "Note": {"Text": note, "UpdatedBy": "imdsv2-remediation"},
+            "Note": {"Text": note, "UpdatedBy": SIGNATURE},
             **more,
         }
         answer = {"ProcessedFindings": [], "UnprocessedFindings": list(unprocessed)}
@@ -68,7 +71,7 @@ class Hub:
     def updates_v2(self, comment: str, *, unprocessed: Any = (), **more: Any) -> None:
         """The next update comments on the finding of the newer hub."""
         identifier = {"CloudAccountUid": MEMBER, "FindingInfoUid": V2.id, "MetadataProductUid": V2.product_arn}
-        expected = {"FindingIdentifiers": [identifier], "Comment": comment, **more}
+        expected = {"FindingIdentifiers": [identifier], "Comment": f"{comment} ({SIGNATURE})", **more}
         answer = {"ProcessedFindings": [], "UnprocessedFindings": list(unprocessed)}
         self._stub.answer(self._client, "batch_update_findings_v2", answer, expected)
 
@@ -178,10 +181,10 @@ def test_pages_of_findings_are_followed(stub: Stub) -> None:
     assert {ARN} == set(SecurityHub(client, Logger(service="test")).suppressed({ARN: [ONE]}))
 
 
-@pytest.mark.parametrize("length", [512, 513, 2000])
+@pytest.mark.parametrize("length", [NOTE_LENGTH, NOTE_LENGTH + 1, 513, 2000])
 def test_a_note_is_at_most_512_characters(length: int, hub: Hub) -> None:
     """Security Hub rejects a longer one."""
-    note = "x" * 512 if length == 512 else "x" * 509 + "..."
+    note = "x" * length if length == NOTE_LENGTH else "x" * (NOTE_LENGTH - 3) + "..."
     hub.shows([ONE], _1="NOTIFIED")
     hub.updates([ONE], note)
     assert {ONE} == hub.annotate(ONE, note="x" * length)
@@ -237,13 +240,14 @@ def test_in_observe_the_newer_hub_gets_the_comment_only(hub: Hub) -> None:
 def test_a_comment_is_at_most_512_characters(hub: Hub) -> None:
     """The contract's limit for both."""
     hub.shows_v2(status_id=2)
-    hub.updates_v2("x" * 509 + "...")
+    hub.updates_v2("x" * (NOTE_LENGTH - 3) + "...")
+    assert 512 == len("x" * NOTE_LENGTH + f" ({SIGNATURE})")
     assert {V2} == hub.annotate(V2, note="x" * 600)
 
 
 def test_a_comment_that_is_there_already_is_not_written_again(hub: Hub) -> None:
     """Each update emits another event."""
-    hub.shows_v2(status_id=2, comment="why")
+    hub.shows_v2(status_id=2, comment=f"why ({SIGNATURE})")
     assert {V2} == hub.annotate(V2)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imdsv2.aws.security_hub import NOTE_LENGTH
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.texts.commands import account_command, command, commands_in, hold_command
 from imdsv2.ledger.record import Record
@@ -17,7 +18,6 @@ from imdsv2.people.command_request import HoldCommand
 from imdsv2.people.request import parse
 
 ARN = InstanceArn.of(region="eu-west-1", account="222222222222", instance_id="i-0123456789abcdef0")
-LENGTH = 512
 CLEAR = command("clear", ARN)
 IN_CLI = f"imdsv2 clear {ARN}"
 MORE = f" (More: imdsv2 explain {ARN.instance_id})"
@@ -52,16 +52,16 @@ def test_what_was_changed_has_the_way_back() -> None:
     assert said.startswith(
         "IMDSv1 switched off: enforce (unused). No IMDSv1 call. (More: imdsv2 explain INSTANCE; if something fails: imdsv2 undo INSTANCE)"
     )
-    assert len(note(record(f"{LONG}{CLEAR}", status="enforced", reason="unused"))) <= LENGTH
+    assert len(note(record(f"{LONG}{CLEAR}", status="enforced", reason="unused"))) <= NOTE_LENGTH
 
 
 @pytest.mark.parametrize("room", range(0, 160, 7))
 def test_what_imdsv2_is_is_left_out_first(room: int) -> None:
     """The sentence itself stays whole for as long as it fits."""
-    prose = "x" * (LENGTH - room - len("IMDSv1 stays on: hold (broke_before).  then: ") - len(IN_CLI) - len(MORE))
+    prose = "x" * (NOTE_LENGTH - room - len("IMDSv1 stays on: hold (broke_before).  then: ") - len(IN_CLI) - len(MORE))
     said = note(record(f"{prose} then: {CLEAR}"))
     assert f"{prose} then: {IN_CLI}{MORE}" in said
-    assert len(said) <= LENGTH
+    assert len(said) <= NOTE_LENGTH
 
 
 def test_a_verdict_without_an_explanation_has_its_headline() -> None:
@@ -77,7 +77,7 @@ def test_a_long_sentence_is_cut_at_a_word_and_keeps_its_command() -> None:
     assert said.endswith(f"… Update it, then say so: {IN_CLI}{MORE}")
     cut = said.partition("…")[0].partition("(broke_before). ")[2]
     assert LONG.startswith(f"{cut} ")
-    assert LENGTH - 20 <= len(said) <= LENGTH
+    assert NOTE_LENGTH - 20 <= len(said) <= NOTE_LENGTH
 
 
 def test_a_command_that_is_too_long_is_left_out_as_a_whole() -> None:

@@ -38,8 +38,8 @@ _FINE_STAMPS = 63 * 24 * 12
 _CALLS_AT_ONCE = 3
 _LARGE_DATAPOINTS = DATAPOINTS_A_CALL // 2
 _large = BoundedSemaphore(2)
-"""Large answers have two megabytes each, and CloudWatch's quota for datapoints allows for about two a second: more of them at once, for
-all batches that are under way, would only use more memory."""
+"""A large answer has two megabytes, and is read in milliseconds: two at a time, for all batches that are under way, leave no time in which
+none is awaited. More would only use more memory."""
 
 _SENT_LATELY = 4
 """With so many that were sent before it a result is compared: a group of machines at work has a few patterns."""

@@ -16,6 +16,7 @@ from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_pas
 from imdsv2.aws.findings import INVALID, NOT_ENABLED, Findings, key_in_hub
 from imdsv2.aws.pages import listed
 from imdsv2.domain.batches import batched
+from imdsv2.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
 
-UPDATED_BY = "imdsv2-remediation"
-NOTE_LENGTH = 512
+UPDATED_BY = f"imdsv2-remediation {VERSION}"
+"""Who writes notes, and of which version: its own field in the older hub; the newer one has none, so that it ends the comment."""
+_SIGNATURE = f" ({UPDATED_BY})"
+NOTE_LENGTH = 512 - len(_SIGNATURE)
+"""A note has at most 512 characters (Security Hub API reference, BatchUpdateFindings and BatchUpdateFindingsV2)."""
 
 _FINDINGS_AN_UPDATE = 100
 _WILL_NOT = {"FindingNotFound", "InvalidInput", "ResourceNotFoundException", "ValidationException"}
@@ -80,7 +84,7 @@ class SecurityHub:
             each: text if len(text) <= NOTE_LENGTH else text[: NOTE_LENGTH - 3] + "..." for each, text in texts.items()
         }
         old = {each: note for each, note in notes.items() if not each.is_v2}
-        new = {each: note for each, note in notes.items() if each.is_v2}
+        new = {each: f"{note}{_SIGNATURE}" for each, note in notes.items() if each.is_v2}
         annotated = Annotated()
         for notes in (old, new):
             self._annotate_in_one_hub(notes, accounts, annotated, workflow=workflow)
