@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -71,3 +73,17 @@ def test_only_the_last_few_are_kept_to_compare_with() -> None:
     found = read(json.dumps([[0.0], *([float(number)] for number in range(1, 100)), [0.0]]))
     assert found[0] == found[-1]
     assert found[0] is not found[-1]
+
+
+def test_lists_go_with_the_document_that_has_them() -> None:
+    """Not only once Python looks for what refers to itself: a sweep reads hundreds of pages."""
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            read(json.dumps([[number + each / 7 for each in range(20_000)]]))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert kept < 500_000

@@ -26,7 +26,11 @@ _KEPT = 8
 
 def read(text: str) -> Any:
     """The value of a JSON text; nobody may change the lists in it. Raises ValueError."""
-    return _Decoder().decode(text)
+    decoder = _Decoder()
+    try:
+        return decoder.decode(text)
+    finally:
+        decoder.known.clear()  # It and its scanner refer to each other, and so stay until Python looks for such.
 
 
 class _Decoder(json.JSONDecoder):
@@ -36,19 +40,19 @@ class _Decoder(json.JSONDecoder):
         super().__init__()
         self.parse_array = self._list
         self.scan_once = py_make_scanner(self)
-        self._known: dict[str, list[float]] = {}
+        self.known: dict[str, list[float]] = {}
 
     def _list(self, at: _At, scan: Callable[[str, int], tuple[Any, int]]) -> tuple[list[Any], int]:
         text, start = at
         end = text.find("]", start)
         inside = text[start:end]
-        numbers = self._known.pop(inside, None)
+        numbers = self.known.pop(inside, None)
         if numbers is None:
             if end < 0 or not _OF_NUMBERS.fullmatch(inside):
                 several: tuple[list[Any], int] = JSONArray(at, scan)
                 return several
             numbers = json.loads(f"[{inside}]")
-            if len(self._known) == _KEPT:
-                del self._known[next(iter(self._known))]
-        self._known[inside] = numbers
+            if len(self.known) == _KEPT:
+                del self.known[next(iter(self.known))]
+        self.known[inside] = numbers
         return numbers, end + 1
