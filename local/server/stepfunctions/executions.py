@@ -1,4 +1,5 @@
-"""Features of Step Functions that ministack lacks: redrive, and the size limit of a state's output.
+"""Features of Step Functions that ministack lacks: redrive, the size limit of a state's output, and the name of Lambda's refusal to start
+one more function.
 
 As AWS documents `RedriveExecution`: a failed execution continues at the state that failed, with that state's input; states that
 succeeded are not run again. A failed Map Run is redriven with it: only the children that have not succeeded, each from its failed
@@ -32,12 +33,13 @@ COUNTED_AS: Final = {
     "FAILED": "failed",
     "PENDING_REDRIVE": "pendingRedrive",
 }
+REFUSED: Final = "TooManyRequestsException"
 CONTEXT: Final = "_context"
 """Where a child keeps the context that it was started with."""
 
 
 def install() -> None:
-    """Add RedriveExecution, the records that it needs, and the size limit."""
+    """Add RedriveExecution, the records that it needs, the size limit, and the name of a refusal."""
     serve = ms.SERVICES["states"]
 
     async def handle(method: str, path: str, headers: Headers, body: bytes, query: Params) -> Response:
@@ -49,6 +51,7 @@ def install() -> None:
     ms.SERVICES["states"] = handle
     _tell_of_redrives()
     _limit_output()
+    _name_refusals()
     _keep_history_of_children()
     _redrive_map_runs()
 
@@ -270,6 +273,22 @@ def _limit_output() -> None:
         return output, following
 
     ms.stepfunctions._execute_task = execute_within
+
+
+def _name_refusals() -> None:
+    """Of a function that Lambda does not start, because the account has too many under way, a state fails with the name of that error:
+    ministack calls it `Lambda.Unknown`."""
+    call = ms.stepfunctions._call_lambda
+
+    def call_or_name(function: str, event: Any) -> Any:
+        try:
+            return call(function, event)
+        except ms.stepfunctions._ExecutionError as error:
+            if REFUSED in error.cause and error.error == "Lambda.Unknown":
+                raise ms.stepfunctions._ExecutionError(f"Lambda.{REFUSED}", error.cause) from error
+            raise
+
+    ms.stepfunctions._call_lambda = call_or_name
 
 
 def _answer(data: Record) -> Response:
