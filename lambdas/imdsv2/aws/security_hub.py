@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from imdsv2.domain.instance import InstanceArn
     from imdsv2.domain.request import Finding
 
-UPDATED_BY = f"imdsv2-remediation {VERSION}"
+_SERVICE = "imdsv2-remediation"
+UPDATED_BY = f"{_SERVICE} {VERSION}"
 """Who writes notes, and of which version: its own field in the older hub; the newer one has none, so that it ends the comment."""
 _SIGNATURE = f" ({UPDATED_BY})"
 NOTE_LENGTH = 512 - len(_SIGNATURE)
