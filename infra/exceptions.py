@@ -1,7 +1,7 @@
 """What the judges of the templates find and we accept, each by its name and with its reason. There is no other place.
 
-The judges: cdk-nag (`AwsSolutions-...`, at every synthesis, and `NIST.800.53.R5-...`), checkov (`CKV_...`) and cfn-lint
-(`W...`). Tests fail for a finding that is not listed, and for an entry that matches none.
+The judges: cdk-nag (`AwsSolutions-...`, at every synthesis, and `NIST.800.53.R5-...`), checkov (`CKV_...`), cfn-lint
+(`W...`), and Prowler, of what is deployed. Tests fail for a finding that is not listed, and for an entry that matches none.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ _LOGS_ENCRYPTED = (
 _SWEEP_RESULTS = (
     "Results of the sweep: written once, under a new name each day, kept 90 days, and made again by the next sweep."
 )
+_NO_BACKUP_PLAN = (
+    "The table goes back to any second of the last 35 days; a plan of AWS Backup is the organisation's to make."
+)
+_ON_RECORD = "Its few readers and writers are on record in CloudTrail."
+_OWN_KEY_OF_S3 = "S3 encrypts it with its own key; what is in it names instances and verdicts, no secrets."
 
 ACCEPTED = (
     # Wildcards in IAM.
@@ -140,20 +145,31 @@ ACCEPTED = (
     Accepted("NIST.800.53.R5-CloudWatchLogGroupEncrypted", _LOGS, _LOGS_ENCRYPTED),
     Accepted("CKV_AWS_158", "*Logs*", _LOGS_ENCRYPTED),
     # What is stored.
-    Accepted("NIST.800.53.R5-DynamoDBInBackupPlan", "Ledger/Table/Resource", "The table goes back to any second of the last 35 days; a plan of AWS Backup is the organisation's to make."),
-    Accepted("AwsSolutions-S1", _RESULTS, "Its few readers and writers are on record in CloudTrail."),
-    Accepted("NIST.800.53.R5-S3BucketLoggingEnabled", _RESULTS, "Its few readers and writers are on record in CloudTrail."),
-    Accepted("CKV_AWS_18", "SweepResults*", "Its few readers and writers are on record in CloudTrail."),
+    Accepted("NIST.800.53.R5-DynamoDBInBackupPlan", "Ledger/Table/Resource", _NO_BACKUP_PLAN),
+    Accepted("AwsSolutions-S1", _RESULTS, _ON_RECORD),
+    Accepted("NIST.800.53.R5-S3BucketLoggingEnabled", _RESULTS, _ON_RECORD),
+    Accepted("CKV_AWS_18", "SweepResults*", _ON_RECORD),
     Accepted("NIST.800.53.R5-S3BucketReplicationEnabled", _RESULTS, _SWEEP_RESULTS),
     Accepted("NIST.800.53.R5-S3BucketVersioningEnabled", _RESULTS, _SWEEP_RESULTS),
     Accepted("CKV_AWS_21", "SweepResults*", _SWEEP_RESULTS),
-    Accepted("NIST.800.53.R5-S3DefaultEncryptionKMS", _RESULTS, "S3 encrypts it with its own key; what is in it names instances and verdicts, no secrets."),
+    Accepted("NIST.800.53.R5-S3DefaultEncryptionKMS", _RESULTS, _OWN_KEY_OF_S3),
     # Queues.
     Accepted("AwsSolutions-SQS3", "Undelivered/Resource", "It is the dead-letter queue of the rule."),
     Accepted("CKV_AWS_27", "Undelivered*", "SQS encrypts it with its own key, which EventBridge may use without a grant; checkov looks for a key of KMS."),
     # The CDK.
     Accepted("W3005", "*", "A dependency stated twice: the CDK always states those that a reference implies."),
 )  # fmt: skip
+
+OF_PROWLER = (
+    Accepted("awslambda_function_inside_vpc", "arn:*:function:*", _NO_VPC),
+    Accepted("dynamodb_table_protected_by_backup_plan", "arn:*:table/*", _NO_BACKUP_PLAN),
+    Accepted("s3_bucket_kms_encryption", "arn:*:s3:::*", _OWN_KEY_OF_S3),
+    Accepted("s3_bucket_no_mfa_delete", "arn:*:s3:::*", _SWEEP_RESULTS),
+    Accepted("s3_bucket_object_lock", "arn:*:s3:::*", _SWEEP_RESULTS),
+    Accepted("s3_bucket_object_versioning", "arn:*:s3:::*", _SWEEP_RESULTS),
+    Accepted("s3_bucket_server_access_logging_enabled", "arn:*:s3:::*", _ON_RECORD),
+)
+"""What Prowler finds on the deployed stack, of the checks that it has for Security Hub's foundational controls; ``where``: ARNs."""
 
 
 def named(names: Names) -> list[Accepted]:

@@ -12,6 +12,8 @@ from local.cloud.run import ROOT
 from tests.bench.measurements import custodian
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from local.cloud.run import LocalCloud
 
 PROWLER = ROOT / ".venv-prowler" / "bin" / "prowler"
@@ -22,6 +24,9 @@ TEMPLATES = "ec2_launch_template_imdsv2_required"
 GROUPS = "autoscaling_group_launch_configuration_requires_imdsv2"
 CHECKS = (INSTANCES, ACCOUNT, TEMPLATES, GROUPS)
 """All checks of Prowler for IMDSv1, but for `ec2_confidential_workload_host_imdsv2_not_enforced`: the local AWS has no enclaves."""
+
+FOUNDATIONAL = ("--compliance", "aws_foundational_security_best_practices_aws")
+"""The checks that Prowler has for Security Hub's standard of that name."""
 
 ALLOWS_V1: dict[str, Any] = {
     "name": "allows-imdsv1",
@@ -35,12 +40,14 @@ ALLOWS_V1: dict[str, Any] = {
 """Custodian has no filter for the metadata options by name; its documentation leads to these filters by value."""
 
 
-def prowler(cloud: LocalCloud, *, account: str, region: str) -> dict[tuple[str, str], str]:
-    """PASS or FAIL by check and ARN."""
+def prowler(
+    cloud: LocalCloud, *, account: str, region: str, asked: Sequence[str] = ("--checks", *CHECKS)
+) -> dict[tuple[str, str], str]:
+    """PASS or FAIL by check and ARN. ``asked``: the options that choose the checks."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [
-                *(str(PROWLER), "aws", "--region", region, "--checks", *CHECKS),
+                *(str(PROWLER), "aws", "--region", region, *asked),
                 *("--output-formats", "json-ocsf", "--output-directory", folder, "--output-filename", "found"),
                 *("--no-banner", "--no-color", "--ignore-exit-code-3"),
             ],
