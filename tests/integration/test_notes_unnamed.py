@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.test_security_hub import V2, Hub
+from tests.integration.test_security_hub import SIGNATURE, V2, Hub
 
 if TYPE_CHECKING:
     from tests.integration.builders import Stub
@@ -26,5 +26,5 @@ def test_a_note_that_may_have_been_left_out_is_still_owed(stub: Stub, unprocesse
     hub.shows_v2(status_id=2)
     hub.updates_v2("why", unprocessed=[unprocessed])
     assert set() == hub.annotate(V2)
-    hub.shows_v2(status_id=2, comment="why")
+    hub.shows_v2(status_id=2, comment=f"why ({SIGNATURE})")
     assert {V2} == hub.annotate(V2)
