@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from local.cloud.run import MEMBERS
-from tests.e2e.test_sweep import _end, _start
+from tests.e2e.test_sweep import _start
 from tests.e2e.world import eventually
 from tests.fixtures import events
 
@@ -18,7 +18,7 @@ def _sweep_as_if_whole(world: World) -> dict[str, Any]:
     """A sweep of one account and Region whose last step is told that it was all: that of every Region takes minutes. The answer of that
     step."""
     execution = _start(world, {"dry_run": False, "accounts": [MEMBERS[0]], "regions": ["eu-west-1"]})
-    ended = _end(world, execution)
+    ended = world.ended(execution)
     assert "SUCCEEDED" == ended["status"], ended
     name, output = execution.rpartition(":")[2], json.loads(ended["output"])
     s3, bucket = world.home.client("s3"), output["bucket"]

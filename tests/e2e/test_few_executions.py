@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from local.cloud.run import MEMBERS, REGIONS, SECURITY, LocalCloud
-from tests.e2e.world import World, eventually
+from tests.e2e.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +52,7 @@ def test_a_sweep_whose_steps_are_refused_ends_with_every_place(world: World) -> 
     order = json.dumps({"dry_run": False, "accounts": [SECURITY, *MEMBERS], "regions": [*REGIONS]})
     machine = world.cloud.outputs["SweepStateMachineArn"]
     execution = states.start_execution(stateMachineArn=machine, input=order)["executionArn"]
-
-    def look() -> Any:
-        seen = states.describe_execution(executionArn=execution)
-        return seen if seen["status"] != "RUNNING" else None
-
-    ended = eventually(look, "the end of the sweep")
+    ended = world.ended(execution)
     assert "SUCCEEDED" == ended["status"], ended
     output = json.loads(ended["output"])
     assert (len(fleet), 0, 0) == (output["places"], output["unreachable"], output["failed"]), output

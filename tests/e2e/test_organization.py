@@ -164,12 +164,7 @@ def test_an_organisation_of_a_thousand_accounts_is_swept(world: World) -> None:
     world.cloud.calls(reset=True)
     machine = world.cloud.outputs["SweepStateMachineArn"]
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps({"regions": [HOME]}))["executionArn"]
-
-    def look() -> Any:
-        seen = states.describe_execution(executionArn=execution)
-        return seen if seen["status"] != "RUNNING" else None
-
-    ended = eventually(look, "the end of the sweep")
+    ended = world.ended(execution)
     assert "SUCCEEDED" == ended["status"], ended
     output = json.loads(ended["output"])
     body = world.home.client("s3").get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read()

@@ -108,12 +108,7 @@ def test_the_sweep_tells_of_sources(world: World) -> None:
     order = {"dry_run": False, "accounts": [MEMBERS[0]], "regions": [HOME]}
     states = world.home.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps(order))["executionArn"]
-
-    def look() -> dict[str, Any] | None:
-        seen: dict[str, Any] = states.describe_execution(executionArn=execution)
-        return seen if seen["status"] != "RUNNING" else None
-
-    output = json.loads(eventually(look, "the end of the sweep")["output"])
+    output = json.loads(world.ended(execution)["output"])
     assert output["sources"]["fix_source"] >= 1
     name = execution.rpartition(":")[2]
     key = f"{name}/sources/{MEMBERS[0]}/{HOME}.json"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local.cloud.run import MEMBERS
-from tests.e2e.world import eventually
 
 if TYPE_CHECKING:
     from tests.e2e.world import World
@@ -26,20 +25,10 @@ def _start(world: World, order: dict[str, Any]) -> str:
     return str(started["executionArn"])
 
 
-def _end(world: World, execution: str) -> dict[str, Any]:
-    """Wait for the end of a sweep."""
-
-    def look() -> dict[str, Any] | None:
-        seen: dict[str, Any] = world.home.client("stepfunctions").describe_execution(executionArn=execution)
-        return seen if seen["status"] != "RUNNING" else None
-
-    return eventually(look, "the end of the sweep")
-
-
 def _sweep(world: World, **order: Any) -> dict[str, Any]:
     """Run one sweep of the member accounts to its end, and return its output."""
     everywhere = {"accounts": list(MEMBERS), "regions": ["eu-west-1", "us-east-1"]}
-    ended = _end(world, _start(world, everywhere | order))
+    ended = world.ended(_start(world, everywhere | order))
     assert "SUCCEEDED" == ended["status"], ended
     output: dict[str, Any] = json.loads(ended["output"])
     return output
@@ -89,7 +78,7 @@ def test_an_account_that_cannot_be_entered_is_told_and_stops_nobody(world: World
 
 def test_a_sweep_that_can_enter_no_account_fails(world: World) -> None:
     """Its error names the file with the reasons."""
-    ended = _end(world, _start(world, {"accounts": ["999999999999", "888888888888"], "dry_run": False}))
+    ended = world.ended(_start(world, {"accounts": ["999999999999", "888888888888"], "dry_run": False}))
     assert "FAILED" == ended["status"]
     assert "no account and Region could be looked at" in ended["cause"]
 
@@ -99,7 +88,7 @@ def test_a_sweep_that_is_refused_everywhere_fails(world: World) -> None:
     refuses = {"account": MEMBERS[0], "service": "ec2", "action": "DescribeInstances"}
     world.cloud.faults([{**refuses, "error": "UnauthorizedOperation", "status": 403}])
     everywhere = {"accounts": [MEMBERS[0]], "regions": ["eu-west-1", "us-east-1"]}
-    assert "FAILED" == _end(world, _start(world, everywhere))["status"]
+    assert "FAILED" == world.ended(_start(world, everywhere))["status"]
 
 
 def test_a_place_that_refuses_is_told_and_fails_nothing(world: World) -> None:
@@ -119,13 +108,13 @@ def test_a_sweep_that_failed_is_redriven_for_what_failed(world: World) -> None:
     world.cloud.faults([{**away, "error": "InternalError", "status": 500}])
     everywhere = {"accounts": list(MEMBERS), "regions": ["eu-west-1", "us-east-1"]}
     execution = _start(world, {**everywhere, "dry_run": False})
-    assert "FAILED" == _end(world, execution)["status"]
+    assert "FAILED" == world.ended(execution)["status"]
     assert {} == world.current(idle)
     world.cloud.faults()
     world.cloud.calls(reset=True)
     states = world.home.client("stepfunctions")
     states.redrive_execution(executionArn=execution)
-    ended = _end(world, execution)
+    ended = world.ended(execution)
     assert ("SUCCEEDED", 1) == (ended["status"], ended["redriveCount"]), ended
     output = json.loads(ended["output"])
     assert (4, 0, 0) == (output["places"], output["errors"], output["failed"])
@@ -141,7 +130,7 @@ def test_a_sweep_that_failed_is_redriven_for_what_failed(world: World) -> None:
 @pytest.mark.parametrize("order", [{"dry_run": "no"}, {"accounts": ["1"]}, {"mode": "enforce"}])
 def test_a_sweep_that_cannot_be_understood_fails_with_the_field(world: World, order: dict[str, Any]) -> None:
     """The execution's cause names the field to fix."""
-    ended = _end(world, _start(world, order))
+    ended = world.ended(_start(world, order))
     assert "FAILED" == ended["status"]
     assert next(iter(order)) in ended["cause"]
 

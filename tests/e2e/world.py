@@ -278,6 +278,15 @@ class World:
     def empty_dead_letters(self) -> None:
         self._sqs.purge_queue(QueueUrl=self.cloud.outputs["FindingsDeadLetterQueueUrl"])
 
+    def ended(self, execution: str) -> dict[str, Any]:
+        """Wait for the end of an execution of a state machine."""
+
+        def look() -> dict[str, Any] | None:
+            seen: dict[str, Any] = self.home.client("stepfunctions").describe_execution(executionArn=execution)
+            return seen if seen["status"] != "RUNNING" else None
+
+        return eventually(look, f"the end of {execution}")
+
     def calls(self, action: str, account: str | None = None) -> int:
         """How often an AWS action was called since the counters were reset."""
         return sum(
