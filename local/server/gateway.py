@@ -2,8 +2,11 @@
 
 - `GET /_local/calls`: `[{"account", "region", "service", "action", "calls"}]` since the last reset; `DELETE` resets;
 - `PUT /_local/faults`: a list of faults, which replaces the previous list. Each selects calls (`account`, `region`, `service`,
-  `action`; absent: all) and has `latency_ms`, or `error` (a code), `message`, `status` and `share` (0..1, default 1), or both.
-  `only_after` lets that many matching calls pass first; `times` ends the fault after that many.
+  `action`, and `request`, an expression that the body contains; absent: all) and has `latency_ms`, or `error` (a code), `message`,
+  `status` and `share` (0..1, default 1), or `rewrite` (an expression, and what takes the place of what it finds in the answer's body), or
+  several of these. It begins when the action `since` has been called in the account. `only_after` lets that many matching calls pass
+  first; `times` ends the fault after that many. Expressions are Python's regular ones on bytes as Latin-1; in them, `{instance NAME}`
+  stands for the ids of the instances with that name in the call's account and Region.
 
 Other modules add their paths by `route`.
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -22,9 +26,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from local.server import platform as ms
 from local.server.cloudwatch import wire as cloudwatch_wire
 from local.server.ec2 import wire as ec2_wire
+from local.server.ec2.records import tags_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from local.server.platform import Headers, Params, Response
 
@@ -32,6 +37,7 @@ Call: TypeAlias = tuple[str, str, str, str]
 Route: TypeAlias = "Callable[[str, bytes], Response]"
 
 PREFIX: Final = "/_local/"
+NAMED_INSTANCES: Final = re.compile(r"\{instance ([^}]+)\}")
 
 # As it is before IAM's view of it is corrected: here a call has the name of its API.
 _action_of: Callable[..., str | None] = ms.iam_actions.extract_iam_action
@@ -49,19 +55,29 @@ class Fault:
     region: str | None = None
     service: str | None = None
     action: str | None = None
+    request: str | None = None
+    since: str | None = None
     latency_ms: float = 0.0
     error: str | None = None
     message: str = "Asked for by the test."
     status: int = 400
+    rewrite: Sequence[str] | None = None
     share: float = 1.0
     only_after: int = 0
     times: int | None = None
     met: int = field(default=0, init=False)
+    begun: bool = field(default=False, init=False)
 
-    def meets(self, call: Call) -> bool:
+    def meets(self, call: Call, body: str) -> bool:
         """Whether the fault applies to this call; counts the call if it matches."""
+        account, _, _, action = call
+        if self.since is not None and not self.begun:
+            self.begun = action == self.since and self.account in {None, account}
+            return False
         wanted = (self.account, self.region, self.service, self.action)
         if any(want not in {None, is_} for want, is_ in zip(wanted, call, strict=True)):
+            return False
+        if self.request is not None and not _expression(self.request).search(body):
             return False
         self.met += 1
         first = self.only_after
@@ -85,8 +101,10 @@ def install() -> None:
         namespace, _, name = str(action or f"{service}:{method} {path}").partition(":")
         call = (ms.account_id(), ms.region(), namespace, name)
         _calls[call] += 1
-        refusal = await _suffer(call, headers)
-        return refusal or await dispatch(method, path, headers, body, query, request_id)
+        text = body.decode("latin-1") if _faults else ""
+        met = [fault for fault in _faults if fault.meets(call, text)]
+        refusal = await _suffer(call, headers, met)
+        return refusal or _rewritten(await dispatch(method, path, headers, body, query, request_id), met)
 
     ms.app._dispatch_service_request = watched
     _routes["calls"] = _calls_route
@@ -113,14 +131,32 @@ def _smithy(path: str) -> str | None:
     return f"cloudwatch:{operation[1]}" if operation else None
 
 
-async def _suffer(call: Call, headers: Headers) -> Response | None:
-    met = [fault for fault in _faults if fault.meets(call)]
+def _expression(text: str) -> re.Pattern[str]:
+    return re.compile(NAMED_INSTANCES.sub(lambda name: _ids_of(name[1]), text), re.DOTALL)
+
+
+def _ids_of(name: str) -> str:
+    """An expression for the ids of the instances with a name; one that finds nothing if there is none."""
+    return f"(?:{'|'.join(each for each in ms.EC2_INSTANCES if tags_of(each).get('Name') == name) or '(?!)'})"
+
+
+async def _suffer(call: Call, headers: Headers, met: Iterable[Fault]) -> Response | None:
     if latency := sum(fault.latency_ms for fault in met):
         await asyncio.sleep(latency / 1000)
     for fault in met:
         if fault.error and _random.random() < fault.share:
             return _error(call[2], fault, headers)
     return None
+
+
+def _rewritten(answer: Response, met: Iterable[Fault]) -> Response:
+    status, headers, body = answer
+    for fault in met:
+        if fault.rewrite:
+            expression, replacement = fault.rewrite
+            body = _expression(expression).sub(replacement, body.decode("latin-1")).encode("latin-1")
+            headers = {name: value for name, value in headers.items() if name.lower() != "content-length"}
+    return status, headers, body
 
 
 def _error(service: str, fault: Fault, headers: Headers) -> Response:

@@ -12,25 +12,32 @@ import re
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from imdsv2.selftest import untried_checks
 from imdsv2.selftest.agenda import CALLER, QUIET, WITNESS
+from imdsv2.selftest.beliefs import BELIEFS
 from imdsv2.selftest.order import SELFTEST_TAG
 from local.cloud import findings
-from local.cloud.run import HOME
+from local.cloud.run import HOME, MEMBERS_UNIT, ORGANIZATION, LocalCloud
+from tests.e2e.otherwise import HAPPENINGS, NEED_FULL_MINUTE, ROLES, STAMPS, Happening, answers
+from tests.e2e.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tests.e2e.world import World
-
+UNTRIED = {belief.id for belief in BELIEFS if belief.check.__module__ == untried_checks.__name__}
+"""The beliefs that no self-test tries."""
 LINE_AT = 5
+FULL_MINUTE_AT = 35
+"""The minute of the agenda at which the clock's begins, where that matters: after tokens are required, and well before the end."""
+WRITE = "imdsv2-remediation-write"
 CALLS_BEFORE_REQUIRED = 4
 SHORTEST_MINUTE_SECONDS, LONGEST_MINUTE_SECONDS = 0.8, 4.0
 CALLED = re.compile(r"^imdsv2-selftest v[12] .*\n", re.MULTILINE)
@@ -38,37 +45,41 @@ CALLS = re.compile(r"^at (\d+) (v1|v2)$", re.MULTILINE)
 HOURS_OF_LIFE = 3
 
 
-@dataclass
-class Faults:
-    """In what the AWS of an account is otherwise than believed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A self-test to rehearse: its account, what its input says beside that, and the beliefs in which its AWS is otherwise."""
 
-    counts_too_much: bool = False
-    resets_hop_limit: bool = False
-    hub_is_silent: bool = False
+    account: str
+    order: Mapping[str, Any]
+    otherwise: frozenset[str] = frozenset()
 
 
 class Software:
     """Runs the user data of the self-test's instances in one account, and plays Config and Security Hub."""
 
-    def __init__(self, world: World, scratch: Path, account: str, faults: Faults | None = None) -> None:
-        """`faults`: in what the account's AWS is otherwise than believed."""
+    def __init__(self, world: World, scratch: Path, run: Run, minute_seconds: float) -> None:
         self._world = world
         self._scratch = scratch
-        self._account = account
-        self._faults = faults or Faults()
+        self._account = account = run.account
+        self._minute_seconds = minute_seconds
+        self._otherwise = otherwise = run.otherwise
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._witness: str | None = None
         self._rebooted = False
         self._calls: dict[str, list[tuple[int, str]]] = {}
+        self._happenings = [each for belief in sorted(otherwise & HAPPENINGS.keys()) for each in HAPPENINGS[belief]]
+        self._seen_at: dict[Happening, float] = {}
+        self._began_at = datetime.now(UTC)
         self._end = threading.Event()
         self.problem: Exception | None = None
-        session = world.cloud.session(account=account, region=HOME)
-        self._ec2 = session.client("ec2")
-        self._events = session.client("events")
-        self._cloudwatch = session.client("cloudwatch")
-        self._cloudtrail = session.client("cloudtrail")
-        self._hub: Any = session.client("securityhub")
-        _switch_config_on(session.client("config"))
+        self._session = world.cloud.session(account=account, region=HOME)
+        self._ec2 = self._session.client("ec2")
+        self._events = self._session.client("events")
+        self._cloudwatch = self._session.client("cloudwatch")
+        self._cloudtrail = self._session.client("cloudtrail")
+        self._hub: Any = self._session.client("securityhub")
+        self._ended_before = {each["InstanceId"] for each in self._tagged()}
+        _switch_config_on(self._session.client("config"))
         (scratch / "bin").mkdir()
         for name in ("shutdown", "cp"):
             (scratch / "bin" / name).write_text("#!/bin/bash\n")
@@ -97,14 +108,17 @@ class Software:
                         self._boot(instance)
                     self._go_on(instance)
                     self._suffer(instance)
-                if self._witness is not None and self._world.has_judged(self._witness):
+                if self._witness is not None and self._is_config_done(self._witness):
                     self._report_by_hubs(self._witness)
                     self._witness = None
         except Exception as error:  # noqa: BLE001 - it fails the test in its own thread
             self.problem = error
 
     def instances(self) -> list[dict[str, Any]]:
-        """Those that a self-test launched."""
+        """Those that this self-test launched."""
+        return [each for each in self._tagged() if each["InstanceId"] not in self._ended_before]
+
+    def _tagged(self) -> list[dict[str, Any]]:
         found = self._ec2.describe_instances(Filters=[{"Name": "tag-key", "Values": [SELFTEST_TAG]}])
         return [dict(each) for reservation in found["Reservations"] for each in reservation["Instances"]]
 
@@ -112,7 +126,7 @@ class Software:
         instance_id = instance["InstanceId"]
         endpoint = self._world.cloud.imds(instance_id, account=self._account, region=HOME)
         self._running[instance_id] = self._start(instance, endpoint)
-        self._give_it_a_past(instance_id)
+        self._give_it_a_past(instance)
         if role_of(instance) == WITNESS:
             self._witness = findings.instance_arn(self._account, HOME, instance_id)
             self._report_by_config(self._witness)
@@ -160,14 +174,19 @@ class Software:
             due.rename(self._scratch / f"{instance_id}.clock")
 
     def _tell_of_reboot(self, instance: dict[str, Any], console: Path) -> None:
-        """What its user data reports at the next boot; here it runs on, as nobody sees a reboot but CloudTrail."""
+        """What its user data reports at the next boot; here it runs on, as nobody sees a reboot but CloudTrail.
+
+        Where EC2 makes no reboot, the next boot is that of the start, and comes a moment after it.
+        """
         if role_of(instance) != QUIET or self._rebooted:
             return
-        wanted: Any = [{"AttributeKey": "EventName", "AttributeValue": "RebootInstances"}]
-        self._rebooted = bool(self._cloudtrail.lookup_events(LookupAttributes=wanted)["Events"])
+        caused_by, after = ("StartInstances", 5) if "reboots-are-made" in self._otherwise else ("RebootInstances", 0)
+        wanted: Any = [{"AttributeKey": "EventName", "AttributeValue": caused_by}]
+        told = self._cloudtrail.lookup_events(LookupAttributes=wanted, StartTime=self._began_at)["Events"]
+        self._rebooted = bool(told)
         if self._rebooted:
             with console.open("a") as written:
-                written.write(f"imdsv2-selftest boot {time.time():.3f} 000\n")
+                written.write(f"imdsv2-selftest boot {time.time() + after:.3f} 000\n")
 
     def _may_call(self, instance: dict[str, Any], made: int) -> bool:
         """Whether tokens are as the next IMDSv1 call needs them."""
@@ -177,48 +196,53 @@ class Software:
         applied = instance["MetadataOptions"]["State"] == "applied"
         return v1_before < answered_first or (required and applied)
 
-    def _give_it_a_past(self, instance_id: str) -> None:
-        """Hours of clean datapoints, as the line enforces nothing without a whole hour of evidence; and five minutes of load.
+    def _give_it_a_past(self, instance: dict[str, Any]) -> None:
+        """Hours of clean datapoints, as the line enforces nothing without a whole hour of evidence; and load of a few minutes ago.
 
-        A rehearsal may fit between two multiples of five minutes, whose one datapoint would show no distance to another.
+        A rehearsal may fit into one minute, whose one datapoint would show no distance to another.
         """
+        instance_id = instance["InstanceId"]
         begins = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=HOURS_OF_LIFE)
         runs = [(int(begins.timestamp()), [0.0] * HOURS_OF_LIFE)]
         for metric in ("MetadataNoToken", "CPUUtilization"):
             self._world.cloud.history(metric, {instance_id: runs}, account=self._account, region=HOME)
         dimensions = [{"Name": "InstanceId", "Value": instance_id}]
-        before = datetime.now(UTC) - timedelta(minutes=5)
-        load: Any = {"MetricName": "CPUUtilization", "Dimensions": dimensions, "Value": 1.0, "Timestamp": before}
+        load: Any = {"MetricName": "CPUUtilization", "Dimensions": dimensions, "Value": 1.0}
+        load["Timestamp"] = datetime.now(UTC) - timedelta(minutes=4)
+        if role_of(instance) == CALLER and "cpu-while-running" in self._otherwise:
+            load |= {"Value": 0.0, "Timestamp": datetime.now(UTC) - timedelta(minutes=8)}
         self._cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=[load])
 
     def _report_by_config(self, arn: str) -> None:
         """What Config does about an instance that allows IMDSv1."""
+        if "config-event-arrives" in self._otherwise:
+            return
         detail = json.dumps(findings.config_change(arn))
         self._events.put_events(
             Entries=[{"Source": "aws.config", "DetailType": "Config Rules Compliance Change", "Detail": detail}]
         )
 
+    def _is_config_done(self, arn: str) -> bool:
+        """Whether Config's verdict was answered: with a hub's in one batch, there would be one verdict for both."""
+        return "config-event-arrives" in self._otherwise or self._world.has_judged(arn)
+
     def _report_by_hubs(self, arn: str) -> None:
-        """What both Security Hubs do about it, once Config's verdict was answered: one batch would be one verdict."""
-        if not self._faults.hub_is_silent:
+        """What both Security Hubs do about it."""
+        if "security-hub-finding-arrives" not in self._otherwise:
             self._hub.batch_import_findings(Findings=[findings.finding(arn)])
-        place = {"account": self._account, "region": HOME}
-        self._world.cloud.ask("PUT", "findings-v2", {**place, "findings": [findings.finding_v2(arn)]})
+        if "security-hub-v2-finding-arrives" not in self._otherwise:
+            place = {"account": self._account, "region": HOME}
+            self._world.cloud.ask("PUT", "findings-v2", {**place, "findings": [findings.finding_v2(arn)]})
 
     def _suffer(self, instance: dict[str, Any]) -> None:
-        """Let the caller suffer the faults, each once."""
-        if role_of(instance) != CALLER or instance["MetadataOptions"]["HttpTokens"] != "required":
-            return
-        if self._faults.counts_too_much:
-            self._faults.counts_too_much = False
-            dimensions = [{"Name": "InstanceId", "Value": instance["InstanceId"]}]
-            datum: Any = {"MetricName": "MetadataNoToken", "Dimensions": dimensions, "Value": 1.0}
-            began_at = datetime.now(UTC) - timedelta(seconds=10)
-            datum["Timestamp"] = began_at
-            self._cloudwatch.put_metric_data(Namespace="AWS/EC2", MetricData=[datum])
-        if self._faults.resets_hop_limit:
-            self._faults.resets_hop_limit = False
-            self._ec2.modify_instance_metadata_options(InstanceId=instance["InstanceId"], HttpPutResponseHopLimit=1)
+        """Let happen what is due, each once."""
+        for happening in [each for each in self._happenings if each.role == role_of(instance)]:
+            if happening not in self._seen_at and happening.when(instance):
+                self._seen_at[happening] = time.monotonic()
+            since = self._seen_at.get(happening)
+            if since is not None and time.monotonic() - since >= happening.after_minutes * self._minute_seconds:
+                self._happenings.remove(happening)
+                happening.do(self._session, instance["InstanceId"])
 
 
 def role_of(instance: Mapping[str, Any]) -> str:
@@ -252,6 +276,68 @@ def _switch_config_on(config: Any) -> None:
     config.start_configuration_recorder(ConfigurationRecorderName="default")
     source = {"Owner": "AWS", "SourceIdentifier": "EC2_IMDSV2_CHECK"}
     config.put_config_rule(ConfigRule={"ConfigRuleName": findings.CONFIG_RULE, "Source": source})
+
+
+@contextmanager
+def deployed() -> Iterator[World]:
+    """The stack with the self-test, deployed for an organisation, with the guard's schedule alone, which is faster than on AWS."""
+    with LocalCloud(environment={"SFN_WAIT_SCALE": "0.2"}) as cloud:
+        cloud.deploy(
+            selftest=True,
+            organization_id=ORGANIZATION,
+            organizational_units=[MEMBERS_UNIT],
+            member_regions=[HOME],
+            call_as="SELF",
+        )
+        world = World(cloud)
+        world.switch_batching_window_off()
+        world.stop_schedules()
+        # On AWS the calls of the line's instance lie in several periods of five minutes; here a minute lasts a second or so.
+        world.set_policy({"mode": "enforce", "rejected_periods": 1, "watch_hours": 30})
+        with guarding(world):
+            yield world
+
+
+def rehearse(world: World, scratch: Path, runs: Sequence[Run], pace: float) -> list[dict[str, Any]]:
+    """Run self-tests at the same time, to their ends; their executions as Step Functions describes them. ``pace``: seconds a minute."""
+    with ExitStack() as meanwhile:
+        world.cloud.faults([fault for run in runs for fault in answers(run.account, run.otherwise)])
+        meanwhile.callback(world.cloud.faults)
+        for run in runs:
+            meanwhile.enter_context(_stamping(world, run))
+            meanwhile.enter_context(_widening(world, run))
+            folder = scratch / run.account
+            folder.mkdir()
+            meanwhile.enter_context(Software(world, folder, run, pace).running())
+        if any(run.otherwise & NEED_FULL_MINUTE for run in runs):
+            time.sleep((60 - FULL_MINUTE_AT * pace - time.time()) % 60)
+        orders = [order(run.account, minute_seconds=pace, **run.order) for run in runs]
+        return [ended(world, each) for each in [start(world, each) for each in orders]]
+
+
+@contextmanager
+def _stamping(world: World, run: Run) -> Iterator[None]:
+    """Let metrics of the account be stamped as it has to be."""
+    stamps = [STAMPS[belief] for belief in run.otherwise & STAMPS.keys()]
+    for metric, seconds in stamps:
+        world.cloud.ask("PUT", "stamps", {"account": run.account, "metric": metric, "seconds": seconds})
+    yield
+    for metric, _ in stamps:
+        world.cloud.ask("PUT", "stamps", {"account": run.account, "metric": metric, "seconds": 0})
+
+
+@contextmanager
+def _widening(world: World, run: Run) -> Iterator[None]:
+    """Let somebody give the write role more than it needs, if that is to be otherwise."""
+    if not run.otherwise & ROLES:
+        yield
+        return
+    iam = world.cloud.session(account=run.account).client("iam")
+    more = {"Effect": "Allow", "Action": "ec2:CreateTags", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [more]})
+    iam.put_role_policy(RoleName=WRITE, PolicyName="more", PolicyDocument=document)
+    yield
+    iam.delete_role_policy(RoleName=WRITE, PolicyName="more")
 
 
 def order(account: str, **changes: Any) -> dict[str, Any]:
@@ -301,3 +387,15 @@ def result(world: World, output: dict[str, Any]) -> dict[str, Any]:
     s3 = world.home.client("s3")
     document: dict[str, Any] = json.loads(s3.get_object(Bucket=output["bucket"], Key=output["key"])["Body"].read())
     return document
+
+
+def output(done: dict[str, Any]) -> dict[str, Any]:
+    """The output of an execution, which must have succeeded."""
+    assert "SUCCEEDED" == done["status"], done.get("cause")
+    document: dict[str, Any] = json.loads(done["output"])
+    return document
+
+
+def unlike(outcome: str, document: dict[str, Any]) -> dict[str, str]:
+    """The beliefs with another outcome, and what was seen of them."""
+    return {row["belief"]: row["seen"] for row in document["beliefs"] if row["outcome"] != outcome}

@@ -5,81 +5,40 @@ from __future__ import annotations
 import csv
 import io
 import json
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from imdsv2.selftest import untried_checks
 from imdsv2.selftest.beliefs import BELIEFS
-from local.cloud.run import HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, LocalCloud
+from local.cloud.run import HOME, MEMBERS
 from tests.e2e import rehearsal
-from tests.e2e.rehearsal import Faults, Software
-from tests.e2e.world import World
+from tests.e2e.rehearsal import UNTRIED, Run, output, unlike
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.e2e.world import World
+
 AS_BELIEVED, OTHERWISE = MEMBERS
-UNTRIED = {belief.id for belief in BELIEFS if belief.check.__module__ == untried_checks.__name__}
-WRITE = "imdsv2-remediation-write"
+FAULTS = frozenset(
+    {"counts-tokenless-calls", "other-options-stay", "roles-are-as-meant", "security-hub-finding-arrives"}
+)
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    """The stack with the self-test, deployed for an organisation, and schedules under the tests' control."""
-    with LocalCloud(environment={"SFN_WAIT_SCALE": "0.2"}) as cloud:
-        cloud.deploy(
-            selftest=True,
-            organization_id=ORGANIZATION,
-            organizational_units=[MEMBERS_UNIT],
-            member_regions=[HOME],
-            call_as="SELF",
-        )
-        world = World(cloud)
-        world.switch_batching_window_off()
-        world.stop_schedules()
-        # On AWS the calls of the line's instance lie in several periods of five minutes; here a minute lasts a second or so.
-        world.set_policy({"mode": "enforce", "rejected_periods": 1, "watch_hours": 30})
+    with rehearsal.deployed() as world:
         yield world
 
 
 @pytest.fixture(scope="module")
 def rehearsed(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Two self-tests at once, to their ends: in an account that is as believed, and in one that is otherwise in four ways."""
-    _widen_write_role(world, OTHERWISE)
-    faults = {OTHERWISE: Faults(counts_too_much=True, resets_hop_limit=True, hub_is_silent=True)}
-    pace = {"minute_seconds": rehearsal.minute_seconds(world, AS_BELIEVED)}
-    orders = {AS_BELIEVED: pace, OTHERWISE: {**pace, "line": False, "set_observe_if_contradicted": True}}
-    with ExitStack() as running:
-        running.enter_context(rehearsal.guarding(world))
-        for account in MEMBERS:
-            software = Software(world, tmp_path_factory.mktemp(account), account, faults.get(account))
-            running.enter_context(software.running())
-        started = {
-            account: rehearsal.start(world, rehearsal.order(account, **changes)) for account, changes in orders.items()
-        }
-        return {account: rehearsal.ended(world, execution) for account, execution in started.items()}
-
-
-def _widen_write_role(world: World, account: str) -> None:
-    """Somebody has given the role more than it needs."""
-    more = {"Effect": "Allow", "Action": "ec2:CreateTags", "Resource": "*"}
-    world.cloud.session(account=account).client("iam").put_role_policy(
-        RoleName=WRITE, PolicyName="more", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [more]})
-    )
-
-
-def output(done: dict[str, Any]) -> dict[str, Any]:
-    """The output of an execution, which must have succeeded."""
-    assert "SUCCEEDED" == done["status"], done.get("cause")
-    document: dict[str, Any] = json.loads(done["output"])
-    return document
-
-
-def unlike(outcome: str, document: dict[str, Any]) -> dict[str, str]:
-    """The beliefs with another outcome, and what was seen of them."""
-    return {row["belief"]: row["seen"] for row in document["beliefs"] if row["outcome"] != outcome}
+    without_line = {"line": False, "set_observe_if_contradicted": True}
+    runs = (Run(account=AS_BELIEVED, order={}), Run(account=OTHERWISE, order=without_line, otherwise=FAULTS))
+    pace = rehearsal.minute_seconds(world, AS_BELIEVED)
+    done = rehearsal.rehearse(world, tmp_path_factory.mktemp("selftest"), runs, pace)
+    return dict(zip(MEMBERS, done, strict=True))
 
 
 def test_without_a_word_of_consent_it_tells_its_plan(world: World) -> None:
@@ -107,14 +66,8 @@ def test_on_an_aws_that_is_as_believed_every_belief_is_confirmed(
 def test_what_is_otherwise_is_contradicted_and_nothing_else(world: World, rehearsed: dict[str, dict[str, Any]]) -> None:
     """Each fault contradicts its own belief; the line was not asked for."""
     document = rehearsal.result(world, output(rehearsed[OTHERWISE]))
-    contradicted = {
-        "counts-tokenless-calls",
-        "other-options-stay",
-        "roles-are-as-meant",
-        "security-hub-finding-arrives",
-    }
-    assert contradicted == set(output(rehearsed[OTHERWISE])["contradicted_beliefs"])
-    assert {*contradicted, "line-enforces", "line-rolls-back", *UNTRIED} == unlike("confirmed", document).keys()
+    assert set(output(rehearsed[OTHERWISE])["contradicted_beliefs"]) == FAULTS
+    assert {*FAULTS, "line-enforces", "line-rolls-back", *UNTRIED} == unlike("confirmed", document).keys()
 
 
 def test_a_belief_that_safety_relies_on_sets_the_policy_to_observe_if_asked(

@@ -9,9 +9,11 @@ import pytest
 from botocore.config import Config
 
 from local.cloud.run import LocalCloudError
-from tests.local.launching import Refused
+from tests.local.launching import Refused, describe, launch
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
     from local.cloud.run import LocalCloud
 
 ONCE = Config(retries={"total_max_attempts": 1})
@@ -131,3 +133,29 @@ def test_a_fault_that_is_misspelt_is_refused(cloud: LocalCloud) -> None:
     """A test with a typo must not pass for want of a fault."""
     with pytest.raises(LocalCloudError, match="no field acction"):
         cloud.faults([{"acction": "DescribeInstances"}])
+
+
+def test_an_answer_can_be_rewritten_for_one_request(cloud: LocalCloud, ec2: EC2Client, account: str) -> None:
+    """By what the request says; instances are named, as their ids are not known before they are launched."""
+    rewrite = ["<httpPutResponseHopLimit>1<", "<httpPutResponseHopLimit>7<"]
+    cloud.faults([{"account": account, "service": "ec2", "request": "{instance one}", "rewrite": rewrite}])
+    ids = [launch(ec2, tags={"Name": name})[0] for name in ("one", "other")]
+    assert [7, 1] == [describe(ec2, each)["MetadataOptions"]["HttpPutResponseHopLimit"] for each in ids]
+
+
+def test_a_fault_with_a_name_that_nothing_bears_meets_nothing(cloud: LocalCloud, account: str) -> None:
+    """Not everything."""
+    cloud.faults([{"account": account, "request": "{instance nobody}", "error": "Throttling"}])
+    _call(cloud, account, "ec2")
+
+
+def test_a_fault_can_begin_with_another_call(cloud: LocalCloud, account: str) -> None:
+    """In the same account, once that call was made."""
+    cloud.faults([{"account": account, "service": "ec2", "since": "GetCallerIdentity", "error": "Throttling"}])
+    _call(cloud, account, "ec2")
+    _call(cloud, "444444444444", "sts")
+    _call(cloud, account, "ec2")
+    _call(cloud, account, "sts")
+    with Refused() as refusal:
+        _call(cloud, account, "ec2")
+    assert "Throttling" == refusal.code

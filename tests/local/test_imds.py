@@ -139,6 +139,18 @@ def test_refused_requests_are_counted_apart(
     assert 0.0 == sum(points(cloudwatch, instance, "MetadataNoToken", period))
 
 
+def test_stamps_can_be_moved(
+    cloud: LocalCloud, ec2: EC2Client, cloudwatch: CloudWatchClient, account: str, attach: Callable[..., str]
+) -> None:
+    """Out of the hours that are asked for, of one metric in one account."""
+    cloud.ask("PUT", "stamps", {"account": account, "metric": "MetadataNoTokenRejected", "seconds": -3 * 3600})
+    [instance] = launch(ec2, HttpTokens="required")
+    assert 401 == ask(attach(instance), ROLES_PATH)[0]
+    assert [] == points(cloudwatch, instance, "MetadataNoTokenRejected")
+    # A set, since a minute may end meanwhile.
+    assert {0.0} == set(points(cloudwatch, instance, "MetadataNoToken"))
+
+
 def test_a_running_instance_reports_zeros_and_that_it_lives(
     ec2: EC2Client, cloudwatch: CloudWatchClient, attach: Callable[..., str]
 ) -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LISTED_IN = timedelta(minutes=15)
 """The longest that an instance may take from its first refused call's datapoint until ListMetrics lists it."""
+_STAMP = timedelta(minutes=1)
+"""CloudWatch's stamps are whole minutes, in a rehearsal too."""
 
 
 def datapoints_arrive(seen: Seen) -> Result:
@@ -56,7 +58,8 @@ def _arrival(seen: Seen, metrics: tuple[str, ...], status: int) -> Result:
         )
     if not points:
         return expect.not_tried(f"There is no datapoint of {' or '.join(metrics)} above 0.")
-    late = [each for each in points if each.missing_at is not None and each.missing_at - _ended(each) > ARRIVES_IN]
+    longest = seen.agenda_time(ARRIVES_IN - _STAMP) + _STAMP
+    late = [each for each in points if each.missing_at is not None and each.missing_at - _ended(each) > longest]
     slowest = max(late or points, key=lambda point: point.seen_at - _ended(point))
     took = in_minutes(slowest.seen_at - _ended(slowest))
     return expect.judged(not late, f"The slowest was first seen after {took}.", **raw((), points))
@@ -89,9 +92,9 @@ def rejected_is_listed(seen: Seen) -> Result:
     if listed is None:
         waited = (seen.looked_at or first.seen_at) - first.seen_at
         said = f"It was not listed within {in_minutes(waited)}."
-        return expect.judged(False, said) if waited > LISTED_IN else expect.not_tried(said)
+        return expect.judged(False, said) if waited > seen.agenda_time(LISTED_IN) else expect.not_tried(said)
     after = max(listed.at - first.seen_at, timedelta())
-    late = listed.missing_at is not None and listed.missing_at - first.seen_at > LISTED_IN
+    late = listed.missing_at is not None and listed.missing_at - first.seen_at > seen.agenda_time(LISTED_IN)
     return expect.judged(not late, f"It was listed after {in_minutes(after)}.", listed_at=listed.at)
 
 

@@ -98,7 +98,7 @@ def change_is_shown(seen: Seen) -> Result:
     after = _since(seen, f"require {CALLER}", CALLER)
     old = [sight for sight in after if sight.tokens != "required"]
     new = [sight for sight in after if sight.tokens == "required"]
-    late = [sight for sight in old if sight.at - answer.at > SHOWN_WITHIN]
+    late = [sight for sight in old if sight.at - answer.at > seen.agenda_time(SHOWN_WITHIN)]
     if not new and not late:
         return expect.not_tried("The instance was not looked at again for long enough.", looks=len(after))
     back = [sight for sight in old if new and sight.at > new[0].at]

@@ -97,7 +97,7 @@ def _need_not_roll_back(seen: Seen, refused: int) -> str | None:
     if known_at is None:
         return "CloudWatch showed too few of the refused calls until the end: the checks of MetadataNoTokenRejected say more."
     patience = _SLOW_GUARD_ANSWERS_IN if policy.get("watch") == "slow" else _GUARD_ANSWERS_IN
-    if seen.looked_at is None or seen.looked_at - known_at <= patience:
+    if seen.looked_at is None or seen.looked_at - known_at <= seen.agenda_time(patience):
         return "CloudWatch showed the refused calls so late that the guard had no time left for an answer."
     return None
 

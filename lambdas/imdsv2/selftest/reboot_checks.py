@@ -47,7 +47,7 @@ def reboots_are_made(seen: Seen) -> Result:
     if not seen.is_done("reboot"):
         return expect.not_tried(f"EC2 did not reboot the instance ({reboot.code}).")
     boots = seen.calls_of(QUIET, "boot", 0)
-    again = [boot for boot in boots if reboot.at - _SAME_TIME < boot.at < start.at]
+    again = [boot for boot in boots if reboot.at - seen.agenda_time(_SAME_TIME) < boot.at < start.at]
     if not again and not any(boot.at > start.at for boot in boots):
         return expect.not_tried("The instance reported no boot but its first. " + no_calls(seen))
     said = ", ".join(f"{boot.at:%H:%M:%S}" for boot in boots)

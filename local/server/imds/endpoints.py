@@ -13,7 +13,8 @@ instance that is not running closes the connection without an answer.
 CloudWatch metrics: `MetadataNoToken` counts answered requests without a token, `MetadataNoTokenRejected` those that were refused
 because tokens are required. While an instance with an endpoint is running, each minute also gets a zero in `MetadataNoToken` and a
 value in `CPUUtilization`; a task checks every second whether a new minute has begun. `MetadataNoTokenRejected` has no zeros: without
-refused requests there is no data point.
+refused requests there is no data point. Not in AWS: `PUT /_local/stamps` with `account`, `metric` and `seconds` moves the times of what
+is counted in that metric from then on.
 """
 
 from __future__ import annotations
@@ -121,9 +122,13 @@ class Service:
 
     def _publish(self, metric: str, value: float) -> None:
         dimensions = [{"Name": "InstanceId", "Value": self.instance_id}]
-        cloudwatch.put_metric_data({"MetricData": [{"MetricName": metric, "Dimensions": dimensions, "Value": value}]})
+        datum = {"MetricName": metric, "Dimensions": dimensions, "Value": value}
+        at = time.time() + _moved_by.get((self.account, metric), 0.0)
+        cloudwatch.put_metric_data({"MetricData": [{**datum, "Timestamp": at}]})
 
 
+# (account, metric) -> seconds.
+_moved_by: dict[tuple[str, str], float] = {}
 _services: dict[Place, Service] = {}
 _endpoints: dict[tuple[Place, int], str] = {}
 # The event loop keeps no hold of its tasks.
@@ -131,8 +136,9 @@ _tasks: list[asyncio.Task[object]] = []
 
 
 def install() -> None:
-    """Serve the path that attaches endpoints to instances."""
+    """Serve the paths that attach endpoints to instances and move the times of metrics."""
     gateway.route("imds", _attach)
+    gateway.route("stamps", _move_stamps)
     credentials.install()
 
 
@@ -150,6 +156,12 @@ def _attach(_method: str, body: bytes) -> Response:
     if (place, asked["hops"]) not in _endpoints:
         _endpoints[place, asked["hops"]] = _listen(_services[place], asked["hops"])
     return gateway.json_response({"endpoint": _endpoints[place, asked["hops"]]})
+
+
+def _move_stamps(_method: str, body: bytes) -> Response:
+    asked = json.loads(body)
+    _moved_by[asked["account"], asked["metric"]] = asked["seconds"]
+    return gateway.json_response(asked)
 
 
 async def _observe() -> None:
