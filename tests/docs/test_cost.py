@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.bench.cost import page, usage
 from tests.bench.cost.counted import observe, per, watch
+from tests.bench.cost.item_size import item_bytes
 from tests.bench.cost.prices import PRICES, usd
 
 METERED = json.loads(page.METERED.read_text())
@@ -44,6 +46,25 @@ def test_a_day_of_observing_asks_for_little_more_than_one_metric_of_each() -> No
     """A small place, whose days are a matter of chance, is judged a little more often."""
     assert per(observe, (10, 20))["instance"]["metrics"] <= 1.2
     assert 1 <= METERED["counted"]["observe"]["instance"]["metrics"] <= 1.15
+
+
+@pytest.mark.parametrize(
+    ("item", "size"),
+    [
+        ({"pk": {"S": "a"}}, 3),
+        ({"é": {"S": "é"}}, 4),
+        ({"n": {"N": "1"}}, 3),
+        ({"n": {"N": "-120.5"}}, 5),
+        ({"n": {"N": "1000000"}}, 3),
+        ({"b": {"BOOL": True}, "c": {"NULL": True}}, 4),
+        ({"l": {"L": [{"S": "ab"}, {"S": "c"}]}}, 9),
+        ({"m": {"M": {"k": {"S": "v"}}}}, 7),
+        ({"s": {"SS": ["ab", "c"]}}, 4),
+    ],
+)
+def test_an_item_is_as_large_as_dynamodb_bills_it(item: dict[str, Any], size: int) -> None:
+    """Names and values in UTF-8, two digits a byte, three bytes for a list or map and one for each element."""
+    assert size == item_bytes(item)
 
 
 @pytest.mark.parametrize("unit", list(PRICES))

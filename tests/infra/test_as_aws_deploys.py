@@ -13,6 +13,7 @@ import pytest
 
 import custom_resource
 from infra.setting_checks import MOST_MEMBER_ACCOUNTS
+from tests.bench.cost.page import METERED
 from tests.infra.templates import MEMBER_ACCOUNT, REGION, ROOT, SECURITY_ACCOUNT, Template, synthesise
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ INDEXES: dict[str, Json] = {
             "ProjectionType": "INCLUDE",
             "NonKeyAttributes": ["status", "enforced_at", "restarted_at", "cohort", "undo", "broken_at"],
         },
+    },
+    "trail": {
+        "KeySchema": [
+            {"AttributeName": "trail_day", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        "Projection": {"ProjectionType": "ALL"},
     },
 }
 """The indexes of the released table. DynamoDB changes none in place, and CloudFormation makes or deletes one in an update:
@@ -288,6 +296,13 @@ def test_no_alarm_sums_more_metrics_than_cloudwatch_takes(template: Template) ->
     alarms = template.resources("AWS::CloudWatch::Alarm").values()
     counts = {each["AlarmName"]: sum("MetricStat" in one for one in each.get("Metrics", [])) for each in alarms}
     assert [] == [name for name, count in counts.items() if count > MOST_METRICS_OF_AN_ALARM]
+
+
+def test_every_metric_of_an_alarm_is_in_the_calculated_cost(template: Template) -> None:
+    """CloudWatch bills each metric that an alarm looks at."""
+    alarms = template.resources("AWS::CloudWatch::Alarm").values()
+    billed = sum(sum("MetricStat" in one for one in each.get("Metrics", [])) or 1 for each in alarms)
+    assert billed == json.loads(METERED.read_text())["alarms"]
 
 
 def compact(document: Any) -> str:

@@ -8,6 +8,8 @@ WRITE_UNIT = 1024
 CHANGES_A_SECOND = 5
 """EC2's quota for changes in an account and Region: a function that makes many waits for it, and is paid for it."""
 TRANSITIONS_A_PLACE = 5
+LOG_BYTES_A_PLACE = 11 * 450
+"""The state machine logs the events of each account and Region's execution."""
 POLLS_A_MONTH = 5 * 3 * 60 * 730
 """Lambda keeps five long polls of twenty seconds on an empty queue."""
 REVISITS_A_MONTH = 60 * 730
@@ -26,6 +28,9 @@ SECONDS_OF_A_BROADCAST, BROADCAST_GB = 0.2, 0.25
 KEY_REQUESTS_A_MONTH = 3 * 12 * 730
 """SQS, SNS and DynamoDB each keep a data key for five minutes."""
 CUSTOM_METRICS = 10
+GAUGES_OF_ALL = 2
+HOURS_A_MONTH = 730
+"""A gauge that is published once a day is billed for that hour."""
 
 HELD_SHARE = 0.2
 FINDINGS_A_MONTH = 40

@@ -20,6 +20,7 @@ from local.cloud.run import HOME, MEMBERS, REGIONS, LocalCloud
 from tests.bench.cost.assumptions import BATCH, LATENCY_MS
 from tests.bench.cost.counted import observe, watch
 from tests.bench.cost.counted import per as counted_for
+from tests.bench.cost.item_size import INDEXED_BYTES, item_bytes
 from tests.bench.cost.prices import PRICES
 from tests.bench.measurements import fleet
 from tests.e2e.world import World
@@ -75,7 +76,12 @@ def measure() -> dict[str, Any]:
         sizes = _sizes(cloud)
         alarms = cloud.session().client("cloudwatch").describe_alarms()["MetricAlarms"]
     counted = {"watch": counted_for(watch), "observe": counted_for(observe)}
-    return {"work": metered, "bytes": sizes, "alarms": len(alarms), "counted": counted}
+    return {"work": metered, "bytes": sizes, "alarms": sum(map(_metrics_of, alarms)), "counted": counted}
+
+
+def _metrics_of(alarm: Mapping[str, Any]) -> int:
+    """The metrics that an alarm looks at: each is billed, and an expression over them is not."""
+    return sum("MetricStat" in each for each in alarm.get("Metrics", [])) or 1
 
 
 def _passes(world: World, do: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -147,14 +153,14 @@ def _units(used: Mapping[str, Any], instances: int) -> dict[str, float]:
 
 
 def _sizes(cloud: LocalCloud) -> dict[str, float]:
-    """Mean sizes in the ledger: an instance's current item, and all its items together."""
+    """Mean sizes in the ledger: an instance's current item, and what is billed for the storage of all its items together."""
     scan = cloud.session().client("dynamodb").get_paginator("scan")
     current: list[int] = []
     total = 0
     for page in scan.paginate(TableName=cloud.outputs["LedgerTableName"]):
         for item in page["Items"]:
-            size = len(json.dumps(item))
-            total += size
+            size = item_bytes(item)
+            total += size + INDEXED_BYTES
             if item["sk"]["S"] == "current" and item["pk"]["S"] != "policy":
                 current.append(size)
     return {"current": round(sum(current) / len(current)), "instance": round(total / len(current))}

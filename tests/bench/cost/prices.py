@@ -45,7 +45,7 @@ PRICES = {
     # (AWS's announcement of 2021-05-19).
     "bus_events": Price(usd=1.0, per=1e6, unit="custom or forwarded events of EventBridge", source="eventbridge"),
     "keys": Price(usd=1.0, per=1, unit="KMS key a month", source="kms"),
-    "alarms": Price(usd=0.10, per=1, unit="alarm a month", source="cloudwatch"),
+    "alarms": Price(usd=0.10, per=1, unit="metric of an alarm a month", source="cloudwatch"),
     "custom_metrics": Price(usd=0.30, per=1, unit="custom metric a month", source="cloudwatch"),
     "dashboards": Price(usd=3.0, per=1, unit="dashboard a month", source="cloudwatch"),
     "stored_bytes": Price(usd=0.45, per=1e9, unit="bytes in DynamoDB including backup, a month", source="dynamodb"),

@@ -62,7 +62,7 @@ second watch, an instance costs only its storage in the ledger.
 
 Excluded: SNS's charge for delivering messages (2 USD per 100,000 e-mails), the AWS Config events and the starts that members forward (above),
 and the few files that a sweep stores in S3. The sweep's gauges (at most 101 of accounts and one for each reason) are charged for the hour in which they
-are published, a day: below 2 USD a month. Whoever opens the dashboard lets CloudWatch Logs Insights search the functions' logs of the time that it shows, for
+are published, a day. Whoever opens the dashboard lets CloudWatch Logs Insights search the functions' logs of the time that it shows, for
 0.005 USD per GB: a week of 100,000 instances that are judged daily is about 0.5 GB. X-Ray is calculated as if it kept every trace; it keeps one a second and 5% of the rest.
 
 ## Compared with Automated Security Response on AWS

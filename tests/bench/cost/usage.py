@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from imdsv2.domain.verdict import Reason
+from imdsv2.telemetry import ACCOUNTS_SHOWN
 from tests.bench.cost.assumptions import (
     BATCH,
     BROADCAST_GB,
@@ -12,8 +14,11 @@ from tests.bench.cost.assumptions import (
     CUSTOM_METRICS,
     DAYS,
     FINDINGS_A_MONTH,
+    GAUGES_OF_ALL,
     HELD_SHARE,
+    HOURS_A_MONTH,
     KEY_REQUESTS_A_MONTH,
+    LOG_BYTES_A_PLACE,
     MEMORY_GB,
     ORGANISATIONS,
     PASSES_A_MONTH,
@@ -94,7 +99,15 @@ def observing(metered: Mapping[str, Any], instances: int) -> Usage:
         },
         sweeping(metered, 0, places),
     )
-    return together(*[day] * DAYS, standing(metered, instances))
+    return together(*[day] * DAYS, gauging(accounts), standing(metered, instances))
+
+
+def gauging(accounts: int) -> Usage:
+    """A month of what each night's sweep publishes: a gauge for each account, the largest ones where they are many, for each reason, and
+    of all together."""
+    by_account = min(accounts, ACCOUNTS_SHOWN) + (accounts > ACCOUNTS_SHOWN)
+    gauges = by_account + len(Reason) + GAUGES_OF_ALL
+    return {"custom_metrics": gauges * DAYS / HOURS_A_MONTH}
 
 
 def sweeping(metered: Mapping[str, Any], instances: float, places: int) -> Usage:
@@ -102,7 +115,12 @@ def sweeping(metered: Mapping[str, Any], instances: float, places: int) -> Usage
     return together(
         _scaled(metered, "swept", instances),
         _scaled(metered, "empty", places),
-        {"invocations": places, "traces": places, "transitions": places * TRANSITIONS_A_PLACE},
+        {
+            "invocations": places,
+            "traces": places,
+            "transitions": places * TRANSITIONS_A_PLACE,
+            "log_bytes": places * LOG_BYTES_A_PLACE,
+        },
     )
 
 
@@ -158,6 +176,7 @@ def month(metered: Mapping[str, Any], instances: int) -> Usage:
         by_queue(metered, "again", held * FINDINGS_A_MONTH, batch=1),
         *[sweeping(metered, held, accounts * regions)] * DAYS,
         recalling(accounts * regions),
+        gauging(accounts),
         {"publishes": accounts * DAYS},  # The digest: a message a day for each owner, who by default is the account's.
         waiting(metered, instances - held, accounts=accounts, regions=regions),
         standing(metered, instances),
