@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.cloud import findings
 from local.cloud.run import MEMBERS
 
 if TYPE_CHECKING:
@@ -52,6 +53,28 @@ def test_a_sweep_finds_what_no_finding_reported(world: World) -> None:
     assert (4, 0) == (output["places"], output["failed"])
     assert output["by_verdict"]["unused"] >= 4
     assert output["by_verdict"]["v1_in_use"] >= 1
+
+
+def test_a_sweep_leaves_what_was_suppressed_before_any_event_told_of_it(world: World) -> None:
+    """In either hub; both are asked for what is suppressed before anything is looked at."""
+    in_v2, in_cspm, idle = world.launch(number=3)
+    world.set_queue_listening(enabled=False)
+    newer = {**findings.finding_v2(in_v2.arn), "status_id": 3, "status": "Suppressed"}
+    world.cloud.ask(
+        "PUT", "findings-v2", {"account": in_v2.machine.account, "region": in_v2.machine.region, "findings": [newer]}
+    )
+    older = findings.finding(in_cspm.arn)
+    hub: Any = world.cloud.session(account=in_cspm.machine.account, region=in_cspm.machine.region).client("securityhub")
+    hub.batch_import_findings(Findings=[older])
+    identity = {"Id": older["Id"], "ProductArn": older["ProductArn"]}
+    hub.batch_update_findings(FindingIdentifiers=[identity], Workflow={"Status": "SUPPRESSED"})
+    output = _sweep(world, accounts=[idle.machine.account], regions=[idle.machine.region], dry_run=False)
+    world.set_queue_listening(enabled=True)
+    assert ["suppressed", "suppressed", "unused"] == [reason for _, reason in world.verdicts([in_v2, in_cspm, idle])]
+    assert ["optional", "optional", "required"] == [
+        world.options(each)["HttpTokens"] for each in (in_v2, in_cspm, idle)
+    ]
+    assert output["by_verdict"]["suppressed"] == 2
 
 
 def test_a_dry_sweep_writes_only_its_result(world: World) -> None:

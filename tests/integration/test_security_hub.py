@@ -281,6 +281,7 @@ def test_an_instance_with_one_suppressed_finding_is_suppressed(hub: Hub) -> None
     """Any of its findings is enough; the explanation names it."""
     here, there = arn_of("1"), arn_of("2")
     hub.shows([ONE, TWO], _1="NOTIFIED", _2="SUPPRESSED")
+    hub.refuses("get_findings_v2", "InvalidAccessException")
     suppressed = hub.hub.suppressed({here: [ONE, TWO], there: [ONE]})
     assert [here] == list(suppressed)
     assert TWO.id in suppressed[here].why
@@ -310,12 +311,14 @@ def test_what_cannot_be_known_counts_as_suppressed(hub: Hub) -> None:
 def test_a_hub_that_is_not_enabled_suppresses_nothing(hub: Hub) -> None:
     """It has no findings that could be suppressed."""
     hub.refuses("get_findings", "InvalidAccessException")
+    hub.refuses("get_findings_v2", "InvalidAccessException")
     assert {} == hub.hub.suppressed({ARN: [ONE]})
 
 
 def test_a_finding_that_the_hub_does_not_know_suppresses_nothing(hub: Hub) -> None:
     """It was deleted, or archived long ago."""
     hub.shows([ONE])
+    hub.refuses("get_findings_v2", "InvalidAccessException")
     assert {} == hub.hub.suppressed({ARN: [ONE]})
 
 

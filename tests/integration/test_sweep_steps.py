@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from botocore.exceptions import ClientError
 
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.sweep.order import SweepOrder
 from imdsv2.sweep.summary import SweepEnd
 from imdsv2.sweep.tally import Tally
 from imdsv2.wiring.sweep import build_sweep
+from tests.fixtures.events import finding, finding_v2
 from tests.integration.builders import MEMBER, REGION
 from tests.integration.sourcing import know_defaults
 from tests.world.bucket import Bucket
@@ -72,6 +74,62 @@ def test_what_one_step_leaves_is_what_the_next_begins_with(cloud: Cloud, sweep: 
     assert (1, 1, 0, 0) == (summary.looked_for, summary.document["instances"], summary.errors, summary.blocked)
     assert not summary.is_whole
     assert {summary.key, summary.fleet} <= bucket.objects.keys()
+
+
+@pytest.mark.parametrize("hub", ["cspm", "v2"])
+def test_what_was_suppressed_before_the_service_came_is_held(cloud: Cloud, sweep: Sweep, hub: str) -> None:
+    """No event has told of its finding; from then on, the ledger knows it."""
+    held, other = cloud.one(), cloud.one()
+    if hub == "cspm":
+        cloud.hub.holds(finding(str(held)), workflow="SUPPRESSED")
+        cloud.hub.holds(finding(str(other)))
+    else:
+        cloud.hub.holds(finding_v2(held.instance_id, status_id=3), finding_v2(other.instance_id))
+    [place] = places(sweep)
+    tally = region_step(sweep, place)
+    assert {"suppressed": 1, "unused": 1} == tally["by_verdict"]
+    assert ("optional", "required") == (cloud.tokens(held), cloud.tokens(other))
+    assert [hub == "v2"] == [each.is_v2 for each in cloud.ledger().read([held])[held].findings.values()]
+
+
+def test_what_is_no_longer_suppressed_is_judged_as_before(cloud: Cloud, sweep: Sweep) -> None:
+    """The gate asks for it as it is by then."""
+    arn = cloud.one()
+    suppressed = finding(str(arn))
+    cloud.hub.holds(suppressed, workflow="SUPPRESSED")
+    [place] = places(sweep)
+    cloud.hub.holds(suppressed, workflow="NEW")
+    assert {"unused": 1} == region_step(sweep, place)["by_verdict"]
+
+
+@pytest.mark.parametrize("change", [{"Resources": [{"Type": "AwsS3Bucket", "Id": "b"}]}, {"ProductArn": "arn:theirs"}])
+def test_a_suppressed_finding_of_something_else_holds_nothing(
+    cloud: Cloud, sweep: Sweep, change: dict[str, Any]
+) -> None:
+    """Somebody's own product may use the id of the control."""
+    arn = cloud.one()
+    cloud.hub.holds({**finding(str(arn)), **change}, workflow="SUPPRESSED")
+    [place] = places(sweep)
+    assert "suppressed" not in place
+    assert {"unused": 1} == region_step(sweep, place)["by_verdict"]
+
+
+@pytest.mark.parametrize("operation", ["GetFindings", "GetFindingsV2"])
+def test_where_a_hub_cannot_be_asked_now_no_sweep_begins(cloud: Cloud, sweep: Sweep, operation: str) -> None:
+    """It would change what somebody may have suppressed."""
+    cloud.wire.refuse(operation, "TooManyRequestsException", status=429)
+    with pytest.raises(ClientError, match="TooManyRequests"):
+        places(sweep)
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessException", "ResourceNotFoundException", "ValidationException"])
+def test_without_a_hub_a_sweep_begins_all_the_same(cloud: Cloud, sweep: Sweep, code: str) -> None:
+    """Config alone may find what allows IMDSv1, and the newer hub is not to be had everywhere."""
+    cloud.one()
+    cloud.wire.refuse("GetFindings", code)
+    cloud.wire.refuse("GetFindingsV2", code)
+    [place] = places(sweep)
+    assert {"unused": 1} == region_step(sweep, place)["by_verdict"]
 
 
 def test_sources_that_no_time_is_left_for_are_judged_by_the_next_invocation(cloud: Cloud, sweep: Sweep) -> None:

@@ -149,13 +149,46 @@ def test_suppressed_in_either_hub_holds_in_one_batch(cloud: Cloud, order: Sequen
     assert "optional" == cloud.tokens(arn)
 
 
-def test_a_suppression_of_the_older_hub_holds_though_only_the_newer_one_was_heard(cloud: Cloud) -> None:
-    """An earlier version had the newer hub's finding replace it: the ledger knows only one of them."""
+@pytest.mark.parametrize(("heard", "suppressed"), ORDERS)
+def test_a_suppression_of_either_hub_holds_though_only_the_other_one_was_heard(
+    cloud: Cloud, heard: str, suppressed: str
+) -> None:
+    """An earlier version had one replace the other; and of what was suppressed before the service came, no event tells."""
     arn = cloud.one()
     documents = both(cloud, arn)
-    suppress(cloud, documents["cspm"])
-    assert "suppressed" == run(cloud, named(arn, documents["v2"]))
+    suppress(cloud, documents[suppressed])
+    assert "suppressed" == run(cloud, named(arn, documents[heard]))
     assert "optional" == cloud.tokens(arn)
+
+
+@pytest.mark.parametrize(("heard", "other"), [("cspm", "GetFindingsV2"), ("v2", "GetFindings")])
+def test_a_hub_that_has_not_told_and_cannot_be_asked_now_holds(cloud: Cloud, heard: str, other: str) -> None:
+    """It may have it suppressed."""
+    arn = cloud.one()
+    documents = both(cloud, arn)
+    cloud.wire.refuse(other, "ThrottlingException", status=429)
+    assert "not_ready" == run(cloud, named(arn, documents[heard]))
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "UnknownOperationException", "ValidationException"])
+def test_where_there_is_no_newer_hub_nothing_is_held_for_it(cloud: Cloud, code: str) -> None:
+    """AWS does not say with which error it is missing, e.g. in other partitions."""
+    arn = cloud.one()
+    documents = both(cloud, arn)
+    cloud.wire.refuse("GetFindingsV2", code, status=400)
+    assert "unused" == run(cloud, named(arn, documents["cspm"]))
+
+
+@pytest.mark.parametrize(("heard", "off"), [("cspm", "GetFindingsV2"), ("v2", "GetFindings")])
+def test_a_hub_that_is_off_is_not_asked_each_time(cloud: Cloud, heard: str, off: str) -> None:
+    """Most organisations have one."""
+    cloud.policy(mode="observe")
+    cloud.wire.refuse(off, "InvalidAccessException", status=401)
+    line = cloud.line()
+    for number in range(3):
+        arn = cloud.one()
+        assert {} == line.run([named(arn, both(cloud, arn)[heard])], f"request-{number}").failed
+    assert 1 == len(cloud.wire.made(off))
 
 
 @pytest.mark.parametrize("kept", ["cspm", "v2"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tests.world.refusal import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mypy_boto3_securityhub import SecurityHubClient
 
@@ -23,7 +23,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.findings: dict[str, dict[str, Any]] = {}
-        """`workflow` and `product` of one that came as ASFF, `status_id` and `v2` of one that came as OCSF; our `note` on the
+        """`workflow`, `product` and `asff` of one that came as ASFF, `status_id` and `v2` of one that came as OCSF; our `note` on the
         former, our `comment` on the latter."""
 
     @property
@@ -42,7 +42,7 @@ class Findings:
                 status = workflow or finding["Workflow"]["Status"]
                 here = self.findings.setdefault(finding["Id"], {})
                 here.pop("note", None)
-                here.update({"workflow": status, "product": finding["ProductArn"]})
+                here.update({"workflow": status, "product": finding["ProductArn"], "asff": finding})
 
     def note_on(self, finding: dict[str, Any]) -> str | None:
         """Our note on a finding, if there is one."""
@@ -59,7 +59,11 @@ class Findings:
         return str(self.findings[finding["Id"]]["workflow"])
 
     def get_findings(self, *, Filters: dict[str, Any], MaxResults: int) -> Answer:  # noqa: N803 - AWS's names
-        """`GetFindings` by ids, on one page."""
+        """`GetFindings` by ids, on one page, or those of a control that are suppressed."""
+        if "Id" not in Filters:
+            asked = {name: value for name, [value] in Filters.items()}
+            assert asked.keys() == {"ComplianceSecurityControlId", "WorkflowStatus", "RecordState"}
+            return {"Findings": [self._asff(each) for each in self.findings if self._is_suppressed(each, asked)]}
         wanted = [each["Value"] for each in Filters["Id"]]
         if len(wanted) > min(IDS_A_FILTER, MaxResults):
             raise refusal("InvalidInputException", "at most 20 values a filter", "GetFindings")
@@ -89,8 +93,10 @@ class Findings:
         return {"ProcessedFindings": known, "UnprocessedFindings": unprocessed}
 
     def get_findings_v2(self, *, Filters: dict[str, Any], MaxResults: int) -> Answer:  # noqa: N803
-        """`GetFindingsV2` by ids, on one page."""
+        """`GetFindingsV2` by ids, on one page, or those of a control that have a status."""
         (composite,) = Filters["CompositeFilters"]
+        if "NumberFilters" in composite:
+            return {"Findings": [*self._with_status(composite)]}
         wanted = [each["Filter"]["Value"] for each in composite["StringFilters"]]
         assert all(each["FieldName"] == "finding_info.uid" for each in composite["StringFilters"])
         assert composite["Operator"] == "OR"
@@ -128,6 +134,30 @@ class Findings:
             "BatchUpdateFindingsV2": self.batch_update_findings_v2,
         }
 
+    def _is_suppressed(self, finding_id: str, asked: dict[str, dict[str, str]]) -> bool:
+        """By the values of a finding for which the older hub is asked."""
+        asff = self.findings[finding_id].get("asff")
+        return asff is not None and (
+            asff["Compliance"]["SecurityControlId"] == asked["ComplianceSecurityControlId"]["Value"]
+            and self.findings[finding_id]["workflow"] == asked["WorkflowStatus"]["Value"]
+            and asff["RecordState"] == asked["RecordState"]["Value"]
+        )
+
+    def _with_status(self, composite: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        ([control], [status]) = composite["StringFilters"], composite["NumberFilters"]
+        assert ("compliance.control", "status_id", "AND") == (
+            control["FieldName"],
+            status["FieldName"],
+            composite["Operator"],
+        )
+        for known in self.findings.values():
+            found = {**known.get("v2", {}), "status_id": known.get("status_id"), **_comment(known)}
+            if "v2" in known and (found["compliance"]["control"], found["status_id"]) == (
+                control["Filter"]["Value"],
+                status["Filter"]["Eq"],
+            ):
+                yield found
+
     def _is(self, finding_id: str, kind: str) -> bool:
         return kind in self.findings.get(finding_id, {})
 
@@ -153,6 +183,7 @@ class Findings:
             "Title": "EC2 instances should use IMDSv2",
             "Description": "Checks it.",
             "Resources": [{"Type": "AwsEc2Instance", "Id": "arn:..."}],
+            **known.get("asff", {}),
             "Workflow": {"Status": known["workflow"]},
         }
         if "note" in known:

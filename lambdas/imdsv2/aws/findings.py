@@ -9,10 +9,12 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, error_code, may_pass
 from imdsv2.aws.pages import listed, pages
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ _IDS_A_LOOK = 20
 """Maximum number of values per filter of GetFindings (Security Hub API reference)."""
 _FINDINGS_A_PAGE = 100
 _V2_NEW, _V2_SUPPRESSED = 1, 3
+_OFF_FOR_SECONDS = 900
+"""A hub that is not enabled is not asked again for so long about findings that only the other one has told of."""
 
 Key = tuple[bool, str]
 """Whether the newer hub has it, and its id: both hubs give the same finding the same id."""
@@ -77,6 +81,11 @@ class Findings:
         self._waiting: dict[bool, dict[str, Future[Seen | None]]] = {False: {}, True: {}}
         self._lock = Lock()
         self._asking = {False: Lock(), True: Lock()}
+        self._off_until = {False: -inf, True: -inf}
+
+    def is_off(self, *, is_v2: bool) -> bool:
+        """Whether a hub has said within the last quarter of an hour that it is not enabled."""
+        return monotonic() < self._off_until[is_v2]
 
     def look(self, keys: Iterable[Key]) -> Looked:
         """Read findings as they are at the time of this call or later. Never raises one of CALL_FAILURES."""
@@ -95,6 +104,22 @@ class Findings:
             elif (seen := answer.result()) is not None:
                 looked.seen[key] = seen
         return looked
+
+    def suppressed(self, control: str, *, is_v2: bool) -> Iterator[dict[str, Any]]:
+        """Every active finding of a control that somebody has suppressed, as the hub has it. None where the hub is not enabled, or is not
+        to be had. Raises one of CALL_FAILURES where it cannot be asked now."""
+        try:
+            if is_v2:
+                yield from _found(self._client.get_findings_v2, _suppressed_in_v2(control))
+            else:
+                yield from _found(self._client.get_findings, _suppressed_in_v1(control))
+        except CALL_FAILURES as error:
+            if may_pass(error):
+                raise
+            # No later try is answered otherwise, e.g. where AWS has no newer hub.
+            self._logger.info(
+                "suppressed findings not listed", extra={"problem": describe_error(error), "is_v2": is_v2}
+            )
 
     def _ask(self, *, is_v2: bool) -> None:
         """Ask for those who have waited longest."""
@@ -124,6 +149,7 @@ class Findings:
         except CALL_FAILURES as error:
             if error_code(error) not in NOT_ENABLED:
                 raise
+            self._off_until[is_v2] = monotonic() + _OFF_FOR_SECONDS
             self._logger.info("Security Hub is not enabled here", extra={"problem": describe_error(error)})
         return seen
 
@@ -149,6 +175,19 @@ class Findings:
                 each["finding_info"]["uid"],
                 Seen(is_new=status == _V2_NEW, is_suppressed=status == _V2_SUPPRESSED, note=each.get("comment")),
             )
+
+
+def _suppressed_in_v1(control: str) -> dict[str, Any]:
+    wanted = {"ComplianceSecurityControlId": control, "WorkflowStatus": "SUPPRESSED", "RecordState": "ACTIVE"}
+    filters = {name: [{"Value": value, "Comparison": "EQUALS"}] for name, value in wanted.items()}
+    return {"Filters": filters, "MaxResults": _FINDINGS_A_PAGE}
+
+
+def _suppressed_in_v2(control: str) -> dict[str, Any]:
+    of_control = {"FieldName": "compliance.control", "Filter": {"Value": control, "Comparison": "EQUALS"}}
+    suppressed = {"FieldName": "status_id", "Filter": {"Eq": _V2_SUPPRESSED}}
+    composite = {"StringFilters": [of_control], "NumberFilters": [suppressed], "Operator": "AND"}
+    return {"Filters": {"CompositeFilters": [composite]}, "MaxResults": _FINDINGS_A_PAGE}
 
 
 def _found(operation: Callable[..., Any], request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

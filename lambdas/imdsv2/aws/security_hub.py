@@ -19,7 +19,7 @@ from imdsv2.domain.batches import batched
 from imdsv2.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from aws_lambda_powertools import Logger
     from mypy_boto3_securityhub import SecurityHubClient
@@ -68,12 +68,25 @@ class SecurityHub:
     def suppressed(self, findings: Mapping[InstanceArn, Iterable[Finding]]) -> dict[InstanceArn, Closed]:
         """Instances with a suppressed finding, or whose findings cannot be read, each with an explanation.
 
-        The older hub is asked about findings of the newer one too: where both are on, it has the same finding under the same id,
-        and a person may have suppressed it there.
+        Both hubs are asked about every finding: where both are on, they have the same finding under the same id, a person may have
+        suppressed it in either, and what was suppressed before the service came is told by no event.
         """
-        several = {arn: sorted({key for each in given for key in _keys(each)}) for arn, given in findings.items()}
-        looked = self._findings.look(key for keys in several.values() for key in keys)
+        several = {arn: {key_in_hub(each) for each in given} for arn, given in findings.items()}
+        beside = {key for keys in several.values() for key in self._in_the_other_hub(keys)}
+        looked = self._findings.look(sorted(beside.union(*several.values())))
         return {arn: closed for arn, keys in several.items() if (closed := _closed(keys, looked)) is not None}
+
+    def _in_the_other_hub(self, keys: Iterable[Key]) -> Iterator[Key]:
+        """The same findings in the hub that has not told of them, unless that is known to be off."""
+        for is_v2, finding_id in keys:
+            if not self._findings.is_off(is_v2=not is_v2):
+                yield not is_v2, finding_id
+
+    def suppressed_of(self, control: str) -> Iterator[tuple[bool, dict[str, Any]]]:
+        """Every active finding of a control that somebody has suppressed, as its hub has it, and whether that is the newer one. Raises
+        one of CALL_FAILURES where a hub cannot be asked now."""
+        for is_v2 in (False, True):
+            yield from ((is_v2, each) for each in self._findings.suppressed(control, is_v2=is_v2))
 
     def annotate(self, texts: Mapping[Finding, str], accounts: Mapping[Finding, str], *, workflow: bool) -> Annotated:
         """Write each finding's note; if ``workflow``, also change the status NEW to NOTIFIED.
@@ -176,22 +189,24 @@ def _unprocessed(answer: Mapping[str, Any], name: str) -> dict[str, str]:
     }
 
 
-def _keys(finding: Finding) -> set[Key]:
-    """Where a suppression of a finding is looked for."""
-    return {key_in_hub(finding), (False, finding.id)}
-
-
-def _closed(keys: Iterable[Key], looked: Looked) -> Closed | None:
-    keys = list(keys)
-    for is_v2, finding_id in keys:
-        seen = looked.seen.get((is_v2, finding_id))
-        if seen is not None and seen.is_suppressed:
+def _closed(heard: Collection[Key], looked: Looked) -> Closed | None:
+    """``heard``: the findings in the hubs that told of them."""
+    in_both = [(is_v2, finding_id) for finding_id in sorted({each for _, each in heard}) for is_v2 in (False, True)]
+    for key in in_both:
+        if key in looked.seen and looked.seen[key].is_suppressed:
             return Closed(
-                why=f"Somebody has suppressed its finding {finding_id}; set that back to NEW or NOTIFIED to have it remediated."
+                why=f"Somebody has suppressed its finding {key[1]}; set that back to NEW or NOTIFIED to have it remediated."
             )
-    for key in keys:
-        if key in looked.unread:
-            error = looked.unread[key]
+    for key in in_both:
+        error = looked.unread.get(key)
+        if error is not None and (key in heard or _may_have_it(key, error)):
             why = f"Whether somebody has suppressed its finding cannot be read ({describe_error(error)}); it is asked again."
             return Closed(why=why, may_pass=may_pass(error))
     return None
+
+
+def _may_have_it(key: Key, error: Exception) -> bool:
+    """Whether a hub that has not told of a finding, and gave no answer, may have it all the same. The newer one is not to be had
+    everywhere, and AWS does not say with which error it is missing."""
+    is_v2, _ = key
+    return not is_v2 or may_pass(error)

@@ -7,8 +7,8 @@ that passes them must be complete; otherwise it is poison, and the error names t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from imdsv2.domain.instance import InstanceArn
 from imdsv2.domain.node import Node, account_of, shown
@@ -33,6 +33,7 @@ _Name = TypeVar("_Name")
 
 _V2_OPEN = {1, 2}
 """OCSF status ids New and In Progress; the other ids mean suppressed, resolved or archived."""
+_V2_SUPPRESSED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,16 @@ def parse(body: str, names: EventNames) -> Parsed:
         return _KINDS.get(kind, _not_ours)(event, names)
     except MessagePoisoned as poison:
         return Parsed(poison=[poison])
+
+
+def suppressed(finding: dict[str, Any], *, is_v2: bool) -> list[Request]:
+    """The instances that a suppressed finding names, as requests of the sweep; none if it cannot be read."""
+    node = Node(finding, "finding")
+    try:
+        parsed = _from_finding_v2(node, suppressed=True) if is_v2 else _from_finding(node, Source.CUSTOM_ACTION)
+    except MessagePoisoned:
+        return []
+    return [replace(each, source=Source.SWEEP, suppressed=False) for each in parsed.requests]
 
 
 def _not_ours(_: Node, __: EventNames) -> Parsed:
@@ -127,14 +138,15 @@ def _instance(resource: Node) -> InstanceArn | None:
     return resource["Id"].instance() if resource["Type"].text() == "AwsEc2Instance" else None
 
 
-def _from_finding_v2(finding: Node) -> Parsed:
+def _from_finding_v2(finding: Node, *, suppressed: bool = False) -> Parsed:
     product_arn = finding["metadata"]["product"]["uid"].identifier()
     if not product_arn.endswith(_OWN_PRODUCT_V2):
         return Parsed()
     control = finding["compliance"]["control"].text()
     if control not in {CONTROL, *SOURCE_CONTROLS}:
         return Parsed()
-    if finding["compliance"]["status"].text() != "Fail" or finding["status_id"].number() not in _V2_OPEN:
+    is_wanted = finding["status_id"].number() in ({_V2_SUPPRESSED} if suppressed else _V2_OPEN)
+    if finding["compliance"]["status"].text() != "Fail" or not is_wanted:
         return Parsed()
     info = finding["finding_info"]
     dated = _unless_null(info.get("modified_time_dt"))

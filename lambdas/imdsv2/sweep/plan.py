@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.aws.pages import listed, pages
 from imdsv2.domain.instance import Place, partition_of
+from imdsv2.sweep.suppressed import to_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from mypy_boto3_organizations import OrganizationsClient
 
     from imdsv2.aws.s3 import SweepFiles
     from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.request import Request
     from imdsv2.ledger.table import Ledger
     from imdsv2.sweep.order import SweepOrder
 
@@ -51,18 +53,21 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planning:
-    """The first step. ``accounts``: lists those to go through where the order names none."""
+    """The first step. ``accounts``: lists those to go through where the order names none. ``suppressed``: what names instances whose
+    finding somebody has suppressed, of which no event has told if that was before the service came."""
 
     clients: MemberClients
     ledger: Ledger
     files: SweepFiles
     home_region: str
     accounts: Callable[[], list[str]]
+    suppressed: Callable[[], Iterable[Request]]
 
     def run(self, order: SweepOrder, execution: str) -> Planned:
         """Write the places of a sweep, and the accounts that could not be entered. Raises ClientError."""
         planned = plan(self.clients, order.accounts or self.accounts(), self.home_region, order.regions)
         places = with_files(planned.places, execution, order.spare_hours)
+        places = with_suppressed(places, self.suppressed(), self.files.write, f"{execution}/suppressed")
         if not order.dry_run:
             places = with_known(places, self.ledger.indexes.waiting(), self.files.write, f"{execution}/known")
         key, unreachable = f"{execution}/plan.json", f"{execution}/unreachable.json"
@@ -131,6 +136,18 @@ def with_files(places: Iterable[dict[str, Any]], execution: str, spare_hours: in
     ]
 
 
+def with_suppressed(
+    places: Iterable[dict[str, Any]], requests: Iterable[Request], write: Callable[[str, object], None], prefix: str
+) -> list[dict[str, Any]]:
+    """The places, each with the file of the suppressed findings there, by instance, if there are any. ``prefix``: how these files are
+    named."""
+    found: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for each in requests:
+        if each.finding is not None:
+            found[each.arn.account, each.arn.region][each.arn.instance_id].append(to_document(each.finding))
+    return _noted(places, found, write, prefix, "suppressed")
+
+
 def with_known(
     places: Iterable[dict[str, Any]], waiting: Iterable[InstanceArn], write: Callable[[str, object], None], prefix: str
 ) -> list[dict[str, Any]]:
@@ -139,11 +156,22 @@ def with_known(
     known: dict[tuple[str, str], list[str]] = defaultdict(list)
     for arn in waiting:
         known[arn.account, arn.region].append(arn.instance_id)
+    return _noted(places, {place: sorted(ids) for place, ids in known.items()}, write, prefix, "known")
+
+
+def _noted(
+    places: Iterable[dict[str, Any]],
+    documents: Mapping[tuple[str, str], object],
+    write: Callable[[str, object], None],
+    prefix: str,
+    name: str,
+) -> list[dict[str, Any]]:
+    """The places, each with the key of its own document under a name, if it has one."""
     noted = []
     for place in places:
-        there = known.get((place["account"], place["region"]))
+        document = documents.get((place["account"], place["region"]))
         key = f"{prefix}/{place['account']}/{place['region']}.json"
-        if there:
-            write(key, sorted(there))
-        noted.append({**place, "known": key} if there else place)
+        if document is not None:
+            write(key, document)
+        noted.append({**place, name: key} if document is not None else place)
     return noted

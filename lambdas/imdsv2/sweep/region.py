@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from imdsv2.domain.policy import SourceMode
 from imdsv2.sweep.run import go_through
 from imdsv2.sweep.sources import LEFT
+from imdsv2.sweep.suppressed import from_document
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -52,6 +53,7 @@ class RegionStep:
 
     def _go_through(self, tally: Tally, request_id: str, *, dry_run: bool, has_time: Callable[[], bool]) -> Tally:
         known = self.files.read(tally.known) if tally.known else ()
+        suppressed = from_document(self.files.read(tally.suppressed)) if tally.suppressed else {}
         with self._fleet(tally) as fleet:
             return go_through(
                 self.line,
@@ -61,6 +63,7 @@ class RegionStep:
                 dry_run=dry_run,
                 has_time=has_time,
                 known=known,
+                suppressed=suppressed,
                 fleet=fleet,
             )
 

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.ec2 import list_instances
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from imdsv2.aws.listing import Listing
     from imdsv2.aws.sessions import MemberClients
     from imdsv2.domain.instance import InstanceArn
+    from imdsv2.domain.request import Finding
     from imdsv2.line.judgement import Judgement
     from imdsv2.line.run import Line
     from imdsv2.sweep.fleet import FleetWriter
@@ -51,12 +53,14 @@ def go_through(
     dry_run: bool,
     has_time: Callable[[], bool],
     known: Iterable[str] = (),
+    suppressed: Mapping[str, Sequence[Finding]] = MappingProxyType({}),
     fleet: FleetWriter | None = None,
 ) -> Tally:
     """Process a place in batches until it is complete or time runs out. A permanent error of AWS is put in ``error``.
 
     ``known``: instances there that the ledger waits for. What requires tokens by now, or has gone, is evaluated with the others:
-    otherwise the ledger would believe otherwise for days. ``fleet``: writes the rows of every batch.
+    otherwise the ledger would believe otherwise for days. ``suppressed``: findings of instances, by id, that somebody has suppressed; the
+    gates ask for them, and the ledger knows them from then on. ``fleet``: writes the rows of every batch.
 
     Raises transient errors: the place cannot be read at present, or no instance of a batch could be evaluated. The
     sweep tolerates a few failed places, and a redrive repeats them.
@@ -68,7 +72,15 @@ def go_through(
             raise
         tally.error, tally.after = describe_error(error), None
         return tally
-    way = _Way(line=line, tally=tally, listing=listing, request_id=request_id, dry_run=dry_run, fleet=fleet)
+    way = _Way(
+        line=line,
+        tally=tally,
+        listing=listing,
+        request_id=request_id,
+        dry_run=dry_run,
+        suppressed=suppressed,
+        fleet=fleet,
+    )
     way.go_through(way.batches(known), has_time)
     return tally
 
@@ -91,6 +103,7 @@ class _Way:
     listing: Listing
     request_id: str
     dry_run: bool
+    suppressed: Mapping[str, Sequence[Finding]]
     fleet: FleetWriter | None
 
     def batches(self, known: Iterable[str]) -> Iterator[list[str]]:
@@ -143,13 +156,19 @@ class _Way:
 
     def _judge(self, batch: Sequence[str]) -> _Judged:
         spared = self._spared(each for each in batch if self.listing.access(each) is Access.WITHOUT_TOKEN)
-        requests = [Request(arn=arn, source=Source.SWEEP) for arn in self._arns(batch) if arn not in spared]
+        requests = [each for arn in self._arns(batch) if arn not in spared for each in self._requests(arn)]
         if not requests:
             return _Judged(spared=spared)
         outcomes = self.line.run(requests, self.request_id, dry_run=self.dry_run)
         if outcomes.failed and not outcomes.judged:
             raise next(iter(outcomes.failed.values()))
         return _Judged(spared=spared, judged=outcomes.judged, failed=len(outcomes.failed))
+
+    def _requests(self, arn: InstanceArn) -> Iterator[Request]:
+        """One of the instance itself, and one for each of its suppressed findings."""
+        yield Request(arn=arn, source=Source.SWEEP)
+        for finding in self.suppressed.get(arn.instance_id, ()):
+            yield Request(arn=arn, source=Source.SWEEP, finding=finding)
 
     def _spared(self, instance_ids: Iterable[str]) -> Mapping[InstanceArn, str]:
         """The verdicts of those that were judged of late. A dry run spares nobody."""

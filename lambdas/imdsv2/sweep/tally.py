@@ -24,7 +24,7 @@ class Tally:
     Instances are counted when it is their turn, in one of ``imdsv1_allowed``, ``endpoint_disabled`` and ``already_required``.
     ``not_there``: what the ledger waits for and EC2 does not list. Each of the four has a verdict or is among ``failed``.
     ``known``: the file with what the ledger waits for, if any. ``fleet``: how the files of the fleet are named, if they are written;
-    ``parts``: how many of this place are complete. ``found``: the file for its sources; ``sources``: how many there are of each
+    ``parts``: how many of this place are complete. ``suppressed``: the file of its suppressed findings, if there are any. ``found``: the file for its sources; ``sources``: how many there are of each
     verdict, once they are judged. ``spare_hours``: what was judged in so many hours before is counted
     with that verdict, and not judged again.
     """
@@ -39,6 +39,7 @@ class Tally:
     after: str | None = None
     error: str | None = None
     known: str | None = None
+    suppressed: str | None = None
     fleet: str | None = None
     parts: int = 0
     found: str | None = None
@@ -63,6 +64,7 @@ class Tally:
             "error": self.error,
             "known": self.known,
             **({"fleet": self.fleet, "parts": self.parts} if self.fleet else {}),
+            **({"suppressed": self.suppressed} if self.suppressed else {}),
             **({"found": self.found} if self.found else {}),
             **({"sources": self.sources} if self.sources is not None else {}),
             **({"spare_hours": self.spare_hours} if self.spare_hours else {}),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from imdsv2.aws.parsing import new_session
 from imdsv2.aws.s3 import SweepFiles
 from imdsv2.aws.sessions import CONFIG
+from imdsv2.intake.events import CONTROL, suppressed
 from imdsv2.ledger.digests import Digests
 from imdsv2.settings import SweepSettings
 from imdsv2.sweep.digest import DailyDigest
@@ -21,9 +22,10 @@ from imdsv2.wiring.fixing import build_fixing
 from imdsv2.wiring.sources import build_source_book, build_source_judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from imdsv2.domain.instance import Place
+    from imdsv2.domain.request import Request
     from imdsv2.wiring.service import Service
 
 
@@ -59,6 +61,7 @@ def build_sweep(service: Service, files: SweepFiles, accounts: Callable[[], list
             files=files,
             home_region=service.settings.region,
             accounts=accounts,
+            suppressed=partial(_suppressed, service),
         ),
         region=RegionStep(
             line=line,
@@ -77,6 +80,12 @@ def build_sweep(service: Service, files: SweepFiles, accounts: Callable[[], list
             logger=line.logger,
         ),
     )
+
+
+def _suppressed(service: Service) -> Iterator[Request]:
+    """The instances whose finding somebody has suppressed."""
+    for is_v2, finding in service.hub.suppressed_of(CONTROL):
+        yield from suppressed(finding, is_v2=is_v2)
 
 
 def build_fleet_writer(service: Service, place: Place, prefix: str, write: Callable[[str, bytes], None]) -> FleetWriter:
