@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from imdsv2.aws import metadata_options as action
+from imdsv2.aws import tagging
 from imdsv2.domain.instance import Instance, MetadataOptions, Missing, Unreachable
 from imdsv2.domain.verdict import Reason
 from tests.integration.builders import NOW, REFUSED_WITHOUT_ENDPOINT, arn_of
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from imdsv2.aws.metadata_options import Refusal
+    from imdsv2.aws.change_refusal import Refusal
     from imdsv2.domain.instance import InstanceArn, Target
     from tests.integration.builders import Stub
 
@@ -200,7 +201,7 @@ def test_a_thousand_instances_are_tagged_by_one_call(stub: Stub) -> None:
     ec2, arns = stub.client("ec2"), [arn_of(f"{number:x}") for number in range(1001)]
     stub.answer(ec2, "create_tags", {}, tagged(arns[:1000]))
     stub.answer(ec2, "create_tags", {}, tagged(arns[1000:]))
-    assert {} == action.tag(ec2, [instance(arn) for arn in arns], NOW)
+    assert {} == tagging.tag(ec2, [instance(arn) for arn in arns], NOW, {})
 
 
 def test_one_that_cannot_be_tagged_does_not_hold_up_the_others(stub: Stub) -> None:
@@ -210,7 +211,7 @@ def test_one_that_cannot_be_tagged_does_not_hold_up_the_others(stub: Stub) -> No
     stub.answer(ec2, "create_tags", {}, tagged(arns[:1]))
     stub.refuse(ec2, "create_tags", "TagLimitExceeded", "50 tags", expected=tagged(arns[1:2]))
     stub.answer(ec2, "create_tags", {}, tagged(arns[2:]))
-    refused = action.tag(ec2, [instance(arn) for arn in arns], NOW)
+    refused = tagging.tag(ec2, [instance(arn) for arn in arns], NOW, {})
     assert {arns[1]: (Reason.UNTAGGABLE, None)} == {
         arn: (each.verdict.reason, each.error) for arn, each in refused.items()
     }
@@ -221,7 +222,7 @@ def test_throttled_tagging_comes_back_soon_and_is_not_tried_one_by_one(stub: Stu
     """Throttling says nothing about the instances, and more calls would be throttled more."""
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     stub.refuse(ec2, "create_tags", "RequestLimitExceeded", expected=tagged(arns))
-    refused = action.tag(ec2, [instance(arn) for arn in arns], NOW)
+    refused = tagging.tag(ec2, [instance(arn) for arn in arns], NOW, {})
     assert dict.fromkeys(arns, (Reason.NOT_READY, NOW + timedelta(minutes=15))) == {
         arn: (each.verdict.reason, each.verdict.revisit_at) for arn, each in refused.items()
     }
@@ -237,7 +238,7 @@ def test_what_was_rolled_back_before_loses_that_mark_first(stub: Stub) -> None:
     ec2, arns = stub.client("ec2"), [arn_of("1"), arn_of("2")]
     stub.answer(ec2, "delete_tags", {}, without_the_mark(arns[1:]))
     stub.answer(ec2, "create_tags", {}, tagged(arns))
-    assert {} == action.tag(ec2, [instance(arns[0]), instance(arns[1], tags=ROLLED_BACK)], NOW)
+    assert {} == tagging.tag(ec2, [instance(arns[0]), instance(arns[1], tags=ROLLED_BACK)], NOW, {})
 
 
 def test_one_that_keeps_the_mark_of_a_rollback_does_not_get_our_tag(stub: Stub) -> None:
@@ -246,7 +247,7 @@ def test_one_that_keeps_the_mark_of_a_rollback_does_not_get_our_tag(stub: Stub) 
     stub.refuse(ec2, "delete_tags", "UnauthorizedOperation", expected=without_the_mark(arns[1:]))
     stub.answer(ec2, "create_tags", {}, tagged(arns[:1]))
     stub.refuse(ec2, "delete_tags", "UnauthorizedOperation", expected=without_the_mark(arns[1:]))
-    refused = action.tag(ec2, [instance(arns[0]), instance(arns[1], tags=ROLLED_BACK)], NOW)
+    refused = tagging.tag(ec2, [instance(arns[0]), instance(arns[1], tags=ROLLED_BACK)], NOW, {})
     assert {arns[1]: Reason.UNTAGGABLE} == {arn: each.verdict.reason for arn, each in refused.items()}
 
 
@@ -256,7 +257,7 @@ def test_only_our_tag_is_removed(stub: Stub) -> None:
     for batch in (arns[:1000], arns[1000:]):
         asked = {"Resources": [arn.instance_id for arn in batch], "Tags": [{"Key": "imdsv2:enforced-at"}]}
         stub.answer(ec2, "delete_tags", {}, asked)
-    action.untag(ec2, arns)
+    tagging.untag(ec2, arns)
     stub.check_all_used()
 
 
@@ -268,7 +269,7 @@ def test_after_a_rollback_our_tag_makes_room_for_its_mark(stub: Stub) -> None:
         stub.answer(ec2, "delete_tags", {}, {"Resources": ids, "Tags": [{"Key": "imdsv2:enforced-at"}]})
         mark = {"Key": "imdsv2:rolled-back-at", "Value": "2026-11-20T12:00:00Z"}
         stub.answer(ec2, "create_tags", {}, {"Resources": ids, "Tags": [mark]})
-    action.mark_rolled_back(ec2, arns, NOW)
+    tagging.mark_rolled_back(ec2, arns, NOW)
     stub.check_all_used()
 
 

@@ -25,6 +25,7 @@ from tests.world.clock import Clock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from imdsv2.aws.change_refusal import Refusal
     from imdsv2.domain.instance import Target
     from tests.integration.builders import Stub
 
@@ -76,7 +77,7 @@ class World:
         raw.stream = lambda: iter([raw.read()])
         return AWSResponse(request.url, answer[0], HTTPHeaders(), raw)
 
-    def require(self, look_again: Callable[[], Target]) -> action.Refusal | None:
+    def require(self, look_again: Callable[[], Target]) -> Refusal | None:
         """The change as the line makes it."""
         return action.require_tokens(self.ec2, look_again, instance(arn=HERE), NOW, None)
 

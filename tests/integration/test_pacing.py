@@ -16,6 +16,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from imdsv2.aws import metadata_options as action
+from imdsv2.aws import tagging
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.pacing import Pacing
 from imdsv2.aws.parsing import metrics_session
@@ -34,6 +35,7 @@ from tests.world.clock import Clock
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from imdsv2.aws.change_refusal import Refusal
     from imdsv2.domain.instance import Target
     from tests.integration.builders import Cloud, Stub
 
@@ -133,7 +135,7 @@ def change(client: Any, times: int = 1) -> None:
         client.modify_instance_metadata_options(InstanceId=HERE.instance_id, HttpTokens="required")
 
 
-def require(client: Any) -> action.Refusal | None:
+def require(client: Any) -> Refusal | None:
     """The change as the pipeline makes it."""
 
     def look_again() -> Target:
@@ -242,7 +244,7 @@ def test_tags_that_are_throttled_are_not_tried_one_by_one(world: World) -> None:
     """Throttling says nothing about a single instance, and retries would use more of the quota."""
     world.wire.answers = [THROTTLED] * 5
     instances = [instance(arn=arn_of(name)) for name in "123"]
-    refused = action.tag(world.ec2(), instances, NOW)
+    refused = tagging.tag(world.ec2(), instances, NOW, {})
     assert [Reason.NOT_READY] * 3 == [refused[each.arn].verdict.reason for each in instances]
     assert ["CreateTags"] * 5 == world.wire.sent
 

@@ -198,6 +198,31 @@ def test_what_is_denied_to_all_is_tried_once_a_day_and_said_once(cloud: Cloud, c
         assert POLICY in str(each.explanation)
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("UnauthorizedOperation", BY_SCP.replace(CHANGE, "CreateTags")),
+        ("TagPolicyViolation", "The tag policy does not allow the specified value for the following tag key."),
+    ],
+)
+@pytest.mark.parametrize("canary", [{"share": 0.5, "hours": 6}, None])
+def test_a_tag_that_is_denied_to_all_is_tried_once_a_day(cloud: Cloud, canary: object, code: str, message: str) -> None:
+    """Like the change itself: not for each instance anew, and no canary after the other."""
+    cloud.policy(mode="enforce", canary=canary)
+    days = Days(cloud, cloud.launch(count=7))
+    cloud.wire.refuse("CreateTags", code, message)
+    days.begin()
+    tried = len(cloud.wire.made("CreateTags"))
+    # All that may be changed at once in one call, then one alone.
+    assert tried == (1 if canary and tried == 1 else 2)
+    days.live(23)
+    assert ({"untaggable"}, tried, 0) == (days.reasons(), len(cloud.wire.made("CreateTags")), days.attempts())
+    days.live(25)
+    assert tried + 1 <= len(cloud.wire.made("CreateTags")) <= tried + 2
+    for each in cloud.ledger().read(days.arns).values():
+        assert "allow the tag to the account's write role" in str(each.explanation)
+
+
 def test_a_permissions_boundary_is_tried_and_told_like_a_policy_of_the_organisation(cloud: Cloud) -> None:
     """It binds the role, and so every instance; what has to change is the boundary, not what requires tokens."""
     cloud.policy(mode="enforce", canary=None)

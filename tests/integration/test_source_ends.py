@@ -202,6 +202,18 @@ def test_what_breaks_and_cannot_be_put_back_is_told_once_and_alarms(cloud: Cloud
     assert 1 == len(cloud.accounts().all()[0].rollbacks)
 
 
+def test_a_way_back_that_the_organisation_forbids_is_told_as_such(cloud: Cloud) -> None:
+    """To deploy the roles again would not help."""
+    broken(cloud)
+    message = "You are not authorized to perform this operation, with an explicit deny in a service control policy: arn:aws:organizations::1:policy/p"
+    cloud.wire.refuse("ModifyLaunchTemplate", "UnauthorizedOperation", message, status=403)
+    guard(cloud)
+    [told] = [each["Message"] for each in cloud.published() if "could not be put back" in each["Subject"]]
+    assert "forbidden by a service control policy" in told
+    assert "have that allow it to the service's role there" in told
+    assert "deploy the member roles" not in told
+
+
 def test_a_way_back_without_an_answer_alarms_from_the_second_pass_on(cloud: Cloud) -> None:
     """Nobody is told that AWS refuses what it may have done."""
     broken(cloud)

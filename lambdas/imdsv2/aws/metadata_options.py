@@ -1,37 +1,33 @@
-"""The change itself: tag, require tokens, read back. No other metadata option is changed.
+"""The change itself: require tokens, read back. No other metadata option is changed.
 
-IAM: ``ec2:CreateTags``, ``ec2:DeleteTags`` and ``ec2:ModifyInstanceMetadataOptions`` for the write role,
-``ec2:DescribeInstances`` for the read role.
+IAM: ``ec2:ModifyInstanceMetadataOptions`` for the write role, ``ec2:DescribeInstances`` for the read role.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError
 
+from imdsv2.aws.change_refusal import GONE, NO_SUCH_INSTANCE, Refusal, hold, throttled
 from imdsv2.aws.errors import (
-    CALL_FAILURES,
     UNANSWERED,
     describe_error,
     error_code,
     error_message,
     is_throttling,
     may_have_been_done,
-    may_pass,
 )
 from imdsv2.aws.refusals import OF_ALL, Cause, cause_of, wants_endpoint
-from imdsv2.domain.batches import batched
-from imdsv2.domain.instance import ENFORCED_TAG, ROLLED_BACK_TAG, Instance
-from imdsv2.domain.verdict import DAILY, SOON, Decision, Reason, Verdict
+from imdsv2.domain.instance import Instance
+from imdsv2.domain.verdict import DAILY, Decision, Reason, Verdict
 from imdsv2.errors import QuotaExhausted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -39,9 +35,6 @@ if TYPE_CHECKING:
 
 PLANNED_CALL = {"HttpTokens": "required"}
 
-_RESOURCES_A_TAGGING = 1000
-_NO_SUCH_INSTANCE = "InvalidInstanceID.NotFound"
-_ONE_FAILS_ALL = {_NO_SUCH_INSTANCE, "TagLimitExceeded"}
 _READ_BACK_AFTER = (0.4, 0.8, 1.5, 3, 5, 8, 10, 15)
 """Seconds to wait before each look; EC2 applies the change within seconds."""
 
@@ -54,19 +47,6 @@ _WANTS_ENDPOINT = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """EC2's final refusal of a change: a verdict, and EC2's error if the attempt counts as failed. ``tag_left``: the
-    service's tag may be there all the same. ``wants_endpoint``: `Answer.WANTS_ENDPOINT`. ``is_of_all``: others would be refused in the
-    same way."""
-
-    verdict: Verdict
-    error: Mapping[str, str] | None = None
-    tag_left: bool = False
-    wants_endpoint: bool = False
-    is_of_all: bool = False
-
-
 class Answer(Enum):
     """What came of a call that sets tokens."""
 
@@ -77,71 +57,9 @@ class Answer(Enum):
     """EC2 demanded the endpoint, and it is not known to be enabled."""
 
 
-GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The instance has gone meanwhile.")
-
-
-def tag(ec2: EC2Client, instances: Iterable[Instance], now: datetime) -> dict[InstanceArn, Refusal]:
-    """Tag instances of one account and Region. Returns those that could not be tagged; these must not be changed."""
-    refused: dict[InstanceArn, Refusal] = {}
-    for batch in batched(instances, _RESOURCES_A_TAGGING):
-        try:
-            _create_tags(ec2, batch, now)
-        except CALL_FAILURES as error:
-            if len(batch) == 1 or may_pass(error):
-                # What nobody answers is asked once: the others would wait for the same silence.
-                refused |= {instance.arn: _untaggable(error, now) for instance in batch}
-            else:
-                # One instance that already has 50 tags fails the whole call: retry one by one to find it.
-                for instance in batch:
-                    refused |= tag(ec2, [instance], now)
-    return refused
-
-
-def untag(ec2: EC2Client, arns: Iterable[InstanceArn]) -> set[InstanceArn]:
-    """Remove the service's tag from instances that were not changed after all. Returns those that may still have it."""
-    left: set[InstanceArn] = set()
-    for batch in batched(arns, _RESOURCES_A_TAGGING):
-        try:
-            ec2.delete_tags(Resources=[arn.instance_id for arn in batch], Tags=[{"Key": ENFORCED_TAG}])
-        except CALL_FAILURES as error:
-            if error_code(error) == _NO_SUCH_INSTANCE and len(batch) == 1:
-                continue
-            if len(batch) == 1 or may_pass(error):
-                left |= set(batch)
-            else:
-                # One that has gone fails the whole call.
-                left |= {arn for each in batch for arn in untag(ec2, [each])}
-    return left
-
-
 def deferred(error: QuotaExhausted, now: datetime) -> Refusal:
     """What becomes of an instance whose change was not begun, because the quota or the time of this run has been used up."""
-    return Refusal(verdict=_throttled(error, f"It was left for later: {error}.", now))
-
-
-def mark_rolled_back(ec2: EC2Client, arns: Iterable[InstanceArn], now: datetime) -> dict[InstanceArn, Exception]:
-    """Replace the service's tag on rolled-back instances. Returns those whose tag is still to be replaced, with the error.
-
-    What has gone has no tag. It fails the whole call, as one with 50 tags of its own does: the rest is tried one by one.
-    """
-    left: dict[InstanceArn, Exception] = {}
-    for batch in batched(arns, _RESOURCES_A_TAGGING):
-        try:
-            _replace_tag(ec2, batch, now)
-        except CALL_FAILURES as error:
-            if len(batch) == 1 or error_code(error) not in _ONE_FAILS_ALL:
-                left |= {arn: error for arn in batch if error_code(error) != _NO_SUCH_INSTANCE}
-                continue
-            for arn in batch:
-                left |= mark_rolled_back(ec2, [arn], now)
-    return left
-
-
-def _replace_tag(ec2: EC2Client, arns: Sequence[InstanceArn], now: datetime) -> None:
-    ids = [arn.instance_id for arn in arns]
-    # Delete first, because the instance may already have 50 tags.
-    ec2.delete_tags(Resources=ids, Tags=[{"Key": ENFORCED_TAG}])
-    ec2.create_tags(Resources=ids, Tags=[{"Key": ROLLED_BACK_TAG, "Value": now.strftime("%Y-%m-%dT%H:%M:%SZ")}])
+    return Refusal(verdict=throttled(error, f"It was left for later: {error}.", now))
 
 
 def require_tokens(
@@ -161,10 +79,10 @@ def require_tokens(
         case Answer.ACCEPTED:
             return None
         case Answer.WANTS_ENDPOINT:
-            return Refusal(verdict=_hold(Reason.NOT_READY, _WANTS_ENDPOINT, now), wants_endpoint=True)
+            return Refusal(verdict=hold(Reason.NOT_READY, _WANTS_ENDPOINT, now), wants_endpoint=True)
         case Answer.ENDPOINT_CLOSED:
             why = "Its metadata endpoint was no longer enabled when the change was due; it is judged again."
-            return Refusal(verdict=_hold(Reason.NOT_READY, why, now))
+            return Refusal(verdict=hold(Reason.NOT_READY, why, now))
 
 
 def is_settled(wanted_at: datetime | None, now: datetime) -> bool:
@@ -235,38 +153,17 @@ def is_permitted(ec2: EC2Client, arn: InstanceArn) -> tuple[bool | None, str | N
     return None, "EC2 answered a dry run without DryRunOperation"
 
 
-def _create_tags(ec2: EC2Client, instances: Sequence[Instance], now: datetime) -> None:
-    value = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    before = [instance.arn.instance_id for instance in instances if ROLLED_BACK_TAG in instance.tags]
-    if before:
-        # Before the new tag: the instance may already have 50 tags, and a failure here must leave no new tag behind.
-        ec2.delete_tags(Resources=before, Tags=[{"Key": ROLLED_BACK_TAG}])
-    ec2.create_tags(
-        Resources=[instance.arn.instance_id for instance in instances], Tags=[{"Key": ENFORCED_TAG, "Value": value}]
-    )
-
-
-def _untaggable(error: Exception, now: datetime) -> Refusal:
-    if error_code(error) == _NO_SUCH_INSTANCE:
-        return Refusal(verdict=GONE)
-    why = f"Its tag {ENFORCED_TAG} cannot be written ({describe_error(error)}), so a later rollback could not tell our change; "
-    if may_pass(error):
-        in_doubt = not isinstance(error, ClientError | QuotaExhausted) or may_have_been_done(error)
-        return Refusal(verdict=_throttled(error, why + "it is tried again by itself.", now), tag_left=in_doubt)
-    return Refusal(verdict=_hold(Reason.UNTAGGABLE, why + "free one of its 50 tags, or allow the tag.", now))
-
-
 def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
     code, message = error_code(error), error_message(error)
     if is_throttling(error):
-        return Refusal(verdict=_throttled(error, f"EC2 asks to come back later ({code}: {message}).", now))
-    if code == _NO_SUCH_INSTANCE:
+        return Refusal(verdict=throttled(error, f"EC2 asks to come back later ({code}: {message}).", now))
+    if code == NO_SUCH_INSTANCE:
         return Refusal(verdict=GONE)
     if code == "IncorrectInstanceState":
-        return Refusal(verdict=_hold(Reason.NOT_READY, f"EC2 cannot change it in its present state ({message}).", now))
+        return Refusal(verdict=hold(Reason.NOT_READY, f"EC2 cannot change it in its present state ({message}).", now))
     if instance.managed_by is not None:
         why = f"Its metadata options are managed by {instance.managed_by}, which refuses the change ({code}: {message}); change them there."
-        return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now))
+        return Refusal(verdict=hold(Reason.MANAGED_ELSEWHERE, why, now))
     cause = cause_of(error)
     if cause in OF_ALL:
         remedy = (
@@ -278,21 +175,10 @@ def _refusal(error: Exception, instance: Instance, now: datetime) -> Refusal:
             f"The change is forbidden by {cause} ({code}: {message}). {remedy} One of the instances that run the same software is tried "
             "again each day."
         )
-        return Refusal(verdict=_hold(Reason.MANAGED_ELSEWHERE, why, now), is_of_all=True)
+        return Refusal(verdict=hold(Reason.MANAGED_ELSEWHERE, why, now), is_of_all=True)
     why = f"EC2 refused the change ({code}: {message})."
     attempted = Verdict(decision=Decision.ENFORCE, reason=Reason.UNUSED, explanation=why, revisit_at=now + DAILY)
     return Refusal(verdict=attempted, error={"code": code, "message": message})
-
-
-def _throttled(error: Exception, explanation: str, now: datetime) -> Verdict:
-    verdict = _hold(Reason.NOT_READY, explanation, now)
-    ready_in = timedelta(seconds=error.ready_in) if isinstance(error, QuotaExhausted) else SOON
-    return replace(verdict, revisit_at=now + ready_in)
-
-
-def _hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
-    revisit_in = SOON if reason is Reason.NOT_READY else DAILY
-    return Verdict.hold(reason, explanation, now + revisit_in)
 
 
 def _still_pending(target: Target) -> bool:

@@ -76,6 +76,14 @@ def cause_of(error: Exception) -> Cause | None:
     return None
 
 
+def to_have_it_allowed(error: Exception) -> str:
+    """What a person can do about a denial: other roles do not help where the organisation forbids it."""
+    cause = cause_of(error)
+    if cause in OF_ALL:
+        return f"have {cause} allow it to the service's role there"
+    return "deploy the member roles of this version there"
+
+
 def _cause_of_denial(message: str) -> Cause:
     """The kind of policy that the message names; where it names none, the role's own."""
     denied = _ORGANIZATION_DENIES.search(message)

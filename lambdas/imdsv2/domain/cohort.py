@@ -60,8 +60,8 @@ class Cohort:
 
     ``wanted``: how many canaries there are to be. ``broken_by``, ``broken_at``: the instance whose software
     broke, and when; that holds the cohort until a person has cleared that instance since. ``unexplained``: nobody
-    knows yet whether it broke. ``denied_at``, ``denied_why``: when, and with which words, the organisation last forbade the change
-    to one of them, and so to all.
+    knows yet whether it broke. ``denied_at``, ``denied_why``, ``denied_reason``: when, with which words, and with which reason of a verdict
+    the organisation last forbade the change to one of them, and so to all.
     """
 
     key: str
@@ -74,10 +74,17 @@ class Cohort:
     unexplained: bool = False
     denied_at: datetime | None = None
     denied_why: str | None = None
+    denied_reason: str | None = None
 
     def renewed(self) -> Cohort:
         """The cohort without canaries and breakage. What the organisation forbids stays forbidden."""
-        return Cohort(key=self.key, version=self.version, denied_at=self.denied_at, denied_why=self.denied_why)
+        return Cohort(
+            key=self.key,
+            version=self.version,
+            denied_at=self.denied_at,
+            denied_why=self.denied_why,
+            denied_reason=self.denied_reason,
+        )
 
     def is_held(self, cleared_at: datetime | None) -> bool:
         """Whether what broke holds it. ``cleared_at``: when a person last cleared the instance that broke."""

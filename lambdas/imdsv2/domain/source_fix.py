@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FIXED_TAG = "imdsv2:fixed-at"
 """The service's tag on a launch template of which it makes versions, with the time. Written before; the role may act only where it is."""
+FORBIDDEN_BY = ", forbidden by "
+"""In what a fix is hindered by: what follows is a policy that no role of the service's can change."""
 _DESCRIPTION = "imdsv2-remediation"
 _A_PASS = timedelta(minutes=4)
 """At least as much lies between two passes of the guard."""
@@ -97,7 +99,8 @@ class SourceFix:
         notice_ends_at: when the owner's notice ends.
         broken_by, broken_at: the instance, by its ARN, whose software broke, and when.
         undone_by: the person who had it put back, and in which request.
-        hindered_by: what AWS refuses while it goes back, e.g. `UnauthorizedOperation to ModifyLaunchTemplate`; people are told once.
+        hindered_by: what AWS refuses while it goes back, e.g. `UnauthorizedOperation to ModifyLaunchTemplate, forbidden by a service
+            control policy`; people are told once.
         explanation: what happened, and what a person can do.
         owes: `TELL` and `COUNT`, as far as they are not done.
         past: earlier statuses, each as `<ISO time> <status>`, the newest last.

@@ -20,7 +20,8 @@ from imdsv2.aws.errors import (
     may_pass,
 )
 from imdsv2.aws.metadata_options import LOOKS_LAG
-from imdsv2.domain.source_fix import TELL, FixStatus, description, names_of, token
+from imdsv2.aws.refusals import OF_ALL, cause_of, to_have_it_allowed
+from imdsv2.domain.source_fix import FORBIDDEN_BY, TELL, FixStatus, description, names_of, token
 from imdsv2.fix.returning import put_back
 from imdsv2.fix.standing import between, expected, is_done, is_shown, ours
 from imdsv2.source.fixing import differences, required
@@ -232,7 +233,7 @@ class Changing:
 
     def _refused(self, fix: SourceFix, error: Exception, *, is_taken_over: bool) -> SourceFix:
         is_denied = error_code(error) in KEYS_REFUSED
-        to_do = "deploy the member roles of this version there" if is_denied else "see to what it says"
+        to_do = to_have_it_allowed(error) if is_denied else "see to what it says"
         why = f"AWS refused the change ({describe_error(error)}): {to_do}, or apply a remedy."
         known = self.fixes.read(fix.key)
         if known.status is not FixStatus.FIXING or known.attempt != fix.attempt:
@@ -246,6 +247,8 @@ class Changing:
         """AWS refuses the way back, which is tried again at every pass: people are told once of each kind of refusal."""
         self.logger.warning("source not put back", extra={"source": fix.key, "problem": describe_error(error)})
         kind = f"{error_code(error)} to {error.operation_name}" if isinstance(error, ClientError) else error_code(error)
+        if (cause := cause_of(error)) in OF_ALL:
+            kind += f"{FORBIDDEN_BY}{cause}"
         try:
             known = self.fixes.read(fix.key)
             is_same = known.status is FixStatus.GOING_BACK and known.attempt == fix.attempt

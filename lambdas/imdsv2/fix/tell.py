@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws.errors import CALL_FAILURES, KEYS_REFUSED, describe_error
-from imdsv2.domain.source_fix import TELL, FixStatus
+from imdsv2.domain.source_fix import FORBIDDEN_BY, TELL, FixStatus
 from imdsv2.domain.texts.commands import CALLER
 from imdsv2.domain.texts.message import Message
 from imdsv2.domain.texts.pasting import lines_to_paste
@@ -88,12 +88,12 @@ def _is_news(fix: SourceFix) -> bool:
 def _said(fix: SourceFix) -> str:
     if fix.status is not FixStatus.GOING_BACK or not fix.hindered_by:
         return fix.explanation
-    is_denied = fix.hindered_by.partition(" ")[0] in KEYS_REFUSED
-    to_do = (
-        "deploy the member roles of this version there"
-        if is_denied
-        else "end what stands in its way, such as an instance refresh"
-    )
+    if FORBIDDEN_BY in fix.hindered_by:
+        to_do = "have that allow it to the service's role there"
+    elif fix.hindered_by.partition(" ")[0] in KEYS_REFUSED:
+        to_do = "deploy the member roles of this version there"
+    else:
+        to_do = "end what stands in its way, such as an instance refresh"
     return (
         f"{fix.explanation} AWS refuses to put it back ({fix.hindered_by}), which is tried again every few minutes: {to_do}, or point it to "
         "the version before by hand."

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from imdsv2.aws import metadata_options as action
+from imdsv2.aws import tagging
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done, may_pass
 from imdsv2.domain.instance import Instance
@@ -192,7 +193,7 @@ class Rollback:
 
     def _mark(self, arns: Sequence[InstanceArn], ec2: EC2Client) -> set[InstanceArn]:
         """Replace tags. Returns the instances of which that is still to be done."""
-        left = action.mark_rolled_back(ec2, arns, self.now())
+        left = tagging.mark_rolled_back(ec2, arns, self.now())
         self._log_tags_left(left)
         return set(left)
 

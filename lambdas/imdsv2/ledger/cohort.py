@@ -47,6 +47,7 @@ class Cohorts:
             "unexplained": cohort.unexplained or None,
             "denied_at": to_text(cohort.denied_at) if cohort.denied_at else None,
             "denied_why": cohort.denied_why,
+            "denied_reason": cohort.denied_reason,
         }
         return put_unless_overtaken(self._dynamodb, self._table, _key(cohort.key), cohort.version, attributes)
 
@@ -77,4 +78,5 @@ def _cohort(item: Mapping[str, Any]) -> Cohort:
         unexplained=bool(values.get("unexplained")),
         denied_at=to_time(values.get("denied_at")),
         denied_why=values.get("denied_why"),
+        denied_reason=values.get("denied_reason"),
     )

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imdsv2.aws import metadata_options as action
+from imdsv2.aws import tagging
 from imdsv2.aws.ec2 import unreachable
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.history import History
@@ -210,7 +211,7 @@ class Action:
         left = {each.arn for each in ended if _left_its_tag(each)}
         tagged = [each.arn for each in ended if each.arn in left and _shows_tag(each)]
         try:
-            still = action.untag(self.clients.ec2(tagged[0], "write"), tagged) if tagged else set()
+            still = tagging.untag(self.clients.ec2(tagged[0], "write"), tagged) if tagged else set()
         except CALL_FAILURES as error:
             self.logger.warning("tag left behind", extra={"targets": tagged, "problem": describe_error(error)})
             still = set(tagged)

@@ -66,26 +66,28 @@ class Denials:
     def note(self, ended: Iterable[Judgement], tried: Collection[str]) -> None:
         """Note what was forbidden, and what no longer is. What cannot be noted is tried again, and noted then."""
         ended = list(ended)
-        denied = {each.denied_with: each.verdict.explanation for each in ended if each.is_denied_to_all}
+        denied = {each.denied_with: each.verdict for each in ended if each.is_denied_to_all}
         allowed = {each.denied_with for each in ended if each.status is Status.ENFORCED} & {*tried} - denied.keys()
-        for key, why in [*denied.items(), *((key, None) for key in allowed)]:
+        for key, verdict in [*denied.items(), *((key, None) for key in allowed)]:
             if key is None:
                 continue
             try:
-                self._note(key, why)
+                self._note(key, verdict)
             except (*CALL_FAILURES, LedgerContended) as error:
                 self.logger.warning("denial not noted", extra={"cohort": key, "problem": describe_error(error)})
 
-    def _note(self, key: str, why: str | None) -> None:
-        denied_at = self.now() if why is not None else None
-        self.cohorts.change(key, lambda cohort: replace(cohort, denied_at=denied_at, denied_why=why))
+    def _note(self, key: str, denied: Verdict | None) -> None:
+        at = self.now() if denied is not None else None
+        why, reason = (denied.explanation, str(denied.reason)) if denied is not None else (None, None)
+        self.cohorts.change(key, lambda cohort: replace(cohort, denied_at=at, denied_why=why, denied_reason=reason))
 
 
 def _verdict(cohort: Cohort, denied_at: datetime, now: datetime) -> Verdict:
     """That an instance waits: an hour for what comes of the one that is tried now, or an hour longer than the one that is tried next."""
     why = f"It was refused to another instance that runs the same software. {cohort.denied_why or ''}".rstrip()
     revisit_at = now + HOURLY if _is_over(denied_at, now) else denied_at + DAILY + HOURLY
-    return Verdict(decision=Decision.HOLD, reason=Reason.MANAGED_ELSEWHERE, explanation=why, revisit_at=revisit_at)
+    reason = Reason(cohort.denied_reason or Reason.MANAGED_ELSEWHERE)
+    return Verdict(decision=Decision.HOLD, reason=reason, explanation=why, revisit_at=revisit_at)
 
 
 def _is_over(denied_at: datetime, now: datetime) -> bool:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from imdsv2.aws import metadata_options as action
+from imdsv2.aws import tagging
 from imdsv2.aws.ec2 import describe
 from imdsv2.aws.errors import CALL_FAILURES, describe_error
 from imdsv2.domain.instance import ENFORCED_TAG, Instance
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
     from mypy_boto3_ec2 import EC2Client
 
+    from imdsv2.aws.change_refusal import Refusal
     from imdsv2.domain.instance import InstanceArn, MetadataOptions
     from imdsv2.line.judgement import Judgement
     from imdsv2.line.look_again import LookAgain
@@ -67,7 +69,8 @@ class Enforcement:
     def run(self, judgements: Sequence[Judgement]) -> list[Judgement]:
         """Returns every judgement in its final form. One still `enforcing` is unfinished and is taken over later."""
         instances = [each.instance for each in judgements if each.instance is not None]
-        untaggable = action.tag(self.write, instances, self.now())
+        cohorts = {each.arn: each.denied_with for each in judgements}
+        untaggable = tagging.tag(self.write, instances, self.now(), cohorts)
         ended = {each.arn: _refused(each, untaggable[each.arn]) for each in judgements if each.arn in untaggable}
         changed = self._change_all([each for each in judgements if each.arn not in ended])
         seen = action.read_back(
@@ -153,7 +156,7 @@ class Enforcement:
             and each.verdict.reason is not Reason.GONE
             and (each.arn not in untaggable or each.tag_left or _bore_tag(each))
         ]
-        left = action.untag(self.write, tagged)
+        left = tagging.untag(self.write, tagged)
         if left:
             self.logger.warning("tag left behind", extra={"targets": sorted(map(str, left))})
         return [replace(each, tag_left=each.arn in left) for each in ended]
@@ -176,7 +179,7 @@ def _expected(options: MetadataOptions) -> MetadataOptions:
     return replace(options, http_tokens="required")
 
 
-def _refused(judgement: Judgement, refusal: action.Refusal) -> Judgement:
+def _refused(judgement: Judgement, refusal: Refusal) -> Judgement:
     match refusal.verdict.decision:
         case Decision.ENFORCE:
             status = Status.FAILED

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from imdsv2.aws.ec2 import describe
-from imdsv2.aws.metadata_options import is_permitted, mark_rolled_back, read_back, require_tokens, tag, untag
+from imdsv2.aws.metadata_options import is_permitted, read_back, require_tokens
+from imdsv2.aws.tagging import mark_rolled_back, tag, untag
 from imdsv2.domain.instance import Instance
 from tests.world.conformance.asking import OPTIONS, UNKNOWN, arn_of, code_of, look, options_of, raw, refused
 
@@ -107,9 +108,9 @@ def the_tags_of_the_service(cloud: Cloud) -> Any:
     ids = [cloud.launch({"Name": name}) for name in ("one", "two")]
     arns, seen = [arn_of(cloud, each) for each in ids], []
     for step in (
-        lambda: tag(cloud.ec2, [look(cloud, each) for each in ids], WHEN),
+        lambda: tag(cloud.ec2, [look(cloud, each) for each in ids], WHEN, {}),
         lambda: mark_rolled_back(cloud.ec2, arns[:1], WHEN),
-        lambda: tag(cloud.ec2, [look(cloud, each) for each in ids], WHEN.replace(hour=13)),
+        lambda: tag(cloud.ec2, [look(cloud, each) for each in ids], WHEN.replace(hour=13), {}),
         lambda: untag(cloud.ec2, arns),
     ):
         refusals = step()

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_have_been_done
 from imdsv2.aws.image_change import may_require_imdsv2, require_imdsv2
 from imdsv2.aws.images import read_images
+from imdsv2.aws.refusals import to_have_it_allowed
 from imdsv2.domain.verdict_table.decision import decide_scope
 from imdsv2.errors import InvalidRequest, QuotaExhausted
 from imdsv2.ledger.trail import Author, Kind
@@ -143,7 +144,7 @@ class Images:
 
 
 def _refused(error: Exception) -> str:
-    return f"EC2 refuses it ({describe_error(error)}); deploy the member roles of this version there."
+    return f"EC2 refuses it ({describe_error(error)}); {to_have_it_allowed(error)}."
 
 
 def _users(image_id: str, seen: Seen) -> list[tuple[Source, Judged]]:
