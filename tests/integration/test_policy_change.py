@@ -252,6 +252,25 @@ def test_a_policy_that_is_corrected_lets_go_what_it_held(world: World) -> None:
     assert (world.due_in(held)[0] <= MINUTE, world.due_in(used)[0] > MINUTE) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("between", "reason"),
+    [
+        ('{"mode": "off"}', "switched_off"),
+        ('{"approval": "required"}', "approval_required"),
+        ('{"mode": "enfroce"}', "policy_unreadable"),
+    ],
+)
+def test_what_was_put_back_before_anybody_looked_lets_go_what_it_held(world: World, between: str, reason: str) -> None:
+    """A person corrects a mistake within the minute; what was judged meanwhile would wait for a day."""
+    world.go_on()
+    held, used = world.waits(1, reason), world.waits(2, "v1_in_use")
+    before = world.ssm.text
+    world.ssm.raw(between)
+    world.ssm.raw(before)
+    assert 1 == world.go_on() + world.go_on()
+    assert (world.due_in(held)[0] <= MINUTE, world.due_in(used)[0] > MINUTE) == (True, True)
+
+
 def test_a_calendar_that_opens_lets_go_what_waits_for_it(world: World) -> None:
     """Also where nobody knew when it would."""
     world.ssm.put(change_calendar="freeze")

@@ -40,6 +40,7 @@ def test_nothing_is_concerned_by_the_same_policy() -> None:
         ({"change_calendar": "freeze"}, Reason.CALENDAR_CLOSED),
         ({"approval": Approval.REQUIRED}, Reason.APPROVAL_REQUIRED),
         ({"notice_hours": 7}, Reason.NOTICE_GIVEN),
+        ({"notice_hours": 7}, Reason.SWITCHED_OFF),
     ],
 )
 def test_who_waits_for_a_field_is_concerned_in_both_directions(changed: dict[str, object], reason: Reason) -> None:

@@ -50,7 +50,8 @@ RESTS_ON: Mapping[str, frozenset[Reason]] = {
     "canary": frozenset({Reason.CANARY_WAIT}),
     "change_calendar": frozenset({Reason.CALENDAR_CLOSED}),
     "approval": frozenset({Reason.APPROVAL_REQUIRED}),
-    "notice_hours": frozenset({Reason.NOTICE_GIVEN}),
+    # Whoever only observes gives no notice, and says so of what needs one.
+    "notice_hours": frozenset({Reason.NOTICE_GIVEN, Reason.SWITCHED_OFF}),
     "owner_tag": frozenset({Reason.NOTICE_GIVEN}),
     # What the guard does is asked at each of its passes; no verdict rests on these.
     "watch_hours": _NOBODY,

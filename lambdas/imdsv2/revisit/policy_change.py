@@ -89,8 +89,9 @@ class PolicyChange:
             policy.change_calendar is not None and self.calendar.state(policy.change_calendar, now).closed is not None
         )
         reasons: frozenset[str] = known.reasons
+        writings = self._until(known, reading) if reading.stamp != known.stamp else []
         if known.stamp is not None and reading.stamp != known.stamp:
-            reasons |= _concerned(known, policy) | ({Reason.POLICY_UNREADABLE} if known.refused else set())
+            reasons |= _concerned(known, policy, writings) | ({Reason.POLICY_UNREADABLE} if known.refused else set())
         if known.calendar_closed and not is_closed:
             reasons |= {Reason.CALENDAR_CLOSED}
         document = json.dumps(policy.to_document())
@@ -101,17 +102,16 @@ class PolicyChange:
             noticed = replace(noticed, since=now, shard=0, after=None, moved=0)
         if noticed == known:
             return known
-        return self._saved(noticed, self._written(known, reading) if reading.stamp != known.stamp else [])
+        return self._saved(noticed, list(policy_events(known.document, writings[-_WRITINGS_TOLD:])))
 
-    def _written(self, known: Walk, reading: Reading) -> list[Event]:
-        """What is told of a new policy. Where its history cannot be had, several writings are told as one, and not who made them."""
+    def _until(self, known: Walk, reading: Reading) -> list[Writing]:
+        """The writings up to a new policy. Where its history cannot be had, several count as one, and nobody knows who made them."""
         last = Writing(
             version=reading.version,
             value=json.dumps(reading.in_force.policy.to_document()),
             modified_at=reading.modified_at,
         )
-        writings = [each for each in self._writings(known.stamp) if str(each.stamp) <= str(last.stamp)]
-        return list(policy_events(known.document, (writings or [last])[-_WRITINGS_TOLD:]))
+        return [each for each in self._writings(known.stamp) if str(each.stamp) <= str(last.stamp)] or [last]
 
     def _refused(self, known: Walk, problem: str) -> list[Event]:
         events = policy_events(known.document, self._writings(known.stamp))
@@ -159,10 +159,20 @@ def _is_concerned(record: Record, reasons: AbstractSet[str], since: datetime) ->
     return record.decided_at is None or record.decided_at < since + _SETTLES
 
 
-def _concerned(known: Walk, policy: Policy) -> frozenset[str]:
-    """The reasons of the verdicts that a policy in place of the known one concerns."""
+def _concerned(known: Walk, policy: Policy, writings: Sequence[Writing]) -> frozenset[str]:
+    """The reasons of the verdicts that a policy in place of the known one concerns, and those that came between: what was judged by one
+    that was soon put back waits for the day all the same."""
     try:
         before = Policy.from_json(known.document or "{}")
     except PolicyRefused:
         before = Policy()  # Kept by another version of the service.
-    return concerned(before, policy)
+    reasons: set[str] = set()
+    for each in writings:
+        try:
+            then = Policy.from_json(each.value)
+        except PolicyRefused:
+            reasons.add(Reason.POLICY_UNREADABLE)
+            continue
+        reasons |= concerned(before, then)
+        before = then
+    return frozenset(reasons | concerned(before, policy))
