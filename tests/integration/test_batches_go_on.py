@@ -67,6 +67,17 @@ def test_an_instance_of_which_ec2_shows_too_little_is_unreachable_alone(stub: St
     assert isinstance(other, Instance)
 
 
+@pytest.mark.parametrize("left_out", ["InstanceId", "LaunchTime", "State"])
+def test_a_listing_that_shows_too_little_of_an_instance_is_a_failure_of_the_place(stub: Stub, left_out: str) -> None:
+    """It would else be no failure of a call: the sweep counts one, and tries the place again."""
+    ec2, arn = stub.client("ec2"), arn_of("1")
+    partly = {name: value for name, value in shown(arn).items() if name != left_out}
+    expected = {"IncludeManagedResources": True, "MaxResults": 1000, "Filters": ANY}
+    stub.answer(ec2, "describe_instances", answer(partly), expected)
+    with pytest.raises(CALL_FAILURES, match=left_out if left_out != "InstanceId" else "without its id"):
+        every_instance(ec2, Place.of(arn))
+
+
 @pytest.mark.parametrize("page", [{}, {"Reservations": [{"OwnerId": MEMBER}]}], ids=["no list", "an empty reservation"])
 def test_an_answer_without_a_list_of_instances_does_not_say_that_there_are_none(
     stub: Stub, page: dict[str, Any]

@@ -245,6 +245,8 @@ LATER = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
         ([interface(1, FIRST)], None),
         ([interface(0, LATER, card=1), interface(0, FIRST, card=0)], FIRST),
         ([interface(0, LATER, card=1)], None),
+        ([interface(0, LAUNCHED), interface(0, FIRST, card=0), interface(0, LATER)], FIRST),
+        ([interface(0, None), interface(0, FIRST)], FIRST),
         ([interface(0, None)], None),
         ([{}], None),
         ([], None),

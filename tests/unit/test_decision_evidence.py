@@ -81,6 +81,7 @@ TOLD = "3 IMDSv1 calls in 2 hours on 2 days (daily at 14:00), the last on 2026-1
         "karpenter.sh/nodepool",
         "AmazonECSManaged",
         "AWSBatchServiceTag",
+        "aws:batch:compute-environment",
         "aws:ecs:clusterName",
         "eks:eks-cluster-name",
         "eks:nodegroup-name",
@@ -106,10 +107,17 @@ def test_use_on_a_container_host_with_a_hop_limit_of_one_may_be_the_limits_fault
     assert NOW + DAY == verdict.revisit_at
 
 
+def test_a_group_that_batch_has_named_is_one_of_container_hosts() -> None:
+    """No tag of Batch's own need be on its instances."""
+    tags = {"aws:autoscaling:groupName": "AWSBatch-orders-asg-0a1b2c3d-0a1b-0c2d-0e3f-0a1b2c3d4e5f"}
+    assert ("hold", "hop_limit_fallback") == row(judge(instance(tags=tags), USED))
+
+
 @pytest.mark.parametrize(
     ("tags", "hop_limit"),
     [
         ({}, 1),
+        ({"aws:autoscaling:groupName": "MyAWSBatch-orders"}, 1),
         ({"eks:cluster-name": "prod"}, 2),
         ({"eks:cluster-name": "prod"}, 3),
         ({"KubernetesCluster": "orders"}, 2),

@@ -169,8 +169,11 @@ def _access(seen: InstanceTypeDef) -> Access:
 
 
 def parsed(place: Placed, shown: Iterable[InstanceTypeDef]) -> list[Instance]:
-    """Instances of an account and Region as EC2 shows them."""
-    return [_instance(Place.of(place).instance(each["InstanceId"]), each) for each in shown]
+    """Instances of an account and Region as EC2 shows them. Raises ResponseParserError where it shows too little of one."""
+    try:
+        return [_instance(Place.of(place).instance(each["InstanceId"]), each) for each in shown]
+    except KeyError as missing:
+        raise ResponseParserError(f"EC2 shows an instance without {missing}") from missing
 
 
 def unreachable(arn: InstanceArn, error: Exception) -> Unreachable:
@@ -208,8 +211,11 @@ def _pages(ec2: EC2Client, instance_ids: Sequence[str]) -> Iterator[InstanceType
 
 
 def _instances_on(page: DescribeInstancesResultTypeDef) -> list[InstanceTypeDef]:
-    """The instances on a page. Raises ResponseParserError where it has no list of them."""
-    return [each for reservation in listed(page, "Reservations") for each in listed(reservation, "Instances")]
+    """The instances on a page. Raises ResponseParserError where it has no list of them, or one has no id."""
+    found = [each for reservation in listed(page, "Reservations") for each in listed(reservation, "Instances")]
+    if not all("InstanceId" in each for each in found):
+        raise ResponseParserError("EC2 shows an instance without its id")
+    return found
 
 
 def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
@@ -238,13 +244,11 @@ def _instance(arn: InstanceArn, seen: InstanceTypeDef) -> Instance:
 
 def _first_launch(seen: InstanceTypeDef) -> datetime | None:
     """The primary network interface is attached at the first launch and stays for good; LaunchTime moves. An instance with
-    several network cards has an interface of device 0 on each, in no certain order."""
-    for interface in seen.get("NetworkInterfaces", []):
-        attachment = interface.get("Attachment", {})
-        is_primary = attachment.get("DeviceIndex") == 0 and attachment.get("NetworkCardIndex", 0) == 0
-        if is_primary and "AttachTime" in attachment:
-            return min(attachment["AttachTime"], seen["LaunchTime"])
-    return None
+    several network cards has an interface of device 0 on each, in no certain order. Where in doubt, the earlier time counts."""
+    attachments = [interface.get("Attachment", {}) for interface in seen.get("NetworkInterfaces", [])]
+    primary = [each for each in attachments if each.get("DeviceIndex") == 0 and each.get("NetworkCardIndex", 0) == 0]
+    attached = [each["AttachTime"] for each in primary if "AttachTime" in each]
+    return min([*attached, seen["LaunchTime"]]) if attached else None
 
 
 def _stop_time(reason: str) -> datetime | None:

@@ -12,6 +12,7 @@ _TAGS = frozenset(
         # ECS and Batch
         "AmazonECSManaged",
         "AWSBatchServiceTag",
+        "aws:batch:compute-environment",
         "aws:ecs:clusterName",
         # EKS: clusters, managed node groups, Auto Mode
         "eks:cluster-name",
@@ -46,7 +47,11 @@ _PREFIXES = (
 )
 """Kubernetes itself, its autoscaler, kops, eksctl and the Cluster API put a name behind these."""
 
+_BATCH_GROUPS = "AWSBatch-"
+"""AWS Batch names the Auto Scaling groups of its compute environments so, and may put no tag of its own on their instances."""
+
 
 def is_container_host(tags: Mapping[str, str]) -> bool:
     """Whether a tag that AWS, Kubernetes or one of its tools sets says that containers run on it, or may. Many such hosts have none."""
-    return any(key in _TAGS or key.startswith(_PREFIXES) for key in tags)
+    in_batch = tags.get("aws:autoscaling:groupName", "").startswith(_BATCH_GROUPS)
+    return in_batch or any(key in _TAGS or key.startswith(_PREFIXES) for key in tags)
