@@ -72,7 +72,9 @@ class CustomAction(Construct):
                     ],
                     resources=[hub],
                 ),
-                # It knows no resources in IAM.
-                aws_iam.PolicyStatement(actions=["securityhub:ListFindingAggregators"], resources=["*"]),
+                # They know no resources in IAM.
+                aws_iam.PolicyStatement(
+                    actions=["securityhub:ListAggregatorsV2", "securityhub:ListFindingAggregators"], resources=["*"]
+                ),
             ],
         )

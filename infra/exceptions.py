@@ -74,7 +74,7 @@ ACCEPTED = (
     # Wildcards in IAM.
     Accepted("AwsSolutions-IAM5[Resource::*]", "Function-*/Role/DefaultPolicy/Resource", "X-Ray and Organizations know no resources in IAM."),
     Accepted("AwsSolutions-IAM5[Resource::*]", "Sweep/Machine/Role/DefaultPolicy/Resource", "Delivery of logs and X-Ray know no resources in IAM."),
-    Accepted("AwsSolutions-IAM5[Resource::*]", "CustomAction/Policy/Resource", "ListFindingAggregators knows no resources in IAM."),
+    Accepted("AwsSolutions-IAM5[Resource::*]", "CustomAction/Policy/Resource", "ListFindingAggregators and ListAggregatorsV2 know no resources in IAM."),
     Accepted("AwsSolutions-IAM5[Resource::*]", "MemberRoles/Read/DefaultPolicy/Resource", "DescribeImages, DescribeInstances, DescribeRegions, DescribeScalingActivities, GetMetricData and ListMetrics know no resources in IAM."),
     *(
         Accepted("AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ec2:*:<AWS::AccountId>:instance/*]", f"MemberRoles/{role}/DefaultPolicy/Resource", "Any instance of the account, in any Region; which ones, policy, evidence and ledger decide.")

@@ -40,6 +40,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
             "DeleteActionTarget",
             "GetFindings",
             "GetFindingsV2",
+            "ListAggregatorsV2",
             "ListFindingAggregators",
             "UpdateActionTarget",
         }

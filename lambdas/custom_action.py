@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aws_lambda_powertools.metrics import MetricUnit
 
 from custom_resource import CONFIG, answer
-from imdsv2.aws.errors import CALL_FAILURES, describe_error
+from imdsv2.aws.errors import CALL_FAILURES, describe_error, may_pass
 from imdsv2.aws.parsing import new_session
 from invocation import logger, metrics
 
@@ -60,7 +60,7 @@ def _look_after(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]
     region = _region(action_arn)
     client = _security_hub(region=region)
     note = _keep(client, action_arn, properties)
-    elsewhere = None if note == NOT_ENABLED else _aggregated_elsewhere(client, region)
+    elsewhere = _aggregated_elsewhere(client, region, asks_older=note != NOT_ENABLED)
     metrics.add_metric(name="AggregatedElsewhere", unit=MetricUnit.Count, value=int(elsewhere is not None))
     found = {"action": note, "aggregation_region": elsewhere or region}
     if elsewhere is None:
@@ -71,12 +71,26 @@ def _look_after(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]
     return found
 
 
-def _aggregated_elsewhere(client: SecurityHubClient, region: str) -> str | None:
-    """The Region in which Security Hub aggregates findings, if it is another one."""
-    aggregators = client.list_finding_aggregators()["FindingAggregators"]
+def _aggregated_elsewhere(client: SecurityHubClient, region: str, *, asks_older: bool) -> str | None:
+    """The Region in which one of the Security Hubs aggregates findings, if it is another one. ``asks_older``: whether that is enabled."""
+    older = client.list_finding_aggregators()["FindingAggregators"] if asks_older else []
+    arns = ([each["FindingAggregatorArn"] for each in older], _aggregators_v2(client))
     # An aggregator's ARN names the Region that it aggregates in, whichever Region is asked.
-    regions = {_region(each["FindingAggregatorArn"]) for each in aggregators}
-    return None if region in regions else next(iter(regions), None)
+    for regions in ({*map(_region, each)} for each in arns):
+        if regions and region not in regions:
+            return next(iter(regions))
+    return None
+
+
+def _aggregators_v2(client: SecurityHubClient) -> list[str]:
+    """The ARNs of the newer hub's aggregators; none where it is not enabled, or not to be had."""
+    try:
+        return [each["AggregatorV2Arn"] for each in client.list_aggregators_v2()["AggregatorsV2"]]
+    except CALL_FAILURES as error:
+        if may_pass(error):
+            raise
+        logger.info("the newer Security Hub is not asked", extra={"problem": describe_error(error)})
+        return []
 
 
 def _security_hub(*, region: str) -> SecurityHubClient:

@@ -209,9 +209,8 @@ def calls_of_helpers(template: Template) -> dict[str, Request]:
     table = arn_of(template, "AWS::DynamoDB::Table")
     for action in ("CreateActionTarget", "UpdateActionTarget", "DeleteActionTarget"):
         calls[f"custom-action {action}"] = by_function(template, "custom-action", f"securityhub:{action}", HUB)
-    calls["custom-action ListFindingAggregators"] = by_function(
-        template, "custom-action", "securityhub:ListFindingAggregators", "*"
-    )
+    for operation in ("ListFindingAggregators", "ListAggregatorsV2"):
+        calls[f"custom-action {operation}"] = by_function(template, "custom-action", f"securityhub:{operation}", "*")
     calls["first-policy reads"] = by_function(template, "first-policy", "ssm:GetParameter", PARAMETER)
     calls["first-policy creates"] = by_function(
         template, "first-policy", "ssm:PutParameter", PARAMETER, **{"ssm:Overwrite": "false"}

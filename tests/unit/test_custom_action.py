@@ -298,10 +298,16 @@ KEEP = {"keep": {name: PROPERTIES[name] for name in ("ActionId", "Name", "Descri
 
 
 def aggregated_in(security_hub: Stubber, *regions: str) -> None:
-    """Security Hub's aggregators; there is one at most."""
+    """The older Security Hub's aggregators; there is one at most."""
     arns = [f"arn:aws-cn:securityhub:{region}:111111111111:finding-aggregator/1" for region in regions]
     answer = {"FindingAggregators": [{"FindingAggregatorArn": arn} for arn in arns]}
     security_hub.add_response("list_finding_aggregators", answer, {})
+
+
+def aggregated_in_v2(security_hub: Stubber, *regions: str) -> None:
+    """The newer one's."""
+    arns = [f"arn:aws-cn:securityhub:{region}:111111111111:aggregatorv2/1" for region in regions]
+    security_hub.add_response("list_aggregators_v2", {"AggregatorsV2": [{"AggregatorV2Arn": arn} for arn in arns]}, {})
 
 
 @pytest.fixture
@@ -313,15 +319,22 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("regions", "found", "elsewhere"),
-    [([], "cn-north-1", 0), (["cn-north-1"], "cn-north-1", 0), (["cn-northwest-1"], "cn-northwest-1", 1)],
+    ("older", "newer", "found", "elsewhere"),
+    [
+        ([], [], "cn-north-1", 0),
+        (["cn-north-1"], ["cn-north-1"], "cn-north-1", 0),
+        (["cn-northwest-1"], [], "cn-northwest-1", 1),
+        (["cn-north-1"], ["cn-northwest-1"], "cn-northwest-1", 1),
+        ([], ["cn-northwest-1"], "cn-northwest-1", 1),
+    ],
 )
 def test_each_day_it_is_told_whether_findings_arrive_here(
-    regions: list[str], found: str, elsewhere: int, security_hub: Stubber, counted: dict[str, Any]
+    older: list[str], newer: list[str], found: str, elsewhere: int, security_hub: Stubber, counted: dict[str, Any]
 ) -> None:
-    """A service beside the aggregation Region sees the findings of its own Region only."""
+    """A service beside the aggregation Region of either hub sees the findings of its own Region only."""
     security_hub.add_response("update_action_target", {}, DESCRIBED)
-    aggregated_in(security_hub, *regions)
+    aggregated_in(security_hub, *older)
+    aggregated_in_v2(security_hub, *newer)
     answer = custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
     assert {"action": "up to date", "aggregation_region": found} == answer
     assert {"AggregatedElsewhere": elsewhere} == counted
@@ -336,6 +349,7 @@ def test_each_day_an_action_that_is_missing_is_made(security_hub: Stubber, count
         {"Id": "RequireIMDSv2", "Name": ANY, "Description": ANY},
     )
     aggregated_in(security_hub)
+    aggregated_in_v2(security_hub)
     answer = custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
     assert answer is not None
     assert "created" == answer["action"]
@@ -344,7 +358,16 @@ def test_each_day_an_action_that_is_missing_is_made(security_hub: Stubber, count
 def test_without_security_hub_there_is_nothing_to_look_after(security_hub: Stubber, counted: dict[str, Any]) -> None:
     """No failure each day in an account that works with Config alone."""
     security_hub.add_client_error("update_action_target", "InvalidAccessException")
+    security_hub.add_client_error("list_aggregators_v2", "ResourceNotFoundException")
     answer = custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
     assert answer is not None
     assert "not enabled" in answer["action"]
     assert {"AggregatedElsewhere": 0} == counted
+
+
+def test_the_newer_security_hub_alone_is_looked_after(security_hub: Stubber, counted: dict[str, Any]) -> None:
+    """Its findings of other Regions never arrive where it aggregates elsewhere."""
+    security_hub.add_client_error("update_action_target", "InvalidAccessException")
+    aggregated_in_v2(security_hub, "cn-northwest-1")
+    custom_action.handler(KEEP, Context())  # type: ignore[arg-type]
+    assert {"AggregatedElsewhere": 1} == counted

@@ -25,6 +25,12 @@ def list_aggregators(_request: Json) -> Json:
     return {"FindingAggregators": [] if region is None else [{"FindingAggregatorArn": _arn(region)}]}
 
 
+def list_aggregators_v2(_request: Json) -> Json:
+    """The newer hub's aggregator, which here is in the same Region."""
+    found = list_aggregators({})["FindingAggregators"]
+    return {"AggregatorsV2": [{"AggregatorV2Arn": _arn_v2(each["FindingAggregatorArn"])} for each in found]}
+
+
 def create(_request: Json) -> Json:
     """Aggregate in the Region of the request."""
     hubs.enabled_hub()
@@ -43,8 +49,13 @@ def _arn(region: str) -> str:
     return f"arn:aws:securityhub:{region}:{ms.account_id()}:finding-aggregator/local"
 
 
+def _arn_v2(arn: str) -> str:
+    return arn.replace(":finding-aggregator/", ":aggregatorv2/")
+
+
 ACTIONS: Final[dict[str | None, Callable[[Json], Json]]] = {
     "ListFindingAggregators": list_aggregators,
+    "ListAggregatorsV2": list_aggregators_v2,
     "CreateFindingAggregator": create,
     "DeleteFindingAggregator": delete,
 }
