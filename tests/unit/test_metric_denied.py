@@ -34,6 +34,7 @@ def test_a_denial_is_told_with_what_ends_it(problem: str) -> None:
     [
         "CloudWatch answered PartialData",
         "CloudWatch answered InternalError",
+        "CloudWatch says that metrics you are not authorized to view were omitted",
         "Throttling to GetMetricData: Rate exceeded",
     ],
 )

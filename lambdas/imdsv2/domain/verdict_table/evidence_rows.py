@@ -40,8 +40,9 @@ ACCEPTABLE = frozenset(
 OF_LITTLE_EVIDENCE = frozenset({Reason.NO_EVIDENCE, Reason.TOO_YOUNG, Reason.BOOT_NOT_OBSERVABLE})
 """Rows 16 to 18: nothing speaks against the instance, but too little for it. Its cohort may."""
 
-_DENIALS = ("Forbidden", "AccessDenied", "not authorized")
-"""What CloudWatch's refusals have in them that only a person ends."""
+_DENIALS = ("Forbidden", "AccessDenied")
+"""With which CloudWatch refuses what only a person can allow: the `StatusCode` of a result (API reference, MetricDataResult), and how the
+codes of a refused call begin (CloudWatch API reference, "Common errors")."""
 
 _FIRST_HOURS = timedelta(hours=4)
 """By then an instance has had three whole hours."""
