@@ -31,6 +31,7 @@ PAIRS = 60
 """Rows of each path that are followed by another fault, others with each seed."""
 _OUTSIDE = {
     *(f"securityhub:{operation}ActionTarget" for operation in ("Create", "Delete", "Update")),
+    "securityhub:ListAggregatorsV2",
     "securityhub:ListFindingAggregators",
     "ssm:PutParameter",
     "events:PutEvents",
