@@ -19,6 +19,7 @@ _SERVER_ERRORS = {"InternalError", "InternalFailure", "ServiceUnavailable", "Una
 
 _EXTRA_CALLS = 128
 _PROBES = 6
+_EVERYWHERE = 16
 _CALLS_AT_ONCE = 8
 """A call that fails with a server error takes seconds, because the SDK repeats it."""
 
@@ -41,7 +42,8 @@ def isolate(ask: Callable[[Sequence[str]], Answer], whole: Answer) -> Answer:
     """Ask again for what failed in ``whole``, for fewer ids at a time, so that only ids that EC2 cannot show stay failed.
 
     Halves find a single id among many. Where neither half can be read, six ids are asked for singly: if none can be read, the
-    Region is down, and that is all; if some can, the failing ones are many, and all are asked for singly. At most 128 calls.
+    Region is down, and that is all; if some can, the failing ones are many, and all are asked for singly. So they are where chance has
+    chosen six that can be read, and none of sixteen pieces can. At most 128 calls.
     """
     parts = _Parts(ask, whole)
     larger = parts.ask(_halves([list(whole.failed)]))
@@ -54,7 +56,11 @@ def isolate(ask: Callable[[Sequence[str]], Answer], whole: Answer) -> Answer:
             larger = []
             parts.ask([[each] for each in parts.failed if each not in probes])
     while larger:
-        larger = parts.ask(_halves(larger))
+        halves = _halves(larger)
+        larger = parts.ask(halves)
+        if len(larger) == len(halves) >= _EVERYWHERE:
+            larger = []
+            parts.ask([[each] for each in parts.failed])
     return Answer(seen=parts.seen, failed=parts.failed)
 
 
