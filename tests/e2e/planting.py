@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.cloud.run import HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION, LocalCloud
+from local.cloud.run import HOME, MEMBERS, LocalCloud
 from local.demo import analyzer, software
-from tests.e2e.world import World
+from tests.e2e.world import OF_AN_ORGANIZATION, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,10 +65,7 @@ def deployed(time_scale: float = 0.2) -> Iterator[World]:
         )
         cloud.deploy(
             capture=analyzer.setting(HOME),
-            organization_id=ORGANIZATION,
-            organizational_units=[MEMBERS_UNIT],
-            member_regions=[HOME],
-            call_as="SELF",
+            **OF_AN_ORGANIZATION,
         )
         world = World(cloud)
         world.switch_batching_window_off()

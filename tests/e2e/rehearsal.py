@@ -24,9 +24,9 @@ from imdsv2.selftest.agenda import CALLER, QUIET, WITNESS
 from imdsv2.selftest.beliefs import BELIEFS
 from imdsv2.selftest.order import SELFTEST_TAG
 from local.cloud import findings
-from local.cloud.run import HOME, MEMBERS_UNIT, ORGANIZATION, LocalCloud
+from local.cloud.run import HOME, LocalCloud
 from tests.e2e.otherwise import HAPPENINGS, NEED_FULL_MINUTE, ROLES, STAMPS, Happening, answers
-from tests.e2e.world import World
+from tests.e2e.world import OF_AN_ORGANIZATION, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -284,10 +284,7 @@ def deployed() -> Iterator[World]:
     with LocalCloud(environment={"SFN_WAIT_SCALE": "0.2"}) as cloud:
         cloud.deploy(
             selftest=True,
-            organization_id=ORGANIZATION,
-            organizational_units=[MEMBERS_UNIT],
-            member_regions=[HOME],
-            call_as="SELF",
+            **OF_AN_ORGANIZATION,
         )
         world = World(cloud)
         world.switch_batching_window_off()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from local.cloud.run import HOME, MEMBERS
+from local.cloud.run import HOME, MEMBERS, MEMBERS_UNIT, ORGANIZATION
 from local.demo.fleet import Launched, Machine, launch
 
 if TYPE_CHECKING:
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 120
 POLICY_LIVE_SECONDS = 6
 """The longest that a function uses a policy before it reads the parameter again."""
+OF_AN_ORGANIZATION: dict[str, Any] = {
+    "organization_id": ORGANIZATION,
+    "organizational_units": [MEMBERS_UNIT],
+    "member_regions": [HOME],
+    "call_as": "SELF",
+}
+"""Settings of a stack that deploys the roles to the members of the local organisation."""
 GATES_OFF = {"canary": None, "max_enforcements_per_hour": 10_000}
 """All instances of these tests come from one image, which would make them one cohort."""
 

@@ -143,10 +143,15 @@ def test_an_answer_can_be_rewritten_for_one_request(cloud: LocalCloud, ec2: EC2C
     assert [7, 1] == [describe(ec2, each)["MetadataOptions"]["HttpPutResponseHopLimit"] for each in ids]
 
 
-def test_a_fault_with_a_name_that_nothing_bears_meets_nothing(cloud: LocalCloud, account: str) -> None:
-    """Not everything."""
-    cloud.faults([{"account": account, "request": "{instance nobody}", "error": "Throttling"}])
-    _call(cloud, account, "ec2")
+def test_a_fault_with_a_name_that_nothing_bears_meets_nothing(cloud: LocalCloud, ec2: EC2Client, account: str) -> None:
+    """And not everything: it meets the instance once that bears the name."""
+    cloud.faults([{"account": account, "request": "InstanceId.1={instance one}", "error": "Throttling"}])
+    [other] = launch(ec2, tags={"Name": "other"})
+    assert other == describe(ec2, other)["InstanceId"]
+    [one] = launch(ec2, tags={"Name": "one"})
+    with Refused() as refusal:
+        describe(cloud.session(account=account).client("ec2", config=ONCE), one)
+    assert "Throttling" == refusal.code
 
 
 def test_a_fault_can_begin_with_another_call(cloud: LocalCloud, account: str) -> None:

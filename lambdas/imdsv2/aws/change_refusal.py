@@ -33,11 +33,13 @@ GONE = Verdict(decision=Decision.SKIP, reason=Reason.GONE, explanation="The inst
 
 
 def throttled(error: Exception, explanation: str, now: datetime) -> Verdict:
+    """It is judged again soon, or when the quota allows for it."""
     verdict = hold(Reason.NOT_READY, explanation, now)
     ready_in = timedelta(seconds=error.ready_in) if isinstance(error, QuotaExhausted) else SOON
     return replace(verdict, revisit_at=now + ready_in)
 
 
 def hold(reason: Reason, explanation: str, now: datetime) -> Verdict:
+    """It is judged again in a day, or soon where AWS is only not ready."""
     revisit_in = SOON if reason is Reason.NOT_READY else DAILY
     return Verdict.hold(reason, explanation, now + revisit_in)
